@@ -1,0 +1,1 @@
+"""A language model for compilers, with the real compiler always in the loop."""

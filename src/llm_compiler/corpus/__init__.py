@@ -1,0 +1,1 @@
+"""Real code to measure and learn on: sources, compile commands, unoptimised IR."""

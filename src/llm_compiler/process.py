@@ -1,0 +1,140 @@
+"""Run other programs: the only module that starts subprocesses for their result.
+
+Each program gets a process group of its own, a time limit, and a memory limit; when the time is
+up, the whole group is killed, so that no grandchild holds a pipe open. Output is read while the
+program runs. Knows nothing of LLVM. Safe to call from several threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Completed", "limit_memory", "run", "spawn"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """What a program left behind.
+
+    `exit_status` is its exit code, or minus the signal that ended it, as in `subprocess`.
+    """
+
+    arguments: tuple[str, ...]
+    exit_status: int
+    stdout: bytes
+    stderr: bytes
+    seconds: float
+    timed_out: bool
+
+    @property
+    def ok(self) -> bool:
+        """Whether it ended by itself with exit code 0."""
+        return self.exit_status == 0 and not self.timed_out
+
+    @property
+    def stderr_text(self) -> str:
+        """Standard error as text, whatever bytes it holds."""
+        return self.stderr.decode("utf-8", "replace")
+
+
+def limit_memory(limit_bytes: int) -> Callable[[], None]:
+    """Return a function that caps the address space of the process it is called in."""
+
+    def apply() -> None:
+        resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+    return apply
+
+
+def _no_core() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def run(
+    arguments: Sequence[str | os.PathLike[str]],
+    *,
+    timeout_s: float,
+    stdin: bytes | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    memory_limit_bytes: int | None = None,
+) -> Completed:
+    """Run a program to its end and return what it left, whatever its exit status.
+
+    Args:
+        arguments: program and arguments; never given to a shell.
+        timeout_s: seconds until the process group is killed (`Completed.timed_out`).
+        stdin: bytes for its standard input; None: nothing to read.
+        env: the whole environment; None: ours.
+        memory_limit_bytes: cap on the address space of each process of the group.
+
+    Raises:
+        OSError: the program cannot be started at all (missing, not executable).
+    """
+    text = tuple(os.fspath(argument) for argument in arguments)
+    start = time.monotonic()
+    process = subprocess.Popen(
+        text,
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        env=None if env is None else dict(env),
+        start_new_session=True,
+        preexec_fn=_no_core if memory_limit_bytes is None else limit_memory(memory_limit_bytes),
+    )
+    timed_out = False
+    try:
+        stdout, stderr = process.communicate(stdin, timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        timed_out = True
+        _kill_group(process)
+        try:
+            stdout, stderr = process.communicate(timeout=5)
+        except subprocess.TimeoutExpired:
+            # A grandchild that left the group holds a pipe: give up its output.
+            stdout, stderr = b"", b""
+    except BaseException:
+        _kill_group(process)
+        process.wait()
+        raise
+    finally:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+    return Completed(
+        arguments=text,
+        exit_status=process.returncode if process.returncode is not None else -signal.SIGKILL,
+        stdout=stdout,
+        stderr=stderr,
+        seconds=time.monotonic() - start,
+        timed_out=timed_out,
+    )
+
+
+def spawn(
+    arguments: Sequence[str | os.PathLike[str]], *, pass_fds: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a long-lived helper in a session of its own; the caller owns and must end it."""
+    return subprocess.Popen(
+        tuple(os.fspath(argument) for argument in arguments),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=tuple(pass_fds),
+        start_new_session=True,
+    )

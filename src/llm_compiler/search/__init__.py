@@ -1,0 +1,1 @@
+"""Search for pass lists: objectives, strategies, minimisation, coresets, and their store."""

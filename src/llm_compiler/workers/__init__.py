@@ -1,0 +1,1 @@
+"""Pools of worker processes that turn crashes, hangs and lack of memory into results."""
