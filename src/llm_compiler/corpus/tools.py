@@ -1,0 +1,66 @@
+"""The two LLVM programs that the corpus needs: clang, and llvm-nm of the same version.
+
+Safe in threads and processes.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_compiler import process
+from llm_compiler.errors import ToolchainMismatch, ToolchainNotFound
+
+__all__ = ["Tools", "find_tools"]
+
+_VERSIONS = ("19", "20", "18", "21", "17")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """Where clang and llvm-nm are, and the version of LLVM that both have ("19.1.7")."""
+
+    clang: Path
+    nm: Path
+    version: str
+
+
+def find_tools(clang: Path | None = None) -> Tools:
+    """Find clang (or take the one given) and the llvm-nm beside it.
+
+    Raises:
+        ToolchainNotFound: one of them is missing or does not run.
+        ToolchainMismatch: they are not of one version.
+    """
+    if clang is None:
+        names = [f"clang-{version}" for version in _VERSIONS] + ["clang"]
+        found = next((path for path in map(shutil.which, names) if path), None)
+        if found is None:
+            raise ToolchainNotFound("found no clang; install it: apt-get install clang-19 llvm-19")
+        clang = Path(found)
+    version = _version(clang)
+    real = clang.resolve()
+    major = version.split(".")[0]
+    folders = (clang.parent, real.parent)
+    candidates = [f / name for f in folders for name in (f"llvm-nm-{major}", "llvm-nm")]
+    nm = next((path for path in candidates if path.is_file()), None)
+    if nm is None:
+        raise ToolchainNotFound(
+            f"found no llvm-nm beside {clang}; install it: apt-get install llvm-{major}"
+        )
+    if _version(nm) != version:
+        raise ToolchainMismatch(f"{clang} is LLVM {version}, {nm} is LLVM {_version(nm)}")
+    return Tools(clang=clang, nm=nm, version=version)
+
+
+def _version(program: Path) -> str:
+    try:
+        done = process.run([program, "--version"], timeout_s=30)
+    except OSError as error:
+        raise ToolchainNotFound(f"cannot run {program}: {error}") from error
+    match = re.search(rb"version (\d+\.\d+\.\d+)", done.stdout)
+    if match is None:
+        raise ToolchainNotFound(f"{program} --version names no LLVM version")
+    return match.group(1).decode()

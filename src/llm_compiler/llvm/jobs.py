@@ -1,0 +1,239 @@
+"""The jobs that workers carry out: light records, each with its steps and what a dead step means.
+
+A job yields one result a step. When the worker dies in a step (crash, time-out, lack of memory),
+the pool asks the job what that step's result is (`failed`) and runs the rest in a new worker; so a
+dead worker loses one evaluation. Jobs and results can be pickled; jobs hold no handles.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from llm_compiler.llvm.codegen import TargetMachine
+from llm_compiler.llvm.evaluator import Evaluator
+from llm_compiler.llvm.module import Context
+from llm_compiler.records import Measurement, PassList, Status, content_hash
+
+__all__ = [
+    "EmitJob",
+    "Emitted",
+    "EvaluateJob",
+    "InspectJob",
+    "Inspection",
+    "Job",
+    "WorkerState",
+]
+
+_MAX_EVALUATORS = 6
+
+
+class WorkerState:
+    """What a worker keeps from job to job: the evaluators of the last few modules."""
+
+    def __init__(self) -> None:
+        self._evaluators: OrderedDict[tuple[str, bool], Evaluator] = OrderedDict()
+
+    def evaluator(self, bitcode: bytes, share: bool) -> Evaluator:
+        """Return the evaluator of a module, kept or new."""
+        key = content_hash(bitcode), share
+        if key in self._evaluators:
+            self._evaluators.move_to_end(key)
+            return self._evaluators[key]
+        while len(self._evaluators) >= _MAX_EVALUATORS:
+            self._evaluators.popitem(last=False)[1].close()
+        evaluator = self._evaluators[key] = Evaluator(bitcode, share=share)
+        return evaluator
+
+
+class Job(Protocol):
+    """One unit of work for a worker.
+
+    `timeout_s` is the limit of one step; jobs with the same `affinity` go to the same worker
+    where that costs no waiting.
+    """
+
+    @property
+    def timeout_s(self) -> float: ...
+
+    @property
+    def num_steps(self) -> int: ...
+
+    @property
+    def affinity(self) -> str: ...
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[Any]:
+        """Yield the results of the steps from `first_step` on."""
+        ...
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> Any:
+        """Return the result of a step in which the worker died."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateJob:
+    """Measure pass lists on one module; each step's result is a `Measurement`."""
+
+    bitcode: bytes = field(repr=False)
+    pass_lists: tuple[PassList, ...]
+    timeout_s: float = 60.0
+    share: bool = True
+    module_hash: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One for each pass list."""
+        return len(self.pass_lists)
+
+    @property
+    def affinity(self) -> str:
+        """The module: its worker has the shared prefixes."""
+        return self.module_hash
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[Measurement]:
+        """Yield a measurement for each list."""
+        evaluator = state.evaluator(self.bitcode, self.share)
+        for passes in self.pass_lists[first_step:]:
+            yield evaluator.measure(passes)
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> Measurement:
+        """Return the measurement of a list that LLVM died of."""
+        return Measurement(status=status, detail=detail, seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Emitted:
+    """What a module became: bytes of the kind asked for, or why there are none."""
+
+    status: Status
+    data: bytes = field(default=b"", repr=False)
+    detail: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmitJob:
+    """Run one pass list on each of several modules and emit them; the result is an `Emitted`.
+
+    `kind`: ``object``, ``assembly``, ``bitcode`` or ``text``.
+    """
+
+    modules: tuple[bytes, ...] = field(repr=False)
+    passes: PassList
+    kind: str = "object"
+    timeout_s: float = 60.0
+    affinity: str = ""
+    target_triple: str = ""
+    """Replaces the modules' own, if given."""
+
+    @property
+    def num_steps(self) -> int:
+        """One for each module."""
+        return len(self.modules)
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[Emitted]:
+        """Yield what each module became."""
+        from llm_compiler.errors import LlmCompilerError
+
+        for bitcode in self.modules[first_step:]:
+            try:
+                yield Emitted(status=Status.OK, data=self._emit(bitcode))
+            except LlmCompilerError as error:
+                yield Emitted(status=Status.REFUSED, detail=str(error)[:2000])
+
+    def _emit(self, bitcode: bytes) -> bytes:
+        from llm_compiler.errors import CompileFailed
+
+        with Context() as context:
+            module = context.parse(bitcode, "<module>")
+            if self.target_triple:
+                module.target_triple = self.target_triple
+            with TargetMachine.for_module(module) as target_machine:
+                for element in self.passes.elements:
+                    module.run_passes(element, target_machine.handle)
+                if broken := module.verify():
+                    raise CompileFailed(f"the passes leave a broken module: {broken}")
+                match self.kind:
+                    case "object":
+                        return target_machine.emit_object(module)
+                    case "assembly":
+                        return target_machine.emit_assembly(module).encode()
+                    case "bitcode":
+                        return module.to_bitcode()
+                    case _:
+                        return module.to_text().encode()
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> Emitted:
+        """Return the result of a module that LLVM died of."""
+        return Emitted(status=status, detail=detail, seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What a module is, or why LLVM does not accept it (`line` and `column` from 1, 0: unknown)."""
+
+    status: Status
+    detail: str = ""
+    line: int = 0
+    column: int = 0
+    target_triple: str = ""
+    num_instructions: int = 0
+    functions: tuple[str, ...] = ()
+    functions_without_minsize: tuple[str, ...] = ()
+    bitcode: bytes = field(default=b"", repr=False)
+    """The module again as bitcode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectJob:
+    """Parse and verify inputs from outside, which may be anything; the result an `Inspection`."""
+
+    inputs: tuple[bytes, ...] = field(repr=False)
+    names: tuple[str, ...] = ()
+    timeout_s: float = 60.0
+    affinity: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One for each input."""
+        return len(self.inputs)
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[Inspection]:
+        """Yield what each input is."""
+        for step in range(first_step, len(self.inputs)):
+            name = self.names[step] if step < len(self.names) else "<input>"
+            yield self._inspect(self.inputs[step], name)
+
+    @staticmethod
+    def _inspect(data: bytes, name: str) -> Inspection:
+        from llm_compiler.errors import IrParseError
+
+        with Context() as context:
+            try:
+                module = context.parse(data, name)
+            except IrParseError as error:
+                return Inspection(
+                    status=Status.REFUSED,
+                    detail=str(error)[:2000],
+                    line=error.line,
+                    column=error.column,
+                )
+            if broken := module.verify():
+                return Inspection(
+                    status=Status.REFUSED, detail=f"{name} is broken: {broken.splitlines()[0]}"
+                )
+            return Inspection(
+                status=Status.OK,
+                target_triple=module.target_triple,
+                num_instructions=module.num_instructions(),
+                functions=module.defined_functions(),
+                functions_without_minsize=module.functions_without_minsize(),
+                bitcode=module.to_bitcode(),
+            )
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> Inspection:
+        """Return the result of an input that LLVM died of."""
+        return Inspection(status=status, detail=detail)

@@ -1,0 +1,433 @@
+"""Modules of LLVM-IR in this process: parse, clone, print, verify, run passes, extract functions.
+
+Every handle has one owner: a `Context` owns its modules' types and constants, a `Module` its
+functions. Both close once, by `close()` or as context managers, and refuse use afterwards. Closing a
+context closes the modules made in it. A crash inside LLVM ends the process: for code that nobody
+has checked, use a worker (`llvm.worker`). One context must not be used by two threads.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+import weakref
+from collections.abc import Iterator
+from ctypes import byref, c_size_t, c_void_p
+from types import TracebackType
+from typing import Self
+
+from llm_compiler.errors import CompileFailed, InputError, IrParseError
+from llm_compiler.llvm.capi import DiagnosticHandler, Library, load, take_error, take_message
+from llm_compiler.records import content_hash
+
+__all__ = ["Context", "Module"]
+
+_LOCATION = re.compile(r"^(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?:error: )?(?P<text>.*)")
+_BITCODE_MAGIC = (b"BC\xc0\xde", b"\xde\xc0\x17\x0b")
+
+# LLVMLinkage, llvm-c/Core.h
+EXTERNAL, AVAILABLE_EXTERNALLY, INTERNAL, PRIVATE = 0, 1, 8, 9
+_LOCAL = (INTERNAL, PRIVATE)
+_HIDDEN = 1
+_SEVERITY_ERROR = 0
+_FUNCTION_INDEX = 0xFFFFFFFF
+
+
+class Context:
+    """An LLVMContext: owns everything parsed into it.
+
+    `diagnostics` collects the errors that LLVM reports through the context (code generation,
+    inline assembly) since the last `take_diagnostics`.
+    """
+
+    def __init__(self, library: Library | None = None) -> None:
+        self.library = library or load()
+        self._handle: int | None = self.library.LLVMContextCreate()
+        self._modules: weakref.WeakSet[Module] = weakref.WeakSet()
+        self._diagnostics: list[str] = []
+        # LLVM's default handler prints and calls exit(1) on an error.
+        self._handler = DiagnosticHandler(self._collect)
+        self.library.LLVMContextSetDiagnosticHandler(self.handle, self._handler, None)
+
+    def _collect(self, info: int, _: int) -> None:
+        if self.library.LLVMGetDiagInfoSeverity(info) == _SEVERITY_ERROR:
+            pointer = self.library.LLVMGetDiagInfoDescription(info)
+            self._diagnostics.append(take_message(self.library, pointer))
+
+    @property
+    def handle(self) -> int:
+        """The LLVMContextRef.
+
+        Raises:
+            ValueError: the context is closed.
+        """
+        if self._handle is None:
+            raise ValueError("this LLVM context is closed")
+        return self._handle
+
+    def take_diagnostics(self) -> str:
+        """Return the errors reported since the last call, one a line, and forget them."""
+        text = "\n".join(self._diagnostics)
+        self._diagnostics.clear()
+        return text
+
+    def parse(self, data: bytes, name: str = "<input>") -> Module:
+        """Parse textual IR or bitcode.
+
+        Raises:
+            IrParseError: LLVM does not accept it; with line and column for text.
+        """
+        library = self.library
+        self.take_diagnostics()
+        if not data:
+            raise IrParseError(f"{name} is empty: expected LLVM-IR or bitcode")
+        # The text parser reads up to a NUL byte, which the copy appends.
+        buffer = library.LLVMCreateMemoryBufferWithMemoryRangeCopy(
+            data, len(data), name.encode("utf-8", "replace")
+        )
+        module, message = c_void_p(), c_void_p()
+        if data.startswith(_BITCODE_MAGIC):
+            failed = library.LLVMParseBitcodeInContext2(self.handle, buffer, byref(module))
+            library.LLVMDisposeMemoryBuffer(buffer)
+            text = self.take_diagnostics()
+        else:
+            failed = library.LLVMParseIRInContext(
+                self.handle, buffer, byref(module), byref(message)
+            )
+            text = take_message(library, message.value)
+        if failed or not module.value:
+            raise _parse_error(text, name)
+        return Module(self, module.value)
+
+    def _adopt(self, module: Module) -> None:
+        self._modules.add(module)
+
+    def close(self) -> None:
+        """Free the context and close every module that still lives in it."""
+        if self._handle is not None:
+            for module in list(self._modules):
+                module.close()
+            self.library.LLVMContextDispose(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _parse_error(text: str, name: str) -> IrParseError:
+    first = text.strip().splitlines()[0] if text.strip() else "LLVM gives no reason"
+    if match := _LOCATION.match(first):
+        line, column = int(match["line"]), int(match["column"])
+        return IrParseError(
+            f"{name}:{line}:{column}: {match['text']}", line=line, column=column, detail=text
+        )
+    return IrParseError(f"{name} is not valid LLVM bitcode: {first}", detail=text)
+
+
+class Module:
+    """An LLVM module; owned by whoever made it, freed by `close()` or with its context."""
+
+    def __init__(self, context: Context, handle: int) -> None:
+        self.context = context
+        self._handle: int | None = handle
+        context._adopt(self)
+
+    @property
+    def handle(self) -> int:
+        """The LLVMModuleRef.
+
+        Raises:
+            ValueError: the module is closed.
+        """
+        if self._handle is None:
+            raise ValueError("this LLVM module is closed")
+        return self._handle
+
+    @property
+    def _library(self) -> Library:
+        return self.context.library
+
+    def close(self) -> None:
+        """Free the module; closing twice does nothing."""
+        if self._handle is not None:
+            self._library.LLVMDisposeModule(self._handle)
+            self._handle = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def clone(self) -> Module:
+        """Return a copy in the same context; the caller owns it."""
+        return Module(self.context, self._library.LLVMCloneModule(self.handle))
+
+    def to_text(self) -> str:
+        """Return the textual IR."""
+        return take_message(self._library, self._library.LLVMPrintModuleToString(self.handle))
+
+    def to_bitcode(self) -> bytes:
+        """Return the bitcode, without use-list orders (as clang writes it by default)."""
+        return take_buffer(self._library, self._library.LLVMWriteBitcodeToMemoryBuffer(self.handle))
+
+    def bitcode_hash(self) -> str:
+        """Return the hash of the bitcode: equal hashes, equal modules but for use-list orders."""
+        library = self._library
+        buffer = library.LLVMWriteBitcodeToMemoryBuffer(self.handle)
+        start, size = library.LLVMGetBufferStart(buffer), library.LLVMGetBufferSize(buffer)
+        view = memoryview((ctypes.c_char * size).from_address(start)) if size else b""
+        try:
+            return content_hash(view)  # type: ignore[arg-type]  # hashlib takes any buffer
+        finally:
+            del view
+            library.LLVMDisposeMemoryBuffer(buffer)
+
+    @property
+    def target_triple(self) -> str:
+        """The target triple, empty if the module names none."""
+        text: bytes = self._library.LLVMGetTarget(self.handle) or b""
+        return text.decode()
+
+    @target_triple.setter
+    def target_triple(self, triple: str) -> None:
+        self._library.LLVMSetTarget(self.handle, triple.encode())
+
+    def flag(self, name: str) -> int | None:
+        """Return an integer module flag (``PIC Level``, ``PIE Level``); None if it is not there."""
+        library = self._library
+        metadata = library.LLVMGetModuleFlag(self.handle, name.encode(), len(name))
+        if not metadata:
+            return None
+        value = library.LLVMMetadataAsValue(self.context.handle, metadata)
+        # A flag's value is wrapped as metadata: its only operand is the constant.
+        constant = library.LLVMGetOperand(value, 0) if library.LLVMGetNumOperands(value) else value
+        if not constant or not library.LLVMIsAConstantInt(constant):
+            return None
+        return int(library.LLVMConstIntGetZExtValue(constant))
+
+    def verify(self) -> str:
+        """Return what LLVM's verifier objects to; empty if the module is well-formed."""
+        message = c_void_p()
+        broken = self._library.LLVMVerifyModule(self.handle, 2, byref(message))
+        text = take_message(self._library, message.value)
+        return (text.strip() or "the module is broken") if broken else ""
+
+    def run_passes(self, pipeline: str, target_machine: int | None = None) -> None:
+        """Run a pipeline given as text for ``opt -passes=`` on this module, in place.
+
+        Args:
+            target_machine: an LLVMTargetMachineRef that the passes may ask for costs.
+
+        Raises:
+            CompileFailed: LLVM refuses the text or a pass reports an error. The module is then
+                in no defined state.
+        """
+        if not pipeline:
+            return
+        library = self._library
+        options = library.LLVMCreatePassBuilderOptions()
+        try:
+            error = library.LLVMRunPasses(
+                self.handle, pipeline.encode(), target_machine or None, options
+            )
+        finally:
+            library.LLVMDisposePassBuilderOptions(options)
+        if text := take_error(library, error) or self.context.take_diagnostics():
+            raise CompileFailed(f"LLVM refuses '{pipeline}': {text}", detail=text)
+
+    # -- functions ---------------------------------------------------------------------------
+
+    def _functions(self) -> Iterator[int]:
+        library = self._library
+        function = library.LLVMGetFirstFunction(self.handle)
+        while function:
+            following = library.LLVMGetNextFunction(function)
+            yield function
+            function = following
+
+    def _globals(self) -> Iterator[int]:
+        library = self._library
+        variable = library.LLVMGetFirstGlobal(self.handle)
+        while variable:
+            following = library.LLVMGetNextGlobal(variable)
+            yield variable
+            variable = following
+
+    def _name(self, value: int) -> str:
+        length = c_size_t()
+        pointer = self._library.LLVMGetValueName2(value, byref(length))
+        return ctypes.string_at(pointer, length.value).decode("utf-8", "surrogateescape")
+
+    def defined_functions(self) -> tuple[str, ...]:
+        """Return the names of the functions with a body, in the module's order."""
+        declared = self._library.LLVMIsDeclaration
+        return tuple(self._name(f) for f in self._functions() if not declared(f))
+
+    def num_instructions(self) -> int:
+        """Return the number of IR instructions in all functions (debug records are none)."""
+        library = self._library
+        first, following = library.LLVMGetFirstInstruction, library.LLVMGetNextInstruction
+        total = 0
+        for function in self._functions():
+            block = library.LLVMGetFirstBasicBlock(function)
+            while block:
+                instruction = first(block)
+                while instruction:
+                    total += 1
+                    instruction = following(instruction)
+                block = library.LLVMGetNextBasicBlock(block)
+        return total
+
+    def functions_without_minsize(self) -> tuple[str, ...]:
+        """Return the defined functions that carry no ``minsize`` (nor ``optnone``)."""
+        library = self._library
+        kinds = [
+            library.LLVMGetEnumAttributeKindForName(name, len(name))
+            for name in (b"minsize", b"optnone")
+        ]
+        return tuple(
+            self._name(function)
+            for function in self._functions()
+            if not library.LLVMIsDeclaration(function)
+            and not any(
+                library.LLVMGetEnumAttributeAtIndex(function, _FUNCTION_INDEX, kind)
+                for kind in kinds
+            )
+        )
+
+    def extract(self, name: str) -> Module:
+        """Return a module that keeps one function and what it needs; the caller owns it.
+
+        The C API has no extraction. Every other function becomes ``available_externally`` and
+        LLVM's ``elim-avail-extern`` turns it into a declaration; ``globaldce`` then drops what
+        nothing uses. What this changes against the whole module:
+
+        * the function itself, if it was ``static``, becomes external (else it would be dropped),
+          under its own name, with hidden visibility;
+        * ``static`` functions that it calls become external declarations: they can no longer be
+          inlined;
+        * constants keep their initialisers and their linkage;
+        * a ``static`` variable that other functions used too becomes hidden and external, but
+          keeps its initialiser: otherwise LLVM would take it for never written elsewhere;
+        * external variables keep their definition only if they are constants;
+        * constructors, ``llvm.used`` and module-level assembly stay behind; an alias that is used
+          is replaced by what it stands for.
+
+        Raises:
+            InputError: there is no such function with a body, or it is an alias' or ifunc's.
+        """
+        library = self._library
+        source = library.LLVMGetNamedFunction(self.handle, name.encode("utf-8", "surrogateescape"))
+        if not source or library.LLVMIsDeclaration(source):
+            raise InputError(
+                f"the module defines no function '{name}'; it defines: "
+                + (", ".join(self.defined_functions()[:20]) or "none")
+            )
+        copy = self.clone()
+        try:
+            copy._reduce_to(copy._named_function(name))
+        except BaseException:
+            copy.close()
+            raise
+        return copy
+
+    def _named_function(self, name: str) -> int:
+        handle: int = self._library.LLVMGetNamedFunction(
+            self.handle, name.encode("utf-8", "surrogateescape")
+        )
+        return handle
+
+    def _reduce_to(self, kept: int) -> None:
+        library = self._library
+        self._drop_roots()
+        self._resolve_aliases()
+        shared = [v for v in self._globals() if self._is_shared_static(v, kept)]
+        for function in self._functions():
+            if library.LLVMIsDeclaration(function):
+                continue
+            library.LLVMSetComdat(function, None)
+            if function == kept:
+                if library.LLVMGetLinkage(function) in _LOCAL:
+                    library.LLVMSetLinkage(function, EXTERNAL)
+                    library.LLVMSetVisibility(function, _HIDDEN)
+                else:
+                    library.LLVMSetLinkage(function, EXTERNAL)
+            else:
+                was_local = library.LLVMGetLinkage(function) in _LOCAL
+                library.LLVMSetLinkage(function, AVAILABLE_EXTERNALLY)
+                if was_local:
+                    library.LLVMSetVisibility(function, _HIDDEN)
+        for variable in self._globals():
+            if library.LLVMIsDeclaration(variable):
+                continue
+            if variable in shared:
+                library.LLVMSetLinkage(variable, EXTERNAL)
+                library.LLVMSetVisibility(variable, _HIDDEN)
+            elif library.LLVMGetLinkage(variable) not in _LOCAL:
+                # A linkage that promises the definition elsewhere: constants may be folded.
+                library.LLVMSetComdat(variable, None)
+                library.LLVMSetLinkage(variable, AVAILABLE_EXTERNALLY)
+        self.run_passes("elim-avail-extern,globaldce,strip-dead-prototypes")
+
+    def _drop_roots(self) -> None:
+        """Delete what keeps everything alive: constructors, used lists."""
+        library = self._library
+        for variable in list(self._globals()):
+            if self._name(variable).startswith("llvm."):
+                library.LLVMDeleteGlobal(variable)
+
+    def _resolve_aliases(self) -> None:
+        library = self._library
+        alias = library.LLVMGetFirstGlobalAlias(self.handle)
+        while alias:
+            following = library.LLVMGetNextGlobalAlias(alias)
+            library.LLVMReplaceAllUsesWith(alias, library.LLVMAliasGetAliasee(alias))
+            library.LLVMDeleteGlobal(alias)
+            alias = following
+
+    def _is_shared_static(self, variable: int, kept: int) -> bool:
+        """Whether a mutable static is used outside the kept function."""
+        library = self._library
+        if (
+            library.LLVMGetLinkage(variable) not in _LOCAL
+            or library.LLVMIsGlobalConstant(variable)
+            or library.LLVMIsDeclaration(variable)
+        ):
+            return False
+        users = self._using_functions(variable)
+        return kept in users and users != {kept}
+
+    def _using_functions(self, value: int) -> set[int]:
+        """Return the functions that use a value, also through constants and initialisers."""
+        library = self._library
+        found: set[int] = set()
+        seen = {value}
+        pending = [value]
+        while pending:
+            use = library.LLVMGetFirstUse(pending.pop())
+            while use:
+                user = library.LLVMGetUser(use)
+                use = library.LLVMGetNextUse(use)
+                if library.LLVMIsAInstruction(user):
+                    block = library.LLVMGetInstructionParent(user)
+                    found.add(library.LLVMGetBasicBlockParent(block))
+                elif user not in seen:
+                    seen.add(user)
+                    pending.append(user)
+        return found
+
+
+def take_buffer(library: Library, buffer: int) -> bytes:
+    """Copy a memory buffer that the caller owns and free it."""
+    start, size = library.LLVMGetBufferStart(buffer), library.LLVMGetBufferSize(buffer)
+    data = ctypes.string_at(start, size) if size else b""
+    library.LLVMDisposeMemoryBuffer(buffer)
+    return data

@@ -1,0 +1,124 @@
+"""The frozen values that travel between the parts, to the workers and into the store.
+
+Nothing here knows how a value was made. All of them can be pickled and compared, and none holds a
+C handle or an open file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = ["Measurement", "PassList", "Status", "Verdict", "VerdictKind", "content_hash"]
+
+
+def content_hash(data: bytes) -> str:
+    """Return the name that stored data goes by: 128 bits of BLAKE2b as 32 hexadecimal digits."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class PassList:
+    """An ordered list of passes in canonical form.
+
+    Each element is the text of one pass inside the adaptors that it needs, so that it stands as a
+    whole module pipeline by itself: ``globalopt``, ``function(sroa<modify-cfg>)``. Joined with
+    commas they are the text for ``opt -passes=``. `llvm.passes.parse_pass_list` makes them.
+    """
+
+    elements: tuple[str, ...] = ()
+
+    @property
+    def pipeline(self) -> str:
+        """The text for ``opt -passes=``; empty for the empty list."""
+        return ",".join(self.elements)
+
+    def __len__(self) -> int:
+        return len(self.elements)
+
+    def __str__(self) -> str:
+        return self.pipeline
+
+    def without(self, index: int) -> PassList:
+        """Return this list with the element at `index` left out."""
+        return PassList(self.elements[:index] + self.elements[index + 1 :])
+
+    def with_inserted(self, index: int, element: str) -> PassList:
+        """Return this list with `element` put in front of position `index`."""
+        return PassList((*self.elements[:index], element, *self.elements[index:]))
+
+    def with_swapped(self, index: int) -> PassList:
+        """Return this list with the elements at `index` and `index + 1` exchanged."""
+        first, second = self.elements[index : index + 2]
+        return PassList((*self.elements[:index], second, first, *self.elements[index + 2 :]))
+
+    def with_replaced(self, index: int, element: str) -> PassList:
+        """Return this list with the element at `index` exchanged for `element`."""
+        return PassList((*self.elements[:index], element, *self.elements[index + 1 :]))
+
+
+class Status(StrEnum):
+    """How an evaluation ended. All but OK are data, not exceptions."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    """LLVM reported an error and gave no object."""
+    CRASHED = "crashed"
+    TIMED_OUT = "timed-out"
+    OUT_OF_MEMORY = "out-of-memory"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What one pass list makes of one module.
+
+    The sizes are 0 unless `status` is OK. `result_hash` names the module after the passes: equal
+    hashes mean equal bitcode, thus one and the same object.
+    """
+
+    status: Status
+    size_bytes: int = 0
+    """All allocated sections that take space in the file (DESIGN.md, rules of measurement)."""
+    text_data_bytes: int = 0
+    """.text* + .data*, the paper's metric."""
+    num_instructions: int = 0
+    """IR instructions after the passes."""
+    result_hash: str = ""
+    seconds: float = 0.0
+    detail: str = ""
+    """LLVM's own words, where `status` is not OK."""
+
+    def __post_init__(self) -> None:
+        if self.status is Status.OK:
+            assert 0 <= self.text_data_bytes <= self.size_bytes, self
+        else:
+            assert self.size_bytes == 0, self
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is an object."""
+        return self.status is Status.OK
+
+
+class VerdictKind(StrEnum):
+    """What is known of a pass list's safety."""
+
+    PASSED = "passed"
+    REJECTED = "rejected"
+    UNCHECKED = "unchecked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What PassListEval said of a pass list, for one LLVM major version and one architecture."""
+
+    kind: VerdictKind
+    passes: PassList
+    llvm_major: int
+    architecture: str
+    program: str = ""
+    """The first program that the list breaks, where it is rejected."""
+    reason: str = ""
+    """How it breaks: crash, wrong output, timed out, compiler crash."""
+    num_programs: int = 0
