@@ -29,9 +29,7 @@ from llm_compiler.errors import ArtifactError
 __all__ = ["Captured", "capture_commands", "detect_build_system"]
 
 # Patches touch configure.ac, so make would want to run autotools again: what is shipped will do.
-_NO_MAINTENANCE = tuple(
-    f"{name}=true" for name in ("ACLOCAL", "AUTOCONF", "AUTOMAKE", "AUTOHEADER", "MAKEINFO")
-)
+_MAINTAINER_TOOLS = ("ACLOCAL", "AUTOCONF", "AUTOMAKE", "AUTOHEADER", "MAKEINFO", "HELP2MAN")
 _SOURCE_DATE_EPOCH = "1700000000"
 _BUILD_MEMORY_BYTES = 8 << 30
 
@@ -160,14 +158,14 @@ class _Build:
         return self._captured(read_compile_commands(database, root=self._root), error)
 
     def with_make(self, *, configure: bool) -> Captured:
-        variables = (f"CC={self._cc}", f"CXX={self._cxx}")
+        variables: tuple[str, ...] = (f"CC={self._cc}", f"CXX={self._cxx}")
         if configure:
             # Not always a script of autoconf: some take no variables as arguments.
-            self._env.update(item.split("=", 1) for item in _NO_MAINTENANCE)
+            self._env.update(dict.fromkeys(_MAINTAINER_TOOLS, "true"))
             done = self._run("sh", "./configure", *self._spec.configure, cwd=self._folder)
             if not done.ok:
                 raise self._not_configured(done)
-            variables = _NO_MAINTENANCE
+            variables = tuple(f"{name}=true" for name in _MAINTAINER_TOOLS)
         self._env[LOG_VARIABLE] = os.fspath(self._log)
         error = self._make(self._folder, *variables)
         commands: list[CompileCommand] = []

@@ -203,9 +203,7 @@ def _tables(data: Mapping[str, object], key: str) -> list[Mapping[str, object]]:
     return value
 
 
-def _text(
-    table: Mapping[str, object], key: str, where: str, *, default: str | None = None
-) -> str:
+def _text(table: Mapping[str, object], key: str, where: str, *, default: str | None = None) -> str:
     value = table.get(key, default)
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{where}: {key} must be a non-empty string")
@@ -229,9 +227,7 @@ def _subdirectory(table: Mapping[str, object], where: str) -> str:
     return value
 
 
-def _choice(
-    table: Mapping[str, object], key: str, choices: tuple[str, ...], where: str
-) -> str:
+def _choice(table: Mapping[str, object], key: str, choices: tuple[str, ...], where: str) -> str:
     value = table.get(key)
     if value not in choices:
         raise ConfigError(f"{where}: {key} must be one of {', '.join(choices)}, not {value!r}")

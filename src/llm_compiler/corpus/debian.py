@@ -48,7 +48,7 @@ class SourcePackage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """A package on disk: `version` is what the mirror gave, `successor` whether it is not the pin."""
+    """A package on disk; `successor`: `version`, which the mirror gave, is not the pinned one."""
 
     folder: Path
     version: str
@@ -163,7 +163,9 @@ class Archive:
             done = self._apt("apt-get", "update")
             lists = list((self._folder / "lists").glob("*Sources*"))
             if not done.ok and not lists:
-                raise ArtifactError("cannot download Debian's package index", detail=done.stderr_text)
+                raise ArtifactError(
+                    "cannot download Debian's package index", detail=done.stderr_text
+                )
             self._updated = True
 
     def _write_sources(self) -> None:

@@ -20,7 +20,14 @@ from llm_compiler.corpus.stand_in import TOLERANT_FLAGS
 from llm_compiler.corpus.tools import Tools
 from llm_compiler.errors import ArtifactError
 
-__all__ = ["BASELINE_FLAGS", "Failure", "Extracted", "classify_failure", "extract_unit"]
+__all__ = [
+    "BASELINE_FLAGS",
+    "Extracted",
+    "Failure",
+    "classify_failure",
+    "convert_module",
+    "extract_unit",
+]
 
 BASELINE_FLAGS = ("-Oz", "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-c")
 
@@ -29,10 +36,15 @@ _UNKNOWN_ARGUMENT = re.compile(r"(?:unknown argument|unsupported option):? '([^'
 # First match wins; clang 19's words.
 _CAUSES: tuple[tuple[str, str], ...] = (
     ("missing header", r"fatal error: '.*' file not found|file not found"),
-    ("architecture", r"-target.*not supported|needs? target feature|always_inline function '.*' req"
-     r"|invalid (output|input) constraint|unknown register name|use of undeclared identifier '_mm"
-     r"|unrecognized instruction mnemonic|This header is only meant|x86.*only|invalid instruction"
-     r"|__builtin_ia32|asm operand|#error.*(arch|cpu|CPU|platform|endian)|unknown target CPU"),
+    (
+        "architecture",
+        r"-target.*not supported|needs? target feature|always_inline function '.*' req"
+        r"|invalid (output|input) constraint|unknown register name"
+        r"|use of undeclared identifier '_mm"
+        r"|unrecognized instruction mnemonic|This header is only meant|x86.*only"
+        r"|invalid instruction"
+        r"|__builtin_ia32|asm operand|#error.*(arch|cpu|CPU|platform|endian)|unknown target CPU",
+    ),
     ("unknown flag", r"unknown argument|unsupported option|unsupported argument"),
     ("error directive", r"error: .*#error|\n\s*\d+ \| *# *error"),
     ("undeclared name", r"use of undeclared|unknown type name|no member named|undeclared"),
@@ -104,6 +116,43 @@ def extract_unit(
         if not done.ok:
             return classify_failure(done)
         return _accept(temporary, output, flags=flags, seconds=done.seconds, tools=tools)
+    except OSError as error:
+        raise ArtifactError(f"cannot write {output}: {error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def convert_module(
+    command: CompileCommand,
+    *,
+    root: Path,
+    output: Path,
+    target_triple: str,
+    tools: Tools,
+    timeout_s: float = 120.0,
+    memory_limit_bytes: int = 8 << 30,
+) -> Extracted | Failure:
+    """Turn a user's .ll or .bc file into bitcode of our LLVM, nothing optimised.
+
+    A module that is for another architecture than `target_triple` is a failure: it has a target of
+    its own, and compiling it for another one would change what it means.
+
+    Raises:
+        ArtifactError: the disk is full or the output folder cannot be written.
+    """
+    temporary = output.with_name(output.name + ".tmp")
+    source = root / command.source
+    try:
+        arguments = ("-O0", "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-c", "-w", "-x", "ir")
+        done = process.run(
+            # Without --target: clang takes the module's own.
+            [tools.clang, *arguments, os.fspath(source), "-o", os.fspath(temporary)],
+            timeout_s=timeout_s,
+            memory_limit_bytes=memory_limit_bytes,
+        )
+        if not done.ok:
+            return classify_failure(done)
+        return _accept(temporary, output, flags=(), seconds=done.seconds, tools=tools)
     except OSError as error:
         raise ArtifactError(f"cannot write {output}: {error}") from error
     finally:

@@ -122,58 +122,72 @@ class Evaluator:
         )
 
     def _measure(self, passes: PassList) -> Measurement:
-        path = self._known_path(passes)
-        known = len(path) - 1
-        if known == len(passes) and (found := self._measured.get(path[-1])):
-            return found
-        module = self._materialize(passes, path)
-        state = path[-1]
+        if not self._share:
+            return self._measure_alone(passes)
+        elements = passes.elements
+        path = [self._root_hash]  # path[i]: the state before elements[i]
+        module: Module | None = None
+        at = 0  # the position that `module` is at
         try:
-            for element in passes.elements[known:]:
-                module.run_passes(element, self._target_machine.handle)
-                self._count_run()
-                if self._share:
-                    after = module.bitcode_hash()
-                    self._edges[state, element] = after
-                    state = after
-            if not self._share:
-                state = module.bitcode_hash()
-            if (found := self._measured.get(state)) and self._share:
-                return found
-            return self._generate(module, state)
+            while True:
+                self._walk(path, elements)
+                position = len(path) - 1
+                if position == len(elements) and (found := self._measured.get(path[-1])):
+                    return found
+                if module is None or any(path[i] in self._kept for i in range(at + 1, position + 1)):
+                    if module is not None:
+                        module.close()
+                    module, at = self._nearest(path)
+                self._advance(module, path, at, elements)
+                if position == len(elements):
+                    return self._generate(module, path[-1])
+                self._run(module, elements[position])
+                at = position + 1
+                path.append(module.bitcode_hash())
+                self._edges[path[-2], elements[position]] = path[-1]
         finally:
-            module.close()
+            if module is not None:
+                module.close()
 
-    def _known_path(self, passes: PassList) -> list[str]:
-        """Return the states along the longest prefix whose edges are known."""
-        path = [self._root_hash]
-        for element in passes.elements:
-            following = self._edges.get((path[-1], element))
+    def _measure_alone(self, passes: PassList) -> Measurement:
+        with self._root.clone() as module:
+            for element in passes.elements:
+                self._run(module, element)
+            return self._generate(module, module.bitcode_hash())
+
+    def _walk(self, path: list[str], elements: tuple[str, ...]) -> None:
+        """Extend a path along known edges as far as they lead."""
+        while len(path) <= len(elements):
+            following = self._edges.get((path[-1], elements[len(path) - 1]))
             if following is None:
-                break
+                return
             path.append(following)
-        return path
 
-    def _materialize(self, passes: PassList, path: list[str]) -> Module:
-        """Return a module of its own for the last state of a path."""
+    def _nearest(self, path: list[str]) -> tuple[Module, int]:
+        """Return a module of its own for the last state of a path that is kept, and its place."""
+        for position in range(len(path) - 1, 0, -1):
+            if kept := self._kept.get(path[position]):
+                self._kept.move_to_end(path[position])
+                return kept.clone(), position
+        return self._root.clone(), 0
+
+    def _advance(
+        self, module: Module, path: list[str], start: int, elements: tuple[str, ...]
+    ) -> None:
+        """Bring a module from one position of a path to its end, along known edges."""
         last = len(path) - 1
-        start = next((i for i in range(last, 0, -1) if path[i] in self._kept), 0)
-        if start:
-            self._kept.move_to_end(path[start])
-            module = self._kept[path[start]].clone()
-        else:
-            module = self._root.clone()
         for index in range(start, last):
-            if path[index + 1] == path[index]:
-                continue  # known to change nothing
-            module.run_passes(passes.elements[index], self._target_machine.handle)
-            self._count_run()
-        if last > start and path[last] not in (self._root_hash, path[start]):
+            if path[index + 1] != path[index]:  # else known to change nothing
+                self._run(module, elements[index])
+        if last > start and path[last] != path[start] and path[last] not in self._kept:
             # Second visit to this state: a third is likely.
             self._kept[path[last]] = module.clone()
             while len(self._kept) > self._max_kept:
                 self._kept.popitem(last=False)[1].close()
-        return module
+
+    def _run(self, module: Module, element: str) -> None:
+        module.run_passes(element, self._target_machine.handle)
+        self._count_run()
 
     def _count_run(self) -> None:
         self._runs += 1

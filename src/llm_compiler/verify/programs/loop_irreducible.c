@@ -121,6 +121,6 @@ int main(void) {
     for (uint32_t seed = 0; seed < 20; seed++)
         for (int fuel = 0; fuel < 40; fuel += 3) mix(tangle(seed * 2654435761u, fuel));
     CHECK(tangle(1, 0) == ~1u && tangle(2, 0) == (2u ^ 0xaaaa) && tangle(4, 0) == 4);
-    CHECK(tangle(4, 1) == 23 - 0u || tangle(4, 1) == (uint32_t)~23u);
+    CHECK(tangle(4, 1) == ~23u);
     return finish("loop_irreducible", UINT64_C(0x2a0af7f5eaf54554));
 }

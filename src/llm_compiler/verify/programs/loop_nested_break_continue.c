@@ -111,6 +111,6 @@ int main(void) {
     CHECK(many_exits(values, 10, 19) == -20 && many_exits(values, 10, 20) == -50);
 
     for (int n = 0; n < 40; n++) mix((uint64_t)triangle(n));
-    CHECK(triangle(0) == 0 && triangle(1) == 0 && triangle(2) == 3 + 10);
+    CHECK(triangle(0) == 0 && triangle(1) == 0 && triangle(2) == 3 + 2 + 10);
     return finish("loop_nested_break_continue", UINT64_C(0xccfa68e56c0b0a86));
 }

@@ -108,7 +108,7 @@ int main(void) {
     struct pair p = {go_left, go_right, 10};
     for (p.limit = 0; p.limit < 12; p.limit++) mix((uint64_t)go_left(&p, 0));
     p.limit = 2;
-    CHECK(go_left(&p, 0) == 5 - 1 + 1 || go_left(&p, 0) == 2 * (3 * 1 - 1) + 1);
+    CHECK(go_left(&p, 0) == 2 * (3 * 1 - 1) + 1);
     int items[5] = {1, 2, 3, 4, 5};
     CHECK(permutations(items, 0, 5) == 120);
     CHECK(items[0] == 1 && items[4] == 5);

@@ -1,0 +1,373 @@
+"""Build a corpus: every source prepared, every unit compiled, the manifest written last.
+
+A source that fails is reported and skipped; a unit that fails is counted by cause. Work is shared
+out by source. Killed at any moment, the next run goes on: prepared sources and compiled units are
+kept, and the result is the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+
+from llm_compiler.corpus.commands import CompileCommand
+from llm_compiler.corpus.config import CorpusConfig, LocalSpec, Spec
+from llm_compiler.corpus.debian import Archive
+from llm_compiler.corpus.extract import Extracted, Failure, convert_module, extract_unit
+from llm_compiler.corpus.manifest import (
+    MANIFEST_NAME,
+    PARTIAL_NAME,
+    Unit,
+    write_text_atomically,
+    write_units,
+)
+from llm_compiler.corpus.sources import Prepared, prepare
+from llm_compiler.corpus.state import JournalEntry, SourceState
+from llm_compiler.corpus.tools import Tools
+from llm_compiler.errors import ArtifactError
+
+__all__ = ["DEFAULT_TARGETS", "BuildReport", "SourceReport", "build_corpus"]
+
+DEFAULT_TARGETS = ("x86_64-pc-linux-gnu",)
+REPORT_NAME = "report.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceReport:
+    """What became of one source: `status` is "built" or "skipped", and then `error` says why.
+
+    `failures` counts units by target and cause; `seconds` is this run's, not that of earlier ones.
+    """
+
+    name: str
+    split: str
+    status: str
+    pinned_version: str = ""
+    version: str = ""
+    successor: bool = False
+    error: str = ""
+    detail: str = ""
+    build_error: str = ""
+    num_held_out_by_name: int = 0
+    num_excluded: int = 0
+    num_units: dict[str, int] = field(default_factory=dict)
+    num_duplicates: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, dict[str, int]] = field(default_factory=dict)
+    failed_units: tuple[dict[str, str], ...] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildReport:
+    """The whole build; what `report.json` holds."""
+
+    llvm_version: str
+    target_triples: tuple[str, ...]
+    num_units: int
+    num_bytes: int
+    num_functions: int
+    num_duplicates: int
+    failures: dict[str, int]
+    skipped: tuple[str, ...]
+    sources: tuple[SourceReport, ...]
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Result:
+    spec: Spec
+    report: SourceReport
+    units: list[Unit]
+
+
+def build_corpus(
+    config: CorpusConfig,
+    *,
+    out: Path,
+    tools: Tools,
+    target_triples: Sequence[str] = DEFAULT_TARGETS,
+    packages: Collection[str] | None = None,
+    jobs: int = 1,
+    archive: Archive | None = None,
+    on_progress: Callable[[SourceReport], None] | None = None,
+) -> BuildReport:
+    """Build the corpus, or go on with it, and return the report that `out/report.json` holds.
+
+    The manifest lists what this run and, for these sources and targets, earlier runs have built;
+    with `packages`, other sources keep the units that they already have.
+
+    Args:
+        out: the corpus folder: bitcode, manifest, report, and `.state/` with sources and journals.
+        target_triples: every unit is compiled once for each.
+        packages: names of the sources to work on; None: all.
+        jobs: how many sources are worked on at once.
+        on_progress: called in this thread whenever a source is finished.
+
+    Raises:
+        ConfigError: an unknown name in `packages`.
+        ArtifactError: no space left, `out` cannot be written, or another build works there.
+    """
+    start = time.monotonic()
+    chosen = {spec.name for spec in config.select(packages)}
+    out = out.resolve()
+    with _locked(out):
+        builder = _Builder(
+            out=out,
+            tools=tools,
+            target_triples=tuple(dict.fromkeys(target_triples)),
+            archive=archive or Archive(out / ".state" / "apt"),
+        )
+        results: dict[str, _Result] = {}
+        for spec in config.specs:
+            if spec.name not in chosen and (earlier := builder.recall(spec)) is not None:
+                results[spec.name] = earlier
+        work = [spec for spec in config.specs if spec.name in chosen]
+        for result in builder.run_all(work, jobs=jobs):
+            results[result.spec.name] = result
+            write_units(out / PARTIAL_NAME, _listed(config, results)[0])
+            if on_progress is not None:
+                on_progress(result.report)
+        return _finish(config, results, out=out, builder=builder, start=start)
+
+
+def _finish(
+    config: CorpusConfig,
+    results: dict[str, _Result],
+    *,
+    out: Path,
+    builder: _Builder,
+    start: float,
+) -> BuildReport:
+    units, duplicates = _listed(config, results)
+    listed = {unit.path for unit in units}
+    for result in results.values():
+        for unit in result.units:
+            if unit.path not in listed:
+                (out / unit.path).unlink(missing_ok=True)
+    reports = []
+    for spec in config.specs:
+        if spec.name in results:
+            dropped = duplicates[spec.name]
+            report = dataclasses.replace(results[spec.name].report, num_duplicates=dict(dropped))
+            reports.append(report)
+    failures: Counter[str] = Counter()
+    for report in reports:
+        for causes in report.failures.values():
+            failures.update(causes)
+    summary = BuildReport(
+        llvm_version=builder.tools.version,
+        target_triples=builder.target_triples,
+        num_units=len(units),
+        num_bytes=sum(unit.num_bytes for unit in units),
+        num_functions=sum(unit.num_functions for unit in units),
+        num_duplicates=sum(sum(counter.values()) for counter in duplicates.values()),
+        failures=dict(failures.most_common()),
+        skipped=tuple(report.name for report in reports if report.status == "skipped"),
+        sources=tuple(reports),
+        seconds=round(time.monotonic() - start, 1),
+    )
+    text = json.dumps(dataclasses.asdict(summary), indent=1, ensure_ascii=False)
+    write_text_atomically(out / REPORT_NAME, text + "\n")
+    write_units(out / MANIFEST_NAME, units)
+    (out / PARTIAL_NAME).unlink(missing_ok=True)
+    return summary
+
+
+def _listed(
+    config: CorpusConfig, results: dict[str, _Result]
+) -> tuple[list[Unit], dict[str, Counter[str]]]:
+    """Return the units without repeated bitcode, in the configuration's order, and what went."""
+    seen: set[str] = set()
+    units: list[Unit] = []
+    duplicates: dict[str, Counter[str]] = {name: Counter() for name in results}
+    for spec in config.specs:
+        for unit in results[spec.name].units if spec.name in results else ():
+            if unit.sha256 in seen:
+                duplicates[spec.name][unit.target_triple] += 1
+            else:
+                seen.add(unit.sha256)
+                units.append(unit)
+    return units, duplicates
+
+
+class _Builder:
+    def __init__(
+        self, *, out: Path, tools: Tools, target_triples: tuple[str, ...], archive: Archive
+    ) -> None:
+        self.tools = tools
+        self.target_triples = target_triples
+        self._out = out
+        self._archive = archive
+        self._stop = Event()
+
+    def run_all(self, specs: Sequence[Spec], *, jobs: int) -> Iterator[_Result]:
+        """Yield the results as they come."""
+        executor = ThreadPoolExecutor(max_workers=max(jobs, 1), thread_name_prefix="corpus")
+        try:
+            futures = [executor.submit(self._run, spec) for spec in specs]
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            # An interrupt or a full disk ends the others after the unit at hand.
+            self._stop.set()
+            executor.shutdown(wait=True, cancel_futures=True)
+
+    def recall(self, spec: Spec) -> _Result | None:
+        """Return what earlier runs have made of a source that this one leaves alone."""
+        prepared = self._state(spec).load_prepared()
+        return None if prepared is None else self._result(spec, prepared, start=time.monotonic())
+
+    def _state(self, spec: Spec) -> SourceState:
+        folder = self._out / ".state" / spec.name
+        return SourceState(folder, spec=spec, llvm_version=self.tools.version)
+
+    def _run(self, spec: Spec) -> _Result:
+        start = time.monotonic()
+        state = self._state(spec)
+        prepared = state.load_prepared()
+        if prepared is None:
+            try:
+                prepared = prepare(spec, work=state.work, archive=self._archive, tools=self.tools)
+            except ArtifactError as error:
+                return _skipped(spec, error, seconds=time.monotonic() - start)
+            except OSError as error:
+                raise ArtifactError(f"cannot prepare {spec.name}: {error}") from error
+            state.save_prepared(prepared)
+        for target_triple in self.target_triples:
+            self._extract(spec, prepared, state, target_triple)
+        return self._result(spec, prepared, start=start)
+
+    def _extract(
+        self, spec: Spec, prepared: Prepared, state: SourceState, target_triple: str
+    ) -> None:
+        journal = state.journal(target_triple)
+        done = {entry.slug for entry in journal.read()}
+        folder = self._out / target_triple / spec.name
+        folder.mkdir(parents=True, exist_ok=True)
+        modules = [
+            CompileCommand(directory=".", source=name, language="ir", flags=())
+            for name in prepared.modules
+        ]
+        for command in (*prepared.commands, *modules):
+            if command.slug in done or self._stop.is_set():
+                continue
+            output = folder / f"{command.slug}.bc"
+            compile_one = convert_module if command.language == "ir" else extract_unit
+            outcome = compile_one(
+                command,
+                root=prepared.root,
+                output=output,
+                target_triple=target_triple,
+                tools=self.tools,
+            )
+            journal.append(self._entry(spec, prepared, command, output, target_triple, outcome))
+
+    def _entry(
+        self,
+        spec: Spec,
+        prepared: Prepared,
+        command: CompileCommand,
+        output: Path,
+        target_triple: str,
+        outcome: Extracted | Failure,
+    ) -> JournalEntry:
+        if isinstance(outcome, Failure):
+            message = f"{command.source}: {outcome.message}"
+            failure = dataclasses.replace(outcome, message=message)
+            return JournalEntry(slug=command.slug, failure=failure)
+        unit = Unit(
+            package=spec.name,
+            version=prepared.version,
+            license=spec.license,
+            split=spec.split,
+            language=command.language,
+            target_triple=target_triple,
+            source=command.source,
+            path=str(output.relative_to(self._out)),
+            flags=outcome.flags,
+            sha256=outcome.sha256,
+            num_bytes=outcome.num_bytes,
+            num_functions=outcome.num_functions,
+            seconds=outcome.seconds,
+        )
+        return JournalEntry(slug=command.slug, unit=unit)
+
+    def _result(self, spec: Spec, prepared: Prepared, *, start: float) -> _Result:
+        state = self._state(spec)
+        units: list[Unit] = []
+        failures: dict[str, dict[str, int]] = {}
+        failed: list[dict[str, str]] = []
+        num_units: dict[str, int] = {}
+        for target_triple in self._known_targets(spec):
+            causes: Counter[str] = Counter()
+            entries = {entry.slug: entry for entry in state.journal(target_triple).read()}
+            for entry in entries.values():
+                if entry.unit is not None:
+                    # The split is the configuration's: it may change without a new build.
+                    units.append(
+                        dataclasses.replace(entry.unit, split=spec.split, license=spec.license)
+                    )
+                elif entry.failure is not None:
+                    causes[entry.failure.cause] += 1
+                    failed.append({"target": target_triple, **dataclasses.asdict(entry.failure)})
+            num_units[target_triple] = len(entries) - sum(causes.values())
+            failures[target_triple] = dict(causes)
+        report = SourceReport(
+            name=spec.name,
+            split=spec.split,
+            status="built",
+            pinned_version="" if isinstance(spec, LocalSpec) else spec.version,
+            version=prepared.version,
+            successor=prepared.successor,
+            build_error=prepared.build_error,
+            num_held_out_by_name=prepared.num_held_out,
+            num_excluded=prepared.num_excluded,
+            num_units=num_units,
+            failures=failures,
+            failed_units=tuple(failed),
+            seconds=round(time.monotonic() - start, 1),
+        )
+        return _Result(spec=spec, report=report, units=units)
+
+    def _known_targets(self, spec: Spec) -> list[str]:
+        folder = self._out / ".state" / spec.name
+        earlier = {path.stem.removeprefix("units-") for path in folder.glob("units-*.jsonl")}
+        return sorted(earlier | set(self.target_triples))
+
+
+def _skipped(spec: Spec, error: ArtifactError, *, seconds: float) -> _Result:
+    report = SourceReport(
+        name=spec.name,
+        split=spec.split,
+        status="skipped",
+        pinned_version="" if isinstance(spec, LocalSpec) else spec.version,
+        error=str(error),
+        detail=error.detail[-3000:],
+        seconds=round(seconds, 1),
+    )
+    return _Result(spec=spec, report=report, units=[])
+
+
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """Hold the corpus folder for one build; the system lets go of it when the process dies."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        stream = (out / ".lock").open("w")
+    except OSError as error:
+        raise ArtifactError(f"cannot write the corpus folder {out}: {error}") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ArtifactError(f"another corpus build works in {out}") from error
+        yield

@@ -1,0 +1,143 @@
+"""Where candidate lists come from: random, a fixed order, and local search from the best so far.
+
+Each is a strategy in the sense of `search.trial`: a generator of batches. All randomness comes from
+the generator given; the same seed gives the same candidates on every machine.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Generator, Sequence
+
+from llm_compiler.records import PassList
+from llm_compiler.search.trial import Batch, Strategy, Trial
+
+__all__ = ["fixed", "in_sequence", "local_search", "random_search"]
+
+
+def random_list(space: Sequence[str], rng: random.Random, max_length: int = 50) -> PassList:
+    """Return 1 to `max_length` passes drawn uniformly (the paper, section 3.2)."""
+    return PassList(tuple(rng.choice(space) for _ in range(rng.randint(1, max_length))))
+
+
+def random_search(
+    space: Sequence[str], rng: random.Random, *, max_length: int = 50, batch_size: int = 16
+) -> Strategy:
+    """Draw lists at random until the budget is spent."""
+
+    def strategy(trial: Trial) -> Generator[Batch, None, None]:
+        while True:
+            yield [random_list(space, rng, max_length) for _ in range(batch_size)]
+
+    return strategy
+
+
+def fixed(lists: Sequence[PassList], *, batch_size: int = 16) -> Strategy:
+    """Try given lists in their order (a coreset, a model's answers, frequent winners)."""
+
+    def strategy(trial: Trial) -> Generator[Batch, None, None]:
+        for start in range(0, len(lists), batch_size):
+            yield lists[start : start + batch_size]
+
+    return strategy
+
+
+def in_sequence(*strategies: Strategy) -> Strategy:
+    """Run one strategy after another on the same trial."""
+
+    def strategy(trial: Trial) -> Generator[Batch, None, None]:
+        for one in strategies:
+            yield from one(trial)
+
+    return strategy
+
+
+def local_search(
+    space: Sequence[str],
+    rng: random.Random,
+    *,
+    weights: Sequence[float] | None = None,
+    num_parents: int = 4,
+    batch_size: int = 8,
+    max_length: int = 60,
+) -> Strategy:
+    """Change the best lists found so far a little, again and again.
+
+    A step is one or two of: insert a pass (most often), drop one, exchange one, move one, or graft
+    the tail of another good list. A child that is no worse than its parent takes part from then
+    on, so that the search drifts along plateaus.
+
+    Args:
+        weights: how often each pass of `space` is inserted; uniform by default.
+        num_parents: how many of the best lists are changed.
+    """
+
+    def insertable() -> str:
+        return rng.choices(space, weights)[0] if weights else rng.choice(space)
+
+    def mutate(parent: PassList, others: Sequence[PassList]) -> PassList:
+        child = parent
+        for _ in range(1 if rng.random() < 0.7 else 2):
+            kind = rng.random()
+            size = len(child)
+            if kind < 0.55 or size == 0:
+                child = child.with_inserted(rng.randint(0, size), insertable())
+            elif kind < 0.70:
+                child = child.without(rng.randrange(size))
+            elif kind < 0.82:
+                child = child.with_replaced(rng.randrange(size), insertable())
+            elif kind < 0.90:
+                index = rng.randrange(size)
+                element = child.elements[index]
+                child = child.without(index)
+                child = child.with_inserted(rng.randint(0, size - 1), element)
+            else:
+                other = rng.choice(others)
+                cut = rng.randint(0, len(other))
+                child = PassList(child.elements[: rng.randint(0, size)] + other.elements[cut:])
+        return PassList(child.elements[:max_length])
+
+    def strategy(trial: Trial) -> Generator[Batch, None, None]:
+        proposed: set[PassList] = set()
+        parents: list[PassList] = []
+        while True:
+            parents = _select(trial, parents, num_parents) or [PassList()]
+            batch: list[PassList] = []
+            for _ in range(20 * batch_size):
+                # The best gets half of the children, each later one half of what is left.
+                rank = min(int(rng.expovariate(0.7)), len(parents) - 1)
+                child = mutate(parents[rank], parents)
+                if child not in trial.known and child not in proposed:
+                    proposed.add(child)
+                    batch.append(child)
+                if len(batch) == batch_size:
+                    break
+            if not batch:
+                return
+            # Neighbours in the order of their prefixes share work in one worker.
+            batch.sort(key=lambda passes: passes.elements)
+            yield batch
+
+    return strategy
+
+
+def _select(trial: Trial, current: list[PassList], count: int) -> list[PassList]:
+    """Return the best lists, one for each outcome: equal modules would give equal children.
+
+    Among lists that end in the same module the one seen last wins when it is not longer: that is
+    the drift along a plateau.
+    """
+    by_outcome: dict[str, PassList] = {}
+    for passes, measurement in trial.known.items():
+        if not measurement.ok:
+            continue
+        before = by_outcome.get(measurement.result_hash)
+        if before is None or len(passes) <= len(before):
+            by_outcome[measurement.result_hash] = passes
+
+    def key(passes: PassList) -> tuple[int, int]:
+        value = trial.value(passes)
+        assert value is not None
+        return value, len(passes)
+
+    return sorted(by_outcome.values(), key=key)[:count]
