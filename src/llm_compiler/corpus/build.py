@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import json
 import time
@@ -39,6 +40,9 @@ __all__ = ["DEFAULT_TARGETS", "BuildReport", "SourceReport", "build_corpus"]
 
 DEFAULT_TARGETS = ("x86_64-pc-linux-gnu",)
 REPORT_NAME = "report.json"
+
+# What stops every source, not only the one at hand.
+_FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +132,8 @@ def build_corpus(
         )
         results: dict[str, _Result] = {}
         for spec in config.specs:
-            if spec.name not in chosen and (earlier := builder.recall(spec)) is not None:
+            # Those to be worked on, too: the partial manifest never shrinks.
+            if (earlier := builder.recall(spec)) is not None:
                 results[spec.name] = earlier
         work = [spec for spec in config.specs if spec.name in chosen]
         for result in builder.run_all(work, jobs=jobs):
@@ -240,7 +245,10 @@ class _Builder:
             except ArtifactError as error:
                 return _skipped(spec, error, seconds=time.monotonic() - start)
             except OSError as error:
-                raise ArtifactError(f"cannot prepare {spec.name}: {error}") from error
+                problem = ArtifactError(f"cannot prepare {spec.name}: {error}")
+                if error.errno in _FATAL:
+                    raise problem from error
+                return _skipped(spec, problem, seconds=time.monotonic() - start)
             state.save_prepared(prepared)
         for target_triple in self.target_triples:
             self._extract(spec, prepared, state, target_triple)
@@ -253,6 +261,7 @@ class _Builder:
         done = {entry.slug for entry in journal.read()}
         folder = self._out / target_triple / spec.name
         folder.mkdir(parents=True, exist_ok=True)
+        scratch = state.scratch()
         modules = [
             CompileCommand(directory=".", source=name, language="ir", flags=())
             for name in prepared.modules
@@ -266,6 +275,7 @@ class _Builder:
                 command,
                 root=prepared.root,
                 output=output,
+                scratch=scratch,
                 target_triple=target_triple,
                 tools=self.tools,
             )

@@ -18,6 +18,7 @@ from llm_compiler import process
 from llm_compiler.corpus.commands import (
     CompileCommand,
     commands_of_invocation,
+    language_of,
     read_compile_commands,
     unique_commands,
 )
@@ -26,10 +27,10 @@ from llm_compiler.corpus.stand_in import LOG_VARIABLE, TOLERANT_FLAGS, read_log,
 from llm_compiler.corpus.tools import Tools
 from llm_compiler.errors import ArtifactError
 
-__all__ = ["Captured", "capture_commands", "detect_build_system"]
+__all__ = ["Captured", "capture_commands", "detect_build_system", "sources_alone"]
 
 # Patches touch configure.ac, so make would want to run autotools again: what is shipped will do.
-_MAINTAINER_TOOLS = ("ACLOCAL", "AUTOCONF", "AUTOMAKE", "AUTOHEADER", "MAKEINFO", "HELP2MAN")
+_MAINTAINER_TOOLS = ("ACLOCAL", "AUTOCONF", "AUTOMAKE", "AUTOHEADER", "MAKEINFO")
 _SOURCE_DATE_EPOCH = "1700000000"
 _BUILD_MEMORY_BYTES = 8 << 30
 
@@ -71,7 +72,11 @@ def capture_commands(spec: Spec, *, root: Path, work: Path, tools: Tools) -> Cap
     """
     root, work = root.resolve(), work.resolve()
     folder = root / spec.subdirectory
+    if not folder.is_dir():
+        raise ArtifactError(f"{spec.name} has no folder {spec.subdirectory}")
     system = spec.build_system or detect_build_system(folder)
+    if system == "none":
+        return Captured(commands=sources_alone(folder, root=root, flags=spec.flags), build_error="")
     build = _Build(spec=spec, root=root, folder=folder, work=work, tools=tools)
     if system == "cmake":
         captured = build.with_cmake()
@@ -84,6 +89,23 @@ def capture_commands(spec: Spec, *, root: Path, work: Path, tools: Tools) -> Cap
             f"the build of {spec.name} compiled no C or C++ file", detail=captured.build_error
         )
     return captured
+
+
+def sources_alone(
+    folder: Path, *, root: Path, flags: tuple[str, ...]
+) -> tuple[CompileCommand, ...]:
+    """Return a command for every C and C++ file below a folder, compiled in that folder."""
+    files = sorted(path.relative_to(root) for path in folder.rglob("*") if path.is_file())
+    return tuple(
+        CompileCommand(
+            directory=str(folder.relative_to(root)),
+            source=str(path),
+            language=language,
+            flags=flags,
+        )
+        for path in files
+        if (language := language_of(path.name)) is not None
+    )
 
 
 class _Build:
@@ -125,6 +147,8 @@ class _Build:
             f"-DCMAKE_C_FLAGS={flags}",
             f"-DCMAKE_CXX_FLAGS={flags}",
             "-DCMAKE_INSTALL_PREFIX=/usr",
+            # Clang reads a precompiled header only with the flags that made it.
+            "-DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON",
             "-DFETCHCONTENT_FULLY_DISCONNECTED=ON",
             "-DCMAKE_POLICY_VERSION_MINIMUM=3.5",
             *self._spec.configure,

@@ -32,7 +32,7 @@ __all__ = [
 
 Split: TypeAlias = Literal["train", "validation", "test"]
 Language: TypeAlias = Literal["c", "c++"]
-BuildSystem: TypeAlias = Literal["cmake", "meson", "autotools", "make"]
+BuildSystem: TypeAlias = Literal["cmake", "meson", "autotools", "make", "none"]
 LocalKind: TypeAlias = Literal["project", "compile-commands", "sources", "modules"]
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9+._-]*")
@@ -53,7 +53,9 @@ class PackageSpec:
     language: Language
     license: str
     split: Split
-    build_system: BuildSystem | None = None  # None: found out from the files
+    # None: found out from the files. "none": every source file compiles alone, with `flags`.
+    build_system: BuildSystem | None = None
+    flags: tuple[str, ...] = ()
     subdirectory: str = "."  # where the build starts, within the package
     configure: tuple[str, ...] = ()  # further arguments of configure, cmake or meson
     make: tuple[str, ...] = ()  # further arguments of make: targets, variables
@@ -159,6 +161,7 @@ def _package(table: Mapping[str, object]) -> PackageSpec:
         license=_text(table, "license", where),
         split=cast(Split, _choice(table, "split", get_args(Split), where)),
         build_system=_build_system(table, where),
+        flags=_texts(table, "flags", where),
         subdirectory=_subdirectory(table, where),
         configure=_texts(table, "configure", where),
         make=_texts(table, "make", where),

@@ -75,10 +75,8 @@ class Archive:
             ArtifactError: apt does not know the package, the download is damaged, or the upstream
                 tarball is not the pinned one although the version is.
         """
-        package = self._choose(spec)
         downloads = self._folder / "downloads" / spec.name
-        if not self._verified(package, downloads):
-            self._download(package, downloads)
+        package = self._obtain(spec, downloads)
         upstream = package.files[package.upstream]
         if package.version == spec.version and upstream != spec.sha256:
             raise ArtifactError(
@@ -112,15 +110,29 @@ class Archive:
         found = [p for p in parse_showsrc(done.stdout.decode("utf-8", "replace")) if p.name == name]
         return sorted(found, key=lambda package: _version_key(package.version))
 
-    def _choose(self, spec: PackageSpec) -> SourcePackage:
+    def _obtain(self, spec: PackageSpec, downloads: Path) -> SourcePackage:
+        """Download the pinned version, or else the best of those that the mirror still serves."""
         versions = self.list_versions(spec.name)
         if not versions:
             raise ArtifactError(f"the Debian archive has no source package {spec.name}")
-        for package in versions:
-            if package.version == spec.version:
+        # An index may name what the mirror has dropped, and keep an older version beside it.
+        newest_first = versions[::-1]
+        newest_first.sort(
+            key=lambda package: (
+                package.version != spec.version,
+                package.files[package.upstream] != spec.sha256,
+            )
+        )
+        errors = []
+        for package in newest_first:
+            try:
+                if not self._verified(package, downloads):
+                    self._download(package, downloads)
+            except ArtifactError as error:
+                errors.append(error)
+            else:
                 return package
-        same = [p for p in versions if p.files[p.upstream] == spec.sha256]
-        return (same or versions)[-1]
+        raise errors[0]
 
     def _verified(self, package: SourcePackage, downloads: Path) -> bool:
         return all(
@@ -150,6 +162,8 @@ class Archive:
             if self._verified(package, downloads):
                 return
             output = done.stderr_text
+            if "404" in output:
+                break
         raise ArtifactError(
             f"the download of {package.name} {package.version} is incomplete or damaged",
             detail=output,

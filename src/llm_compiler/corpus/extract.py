@@ -33,6 +33,8 @@ BASELINE_FLAGS = ("-Oz", "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-c")
 
 _UNKNOWN_ARGUMENT = re.compile(r"(?:unknown argument|unsupported option):? '([^']+)'")
 
+_MODULE_TRIPLE = re.compile(rb'^target triple = "([^"]+)"', re.MULTILINE)
+
 # First match wins; clang 19's words.
 _CAUSES: tuple[tuple[str, str], ...] = (
     ("missing header", r"fatal error: '.*' file not found|file not found"),
@@ -77,6 +79,7 @@ def extract_unit(
     *,
     root: Path,
     output: Path,
+    scratch: Path,
     target_triple: str,
     tools: Tools,
     timeout_s: float = 120.0,
@@ -84,11 +87,13 @@ def extract_unit(
 ) -> Extracted | Failure:
     """Compile one unit to `output`, which appears whole or not at all.
 
+    `scratch` is a folder on the same file system for what is not whole yet.
+
     Raises:
         ArtifactError: the disk is full or the output folder cannot be written.
     """
     flags = flags_for_target(command.flags, target_triple)
-    temporary = output.with_name(output.name + ".tmp")
+    temporary = _temporary(output, scratch)
     directory = root / command.directory
     source = os.path.relpath(root / command.source, directory)
     try:
@@ -127,27 +132,39 @@ def convert_module(
     *,
     root: Path,
     output: Path,
+    scratch: Path,
     target_triple: str,
     tools: Tools,
     timeout_s: float = 120.0,
     memory_limit_bytes: int = 8 << 30,
 ) -> Extracted | Failure:
-    """Turn a user's .ll or .bc file into bitcode of our LLVM, nothing optimised.
+    """Turn a user's .ll or .bc file into bitcode of our LLVM, unchanged.
 
-    A module that is for another architecture than `target_triple` is a failure: it has a target of
-    its own, and compiling it for another one would change what it means.
+    A module has a target of its own: one for another architecture than `target_triple` is a
+    failure, since compiling it for that one would change what it means. `output` and `scratch` are
+    as in `extract_unit`.
 
     Raises:
         ArtifactError: the disk is full or the output folder cannot be written.
     """
-    temporary = output.with_name(output.name + ".tmp")
-    source = root / command.source
+    temporary = _temporary(output, scratch)
+    verify = (os.fspath(tools.opt), "-passes=verify", "-o")
     try:
-        arguments = ("-O0", "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-c", "-w", "-x", "ir")
-        done = process.run(
-            # Without --target: clang takes the module's own.
-            [tools.clang, *arguments, os.fspath(source), "-o", os.fspath(temporary)],
+        text = process.run(
+            [*verify, "-", "-S", os.fspath(root / command.source)],
             timeout_s=timeout_s,
+            memory_limit_bytes=memory_limit_bytes,
+        )
+        if not text.ok:
+            return classify_failure(text)
+        match = _MODULE_TRIPLE.search(text.stdout)
+        architecture = match.group(1).decode().split("-")[0] if match else "none"
+        if architecture != target_triple.split("-")[0]:
+            return Failure(cause="other target", message=f"the module is for {architecture}")
+        done = process.run(
+            [*verify, os.fspath(temporary), "-"],
+            timeout_s=timeout_s,
+            stdin=text.stdout,
             memory_limit_bytes=memory_limit_bytes,
         )
         if not done.ok:
@@ -177,6 +194,11 @@ def classify_failure(done: process.Completed) -> Failure:
         if pattern.search(text):
             return Failure(cause=cause, message=first[:300])
     return Failure(cause="other", message=first[:300])
+
+
+def _temporary(output: Path, scratch: Path) -> Path:
+    # A killed build may leave a clang behind that still writes: not to the name that we write to.
+    return scratch / f"{output.name}.{os.getpid()}.tmp"
 
 
 def _accept(

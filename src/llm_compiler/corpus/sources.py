@@ -12,10 +12,9 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_compiler.corpus.capture import capture_commands
+from llm_compiler.corpus.capture import capture_commands, sources_alone
 from llm_compiler.corpus.commands import (
     CompileCommand,
-    language_of,
     read_compile_commands,
     unique_commands,
 )
@@ -97,11 +96,7 @@ def _prepare_local(spec: LocalSpec, *, work: Path, tools: Tools) -> Prepared:
         found = read_compile_commands(file, root=root)
         commands = tuple(unique_commands(found))
     elif spec.kind == "sources":
-        commands = tuple(
-            CompileCommand(directory=".", source=name, language=language, flags=spec.flags)
-            for name in _files(path)
-            if (language := language_of(name)) is not None
-        )
+        commands = sources_alone(path, root=path, flags=spec.flags)
     else:
         modules = tuple(name for name in _files(path) if name.endswith((".ll", ".bc")))
     if not commands and not modules:

@@ -19,7 +19,7 @@ __all__ = ["LOG_VARIABLE", "TOLERANT_FLAGS", "Invocation", "read_log", "write_st
 
 LOG_VARIABLE = "LLM_COMPILER_COMMAND_LOG"
 
-# Old C that gcc 12 accepts, and clang 16 and later refuse by default. The code does not change.
+# Old C and C++ that gcc 12 accepts and later clangs refuse by default. The code does not change.
 TOLERANT_FLAGS = (
     "-w",
     "-Wno-implicit-function-declaration",
@@ -27,6 +27,7 @@ TOLERANT_FLAGS = (
     "-Wno-int-conversion",
     "-Wno-incompatible-function-pointer-types",
     "-Wno-return-type",
+    "-Wno-register",
 )
 
 _SCRIPT = """#!/bin/sh

@@ -13,6 +13,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ __all__ = ["Journal", "JournalEntry", "SourceState"]
 
 # To be raised when the same configuration would give other units.
 _FORMAT = 1
+
+# What may change in the configuration without any unit becoming another one.
+_NOT_IN_UNITS = ("split", "license", "timeout_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +84,7 @@ class SourceState:
 
     def __init__(self, folder: Path, *, spec: Spec, llvm_version: str) -> None:
         self._folder = folder
-        values = {key: value for key, value in dataclasses.asdict(spec).items() if key != "split"}
+        values = {k: v for k, v in dataclasses.asdict(spec).items() if k not in _NOT_IN_UNITS}
         text = json.dumps([_FORMAT, llvm_version, values], sort_keys=True, default=str)
         self._fingerprint = hashlib.sha256(text.encode()).hexdigest()
 
@@ -88,6 +92,13 @@ class SourceState:
     def work(self) -> Path:
         """Where the source is unpacked and built."""
         return self._folder / "work"
+
+    def scratch(self) -> Path:
+        """Return an empty folder for bitcode that is being written."""
+        folder = self._folder / "scratch"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def load_prepared(self) -> Prepared | None:
         """Return the prepared source, or None where it has to be prepared (again)."""

@@ -1,4 +1,4 @@
-"""The two LLVM programs that the corpus needs: clang, and llvm-nm of the same version.
+"""The LLVM programs that the corpus needs: clang, and llvm-nm and opt of the same version.
 
 Safe in threads and processes.
 """
@@ -20,18 +20,19 @@ _VERSIONS = ("19", "20", "18", "21", "17")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """Where clang and llvm-nm are, and the version of LLVM that both have ("19.1.7")."""
+    """Where the programs are, and the version of LLVM that all of them have ("19.1.7")."""
 
     clang: Path
     nm: Path
+    opt: Path
     version: str
 
 
 def find_tools(clang: Path | None = None) -> Tools:
-    """Find clang (or take the one given) and the llvm-nm beside it.
+    """Find clang (or take the one given) and the programs beside it.
 
     Raises:
-        ToolchainNotFound: one of them is missing or does not run.
+        ToolchainNotFound: one of the programs is missing or does not run.
         ToolchainMismatch: they are not of one version.
     """
     if clang is None:
@@ -41,18 +42,25 @@ def find_tools(clang: Path | None = None) -> Tools:
             raise ToolchainNotFound("found no clang; install it: apt-get install clang-19 llvm-19")
         clang = Path(found)
     version = _version(clang)
-    real = clang.resolve()
+    return Tools(
+        clang=clang,
+        nm=_find_beside(clang, "llvm-nm", version),
+        opt=_find_beside(clang, "opt", version),
+        version=version,
+    )
+
+
+def _find_beside(clang: Path, name: str, version: str) -> Path:
     major = version.split(".")[0]
-    folders = (clang.parent, real.parent)
-    candidates = [f / name for f in folders for name in (f"llvm-nm-{major}", "llvm-nm")]
-    nm = next((path for path in candidates if path.is_file()), None)
-    if nm is None:
-        raise ToolchainNotFound(
-            f"found no llvm-nm beside {clang}; install it: apt-get install llvm-{major}"
-        )
-    if _version(nm) != version:
-        raise ToolchainMismatch(f"{clang} is LLVM {version}, {nm} is LLVM {_version(nm)}")
-    return Tools(clang=clang, nm=nm, version=version)
+    for folder in (clang.parent, clang.resolve().parent):
+        for path in (folder / f"{name}-{major}", folder / name):
+            if path.is_file():
+                if _version(path) != version:
+                    raise ToolchainMismatch(
+                        f"{clang} is LLVM {version}, {path} is LLVM {_version(path)}"
+                    )
+                return path
+    raise ToolchainNotFound(f"no {name} beside {clang}; install it: apt-get install llvm-{major}")
 
 
 def _version(program: Path) -> str:

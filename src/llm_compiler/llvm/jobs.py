@@ -21,9 +21,11 @@ __all__ = [
     "EmitJob",
     "Emitted",
     "EvaluateJob",
+    "ExtractJob",
     "InspectJob",
     "Inspection",
     "Job",
+    "RegistryJob",
     "WorkerState",
 ]
 
@@ -183,6 +185,8 @@ class Inspection:
     num_instructions: int = 0
     functions: tuple[str, ...] = ()
     functions_without_minsize: tuple[str, ...] = ()
+    pic: bool = False
+    """Whether the module asks for position-independent code."""
     bitcode: bytes = field(default=b"", repr=False)
     """The module again as bitcode."""
 
@@ -231,9 +235,67 @@ class InspectJob:
                 num_instructions=module.num_instructions(),
                 functions=module.defined_functions(),
                 functions_without_minsize=module.functions_without_minsize(),
+                pic=bool(module.flag("PIC Level")),
                 bitcode=module.to_bitcode(),
             )
 
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> Inspection:
         """Return the result of an input that LLVM died of."""
         return Inspection(status=status, detail=detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryJob:
+    """Ask the loaded LLVM which safe passes it has; the result a tuple of elements."""
+
+    timeout_s: float = 60.0
+    affinity: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One."""
+        return 1
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[tuple[str, ...]]:
+        """Yield the search space."""
+        from llm_compiler.llvm.capi import load
+        from llm_compiler.llvm.passes import search_space
+        from llm_compiler.llvm.registry import available
+
+        yield search_space(available(load()))
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> tuple[str, ...]:
+        """Return no pass: LLVM died of an empty module."""
+        return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractJob:
+    """Extract functions from a module (`Module.extract`); the result an `Emitted` bitcode."""
+
+    bitcode: bytes = field(repr=False)
+    functions: tuple[str, ...]
+    timeout_s: float = 60.0
+    affinity: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One for each function."""
+        return len(self.functions)
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[Emitted]:
+        """Yield the bitcode of each function's module."""
+        from llm_compiler.errors import LlmCompilerError
+
+        with Context() as context:
+            module = context.parse(self.bitcode, "<module>")
+            for name in self.functions[first_step:]:
+                try:
+                    with module.extract(name) as extracted:
+                        yield Emitted(status=Status.OK, data=extracted.to_bitcode())
+                except LlmCompilerError as error:
+                    yield Emitted(status=Status.REFUSED, detail=str(error)[:2000])
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> Emitted:
+        """Return the result of a function that LLVM died of."""
+        return Emitted(status=status, detail=detail, seconds=seconds)

@@ -339,6 +339,50 @@ class Module:
             raise
         return copy
 
+    def rename_for_linking(self, suffix: str) -> None:
+        """Append `suffix` to the name of every symbol that this module defines for others.
+
+        So modules that define the same names (``main``, inline functions of C++) can be linked
+        into one executable, each with its own copy. Comdats are renamed with their members;
+        local symbols, declarations and LLVM's own globals keep their names.
+        """
+        library = self._library
+        comdats: dict[int, int] = {}
+        for value in list(self._symbols()):
+            name = self._name(value)
+            if (
+                library.LLVMIsDeclaration(value)
+                or library.LLVMGetLinkage(value) in (*_LOCAL, AVAILABLE_EXTERNALLY)
+                or name.startswith("llvm.")
+            ):
+                continue
+            renamed = (name + suffix).encode("utf-8", "surrogateescape")
+            library.LLVMSetValueName2(value, renamed, len(renamed))
+        # A comdat's own name cannot be asked for: the new one is called after its first member.
+        for value in [*self._functions(), *self._globals()]:
+            if old := library.LLVMGetComdat(value):
+                if old not in comdats:
+                    name = f"{self._name(value)}{suffix if suffix not in self._name(value) else ''}"
+                    new = library.LLVMGetOrInsertComdat(
+                        self.handle, name.encode("utf-8", "surrogateescape")
+                    )
+                    kind = library.LLVMGetComdatSelectionKind(old)
+                    library.LLVMSetComdatSelectionKind(new, kind)
+                    comdats[old] = new
+                library.LLVMSetComdat(value, comdats[old])
+
+    def _symbols(self) -> Iterator[int]:
+        """Yield every global value: functions, variables, aliases, ifuncs."""
+        library = self._library
+        yield from self._functions()
+        yield from self._globals()
+        for kind in ("Alias", "IFunc"):
+            value = getattr(library, f"LLVMGetFirstGlobal{kind}")(self.handle)
+            while value:
+                following = getattr(library, f"LLVMGetNextGlobal{kind}")(value)
+                yield value
+                value = following
+
     def _named_function(self, name: str) -> int:
         handle: int = self._library.LLVMGetNamedFunction(
             self.handle, name.encode("utf-8", "surrogateescape")

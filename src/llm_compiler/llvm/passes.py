@@ -111,6 +111,10 @@ def _canonical_element(text: str, level: Level | None) -> str:
     if text == "sroa":
         # LLVM prints and means it with its parameter; one spelling only.
         text = "sroa<modify-cfg>"
+    if name == "instcombine" and "verify-fixpoint" not in text:
+        # Alone it would make opt abort where one iteration does not reach a fixpoint.
+        parameters = text[len("instcombine<") : -1]
+        text = f"instcombine<{';'.join(filter(None, (parameters, 'no-verify-fixpoint')))}>"
     if not _NAME.match(name):
         raise InputError(f"pass list: '{text[:80]}' is not a pass name")
     own = level_of(name)

@@ -96,7 +96,7 @@ def zygote(control: socket.socket) -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     while True:
-        ready, _, _ = select.select([control, read_end], [], [])
+        ready, _, _ = select.select([control.fileno(), read_end], [], [])
         if read_end in ready:
             os.read(read_end, 4096)
             for pid in list(children):
@@ -104,7 +104,7 @@ def zygote(control: socket.socket) -> None:
                 if done:
                     children.discard(pid)
                     control.send(pickle.dumps((pid, status)))
-        if control in ready:
+        if control.fileno() in ready:
             message, fds, _, _ = socket.recv_fds(control, 64, 2)
             if not message:
                 break

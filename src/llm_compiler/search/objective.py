@@ -19,7 +19,7 @@ class Objective(StrEnum):
     INSTRUCTIONS = "instructions"
     """IR instructions after the passes."""
 
-    def value(self, measurement: Measurement) -> int:
+    def of(self, measurement: Measurement) -> int:
         """Return the number of a measurement that is OK."""
         match self:
             case Objective.SIZE:

@@ -48,23 +48,12 @@ CREATE TABLE IF NOT EXISTS measurements (
     recorded REAL NOT NULL,
     PRIMARY KEY (module_id, list_id, llvm_version)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS verdicts (
-    pipeline TEXT NOT NULL,
-    llvm_major INTEGER NOT NULL,
-    architecture TEXT NOT NULL,
-    kind TEXT NOT NULL,
-    program TEXT NOT NULL DEFAULT '',
-    reason TEXT NOT NULL DEFAULT '',
-    num_programs INTEGER NOT NULL DEFAULT 0,
-    suite TEXT NOT NULL DEFAULT '',
-    PRIMARY KEY (pipeline, llvm_major, architecture)
-) WITHOUT ROWID;
 """
 _MAX_VARIABLES = 500
 
 
 class Store:
-    """A store of measurements and verdicts; a context manager.
+    """A store of measurements; a context manager.
 
     Args:
         path: the file; it and its folder are made if missing.

@@ -65,7 +65,7 @@ class Trial:
     def value(self, passes: PassList) -> int | None:
         """Return the objective of a list; None if it was not measured or did not compile."""
         measurement = self.known.get(passes)
-        return self.objective.value(measurement) if measurement and measurement.ok else None
+        return self.objective.of(measurement) if measurement and measurement.ok else None
 
     @property
     def best_value(self) -> int | None:

@@ -107,8 +107,8 @@ int main(void) {
     mix_double(simpson(inverse, 1, 3, 50));
     mix_double(simpson(cubic, -1.5, 2.25, 8));
 
-    double m[4][5] = {{0, 2, 1, -1, 3}, {4, 1, -2, 3, 11}, {2, -3, 5, 1, 17}, {1, 1, 1, 1, 10}};
-    CHECK(solve(m) == 3 || solve(m) >= 0);
+    double m[4][5] = {{0, 2, 1, -1, 3}, {4, 1, -2, 3, 12}, {2, -3, 5, 1, 15}, {1, 1, 1, 1, 10}};
+    CHECK(solve(m) >= 1);
     CHECK(fabs(m[0][4] - 1) < 1e-12 && fabs(m[1][4] - 2) < 1e-12 && fabs(m[2][4] - 3) < 1e-12 && fabs(m[3][4] - 4) < 1e-12);
     double singular[4][5] = {{1, 2, 3, 4, 5}, {2, 4, 6, 8, 1}};
     CHECK(solve(singular) == -1);

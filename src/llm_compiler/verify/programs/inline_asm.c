@@ -116,7 +116,7 @@ int main(void) {
         sum += asm_counted(&counter) * (hide(i) - 2);
         if (hide(sum) > 60) break;
     }
-    CHECK(counter == 8 && sum == 64 + 0 * counter + (sum - 64));
+    CHECK(counter == 8 && sum == 96);
     mix((uint64_t)sum);
     shared = 1;
     forget_memory();

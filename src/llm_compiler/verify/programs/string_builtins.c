@@ -73,7 +73,7 @@ int main(void) {
 
     CHECK(sprintf(buffer, "%s", names[3]) == 9 && strcmp(buffer, "gamma ray") == 0);
     CHECK(sprintf(buffer, "plain") == 5 && sprintf(other, "%c", 'x') == 1 && other[0] == 'x' && other[1] == 0);
-    CHECK(sprintf(buffer, "%d %5d %-5d| %05d %i", -1, 42, 42, 42, 2147483647) == 33 || strlen(buffer) > 20);
+    CHECK(sprintf(buffer, "%d %5d %-5d| %05d %i", -1, 42, 42, 42, 2147483647) == 32);
     for (const char *p = buffer; *p; p++) mix((uint64_t)*p);
     CHECK(snprintf(buffer, 4, "%d", 123456) == 6 && strcmp(buffer, "123") == 0);
 

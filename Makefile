@@ -1,0 +1,47 @@
+# Two commands do all the set-up: `make run` (the main job) and `make test`.
+VENV   := .venv
+PYTHON := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+DEV    := $(VENV)/.installed-dev
+EXAMPLES := $(wildcard examples/lisp/*.c) $(wildcard examples/sheet/*.cpp)
+
+.PHONY: run test check bench llvm cross clean
+
+run: llvm $(STAMP)
+	@mkdir -p work/run
+	@cd work/run && ../../$(VENV)/bin/llm-compiler optimize $(addprefix ../../,$(EXAMPLES)) -- -std=gnu17 2>&1 || exit $$?
+
+# The examples' objects, linked and run: what was optimised still works.
+run-check: run
+	@$(MAKE) -C examples/lisp OBJECTS_FROM=$(CURDIR)/work/run check
+	@$(MAKE) -C examples/sheet OBJECTS_FROM=$(CURDIR)/work/run check
+
+test: llvm cross $(DEV)
+	$(PYTHON) -m pytest
+
+check: $(DEV)
+	$(VENV)/bin/ruff check src tests benchmarks
+	$(VENV)/bin/ruff format --check src tests benchmarks
+	$(VENV)/bin/mypy
+	$(PYTHON) -m llm_compiler.docs --check
+
+bench: llvm $(DEV)
+	$(PYTHON) benchmarks/speed.py
+
+llvm:
+	@sh scripts/install_packages.sh llvm
+
+cross:
+	@sh scripts/install_packages.sh cross
+
+$(STAMP): pyproject.toml
+	@sh scripts/make_venv.sh $(VENV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(DEV): $(STAMP) pyproject.toml
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) work/run

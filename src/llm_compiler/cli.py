@@ -1,0 +1,297 @@
+"""The command line: arguments and exit codes only; what a command does is in `commands`.
+
+Exit: 0 done, 1 a negative verdict, 2 bad usage, 3 toolchain, 4 bad input, 5 the compiler failed,
+6 out of time or memory, 7 corpus or checkpoint, 8 the output cannot be written, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from llm_compiler.errors import ConfigError, LlmCompilerError, OutputError
+
+__all__ = ["build_parser", "main"]
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of at least 1")
+    return value
+
+
+def _natural(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is negative")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds")
+    return value
+
+
+_positive.__name__, _natural.__name__, _seconds.__name__ = "number", "number", "number"
+
+
+def _add_common(parser: argparse.ArgumentParser, *, timeout_s: float = 60.0) -> None:
+    parser.add_argument(
+        "--jobs", type=_positive, default=None, metavar="N", help="worker processes (default: all)"
+    )
+    parser.add_argument(
+        "--timeout-s",
+        type=_seconds,
+        default=timeout_s,
+        metavar="S",
+        help="limit of each evaluation and each run of clang or opt (default: %(default)g)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
+def _add_objective(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--objective",
+        choices=("size", "text-data", "instructions"),
+        default="size",
+        help="what to make small: all allocated bytes, .text + .data, or IR instructions "
+        "(default: %(default)s)",
+    )
+
+
+def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "optimize",
+        help="make objects smaller than clang -Oz",
+        description="Make the smallest verified object of each C, C++, IR or bitcode file; never "
+        "larger than clang -Oz's. Clang's own flags follow behind --.",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument(
+        "-o", dest="output", type=Path, metavar="OUT", help="default: the input's name with .o"
+    )
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("-c", dest="kind", action="store_const", const="object", help="write objects")
+    kind.add_argument("-S", dest="kind", action="store_const", const="assembly")
+    kind.add_argument(
+        "--emit-llvm",
+        dest="kind",
+        action="store_const",
+        const="bitcode",
+        help="write bitcode; textual IR if OUT ends in .ll",
+    )
+    kind.add_argument(
+        "--emit-passes",
+        dest="kind",
+        action="store_const",
+        const="passes",
+        help="write the pass list for opt -passes= (to stdout without -o)",
+    )
+    parser.set_defaults(kind="object")
+    parser.add_argument(
+        "--candidates",
+        type=_natural,
+        default=16,
+        metavar="K",
+        help="pass lists compiled beside clang -Oz (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--budget",
+        type=_natural,
+        default=0,
+        metavar="N",
+        help="evaluations of local search after the candidates (default: %(default)s)",
+    )
+    _add_objective(parser)
+    parser.add_argument("--target-triple", default="", metavar="T", help="default: clang's own")
+    parser.add_argument("--proposer", choices=("coreset", "search"), default="coreset")
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="hand out new lists that win without checking them (verdict: unchecked)",
+    )
+    _add_common(parser)
+
+
+def _autotune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "autotune",
+        help="search pass lists for modules and keep every measurement",
+        description="Search pass lists for C, C++, IR and bitcode files, folders of them, or a "
+        "corpus, and keep every measurement in a store. Stopped, it resumes.",
+    )
+    parser.add_argument("inputs", nargs="+", type=Path, metavar="FILE|CORPUS")
+    parser.add_argument(
+        "--budget", type=_positive, default=256, metavar="N", help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--method",
+        choices=("local", "paper"),
+        default="local",
+        help="local search from the coreset, or the paper's autotuner (default: %(default)s)",
+    )
+    parser.add_argument("--store", type=Path, metavar="DB", help="default: in the user's data folder")
+    parser.add_argument(
+        "--broadcast",
+        type=_natural,
+        default=0,
+        metavar="N",
+        help="afterwards try the N most frequent winners on every module (paper: 100)",
+    )
+    parser.add_argument(
+        "--replay", action="store_true", help="measure each stored best list again and compare"
+    )
+    parser.add_argument("--split", default="", help="of a corpus: train, validation or test")
+    parser.add_argument(
+        "--max-modules", type=_positive, default=None, metavar="N", help="of a corpus, by seed"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    _add_objective(parser)
+    _add_common(parser)
+
+
+def _coreset(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("coreset", help="build or show the fixed list of lists")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="build|show")
+    build = actions.add_parser("build", help="choose lists greedily from an autotuned store")
+    build.add_argument("corpus", nargs="+", type=Path, metavar="CORPUS")
+    build.add_argument("--store", type=Path, required=True, metavar="DB")
+    build.add_argument("-o", dest="output", type=Path, required=True, metavar="OUT.json")
+    build.add_argument("--num-lists", type=_positive, default=128, metavar="N")
+    build.add_argument("--max-candidates", type=_positive, default=300, metavar="N")
+    build.add_argument("--split", default="train")
+    _add_objective(build)
+    _add_common(build)
+    show = actions.add_parser("show", help="print the coreset's lists in their order")
+    show.add_argument("--coreset", type=Path, metavar="JSON", help="default: the shipped one")
+    show.add_argument("--json", action="store_true")
+
+
+def _validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "validate",
+        help="put pass lists to PassListEval",
+        description="Apply pass lists to self-testing programs, run them, and say whether any "
+        "breaks. Exit code 1 if a list is rejected.",
+    )
+    parser.add_argument("pass_lists", nargs="*", metavar="PASSLIST")
+    parser.add_argument(
+        "--coreset", action="store_true", help="check the shipped coreset for the LLVM found"
+    )
+    parser.add_argument(
+        "--sweep", action="store_true", help="check every pass alone and with default pipelines"
+    )
+    parser.add_argument(
+        "--suite",
+        type=Path,
+        metavar="DIR|JSONL",
+        help="own programs, or HumanEval-X's C++ JSON lines (default: the built-in suite)",
+    )
+    parser.add_argument(
+        "--csmith", type=_natural, default=0, metavar="N", help="and N Csmith programs"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the first Csmith seed")
+    parser.add_argument(
+        "--architecture",
+        action="append",
+        choices=("x86_64", "aarch64"),
+        help="default: all that can run here",
+    )
+    parser.add_argument(
+        "--reproducer", type=Path, metavar="DIR", help="keep the program that shows a rejection"
+    )
+    parser.add_argument(
+        "--minimize", action="store_true", help="reduce the reproducer (llvm-reduce or C-Vise)"
+    )
+    _add_common(parser)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    from importlib.metadata import version
+
+    parser = argparse.ArgumentParser(
+        prog="llm-compiler",
+        description="Make code smaller than clang -Oz, with the real compiler in the loop.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('llm-compiler')}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _optimize(commands)
+    _autotune(commands)
+    _coreset(commands)
+    _validate(commands)
+    passes = commands.add_parser("passes", help="print the pass registry")
+    passes.add_argument("--all", action="store_true", help="the excluded ones too, and why")
+    passes.add_argument("--json", action="store_true")
+    doctor = commands.add_parser("doctor", help="what is installed, what is missing, how to mend it")
+    doctor.add_argument("--json", action="store_true")
+    _corpus(commands)
+    return parser
+
+
+def _corpus(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("corpus", help="collect real code as unoptimised bitcode")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="build|stats")
+    build = actions.add_parser("build", help="fetch packages and compile their units to bitcode")
+    build.add_argument("--config", type=Path, required=True, metavar="TOML")
+    build.add_argument("--out", type=Path, default=Path("work/corpus"), metavar="DIR")
+    build.add_argument("--packages", default="", metavar="A,B", help="only these")
+    build.add_argument("--target-triple", action="append", metavar="T")
+    build.add_argument("--jobs", type=_positive, default=None, metavar="N")
+    stats = actions.add_parser("stats", help="count units by package, language and target")
+    stats.add_argument("corpus", type=Path, metavar="DIR")
+    stats.add_argument("--json", action="store_true")
+
+
+def _split_clang_flags(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Everything behind ``--`` is clang's; argparse itself would mix it with the files."""
+    if "--" in arguments:
+        position = list(arguments).index("--")
+        return list(arguments[:position]), tuple(arguments[position + 1 :])
+    return list(arguments), ()
+
+
+def _run(arguments: Sequence[str]) -> int:
+    own, clang_flags = _split_clang_flags(arguments)
+    options = build_parser().parse_args(own)
+    if clang_flags and options.command != "optimize" and options.command != "autotune":
+        raise ConfigError(f"'{options.command}' takes no clang flags behind --")
+    # Here, so that --help and usage errors do not wait for the rest of the package.
+    from llm_compiler import commands
+
+    result: int = getattr(commands, f"run_{options.command}")(options, clang_flags)
+    return result
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code; never raises for the user's mistakes."""
+    try:
+        code = _run(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+        return code
+    except LlmCompilerError as error:
+        print(f"llm-compiler: error: {error}", file=sys.stderr)
+        return error.exit_code
+    except BrokenPipeError:
+        # The reader has gone (a pager, head); nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OutputError.exit_code
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        print(f"llm-compiler: error: {error}", file=sys.stderr)
+        return OutputError.exit_code
+    except KeyboardInterrupt:
+        print("llm-compiler: interrupted", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""What each command of `cli` does: read the options, call the package, print the results.
+
+Each ``run_*`` takes the parsed options and clang's flags and returns the exit code. Results go to
+standard output, diagnostics to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from typing import Protocol, cast
+
+__all__ = [
+    "run_autotune",
+    "run_coreset",
+    "run_corpus",
+    "run_doctor",
+    "run_optimize",
+    "run_passes",
+    "run_validate",
+]
+
+
+class _Command(Protocol):
+    def run(self, options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int: ...
+
+
+def _call(name: str, options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    # Imported on use: a command should not wait for what the others need.
+    command = cast(_Command, import_module(f"llm_compiler.commands.{name}"))
+    return command.run(options, clang_flags)
+
+
+def run_optimize(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Make objects smaller than clang -Oz."""
+    return _call("optimize", options, clang_flags)
+
+
+def run_autotune(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Search pass lists and keep every measurement."""
+    return _call("autotune", options, clang_flags)
+
+
+def run_coreset(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Build or show the coreset."""
+    return _call("coreset", options, clang_flags)
+
+
+def run_validate(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Put pass lists to PassListEval."""
+    return _call("validate", options, clang_flags)
+
+
+def run_passes(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Print the pass registry."""
+    return _call("passes", options, clang_flags)
+
+
+def run_doctor(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Say what is installed and what is missing."""
+    return _call("doctor", options, clang_flags)
+
+
+def run_corpus(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Collect real code as unoptimised bitcode."""
+    return _call("corpus", options, clang_flags)

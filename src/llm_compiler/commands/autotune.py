@@ -1,0 +1,220 @@
+"""``llm-compiler autotune``: search many modules, keep every measurement, resume after a stop."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from llm_compiler.commands.optimize import warn_error
+from llm_compiler.console import percent, print_json, print_table, progress, warn
+from llm_compiler.corpus.inputs import NamedModule, load_modules
+from llm_compiler.errors import InputError
+from llm_compiler.llvm.jobs import EvaluateJob, RegistryJob
+from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.stock import Stock, parse_clang_flags
+from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.places import data_folder
+from llm_compiler.records import Measurement, PassList, content_hash
+from llm_compiler.search.autotune import Method, autotune_strategy, broadcast, module_rng
+from llm_compiler.search.coreset import load_coreset
+from llm_compiler.search.objective import Objective
+from llm_compiler.search.store import Store
+from llm_compiler.search.trial import Trial, run_trials
+from llm_compiler.workers import LocalPool, run_jobs
+from llm_compiler.workers.pool import WorkerPool
+
+__all__ = ["run"]
+
+_OZ = PassList(("default<Oz>",))
+
+
+def default_store() -> Path:
+    """Return the user's own store of measurements."""
+    return data_folder() / "measurements.db"
+
+
+def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Search, print one line a module; Ctrl-C keeps what was found."""
+    toolchain = find_toolchain()
+    stock = Stock(
+        toolchain=toolchain,
+        flags=parse_clang_flags(clang_flags),
+        timeout_s=max(options.timeout_s, 60.0),
+    )
+    objective = Objective(options.objective)
+    with (
+        LocalPool(options.jobs) as pool,
+        Store(options.store or default_store(), llvm_version=toolchain.version) as store,
+    ):
+        modules, failures = load_modules(
+            options.inputs,
+            stock,
+            jobs=pool.num_workers,
+            split=options.split,
+            limit=options.max_modules,
+            seed=options.seed,
+        )
+        for _, error in failures:
+            warn_error(error)
+        if not modules:
+            raise InputError("none of the inputs compiles: there is nothing to search on")
+        if options.replay:
+            return _replay(modules, pool, store, objective, options)
+        trials = _search(modules, pool, store, objective, options)
+    _print(trials, objective, options)
+    return failures[0][1].exit_code if failures else 0
+
+
+def _search(
+    modules: Sequence[NamedModule],
+    pool: WorkerPool,
+    store: Store,
+    objective: Objective,
+    options: argparse.Namespace,
+) -> list[Trial]:
+    space: tuple[str, ...] = run_jobs(pool, [RegistryJob()])[0][0]
+    coreset = load_coreset()
+    pairs = []
+    for module in modules:
+        trial = Trial(
+            bitcode=module.bitcode,
+            budget=options.budget,
+            objective=objective,
+            name=module.name,
+            timeout_s=options.timeout_s,
+        )
+        strategy = autotune_strategy(
+            Method(options.method),
+            space=space,
+            budget=options.budget,
+            rng=module_rng(options.seed, trial.module_hash),
+            start=coreset.lists[: max(1, options.budget // 4)],
+            weights=coreset.weights_for(space),
+        )
+        pairs.append((trial, strategy))
+    baselines = _baselines(pool, store, [trial for trial, _ in pairs])
+    finished: list[Trial] = []
+    counts: dict[int, int] = {}
+    try:
+        with progress(options.budget * len(modules), "searching") as bar:
+
+            def show(trial: Trial) -> None:
+                counts[id(trial)] = trial.num_evaluations
+                baseline = baselines[trial.module_hash]
+                note = f"{trial.name}: {trial.best_value}"
+                if baseline.ok and trial.best_value:
+                    saved = objective.of(baseline) - trial.best_value
+                    note += f" ({percent(saved, objective.of(baseline))})"
+                bar.update(sum(counts.values()), note)
+
+            for trial in run_trials(pool, pairs, store=store, on_progress=show):
+                finished.append(trial)
+            if options.broadcast:
+                for _ in broadcast(pool, finished, store=store, num_lists=options.broadcast):
+                    pass
+    except KeyboardInterrupt:
+        warn("interrupted: what was measured is in the store; the same command goes on from there")
+        finished = [trial for trial, _ in pairs if trial.num_evaluations]
+    for trial in finished:
+        baseline = baselines[trial.module_hash]
+        store.describe(
+            trial.module_hash,
+            name=trial.name,
+            target_triple="",
+            baseline_size_bytes=baseline.size_bytes,
+            baseline_text_data_bytes=baseline.text_data_bytes,
+        )
+    return finished
+
+
+def _baselines(
+    pool: WorkerPool, store: Store, trials: Sequence[Trial]
+) -> dict[str, Measurement]:
+    """Return what default<Oz> makes of each module, in process: the search's yardstick."""
+    found = {trial.module_hash: store.lookup(trial.module_hash, [_OZ]) for trial in trials}
+    missing = [trial for trial in trials if not found[trial.module_hash]]
+    jobs = [
+        EvaluateJob(bitcode=t.bitcode, pass_lists=(_OZ,), module_hash=t.module_hash) for t in missing
+    ]
+    for trial, results in zip(missing, run_jobs(pool, jobs), strict=True):
+        found[trial.module_hash] = {_OZ: results[0]}
+        store.record(trial.module_hash, found[trial.module_hash])
+    return {module_hash: known[_OZ] for module_hash, known in found.items()}
+
+
+def _print(trials: Sequence[Trial], objective: Objective, options: argparse.Namespace) -> None:
+    rows = []
+    for trial in sorted(trials, key=lambda one: one.name):
+        plain = trial.known.get(_OZ)
+        before = objective.of(plain) if plain and plain.ok else None
+        after = trial.best_value
+        if options.json:
+            print_json(
+                {
+                    "input": trial.name,
+                    "module_hash": trial.module_hash,
+                    "objective": options.objective,
+                    "default_oz": before,
+                    "best": after,
+                    "passes": trial.best.pipeline if trial.best else None,
+                    "num_evaluations": trial.num_evaluations,
+                }
+            )
+            continue
+        saved = percent(before - after, before) if before and after is not None else ""
+        cells = (trial.name, str(before or ""), str(after or ""), saved)
+        rows.append((*cells, str(trial.num_evaluations), trial.best.pipeline if trial.best else ""))
+    if not options.json:
+        header = ("module", "default<Oz>", "best", "saved", "evaluations", "pass list")
+        print_table(header, rows, right="lrrrr")
+        lengths = [len(trial.best) for trial in trials if trial.best]
+        if lengths:
+            print(f"\nmean length of the best lists: {statistics.mean(lengths):.1f} passes")
+
+
+def _replay(
+    modules: Sequence[NamedModule],
+    pool: WorkerPool,
+    store: Store,
+    objective: Objective,
+    options: argparse.Namespace,
+) -> int:
+    """Measure each module's best stored list again; exit code 1 if a size differs."""
+    start = time.monotonic()
+    expected = []
+    for module in modules:
+        module_hash = content_hash(module.bitcode)
+        known = {p: m for p, m in store.all_measurements(module_hash).items() if m.ok}
+        if not known:
+            warn(f"{module.name}: the store knows no list for it")
+            continue
+        best = min(known, key=lambda p: (objective.of(known[p]), len(p)))
+        expected.append((module, module_hash, parse_pass_list(best), known[best]))
+    jobs = [
+        EvaluateJob(bitcode=m.bitcode, pass_lists=(p,), module_hash=h) for m, h, p, _ in expected
+    ]
+    differing = 0
+    rows = []
+    for (module, _, passes, stored), results in zip(expected, run_jobs(pool, jobs), strict=True):
+        now = results[0]
+        same = now.ok and now.size_bytes == stored.size_bytes
+        differing += not same
+        found = str(now.size_bytes) if now.ok else now.status.value
+        rows.append((module.name, str(stored.size_bytes), found, "same" if same else "DIFFERS"))
+        if options.json:
+            print_json(
+                {
+                    "input": module.name,
+                    "stored_bytes": stored.size_bytes,
+                    "replayed": found,
+                    "same": same,
+                    "passes": passes.pipeline,
+                }
+            )
+    if not options.json:
+        print_table(("module", "stored", "replayed", ""), rows, right="lrr")
+        print(f"\n{len(rows) - differing} of {len(rows)} the same, {time.monotonic() - start:.1f} s")
+    return 1 if differing else 0

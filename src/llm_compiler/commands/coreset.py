@@ -1,0 +1,128 @@
+"""``llm-compiler coreset``: build the fixed list of lists from a store, or show it."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+
+from llm_compiler.console import print_json, print_table, progress, warn
+from llm_compiler.corpus.inputs import load_modules
+from llm_compiler.errors import InputError
+from llm_compiler.llvm.stock import Stock
+from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.records import PassList, VerdictKind, content_hash
+from llm_compiler.search.coreset import (
+    Coreset,
+    collect_candidates,
+    greedy,
+    load_coreset,
+    measure_candidates,
+    pass_weights,
+    write_coreset,
+)
+from llm_compiler.search.objective import Objective
+from llm_compiler.search.store import Store
+from llm_compiler.verify.checker import Checker
+from llm_compiler.workers import LocalPool
+
+__all__ = ["run"]
+
+_OZ = PassList(("default<Oz>",))
+_TRIPLES = {"x86_64": "x86_64-pc-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}
+
+
+def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Build or show."""
+    return _show(options) if options.action == "show" else _build(options)
+
+
+def _show(options: argparse.Namespace) -> int:
+    coreset = load_coreset(options.coreset)
+    if options.json:
+        for rank, pick in enumerate(coreset.picks, 1):
+            print_json(
+                {
+                    "rank": rank,
+                    "passes": pick.passes.pipeline,
+                    "geomean_gain": pick.geomean_gain,
+                    "total_gain": pick.total_gain,
+                    "num_best": pick.num_best,
+                }
+            )
+        return 0
+    rows = [
+        (
+            str(rank),
+            f"{100 * pick.geomean_gain:.2f} %",
+            f"{100 * pick.total_gain:.2f} %",
+            str(pick.num_best),
+            pick.passes.pipeline,
+        )
+        for rank, pick in enumerate(coreset.picks, 1)
+    ]
+    header = ("#", "geomean gain up to here", "total gain", "modules it is new best on", "pass list")
+    print_table(header, rows, right="rrrr")
+    print(f"\nLLVM {coreset.llvm_major}; gains on training modules over default<Oz> in process")
+    for key, value in coreset.provenance.items():
+        print(f"{key}: {value}")
+    return 0
+
+
+def _build(options: argparse.Namespace) -> int:
+    toolchain = find_toolchain()
+    objective = Objective(options.objective)
+    stock = Stock(toolchain=toolchain)
+    with (
+        LocalPool(options.jobs) as pool,
+        Store(options.store, llvm_version=toolchain.version) as store,
+    ):
+        known = {row[0] for row in store.modules()}
+        modules, _ = load_modules(options.corpus, stock, jobs=pool.num_workers, split=options.split)
+        tuned = [m for m in modules if content_hash(m.bitcode) in known]
+        if not tuned:
+            raise InputError(
+                f"{options.store} has no measurements of these modules: run 'llm-compiler autotune' first"
+            )
+        hashes = [content_hash(module.bitcode) for module in tuned]
+        candidates = collect_candidates(store, hashes, limit=options.max_candidates)
+        values, baselines = [], []
+        with progress(len(tuned), "measuring candidates") as bar:
+            pairs = [(module.name, module.bitcode) for module in tuned]
+            for done, trial in enumerate(measure_candidates(pool, pairs, candidates, store), 1):
+                bar.update(done, trial.name)
+                plain = trial.value(_OZ)
+                if plain is None:
+                    continue
+                baselines.append(plain)
+                values.append({p: v for p in candidates if (v := trial.value(p)) is not None})
+        checker = Checker(toolchain=toolchain, pool=pool)
+        rejected: list[str] = []
+
+        def accept(passes: PassList) -> bool:
+            kinds = [checker.check(passes, triple) for triple in _TRIPLES.values()]
+            if VerdictKind.REJECTED in kinds or VerdictKind.PASSED not in kinds:
+                rejected.append(passes.pipeline)
+                warn(f"rejected by PassListEval: {passes}")
+                return False
+            return True
+
+        picks = greedy(values, baselines, num_lists=options.num_lists, accept=accept)
+    coreset = Coreset(
+        llvm_major=toolchain.major,
+        picks=tuple(picks),
+        pass_weights=pass_weights(candidates),
+        provenance={
+            "built": datetime.now(UTC).date().isoformat(),
+            "llvm_version": toolchain.version,
+            "objective": objective.value,
+            "num_modules": len(baselines),
+            "num_candidates": len(candidates),
+            "num_rejected": len(rejected),
+            "packages": sorted({module.package for module in tuned if module.package}),
+        },
+    )
+    write_coreset(coreset, options.output)
+    last = picks[-1] if picks else None
+    gain = f", geomean gain {100 * last.geomean_gain:.2f} % on training modules" if last else ""
+    print(f"{len(picks)} lists from {len(baselines)} modules{gain}: {options.output}")
+    return 0

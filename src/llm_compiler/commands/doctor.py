@@ -1,0 +1,160 @@
+"""``llm-compiler doctor``: what is installed, what is missing, and the command that mends it."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_compiler.console import print_json, print_table
+from llm_compiler.errors import LlmCompilerError, ToolchainError
+from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
+from llm_compiler.places import cache_folder, data_folder
+from llm_compiler.records import VerdictKind
+from llm_compiler.search.coreset import load_coreset
+from llm_compiler.verify.checker import Checker
+from llm_compiler.workers import LocalPool
+
+__all__ = ["run"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One line of the report: `needed` says whether `optimize` cannot do without it."""
+
+    what: str
+    found: str
+    ok: bool
+    needed: bool = False
+    mend: str = ""
+
+
+def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Print the findings; exit code 3 if something needed is missing."""
+    findings = list(_examine())
+    if options.json:
+        for one in findings:
+            print_json(
+                {
+                    "what": one.what,
+                    "ok": one.ok,
+                    "needed": one.needed,
+                    "found": one.found,
+                    "mend": one.mend,
+                }
+            )
+    else:
+        rows = [
+            (
+                "ok" if one.ok else "MISSING" if one.needed else "missing",
+                one.what,
+                one.found,
+                "" if one.ok else one.mend,
+            )
+            for one in findings
+        ]
+        print_table(("", "what", "found", "to mend it"), rows)
+    broken = any(one.needed and not one.ok for one in findings)
+    return ToolchainError.exit_code if broken else 0
+
+
+def _examine() -> Iterator[Finding]:
+    version = platform.python_version()
+    yield Finding(
+        what="Python 3.11 or newer", found=version, ok=sys.version_info >= (3, 11), needed=True
+    )
+    try:
+        toolchain = find_toolchain()
+    except LlmCompilerError as error:
+        yield Finding(
+            what="LLVM 17 to 22",
+            found=str(error),
+            ok=False,
+            needed=True,
+            mend="apt-get install clang-19 llvm-19 libllvm19",
+        )
+        return
+    yield Finding(
+        what="clang and opt", found=f"{toolchain.version} in {toolchain.bin_dir}", ok=True, needed=True
+    )
+    yield from _workers(toolchain)
+    yield _tool("llvm-reduce", toolchain, "smaller reproducers", f"llvm-{toolchain.major}")
+    programs = (
+        ("csmith", "fuzzing pass lists (validate --csmith)", "csmith libcsmith-dev"),
+        ("cvise", "smaller C reproducers", "cvise"),
+        ("aarch64-linux-gnu-gcc", "checking lists for AArch64", "g++-aarch64-linux-gnu"),
+        ("qemu-aarch64", "running AArch64 programs", "qemu-user"),
+    )
+    for program, use, package in programs:
+        found = shutil.which(program)
+        yield Finding(
+            what=f"{program}: {use}",
+            found=found or "",
+            ok=found is not None,
+            mend=f"apt-get install {package}",
+        )
+    for name, folder in (("cache", cache_folder()), ("user data", data_folder())):
+        yield Finding(
+            what=f"{name} folder",
+            found=str(folder),
+            ok=_writable(folder),
+            mend=f"make {folder} writable, or set XDG_CACHE_HOME and XDG_DATA_HOME",
+        )
+
+
+def _tool(name: str, toolchain: Toolchain, use: str, package: str) -> Finding:
+    try:
+        path = str(toolchain.tool(name))
+    except LlmCompilerError:
+        path = ""
+    return Finding(
+        what=f"{name}: {use}", found=path, ok=bool(path), mend=f"apt-get install {package}"
+    )
+
+
+def _workers(toolchain: Toolchain) -> Iterator[Finding]:
+    start = time.monotonic()
+    try:
+        with LocalPool(1) as pool:
+            checker = Checker(toolchain=toolchain, pool=pool)
+            space = checker.search_space()
+            seconds = time.monotonic() - start
+            yield Finding(
+                what="libLLVM in process",
+                found=f"{toolchain.libllvm}, ready in {seconds:.2f} s, {len(space)} safe passes",
+                ok=True,
+                needed=True,
+            )
+            coreset = load_coreset()
+            for architecture in ("x86_64", "aarch64"):
+                triple = f"{architecture}-linux-gnu"
+                passed = sum(
+                    checker.known(passes, triple) is VerdictKind.PASSED for passes in coreset.lists
+                )
+                yield Finding(
+                    what=f"verdicts for {architecture}, LLVM {toolchain.major}",
+                    found=f"{passed} of the coreset's {len(coreset.lists)} lists passed",
+                    ok=passed > 0,
+                    mend="llm-compiler validate --coreset (minutes, once)",
+                )
+    except LlmCompilerError as error:
+        yield Finding(
+            what="libLLVM in process",
+            found=str(error),
+            ok=False,
+            needed=True,
+            mend=f"apt-get install libllvm{toolchain.major}",
+        )
+
+
+def _writable(folder: Path) -> bool:
+    import os
+
+    while not folder.exists():
+        folder = folder.parent
+    return os.access(folder, os.W_OK)

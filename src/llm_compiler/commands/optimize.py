@@ -1,0 +1,148 @@
+"""``llm-compiler optimize``: inputs in, objects and a table (or JSON) out."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from llm_compiler.console import percent, print_json, print_table, progress, warn
+from llm_compiler.errors import ConfigError, LlmCompilerError
+from llm_compiler.optimize import (
+    Optimized,
+    OptimizeOptions,
+    OutputKind,
+    Proposer,
+    optimize_many,
+)
+from llm_compiler.output import check_writable, write_atomically
+from llm_compiler.search.objective import Objective
+from llm_compiler.workers import LocalPool
+
+__all__ = ["run"]
+
+_SUFFIX = {
+    OutputKind.OBJECT: ".o",
+    OutputKind.ASSEMBLY: ".s",
+    OutputKind.BITCODE: ".bc",
+    OutputKind.TEXT: ".ll",
+}
+
+
+def _kind(options: argparse.Namespace) -> OutputKind:
+    kind = OutputKind(options.kind)
+    if kind is OutputKind.BITCODE and options.output and options.output.suffix == ".ll":
+        return OutputKind.TEXT
+    return kind
+
+
+def _outputs(files: Sequence[Path], output: Path | None, kind: OutputKind) -> list[Path]:
+    """Name each input's output, and refuse names that would overwrite something of the user's.
+
+    Raises:
+        ConfigError: one -o for several inputs, two inputs with one output, output over an input.
+    """
+    if output is not None:
+        if len(files) > 1:
+            raise ConfigError("-o names one output, but there are several inputs")
+        outputs = [output]
+    elif kind is OutputKind.PASSES:
+        return [Path("-") for _ in files]
+    else:
+        outputs = [Path(file.stem + _SUFFIX[kind]) for file in files]
+        outputs = [
+            out.with_suffix(".opt" + out.suffix) if out.resolve() == file.resolve() else out
+            for out, file in zip(outputs, files, strict=True)
+        ]
+    seen: dict[Path, Path] = {}
+    for out, file in zip(outputs, files, strict=True):
+        if out.resolve() == file.resolve() and str(out) != "-":
+            raise ConfigError(f"the output {out} would overwrite its own input")
+        if out.resolve() in seen:
+            raise ConfigError(f"{seen[out.resolve()]} and {file} would both be written to {out}")
+        seen[out.resolve()] = file
+    return outputs
+
+
+def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Optimise the files and print what was saved; return the first failure's exit code."""
+    kind = _kind(options)
+    outputs = _outputs(options.files, options.output, kind)
+    settings = OptimizeOptions(
+        candidates=options.candidates,
+        budget=options.budget,
+        objective=Objective(options.objective),
+        proposer=Proposer(options.proposer),
+        target_triple=options.target_triple,
+        clang_flags=clang_flags,
+        kind=kind,
+        timeout_s=options.timeout_s,
+        seed=options.seed,
+        trust=options.trust,
+    )
+    for output in outputs:
+        check_writable(output)
+    code = 0
+    rows: list[Optimized] = []
+    to_stdout = any(str(output) == "-" for output in outputs)
+    done: dict[Path, int] = {}
+    total = (options.candidates + options.budget) * len(options.files)
+    with LocalPool(options.jobs) as pool, progress(total, "optimizing") as bar:
+
+        def show(source: Path, evaluations: int, budget: int) -> None:
+            done[source] = evaluations
+            bar.update(sum(done.values()), source.name)
+
+        results = optimize_many(
+            options.files, settings, pool=pool, outputs=outputs, on_progress=show
+        )
+        for output, result in zip(outputs, results, strict=True):
+            if isinstance(result, LlmCompilerError):
+                warn_error(result)
+                code = code or result.exit_code
+                continue
+            for message in result.warnings:
+                warn(f"{result.input}: {message}")
+            try:
+                write_atomically(output, result.output)
+            except LlmCompilerError as error:
+                warn_error(error)
+                code = code or error.exit_code
+                continue
+            rows.append(result)
+            if options.json and not to_stdout:
+                print_json(result.to_json())
+    if not options.json and not to_stdout:
+        _print(rows)
+    return code
+
+
+def warn_error(error: LlmCompilerError) -> None:
+    """Print one input's error as the command line prints a fatal one."""
+    import sys
+
+    print(f"llm-compiler: error: {error}", file=sys.stderr)
+
+
+def _print(rows: Sequence[Optimized]) -> None:
+    if not rows:
+        return
+    header = ("file", "-Oz bytes", "ours", "saved", "evaluations", "pass list")
+    cells = [
+        (
+            row.input,
+            str(row.baseline_bytes),
+            str(row.optimized_bytes),
+            percent(row.saved_bytes, row.baseline_bytes),
+            str(row.num_evaluations),
+            row.passes or "(clang -Oz)",
+        )
+        for row in rows
+    ]
+    if len(rows) > 1:
+        before = sum(row.baseline_bytes for row in rows)
+        after = sum(row.optimized_bytes for row in rows)
+        evaluations = sum(row.num_evaluations for row in rows)
+        total = ("total", str(before), str(after), percent(before - after, before))
+        cells.append((*total, str(evaluations), ""))
+    print_table(header, cells, right="lrrrr")

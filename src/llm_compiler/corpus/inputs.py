@@ -1,0 +1,130 @@
+"""Turn what a user names (files, folders, a corpus) into unoptimised modules to search on."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_compiler.errors import InputError, LlmCompilerError
+from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock
+
+__all__ = ["NamedModule", "collect_files", "corpus_modules", "load_modules"]
+
+MANIFEST = "manifest.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamedModule:
+    """Unoptimised bitcode with a name for people, and the package it came from (or empty)."""
+
+    name: str
+    bitcode: bytes = field(repr=False)
+    package: str = ""
+
+
+def collect_files(inputs: Iterable[Path]) -> list[Path]:
+    """Return the source and IR files among files and (recursively) folders, sorted.
+
+    Raises:
+        InputError: an input does not exist, or a folder holds nothing to compile.
+    """
+    found: list[Path] = []
+    for path in inputs:
+        if path.is_dir():
+            inside = sorted(
+                file
+                for file in path.rglob("*")
+                if file.suffix in C_SUFFIXES + IR_SUFFIXES and file.is_file()
+            )
+            if not inside:
+                raise InputError(f"the folder {path} holds no C, C++, IR or bitcode file")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise InputError(f"{path} does not exist")
+    return found
+
+
+def corpus_modules(
+    folder: Path, *, split: str = "", limit: int | None = None, seed: int = 0
+) -> list[NamedModule]:
+    """Return the units of a built corpus.
+
+    Args:
+        split: only this split; empty for all.
+        limit: at most so many, drawn by `seed`, spread evenly over the packages.
+
+    Raises:
+        InputError: no unit is left.
+        ShardCorrupt, ManifestMissing: the corpus is damaged or its build never finished.
+    """
+    from llm_compiler.corpus.manifest import load_manifest
+
+    units = [u for u in load_manifest(folder / MANIFEST) if not split or u.split == split]
+    if not units:
+        raise InputError(f"the corpus {folder} has no unit" + (f" of split {split}" if split else ""))
+    if limit is not None and limit < len(units):
+        by_package: dict[str, list[int]] = {}
+        for index, unit in enumerate(units):
+            by_package.setdefault(unit.package, []).append(index)
+        rng = random.Random(seed)
+        for indices in by_package.values():
+            rng.shuffle(indices)
+        chosen: list[int] = []
+        rank = 0
+        while len(chosen) < limit:
+            chosen += [indices[rank] for indices in by_package.values() if rank < len(indices)]
+            rank += 1
+        units = [units[index] for index in sorted(chosen[:limit])]
+    return [
+        NamedModule(
+            name=f"{unit.package}/{Path(unit.path).name}",
+            bitcode=(folder / unit.path).read_bytes(),
+            package=unit.package,
+        )
+        for unit in units
+    ]
+
+
+def load_modules(
+    inputs: Sequence[Path],
+    stock: Stock,
+    *,
+    jobs: int,
+    split: str = "",
+    limit: int | None = None,
+    seed: int = 0,
+) -> tuple[list[NamedModule], list[tuple[Path, LlmCompilerError]]]:
+    """Return the modules of all inputs, and the files that do not compile with their errors."""
+    modules: list[NamedModule] = []
+    plain: list[Path] = []
+    for path in inputs:
+        if (path / MANIFEST).exists():
+            modules += corpus_modules(path, split=split, limit=limit, seed=seed)
+        else:
+            plain.append(path)
+    files = collect_files(plain)
+    failures: list[tuple[Path, LlmCompilerError]] = []
+    with tempfile.TemporaryDirectory(prefix="llm-compiler-") as scratch:
+
+        def compile_one(pair: tuple[int, Path]) -> NamedModule | tuple[Path, LlmCompilerError]:
+            index, source = pair
+            output = Path(scratch) / f"{index}.bc"
+            try:
+                stock.compile_source(stock.frontend_command(source, output), source)
+            except LlmCompilerError as error:
+                return source, error
+            return NamedModule(name=str(source), bitcode=output.read_bytes())
+
+        with ThreadPoolExecutor(max_workers=jobs) as threads:
+            for result in threads.map(compile_one, enumerate(files)):
+                if isinstance(result, NamedModule):
+                    modules.append(result)
+                else:
+                    failures.append(result)
+    return modules, failures

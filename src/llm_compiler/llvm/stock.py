@@ -1,0 +1,318 @@
+"""The stock tools, as a user runs them: clang's baseline, and the three commands that replay a list.
+
+What a user is handed is always made here (DESIGN.md, rules of measurement)::
+
+    clang -Oz -Xclang -disable-llvm-passes -emit-llvm -c FLAGS input -o unoptimized.bc
+    opt -passes=LIST --relocation-model=... unoptimized.bc -o optimized.bc
+    clang -Oz -Xclang -disable-llvm-passes -c FLAGS optimized.bc -o output.o
+
+The user's flags are kept but for those that name outputs, levels or dependency files. Safe to call
+from several threads.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from llm_compiler.errors import (
+    CompileFailed,
+    ConfigError,
+    InputError,
+    OutOfMemory,
+    PassCrashed,
+    TimedOut,
+)
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.process import Completed, run
+from llm_compiler.records import PassList
+
+__all__ = ["C_SUFFIXES", "IR_SUFFIXES", "ClangFlags", "Stock", "parse_clang_flags"]
+
+C_SUFFIXES = (".c", ".i", ".cc", ".cp", ".cpp", ".cxx", ".c++", ".C", ".CPP", ".ii")
+IR_SUFFIXES = (".ll", ".bc")
+_CPP_SUFFIXES = (".cc", ".cp", ".cpp", ".cxx", ".c++", ".C", ".CPP", ".ii")
+
+_NO_PASSES = ("-Oz", "-Xclang", "-disable-llvm-passes")
+_DROPPED_WITH_VALUE = ("-o", "-MF", "-MT", "-MQ", "-MJ", "--output")
+_DROPPED = ("-c", "-S", "-E", "-emit-llvm", "-fsyntax-only", "-pipe", "-save-temps", "--compile")
+_DEPENDENCIES = ("-MD", "-MMD", "-MP", "-MG", "-MV", "-M", "-MM")
+_LEVEL = re.compile(r"^-O([0-9sgz]|fast)?$")
+_TAKES_VALUE = (
+    "-I -D -U -include -imacros -isystem -iquote -idirafter -iprefix -isysroot -iwithprefix "
+    "-Xclang -Xpreprocessor -Xassembler -Xlinker -mllvm -target -arch -x -L -l -B -F -z -T -u "
+    "--sysroot --param -iframework"
+).split()
+# What these ask for is done by passes of clang's own pipeline, which a pass list replaces.
+_NEEDS_CLANG_PASSES = re.compile(
+    r"^(-fsanitize(-coverage)?=|-fprofile|-fcoverage|--coverage$|-ftest-coverage|-fxray|-fauto-profile"
+    r"|-fcs-profile|-pg$|-p$|-finstrument|-fpass-plugin|-fmemory-profile|-fpseudo-probe|-mnop-mcount"
+    r"|-fexperimental-sanitize|-fthinlto-index|-fobjc-arc|-fkcfi)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClangFlags:
+    """The user's flags, sorted by what they are for.
+
+    `kept` goes to every clang; `dependencies` only to the front end, so that a build system's
+    ``.d`` files are written once; `baseline_only` names a flag that clang's own passes carry out,
+    so that no pass list may take their place.
+    """
+
+    kept: tuple[str, ...] = ()
+    dependencies: tuple[str, ...] = ()
+    dependency_file: str = ""
+    dependency_target: str = ""
+    baseline_only: str = ""
+
+    def for_ir(self) -> tuple[str, ...]:
+        """Return the flags that apply to IR input: all but the language."""
+        kept: list[str] = []
+        flags = iter(self.kept)
+        for flag in flags:
+            if flag == "-x":
+                next(flags, None)
+            elif not flag.startswith(("-x", "-std=", "-include", "-imacros")):
+                kept.append(flag)
+            elif flag in ("-include", "-imacros"):
+                next(flags, None)
+        return tuple(kept)
+
+
+def parse_clang_flags(flags: Sequence[str]) -> ClangFlags:
+    """Sort a user's clang flags.
+
+    Raises:
+        ConfigError: a flag asks for something that is not an object (``-flto``), or lacks its value.
+    """
+    kept: list[str] = []
+    dependencies: list[str] = []
+    found = ClangFlags()
+    position = 0
+    while position < len(flags):
+        flag = flags[position]
+        position += 1
+        if flag in _DROPPED_WITH_VALUE or flag in _TAKES_VALUE:
+            if position >= len(flags):
+                raise ConfigError(f"the clang flag '{flag}' lacks its value")
+            value = flags[position]
+            position += 1
+            if flag == "-MF":
+                found = replace(found, dependency_file=value)
+            elif flag in ("-MT", "-MQ"):
+                found = replace(found, dependency_target=value)
+            elif flag in _TAKES_VALUE:
+                kept += [flag, value]
+                if flag == "-Xclang" and value in ("-load", "-fpass-plugin"):
+                    found = replace(found, baseline_only=f"-Xclang {value}")
+            continue
+        if flag.startswith("-flto") or flag == "-fembed-bitcode":
+            raise ConfigError(
+                f"with {flag} clang writes bitcode instead of an object: leave it out"
+            )
+        if flag in _DROPPED or _LEVEL.match(flag):
+            continue
+        if flag in _DEPENDENCIES:
+            if flag in ("-M", "-MM"):
+                raise ConfigError(f"{flag} makes no object: run clang itself for it")
+            dependencies.append(flag)
+            continue
+        if flag.startswith(("-MF", "-MT", "-MQ")):
+            if flag.startswith("-MF"):
+                found = replace(found, dependency_file=flag[3:])
+            else:
+                found = replace(found, dependency_target=flag[3:])
+            continue
+        if flag.startswith("-o") and not flag.startswith("-object"):
+            continue
+        if not flag.startswith("-"):
+            raise ConfigError(f"'{flag}' behind -- is not a clang flag: name inputs in front of it")
+        if _NEEDS_CLANG_PASSES.match(flag):
+            found = replace(found, baseline_only=flag)
+        kept.append(flag)
+    return replace(found, kept=tuple(kept), dependencies=tuple(dependencies))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """The stock tools with one user's flags.
+
+    Args:
+        target_triple: empty for clang's own default.
+        timeout_s: limit of each command.
+    """
+
+    toolchain: Toolchain
+    flags: ClangFlags = ClangFlags()
+    target_triple: str = ""
+    timeout_s: float = 120.0
+
+    # -- command lines -----------------------------------------------------------------------
+
+    def _clang(self, source: Path) -> str:
+        cpp = source.suffix in _CPP_SUFFIXES
+        return str(self.toolchain.tool("clang++" if cpp else "clang"))
+
+    def _target(self) -> tuple[str, ...]:
+        return (f"--target={self.target_triple}",) if self.target_triple else ()
+
+    def _flags_for(self, source: Path) -> tuple[str, ...]:
+        return self.flags.for_ir() if source.suffix in IR_SUFFIXES else self.flags.kept
+
+    def baseline_command(self, source: Path, output: Path, *, kind: str = "-c") -> tuple[str, ...]:
+        """Return the honest baseline: ``clang -Oz -c`` with the user's flags."""
+        return (
+            self._clang(source),
+            "-Oz",
+            kind,
+            "-Wno-unused-command-line-argument",
+            *self._target(),
+            *self._flags_for(source),
+            str(source),
+            "-o",
+            str(output),
+        )
+
+    def frontend_command(
+        self, source: Path, output: Path, *, dependencies: Sequence[str] = ()
+    ) -> tuple[str, ...]:
+        """Return the command that makes the unoptimised bitcode."""
+        return (
+            self._clang(source),
+            *_NO_PASSES,
+            "-emit-llvm",
+            "-c",
+            "-Wno-unused-command-line-argument",
+            *self._target(),
+            *self._flags_for(source),
+            *dependencies,
+            str(source),
+            "-o",
+            str(output),
+        )
+
+    def opt_command(
+        self, passes: PassList, source: Path, output: Path, *, pic: bool
+    ) -> tuple[str, ...]:
+        """Return the command that runs a pass list on bitcode."""
+        return (
+            str(self.toolchain.tool("opt")),
+            f"-passes={passes.pipeline}",
+            f"--relocation-model={'pic' if pic else 'static'}",
+            str(source),
+            "-o",
+            str(output),
+        )
+
+    def backend_command(
+        self, source: Path, output: Path, *, kind: str = "-c"
+    ) -> tuple[str, ...]:
+        """Return the command that makes the object (``-c``) or assembly (``-S``) of bitcode."""
+        return (
+            str(self.toolchain.tool("clang")),
+            *_NO_PASSES,
+            kind,
+            "-Wno-unused-command-line-argument",
+            "-Wno-override-module",
+            *self._target(),
+            *self.flags.for_ir(),
+            str(source),
+            "-o",
+            str(output),
+        )
+
+    def replay(self, source: Path, passes: PassList, output: Path, *, pic: bool) -> tuple[str, ...]:
+        """Return the three commands, as text for a shell, that make `output` again."""
+        unoptimized = output.with_name(output.name + ".unoptimized.bc")
+        optimized = output.with_name(output.name + ".optimized.bc")
+        return tuple(
+            shlex.join(command)
+            for command in (
+                self.frontend_command(source, unoptimized),
+                self.opt_command(passes, unoptimized, optimized, pic=pic),
+                self.backend_command(optimized, output),
+            )
+        )
+
+    # -- running them --------------------------------------------------------------------------
+
+    def compile_source(self, command: Sequence[str], source: Path) -> Completed:
+        """Run clang on the user's input.
+
+        Raises:
+            InputError: clang rejects the input, with its first error.
+            CompileFailed, PassCrashed, TimedOut, OutOfMemory: clang itself failed.
+        """
+        completed = self._run(command)
+        if completed.ok:
+            return completed
+        self._raise_if_broken(completed, f"clang on {source}")
+        raise InputError(
+            f"clang rejects {source}: {_first_error(completed.stderr_text)}",
+            detail=completed.stderr_text,
+        )
+
+    def run_opt(self, passes: PassList, source: Path, output: Path, *, pic: bool) -> None:
+        """Run a pass list on bitcode.
+
+        Raises:
+            CompileFailed, PassCrashed, TimedOut, OutOfMemory: in opt's own words.
+        """
+        self._compile(
+            self.opt_command(passes, source, output, pic=pic), f"opt with '{passes.pipeline[:200]}'"
+        )
+
+    def run_backend(self, source: Path, output: Path, *, kind: str = "-c") -> None:
+        """Make the object or assembly of bitcode.
+
+        Raises:
+            CompileFailed, PassCrashed, TimedOut, OutOfMemory: in clang's own words.
+        """
+        self._compile(self.backend_command(source, output, kind=kind), f"clang on {source.name}")
+
+    def disassemble_bitcode(self, source: Path, output: Path) -> None:
+        """Write bitcode as textual IR.
+
+        Raises:
+            CompileFailed, PassCrashed, TimedOut, OutOfMemory: in clang's own words.
+        """
+        command = (*self.backend_command(source, output, kind="-S"), "-emit-llvm")
+        self._compile(command, f"clang on {source.name}")
+
+    def _compile(self, command: Sequence[str], what: str) -> None:
+        completed = self._run(command)
+        if not completed.ok:
+            self._raise_if_broken(completed, what)
+            raise CompileFailed(
+                f"{what} failed: {_first_error(completed.stderr_text)}",
+                detail=completed.stderr_text,
+            )
+
+    def _run(self, command: Sequence[str]) -> Completed:
+        try:
+            return run(command, timeout_s=self.timeout_s)
+        except OSError as error:
+            raise CompileFailed(f"{command[0]} cannot be started: {error.strerror}") from error
+
+    def _raise_if_broken(self, completed: Completed, what: str) -> None:
+        if completed.timed_out:
+            raise TimedOut(f"{what} did not end within {self.timeout_s:g} s (--timeout-s)")
+        text = completed.stderr_text
+        if "out of memory" in text or "bad_alloc" in text:
+            raise OutOfMemory(f"{what} ran out of memory", detail=text)
+        if completed.exit_status < 0 or "PLEASE submit a bug report" in text:
+            raise PassCrashed(f"{what} crashed: {_first_error(text)}", detail=text)
+
+
+_ERROR_LINE = re.compile(r"^.*?(?:fatal )?error: .*$", re.MULTILINE)
+
+
+def _first_error(text: str) -> str:
+    if match := _ERROR_LINE.search(text):
+        return match[0].strip()[:500]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[0][:500] if lines else "no message"

@@ -1,0 +1,86 @@
+"""Write results so that nothing is ever half written: to a temporary file, then rename.
+
+Knows nothing of what it writes. Devices and pipes (``/dev/stdout``) are written to directly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+from llm_compiler.errors import OutputError
+
+__all__ = ["check_writable", "write_atomically"]
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def check_writable(path: Path) -> None:
+    """Refuse an output that cannot be written, before any work is done for it.
+
+    Raises:
+        OutputError: the folder is missing or read-only, or the path is a folder.
+    """
+    if str(path) == "-" or _is_special(path):
+        return
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a directory")
+    folder = path.parent
+    if not folder.is_dir():
+        raise OutputError(f"cannot write {path}: there is no directory {folder}")
+    if path.exists() and not os.access(path, os.W_OK):
+        raise OutputError(f"cannot write {path}: it is read-only")
+    try:
+        # Asking the system is the only sure way: access rights lie for root and network disks.
+        descriptor, name = tempfile.mkstemp(prefix=".llm-compiler-", dir=folder)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error
+    os.close(descriptor)
+    os.unlink(name)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; ``-`` is standard output.
+
+    Raises:
+        OutputError: with the system's reason (no space, read-only, no such folder).
+    """
+    try:
+        if str(path) == "-":
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+            return
+        if _is_special(path):
+            path.write_bytes(data)
+            return
+        mode = path.stat().st_mode & 0o777 if path.exists() else None
+        if mode is not None and not os.access(path, os.W_OK):
+            raise OutputError(f"cannot write {path}: it is read-only")
+        descriptor, name = tempfile.mkstemp(prefix=".llm-compiler-", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if mode is None:
+                umask = os.umask(0)
+                os.umask(umask)
+                mode = 0o666 & ~umask
+            os.chmod(name, mode)
+            os.replace(name, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(name)
+            raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}") from error

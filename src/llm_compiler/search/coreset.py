@@ -1,0 +1,222 @@
+"""The coreset: few fixed lists that complement each other, in the order in which to try them.
+
+Greedy: the list that most improves the best so far over the training modules comes next. The first
+K lists of the order are thus a good answer for any K, and the baseline that a model must beat. The
+candidates are the winners of an autotuned store; each is tried on every module, and a list enters
+only if PassListEval passed it. The shipped coreset is `data/coreset.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from llm_compiler.errors import ShardCorrupt
+from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.records import Measurement, PassList
+from llm_compiler.search.objective import Objective
+from llm_compiler.search.store import Store
+from llm_compiler.search.strategies import fixed
+from llm_compiler.search.trial import Trial, run_trials
+from llm_compiler.workers.pool import WorkerPool
+
+__all__ = [
+    "Coreset",
+    "Pick",
+    "collect_candidates",
+    "greedy",
+    "load_coreset",
+    "measure_candidates",
+    "pass_weights",
+    "write_coreset",
+]
+
+_FORMAT = 1
+_OZ = PassList(("default<Oz>",))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pick:
+    """One list of a coreset, with what it brought when it was chosen."""
+
+    passes: PassList
+    geomean_gain: float
+    """Geometric mean gain over the baseline of all lists up to this one, on training modules."""
+    total_gain: float
+    num_best: int
+    """Training modules on which this list alone was better than all before it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Coreset:
+    """Lists in the order to try them, and how often each pass occurs in winners."""
+
+    llvm_major: int
+    picks: tuple[Pick, ...]
+    pass_weights: dict[str, float] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def lists(self) -> tuple[PassList, ...]:
+        """The pass lists in their order."""
+        return tuple(pick.passes for pick in self.picks)
+
+    def weights_for(self, space: Sequence[str], *, uniform_share: float = 0.3) -> list[float]:
+        """Return how often a local search inserts each pass: winners' counts, mixed with uniform."""
+        total = sum(self.pass_weights.values()) or 1.0
+        return [
+            uniform_share / len(space)
+            + (1 - uniform_share) * self.pass_weights.get(element, 0.0) / total
+            for element in space
+        ]
+
+
+def collect_candidates(
+    store: Store, module_hashes: Sequence[str], *, per_module: int = 2, limit: int = 400
+) -> list[PassList]:
+    """Return the winners of a store, most frequent first: per module the best lists, shortest
+    among equals, by size and by .text + .data."""
+    votes: Counter[str] = Counter()
+    for module_hash in module_hashes:
+        known = {p: m for p, m in store.all_measurements(module_hash).items() if m.ok}
+        for objective in (Objective.SIZE, Objective.TEXT_DATA):
+            for pipeline in _winners(known, objective, per_module):
+                votes[pipeline] += 1
+    return [parse_pass_list(text) for text, _ in votes.most_common(limit)]
+
+
+def _winners(known: dict[str, Measurement], objective: Objective, count: int) -> list[str]:
+    """The best lists with different outcomes, that are better than the default pipelines."""
+    outcomes: dict[str, str] = {}
+    for pipeline, measurement in known.items():
+        before = outcomes.get(measurement.result_hash)
+        if before is None or pipeline.count(",") < before.count(","):
+            outcomes[measurement.result_hash] = pipeline
+    plain = known.get(_OZ.pipeline)
+    ranked = sorted(outcomes.values(), key=lambda p: (objective.of(known[p]), p.count(","), p))
+    bound = objective.of(plain) if plain else math.inf
+    return [p for p in ranked[:count] if objective.of(known[p]) < bound]
+
+
+def measure_candidates(
+    pool: WorkerPool,
+    modules: Sequence[tuple[str, bytes]],
+    candidates: Sequence[PassList],
+    store: Store,
+    *,
+    on_progress: Callable[[Trial], None] = lambda trial: None,
+) -> Iterator[Trial]:
+    """Try every candidate on every (name, bitcode); what the store knows is not measured again."""
+    lists = [_OZ, *candidates]
+    trials = [
+        (
+            Trial(bitcode=bitcode, budget=len(set(lists)), name=name),
+            fixed(sorted(lists, key=lambda passes: passes.elements), batch_size=64),
+        )
+        for name, bitcode in modules
+    ]
+    yield from run_trials(pool, trials, store=store, on_progress=on_progress)
+
+
+def greedy(
+    values: Sequence[dict[PassList, int]],
+    baselines: Sequence[int],
+    *,
+    num_lists: int,
+    accept: Callable[[PassList], bool] = lambda passes: True,
+) -> list[Pick]:
+    """Choose lists one after another, each the one that most improves the best so far.
+
+    Args:
+        values: for each module, the objective of each candidate that compiled.
+        baselines: for each module, the baseline's; it stands in wherever lists are worse.
+        accept: asked once for each list about to be chosen (PassListEval); False drops it.
+
+    The measure is the mean logarithm of the relative size: the geometric mean over modules.
+    """
+    best = [float(value) for value in baselines]
+    pool = sorted({passes for one in values for passes in one}, key=lambda p: (len(p), p.elements))
+    picks: list[Pick] = []
+    while pool and len(picks) < num_lists:
+        gains = []
+        for passes in pool:
+            gain = 0.0
+            for index, one in enumerate(values):
+                value = one.get(passes)
+                if value is not None and value < best[index]:
+                    gain += math.log(best[index] / max(value, 1))
+            gains.append(gain)
+        index = max(range(len(pool)), key=lambda i: gains[i])
+        if gains[index] <= 0:
+            break
+        chosen = pool.pop(index)
+        if not accept(chosen):
+            continue
+        num_best = 0
+        for module, one in enumerate(values):
+            value = one.get(chosen)
+            if value is not None and value < best[module]:
+                best[module] = value
+                num_best += 1
+        log_ratio = sum(math.log(b / v) for b, v in zip(best, baselines, strict=True))
+        picks.append(
+            Pick(
+                passes=chosen,
+                geomean_gain=1 - math.exp(log_ratio / len(baselines)),
+                total_gain=1 - sum(best) / sum(baselines),
+                num_best=num_best,
+            )
+        )
+    return picks
+
+
+def pass_weights(lists: Sequence[PassList]) -> dict[str, float]:
+    """Return how often each element occurs in winning lists."""
+    counts = Counter(element for passes in lists for element in passes.elements)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def write_coreset(coreset: Coreset, path: Path) -> None:
+    """Write a coreset as JSON, atomically."""
+    from llm_compiler.output import write_atomically
+
+    data = {
+        "format": _FORMAT,
+        "llvm_major": coreset.llvm_major,
+        "provenance": coreset.provenance,
+        "lists": [
+            {**asdict(pick), "passes": pick.passes.pipeline} for pick in coreset.picks
+        ],
+        "pass_weights": coreset.pass_weights,
+    }
+    write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
+
+
+def load_coreset(path: Path | None = None) -> Coreset:
+    """Load a coreset; default: the shipped one.
+
+    Raises:
+        ShardCorrupt: the file is not a coreset.
+    """
+    source = path or resources.files("llm_compiler").joinpath("data/coreset.json")
+    try:
+        data = json.loads(source.read_text("utf-8"))
+        if data["format"] != _FORMAT:
+            raise ValueError(f"format {data['format']}, expected {_FORMAT}")
+        picks = tuple(
+            Pick(**{**pick, "passes": parse_pass_list(pick["passes"])}) for pick in data["lists"]
+        )
+        return Coreset(
+            llvm_major=data["llvm_major"],
+            picks=picks,
+            pass_weights=data["pass_weights"],
+            provenance=data["provenance"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ShardCorrupt(f"{source} is not a coreset: {error}") from error

@@ -1,0 +1,119 @@
+"""Who knows, and on request finds out, whether a pass list is safe to hand out.
+
+Knowledge comes from the verdicts shipped with the package and from the user's own; what is not
+known is put to PassListEval on the built-in suite and some Csmith programs, which costs seconds,
+and the answer is kept. Nothing is prepared before the first check. Not shared between threads.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llm_compiler.errors import LlmCompilerError
+from llm_compiler.llvm.jobs import RegistryJob
+from llm_compiler.llvm.passes import unsafe_passes
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.records import PassList, Verdict, VerdictKind
+from llm_compiler.verify.pass_list_eval import PassListEval
+from llm_compiler.verify.suite import built_in_suite
+from llm_compiler.verify.verdicts import VerdictBook
+from llm_compiler.workers.pool import WorkerPool, run_jobs
+
+__all__ = ["Checker", "architecture_of"]
+
+
+def architecture_of(target_triple: str) -> str:
+    """Return the architecture that verdicts are keyed by: ``x86_64`` or ``aarch64`` here.
+
+    >>> architecture_of("arm64-apple-darwin"), architecture_of("x86_64-pc-linux-gnu")
+    ('aarch64', 'x86_64')
+    """
+    name = target_triple.split("-")[0]
+    return {"arm64": "aarch64", "amd64": "x86_64"}.get(name, name)
+
+
+class Checker:
+    """Answers from the book of verdicts; asks PassListEval for the rest.
+
+    Args:
+        book: default: the user's own verdicts over the shipped ones.
+    """
+
+    def __init__(
+        self,
+        *,
+        toolchain: Toolchain,
+        pool: WorkerPool,
+        book: VerdictBook | None = None,
+        cache_dir: Path | None = None,
+    ) -> None:
+        self._toolchain = toolchain
+        self._pool = pool
+        self._book = book or VerdictBook()
+        self._cache_dir = cache_dir
+        self._evaluations: dict[str, PassListEval | None] = {}
+        self._reasons: dict[str, str] = {}
+        self._space: tuple[str, ...] | None = None
+
+    def search_space(self) -> tuple[str, ...]:
+        """Return the safe passes of the LLVM found, which searches draw from."""
+        if self._space is None:
+            self._space = run_jobs(self._pool, [RegistryJob()])[0][0]
+        return self._space
+
+    def known(self, passes: PassList, target_triple: str) -> VerdictKind:
+        """Return what is known of a list without running anything."""
+        if unsafe_passes(passes):
+            return VerdictKind.REJECTED
+        verdict = self._book.lookup(passes, self._toolchain.major, architecture_of(target_triple))
+        return verdict.kind if verdict else VerdictKind.UNCHECKED
+
+    def check(self, passes: PassList, target_triple: str) -> VerdictKind:
+        """Return the verdict on a list; asks PassListEval and keeps its answer if it is unknown.
+
+        UNCHECKED where this machine cannot run programs of that architecture.
+        """
+        known = self.known(passes, target_triple)
+        if known is not VerdictKind.UNCHECKED:
+            return known
+        architecture = architecture_of(target_triple)
+        evaluation = self._evaluation(architecture)
+        if evaluation is None:
+            return VerdictKind.UNCHECKED
+        verdict: Verdict = evaluation.check(passes)[architecture]
+        if verdict.kind is not VerdictKind.UNCHECKED:
+            self._book.record(verdict)
+        return verdict.kind
+
+    def _evaluation(self, architecture: str) -> PassListEval | None:
+        if architecture not in self._evaluations:
+            try:
+                self._evaluations[architecture] = PassListEval(
+                    built_in_suite(),
+                    architectures=(architecture,),
+                    pool=self._pool,
+                    toolchain=self._toolchain,
+                    cache_dir=self._cache_dir,
+                )
+            except LlmCompilerError as error:
+                self._evaluations[architecture] = None
+                self._reasons[architecture] = str(error)
+        return self._evaluations[architecture]
+
+    def why_unchecked(self, target_triple: str) -> str:
+        """Return one line that says why no list may be used for a target, and what mends it."""
+        architecture = architecture_of(target_triple)
+        reason = self._reasons.get(architecture, "")
+        if reason:
+            return f"clang -Oz stands: pass lists cannot be checked for {architecture}: {reason}"
+        return (
+            f"clang -Oz stands: no pass list has been checked for LLVM {self._toolchain.major} on "
+            f"{architecture}; 'llm-compiler validate --coreset' does that once, in minutes"
+        )
+
+    def close(self) -> None:
+        """Remove what the evaluations keep in temporary folders."""
+        for evaluation in self._evaluations.values():
+            if evaluation is not None:
+                evaluation.close()
+        self._evaluations.clear()

@@ -1,0 +1,115 @@
+"""What PassListEval asks of the workers: make programs linkable, and build them with a pass list.
+
+The front process never runs LLVM. Jobs and results can be pickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from llm_compiler.errors import CompileFailed, LlmCompilerError
+from llm_compiler.llvm.codegen import TargetMachine
+from llm_compiler.llvm.jobs import Emitted, WorkerState
+from llm_compiler.llvm.module import Context
+from llm_compiler.records import PassList, Status
+
+__all__ = ["BuildJob", "Built", "RenameJob"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameJob:
+    """Give the symbols of each module a suffix of its own; the result is an `Emitted` bitcode."""
+
+    modules: tuple[bytes, ...] = field(repr=False)
+    suffixes: tuple[str, ...]
+    pipeline: str = ""
+    """Run afterwards: what a program cannot do without."""
+    timeout_s: float = 60.0
+    affinity: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One for each module."""
+        return len(self.modules)
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[Emitted]:
+        """Yield each module's bitcode under its new names."""
+        for step in range(first_step, len(self.modules)):
+            try:
+                with Context() as context:
+                    module = context.parse(self.modules[step])
+                    module.rename_for_linking(self.suffixes[step])
+                    module.run_passes(self.pipeline)
+                    if broken := module.verify():
+                        raise CompileFailed(f"renaming broke the module: {broken}")
+                    yield Emitted(status=Status.OK, data=module.to_bitcode())
+            except LlmCompilerError as error:
+                yield Emitted(status=Status.REFUSED, detail=str(error)[:2000])
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> Emitted:
+        """Return the result of a module that LLVM died of."""
+        return Emitted(status=status, detail=detail, seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A program behind the passes: its object, or why there is none.
+
+    `module_hash` names the optimised module. Where it is one of the job's `known`, code
+    generation was left out and `object_bytes` is empty.
+    """
+
+    status: Status
+    module_hash: str = ""
+    object_bytes: bytes = field(default=b"", repr=False)
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildJob:
+    """Run one pass list on each of several programs and emit objects; the result is a `Built`.
+
+    `known` are the hashes of optimised modules that were linked and run before and did right:
+    a list that ends in one of them needs neither object nor run.
+    """
+
+    modules: tuple[bytes, ...] = field(repr=False)
+    passes: PassList
+    known: frozenset[str] = field(default=frozenset(), repr=False)
+    timeout_s: float = 30.0
+    affinity: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One for each module."""
+        return len(self.modules)
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[Built]:
+        """Yield what each program became."""
+        for module in self.modules[first_step:]:
+            try:
+                yield self._build(module)
+            except LlmCompilerError as error:
+                yield Built(status=Status.REFUSED, detail=str(error)[:2000])
+
+    def _build(self, data: bytes) -> Built:
+        with Context() as context:
+            module = context.parse(data)
+            with TargetMachine.for_module(module) as target_machine:
+                for element in self.passes.elements:
+                    module.run_passes(element, target_machine.handle)
+                if broken := module.verify():
+                    raise CompileFailed(f"the passes leave a broken module: {broken}")
+                module_hash = module.bitcode_hash()
+                if module_hash in self.known:
+                    return Built(status=Status.OK, module_hash=module_hash)
+                return Built(
+                    status=Status.OK,
+                    module_hash=module_hash,
+                    object_bytes=target_machine.emit_object(module),
+                )
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> Built:
+        """Return the result of a program that LLVM died of."""
+        return Built(status=status, detail=detail)

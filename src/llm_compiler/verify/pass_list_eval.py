@@ -1,0 +1,253 @@
+"""PassListEval: is a pass list safe? Apply it to self-testing programs, link, run, compare.
+
+After Cummins et al., "Meta Large Language Model Compiler" (2024), section 3.2.1: a list that makes
+the compiler crash or refuse, or a program crash, hang or print something else, is rejected. To pass
+is evidence, not proof. Whether the registry holds the passes to be safe is not asked here
+(`llvm.passes.unsafe_passes`): what is asked to be checked is checked. One instance belongs to one
+thread; several processes may share a cache folder.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from llm_compiler.errors import InputError, ToolchainNotFound
+from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
+from llm_compiler.places import cache_folder
+from llm_compiler.records import PassList, Status, Verdict, VerdictKind
+from llm_compiler.verify.harness import Failure, Harness
+from llm_compiler.verify.jobs import BuildJob, Built
+from llm_compiler.verify.known import KnownModules
+from llm_compiler.verify.prepare import (
+    PreparedProgram,
+    prepare_programs,
+    scratch_dir,
+)
+from llm_compiler.verify.suite import Suite
+from llm_compiler.verify.target import ARCHITECTURES, Target, find_target
+from llm_compiler.workers.pool import WorkerPool, run_jobs
+
+__all__ = ["PassListEval", "Transform"]
+
+Transform = Callable[[str, bytes], bytes]
+"""From a program's name and module (bitcode or text) to the module that the passes start from."""
+
+_COMPILE_TIMEOUT_S = 30.0
+_MAX_REASON = 240
+_COMPILER_FAULTS = {
+    Status.REFUSED: "compiler refused",
+    Status.CRASHED: "compiler crashed",
+    Status.TIMED_OUT: "compiler timed out",
+    Status.OUT_OF_MEMORY: "compiler ran out of memory",
+}
+
+
+class PassListEval:
+    """Checks pass lists on a suite, for each architecture that this machine can run.
+
+    Args:
+        architectures: of ``x86_64`` and ``aarch64``; those without tools are `not_checkable`.
+        cache_dir: for prepared programs and results; default: the user's cache folder.
+        transform: applied to each program's module in front of the list: a stand-in for a wrong
+            pass, in tests of the suite's sensitivity.
+
+    Raises:
+        ToolchainNotFound: not one of the architectures can be checked.
+        InputError: not one program of the suite can serve.
+        OutputError: the cache cannot be written.
+    """
+
+    def __init__(
+        self,
+        suite: Suite,
+        *,
+        architectures: Sequence[str] = ARCHITECTURES,
+        pool: WorkerPool,
+        toolchain: Toolchain | None = None,
+        cache_dir: Path | None = None,
+        transform: Transform | None = None,
+    ) -> None:
+        self.suite = suite
+        self.toolchain = toolchain or find_toolchain()
+        self.not_checkable: dict[str, str] = {}
+        self._pool = pool
+        self._transform = transform
+        self._scratch = tempfile.TemporaryDirectory(
+            prefix="llm-compiler-verify-", dir=scratch_dir()
+        )
+        self._parts: dict[str, _Architecture] = {}
+        self._architectures = tuple(architectures)
+        try:
+            self._prepare(cache_dir or cache_folder())
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, cache_dir: Path) -> None:
+        for architecture in self._architectures:
+            try:
+                target = find_target(architecture, self.toolchain)
+            except ToolchainNotFound as error:
+                self.not_checkable[architecture] = str(error)
+                continue
+            scratch = Path(self._scratch.name) / architecture
+            scratch.mkdir()
+            self._parts[architecture] = _Architecture(
+                self.suite, target, self._pool, cache_dir, scratch
+            )
+        if not self._parts:
+            raise ToolchainNotFound("; ".join(self.not_checkable.values()))
+
+    @property
+    def skipped(self) -> dict[str, dict[str, str]]:
+        """The programs that cannot serve, with the reason, by architecture."""
+        return {name: dict(part.skipped) for name, part in self._parts.items()}
+
+    def num_programs(self, architecture: str) -> int:
+        """Return how many programs a list is checked on."""
+        return len(self._parts[architecture].prepared)
+
+    def prepared(self, architecture: str, program: str) -> tuple[Target, PreparedProgram]:
+        """Return how a program is built and what it must print, for a reproducer.
+
+        Raises:
+            InputError: it is not part of this evaluation.
+        """
+        part = self._parts.get(architecture)
+        for one in part.prepared if part else ():
+            if part and one.program.name == program:
+                return part.target, one
+        raise InputError(f"'{program}' is not among the programs checked for {architecture}")
+
+    def check(self, passes: PassList) -> dict[str, Verdict]:
+        """Return the verdict on a list by architecture: passed, rejected, or unchecked."""
+        jobs: list[BuildJob] = []
+        sources: list[tuple[_Architecture, list[PreparedProgram]]] = []
+        for part in self._parts.values():
+            for share in part.shares(2 * self._pool.num_workers):
+                jobs.append(part.job(share, passes, self._transform))
+                sources.append((part, share))
+        built: dict[str, list[tuple[PreparedProgram, Built]]] = {}
+        for (part, share), results in zip(sources, run_jobs(self._pool, jobs), strict=True):
+            pairs = list(zip(share, results, strict=True))
+            built.setdefault(part.target.architecture, []).extend(pairs)
+        with ThreadPoolExecutor(len(self._parts)) as threads:
+            judged = [threads.submit(part.judge, built[name]) for name, part in self._parts.items()]
+            failures = [one.result() for one in judged]
+        verdicts = {
+            name: self._verdict(passes, part, failure)
+            for (name, part), failure in zip(self._parts.items(), failures, strict=True)
+        }
+        for name, reason in self.not_checkable.items():
+            verdicts[name] = Verdict(
+                kind=VerdictKind.UNCHECKED,
+                passes=passes,
+                llvm_major=self.toolchain.major,
+                architecture=name,
+                reason=reason,
+            )
+        return verdicts
+
+    def check_many(
+        self, lists: Iterable[PassList]
+    ) -> Iterator[tuple[PassList, dict[str, Verdict]]]:
+        """Yield each list with its verdicts as soon as they are known."""
+        for passes in lists:
+            yield passes, self.check(passes)
+
+    def _verdict(self, passes: PassList, part: _Architecture, failure: Failure | None) -> Verdict:
+        return Verdict(
+            kind=VerdictKind.PASSED if failure is None else VerdictKind.REJECTED,
+            passes=passes,
+            llvm_major=self.toolchain.major,
+            architecture=part.target.architecture,
+            program=failure.program if failure else "",
+            reason=failure.reason if failure else "",
+            num_programs=len(part.prepared),
+        )
+
+    def close(self) -> None:
+        """Remove the temporary files; the pool stays its owner's."""
+        self._scratch.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class _Architecture:
+    """One architecture's programs, and the optimised modules that are known to do right."""
+
+    def __init__(
+        self, suite: Suite, target: Target, pool: WorkerPool, cache_dir: Path, scratch: Path
+    ) -> None:
+        self.target = target
+        self._folder = scratch
+        programs = prepare_programs(suite, target, pool, cache_dir, num_processes=pool.num_workers)
+        self.prepared = [one for one in programs if not one.skipped]
+        self.skipped = {one.program.name: one.skipped for one in programs if one.skipped}
+        if not self.prepared:
+            name, reason = next(iter(self.skipped.items()))
+            raise InputError(
+                f"no program of suite '{suite.name}' can serve on {target.architecture}; "
+                f"'{name}': {reason}"
+            )
+        self._expected = {one.program.name: one.expected for one in self.prepared}
+        self._known = KnownModules(
+            cache_dir / f"suite-{target.toolchain.version}-{target.triple}" / "passed"
+        )
+        self._harness = Harness(
+            target,
+            [one.program.name for one in self.prepared],
+            scratch,
+            link_flags={one.program.name: one.program.link_flags for one in self.prepared},
+            num_processes=pool.num_workers,
+        )
+
+    def shares(self, number: int) -> list[list[PreparedProgram]]:
+        shares = [self.prepared[start::number] for start in range(number)]
+        return [share for share in shares if share]
+
+    def job(
+        self, share: Sequence[PreparedProgram], passes: PassList, transform: Transform | None
+    ) -> BuildJob:
+        modules = [one.bitcode for one in share]
+        if transform is not None:
+            modules = [transform(one.program.name, one.bitcode) for one in share]
+        return BuildJob(
+            modules=tuple(modules),
+            passes=passes,
+            known=frozenset(hash_ for one in share for hash_ in self._known.of(one.key)),
+            timeout_s=_COMPILE_TIMEOUT_S,
+        )
+
+    def judge(self, built: Sequence[tuple[PreparedProgram, Built]]) -> Failure | None:
+        """Return the first program that the list breaks, after linking and running what is new."""
+        order = {one.key: index for index, one in enumerate(self.prepared)}
+        built = sorted(built, key=lambda pair: order[pair[0].key])
+        for one, result in built:
+            if result.status is not Status.OK:
+                said = result.detail.strip().split("\n", 1)[0][:_MAX_REASON]
+                reason = f"{_COMPILER_FAULTS[result.status]}: {said}"
+                return Failure(program=one.program.name, reason=reason)
+        with tempfile.TemporaryDirectory(dir=self._folder) as name:
+            folder = Path(name)
+            objects: dict[str, Path] = {}
+            for one, result in built:
+                if result.object_bytes:
+                    path = objects[one.program.name] = folder / f"{one.program.name}.o"
+                    path.write_bytes(result.object_bytes)
+            passed, failure = self._harness.first_failure(objects, self._expected, folder)
+        self._known.add(
+            (one.key, result.module_hash) for one, result in built if one.program.name in passed
+        )
+        return failure

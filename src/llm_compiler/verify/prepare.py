@@ -1,0 +1,266 @@
+"""Make a suite ready for one architecture: linkable bitcode of each program, and what it prints.
+
+The bitcode is what searches start from (``clang -Oz -Xclang -disable-llvm-passes``); what a
+program must print is what its ``-O0`` build prints. Both are cached on disk program by program, so
+that suites share them; files appear whole or not at all, so several processes may prepare at the
+same time. A program that cannot serve (does not compile, fails at -O0, is too slow, breaks when
+its symbols are renamed) is skipped, with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_compiler.errors import CompileFailed, OutputError
+from llm_compiler.records import PassList, Status, content_hash
+from llm_compiler.verify.harness import Harness, symbol_suffix
+from llm_compiler.verify.jobs import BuildJob, Built, RenameJob
+from llm_compiler.verify.suite import Program, Suite
+from llm_compiler.verify.target import Target
+from llm_compiler.workers.pool import WorkerPool, run_jobs
+
+__all__ = [
+    "PreparedProgram",
+    "prepare_programs",
+    "scratch_dir",
+    "write_atomically",
+]
+
+_FORMAT = 2
+"""Part of every cache key: to be raised when what is cached means something else."""
+_REFERENCE_TIMEOUT_S = 20.0
+_ALWAYS_INLINE = "always-inline"
+_FRONT_END = ("-Oz", "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-c")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedProgram:
+    """A program, ready for one architecture; `skipped` says why it cannot serve, if so."""
+
+    program: Program
+    key: str
+    """Names its bitcode's cache entry."""
+    bitcode: bytes = field(default=b"", repr=False)
+    expected: bytes = field(default=b"", repr=False)
+    skipped: str = ""
+
+
+def scratch_dir() -> Path | None:
+    """Return a folder in memory for short-lived objects, if there is one."""
+    shared = Path("/dev/shm")
+    return shared if shared.is_dir() and os.access(shared, os.W_OK) else None
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a cache file whole or not at all, and its folder where it is missing.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.replace(name, path)
+    except OSError as error:
+        raise OutputError(f"the suite cache {path.parent} cannot be written: {error}") from error
+
+
+class _Entry:
+    """The cache entry of one program for one target: .bc, .out, and .json, written last."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self._folder, self._key = folder, key
+
+    def _path(self, suffix: str) -> Path:
+        return self._folder / self._key[:2] / f"{self._key}{suffix}"
+
+    def load(self, program: Program) -> PreparedProgram | None:
+        try:
+            skipped = json.loads(self._path(".json").read_bytes())["skipped"]
+            bitcode = self._path(".bc").read_bytes() if not skipped else b""
+            expected = self._path(".out").read_bytes() if not skipped else b""
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return PreparedProgram(
+            program=program, key=self._key, bitcode=bitcode, expected=expected, skipped=skipped
+        )
+
+    def store(self, prepared: PreparedProgram) -> None:
+        if not prepared.skipped:
+            write_atomically(self._path(".bc"), prepared.bitcode)
+            write_atomically(self._path(".out"), prepared.expected)
+        document = {"name": prepared.program.name, "skipped": prepared.skipped}
+        write_atomically(self._path(".json"), json.dumps(document).encode())
+
+
+def prepare_programs(
+    suite: Suite, target: Target, pool: WorkerPool, cache_dir: Path, *, num_processes: int = 1
+) -> list[PreparedProgram]:
+    """Return every program of a suite as it is for a target, made anew or from the cache.
+
+    Raises:
+        OutputError: the cache cannot be written.
+    """
+    folder = cache_dir / f"suite-{target.toolchain.version}-{target.triple}"
+    keys = [_key(program, target) for program in suite.programs]
+    found = {
+        key: _Entry(folder, key).load(program)
+        for key, program in zip(keys, suite.programs, strict=True)
+    }
+    missing = [p for key, p in zip(keys, suite.programs, strict=True) if found[key] is None]
+    if missing:
+        for made in _make(missing, target, pool, num_processes):
+            _Entry(folder, made.key).store(made)
+            found[made.key] = made
+    return [one for key in keys if (one := found[key]) is not None]
+
+
+def _key(program: Program, target: Target) -> str:
+    parts = [
+        _FORMAT,
+        program.name,
+        program.source,
+        program.language,
+        program.flags,
+        program.link_flags,
+        target.triple,
+        target.toolchain.version,
+    ]
+    return content_hash(json.dumps(parts).encode())
+
+
+def _make(
+    programs: Sequence[Program], target: Target, pool: WorkerPool, num_processes: int
+) -> list[PreparedProgram]:
+    with tempfile.TemporaryDirectory(prefix="llm-compiler-suite-") as name:
+        folder = Path(name)
+        with ThreadPoolExecutor(num_processes) as threads:
+            made = list(
+                threads.map(lambda program: _compile_one(program, target, folder), programs)
+            )
+        renamed = _rename(made, pool)
+        checked = _drop_unusable(renamed, target, pool, folder, num_processes)
+        # Header functions that must be inlined (libstdc++ has some) are defined nowhere else: a
+        # program that needs them inlined gets that beforehand, or no list without
+        # always-inline could pass.
+        names = {
+            new.program.name
+            for old, new in zip(renamed, checked, strict=True)
+            if new.skipped and not old.skipped
+        }
+        if not names:
+            return checked
+        again = _rename([one for one in made if one.program.name in names], pool, _ALWAYS_INLINE)
+        again = _drop_unusable(again, target, pool, folder, num_processes)
+        mended = {one.program.name: one for one in again}
+        return [mended.get(one.program.name, one) for one in checked]
+
+
+def _compile_one(program: Program, target: Target, parent: Path) -> PreparedProgram:
+    folder = parent / program.name
+    folder.mkdir()
+    key = _key(program, target)
+    (folder / program.file_name).write_text(program.source, "utf-8", "surrogateescape")
+    # Relative names in its own folder: __FILE__ and the module's name must not vary.
+    common = [*program.flags, "-w", program.file_name]
+    try:
+        target.compile(
+            [*_FRONT_END, *common, "-o", "unoptimized.bc"], language=program.language, cwd=folder
+        )
+        target.compile(
+            ["-O0", *common, "-o", "reference", "-pthread", "-lm", *program.link_flags],
+            language=program.language,
+            cwd=folder,
+        )
+    except CompileFailed as error:
+        return PreparedProgram(program=program, key=key, skipped=str(error))
+    completed = target.run(folder / "reference", timeout_s=_REFERENCE_TIMEOUT_S)
+    if not completed.ok:
+        ended = "timed out" if completed.timed_out else f"ended with {completed.exit_status}"
+        return PreparedProgram(program=program, key=key, skipped=f"its -O0 build {ended}")
+    bitcode = (folder / "unoptimized.bc").read_bytes()
+    return PreparedProgram(program=program, key=key, bitcode=bitcode, expected=completed.stdout)
+
+
+def _rename(
+    made: Sequence[PreparedProgram], pool: WorkerPool, pipeline: str = ""
+) -> list[PreparedProgram]:
+    usable = [one for one in made if not one.skipped]
+    job = RenameJob(
+        modules=tuple(one.bitcode for one in usable),
+        suffixes=tuple(symbol_suffix(one.program.name) for one in usable),
+        pipeline=pipeline,
+    )
+    results = dict(
+        zip((one.key for one in usable), run_jobs(pool, [job])[0] if usable else [], strict=True)
+    )
+    renamed = []
+    for one in made:
+        if one.skipped:
+            renamed.append(one)
+            continue
+        result = results[one.key]
+        bad = result.status is not Status.OK
+        renamed.append(
+            PreparedProgram(
+                program=one.program,
+                key=one.key,
+                bitcode=result.data,
+                expected=one.expected,
+                skipped=f"cannot be made linkable: {result.detail}" if bad else "",
+            )
+        )
+    return renamed
+
+
+def _drop_unusable(
+    made: Sequence[PreparedProgram],
+    target: Target,
+    pool: WorkerPool,
+    folder: Path,
+    num_processes: int,
+) -> list[PreparedProgram]:
+    """Skip the programs that fail without any pass: those a pass list cannot be blamed for."""
+    usable = [one for one in made if not one.skipped]
+    reasons: dict[str, str] = {}
+    if usable:
+        job = BuildJob(modules=tuple(one.bitcode for one in usable), passes=PassList())
+        objects: dict[str, Path] = {}
+        built: Built
+        for one, built in zip(usable, run_jobs(pool, [job])[0], strict=True):
+            if built.status is Status.OK:
+                objects[one.program.name] = folder / f"{one.program.name}.o"
+                objects[one.program.name].write_bytes(built.object_bytes)
+            else:
+                reasons[one.program.name] = built.detail
+        harness = Harness(
+            target,
+            [one.program.name for one in usable],
+            folder,
+            link_flags={one.program.name: one.program.link_flags for one in usable},
+            num_processes=num_processes,
+        )
+        expected = {one.program.name: one.expected for one in usable}
+        while objects:
+            passed, failure = harness.first_failure(objects, expected, folder)
+            objects = {name: path for name, path in objects.items() if name not in passed}
+            if failure is None:
+                break
+            objects.pop(failure.program)
+            reasons[failure.program] = failure.reason
+    return [
+        PreparedProgram(
+            program=one.program, key=one.key, skipped=f"fails without any pass: {reason}"
+        )
+        if (reason := reasons.get(one.program.name))
+        else one
+        for one in made
+    ]

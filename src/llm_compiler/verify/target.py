@@ -1,0 +1,126 @@
+"""How programs are compiled, linked and run for one architecture: natively or under qemu-user.
+
+Knows nothing of pass lists. Safe to call from several threads.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_compiler.errors import CompileFailed, ToolchainNotFound
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.process import Completed, run
+
+__all__ = ["ARCHITECTURES", "Target", "architecture_of", "find_target", "native_target"]
+
+ARCHITECTURES = ("x86_64", "aarch64")
+_CLANG_TIMEOUT_S = 120.0
+_TELLING = re.compile(r"undefined reference|multiple definition|relocation|error: (?!linker)")
+_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+def architecture_of(triple: str) -> str:
+    """Return the architecture that verdicts are keyed by.
+
+    >>> architecture_of("arm64-apple-macosx14"), architecture_of("x86_64-pc-linux-gnu")
+    ('aarch64', 'x86_64')
+    """
+    name = triple.split("-", 1)[0].lower()
+    return _NAMES.get(name, name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The tools for one architecture. `runner` is put in front of an executable; empty: native."""
+
+    architecture: str
+    triple: str
+    toolchain: Toolchain
+    runner: tuple[str, ...] = ()
+
+    def compile(
+        self, arguments: Sequence[str], *, language: str = "c", cwd: Path | None = None
+    ) -> None:
+        """Run clang or clang++ for this target.
+
+        Raises:
+            CompileFailed: with clang's own words.
+        """
+        clang = self.toolchain.tool("clang++" if language == "c++" else "clang")
+        command = [str(clang), f"--target={self.triple}", *arguments]
+        completed = run(command, timeout_s=_CLANG_TIMEOUT_S, cwd=cwd)
+        if not completed.ok:
+            words = completed.stderr_text.strip()
+            telling = [line for line in words.splitlines() if _TELLING.search(line)]
+            said = telling[0].strip()[-400:] if telling else words[-400:]
+            reason = "took too long" if completed.timed_out else said
+            raise CompileFailed(
+                f"clang for {self.architecture} failed: {reason}", detail=words[:20000]
+            )
+
+    def link(self, objects: Sequence[Path], output: Path, flags: Sequence[str] = ()) -> None:
+        """Link objects of C and C++ into an executable.
+
+        Raises:
+            CompileFailed: in the linker's own words.
+        """
+        # clang++ links C as well; the C++ library costs nothing where nothing refers to it.
+        arguments = ["-Wl,--as-needed", *map(str, objects), "-o", str(output), "-pthread", "-lm"]
+        self.compile([*arguments, *flags], language="c++")
+
+    def run(
+        self, executable: Path, arguments: Sequence[str] = (), *, timeout_s: float
+    ) -> Completed:
+        """Run an executable of this target in its own folder."""
+        return run(
+            [*self.runner, str(executable), *arguments],
+            timeout_s=timeout_s,
+            cwd=executable.parent,
+        )
+
+
+def native_target(toolchain: Toolchain) -> Target:
+    """Return how to build and run for this machine itself."""
+    architecture = architecture_of(platform.machine())
+    triple = f"{architecture}-linux-gnu"
+    return Target(architecture=architecture, triple=triple, toolchain=toolchain)
+
+
+def find_target(architecture: str, toolchain: Toolchain) -> Target:
+    """Return how to build and run for an architecture on this machine.
+
+    Raises:
+        ToolchainNotFound: there is no C library to link with, or no emulator.
+    """
+    native = native_target(toolchain)
+    if native.architecture == architecture:
+        return native
+    triple = f"{architecture}-linux-gnu"
+    debian = architecture.replace("_", "-")
+    if architecture not in ARCHITECTURES:
+        raise ToolchainNotFound(
+            f"pass lists cannot be checked for {architecture}: only {' and '.join(ARCHITECTURES)}"
+        )
+    root = Path("/usr") / triple
+    if not (root / "lib").is_dir() or not (root / "include").is_dir():
+        raise ToolchainNotFound(
+            f"pass lists cannot be checked for {architecture}: {root} has no C library; "
+            f"install it with 'apt-get install g++-{debian}-linux-gnu'"
+        )
+    emulator = shutil.which(f"qemu-{architecture}") or shutil.which(f"qemu-{architecture}-static")
+    if emulator is None:
+        raise ToolchainNotFound(
+            f"pass lists cannot be checked for {architecture}: qemu-{architecture} is missing; "
+            "install it with 'apt-get install qemu-user'"
+        )
+    return Target(
+        architecture=architecture,
+        triple=triple,
+        toolchain=toolchain,
+        runner=(emulator, "-L", str(root)),
+    )
