@@ -134,6 +134,9 @@ int main(void) {
     for (int i = 0; i < 127; i++) power = multiply(&power, &two);
     power = subtract(power, &one);
     CHECK(strcmp(decimal(power, end), "170141183460469231731687303715884105727") == 0 && power.size == 4);
+    static const uint32_t square[] = {1, 0, 0, 0, ~0u, ~0u, ~0u, 0x3fffffff}; /* 2^254 - 2^128 + 1 */
+    struct big wide = multiply(&power, &power);
+    CHECK(wide.size == 8 && memcmp(wide.limb, square, sizeof square) == 0);
     struct big rest, q = divide(&power, &a, &rest), zero = from_small(0);
     CHECK(compare(&q, &zero) == 0 && compare(&rest, &power) == 0 && strcmp(decimal(zero, end), "0") == 0);
     q = divide(&a, &f, &rest);

@@ -103,6 +103,7 @@ int main(void) {
     CHECK(mixed(1) == 100 && mixed(4) == 193 + UINT64_C(3) * 0xfffffff1);
 
     CHECK(until_zero(0) == 1 && until_zero(1) == 1 && until_zero(2) == 2 && until_zero(255) == 15);
-    CHECK(until_zero(0x80000000) == 32);
-    return finish("loop_do_while_unsigned_wrap", UINT64_C(0x76fb436d4d4aefee));
+    for (unsigned x = 3; x < 0x10000; x = x * 3 + 2) mix(until_zero(x));
+    CHECK(until_zero(0x80000000) == 32 && until_zero(5) == 4 && until_zero(9) == 5);
+    return finish("loop_do_while_unsigned_wrap", UINT64_C(0x0a92df2d8bd26a75));
 }

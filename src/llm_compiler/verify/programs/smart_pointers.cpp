@@ -94,7 +94,8 @@ int main() {
         root->adopt(11);
         root->child->adopt(12);
         std::weak_ptr<Node> leaf = root->child->child;
-        CHECK(live == 3 && leaf.lock()->parent.lock()->parent.lock() == root && root.use_count() == 1 && root->child.use_count() == 1);
+        CHECK(live == 3 && leaf.lock()->parent.lock()->parent.lock() == root);
+        CHECK(root.use_count() == 1 && root->child.use_count() == 1);
         std::shared_ptr<Node> kept = root->child;
         CHECK(kept.use_count() == 2);
         root.reset();
