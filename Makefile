@@ -20,10 +20,10 @@ test: llvm cross $(DEV)
 	$(PYTHON) -m pytest
 
 check: $(DEV)
-	$(VENV)/bin/ruff check src tests benchmarks
-	$(VENV)/bin/ruff format --check src tests benchmarks
+	$(VENV)/bin/ruff check src tests benchmarks scripts
+	$(VENV)/bin/ruff format --check src tests benchmarks scripts scripts
 	$(VENV)/bin/mypy
-	$(PYTHON) -m llm_compiler.docs --check
+	$(PYTHON) scripts/generate_docs.py --check
 
 bench: llvm $(DEV)
 	$(PYTHON) benchmarks/speed.py

@@ -2,9 +2,9 @@
 
     python benchmarks/coreset_vs_search.py CORPUS --report DIR [--split validation]
 
-On units of packages that the coreset was not built on: saved bytes by the first 1, 4, 16, 64 lists of
-the coreset, by 64, 256, 1,000 evaluations of random search, and by local search from the coreset's
-best at equal evaluations. Both metrics, total and geometric mean, 95 % bootstrap intervals over
+On units of packages that the coreset was not built on: saved bytes by the first 1, 4, 16, 64 lists
+of the coreset, by 64, 256, 1,000 evaluations of random search, and by local search from the
+coreset's best at equal evaluations. Both metrics, total and geometric mean, 95 % bootstrap intervals over
 units; table, plot and one JSON row a unit. Everything measured is kept in the store: stopped, it
 goes on. The best list at 16 is rebuilt with the stock tools, whose size is reported beside.
 """
@@ -178,7 +178,7 @@ def table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     counts = {"coreset": CORESET_COUNTS, "local": LOCAL_COUNTS, "random": RANDOM_COUNTS}
     for contender, numbers in counts.items():
         for count in numbers:
-            cells = [contender, str(count)]
+            cells: list[str] = [contender, str(count)]
             for metric in METRICS:
                 sizes = [
                     (row.baseline[metric.value], at(row.curves[contender][metric.value], count, 0))
@@ -284,8 +284,8 @@ def main() -> None:
         search_all(pool, store, rows, modules, options)
     done = list(rows.values())
     lines = table(done)
-    header = ("contender", "evaluations", "size, total", "size, geomean")
-    header = (*header, "text + data, total", "text + data, geomean")
+    columns = [f"{metric}, {how}" for metric in METRICS for how in ("total", "geomean")]
+    header = ("contender", "evaluations", *columns)
     print()
     print_table(header, lines, right="lr")
     same = sum(row.stock_at_16 == row.in_process_at_16 for row in done)

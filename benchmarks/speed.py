@@ -118,7 +118,7 @@ def compare(
     toolchain: Toolchain, what: str, modules: Sequence[NamedModule], budget: int, every: int
 ) -> list[tuple[str, ...]]:
     """Return the table rows of one kind of module."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     singles = [(module, [OZ]) for module in modules]
     ours = replay_seconds(1, singles, share=False) / len(modules)
     theirs = sum(subprocess_seconds(toolchain, m.bitcode, [OZ]) for m in modules) / len(modules)
@@ -136,9 +136,7 @@ def compare(
         seconds = sum(subprocess_seconds(toolchain, m.bitcode, lists) for m, lists in sampled)
         theirs = seconds / num_sampled
         rows.append((what, f"{name} search", "1", str(count), *_cells(shared / count, theirs)))
-        rows.append(
-            (what, f"{name}, no sharing", "1", str(count), *_cells(plain / count, theirs))
-        )
+        rows.append((what, f"{name}, no sharing", "1", str(count), *_cells(plain / count, theirs)))
         totals[0] += shared
         totals[1] += theirs * count
         num_candidates += count
@@ -159,7 +157,12 @@ def compare(
 
 
 def _cells(ours: float, theirs: float) -> tuple[str, str, str, str]:
-    return (f"{1 / ours:.0f}", f"{1000 * ours:.2f}", f"{1000 * theirs:.1f}", f"{theirs / ours:.1f}x")
+    return (
+        f"{1 / ours:.0f}",
+        f"{1000 * ours:.2f}",
+        f"{1000 * theirs:.1f}",
+        f"{theirs / ours:.1f}x",
+    )
 
 
 def main() -> None:
@@ -167,7 +170,9 @@ def main() -> None:
     parser.add_argument("corpus", nargs="?", type=Path, default=EXAMPLES)
     parser.add_argument("--modules", type=int, default=50)
     parser.add_argument("--budget", type=int, default=200, help="candidates a search and module")
-    parser.add_argument("--every", type=int, default=20, help="subprocesses run each K-th candidate")
+    parser.add_argument(
+        "--every", type=int, default=20, help="subprocesses run each K-th candidate"
+    )
     parser.add_argument("--max-bytes", type=int, default=60_000, help="bitcode of a unit")
     options = parser.parse_args()
     toolchain = find_toolchain()

@@ -137,7 +137,9 @@ def _autotune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         default="local",
         help="local search from the coreset, or the paper's autotuner (default: %(default)s)",
     )
-    parser.add_argument("--store", type=Path, metavar="DB", help="default: in the user's data folder")
+    parser.add_argument(
+        "--store", type=Path, metavar="DB", help="default: in the user's data folder"
+    )
     parser.add_argument(
         "--broadcast",
         type=_natural,
@@ -208,7 +210,13 @@ def _validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--reproducer", type=Path, metavar="DIR", help="keep the program that shows a rejection"
     )
     parser.add_argument(
-        "--minimize", action="store_true", help="reduce the reproducer (llvm-reduce or C-Vise)"
+        "--minimize", action="store_true", help="reduce the reproducer to a few lines"
+    )
+    parser.add_argument(
+        "--minimize-with",
+        choices=("llvm-reduce", "cvise"),
+        default="llvm-reduce",
+        help="reduce the IR or the source (default: %(default)s)",
     )
     _add_common(parser)
 
@@ -221,7 +229,9 @@ def build_parser() -> argparse.ArgumentParser:
         prog="llm-compiler",
         description="Make code smaller than clang -Oz, with the real compiler in the loop.",
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version('llm-compiler')}")
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {version('llm-compiler')}"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _optimize(commands)
     _autotune(commands)
@@ -230,7 +240,9 @@ def build_parser() -> argparse.ArgumentParser:
     passes = commands.add_parser("passes", help="print the pass registry")
     passes.add_argument("--all", action="store_true", help="the excluded ones too, and why")
     passes.add_argument("--json", action="store_true")
-    doctor = commands.add_parser("doctor", help="what is installed, what is missing, how to mend it")
+    doctor = commands.add_parser(
+        "doctor", help="what is installed, what is missing, how to mend it"
+    )
     doctor.add_argument("--json", action="store_true")
     _corpus(commands)
     return parser

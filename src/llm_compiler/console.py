@@ -35,9 +35,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: 
     Args:
         right: one character a column, ``r`` for columns of numbers.
     """
-    widths = [
-        max(len(row[column]) for row in [header, *rows]) for column in range(len(header))
-    ]
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
     widths[-1] = 0
     for row in [header, *rows]:
         cells = [

@@ -1,14 +1,13 @@
 """Make objects smaller than ``clang -Oz``: propose, measure, rebuild with the stock tools, verify.
 
 For each input: clang makes the baseline and the unoptimised bitcode; candidate lists are measured
-in worker processes; the best are rebuilt by clang and opt with the user's own flags, and the size of
-*that* object decides. A list is handed out only if PassListEval has passed it (or now passes it);
-else, and wherever no list wins, clang -Oz's own object stands. Importing this loads no LLVM.
+in worker processes; the best are rebuilt by clang and opt with the user's own flags, and the size
+of *that* object decides. A list is handed out only if PassListEval has passed it (or now passes
+it); else, and wherever no list wins, clang -Oz's own object stands. Importing this loads no LLVM.
 """
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -24,9 +23,8 @@ from llm_compiler.errors import (
     IrParseError,
     LlmCompilerError,
     ResourceError,
-    ToolchainError,
 )
-from llm_compiler.llvm.jobs import InspectJob, Inspection
+from llm_compiler.llvm.jobs import Inspection, InspectJob
 from llm_compiler.llvm.object_file import ObjectSizes, section_sizes
 from llm_compiler.llvm.passes import unsafe_passes
 from llm_compiler.llvm.stock import (
@@ -36,7 +34,7 @@ from llm_compiler.llvm.stock import (
     Stock,
     parse_clang_flags,
 )
-from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
+from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.records import PassList, Status, VerdictKind
 from llm_compiler.search.autotune import module_rng, starting_lists
 from llm_compiler.search.coreset import Coreset, load_coreset
@@ -46,7 +44,7 @@ from llm_compiler.search.trial import MeasurementStore, Strategy, Trial, run_tri
 from llm_compiler.verify.checker import Checker
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["OutputKind", "OptimizeOptions", "Optimized", "Proposer", "optimize", "optimize_many"]
+__all__ = ["OptimizeOptions", "Optimized", "OutputKind", "Proposer", "optimize", "optimize_many"]
 
 _MAX_FINALISTS = 3
 """Outcomes that are rebuilt with the stock tools where sizes in process and stock differ."""
@@ -148,6 +146,9 @@ class Optimized:
         }
 
 
+_NO_SIZES = ObjectSizes(size_bytes=0, text_data_bytes=0)
+
+
 @dataclass(slots=True)
 class _Unit:
     """One input on its way through."""
@@ -158,7 +159,7 @@ class _Unit:
     started: float
     stock: Stock
     baseline: bytes = b""
-    baseline_sizes: ObjectSizes = ObjectSizes(size_bytes=0, text_data_bytes=0)
+    baseline_sizes: ObjectSizes = _NO_SIZES
     inspection: Inspection | None = None
     trial: Trial | None = None
     warnings: list[str] = field(default_factory=list)
@@ -194,7 +195,9 @@ def optimize(
 
     outputs = [output] if output else None
     if pool is not None:
-        results = list(optimize_many([source], options, pool=pool, checker=checker, outputs=outputs))
+        results = list(
+            optimize_many([source], options, pool=pool, checker=checker, outputs=outputs)
+        )
     else:
         with LocalPool() as own:
             results = list(
@@ -321,7 +324,9 @@ def _prepare_all(units: Sequence[_Unit], pool: WorkerPool) -> dict[int, LlmCompi
         list(threads.map(lambda index: guarded(_run_clang, index), range(len(units))))
     todo = [index for index in range(len(units)) if index not in failures]
     jobs = [
-        InspectJob(inputs=(units[index].bitcode_path.read_bytes(),), names=(str(units[index].source),))
+        InspectJob(
+            inputs=(units[index].bitcode_path.read_bytes(),), names=(str(units[index].source),)
+        )
         for index in todo
     ]
     for index, results in zip(todo, run_jobs(pool, jobs), strict=True):
@@ -541,7 +546,9 @@ def _choose(unit: _Unit, options: OptimizeOptions, checker: Checker) -> _Winner 
         try:
             data = _rebuild(unit, passes)
         except (CompilerError, ResourceError) as error:
-            unit.warnings.append(f"'{passes}' works in process but not with the stock tools: {error}")
+            unit.warnings.append(
+                f"'{passes}' works in process but not with the stock tools: {error}"
+            )
             num_built += 1
             continue
         sizes = section_sizes(data)
@@ -559,7 +566,9 @@ def _choose(unit: _Unit, options: OptimizeOptions, checker: Checker) -> _Winner 
             break  # in process and stock agree: the ranking holds
     if best is None or options.kind is OutputKind.OBJECT:
         return best
-    return _Winner(best.passes, _other_output(unit, best.passes, options.kind), best.sizes, best.verdict)
+    return _Winner(
+        best.passes, _other_output(unit, best.passes, options.kind), best.sizes, best.verdict
+    )
 
 
 def _better(sizes: ObjectSizes, than: ObjectSizes, unit: _Unit, options: OptimizeOptions) -> bool:

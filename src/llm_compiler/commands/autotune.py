@@ -130,14 +130,13 @@ def _search(
     return finished
 
 
-def _baselines(
-    pool: WorkerPool, store: Store, trials: Sequence[Trial]
-) -> dict[str, Measurement]:
+def _baselines(pool: WorkerPool, store: Store, trials: Sequence[Trial]) -> dict[str, Measurement]:
     """Return what default<Oz> makes of each module, in process: the search's yardstick."""
     found = {trial.module_hash: store.lookup(trial.module_hash, [_OZ]) for trial in trials}
     missing = [trial for trial in trials if not found[trial.module_hash]]
     jobs = [
-        EvaluateJob(bitcode=t.bitcode, pass_lists=(_OZ,), module_hash=t.module_hash) for t in missing
+        EvaluateJob(bitcode=t.bitcode, pass_lists=(_OZ,), module_hash=t.module_hash)
+        for t in missing
     ]
     for trial, results in zip(missing, run_jobs(pool, jobs), strict=True):
         found[trial.module_hash] = {_OZ: results[0]}
@@ -216,5 +215,7 @@ def _replay(
             )
     if not options.json:
         print_table(("module", "stored", "replayed", ""), rows, right="lrr")
-        print(f"\n{len(rows) - differing} of {len(rows)} the same, {time.monotonic() - start:.1f} s")
+        print(
+            f"\n{len(rows) - differing} of {len(rows)} the same, {time.monotonic() - start:.1f} s"
+        )
     return 1 if differing else 0

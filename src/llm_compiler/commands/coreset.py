@@ -60,7 +60,13 @@ def _show(options: argparse.Namespace) -> int:
         )
         for rank, pick in enumerate(coreset.picks, 1)
     ]
-    header = ("#", "geomean gain up to here", "total gain", "modules it is new best on", "pass list")
+    header = (
+        "#",
+        "geomean gain up to here",
+        "total gain",
+        "modules it is new best on",
+        "pass list",
+    )
     print_table(header, rows, right="rrrr")
     print(f"\nLLVM {coreset.llvm_major}; gains on training modules over default<Oz> in process")
     for key, value in coreset.provenance.items():
@@ -81,7 +87,8 @@ def _build(options: argparse.Namespace) -> int:
         tuned = [m for m in modules if content_hash(m.bitcode) in known]
         if not tuned:
             raise InputError(
-                f"{options.store} has no measurements of these modules: run 'llm-compiler autotune' first"
+                f"{options.store} has no measurements of these modules: "
+                "run 'llm-compiler autotune' first"
             )
         hashes = [content_hash(module.bitcode) for module in tuned]
         candidates = collect_candidates(store, hashes, limit=options.max_candidates)

@@ -80,7 +80,10 @@ def _examine() -> Iterator[Finding]:
         )
         return
     yield Finding(
-        what="clang and opt", found=f"{toolchain.version} in {toolchain.bin_dir}", ok=True, needed=True
+        what="clang and opt",
+        found=f"{toolchain.version} in {toolchain.bin_dir}",
+        ok=True,
+        needed=True,
     )
     yield from _workers(toolchain)
     yield _tool("llvm-reduce", toolchain, "smaller reproducers", f"llvm-{toolchain.major}")

@@ -11,12 +11,12 @@ import contextlib
 import dataclasses
 import errno
 import fcntl
-import json
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
@@ -28,8 +28,14 @@ from llm_compiler.corpus.manifest import (
     MANIFEST_NAME,
     PARTIAL_NAME,
     Unit,
-    write_text_atomically,
     write_units,
+)
+from llm_compiler.corpus.report import (
+    REPORT_NAME,
+    BuildReport,
+    SourceReport,
+    summarize,
+    write_report,
 )
 from llm_compiler.corpus.sources import Prepared, prepare
 from llm_compiler.corpus.state import JournalEntry, SourceState
@@ -39,51 +45,8 @@ from llm_compiler.errors import ArtifactError
 __all__ = ["DEFAULT_TARGETS", "BuildReport", "SourceReport", "build_corpus"]
 
 DEFAULT_TARGETS = ("x86_64-pc-linux-gnu",)
-REPORT_NAME = "report.json"
-
 # What stops every source, not only the one at hand.
 _FATAL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SourceReport:
-    """What became of one source: `status` is "built" or "skipped", and then `error` says why.
-
-    `failures` counts units by target and cause; `seconds` is this run's, not that of earlier ones.
-    """
-
-    name: str
-    split: str
-    status: str
-    pinned_version: str = ""
-    version: str = ""
-    successor: bool = False
-    error: str = ""
-    detail: str = ""
-    build_error: str = ""
-    num_held_out_by_name: int = 0
-    num_excluded: int = 0
-    num_units: dict[str, int] = field(default_factory=dict)
-    num_duplicates: dict[str, int] = field(default_factory=dict)
-    failures: dict[str, dict[str, int]] = field(default_factory=dict)
-    failed_units: tuple[dict[str, str], ...] = ()
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildReport:
-    """The whole build; what `report.json` holds."""
-
-    llvm_version: str
-    target_triples: tuple[str, ...]
-    num_units: int
-    num_bytes: int
-    num_functions: int
-    num_duplicates: int
-    failures: dict[str, int]
-    skipped: tuple[str, ...]
-    sources: tuple[SourceReport, ...]
-    seconds: float
 
 
 @dataclass(slots=True)
@@ -135,6 +98,7 @@ def build_corpus(
             # Those to be worked on, too: the partial manifest never shrinks.
             if (earlier := builder.recall(spec)) is not None:
                 results[spec.name] = earlier
+                builder.note_present(earlier)
         work = [spec for spec in config.specs if spec.name in chosen]
         for result in builder.run_all(work, jobs=jobs):
             results[result.spec.name] = result
@@ -153,37 +117,27 @@ def _finish(
     start: float,
 ) -> BuildReport:
     units, duplicates = _listed(config, results)
-    listed = {unit.path for unit in units}
-    for result in results.values():
-        for unit in result.units:
-            if unit.path not in listed:
-                (out / unit.path).unlink(missing_ok=True)
     reports = []
     for spec in config.specs:
         if spec.name in results:
             dropped = duplicates[spec.name]
             report = dataclasses.replace(results[spec.name].report, num_duplicates=dict(dropped))
             reports.append(report)
-    failures: Counter[str] = Counter()
-    for report in reports:
-        for causes in report.failures.values():
-            failures.update(causes)
-    summary = BuildReport(
+    summary = summarize(
+        reports,
+        units,
         llvm_version=builder.tools.version,
         target_triples=builder.target_triples,
-        num_units=len(units),
-        num_bytes=sum(unit.num_bytes for unit in units),
-        num_functions=sum(unit.num_functions for unit in units),
-        num_duplicates=sum(sum(counter.values()) for counter in duplicates.values()),
-        failures=dict(failures.most_common()),
-        skipped=tuple(report.name for report in reports if report.status == "skipped"),
-        sources=tuple(reports),
-        seconds=round(time.monotonic() - start, 1),
+        seconds=time.monotonic() - start,
     )
-    text = json.dumps(dataclasses.asdict(summary), indent=1, ensure_ascii=False)
-    write_text_atomically(out / REPORT_NAME, text + "\n")
+    write_report(out / REPORT_NAME, summary)
     write_units(out / MANIFEST_NAME, units)
     (out / PARTIAL_NAME).unlink(missing_ok=True)
+    listed = {unit.path for unit in units}
+    for result in results.values():
+        for unit in result.units:
+            if unit.path not in listed:
+                (out / unit.path).unlink(missing_ok=True)
     return summary
 
 
@@ -213,6 +167,7 @@ class _Builder:
         self._out = out
         self._archive = archive
         self._stop = Event()
+        self._present: set[str] = set()
 
     def run_all(self, specs: Sequence[Spec], *, jobs: int) -> Iterator[_Result]:
         """Yield the results as they come."""
@@ -225,6 +180,12 @@ class _Builder:
             # An interrupt or a full disk ends the others after the unit at hand.
             self._stop.set()
             executor.shutdown(wait=True, cancel_futures=True)
+
+    def note_present(self, result: _Result) -> None:
+        """Note which bitcode is on disk: a unit that is gone as its duplicate is still done."""
+        for unit in result.units:
+            if (self._out / unit.path).is_file():
+                self._present.add(unit.sha256)
 
     def recall(self, spec: Spec) -> _Result | None:
         """Return what earlier runs have made of a source that this one leaves alone."""
@@ -249,6 +210,8 @@ class _Builder:
                 if error.errno in _FATAL:
                     raise problem from error
                 return _skipped(spec, problem, seconds=time.monotonic() - start)
+            for folder in self._out.glob(f"[!.]*/{spec.name}"):
+                shutil.rmtree(folder)
             state.save_prepared(prepared)
         for target_triple in self.target_triples:
             self._extract(spec, prepared, state, target_triple)
@@ -258,7 +221,11 @@ class _Builder:
         self, spec: Spec, prepared: Prepared, state: SourceState, target_triple: str
     ) -> None:
         journal = state.journal(target_triple)
-        done = {entry.slug for entry in journal.read()}
+        done = {
+            entry.slug
+            for entry in journal.read()
+            if entry.unit is None or entry.unit.sha256 in self._present
+        }
         folder = self._out / target_triple / spec.name
         folder.mkdir(parents=True, exist_ok=True)
         scratch = state.scratch()

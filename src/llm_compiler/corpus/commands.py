@@ -55,8 +55,11 @@ _DROP = re.compile(
     r"|zero-call-used-regs|trivial-auto-var-init|hardened|strict-flex-arrays|crash-diag)([-=].*)?"
     r"|-fsyntax-only|-fdirectives-only|-m(arch|tune|cpu)=.*|-mllvm=.*|-module.*"
 )
-# Makes a position-independent twin, as libtool builds them, recognisable.
-_PIC = re.compile(r"-f(no-)?(pic|PIC|pie|PIE)|-DPIC")
+# What tells apart the shared and the static build of one library, but not their code.
+_LINKAGE = re.compile(
+    r"-f(no-)?(pic|PIC|pie|PIE)|-DPIC|-fvisibility.*|-D\w+_(EXPORTS|DLL)(=.*)?|-D\w*SHARED\w*(=.*)?"
+    r"|-I.*"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,11 +160,15 @@ def commands_of_invocation(
 
 
 def unique_commands(commands: Iterable[CompileCommand]) -> list[CompileCommand]:
-    """Drop repeated commands; of a unit compiled with and without PIC, keep the first."""
+    """Drop repeated commands; of a unit built for a shared and a static library, keep the first."""
     seen: set[tuple[str, ...]] = set()
     kept = []
     for command in commands:
-        plain = tuple(flag for flag in command.flags if not _PIC.fullmatch(flag))
+        flags = list(command.flags)
+        while "-I" in flags:
+            position = flags.index("-I")
+            del flags[position : position + 2]
+        plain = tuple(flag for flag in flags if not _LINKAGE.fullmatch(flag))
         key = (command.source, command.language, *plain)
         if key not in seen:
             seen.add(key)

@@ -67,7 +67,9 @@ def corpus_modules(
 
     units = [u for u in load_manifest(folder / MANIFEST) if not split or u.split == split]
     if not units:
-        raise InputError(f"the corpus {folder} has no unit" + (f" of split {split}" if split else ""))
+        raise InputError(
+            f"the corpus {folder} has no unit" + (f" of split {split}" if split else "")
+        )
     if limit is not None and limit < len(units):
         by_package: dict[str, list[int]] = {}
         for index, unit in enumerate(units):

@@ -28,7 +28,7 @@ from llm_compiler.records import Measurement, PassList, Status
 
 __all__ = ["Evaluator"]
 
-_KEPT_BYTES = 24_000_000
+_KEPT_BYTES = 4_000_000
 """Bitcode bytes of kept modules; in memory a module takes about ten times as much."""
 _KEPT_MODULES = 400
 _RECYCLE_AFTER = 1_500
@@ -61,6 +61,11 @@ class Evaluator:
         self._open()
         self._root_hash = self._root.bitcode_hash()
         self._max_kept = max(4, min(_KEPT_MODULES, _KEPT_BYTES // max(1, len(bitcode))))
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of the module's bitcode."""
+        return len(self._bitcode)
 
     def _open(self) -> None:
         self._context = Context(self._library)
@@ -134,7 +139,9 @@ class Evaluator:
                 position = len(path) - 1
                 if position == len(elements) and (found := self._measured.get(path[-1])):
                     return found
-                if module is None or any(path[i] in self._kept for i in range(at + 1, position + 1)):
+                if module is None or any(
+                    path[i] in self._kept for i in range(at + 1, position + 1)
+                ):
                     if module is not None:
                         module.close()
                     module, at = self._nearest(path)

@@ -29,7 +29,9 @@ __all__ = [
     "WorkerState",
 ]
 
-_MAX_EVALUATORS = 6
+_MAX_EVALUATORS = 128
+_MAX_EVALUATOR_BYTES = 4_000_000
+"""Bitcode bytes of the modules that one worker keeps evaluators for."""
 
 
 class WorkerState:
@@ -37,6 +39,7 @@ class WorkerState:
 
     def __init__(self) -> None:
         self._evaluators: OrderedDict[tuple[str, bool], Evaluator] = OrderedDict()
+        self._bytes = 0
 
     def evaluator(self, bitcode: bytes, share: bool) -> Evaluator:
         """Return the evaluator of a module, kept or new."""
@@ -44,8 +47,13 @@ class WorkerState:
         if key in self._evaluators:
             self._evaluators.move_to_end(key)
             return self._evaluators[key]
-        while len(self._evaluators) >= _MAX_EVALUATORS:
-            self._evaluators.popitem(last=False)[1].close()
+        self._bytes += len(bitcode)
+        while self._evaluators and (
+            len(self._evaluators) >= _MAX_EVALUATORS or self._bytes > _MAX_EVALUATOR_BYTES
+        ):
+            oldest = self._evaluators.popitem(last=False)[1]
+            self._bytes -= oldest.num_bytes
+            oldest.close()
         evaluator = self._evaluators[key] = Evaluator(bitcode, share=share)
         return evaluator
 
@@ -58,13 +66,19 @@ class Job(Protocol):
     """
 
     @property
-    def timeout_s(self) -> float: ...
+    def timeout_s(self) -> float:
+        """The limit of one step."""
+        ...
 
     @property
-    def num_steps(self) -> int: ...
+    def num_steps(self) -> int:
+        """How many results the job yields."""
+        ...
 
     @property
-    def affinity(self) -> str: ...
+    def affinity(self) -> str:
+        """Jobs of one name share what a worker keeps; empty: no matter."""
+        ...
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[Any]:
         """Yield the results of the steps from `first_step` on."""

@@ -1,8 +1,8 @@
 """Modules of LLVM-IR in this process: parse, clone, print, verify, run passes, extract functions.
 
 Every handle has one owner: a `Context` owns its modules' types and constants, a `Module` its
-functions. Both close once, by `close()` or as context managers, and refuse use afterwards. Closing a
-context closes the modules made in it. A crash inside LLVM ends the process: for code that nobody
+functions. Both close once, by `close()` or as context managers, and refuse use afterwards. Closing
+a context closes the modules made in it. A crash inside LLVM ends the process: for code that nobody
 has checked, use a worker (`llvm.worker`). One context must not be used by two threads.
 """
 

@@ -65,7 +65,7 @@ _SAFE: dict[Level, str] = {
     Level.MODULE: """
         default<O0> default<O1> default<O2> default<O3> default<Os> default<Oz>
         lto-pre-link<Oz> lto-pre-link<O2> thinlto-pre-link<Oz> thinlto-pre-link<O2> lto<Oz> lto<O2>
-        always-inline annotation2metadata attributor attributor-light called-value-propagation
+        always-inline annotation2metadata attributor-light called-value-propagation
         canonicalize-aliases cg-profile constmerge deadargelim elim-avail-extern global-merge
         globaldce globalopt globalsplit hotcoldsplit inferattrs inliner-wrapper
         inliner-wrapper-no-mandatory-first scc-oz-module-inliner
@@ -76,7 +76,7 @@ _SAFE: dict[Level, str] = {
         coro-early coro-cleanup
     """,
     Level.CGSCC: """
-        argpromotion attributor-cgscc attributor-light-cgscc coro-split function-attrs
+        argpromotion attributor-light-cgscc coro-split function-attrs
         function-attrs<skip-non-recursive-function-attrs> inline inline<only-mandatory>
         openmp-opt-cgscc
     """,
@@ -86,7 +86,7 @@ _SAFE: dict[Level, str] = {
         adce aggressive-instcombine alignment-from-assumptions assume-simplify bdce break-crit-edges
         callsite-splitting chr consthoist constraint-elimination correlated-propagation
         coro-elide dce dfa-jump-threading div-rem-pairs dse early-cse early-cse<memssa>
-        expand-memcmp fix-irreducible flatten-cfg float2int gvn gvn<no-pre> gvn<no-load-pre>
+        expand-memcmp flatten-cfg float2int gvn gvn<no-pre> gvn<no-load-pre>
         gvn<no-pre;no-load-pre> gvn-hoist gvn-sink infer-alignment
         inject-tli-mappings instcombine<no-verify-fixpoint>
         instcombine<max-iterations=2;no-verify-fixpoint>
@@ -137,16 +137,15 @@ _GC_GUARD = "lowers garbage-collection or guard intrinsics that C and C++ never 
 _RENAMES = "changes symbols that other objects refer to"
 _DEBUG_INFO = "only touches debug information, which takes no allocated bytes"
 _OTHER_LANGUAGE = "only for Objective-C, HIP, DirectX or another front end"
-_BROKEN = "breaks valid code with switches (found by PassListEval, LLVM 19: {})"
+_BROKEN = "breaks valid code, found by PassListEval with LLVM 19: {}"
 
 # names (without parameters): level, reason
 _EXCLUDED_BY_REASON: tuple[tuple[Level, str, str], ...] = (
-    (Level.FUNCTION, _BROKEN.format("structurizecfg ignores edges of a switch"), "structurizecfg"),
-    (
-        Level.FUNCTION,
-        _BROKEN.format("exit edges of a switch are lost"),
-        "unify-loop-exits",
-    ),
+    (Level.FUNCTION, _BROKEN.format("drops or crashes on switches"), "structurizecfg"),
+    (Level.FUNCTION, _BROKEN.format("loses edges of switches and invokes"), "unify-loop-exits"),
+    (Level.FUNCTION, _BROKEN.format("crashes on loops with switches"), "fix-irreducible"),
+    (Level.MODULE, _BROKEN.format("a sorting program no longer ends"), "attributor"),
+    (Level.CGSCC, _BROKEN.format("a base64 program gives wrong results"), "attributor-cgscc"),
     (Level.FUNCTION, "makes atomic operations plain ones: threads break", "lower-atomic"),
     (Level.FUNCTION, "turns every invoke into a call: exceptions are not caught", "lower-invoke"),
     (Level.FUNCTION, "adds assumptions for other passes and never shrinks code", "assume-builder"),

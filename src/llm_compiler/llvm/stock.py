@@ -1,4 +1,4 @@
-"""The stock tools, as a user runs them: clang's baseline, and the three commands that replay a list.
+"""The stock tools as a user runs them: clang's baseline, and the commands that replay a list.
 
 What a user is handed is always made here (DESIGN.md, rules of measurement)::
 
@@ -41,11 +41,37 @@ _DROPPED_WITH_VALUE = ("-o", "-MF", "-MT", "-MQ", "-MJ", "--output")
 _DROPPED = ("-c", "-S", "-E", "-emit-llvm", "-fsyntax-only", "-pipe", "-save-temps", "--compile")
 _DEPENDENCIES = ("-MD", "-MMD", "-MP", "-MG", "-MV", "-M", "-MM")
 _LEVEL = re.compile(r"^-O([0-9sgz]|fast)?$")
-_TAKES_VALUE = (
-    "-I -D -U -include -imacros -isystem -iquote -idirafter -iprefix -isysroot -iwithprefix "
-    "-Xclang -Xpreprocessor -Xassembler -Xlinker -mllvm -target -arch -x -L -l -B -F -z -T -u "
-    "--sysroot --param -iframework"
-).split()
+_TAKES_VALUE = [
+    "-I",
+    "-D",
+    "-U",
+    "-include",
+    "-imacros",
+    "-isystem",
+    "-iquote",
+    "-idirafter",
+    "-iprefix",
+    "-isysroot",
+    "-iwithprefix",
+    "-Xclang",
+    "-Xpreprocessor",
+    "-Xassembler",
+    "-Xlinker",
+    "-mllvm",
+    "-target",
+    "-arch",
+    "-x",
+    "-L",
+    "-l",
+    "-B",
+    "-F",
+    "-z",
+    "-T",
+    "-u",
+    "--sysroot",
+    "--param",
+    "-iframework",
+]
 # What these ask for is done by passes of clang's own pipeline, which a pass list replaces.
 _NEEDS_CLANG_PASSES = re.compile(
     r"^(-fsanitize(-coverage)?=|-fprofile|-fcoverage|--coverage$|-ftest-coverage|-fxray|-fauto-profile"
@@ -87,7 +113,7 @@ def parse_clang_flags(flags: Sequence[str]) -> ClangFlags:
     """Sort a user's clang flags.
 
     Raises:
-        ConfigError: a flag asks for something that is not an object (``-flto``), or lacks its value.
+        ConfigError: a flag asks for something else than an object (``-flto``), or lacks its value.
     """
     kept: list[str] = []
     dependencies: list[str] = []
@@ -208,9 +234,7 @@ class Stock:
             str(output),
         )
 
-    def backend_command(
-        self, source: Path, output: Path, *, kind: str = "-c"
-    ) -> tuple[str, ...]:
+    def backend_command(self, source: Path, output: Path, *, kind: str = "-c") -> tuple[str, ...]:
         """Return the command that makes the object (``-c``) or assembly (``-S``) of bitcode."""
         return (
             str(self.toolchain.tool("clang")),

@@ -1,8 +1,8 @@
 """Find one LLVM on this machine: clang, opt and libLLVM of the same version.
 
 Order: the folder named by ``LLM_COMPILER_LLVM`` (a prefix such as ``/usr/lib/llvm-19``, or its
-``bin``); Debian's and Ubuntu's ``/usr/lib/llvm-N``; ``clang-N`` and ``clang`` on PATH. Version 19 is
-preferred, since the shipped verdicts were made with it; else the newest supported one is taken.
+``bin``); Debian's and Ubuntu's ``/usr/lib/llvm-N``; ``clang-N`` and ``clang`` on PATH. Version 19
+is preferred, since the shipped verdicts were made with it; else the newest supported one is taken.
 Does not load libLLVM. Safe to call from several threads.
 """
 
@@ -24,8 +24,8 @@ __all__ = ["SUPPORTED_MAJORS", "Toolchain", "find_toolchain"]
 SUPPORTED_MAJORS = (17, 18, 19, 20, 21, 22)
 _PREFERRED_MAJORS = (19, 22, 21, 20, 18, 17)
 _INSTALL_HINT = (
-    "install it with 'apt-get install clang-19 llvm-19 libllvm19', or point LLM_COMPILER_LLVM at an "
-    "LLVM installation"
+    "install it with 'apt-get install clang-19 llvm-19 libllvm19', or point LLM_COMPILER_LLVM at "
+    "an LLVM installation"
 )
 _VERSION = re.compile(r"(?:clang|LLVM) version (\d+)\.(\d+)\.(\d+)")
 
@@ -94,7 +94,9 @@ def _bin_folders() -> list[Path]:
 
 def _inspect(bin_dir: Path) -> Toolchain | str:
     """Return the toolchain in a folder, or the sentence that says why there is none."""
-    clang = next((p for p in (bin_dir / "clang", *sorted(bin_dir.glob("clang-[0-9]*"))) if p.exists()), None)
+    clang = next(
+        (p for p in (bin_dir / "clang", *sorted(bin_dir.glob("clang-[0-9]*"))) if p.exists()), None
+    )
     if clang is None:
         return f"{bin_dir} has no clang"
     version = _tool_version(clang)
@@ -115,7 +117,10 @@ def _inspect(bin_dir: Path) -> Toolchain | str:
         )
     libllvm = _find_libllvm(bin_dir.parent, major)
     if libllvm is None:
-        return f"clang {version} is in {bin_dir}, but libLLVM {major} was not found: install libllvm{major}"
+        return (
+            f"clang {version} is in {bin_dir}, but libLLVM {major} was not found: "
+            f"install libllvm{major}"
+        )
     return Toolchain(version=version, bin_dir=bin_dir, libllvm=libllvm)
 
 

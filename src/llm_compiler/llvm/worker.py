@@ -24,7 +24,10 @@ import struct
 import sys
 from multiprocessing.connection import Connection
 
-__all__ = ["STACK_BYTES", "serve", "zygote"]
+__all__ = ["BEGUN", "DONE", "STACK_BYTES", "serve", "zygote"]
+
+DONE, BEGUN = -1, -2
+"""In place of a step: the job is finished; the job was read and is begun."""
 
 STACK_BYTES = 256 * 1024 * 1024
 """LLVM recurses over nested code; the default of 8 MB ends a worker on deep expressions."""
@@ -36,12 +39,14 @@ def serve(connection: Connection) -> None:
     from llm_compiler.llvm.jobs import WorkerState
 
     state = WorkerState()
+    connection.send("ready")
     while True:
         try:
             ticket, job, first_step = connection.recv()
         except (EOFError, OSError):
             return
         step = first_step
+        connection.send((ticket, BEGUN, None, None))
         try:
             for result in job.run(state, first_step):
                 connection.send((ticket, step, result, None))
@@ -51,7 +56,7 @@ def serve(connection: Connection) -> None:
             os._exit(70)
         except Exception as error:
             connection.send((ticket, step, None, error))
-        connection.send((ticket, -1, None, None))
+        connection.send((ticket, DONE, None, None))
 
 
 def _be_worker(data_fd: int, stderr_fd: int, memory_limit_bytes: int, control_fd: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler.errors import ShardCorrupt
-from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
 from llm_compiler.records import Measurement, PassList
 from llm_compiler.search.objective import Objective
 from llm_compiler.search.store import Store
-from llm_compiler.search.strategies import fixed
+from llm_compiler.search.strategies import fixed, mutate
 from llm_compiler.search.trial import Trial, run_trials
 from llm_compiler.workers.pool import WorkerPool
 
@@ -34,6 +35,7 @@ __all__ = [
     "load_coreset",
     "measure_candidates",
     "pass_weights",
+    "refine",
     "write_coreset",
 ]
 
@@ -68,7 +70,7 @@ class Coreset:
         return tuple(pick.passes for pick in self.picks)
 
     def weights_for(self, space: Sequence[str], *, uniform_share: float = 0.3) -> list[float]:
-        """Return how often a local search inserts each pass: winners' counts, mixed with uniform."""
+        """Return how often a search inserts each pass: winners' counts, mixed with uniform."""
         total = sum(self.pass_weights.values()) or 1.0
         return [
             uniform_share / len(space)
@@ -80,15 +82,19 @@ class Coreset:
 def collect_candidates(
     store: Store, module_hashes: Sequence[str], *, per_module: int = 2, limit: int = 400
 ) -> list[PassList]:
-    """Return the winners of a store, most frequent first: per module the best lists, shortest
-    among equals, by size and by .text + .data."""
+    """Return the winners of a store, most frequent first.
+
+    A module's winners are its best lists by size and by .text + .data.
+    """
     votes: Counter[str] = Counter()
     for module_hash in module_hashes:
         known = {p: m for p, m in store.all_measurements(module_hash).items() if m.ok}
         for objective in (Objective.SIZE, Objective.TEXT_DATA):
             for pipeline in _winners(known, objective, per_module):
                 votes[pipeline] += 1
-    return [parse_pass_list(text) for text, _ in votes.most_common(limit)]
+    lists = (parse_pass_list(text) for text, _ in votes.most_common())
+    # A store may hold lists from before a pass was found to be unsafe.
+    return [passes for passes in lists if not unsafe_passes(passes)][:limit]
 
 
 def _winners(known: dict[str, Measurement], objective: Objective, count: int) -> list[str]:
@@ -176,6 +182,75 @@ def greedy(
     return picks
 
 
+def refine(
+    pool: WorkerPool,
+    modules: Sequence[tuple[str, bytes]],
+    start: Sequence[PassList],
+    baselines: Sequence[int],
+    space: Sequence[str],
+    rng: random.Random,
+    *,
+    store: Store,
+    weights: Sequence[float] | None = None,
+    num_lists: int = 16,
+    num_steps: int = 60,
+    objective: Objective = Objective.SIZE,
+    deadline: Callable[[], bool] = lambda: False,
+) -> Iterator[tuple[int, PassList, float]]:
+    """Improve the first lists of a coreset one after another by hill climbing over all modules.
+
+    The greedy order takes lists that were found for single modules. Here list k is changed a
+    little (as local search does), measured on *every* module, and kept if it lowers the mean
+    logarithm of the best size so far together with the lists before it. Yields (k, the improved
+    list, geometric mean gain up to it); everything measured is in the store.
+
+    Args:
+        start: the lists to improve, in their order.
+        num_steps: mutants that each list is given, in batches of four.
+        deadline: asked between batches; True ends the refinement.
+    """
+    best = [float(value) for value in baselines]
+
+    def values_of(lists: Sequence[PassList]) -> list[list[int | None]]:
+        trials = [
+            Trial(bitcode=bitcode, budget=len(lists), name=name, objective=objective)
+            for name, bitcode in modules
+        ]
+        pairs = [(trial, fixed(lists, batch_size=len(lists))) for trial in trials]
+        for _ in run_trials(pool, pairs, store=store):
+            pass
+        return [[trial.value(passes) for passes in lists] for trial in trials]
+
+    def gain(column: Sequence[int | None]) -> float:
+        return sum(
+            math.log(before / max(value, 1))
+            for before, value in zip(best, column, strict=True)
+            if value is not None and value < before
+        )
+
+    for rank in range(min(num_lists, len(start))):
+        current = start[rank]
+        column = [row[0] for row in values_of([current])]
+        score = gain(column)
+        for _ in range(num_steps // 4):
+            if deadline():
+                break
+            batch = {mutate(current, start, space, rng, weights) for _ in range(4)} - {current}
+            children = sorted(batch, key=lambda passes: passes.elements)
+            table = values_of(children)
+            for index, child in enumerate(children):
+                child_column = [row[index] for row in table]
+                child_score = gain(child_column)
+                if child_score > score or (child_score == score and len(child) <= len(current)):
+                    current, column, score = child, child_column, child_score
+        best = [
+            min(before, value) if value is not None else before
+            for before, value in zip(best, column, strict=True)
+        ]
+        log_ratio = sum(math.log(b / v) for b, v in zip(best, baselines, strict=True))
+        yield rank, current, 1 - math.exp(log_ratio / len(baselines))
+
+
 def pass_weights(lists: Sequence[PassList]) -> dict[str, float]:
     """Return how often each element occurs in winning lists."""
     counts = Counter(element for passes in lists for element in passes.elements)
@@ -190,9 +265,7 @@ def write_coreset(coreset: Coreset, path: Path) -> None:
         "format": _FORMAT,
         "llvm_major": coreset.llvm_major,
         "provenance": coreset.provenance,
-        "lists": [
-            {**asdict(pick), "passes": pick.passes.pipeline} for pick in coreset.picks
-        ],
+        "lists": [{**asdict(pick), "passes": pick.passes.pipeline} for pick in coreset.picks],
         "pass_weights": coreset.pass_weights,
     }
     write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())

@@ -12,7 +12,7 @@ from collections.abc import Generator, Sequence
 from llm_compiler.records import PassList
 from llm_compiler.search.trial import Batch, Strategy, Trial
 
-__all__ = ["fixed", "in_sequence", "local_search", "random_search"]
+__all__ = ["fixed", "in_sequence", "local_search", "mutate", "random_search"]
 
 
 def random_list(space: Sequence[str], rng: random.Random, max_length: int = 50) -> PassList:
@@ -52,6 +52,40 @@ def in_sequence(*strategies: Strategy) -> Strategy:
     return strategy
 
 
+def mutate(
+    parent: PassList,
+    others: Sequence[PassList],
+    space: Sequence[str],
+    rng: random.Random,
+    weights: Sequence[float] | None = None,
+    max_length: int = 60,
+) -> PassList:
+    """Return a list with one or two small changes; `others` lend their tails."""
+
+    def insertable() -> str:
+        return rng.choices(space, weights)[0] if weights else rng.choice(space)
+
+    child = parent
+    for _ in range(1 if rng.random() < 0.7 else 2):
+        kind = rng.random()
+        size = len(child)
+        if kind < 0.55 or size == 0:
+            child = child.with_inserted(rng.randint(0, size), insertable())
+        elif kind < 0.70:
+            child = child.without(rng.randrange(size))
+        elif kind < 0.82:
+            child = child.with_replaced(rng.randrange(size), insertable())
+        elif kind < 0.90:
+            index = rng.randrange(size)
+            element = child.elements[index]
+            child = child.without(index).with_inserted(rng.randint(0, size - 1), element)
+        else:
+            other = rng.choice(others)
+            cut = rng.randint(0, len(other))
+            child = PassList(child.elements[: rng.randint(0, size)] + other.elements[cut:])
+    return PassList(child.elements[:max_length])
+
+
 def local_search(
     space: Sequence[str],
     rng: random.Random,
@@ -72,31 +106,6 @@ def local_search(
         num_parents: how many of the best lists are changed.
     """
 
-    def insertable() -> str:
-        return rng.choices(space, weights)[0] if weights else rng.choice(space)
-
-    def mutate(parent: PassList, others: Sequence[PassList]) -> PassList:
-        child = parent
-        for _ in range(1 if rng.random() < 0.7 else 2):
-            kind = rng.random()
-            size = len(child)
-            if kind < 0.55 or size == 0:
-                child = child.with_inserted(rng.randint(0, size), insertable())
-            elif kind < 0.70:
-                child = child.without(rng.randrange(size))
-            elif kind < 0.82:
-                child = child.with_replaced(rng.randrange(size), insertable())
-            elif kind < 0.90:
-                index = rng.randrange(size)
-                element = child.elements[index]
-                child = child.without(index)
-                child = child.with_inserted(rng.randint(0, size - 1), element)
-            else:
-                other = rng.choice(others)
-                cut = rng.randint(0, len(other))
-                child = PassList(child.elements[: rng.randint(0, size)] + other.elements[cut:])
-        return PassList(child.elements[:max_length])
-
     def strategy(trial: Trial) -> Generator[Batch, None, None]:
         proposed: set[PassList] = set()
         parents: list[PassList] = []
@@ -106,7 +115,7 @@ def local_search(
             for _ in range(20 * batch_size):
                 # The best gets half of the children, each later one half of what is left.
                 rank = min(int(rng.expovariate(0.7)), len(parents) - 1)
-                child = mutate(parents[rank], parents)
+                child = mutate(parents[rank], parents, space, rng, weights, max_length)
                 if child not in trial.known and child not in proposed:
                     proposed.add(child)
                     batch.append(child)

@@ -25,11 +25,13 @@ Batch = Sequence[PassList]
 class MeasurementStore(Protocol):
     """What the driver needs of a store (`search.store`)."""
 
-    def lookup(
-        self, module_hash: str, lists: Sequence[PassList]
-    ) -> dict[PassList, Measurement]: ...
+    def lookup(self, module_hash: str, lists: Sequence[PassList]) -> dict[PassList, Measurement]:
+        """Return what is known of lists on a module."""
+        ...
 
-    def record(self, module_hash: str, found: dict[PassList, Measurement]) -> None: ...
+    def record(self, module_hash: str, found: dict[PassList, Measurement]) -> None:
+        """Keep what was measured on a module."""
+        ...
 
 
 @dataclass(slots=True)

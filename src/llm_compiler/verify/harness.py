@@ -17,9 +17,17 @@ from pathlib import Path
 from llm_compiler.errors import CompileFailed
 from llm_compiler.verify.target import Target
 
-__all__ = ["Failure", "Harness", "Outcome", "main_symbol", "parse_records", "symbol_suffix"]
+__all__ = [
+    "DEFAULT_PROGRAM_TIMEOUT_S",
+    "Failure",
+    "Harness",
+    "Outcome",
+    "main_symbol",
+    "parse_records",
+    "symbol_suffix",
+]
 
-_PROGRAM_TIMEOUT_S = 5
+DEFAULT_PROGRAM_TIMEOUT_S = 5
 _RETRY_FACTOR = 4
 """A program that is too slow gets this many times the limit once: the machine may be busy."""
 _START_TIMEOUT_S = 20.0
@@ -95,6 +103,7 @@ class Harness:
         programs: names of all programs that may be run.
         folder: where the driver's objects are made; the caller owns it.
         num_processes: how many drivers run at the same time.
+        program_timeout_s: for one program; one that exceeds it gets a second, longer try.
     """
 
     def __init__(
@@ -105,8 +114,10 @@ class Harness:
         *,
         link_flags: Mapping[str, Sequence[str]] | None = None,
         num_processes: int = 1,
+        program_timeout_s: int = DEFAULT_PROGRAM_TIMEOUT_S,
     ) -> None:
         self.target = target
+        self._program_timeout_s = program_timeout_s
         self._order = {name: index for index, name in enumerate(programs)}
         self._link_flags = dict(link_flags or {})
         self._num_processes = num_processes
@@ -206,12 +217,12 @@ class Harness:
         """Run programs one behind the other; the last result: those that could not be started."""
         passed: list[str] = []
         while pending := names[len(passed) :]:
-            outcomes = self._drive(executable, pending, _PROGRAM_TIMEOUT_S)
+            outcomes = self._drive(executable, pending, self._program_timeout_s)
             if not outcomes:
                 return passed, None, list(pending)
             for outcome in outcomes:
                 if outcome.kind == "timeout":
-                    limit = _PROGRAM_TIMEOUT_S * _RETRY_FACTOR
+                    limit = self._program_timeout_s * _RETRY_FACTOR
                     outcome = (*self._drive(executable, [outcome.program], limit), outcome)[0]
                 if fault := outcome.fault(expected[outcome.program]):
                     return (

@@ -20,7 +20,7 @@ from llm_compiler.errors import InputError, ToolchainNotFound
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.places import cache_folder
 from llm_compiler.records import PassList, Status, Verdict, VerdictKind
-from llm_compiler.verify.harness import Failure, Harness
+from llm_compiler.verify.harness import DEFAULT_PROGRAM_TIMEOUT_S, Failure, Harness
 from llm_compiler.verify.jobs import BuildJob, Built
 from llm_compiler.verify.known import KnownModules
 from llm_compiler.verify.prepare import (
@@ -28,6 +28,7 @@ from llm_compiler.verify.prepare import (
     prepare_programs,
     scratch_dir,
 )
+from llm_compiler.verify.reproducer import Reproducer, save_reproducer
 from llm_compiler.verify.suite import Suite
 from llm_compiler.verify.target import ARCHITECTURES, Target, find_target
 from llm_compiler.workers.pool import WorkerPool, run_jobs
@@ -55,6 +56,7 @@ class PassListEval:
         cache_dir: for prepared programs and results; default: the user's cache folder.
         transform: applied to each program's module in front of the list: a stand-in for a wrong
             pass, in tests of the suite's sensitivity.
+        program_timeout_s: for one run of one program; a slow one gets a second, longer try.
 
     Raises:
         ToolchainNotFound: not one of the architectures can be checked.
@@ -71,6 +73,7 @@ class PassListEval:
         toolchain: Toolchain | None = None,
         cache_dir: Path | None = None,
         transform: Transform | None = None,
+        program_timeout_s: int = DEFAULT_PROGRAM_TIMEOUT_S,
     ) -> None:
         self.suite = suite
         self.toolchain = toolchain or find_toolchain()
@@ -83,12 +86,12 @@ class PassListEval:
         self._parts: dict[str, _Architecture] = {}
         self._architectures = tuple(architectures)
         try:
-            self._prepare(cache_dir or cache_folder())
+            self._prepare(cache_dir or cache_folder(), program_timeout_s)
         except BaseException:
             self.close()
             raise
 
-    def _prepare(self, cache_dir: Path) -> None:
+    def _prepare(self, cache_dir: Path, program_timeout_s: int) -> None:
         for architecture in self._architectures:
             try:
                 target = find_target(architecture, self.toolchain)
@@ -98,7 +101,12 @@ class PassListEval:
             scratch = Path(self._scratch.name) / architecture
             scratch.mkdir()
             self._parts[architecture] = _Architecture(
-                self.suite, target, self._pool, cache_dir, scratch
+                self.suite,
+                target,
+                self._pool,
+                cache_dir=cache_dir,
+                scratch=scratch,
+                program_timeout_s=program_timeout_s,
             )
         if not self._parts:
             raise ToolchainNotFound("; ".join(self.not_checkable.values()))
@@ -113,7 +121,7 @@ class PassListEval:
         return len(self._parts[architecture].prepared)
 
     def prepared(self, architecture: str, program: str) -> tuple[Target, PreparedProgram]:
-        """Return how a program is built and what it must print, for a reproducer.
+        """Return how a program is built and run, and what it must print.
 
         Raises:
             InputError: it is not part of this evaluation.
@@ -123,6 +131,16 @@ class PassListEval:
             if part and one.program.name == program:
                 return part.target, one
         raise InputError(f"'{program}' is not among the programs checked for {architecture}")
+
+    def save_reproducer(self, verdict: Verdict, folder: Path) -> Reproducer:
+        """Write what shows why a list was rejected into a folder.
+
+        Raises:
+            InputError: the verdict is no rejection, or names a program of another suite.
+            OutputError: the folder cannot be written.
+        """
+        target, prepared = self.prepared(verdict.architecture, verdict.program)
+        return save_reproducer(verdict, prepared.program, target, prepared.expected, folder)
 
     def check(self, passes: PassList) -> dict[str, Verdict]:
         """Return the verdict on a list by architecture: passed, rejected, or unchecked."""
@@ -188,7 +206,14 @@ class _Architecture:
     """One architecture's programs, and the optimised modules that are known to do right."""
 
     def __init__(
-        self, suite: Suite, target: Target, pool: WorkerPool, cache_dir: Path, scratch: Path
+        self,
+        suite: Suite,
+        target: Target,
+        pool: WorkerPool,
+        *,
+        cache_dir: Path,
+        scratch: Path,
+        program_timeout_s: int,
     ) -> None:
         self.target = target
         self._folder = scratch
@@ -211,6 +236,7 @@ class _Architecture:
             scratch,
             link_flags={one.program.name: one.program.link_flags for one in self.prepared},
             num_processes=pool.num_workers,
+            program_timeout_s=program_timeout_s,
         )
 
     def shares(self, number: int) -> list[list[PreparedProgram]]:

@@ -25,6 +25,7 @@ from typing import Any, Self
 
 from llm_compiler.errors import LlmCompilerError, WorkerLost
 from llm_compiler.llvm.jobs import Job
+from llm_compiler.llvm.worker import BEGUN
 from llm_compiler.process import spawn
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import StepResult
@@ -33,8 +34,8 @@ __all__ = ["DEFAULT_MEMORY_LIMIT_BYTES", "LocalPool"]
 
 DEFAULT_MEMORY_LIMIT_BYTES = 4 * 1024**3
 _START_TIMEOUT_S = 60.0
-_MAX_IDLE_DEATHS = 20
-"""Workers that die without a job at hand, in a row, before the pool gives up."""
+_MAX_TRIES = 3
+"""How often a step is given to a worker that something outside kills before or in it."""
 _LAST_WORDS_BYTES = 4000
 
 
@@ -43,6 +44,10 @@ class _Assignment:
     ticket: int
     job: Job
     next_step: int = 0
+    begun: bool = False
+    """The worker said that it has read the job."""
+    num_killed: int = 0
+    """Workers killed from outside at the step at hand."""
 
 
 @dataclass(slots=True)
@@ -76,7 +81,6 @@ class LocalPool:
         self._workers: list[_Worker] = []
         self._deaths: dict[int, int] = {}
         self._next_ticket = 0
-        self._idle_deaths = 0
         self._control: socket.socket | None = None
         self._zygote: subprocess.Popen[bytes] | None = None
 
@@ -147,6 +151,13 @@ class LocalPool:
             self._deaths[pid] = status
         worker = _Worker(pid=pid, connection=Connection(ours.detach()), stderr_fd=stderr_fd)
         self._workers.append(worker)
+        try:
+            if not worker.connection.poll(_START_TIMEOUT_S):
+                raise WorkerLost(f"a worker did not start in {_START_TIMEOUT_S:.0f} s")
+            worker.connection.recv()
+        except (EOFError, OSError):
+            _, words = self._bury(worker)
+            raise WorkerLost(f"a worker died at its start: {words.strip()[:300]}") from None
         return worker
 
     def _bury(self, worker: _Worker) -> tuple[int, str]:
@@ -198,6 +209,7 @@ class LocalPool:
             worker, assignment = self._match(idle)
             self._queue.remove(assignment)
             worker.current = assignment
+            assignment.begun = False
             worker.started = time.monotonic()
             affinity = assignment.job.affinity
             if affinity and affinity not in worker.affinities:
@@ -234,11 +246,15 @@ class LocalPool:
         try:
             ticket, step, value, error = worker.connection.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
+            # Cut off in the middle of a message, or before one.
             yield from self._died(worker)
             return
         assert ticket == assignment.ticket
         worker.started = time.monotonic()
-        self._idle_deaths = 0
+        if step == BEGUN:
+            assignment.begun = True
+            return
+        assignment.num_killed = 0
         if step < 0:
             worker.current = None
             yield StepResult(ticket=ticket, step=-1, value=None, last=True)
@@ -267,9 +283,14 @@ class LocalPool:
             # Died behind its last step (freeing memory): nothing is lost.
             yield StepResult(ticket=assignment.ticket, step=-1, value=None, last=True)
             return
-        self._idle_deaths += 1
-        if self._idle_deaths > max(_MAX_IDLE_DEATHS, 4 * assignment.job.num_steps) and seconds < 0.05:
-            raise WorkerLost(f"workers die one after another: {detail}")
+        killed = os.WIFSIGNALED(wait_status) and os.WTERMSIG(wait_status) == signal.SIGKILL
+        if not worker.timed_out and (killed or not assignment.begun):
+            # Not this step's fault, as far as one can know: somebody killed the worker, or it was
+            # dead before it read the job.
+            assignment.num_killed += 1
+            if assignment.num_killed < _MAX_TRIES:
+                self._queue.appendleft(assignment)
+                return
         value = assignment.job.failed(step, status, detail, seconds)
         assignment.next_step = step + 1
         yield StepResult(ticket=assignment.ticket, step=step, value=value, last=False)
@@ -308,9 +329,7 @@ class LocalPool:
 _OUT_OF_MEMORY_WORDS = ("out of memory", "bad_alloc", "Cannot allocate memory", "MemoryError")
 
 
-def _cause(
-    wait_status: int, words: str, timed_out: bool, timeout_s: float
-) -> tuple[Status, str]:
+def _cause(wait_status: int, words: str, timed_out: bool, timeout_s: float) -> tuple[Status, str]:
     """Say what a worker died of, from its wait status and what it wrote to standard error."""
     if timed_out:
         return Status.TIMED_OUT, f"no answer within {timeout_s:g} s"

@@ -36,7 +36,9 @@ class WorkerPool(Protocol):
     """Runs jobs in worker processes; owned by whoever made it; not shared between threads."""
 
     @property
-    def num_workers(self) -> int: ...
+    def num_workers(self) -> int:
+        """How many steps run at the same time."""
+        ...
 
     def submit(self, job: Job) -> int:
         """Queue a job and return its ticket."""

@@ -119,6 +119,12 @@ def test_another_target_and_duplicates(tmp_path: Path, tools: Tools) -> None:
     ]
     assert len(list((tmp_path / "out").glob("*/*/*.bc"))) == 2
 
+    # Without the first, the second stands for itself, although its bitcode was dropped.
+    build(configure(tmp_path, tables[1]), tmp_path, tools, target_triples=triples)
+    units = load_manifest(tmp_path / "out")
+    assert {unit.package for unit in units} == {"two"}
+    assert all((tmp_path / "out" / unit.path).is_file() for unit in units)
+
 
 def test_failures_are_counted_and_held_out_code_is_known_by_content(
     tmp_path: Path, tools: Tools
@@ -167,6 +173,27 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, tools: Tools) -> None:
     build(config, tmp_path, tools)
     assert (tmp_path / "out" / "manifest.jsonl").read_bytes() == first
     assert {path: path.stat().st_mtime_ns for path in times} == times
+
+
+def test_lost_bitcode_is_made_again(tmp_path: Path, tools: Tools) -> None:
+    write_project(tmp_path / "tiny")
+    config = configure(tmp_path, PROJECT)
+    build(config, tmp_path, tools)
+    first = (tmp_path / "out" / "manifest.jsonl").read_text()
+    next((tmp_path / "out").glob("*/*/*.bc")).unlink()
+    build(config, tmp_path, tools)
+    units = load_manifest(tmp_path / "out")
+    assert all((tmp_path / "out" / unit.path).is_file() for unit in units)
+    assert [unit.sha256 for unit in units] == [json.loads(x)["sha256"] for x in first.splitlines()]
+
+
+def test_another_configuration_leaves_no_stale_bitcode(tmp_path: Path, tools: Tools) -> None:
+    write_project(tmp_path / "tiny")
+    build(configure(tmp_path, PROJECT), tmp_path, tools)
+    changed = {**PROJECT, "exclude": ["twice.c"]}
+    report = build(configure(tmp_path, changed), tmp_path, tools)
+    assert (report.num_units, report.sources[0].num_excluded) == (1, 1)
+    assert len(list((tmp_path / "out").glob("*/*/*.bc"))) == 1
 
 
 def test_two_builds_do_not_share_a_folder(tmp_path: Path, tools: Tools) -> None:

@@ -80,9 +80,14 @@ def test_response_files_are_read(tmp_path: Path) -> None:
     assert command.flags == ("-DA=x y",)
 
 
-def test_a_pic_twin_is_dropped_and_other_flags_make_another_unit() -> None:
-    commands = [one("-fPIC", "-DPIC", "a.c"), one("a.c"), one("-DX", "a.c")]
-    assert unique_commands(commands) == [commands[0], commands[2]]
+def test_a_twin_for_another_library_is_dropped_and_other_flags_make_another_unit() -> None:
+    commands = [
+        one("-fPIC", "-DPIC", "-Dhello_EXPORTS", "-I", "x", "a.c"),
+        one("a.c"),
+        one("-DHELLO_SHARED=1", "-fvisibility=hidden", "-Iy", "a.c"),
+        one("-DX", "a.c"),
+    ]
+    assert unique_commands(commands) == [commands[0], commands[3]]
 
 
 def test_slugs_tell_flags_apart_and_are_file_names() -> None:

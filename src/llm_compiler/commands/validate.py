@@ -1,0 +1,141 @@
+"""``llm-compiler validate``: put pass lists to PassListEval, and keep the verdicts."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from llm_compiler.console import print_json, progress, warn
+from llm_compiler.errors import ConfigError
+from llm_compiler.llvm.capi import load
+from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
+from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
+from llm_compiler.places import cache_folder, data_folder
+from llm_compiler.records import PassList, Verdict, VerdictKind, content_hash
+from llm_compiler.search.coreset import load_coreset
+from llm_compiler.verify.csmith import csmith_suite
+from llm_compiler.verify.pass_list_eval import PassListEval
+from llm_compiler.verify.reproducer import minimize
+from llm_compiler.verify.suite import Suite, built_in_suite, join_suites, load_suite
+from llm_compiler.verify.sweep import sweep, sweep_entries
+from llm_compiler.verify.target import ARCHITECTURES
+from llm_compiler.verify.verdicts import VerdictBook
+from llm_compiler.workers import LocalPool
+
+__all__ = ["run"]
+
+
+def _suite(options: argparse.Namespace, toolchain: Toolchain) -> Suite:
+    suites = [load_suite(options.suite) if options.suite else built_in_suite()]
+    if options.csmith:
+        suites.append(
+            csmith_suite(
+                options.csmith,
+                first_seed=options.seed or 1,
+                toolchain=toolchain,
+                cache_dir=cache_folder(),
+            )
+        )
+    return join_suites(suites)
+
+
+def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Check the lists; exit code 1 if one is rejected, 0 if all pass."""
+    if not options.pass_lists and not options.coreset and not options.sweep:
+        raise ConfigError("name a pass list, --coreset or --sweep")
+    if options.minimize and not options.reproducer:
+        raise ConfigError("--minimize needs --reproducer DIR to write to")
+    lists = [parse_pass_list(text) for text in options.pass_lists]
+    if options.coreset:
+        lists += load_coreset().lists
+    toolchain = find_toolchain()
+    with (
+        LocalPool(options.jobs) as pool,
+        PassListEval(
+            _suite(options, toolchain),
+            architectures=options.architecture or ARCHITECTURES,
+            pool=pool,
+            toolchain=toolchain,
+        ) as evaluation,
+    ):
+        for architecture, reason in evaluation.not_checkable.items():
+            warn(f"{architecture} is not checked: {reason}")
+        if options.sweep:
+            return _sweep(evaluation, options)
+        return _check(evaluation, lists, options)
+
+
+def _check(
+    evaluation: PassListEval,
+    lists: Sequence[PassList],
+    options: argparse.Namespace,
+) -> int:
+    rejected = 0
+    # Only the built-in suite makes verdicts that `optimize` may rely on later.
+    keep = options.suite is None
+    with VerdictBook() as book, progress(len(lists), "checking") as bar:
+        for done, (passes, verdicts) in enumerate(evaluation.check_many(lists), 1):
+            bar.update(done)
+            for name, reason in unsafe_passes(passes):
+                warn(f"'{name}' is not used by searches: {reason}")
+            for verdict in verdicts.values():
+                rejected += verdict.kind is VerdictKind.REJECTED
+                if keep and verdict.kind is not VerdictKind.UNCHECKED:
+                    book.record(verdict)
+                _print(verdict, options)
+                if verdict.kind is VerdictKind.REJECTED and options.reproducer:
+                    _reproduce(evaluation, verdict, options)
+    return 1 if rejected else 0
+
+
+def _print(verdict: Verdict, options: argparse.Namespace) -> None:
+    if options.json:
+        print_json(
+            {
+                "passes": verdict.passes.pipeline,
+                "architecture": verdict.architecture,
+                "llvm_major": verdict.llvm_major,
+                "verdict": verdict.kind.value,
+                "program": verdict.program,
+                "reason": verdict.reason,
+                "num_programs": verdict.num_programs,
+            }
+        )
+        return
+    why = f" by {verdict.program}: {verdict.reason}" if verdict.program else ""
+    if verdict.kind is VerdictKind.UNCHECKED:
+        why = f": {verdict.reason}"
+    count = f" ({verdict.num_programs} programs)" if verdict.num_programs else ""
+    print(
+        f"{verdict.kind.value:9} {verdict.architecture:8} {verdict.passes}{why}{count}", flush=True
+    )
+
+
+def _reproduce(evaluation: PassListEval, verdict: Verdict, options: argparse.Namespace) -> None:
+    name = f"{verdict.architecture}-{verdict.program}-{content_hash(str(verdict.passes).encode())}"
+    reproducer = evaluation.save_reproducer(verdict, options.reproducer / name)
+    warn(f"the program that shows it is in {reproducer.folder}")
+    if options.minimize:
+        warn(f"reduced to {minimize(reproducer, tool=options.minimize_with)}")
+
+
+def _sweep(evaluation: PassListEval, options: argparse.Namespace) -> int:
+    path = data_folder() / "sweep.jsonl"
+    entries = sweep_entries(load())
+    rejected: dict[str, str] = {}
+    seen: set[str] = set()
+    with progress(len(entries), "sweeping") as bar:
+        for row in sweep(evaluation, entries, path):
+            seen.add(row.entry)
+            bar.update(len(seen), row.entry)
+            if row.kind == VerdictKind.REJECTED.value:
+                rejected[row.entry] = (
+                    f"{row.architecture}, {row.program}: {row.reason} ({row.pipeline})"
+                )
+            if options.json:
+                print_json({"entry": row.entry, "passes": row.pipeline, "verdict": row.kind})
+    if not options.json:
+        for name, why in sorted(rejected.items()):
+            print(f"rejected  {name}: {why}")
+        print(f"{len(rejected)} of {len(seen)} passes rejected; every row is in {path}")
+    return 1 if rejected else 0

@@ -1,0 +1,144 @@
+"""The package's shape: who may import whom, and that exported names exist."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import llm_compiler
+
+ROOT = Path(llm_compiler.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+# DESIGN.md, layout: imports go upward in this list only. Groups on one line do not know each other
+# or are one package; `places`, `output`, `console` know nothing but errors.
+LAYERS = (
+    ("errors",),
+    ("records",),
+    ("process",),
+    ("places", "output", "console"),
+    ("llvm",),
+    ("workers",),
+    ("verify",),
+    ("corpus",),
+    ("search",),
+    ("model",),
+    ("train",),
+    ("optimize", "disassemble", "emulate"),
+    ("evaluate",),
+    ("commands",),
+    ("cli",),
+    ("cc", "serve"),
+)
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+def imports_of(path: Path) -> set[str]:
+    """Every module that a file imports, also inside functions, by its full name."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+            if node.module == "llm_compiler":
+                found |= {f"llm_compiler.{alias.name}" for alias in node.names}
+    return found
+
+
+def layer(name: str) -> str:
+    return name.removeprefix("llm_compiler").lstrip(".").split(".")[0]
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_imports_go_upward_only(path: Path) -> None:
+    own = layer(module_name(path))
+    if not own:
+        return  # the package's own __init__
+    assert own in RANK, f"{path} belongs to no layer of DESIGN.md"
+    wrong = [
+        name
+        for name in imports_of(path)
+        if name.startswith("llm_compiler.")
+        and layer(name) in RANK
+        and layer(name) != own
+        and RANK[layer(name)] >= RANK[own]
+    ]
+    assert wrong == []
+
+
+def test_only_process_starts_subprocesses() -> None:
+    users = {module_name(path) for path in FILES if "subprocess" in imports_of(path)}
+    # workers.local names the types that process.spawn returns; see the next test.
+    assert users <= {"process", "workers.local"}
+
+
+def test_the_local_pool_uses_subprocess_for_types_only() -> None:
+    tree = ast.parse((ROOT / "workers" / "local.py").read_text())
+    used = {
+        node.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "subprocess"
+    }
+    assert used <= {"Popen", "TimeoutExpired"}
+    called = {
+        node.func.attr
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and isinstance(node.func.value, ast.Name)
+        and node.func.value.id == "subprocess"
+    }
+    assert called == set()
+
+
+def test_ray_is_imported_in_its_pool_only() -> None:
+    users = {
+        module_name(path)
+        for path in FILES
+        if any(name == "ray" or name.startswith("ray.") for name in imports_of(path))
+    }
+    assert users <= {"workers.ray_pool"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_name)
+def test_exported_names_exist_and_are_sorted(path: Path) -> None:
+    module = importlib.import_module(f"llm_compiler.{module_name(path)}".rstrip("."))
+    names = getattr(module, "__all__", [])
+    assert [name for name in names if not hasattr(module, name)] == []
+    assert len(set(names)) == len(names)
+    if module_name(path) and path.name != "__init__.py" and not names:
+        tree = ast.parse(path.read_text())
+        public = [
+            node.name
+            for node in tree.body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
+        ]
+        assert public == [], f"{path} exports {public} without __all__"
+
+
+def test_importing_everything_loads_no_llvm_and_prints_nothing() -> None:
+    names = [f"llm_compiler.{module_name(path)}".rstrip(".") for path in FILES]
+    program = (
+        "import importlib, sys\n"
+        f"for name in {names!r}: importlib.import_module(name)\n"
+        "maps = open('/proc/self/maps').read()\n"
+        "sys.exit('libLLVM' in maps or 'torch' in sys.modules or 'rich' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
