@@ -9,7 +9,7 @@ EXAMPLES := $(wildcard examples/lisp/*.c) $(wildcard examples/sheet/*.cpp)
 
 run: llvm $(STAMP)
 	@mkdir -p work/run
-	@cd work/run && ../../$(VENV)/bin/llm-compiler optimize $(addprefix ../../,$(EXAMPLES)) -- -std=gnu17 2>&1 || exit $$?
+	@cd work/run && ../../$(VENV)/bin/llm-compiler optimize $(addprefix ../../,$(EXAMPLES))
 
 # The examples' objects, linked and run: what was optimised still works.
 run-check: run

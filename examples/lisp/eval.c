@@ -414,6 +414,14 @@ static bool form_do(State *state, Value arguments) {
     }
 }
 
+static Value eval_all(Value body, Value frame) {
+    Value result = UNSPECIFIED;
+    for (; is_pair(body); body = cdr(body)) {
+        result = eval(car(body), frame);
+    }
+    return result;
+}
+
 /* Evaluates the body with a trap set; false: it raised. A function of its own because of setjmp. */
 static bool run_guarded(Value body, Value frame, Value *result) {
     ErrorTrap trap;
@@ -421,10 +429,7 @@ static bool run_guarded(Value body, Value frame, Value *result) {
     if (setjmp(trap.jump)) {
         return false;
     }
-    *result = UNSPECIFIED;
-    for (; is_pair(body); body = cdr(body)) {
-        *result = eval(car(body), frame);
-    }
+    *result = eval_all(body, frame);
     trap_leave(&trap);
     return true;
 }

@@ -201,7 +201,6 @@ Value table_get(const Table *table, Value key); /* UNBOUND: not there */
 void table_put(Table *table, Value key, Value value);
 bool table_delete(Table *table, Value key);
 void table_mark(const Table *table, void (*mark)(Value));
-size_t table_bytes(const Table *table);
 
 void symbols_start(void);
 void symbols_stop(void);
@@ -279,7 +278,6 @@ _Noreturn void out_of_memory(void);
 Value make_integer(int64_t n); /* a double where no small integer holds it */
 bool parse_number(const char *text, int radix, Value *number);
 void format_number(Value number, int radix, char *out, size_t size);
-bool numbers_equal(Value a, Value b);
 int64_t integer_argument(const char *who, Value v);
 size_t index_argument(const char *who, Value v, size_t limit); /* 0 to limit */
 

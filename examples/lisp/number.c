@@ -218,8 +218,6 @@ static int compare(const char *who, Value a, Value b) {
     return isnan(x) || isnan(y) ? 2 : (x > y) - (x < y);
 }
 
-bool numbers_equal(Value a, Value b) { return compare("=", a, b) == 0; }
-
 /* Whether each neighbouring pair compares as one of the bits says: 1 less, 2 equal, 4 greater. */
 static Value ordered(const char *who, unsigned wanted, int argc, const Value *argv) {
     bool result = true;

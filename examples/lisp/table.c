@@ -118,11 +118,6 @@ void table_free(Table *table) {
     free_bytes(table, sizeof *table);
 }
 
-size_t table_bytes(const Table *table) {
-    return sizeof *table + table->capacity * sizeof *table->entries +
-           index_size(table) * sizeof *table->index;
-}
-
 static int32_t *find_place(const Table *table, Value key) {
     size_t mask = index_size(table) - 1;
     size_t place = hash_value(key, table->by_content, 8) & mask;

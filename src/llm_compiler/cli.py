@@ -168,6 +168,15 @@ def _coreset(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     build.add_argument("-o", dest="output", type=Path, required=True, metavar="OUT.json")
     build.add_argument("--num-lists", type=_positive, default=128, metavar="N")
     build.add_argument("--max-candidates", type=_positive, default=300, metavar="N")
+    build.add_argument(
+        "--refine-steps",
+        type=_natural,
+        default=48,
+        metavar="N",
+        help="mutants tried for each of the first lists, over many modules (default: %(default)s)",
+    )
+    build.add_argument("--refine-lists", type=_positive, default=16, metavar="N")
+    build.add_argument("--refine-modules", type=_positive, default=60, metavar="N")
     build.add_argument("--split", default="train")
     _add_objective(build)
     _add_common(build)

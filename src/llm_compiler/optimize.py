@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
@@ -274,8 +274,6 @@ def _with_dependencies(flags: ClangFlags, output: Path) -> ClangFlags:
     """Name the dependency file as clang itself would, had it written the user's object."""
     if not flags.dependencies:
         return flags
-    from dataclasses import replace
-
     return replace(
         flags,
         dependency_file=flags.dependency_file or str(output.with_suffix(".d")),
@@ -353,6 +351,10 @@ def _inspect_ir(
     ]
     for index, results in zip(todo, run_jobs(pool, jobs), strict=True):
         found: Inspection = results[0]
+        unit = units[index]
+        if found.target_triple and not unit.stock.target_triple:
+            # Else clang would compile the module for this machine, whatever it was made for.
+            unit.stock = replace(unit.stock, target_triple=found.target_triple)
         if found.status is Status.REFUSED:
             failures[index] = IrParseError(found.detail, line=found.line, column=found.column)
         elif found.status is not Status.OK:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import random
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from llm_compiler.console import print_json, print_table, progress, warn
-from llm_compiler.corpus.inputs import load_modules
+from llm_compiler.corpus.inputs import NamedModule, load_modules
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
@@ -18,12 +20,13 @@ from llm_compiler.search.coreset import (
     load_coreset,
     measure_candidates,
     pass_weights,
+    refine,
     write_coreset,
 )
 from llm_compiler.search.objective import Objective
 from llm_compiler.search.store import Store
 from llm_compiler.verify.checker import Checker
-from llm_compiler.workers import LocalPool
+from llm_compiler.workers import LocalPool, WorkerPool
 
 __all__ = ["run"]
 
@@ -92,28 +95,25 @@ def _build(options: argparse.Namespace) -> int:
             )
         hashes = [content_hash(module.bitcode) for module in tuned]
         candidates = collect_candidates(store, hashes, limit=options.max_candidates)
-        values, baselines = [], []
-        with progress(len(tuned), "measuring candidates") as bar:
-            pairs = [(module.name, module.bitcode) for module in tuned]
-            for done, trial in enumerate(measure_candidates(pool, pairs, candidates, store), 1):
-                bar.update(done, trial.name)
-                plain = trial.value(_OZ)
-                if plain is None:
-                    continue
-                baselines.append(plain)
-                values.append({p: v for p in candidates if (v := trial.value(p)) is not None})
         checker = Checker(toolchain=toolchain, pool=pool)
-        rejected: list[str] = []
+        rejected: set[str] = set()
 
         def accept(passes: PassList) -> bool:
             kinds = [checker.check(passes, triple) for triple in _TRIPLES.values()]
             if VerdictKind.REJECTED in kinds or VerdictKind.PASSED not in kinds:
-                rejected.append(passes.pipeline)
+                rejected.add(passes.pipeline)
                 warn(f"rejected by PassListEval: {passes}")
                 return False
             return True
 
+        values, baselines = _measure(pool, store, tuned, candidates)
+        if options.refine_steps:
+            # Unchecked at first: what is refined is checked when the final order is chosen.
+            first = [p.passes for p in greedy(values, baselines, num_lists=options.refine_lists)]
+            candidates += _refine(pool, store, checker, tuned, candidates, first, options)
+            values, baselines = _measure(pool, store, tuned, candidates)
         picks = greedy(values, baselines, num_lists=options.num_lists, accept=accept)
+        checker.close()
     coreset = Coreset(
         llvm_major=toolchain.major,
         picks=tuple(picks),
@@ -133,3 +133,57 @@ def _build(options: argparse.Namespace) -> int:
     gain = f", geomean gain {100 * last.geomean_gain:.2f} % on training modules" if last else ""
     print(f"{len(picks)} lists from {len(baselines)} modules{gain}: {options.output}")
     return 0
+
+
+def _measure(
+    pool: WorkerPool, store: Store, modules: Sequence[NamedModule], candidates: Sequence[PassList]
+) -> tuple[list[dict[PassList, int]], list[int]]:
+    """Return for each module what each candidate and default<Oz> make of it."""
+    values, baselines = [], []
+    with progress(len(modules), "measuring candidates") as bar:
+        pairs = [(module.name, module.bitcode) for module in modules]
+        for done, trial in enumerate(measure_candidates(pool, pairs, candidates, store), 1):
+            bar.update(done, trial.name)
+            plain = trial.value(_OZ)
+            if plain is None:
+                continue
+            baselines.append(plain)
+            values.append({p: v for p in candidates if (v := trial.value(p)) is not None})
+    return values, baselines
+
+
+def _refine(
+    pool: WorkerPool,
+    store: Store,
+    checker: Checker,
+    modules: Sequence[NamedModule],
+    candidates: Sequence[PassList],
+    first: Sequence[PassList],
+    options: argparse.Namespace,
+) -> list[PassList]:
+    """Return the first lists improved over a sample of the modules."""
+    rng = random.Random(0)
+    sample = rng.sample(list(modules), min(len(modules), options.refine_modules))
+    pairs = [(module.name, module.bitcode) for module in sample]
+    _, baselines = _measure(pool, store, sample, [])
+    space = checker.search_space()
+    counts = pass_weights(candidates)
+    weights = [1.0 + counts.get(element, 0.0) for element in space]
+    refined = []
+    with progress(len(first), "refining") as bar:
+        steps = refine(
+            pool,
+            pairs,
+            first,
+            baselines,
+            space,
+            rng,
+            store=store,
+            weights=weights,
+            num_lists=len(first),
+            num_steps=options.refine_steps,
+        )
+        for rank, passes, gain in steps:
+            bar.update(rank + 1, f"geomean gain {100 * gain:.2f} %")
+            refined.append(passes)
+    return refined

@@ -30,7 +30,9 @@ from llm_compiler.errors import ArtifactError
 __all__ = ["Captured", "capture_commands", "detect_build_system", "sources_alone"]
 
 # Patches touch configure.ac, so make would want to run autotools again: what is shipped will do.
-_MAINTAINER_TOOLS = ("ACLOCAL", "AUTOCONF", "AUTOMAKE", "AUTOHEADER", "MAKEINFO")
+_MAINTAINER_TOOLS = ("ACLOCAL", "AUTOCONF", "AUTOMAKE", "AUTOHEADER")
+# Manuals are of no use here, but configure may insist on a makeinfo that has a version.
+_MAKEINFO = "#!/bin/sh\necho 'makeinfo (GNU texinfo) 7.0'\n"
 _SOURCE_DATE_EPOCH = "1700000000"
 _BUILD_MEMORY_BYTES = 8 << 30
 
@@ -118,6 +120,9 @@ class _Build:
         self._log = work / "commands.log"
         self._deadline = time.monotonic() + spec.timeout_s
         self._cc, self._cxx = write_stand_in(work / "bin", clang=tools.clang)
+        makeinfo = work / "bin" / "makeinfo"
+        makeinfo.write_text(_MAKEINFO, "utf-8")
+        makeinfo.chmod(0o755)
         home = work / "home"
         home.mkdir(exist_ok=True)
         self._env = {

@@ -144,7 +144,7 @@ HELD_OUT: tuple[HeldOut, ...] = (
         name="typeset",
         package=r"lout|typeset",
         path=r"lout|typeset",
-        symbol=r"FlushGalley|SizeGalley|MinSize|AdjustSize|TransferBegin|KillGalley|ExpandRecursives",
+        symbol=r"(Flush|Size|Kill|Freeze|Attach)Galley|TransferBegin|ExpandRecursives",
     ),
     HeldOut(
         name="Lua",

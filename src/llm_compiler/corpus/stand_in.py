@@ -30,6 +30,8 @@ TOLERANT_FLAGS = (
     "-Wno-register",
 )
 
+_ALIASES = {"cc": ("gcc", "clang"), "c++": ("g++", "clang++")}
+
 _SCRIPT = """#!/bin/sh
 if [ -n "${{{variable}-}}" ]; then
     printf '%s\\000' "$#" "$PWD" "$@" >> "${variable}"
@@ -66,6 +68,10 @@ def write_stand_in(folder: Path, *, clang: Path) -> tuple[Path, Path]:
         )
         script.chmod(0o755)
         scripts.append(script)
+        # For builds that name their compiler: the folder stands first in PATH.
+        for alias in _ALIASES[name]:
+            (folder / alias).unlink(missing_ok=True)
+            (folder / alias).symlink_to(name)
     return scripts[0], scripts[1]
 
 

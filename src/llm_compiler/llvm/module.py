@@ -334,6 +334,8 @@ class Module:
         copy = self.clone()
         try:
             copy._reduce_to(copy._named_function(name))
+            if broken := copy.verify():
+                raise InputError(f"'{name}' cannot stand alone: {broken}")
         except BaseException:
             copy.close()
             raise
@@ -419,7 +421,7 @@ class Module:
                 # A linkage that promises the definition elsewhere: constants may be folded.
                 library.LLVMSetComdat(variable, None)
                 library.LLVMSetLinkage(variable, AVAILABLE_EXTERNALLY)
-        self.run_passes("elim-avail-extern,globaldce,strip-dead-prototypes")
+        self.run_passes("globaldce,elim-avail-extern,globaldce,strip-dead-prototypes")
 
     def _drop_roots(self) -> None:
         """Delete what keeps everything alive: constructors, used lists."""
@@ -432,10 +434,14 @@ class Module:
         library = self._library
         alias = library.LLVMGetFirstGlobalAlias(self.handle)
         while alias:
-            following = library.LLVMGetNextGlobalAlias(alias)
             library.LLVMReplaceAllUsesWith(alias, library.LLVMAliasGetAliasee(alias))
-            library.LLVMDeleteGlobal(alias)
-            alias = following
+            # LLVMDeleteGlobal is for variables only; as a local, `globaldce` drops it.
+            library.LLVMSetLinkage(alias, INTERNAL)
+            alias = library.LLVMGetNextGlobalAlias(alias)
+        indirect = library.LLVMGetFirstGlobalIFunc(self.handle)
+        while indirect:
+            library.LLVMSetLinkage(indirect, INTERNAL)
+            indirect = library.LLVMGetNextGlobalIFunc(indirect)
 
     def _is_shared_static(self, variable: int, kept: int) -> bool:
         """Whether a mutable static is used outside the kept function."""

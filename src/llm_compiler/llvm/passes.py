@@ -30,11 +30,12 @@ __all__ = ["element_name", "parse_pass_list", "search_space", "unsafe_passes"]
 
 _ADAPTORS = ("module", "cgscc", "function", "loop", "loop-mssa", "loopnest")
 _COMMAND = re.compile(r"""^\s*(?:\S*opt(?:-\d+)?\s+)?-{1,2}(?:p|passes)[= ]\s*""")
-_OLD_STYLE = re.compile(r"^\s*-[a-zA-Z]")
+_OLD_STYLE = re.compile(r"^(?:\S*opt(?:-\d+)?\s+)?(?=-{1,2}[a-zA-Z])")
 _LEVEL_OPTION = re.compile(r"^O[0123sz]$")
 _NAME = re.compile(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
 _ELEMENT = re.compile(r"^(?:cgscc|function|loop|loop-mssa)\((.*)\)$", re.DOTALL)
 _MAX_LENGTH = 100_000
+_MAX_DEPTH = 50
 
 
 def parse_pass_list(text: str) -> PassList:
@@ -55,8 +56,8 @@ def _strip_command(text: str) -> str:
     text = _COMMAND.sub("", text).strip()
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
         text = text[1:-1].strip()
-    if _OLD_STYLE.match(text):
-        names = [word.lstrip("-") for word in text.replace(",", " ").split()]
+    if old_style := _OLD_STYLE.match(text):
+        names = [word.lstrip("-") for word in text[old_style.end() :].replace(",", " ").split()]
         text = ",".join(name for name in names if name)
     return text
 
@@ -69,6 +70,8 @@ def _split(text: str) -> list[str]:
     for position, character in enumerate(text):
         if character in "(<":
             stack.append(character)
+            if len(stack) > _MAX_DEPTH:
+                raise InputError(f"pass list: brackets are nested more than {_MAX_DEPTH} deep")
         elif character in ")>":
             if not stack or stack.pop() != {")": "(", ">": "<"}[character]:
                 raise InputError(f"pass list: '{character}' without its partner in '{text[:80]}'")

@@ -131,7 +131,9 @@ def _find(explicit: str | None) -> Toolchain:
         folder = root / "bin" if (root / "bin").is_dir() else root
         found = _inspect(folder)
         if isinstance(found, str):
-            raise ToolchainNotFound(f"LLM_COMPILER_LLVM={explicit} cannot be used: {found}")
+            raise ToolchainNotFound(
+                f"LLM_COMPILER_LLVM={explicit} cannot be used: {found}; {_INSTALL_HINT}"
+            )
         return found
     reasons = []
     for folder in _bin_folders():

@@ -18,7 +18,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from llm_compiler.errors import ShardCorrupt
+from llm_compiler.errors import InputError, ShardCorrupt
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
 from llm_compiler.records import Measurement, PassList
 from llm_compiler.search.objective import Objective
@@ -291,5 +291,5 @@ def load_coreset(path: Path | None = None) -> Coreset:
             pass_weights=data["pass_weights"],
             provenance=data["provenance"],
         )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, InputError) as error:
         raise ShardCorrupt(f"{source} is not a coreset: {error}") from error

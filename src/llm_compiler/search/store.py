@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from llm_compiler.errors import ArtifactError, OutputError
 from llm_compiler.records import Measurement, PassList, Status
@@ -114,10 +114,21 @@ class Store:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
             raise OutputError(f"the store {self.path} cannot be written: {error}") from error
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
+            if type(error) is sqlite3.DatabaseError:
+                raise self._damaged(error) from error
             raise
+
+    def _damaged(self, error: sqlite3.DatabaseError) -> ArtifactError:
+        return ArtifactError(f"the store {self.path} is damaged: {error}; name another store")
+
+    def _read(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(query, tuple(values)).fetchall()
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
 
     # -- modules and measurements ----------------------------------------------------------------
 
@@ -198,7 +209,7 @@ class Store:
         for start in range(0, len(texts), _MAX_VARIABLES):
             part = texts[start : start + _MAX_VARIABLES]
             marks = ",".join("?" * len(part))
-            rows = self._connection.execute(
+            rows = self._read(
                 "SELECT pipeline, status, size_bytes, text_data_bytes, num_instructions, "
                 "result_hash, seconds, detail FROM measurements "
                 "JOIN lists ON lists.id=list_id JOIN modules ON modules.id=module_id "
@@ -211,7 +222,7 @@ class Store:
 
     def all_measurements(self, module_hash: str) -> dict[str, Measurement]:
         """Return all measurements of one module by pipeline text, in the order recorded."""
-        rows = self._connection.execute(
+        rows = self._read(
             "SELECT pipeline, status, size_bytes, text_data_bytes, num_instructions, result_hash, "
             "seconds, detail FROM measurements JOIN lists ON lists.id=list_id "
             "JOIN modules ON modules.id=module_id WHERE hash=? AND llvm_version=? "
@@ -222,7 +233,7 @@ class Store:
 
     def modules(self) -> list[tuple[str, str, str, int, int]]:
         """Return (hash, name, target triple, baseline size, baseline text + data) of each."""
-        rows = self._connection.execute(
+        rows = self._read(
             "SELECT hash, name, target_triple, baseline_size_bytes, baseline_text_data_bytes "
             "FROM modules ORDER BY id"
         )
@@ -230,8 +241,7 @@ class Store:
 
     def num_measurements(self) -> int:
         """Return how many measurements there are, over all modules and versions."""
-        row = self._connection.execute("SELECT COUNT(*) FROM measurements").fetchone()
-        return int(row[0])
+        return int(self._read("SELECT COUNT(*) FROM measurements")[0][0])
 
 
 def _measurement(values: Sequence[object]) -> Measurement:

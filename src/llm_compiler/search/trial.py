@@ -75,28 +75,21 @@ class Trial:
         return None if self.best is None else self.value(self.best)
 
     def add(self, passes: PassList, measurement: Measurement) -> None:
-        """Count one evaluation. Among equals the shorter list is the better one."""
+        """Count one evaluation. Among equals the shorter list, then the first by name, is better."""
         assert passes not in self.known
         self.known[passes] = measurement
-        value = self.value(passes)
-        best = self.best_value
-        if value is not None and (
-            best is None
-            or value < best
-            or (value == best and self.best is not None and len(passes) < len(self.best))
-        ):
+        if measurement.ok and (self.best is None or self._rank(passes) < self._rank(self.best)):
             self.best = passes
         self.history.append(self.best_value)
 
     def ranked(self) -> list[PassList]:
         """Return the lists that compiled, best first; shorter first among equals."""
+        return sorted((p for p, m in self.known.items() if m.ok), key=self._rank)
 
-        def key(passes: PassList) -> tuple[int, int, tuple[str, ...]]:
-            value = self.value(passes)
-            assert value is not None
-            return value, len(passes), passes.elements
-
-        return sorted((p for p, m in self.known.items() if m.ok), key=key)
+    def _rank(self, passes: PassList) -> tuple[int, int, tuple[str, ...]]:
+        value = self.value(passes)
+        assert value is not None
+        return value, len(passes), passes.elements
 
 
 Strategy = Callable[[Trial], Generator[Batch, None, None]]

@@ -7,6 +7,7 @@ it is given: the script that ``llvm-reduce`` and C-Vise ask for. Safe in threads
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from llm_compiler.verify.suite import Program
 from llm_compiler.verify.target import Target
 
 __all__ = ["Reproducer", "minimize", "save_reproducer"]
+
+_SCRIPT_NAME = "interesting.sh"
+_BITCODE_NAME = "unoptimized.bc"
+_FRONT_END = ("-Oz", "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-c", "-w")
 
 _SCRIPT = """\
 #!/bin/sh
@@ -41,12 +46,18 @@ case "$file" in
     $clang -Oz -Xclang -disable-llvm-passes -emit-llvm -c {flags} "$file" -o start.bc || exit 1 ;;
 *) cp "$file" start.bc ;;
 esac
+no_passes="-Oz -Xclang -disable-llvm-passes"
 link() {{ $clang $3 -x ir "$1" -o "$2" -pthread -lm {link_flags} >"$2.log" 2>&1; }}
-result() {{ timeout 10 {runner} "./$1" >"$1.out" 2>/dev/null; echo "exit code $?" >>"$1.out"; }}
+limit=${{RUN_TIMEOUT_S:-10}}
+result() {{
+    timeout "$limit" {runner} "./$1" >"$1.out" 2>/dev/null
+    echo "exit code $?" >>"$1.out"
+}}
 
 link start.bc plain -O0 && result plain || exit 1
 [ "$(tail -n 1 plain.out)" = "exit code 0" ] || exit 1
-"$LLVM/opt" -passes='default<O2>' start.bc -o o2.bc && link o2.bc o2 "$unoptimized" || exit 1
+"$LLVM/opt" -passes='default<O2>' start.bc -o o2.bc || exit 1
+link o2.bc o2 "$no_passes" || exit 1
 result o2
 cmp -s plain.out o2.out || exit 1
 
@@ -56,7 +67,7 @@ if [ $status -ne 0 ]; then
     [ "{kind}" = compiler ] && exit 0
     exit 1
 fi
-if ! link listed.bc listed "$unoptimized"; then
+if ! link listed.bc listed "$no_passes"; then
     [ "{kind}" != output ] && exit 0
     exit 1
 fi
@@ -65,6 +76,12 @@ result listed
 [ $# -eq 0 ] && diff plain.out listed.out
 ! cmp -s plain.out listed.out
 """
+
+
+def _kind(reason: str) -> str:
+    if reason.startswith("compiler"):
+        return "compiler"
+    return "link" if reason.startswith("does not link") else "output"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,37 +94,49 @@ class Reproducer:
     reproduced: bool
 
     @property
-    def bitcode(self) -> Path:
-        """The program before the passes."""
-        return self.folder / "unoptimized.bc"
-
-    @property
     def script(self) -> Path:
         """The interestingness test."""
-        return self.folder / "interesting.sh"
-
-
-def _kind(reason: str) -> str:
-    if reason.startswith("compiler"):
-        return "compiler"
-    return "link" if reason.startswith("does not link") else "output"
+        return self.folder / _SCRIPT_NAME
 
 
 def save_reproducer(
     verdict: Verdict, program: Program, target: Target, expected: bytes, folder: Path
 ) -> Reproducer:
-    """Write a folder that shows why a list was rejected; see the module's docstring.
+    """Write what shows why a list was rejected into a folder.
 
     `PassListEval.save_reproducer` knows program, target and expected output.
 
     Raises:
         InputError: the verdict is no rejection.
         OutputError: the folder cannot be written.
-        CompileFailed: the program does not compile any more.
     """
     if verdict.kind is not VerdictKind.REJECTED:
         raise InputError(f"'{verdict.passes}' was not rejected: there is nothing to reproduce")
-    script = _SCRIPT.format(
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        source = folder / program.file_name
+        source.write_text(program.source, "utf-8", "surrogateescape")
+        (folder / "passes.txt").write_text(verdict.passes.pipeline + "\n")
+        (folder / "expected.txt").write_bytes(expected)
+        (folder / _SCRIPT_NAME).write_text(_script(verdict, program, target))
+        (folder / _SCRIPT_NAME).chmod(0o755)
+        target.compile(
+            [*_FRONT_END, *program.flags, program.file_name, "-o", _BITCODE_NAME],
+            language=program.language,
+            cwd=folder,
+        )
+        shown = run([f"./{_SCRIPT_NAME}"], timeout_s=180, cwd=folder)
+        heading = f"{verdict.architecture}, LLVM {verdict.llvm_major}: {verdict.reason}\n"
+        if not shown.ok:
+            heading += "(the stock tools do not show it: only LLVM in process does)\n"
+        (folder / "difference.txt").write_bytes(heading.encode() + shown.stdout)
+    except OSError as error:
+        raise OutputError(f"the reproducer {folder} cannot be written: {error}") from error
+    return Reproducer(folder=folder, program=program, target=target, reproduced=shown.ok)
+
+
+def _script(verdict: Verdict, program: Program, target: Target) -> str:
+    return _SCRIPT.format(
         title=f"{verdict.program}: {verdict.reason}".replace("\n", " "),
         source=program.file_name,
         bin_dir=target.toolchain.bin_dir,
@@ -118,29 +147,7 @@ def save_reproducer(
         link_flags=shlex.join(program.link_flags),
         runner=shlex.join(target.runner),
         kind=_kind(verdict.reason),
-    ).replace('"$unoptimized"', '"-Oz -Xclang -disable-llvm-passes"')
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        source = folder / program.file_name
-        source.write_text(program.source, "utf-8", "surrogateescape")
-        (folder / "passes.txt").write_text(verdict.passes.pipeline + "\n")
-        (folder / "expected.txt").write_bytes(expected)
-        (folder / "interesting.sh").write_text(script)
-        (folder / "interesting.sh").chmod(0o755)
-    except OSError as error:
-        raise OutputError(f"the reproducer {folder} cannot be written: {error}") from error
-    front_end = ["-Oz", "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-c", "-w"]
-    target.compile(
-        [*front_end, *program.flags, program.file_name, "-o", "unoptimized.bc"],
-        language=program.language,
-        cwd=folder,
     )
-    shown = run(["./interesting.sh"], timeout_s=120, cwd=folder)
-    (folder / "difference.txt").write_bytes(
-        f"{verdict.architecture}, LLVM {verdict.llvm_major}: {verdict.reason}\n".encode()
-        + shown.stdout
-    )
-    return Reproducer(folder=folder, program=program, target=target, reproduced=shown.ok)
 
 
 def minimize(
@@ -148,7 +155,7 @@ def minimize(
 ) -> Path:
     """Return a smaller file that shows the same fault, made by ``llvm-reduce`` or ``cvise``.
 
-    ``llvm-reduce`` leaves ``reduced.ll``, C-Vise a ``reduced`` source file.
+    It lies in the reproducer's folder: ``reduced.ll``, or ``reduced.c`` (``.cpp``) by C-Vise.
 
     Raises:
         InputError: the stock tools do not show the fault, or there is no such tool.
@@ -161,29 +168,37 @@ def minimize(
             "there is nothing to minimise by"
         )
     folder = reproducer.folder.resolve()
+    # Most faults show at once; only time limits would make a reduction take hours.
+    environment = {**os.environ, "RUN_TIMEOUT_S": "2"}
     if tool == "llvm-reduce":
-        output = folder / "reduced.ll"
-        program = str(reproducer.target.toolchain.tool("llvm-reduce"))
-        command = [program, f"--test={folder / 'interesting.sh'}", str(folder / "unoptimized.bc")]
+        reduce = reproducer.target.toolchain.tool("llvm-reduce")
+        # Bitcode in, bitcode out, whatever the name.
+        output = folder / "reduced.bc"
+        command = [str(reduce), f"--test={folder / _SCRIPT_NAME}", str(folder / _BITCODE_NAME)]
         command += ["-o", str(output)]
     elif tool == "cvise":
         found = shutil.which("cvise")
         if found is None:
             raise ToolchainNotFound("cvise was not found: install it with 'apt-get install cvise'")
-        output = folder / f"reduced{Path(reproducer.program.file_name).suffix}"
-        shutil.copy(folder / reproducer.program.file_name, output)
+        source = folder / reproducer.program.file_name
+        output = folder / f"reduced{source.suffix}"
+        shutil.copy(source, output)
         # C-Vise runs its test without arguments beside the file that it changes in place.
         wrapper = folder / "cvise.sh"
-        test = shlex.quote(str(folder / "interesting.sh"))
+        test = shlex.quote(str(folder / _SCRIPT_NAME))
         wrapper.write_text(f"#!/bin/sh\nexec {test} {output.name} >/dev/null\n")
         wrapper.chmod(0o755)
         command = [found, str(wrapper), output.name]
     else:
         raise InputError(f"'{tool}' cannot minimise a reproducer: use llvm-reduce or cvise")
-    completed = run(command, timeout_s=timeout_s, cwd=folder)
-    if completed.timed_out and not output.exists():
-        raise TimedOut(f"{tool} took longer than {timeout_s:g} s on {folder}")
+    completed = run(command, timeout_s=timeout_s, cwd=folder, env=environment)
     if not output.exists():
+        if completed.timed_out:
+            raise TimedOut(f"{tool} took longer than {timeout_s:g} s on {folder}")
         words = completed.stderr_text.strip()
         raise CompileFailed(f"{tool} gave nothing for {folder}: {words[-300:]}", detail=words)
+    if output.suffix == ".bc":
+        dis = reproducer.target.toolchain.tool("llvm-dis")
+        run([str(dis), str(output), "-o", str(output.with_suffix(".ll"))], timeout_s=60)
+        return output.with_suffix(".ll")
     return output

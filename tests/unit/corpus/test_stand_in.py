@@ -30,6 +30,13 @@ def test_without_the_variable_nothing_is_logged(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]
 
 
+def test_builds_that_name_gcc_or_clang_get_the_stand_in_too(tmp_path: Path) -> None:
+    for _ in range(2):
+        write_stand_in(tmp_path, clang=Path("/bin/true"))
+    assert (tmp_path / "gcc").resolve() == (tmp_path / "clang").resolve() == tmp_path / "cc"
+    assert (tmp_path / "g++").resolve() == (tmp_path / "clang++").resolve() == tmp_path / "c++"
+
+
 def test_a_record_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"1\0/d\0a.c\0" + b"3\0/d\0b.c\0-o\0x")

@@ -91,6 +91,15 @@ def test_an_object_cut_short_is_refused() -> None:
         section_sizes(data[:-10])
 
 
+def test_an_absurd_number_of_sections_ends_at_once() -> None:
+    data = bytearray(elf(many=True))
+    (table_at,) = struct.unpack_from("<Q", data, 40)
+    struct.pack_into("<H", data, 58, 0)  # an entry size of 0
+    struct.pack_into("<Q", data, table_at + 32, 1 << 60)
+    with pytest.raises(InputError, match="sections do not fit"):
+        section_sizes(bytes(data))
+
+
 def test_damaged_headers_never_raise_anything_else() -> None:
     rng = random.Random(3)
     for _ in range(3000):

@@ -122,8 +122,9 @@ def test_an_unknown_pass_is_named_with_its_neighbours() -> None:
         ("a$b", "is not a pass name"),
         ("sroa licm", "is not a pass name|unknown pass"),
         ("x" * 100_001, "too long"),
-        ("(" * 50_000 + ")" * 50_000, "cannot be part of a list"),
-        ("function(" * 10_000 + "adce" + ")" * 10_000, "nested|recursion|deep"),
+        ("(adce)", "cannot be part of a list"),
+        ("(" * 50_000 + ")" * 50_000, "nested more than"),
+        ("function(" * 5_000 + "adce" + ")" * 5_000, "nested more than"),
     ],
     ids=lambda text: text[:20],
 )

@@ -1,0 +1,239 @@
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llm_compiler.errors import InputError, ToolchainNotFound
+from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.registry import entry
+from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.records import Status, Verdict, VerdictKind
+from llm_compiler.verify import pass_list_eval
+from llm_compiler.verify.csmith import csmith_suite
+from llm_compiler.verify.pass_list_eval import PassListEval
+from llm_compiler.verify.reproducer import minimize
+from llm_compiler.verify.suite import Program, Suite, built_in_suite, load_suite
+from llm_compiler.verify.sweep import sweep
+from llm_compiler.workers import LocalPool
+from llm_compiler.workers.fake import FakePool
+
+_PROGRAMS = (
+    "switch_and_loop_exits",
+    "switch_fallthrough_in_loops",
+    "exceptions_nested",
+    "setjmp_cleanup",
+)
+_SWITCHES = ("switch_and_loop_exits", "switch_fallthrough_in_loops")
+
+
+@pytest.fixture(scope="module")
+def evaluator(pool: LocalPool, cache_dir: Path) -> Iterator[PassListEval]:
+    with PassListEval(
+        built_in_suite().subset(_PROGRAMS), pool=pool, cache_dir=cache_dir, program_timeout_s=2
+    ) as one:
+        yield one
+
+
+def _c(name: str, body: str, **more: object) -> Program:
+    return Program(name=name, source=f"#include <stdio.h>\n{body}\n", **more)  # type: ignore[arg-type]
+
+
+def _check(
+    suite: Suite, passes: str, pool: LocalPool, cache_dir: Path
+) -> tuple[Verdict, dict[str, str]]:
+    with PassListEval(
+        suite, architectures=["x86_64"], pool=pool, cache_dir=cache_dir, program_timeout_s=1
+    ) as one:
+        return one.check(parse_pass_list(passes))["x86_64"], one.skipped["x86_64"]
+
+
+@pytest.mark.parametrize("text", ["", "default<Oz>", "sroa,gvn,simplifycfg"])
+def test_sound_lists_pass_on_both_architectures(evaluator: PassListEval, text: str) -> None:
+    verdicts = evaluator.check(parse_pass_list(text))
+    assert {name: v.kind for name, v in verdicts.items()} == {
+        "x86_64": VerdictKind.PASSED,
+        "aarch64": VerdictKind.PASSED,
+    }
+    assert verdicts["aarch64"].num_programs == len(_PROGRAMS)
+
+
+@pytest.mark.parametrize(
+    "text", ["structurizecfg", "unify-loop-exits", "sroa,unify-loop-exits", "lower-invoke"]
+)
+def test_unsound_passes_are_found(evaluator: PassListEval, text: str) -> None:
+    for verdict in evaluator.check(parse_pass_list(text)).values():
+        assert verdict.kind is VerdictKind.REJECTED
+        assert verdict.program in _PROGRAMS
+        assert verdict.reason
+
+
+def test_a_list_seen_before_needs_no_run(
+    evaluator: PassListEval, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = parse_pass_list("default<Oz>")
+    evaluator.check(passes)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("nothing new is to be linked")
+
+    monkeypatch.setattr("llm_compiler.verify.target.Target.link", refuse)
+    assert evaluator.check(passes)["x86_64"].kind is VerdictKind.PASSED
+
+
+def test_programs_that_cannot_serve_are_skipped_with_the_reason(
+    pool: LocalPool, cache_dir: Path
+) -> None:
+    suite = Suite(
+        name="odd",
+        programs=(
+            _c("good", 'int shared = 1; int main(void) { puts("yes"); return shared - 1; }'),
+            _c("same_names", "int shared = 2; int main(void) { return shared - 2; }"),
+            _c("fails", "int main(void) { return 3; }"),
+            _c("no_c", "int main(void { }"),
+        ),
+    )
+    verdict, skipped = _check(suite, "default<O2>", pool, cache_dir)
+    assert verdict.kind is VerdictKind.PASSED
+    assert verdict.num_programs == 2
+    assert skipped["fails"] == "its -O0 build ended with 3"
+    assert "expected ')'" in skipped["no_c"]
+
+
+def test_a_suite_without_any_usable_program_is_bad_input(pool: LocalPool, cache_dir: Path) -> None:
+    suite = Suite(name="bad", programs=(_c("fails", "int main(void) { return 3; }"),))
+    with pytest.raises(InputError, match="no program of suite 'bad' can serve"):
+        PassListEval(suite, architectures=["x86_64"], pool=pool, cache_dir=cache_dir)
+
+
+def test_an_architecture_that_cannot_be_run_is_unchecked(pool: LocalPool, cache_dir: Path) -> None:
+    suite = built_in_suite().subset(_PROGRAMS[:1])
+    with PassListEval(
+        suite, architectures=["x86_64", "riscv64"], pool=pool, cache_dir=cache_dir
+    ) as one:
+        verdict = one.check(parse_pass_list("sroa"))["riscv64"]
+        assert verdict.kind is VerdictKind.UNCHECKED
+        assert "cannot be checked for riscv64" in verdict.reason
+    with pytest.raises(ToolchainNotFound, match="riscv64"):
+        PassListEval(suite, architectures=["riscv64"], pool=pool, cache_dir=cache_dir)
+
+
+def test_one_bad_constructor_is_traced_to_its_program(pool: LocalPool, cache_dir: Path) -> None:
+    programs = [
+        _c(f"p{i}", 'int main(void) { puts("fine"); return 0; }', language="c++") for i in range(5)
+    ]
+    bad = '__attribute__((constructor)) static void start() { puts("early"); }\n'
+    programs[3] = _c("p3", bad + "int main() { return 0; }", language="c++")
+    suite = Suite(name="constructors", programs=tuple(programs))
+    with PassListEval(
+        suite, architectures=["x86_64"], pool=pool, cache_dir=cache_dir, program_timeout_s=1
+    ) as one:
+        # It prints in every process, before the records, so no record can be read with it.
+        assert "p3" in one.skipped["x86_64"]
+        assert one.check(parse_pass_list("sroa"))["x86_64"].num_programs == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [(Status.CRASHED, "compiler crashed"), (Status.TIMED_OUT, "compiler timed out")],
+)
+def test_a_compiler_that_dies_rejects(
+    pool: LocalPool,
+    cache_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    status: Status,
+    reason: str,
+) -> None:
+    with PassListEval(
+        built_in_suite().subset(_PROGRAMS[:2]),
+        architectures=["x86_64"],
+        pool=pool,
+        cache_dir=cache_dir,
+    ) as one:
+        fake = FakePool(dies=lambda job, step: status)
+        monkeypatch.setattr(one, "_pool", fake)
+        verdict = one.check(parse_pass_list("sroa"))["x86_64"]
+    assert verdict.kind is VerdictKind.REJECTED
+    assert verdict.program == _PROGRAMS[0]
+    assert verdict.reason.startswith(reason)
+
+
+def test_humaneval_x_programs_are_checked(pool: LocalPool, cache_dir: Path, tmp_path: Path) -> None:
+    task = {
+        "task_id": "CPP/0",
+        "prompt": "#include <vector>\nusing namespace std;\nint total(vector<int> v){\n",
+        "declaration": "",
+        "canonical_solution": "    int s = 0;\n    for (int x : v) s += x;\n    return s;\n}\n",
+        "test": "#undef NDEBUG\n#include<assert.h>\nint main(){ assert(total({1, 2}) == 3); }\n",
+        "example_test": "",
+    }
+    path = tmp_path / "humaneval_cpp.jsonl"
+    path.write_text(json.dumps(task) + "\n")
+    verdict, _ = _check(load_suite(path), "default<Oz>", pool, cache_dir)
+    assert (verdict.kind, verdict.num_programs) == (VerdictKind.PASSED, 1)
+
+
+def test_a_reproducer_stands_by_itself_and_can_be_reduced(
+    pool: LocalPool, cache_dir: Path, tmp_path: Path
+) -> None:
+    source = """
+    int calls;
+    int __attribute__((noinline)) step(int n) {
+        for (;;) {
+            switch (n & 3) {
+            case 0: n += 5; break;
+            case 1: return n;
+            case 2: calls++; n -= 1; break;
+            default: if (calls > 3) return -n; n *= 2;
+            }
+        }
+    }
+    int main(int argc, char **argv) { printf("%d %d\\n", step(argc + 5), step(4)); return 0; }"""
+    suite = Suite(name="small", programs=(_c("small", source),))
+    with PassListEval(
+        suite, architectures=["x86_64"], pool=pool, cache_dir=cache_dir, program_timeout_s=1
+    ) as one:
+        verdict = one.check(parse_pass_list("structurizecfg"))["x86_64"]
+        assert verdict.kind is VerdictKind.REJECTED
+        saved = one.save_reproducer(verdict, tmp_path / "kept")
+    assert saved.reproduced
+    assert (saved.folder / "passes.txt").read_text() == "function(structurizecfg)\n"
+    assert (saved.folder / "expected.txt").read_bytes()
+    assert subprocess.run([saved.script, saved.folder / "small.c"], check=False).returncode == 0
+    reduced = minimize(saved, timeout_s=5)
+    assert reduced.suffix == ".ll"
+    assert subprocess.run([saved.script, reduced], check=False).returncode == 0
+    with pytest.raises(InputError, match="was not rejected"):
+        one.save_reproducer(
+            Verdict(
+                kind=VerdictKind.PASSED,
+                passes=verdict.passes,
+                llvm_major=19,
+                architecture="x86_64",
+                program="small",
+            ),
+            tmp_path / "none",
+        )
+
+
+def test_a_sweep_goes_on_where_it_stopped(
+    evaluator: PassListEval, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [found for name in ("mem2reg", "unify-loop-exits") if (found := entry(name))]
+    path = tmp_path / "sweep.jsonl"
+    rows = list(sweep(evaluator, entries, path, pipelines=()))
+    kinds = {(row.entry, row.kind) for row in rows}
+    assert kinds == {("mem2reg", "passed"), ("unify-loop-exits", "rejected")}
+    monkeypatch.setattr(pass_list_eval.PassListEval, "check", None)
+    assert list(sweep(evaluator, entries, path, pipelines=())) == rows
+
+
+def test_csmith_programs_are_the_same_each_time(tmp_path: Path) -> None:
+    toolchain = find_toolchain()
+    suite = csmith_suite(2, first_seed=4, toolchain=toolchain, cache_dir=tmp_path / "a")
+    again = csmith_suite(2, first_seed=4, toolchain=toolchain, cache_dir=tmp_path / "a")
+    assert suite.hash == again.hash
+    assert suite.programs[0].name == "csmith_4"
