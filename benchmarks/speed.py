@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -49,6 +50,21 @@ def subprocess_seconds(toolchain: Toolchain, bitcode: bytes, lists: Sequence[Pas
                 run([*map(str, llc), str(optimized), "-o", str(target)], timeout_s=120)
                 section_sizes(target.read_bytes())
         return time.perf_counter() - start
+
+
+def load_seconds() -> tuple[float, float]:
+    """Time the loading of libLLVM, and the start of a pool with one worker, in fresh processes."""
+    code = (
+        "import time; from llm_compiler.llvm.capi import load; "
+        "from llm_compiler.llvm.toolchain import find_toolchain; find_toolchain(); "
+        "t = time.perf_counter(); load().initialize_target('x86_64'); "
+        "print(time.perf_counter() - t)"
+    )
+    found = [float(run([sys.executable, "-c", code], timeout_s=60).stdout) for _ in range(5)]
+    start = time.perf_counter()
+    with LocalPool(1) as pool:
+        run_jobs(pool, [RegistryJob()])
+        return statistics.median(found), time.perf_counter() - start
 
 
 def functions_of(pool: LocalPool, units: Sequence[NamedModule], count: int) -> list[NamedModule]:
@@ -186,6 +202,8 @@ def main() -> None:
     random.Random(0).shuffle(units)
     with LocalPool(1) as pool:
         functions = functions_of(pool, units, options.modules)
+    load_s, pool_s = load_seconds()
+    print(f"loading libLLVM: {load_s:.3f} s; a pool until its first answer: {pool_s:.2f} s")
     header = ("modules", "what", "workers", "evaluations", "1/s", "ms", "opt + llc ms", "ratio")
     rows: list[tuple[str, ...]] = []
     kinds = (("functions", functions), ("whole units", units[: options.modules]))

@@ -12,7 +12,8 @@ from llm_compiler.corpus.inputs import NamedModule, load_modules
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.records import PassList, VerdictKind, content_hash
+from llm_compiler.output import write_atomically
+from llm_compiler.records import PassList, Verdict, VerdictKind, content_hash
 from llm_compiler.search.coreset import (
     Coreset,
     collect_candidates,
@@ -26,6 +27,7 @@ from llm_compiler.search.coreset import (
 from llm_compiler.search.objective import Objective
 from llm_compiler.search.store import Store
 from llm_compiler.verify.checker import Checker
+from llm_compiler.verify.verdicts import VerdictBook, write_verdicts
 from llm_compiler.workers import LocalPool, WorkerPool
 
 __all__ = ["run"]
@@ -129,10 +131,23 @@ def _build(options: argparse.Namespace) -> int:
         },
     )
     write_coreset(coreset, options.output)
+    verdicts = options.output.with_name("verdicts.jsonl")
+    write_atomically(verdicts, write_verdicts(known_verdicts(coreset, toolchain.major)).encode())
     last = picks[-1] if picks else None
     gain = f", geomean gain {100 * last.geomean_gain:.2f} % on training modules" if last else ""
     print(f"{len(picks)} lists from {len(baselines)} modules{gain}: {options.output}")
     return 0
+
+
+def known_verdicts(coreset: Coreset, llvm_major: int) -> list[Verdict]:
+    """Return the verdicts on a coreset's lists, to be shipped beside it."""
+    with VerdictBook() as book:
+        found = [
+            book.lookup(passes, llvm_major, architecture)
+            for passes in coreset.lists
+            for architecture in _TRIPLES
+        ]
+    return [verdict for verdict in found if verdict is not None]
 
 
 def _measure(

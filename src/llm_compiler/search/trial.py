@@ -65,7 +65,7 @@ class Trial:
         return self.budget - len(self.history)
 
     def value(self, passes: PassList) -> int | None:
-        """Return the objective of a list; None if it was not measured or did not compile."""
+        """Return the objective of a list; None if not measured or not compiled."""
         measurement = self.known.get(passes)
         return self.objective.of(measurement) if measurement and measurement.ok else None
 
