@@ -28,6 +28,7 @@ TOLERANT_FLAGS = (
     "-Wno-incompatible-function-pointer-types",
     "-Wno-return-type",
     "-Wno-register",
+    "-Wno-reserved-user-defined-literal",
 )
 
 _ALIASES = {"cc": ("gcc", "clang"), "c++": ("g++", "clang++")}

@@ -65,7 +65,7 @@ _SAFE: dict[Level, str] = {
     Level.MODULE: """
         default<O0> default<O1> default<O2> default<O3> default<Os> default<Oz>
         lto-pre-link<Oz> lto-pre-link<O2> thinlto-pre-link<Oz> thinlto-pre-link<O2> lto<Oz> lto<O2>
-        always-inline annotation2metadata attributor-light called-value-propagation
+        always-inline annotation2metadata called-value-propagation
         canonicalize-aliases cg-profile constmerge deadargelim elim-avail-extern global-merge
         globaldce globalopt globalsplit hotcoldsplit inferattrs inliner-wrapper
         inliner-wrapper-no-mandatory-first scc-oz-module-inliner
@@ -76,7 +76,7 @@ _SAFE: dict[Level, str] = {
         coro-early coro-cleanup
     """,
     Level.CGSCC: """
-        argpromotion attributor-light-cgscc coro-split function-attrs
+        argpromotion coro-split function-attrs
         function-attrs<skip-non-recursive-function-attrs> inline inline<only-mandatory>
         openmp-opt-cgscc
     """,
@@ -146,6 +146,8 @@ _EXCLUDED_BY_REASON: tuple[tuple[Level, str, str], ...] = (
     (Level.FUNCTION, _BROKEN.format("crashes on loops with switches"), "fix-irreducible"),
     (Level.MODULE, _BROKEN.format("a sorting program no longer ends"), "attributor"),
     (Level.CGSCC, _BROKEN.format("a base64 program gives wrong results"), "attributor-cgscc"),
+    (Level.MODULE, _BROKEN.format("crashes in front of default<Oz>"), "attributor-light"),
+    (Level.CGSCC, _BROKEN.format("crashes in front of default<Oz>"), "attributor-light-cgscc"),
     (Level.FUNCTION, "makes atomic operations plain ones: threads break", "lower-atomic"),
     (Level.FUNCTION, "turns every invoke into a call: exceptions are not caught", "lower-invoke"),
     (Level.FUNCTION, "adds assumptions for other passes and never shrinks code", "assume-builder"),

@@ -75,7 +75,7 @@ class Trial:
         return None if self.best is None else self.value(self.best)
 
     def add(self, passes: PassList, measurement: Measurement) -> None:
-        """Count one evaluation. Among equals the shorter list, then the first by name, is better."""
+        """Count one evaluation. Among equals the shorter, then the first by name, is best."""
         assert passes not in self.known
         self.known[passes] = measurement
         if measurement.ok and (self.best is None or self._rank(passes) < self._rank(self.best)):
@@ -180,6 +180,8 @@ def run_trials(
         yield from finished
         finished.clear()
         for result in pool.results():
+            if result.ticket not in tickets:
+                continue  # left over from a search that ended early (an error, Ctrl-C)
             running, chunk = tickets[result.ticket]
             if result.error is not None:
                 raise result.error

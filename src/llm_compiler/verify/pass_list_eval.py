@@ -10,6 +10,7 @@ thread; several processes may share a cache folder.
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -31,14 +32,15 @@ from llm_compiler.verify.prepare import (
 from llm_compiler.verify.reproducer import Reproducer, save_reproducer
 from llm_compiler.verify.suite import Suite
 from llm_compiler.verify.target import ARCHITECTURES, Target, find_target
-from llm_compiler.workers.pool import WorkerPool, run_jobs
+from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["PassListEval", "Transform"]
 
 Transform = Callable[[str, bytes], bytes]
 """From a program's name and module (bitcode or text) to the module that the passes start from."""
 
-_COMPILE_TIMEOUT_S = 30.0
+_COMPILE_TIMEOUT_S = 20.0
+_PROGRAMS_PER_JOB = 5
 _MAX_REASON = 240
 _COMPILER_FAULTS = {
     Status.REFUSED: "compiler refused",
@@ -144,16 +146,7 @@ class PassListEval:
 
     def check(self, passes: PassList) -> dict[str, Verdict]:
         """Return the verdict on a list by architecture: passed, rejected, or unchecked."""
-        jobs: list[BuildJob] = []
-        sources: list[tuple[_Architecture, list[PreparedProgram]]] = []
-        for part in self._parts.values():
-            for share in part.shares(2 * self._pool.num_workers):
-                jobs.append(part.job(share, passes, self._transform))
-                sources.append((part, share))
-        built: dict[str, list[tuple[PreparedProgram, Built]]] = {}
-        for (part, share), results in zip(sources, run_jobs(self._pool, jobs), strict=True):
-            pairs = list(zip(share, results, strict=True))
-            built.setdefault(part.target.architecture, []).extend(pairs)
+        built = self._build(passes)
         with ThreadPoolExecutor(len(self._parts)) as threads:
             judged = [threads.submit(part.judge, built[name]) for name, part in self._parts.items()]
             failures = [one.result() for one in judged]
@@ -170,6 +163,36 @@ class PassListEval:
                 reason=reason,
             )
         return verdicts
+
+    def _build(self, passes: PassList) -> dict[str, list[tuple[PreparedProgram, Built]]]:
+        """Return what each program became, by architecture; no more programs behind a fault."""
+        waiting = {
+            name: deque(part.shares(_PROGRAMS_PER_JOB)) for name, part in self._parts.items()
+        }
+        built: dict[str, list[tuple[PreparedProgram, Built]]] = {name: [] for name in waiting}
+        running: dict[int, tuple[str, list[PreparedProgram]]] = {}
+
+        def submit() -> None:
+            while any(waiting.values()) and len(running) < 2 * self._pool.num_workers:
+                name = max(waiting, key=lambda one: len(waiting[one]))
+                share = waiting[name].popleft()
+                job = self._parts[name].job(share, passes, self._transform)
+                running[self._pool.submit(job)] = name, share
+
+        submit()
+        for result in self._pool.results():
+            if result.error is not None:
+                raise result.error
+            name, share = running[result.ticket]
+            if result.last:
+                del running[result.ticket]
+                submit()
+                continue
+            built[name].append((share[result.step], result.value))
+            if result.value.status is not Status.OK:
+                # A list that makes LLVM hang should not cost a time limit for each program.
+                waiting[name].clear()
+        return built
 
     def check_many(
         self, lists: Iterable[PassList]
@@ -239,9 +262,8 @@ class _Architecture:
             program_timeout_s=program_timeout_s,
         )
 
-    def shares(self, number: int) -> list[list[PreparedProgram]]:
-        shares = [self.prepared[start::number] for start in range(number)]
-        return [share for share in shares if share]
+    def shares(self, size: int) -> list[list[PreparedProgram]]:
+        return [self.prepared[i : i + size] for i in range(0, len(self.prepared), size)]
 
     def job(
         self, share: Sequence[PreparedProgram], passes: PassList, transform: Transform | None

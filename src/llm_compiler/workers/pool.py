@@ -72,6 +72,8 @@ def run_jobs(pool: WorkerPool, jobs: Iterable[Job]) -> list[list[Any]]:
     tickets = {pool.submit(job): index for index, job in enumerate(jobs)}
     collected: list[dict[int, Any]] = [{} for _ in tickets]
     for result in pool.results():
+        if result.ticket not in tickets:
+            continue  # left over from a call that ended early (an error, Ctrl-C)
         if result.error is not None:
             raise result.error
         if result.step >= 0:

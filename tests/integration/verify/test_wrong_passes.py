@@ -20,7 +20,8 @@ from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.suite import Suite, built_in_suite
 from llm_compiler.workers import LocalPool, run_jobs
 
-_VALUE = r"[^,\s]+"
+# Not the first word of a constant expression.
+_VALUE = r"[%@\-\d][^,\s]*"
 _TYPE = r"(?:i\d+|float|double|<[^>]+>)"
 
 

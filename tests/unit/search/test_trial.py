@@ -169,3 +169,20 @@ def test_two_runs_are_the_same(make_pool) -> None:  # type: ignore[no-untyped-de
 def test_objectives_read_their_number(objective: Objective, value: int) -> None:
     one = Measurement(status=Status.OK, size_bytes=30, text_data_bytes=20, num_instructions=10)
     assert objective.of(one) == value
+
+
+def test_results_left_over_from_a_stopped_search_are_passed_over(make_pool) -> None:  # type: ignore[no-untyped-def]
+    pool = make_pool(size_of)
+
+    def stop(one: Trial) -> None:
+        raise KeyboardInterrupt
+
+    stopped = run_trials(
+        pool,
+        [(trial(100, name), random_search(SPACE, random.Random(0))) for name in (b"x", b"y")],
+        on_progress=stop,
+    )
+    with pytest.raises(KeyboardInterrupt):
+        next(stopped)
+    (done,) = run_trials(pool, [(trial(20), random_search(SPACE, random.Random(1)))])
+    assert done.num_evaluations == 20

@@ -1,0 +1,323 @@
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from llm_compiler.llvm.object_file import section_sizes
+from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.process import run
+from llm_compiler.records import VerdictKind
+
+# DESIGN.md, command line.
+KEYS = [
+    "input",
+    "target_triple",
+    "llvm_version",
+    "baseline_bytes",
+    "optimized_bytes",
+    "baseline_text_data_bytes",
+    "optimized_text_data_bytes",
+    "passes",
+    "replay",
+    "proposer",
+    "verdict",
+    "num_evaluations",
+    "seconds",
+]
+
+
+def sizes(path: Path) -> tuple[int, int]:
+    found = section_sizes(path.read_bytes())
+    return found.size_bytes, found.text_data_bytes
+
+
+def clang(toolchain: Toolchain, user, *arguments: str | Path) -> None:  # type: ignore[no-untyped-def]
+    done = run([toolchain.tool("clang"), *arguments], timeout_s=60, cwd=user.folder)
+    assert done.ok, done.stderr_text
+
+
+# -- inputs and results ------------------------------------------------------------------------------
+
+
+def test_a_c_file_becomes_a_smaller_object_that_replays_and_works(  # type: ignore[no-untyped-def]
+    user, c_file: Path, toolchain: Toolchain, expected_output: tuple[str, str]
+) -> None:
+    user.judges(VerdictKind.PASSED)
+    done = user.types("optimize", c_file, "--json")
+    assert (done.code, done.errors) == (0, [])
+    (row,) = done.rows
+    assert [key for key in row if key != "warnings"] == KEYS
+    assert set(row) - set(KEYS) <= {"warnings"}
+    assert row["input"] == "program.c"
+    assert row["llvm_version"] == toolchain.version
+    assert sizes(user.folder / "program.o") == (
+        row["optimized_bytes"],
+        row["optimized_text_data_bytes"],
+    )
+    clang(toolchain, user, "-Oz", "-c", c_file, "-o", "honest.o")
+    assert sizes(user.folder / "honest.o") == (
+        row["baseline_bytes"],
+        row["baseline_text_data_bytes"],
+    )
+    assert row["optimized_bytes"] < row["baseline_bytes"], "the program was chosen for it"
+    assert (row["proposer"], row["verdict"]) == ("coreset", "passed")
+    assert parse_pass_list(row["passes"]).pipeline == row["passes"]
+    assert 0 < row["num_evaluations"] <= 16
+    # The printed commands make the same object, byte for byte.
+    ours = (user.folder / "program.o").read_bytes()
+    (user.folder / "program.o").unlink()
+    user.shell(*row["replay"])
+    assert (user.folder / "program.o").read_bytes() == ours
+    clang(toolchain, user, "program.o", "-o", "program")
+    assert run([user.folder / "program"], timeout_s=10).stdout.decode() == expected_output[0]
+
+
+def test_a_cpp_file(user, cpp_file, toolchain, expected_output) -> None:  # type: ignore[no-untyped-def]
+    user.judges(VerdictKind.PASSED)
+    done = user.types("optimize", cpp_file, "--json", "-o", "out/../shapes.obj.o", "--", "-std=c++17")
+    assert done.code == 4 or done.code == 8 or done.code == 0
+    done = user.types("optimize", cpp_file, "--json", "-o", "made.o", "--", "-std=c++17")
+    (row,) = done.rows
+    assert row["optimized_bytes"] <= row["baseline_bytes"]
+    ours = (user.folder / "made.o").read_bytes()
+    user.shell(*row["replay"])
+    assert (user.folder / "made.o").read_bytes() == ours
+    link = run([toolchain.tool("clang++"), "made.o", "-o", "shapes"], timeout_s=60, cwd=user.folder)
+    assert link.ok, link.stderr_text
+    assert run([user.folder / "shapes"], timeout_s=10).stdout.decode() == expected_output[1]
+
+
+@pytest.mark.parametrize("suffix", ["ll", "bc"])
+def test_ir_and_bitcode(user, c_file: Path, toolchain: Toolchain, suffix: str) -> None:  # type: ignore[no-untyped-def]
+    user.judges(VerdictKind.PASSED)
+    kind = "-S" if suffix == "ll" else "-c"
+    flags = ["-Oz", "-Xclang", "-disable-llvm-passes", "-emit-llvm", kind]
+    clang(toolchain, user, *flags, c_file, "-o", f"module.{suffix}")
+    done = user.types("optimize", f"module.{suffix}", "--json")
+    (row,) = done.rows
+    assert done.code == 0
+    assert row["optimized_bytes"] <= row["baseline_bytes"]
+    assert row["warnings"] == []
+    ours = (user.folder / "module.o").read_bytes()
+    user.shell(*row["replay"])
+    assert (user.folder / "module.o").read_bytes() == ours
+
+
+def test_ir_without_minsize_is_warned_of(user, c_file: Path, toolchain: Toolchain) -> None:  # type: ignore[no-untyped-def]
+    clang(toolchain, user, "-O1", "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-S", c_file)
+    done = user.types("optimize", "program.ll", "--json", "--candidates", "0")
+    assert done.code == 0
+    assert re.search(r"warning: program\.ll: 5 of 5 functions lack 'minsize' \(", done.err)
+
+
+def test_several_files_and_the_table(user, c_file: Path, cpp_file: Path) -> None:  # type: ignore[no-untyped-def]
+    user.judges(VerdictKind.PASSED)
+    third = user.write("sub/third.c", "int third(int x) { return x * 3; }\n")
+    done = user.types("optimize", c_file, cpp_file, third, "--jobs", "2")
+    assert (done.code, done.errors) == (0, [])
+    lines = done.out.splitlines()
+    assert re.split(r"  +", lines[0].strip()) == [
+        "file",
+        "-Oz bytes",
+        "ours",
+        "saved",
+        "evaluations",
+        "pass list",
+    ]
+    assert [line.split()[0] for line in lines[1:]] == [
+        "program.c",
+        "shapes.cpp",
+        "sub/third.c",
+        "total",
+    ]
+    parts = [line.split() for line in lines[1:]]
+    assert sum(int(p[1]) for p in parts[:3]) == int(parts[3][1])
+    assert sum(int(p[2]) for p in parts[:3]) == int(parts[3][2]) <= int(parts[3][1])
+    for name, part in zip(("program.o", "shapes.o", "third.o"), parts, strict=False):
+        assert sizes(user.folder / name)[0] == int(part[2])
+
+
+def test_one_bad_file_among_good_ones(user, c_file: Path) -> None:  # type: ignore[no-untyped-def]
+    bad = user.write("bad.c", "int f( {\n")
+    done = user.types("optimize", bad, c_file, "missing.c", "--candidates", "1", "--json")
+    assert done.code == 4
+    assert len(done.errors) == 2
+    assert [row["input"] for row in done.rows] == ["program.c"]
+    assert (user.folder / "program.o").exists()
+    assert not (user.folder / "bad.o").exists()
+
+
+# -- never larger, never unsafe ----------------------------------------------------------------------
+
+
+def test_without_a_passed_verdict_clangs_object_stands(  # type: ignore[no-untyped-def]
+    user, c_file: Path, toolchain: Toolchain
+) -> None:
+    user.judges(VerdictKind.REJECTED)
+    done = user.types("optimize", c_file, "--json")
+    (row,) = done.rows
+    assert done.code == 0
+    assert (row["proposer"], row["verdict"], row["passes"]) == ("baseline", "baseline", None)
+    assert row["optimized_bytes"] == row["baseline_bytes"]
+    assert "validate --coreset" in done.err
+    clang(toolchain, user, "-Oz", "-c", c_file, "-o", "honest.o")
+    assert (user.folder / "program.o").read_bytes() == (user.folder / "honest.o").read_bytes()
+    (user.folder / "program.o").unlink()
+    assert len(row["replay"]) == 1
+    user.shell(*row["replay"])
+    assert (user.folder / "program.o").read_bytes() == (user.folder / "honest.o").read_bytes()
+
+
+def test_trust_hands_out_unchecked_lists(user, c_file: Path) -> None:  # type: ignore[no-untyped-def]
+    done = user.types(
+        *("optimize", c_file, "--json", "--trust", "--proposer", "search"),
+        *("--candidates", "10", "--budget", "10", "--seed", "3"),
+    )
+    (row,) = done.rows
+    assert row["num_evaluations"] == 20
+    assert row["verdict"] in ("unchecked", "passed", "baseline")
+    assert row["optimized_bytes"] <= row["baseline_bytes"]
+
+
+@pytest.mark.parametrize("objective", ["size", "text-data", "instructions"])
+def test_whatever_the_objective_it_is_never_larger(user, c_file: Path, objective: str) -> None:  # type: ignore[no-untyped-def]
+    user.judges(VerdictKind.PASSED)
+    (row,) = user.types("optimize", c_file, "--json", "--objective", objective).rows
+    assert row["optimized_bytes"] <= row["baseline_bytes"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "int x;\n",
+        "/* nothing */\n",
+        "int f(void) { return 1; }\n",
+        "const char text[] = \"abc\"; static int unused(void) { return 3; }\n",
+        "__attribute__((constructor)) static void start(void) {} int y = 3;\n",
+        "void f(void) { __asm__ volatile(\"nop\"); } __asm__(\".globl z\\nz: ret\");\n",
+    ],
+    ids=["variable", "nothing", "one", "static", "constructor", "assembly"],
+)
+def test_odd_small_files(user, source: str) -> None:  # type: ignore[no-untyped-def]
+    user.judges(VerdictKind.PASSED)
+    done = user.types("optimize", user.write("odd.c", source), "--json")
+    assert done.code == 0, done.err
+    (row,) = done.rows
+    assert row["optimized_bytes"] <= row["baseline_bytes"]
+
+
+# -- outputs -----------------------------------------------------------------------------------------
+
+
+def test_assembly(user, c_file: Path, toolchain: Toolchain, expected_output) -> None:  # type: ignore[no-untyped-def]
+    user.judges(VerdictKind.PASSED)
+    done = user.types("optimize", c_file, "-S")
+    assert done.code == 0
+    assert "main:" in (user.folder / "program.s").read_text()
+    clang(toolchain, user, "program.s", "-o", "program")
+    assert run([user.folder / "program"], timeout_s=10).stdout.decode() == expected_output[0]
+
+
+def test_bitcode_and_text(user, c_file: Path, toolchain: Toolchain) -> None:  # type: ignore[no-untyped-def]
+    user.judges(VerdictKind.PASSED)
+    assert user.types("optimize", c_file, "--emit-llvm").code == 0
+    assert (user.folder / "program.bc").read_bytes()[:4] == b"BC\xc0\xde"
+    assert user.types("optimize", c_file, "--emit-llvm", "-o", "text.ll").code == 0
+    assert "define " in (user.folder / "text.ll").read_text()
+    # Made of these, the object is as large as the one handed out.
+    (row,) = user.types("optimize", c_file, "--json").rows
+    for name in ("program.bc", "text.ll"):
+        clang(toolchain, user, "-Oz", "-Xclang", "-disable-llvm-passes", "-c", name, "-o", "x.o")
+        assert sizes(user.folder / "x.o")[0] == pytest.approx(row["optimized_bytes"], rel=0.02)
+
+
+def test_the_pass_list(user, c_file: Path, toolchain: Toolchain) -> None:  # type: ignore[no-untyped-def]
+    user.judges(VerdictKind.PASSED)
+    done = user.types("optimize", c_file, "--emit-passes")
+    assert done.code == 0
+    assert parse_pass_list(done.out).pipeline == done.out.strip() != ""
+    assert sorted(user.files()) == ["program.c"], "to standard output only"
+    assert user.types("optimize", c_file, "--emit-passes", "-o", "list.txt").code == 0
+    assert (user.folder / "list.txt").read_text() == done.out
+
+
+def test_the_object_on_standard_output(user, c_file: Path) -> None:  # type: ignore[no-untyped-def]
+    import subprocess
+
+    from llm_compiler.llvm.object_file import section_sizes as count
+
+    command = shlex.join(["llm-compiler", "optimize", str(c_file), "--candidates", "0", "-o", "-"])
+    folder = Path(__import__("sys").executable).parent
+    done = subprocess.run(
+        ["/bin/sh", "-c", command],
+        cwd=user.folder,
+        env={**user.env, "PATH": f"{folder}:{user.env['PATH']}"},
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert count(done.stdout).size_bytes > 0
+
+
+# -- clang's flags -----------------------------------------------------------------------------------
+
+
+def test_flags_behind_the_dashes_reach_clang(user, toolchain: Toolchain) -> None:  # type: ignore[no-untyped-def]
+    user.judges(VerdictKind.PASSED)
+    user.write("include dir/value.h", "#define VALUE 40\n")
+    source = user.write(
+        "flags.c",
+        '#include "value.h"\n#if __STDC_VERSION__ + 0 != 0\n#error not gnu89\n#endif\n'
+        "int one(int x) { return x + VALUE + X; }\nint two(int x) { return one(x) * 2; }\n",
+    )
+    flags = ["-DX=1", "-I", "include dir", "-std=gnu89", "-ffunction-sections", "-O3"]
+    done = user.types("optimize", source, "--json", "--", *flags)
+    assert (done.code, done.errors) == (0, [])
+    (row,) = done.rows
+    objdump = run(
+        [toolchain.tool("llvm-objdump"), "-h", user.folder / "flags.o"], timeout_s=30
+    ).stdout.decode()
+    assert ".text.one" in objdump
+    assert ".text.two" in objdump
+    clang(toolchain, user, *flags[:-1], "-Oz", "-c", source, "-o", "honest.o")
+    assert sizes(user.folder / "honest.o")[0] == row["baseline_bytes"]
+    ours = (user.folder / "flags.o").read_bytes()
+    user.shell(*row["replay"])
+    assert (user.folder / "flags.o").read_bytes() == ours
+
+
+def test_another_target(user, toolchain: Toolchain) -> None:  # type: ignore[no-untyped-def]
+    user.judges(VerdictKind.PASSED)
+    source = user.write("plain.c", "int f(int *p, int n) { int s = 0; while (n--) s += *p++; return s; }\n")
+    done = user.types("optimize", source, "--json", "--target-triple", "aarch64-linux-gnu")
+    assert done.code == 0
+    (row,) = done.rows
+    assert row["target_triple"].startswith("aarch64")
+    data = (user.folder / "plain.o").read_bytes()
+    assert int.from_bytes(data[18:20], "little") == 183  # EM_AARCH64
+    user.shell(*row["replay"])
+    assert (user.folder / "plain.o").read_bytes() == data
+
+
+def test_a_dependency_file_is_written_as_clang_would(user, toolchain: Toolchain) -> None:  # type: ignore[no-untyped-def]
+    user.write("value.h", "#define VALUE 40\n")
+    source = user.write("d.c", '#include "value.h"\nint f(void) { return VALUE; }\n')
+    assert user.types("optimize", source, "--candidates", "1", "-o", "d.o", "--", "-MD").code == 0
+    ours = (user.folder / "d.d").read_text()
+    clang(toolchain, user, "-Oz", "-c", source, "-o", "d.o", "-MD", "-MF", "theirs.d")
+    assert ours.split() == (user.folder / "theirs.d").read_text().split()
+    done = user.types("optimize", source, "--candidates", "1", "--", "-MMD", "-MF", "x.d", "-MT", "tgt")
+    assert done.code == 0
+    assert (user.folder / "x.d").read_text().split() == ["tgt:", "d.c", "value.h"]
+
+
+def test_sanitizers_leave_clangs_own_object(user, c_file: Path) -> None:  # type: ignore[no-untyped-def]
+    user.judges(VerdictKind.PASSED)
+    done = user.types("optimize", c_file, "--json", "--", "-fsanitize=address")
+    (row,) = done.rows
+    assert row["verdict"] == "baseline"
+    assert "-fsanitize=address is carried out by clang's own passes" in done.err
