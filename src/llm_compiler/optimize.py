@@ -25,7 +25,7 @@ from llm_compiler.errors import (
     ResourceError,
 )
 from llm_compiler.llvm.jobs import Inspection, InspectJob
-from llm_compiler.llvm.object_file import ObjectSizes, section_sizes
+from llm_compiler.llvm.object_file import ObjectSizes, section_sizes, undefined_symbols
 from llm_compiler.llvm.passes import unsafe_passes
 from llm_compiler.llvm.stock import (
     C_SUFFIXES,
@@ -555,6 +555,8 @@ def _choose(unit: _Unit, options: OptimizeOptions, checker: Checker) -> _Winner 
             continue
         sizes = section_sizes(data)
         num_built += 1
+        if _needs_what_is_nowhere(unit, data):
+            continue
         if _better(sizes, best.sizes if best else unit.baseline_sizes, unit, options):
             verdict = known
             if verdict is not VerdictKind.PASSED and not options.trust:
@@ -571,6 +573,17 @@ def _choose(unit: _Unit, options: OptimizeOptions, checker: Checker) -> _Winner 
     return _Winner(
         best.passes, _other_output(unit, best.passes, options.kind), best.sizes, best.verdict
     )
+
+
+def _needs_what_is_nowhere(unit: _Unit, data: bytes) -> bool:
+    """Whether an object calls an inline function that the baseline does not.
+
+    A body that is there for inlining only promises a copy in another object, but some headers
+    (libstdc++'s) break that promise for functions that clang always inlines.
+    """
+    assert unit.inspection is not None
+    promised = frozenset(unit.inspection.available_externally)
+    return bool((undefined_symbols(data) & promised) - undefined_symbols(unit.baseline))
 
 
 def _better(sizes: ObjectSizes, than: ObjectSizes, unit: _Unit, options: OptimizeOptions) -> bool:

@@ -172,7 +172,7 @@ int main(void) {
     return 0;
 }
 """
-OUTPUT = "12 3276 n289\n"
+OUTPUT = "12 5083 n289\n"  # as at -O0
 
 CPP_PROGRAM = r"""
 #include <cstdio>

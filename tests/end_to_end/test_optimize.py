@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,8 +80,6 @@ def test_a_c_file_becomes_a_smaller_object_that_replays_and_works(  # type: igno
 
 def test_a_cpp_file(user, cpp_file, toolchain, expected_output) -> None:  # type: ignore[no-untyped-def]
     user.judges(VerdictKind.PASSED)
-    done = user.types("optimize", cpp_file, "--json", "-o", "out/../shapes.obj.o", "--", "-std=c++17")
-    assert done.code == 4 or done.code == 8 or done.code == 0
     done = user.types("optimize", cpp_file, "--json", "-o", "made.o", "--", "-std=c++17")
     (row,) = done.rows
     assert row["optimized_bytes"] <= row["baseline_bytes"]
@@ -246,12 +246,8 @@ def test_the_pass_list(user, c_file: Path, toolchain: Toolchain) -> None:  # typ
 
 
 def test_the_object_on_standard_output(user, c_file: Path) -> None:  # type: ignore[no-untyped-def]
-    import subprocess
-
-    from llm_compiler.llvm.object_file import section_sizes as count
-
     command = shlex.join(["llm-compiler", "optimize", str(c_file), "--candidates", "0", "-o", "-"])
-    folder = Path(__import__("sys").executable).parent
+    folder = Path(sys.executable).parent
     done = subprocess.run(
         ["/bin/sh", "-c", command],
         cwd=user.folder,
@@ -260,7 +256,7 @@ def test_the_object_on_standard_output(user, c_file: Path) -> None:  # type: ign
         timeout=60,
         check=True,
     )
-    assert count(done.stdout).size_bytes > 0
+    assert section_sizes(done.stdout).size_bytes > 0
 
 
 # -- clang's flags -----------------------------------------------------------------------------------

@@ -63,8 +63,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
             raise InputError("none of the inputs compiles: there is nothing to search on")
         if options.replay:
             return _replay(modules, pool, store, objective, options)
-        trials = _search(modules, pool, store, objective, options)
-    _print(trials, objective, options)
+        trials, baselines = _search(modules, pool, store, objective, options)
+    _print(trials, baselines, objective, options)
     return failures[0][1].exit_code if failures else 0
 
 
@@ -74,7 +74,7 @@ def _search(
     store: Store,
     objective: Objective,
     options: argparse.Namespace,
-) -> list[Trial]:
+) -> tuple[list[Trial], dict[str, Measurement]]:
     space: tuple[str, ...] = run_jobs(pool, [RegistryJob()])[0][0]
     coreset = load_coreset()
     pairs = []
@@ -127,7 +127,7 @@ def _search(
             baseline_size_bytes=baseline.size_bytes,
             baseline_text_data_bytes=baseline.text_data_bytes,
         )
-    return finished
+    return finished, baselines
 
 
 def _baselines(pool: WorkerPool, store: Store, trials: Sequence[Trial]) -> dict[str, Measurement]:
@@ -144,11 +144,16 @@ def _baselines(pool: WorkerPool, store: Store, trials: Sequence[Trial]) -> dict[
     return {module_hash: known[_OZ] for module_hash, known in found.items()}
 
 
-def _print(trials: Sequence[Trial], objective: Objective, options: argparse.Namespace) -> None:
+def _print(
+    trials: Sequence[Trial],
+    baselines: dict[str, Measurement],
+    objective: Objective,
+    options: argparse.Namespace,
+) -> None:
     rows = []
     for trial in sorted(trials, key=lambda one: one.name):
-        plain = trial.known.get(_OZ)
-        before = objective.of(plain) if plain and plain.ok else None
+        plain = baselines[trial.module_hash]
+        before = objective.of(plain) if plain.ok else None
         after = trial.best_value
         if options.json:
             print_json(

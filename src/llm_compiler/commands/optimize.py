@@ -54,10 +54,13 @@ def _outputs(files: Sequence[Path], output: Path | None, kind: OutputKind) -> li
             out.with_suffix(".opt" + out.suffix) if out.resolve() == file.resolve() else out
             for out, file in zip(outputs, files, strict=True)
         ]
+    inputs = {file.resolve(): file for file in files}
     seen: dict[Path, Path] = {}
     for out, file in zip(outputs, files, strict=True):
         if out.resolve() == file.resolve() and str(out) != "-":
             raise ConfigError(f"the output {out} would overwrite its own input")
+        if out.resolve() in inputs and str(out) != "-":
+            raise ConfigError(f"the output {out} of {file} would overwrite another input")
         if out.resolve() in seen:
             raise ConfigError(f"{seen[out.resolve()]} and {file} would both be written to {out}")
         seen[out.resolve()] = file

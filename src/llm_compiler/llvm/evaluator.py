@@ -60,6 +60,7 @@ class Evaluator:
         self._context: Context | None = None
         self._open()
         self._root_hash = self._root.bitcode_hash()
+        self._must_inline = self._root.available_externally(always_inline=True)
         self._max_kept = max(4, min(_KEPT_MODULES, _KEPT_BYTES // max(1, len(bitcode))))
 
     @property
@@ -203,6 +204,8 @@ class Evaluator:
     def _generate(self, module: Module, state: str) -> Measurement:
         if broken := module.verify():
             raise CompileFailed(f"the passes leave a broken module: {broken}", detail=broken)
+        if left := [name for name in self._must_inline if module.is_used(name)]:
+            raise CompileFailed(f"'{left[0]}' exists nowhere unless inlined: it would not link")
         num_instructions = module.num_instructions()
         self.num_code_generations += 1
         self._runs += 1

@@ -199,6 +199,8 @@ class Inspection:
     num_instructions: int = 0
     functions: tuple[str, ...] = ()
     functions_without_minsize: tuple[str, ...] = ()
+    available_externally: tuple[str, ...] = ()
+    """Functions whose body is there for inlining only."""
     pic: bool = False
     """Whether the module asks for position-independent code."""
     bitcode: bytes = field(default=b"", repr=False)
@@ -249,6 +251,7 @@ class InspectJob:
                 num_instructions=module.num_instructions(),
                 functions=module.defined_functions(),
                 functions_without_minsize=module.functions_without_minsize(),
+                available_externally=module.available_externally(),
                 pic=bool(module.flag("PIC Level")),
                 bitcode=module.to_bitcode(),
             )

@@ -303,6 +303,31 @@ class Module:
             )
         )
 
+    def available_externally(self, *, always_inline: bool = False) -> tuple[str, ...]:
+        """Return the functions whose body is here for inlining only, in the module's order.
+
+        Args:
+            always_inline: only those that must be inlined. libstdc++ has some of which no copy
+                exists anywhere: a call that is left of one does not link.
+        """
+        library = self._library
+        name = b"alwaysinline"
+        kind = library.LLVMGetEnumAttributeKindForName(name, len(name))
+        return tuple(
+            self._name(function)
+            for function in self._functions()
+            if library.LLVMGetLinkage(function) == AVAILABLE_EXTERNALLY
+            and (
+                not always_inline
+                or library.LLVMGetEnumAttributeAtIndex(function, _FUNCTION_INDEX, kind)
+            )
+        )
+
+    def is_used(self, name: str) -> bool:
+        """Whether anything in the module refers to a function of this name."""
+        function = self._named_function(name)
+        return bool(function and self._library.LLVMGetFirstUse(function))
+
     def extract(self, name: str) -> Module:
         """Return a module that keeps one function and what it needs; the caller owns it.
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from llm_compiler.errors import InputError
 
-__all__ = ["ObjectSizes", "section_sizes"]
+__all__ = ["ObjectSizes", "section_sizes", "undefined_symbols"]
 
+_SHT_SYMTAB = 2
 _SHT_NOBITS = 8
 _SHF_ALLOC = 2
 
@@ -29,17 +30,24 @@ class ObjectSizes:
     text_data_bytes: int
 
 
-def section_sizes(data: bytes) -> ObjectSizes:
-    """Add up the sections of an ELF object.
+@dataclass(frozen=True, slots=True)
+class _Table:
+    """The section headers of an ELF file, and how it is encoded."""
 
-    Raises:
-        InputError: `data` is not an ELF file, or is cut short.
-    """
+    order: str
+    wide: bool
+    headers: list[tuple[int, ...]]
+    """Name, type, flags, address, offset, size, link, info, alignment, entry size."""
+    strings: int
+    """Offset of the section names."""
+
+
+def _read_sections(data: bytes) -> _Table:
     if data[:4] != b"\x7fELF" or len(data) < 52:
         raise InputError("not an ELF object file")
-    order = "<" if data[5] == 1 else ">"
+    order, wide = "<" if data[5] == 1 else ">", data[4] == 2
     try:
-        if data[4] == 2:
+        if wide:
             table, entry_size, count, names = struct.unpack_from(f"{order}40xQ10xHHH", data)
             entry = struct.Struct(f"{order}IIQQQQIIQQ")
         else:
@@ -49,18 +57,46 @@ def section_sizes(data: bytes) -> ObjectSizes:
             # More than 65,279 sections: the real numbers stand in section 0 (ELF specification).
             first = entry.unpack_from(data, table)
             count, names = first[5], first[6] if names == 0xFFFF else names
-        if count * max(entry_size, entry.size) > len(data):
-            raise struct.error(f"{count} sections do not fit in {len(data)} bytes")
         headers = [entry.unpack_from(data, table + i * entry_size) for i in range(count)]
-        strings = headers[names][4] if count else 0
-    except (struct.error, IndexError, OverflowError) as error:
+        return _Table(order, wide, headers, headers[names][4] if count else 0)
+    except (struct.error, IndexError) as error:
         raise InputError(f"the ELF object's section table is damaged: {error}") from None
+
+
+def section_sizes(data: bytes) -> ObjectSizes:
+    """Add up the sections of an ELF object.
+
+    Raises:
+        InputError: `data` is not an ELF file, or is cut short.
+    """
+    table = _read_sections(data)
     size = text_data = 0
-    for name, kind, flags, _, _, length, *_ in headers:
+    for name, kind, flags, _, _, length, *_ in table.headers:
         if not flags & _SHF_ALLOC or kind == _SHT_NOBITS:
             continue
         size += length
-        start = strings + name
-        if data.startswith((b".text", b".data"), start):
+        if data.startswith((b".text", b".data"), table.strings + name):
             text_data += length
     return ObjectSizes(size_bytes=size, text_data_bytes=text_data)
+
+
+def undefined_symbols(data: bytes) -> frozenset[str]:
+    """Return the names that an ELF object refers to and does not define.
+
+    Raises:
+        InputError: `data` is not an ELF file, or is cut short.
+    """
+    table = _read_sections(data)
+    # name, ..., section index: the fields lie differently in 32 and 64 bits.
+    entry = struct.Struct(f"{table.order}IBBHQQ" if table.wide else f"{table.order}IIIBBH")
+    index = 3 if table.wide else 5
+    found = set()
+    for _, kind, _, _, offset, length, link, *_ in table.headers:
+        if kind != _SHT_SYMTAB:
+            continue
+        strings = table.headers[link][4]
+        for fields in entry.iter_unpack(data[offset : offset + length - length % entry.size]):
+            if fields[index] == 0 and fields[0]:
+                start = strings + fields[0]
+                found.add(data[start : data.index(b"\0", start)].decode("utf-8", "replace"))
+    return frozenset(found)

@@ -16,20 +16,11 @@ from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.records import PassList, Verdict, VerdictKind
 from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.suite import built_in_suite
+from llm_compiler.verify.target import architecture_of
 from llm_compiler.verify.verdicts import VerdictBook
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["Checker", "architecture_of"]
-
-
-def architecture_of(target_triple: str) -> str:
-    """Return the architecture that verdicts are keyed by: ``x86_64`` or ``aarch64`` here.
-
-    >>> architecture_of("arm64-apple-darwin"), architecture_of("x86_64-pc-linux-gnu")
-    ('aarch64', 'x86_64')
-    """
-    name = target_triple.split("-")[0]
-    return {"arm64": "aarch64", "amd64": "x86_64"}.get(name, name)
+__all__ = ["Checker"]
 
 
 class Checker:
