@@ -51,9 +51,7 @@ class User:
         }
 
     def types(self, *arguments: str | Path, timeout_s: float = 100) -> Done:
-        done = run(
-            [COMMAND, *arguments], timeout_s=timeout_s, cwd=self.folder, env=self.env
-        )
+        done = run([COMMAND, *arguments], timeout_s=timeout_s, cwd=self.folder, env=self.env)
         assert not done.timed_out
         assert "Traceback" not in done.stderr_text, done.stderr_text
         return Done(done.exit_status, done.stdout.decode(), done.stderr_text)
@@ -86,7 +84,9 @@ class User:
             done = run(["/bin/sh", "-c", command], timeout_s=60, cwd=self.folder)
             assert done.ok, (command, done.stderr_text)
 
-    def judges(self, kind: VerdictKind, architectures: Sequence[str] = ("x86_64", "aarch64")) -> None:
+    def judges(
+        self, kind: VerdictKind, architectures: Sequence[str] = ("x86_64", "aarch64")
+    ) -> None:
         """Give every list of the shipped coreset a verdict in the user's own book."""
         with VerdictBook(self.home / "data" / "llm-compiler" / "verdicts.db") as book:
             book.record(
@@ -177,10 +177,25 @@ OUTPUT = "12 5083 n289\n"  # as at -O0
 CPP_PROGRAM = r"""
 #include <cstdio>
 struct Shape { virtual ~Shape() {} virtual int area() const = 0; };
-struct Square : Shape { int a; explicit Square(int a) : a(a) {} int area() const override { return a * a; } };
-struct Box : Shape { int a, b; Box(int a, int b) : a(a), b(b) {} int area() const override { return a * b; } };
-template <class T, int N> T sum(const T (&values)[N]) { T s{}; for (auto v : values) s += v; return s; }
-int measure(const Shape &shape) { if (shape.area() > 1000) throw shape.area(); return shape.area(); }
+struct Square : Shape {
+    int a;
+    explicit Square(int a) : a(a) {}
+    int area() const override { return a * a; }
+};
+struct Box : Shape {
+    int a, b;
+    Box(int a, int b) : a(a), b(b) {}
+    int area() const override { return a * b; }
+};
+template <class T, int N> T sum(const T (&values)[N]) {
+    T s{};
+    for (auto v : values) s += v;
+    return s;
+}
+int measure(const Shape &shape) {
+    if (shape.area() > 1000) throw shape.area();
+    return shape.area();
+}
 int main() {
     int found[3] = {measure(Square(5)), measure(Box(3, 4)), 0};
     try { found[2] = measure(Square(100)); } catch (int area) { found[2] = area / 100; }

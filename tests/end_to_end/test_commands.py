@@ -16,12 +16,15 @@ COMMAND = str(Path(sys.executable).parent / "llm-compiler")
 SOURCE = """
 static int table[8] = {3, 1, 4, 1, 5, 9, 2, 6};
 int sum(int n) { int s = 0; for (int i = 0; i < n; i++) s += table[i & 7] * (i + 1); return s; }
-int pick(int x) { switch (x) { case 1: return 10; case 2: return 30; case 3: return 20; } return sum(x); }
+int pick(int x) {
+    switch (x) { case 1: return 10; case 2: return 30; case 3: return 20; }
+    return sum(x);
+}
 """
 
 
 @pytest.fixture
-def source(user) -> Path:  # type: ignore[no-untyped-def]
+def source(user) -> Path:
     return user.write("unit.c", SOURCE)
 
 
@@ -33,7 +36,7 @@ def num_measurements(path: Path) -> int:
         connection.close()
 
 
-def test_help_and_version_need_no_llvm(user) -> None:  # type: ignore[no-untyped-def]
+def test_help_and_version_need_no_llvm(user) -> None:
     user.env["LLM_COMPILER_LLVM"] = "/nonexistent"
     done = user.types("--help")
     assert done.code == 0
@@ -44,7 +47,7 @@ def test_help_and_version_need_no_llvm(user) -> None:  # type: ignore[no-untyped
     assert (done.code, done.out.split()[0]) == (0, "llm-compiler")
 
 
-def test_passes_prints_the_registry(user) -> None:  # type: ignore[no-untyped-def]
+def test_passes_prints_the_registry(user) -> None:
     done = user.types("passes")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
@@ -60,7 +63,7 @@ def test_passes_prints_the_registry(user) -> None:  # type: ignore[no-untyped-de
     assert sum(row["safe"] for row in rows) >= 120
 
 
-def test_doctor_says_what_is_there_and_what_mends(user, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_doctor_says_what_is_there_and_what_mends(user, tmp_path: Path) -> None:
     done = user.types("doctor")
     assert done.code == 0
     assert "clang and opt" in done.out
@@ -73,7 +76,7 @@ def test_doctor_says_what_is_there_and_what_mends(user, tmp_path: Path) -> None:
     assert any(not row["ok"] for row in rows)
 
 
-def test_coreset_show(user) -> None:  # type: ignore[no-untyped-def]
+def test_coreset_show(user) -> None:
     done = user.types("coreset", "show")
     assert done.code == 0
     assert "default<Oz>" in done.out
@@ -83,7 +86,7 @@ def test_coreset_show(user) -> None:  # type: ignore[no-untyped-def]
     assert "not a coreset" in user.fails(7, "coreset", "show", "--coreset", "/dev/null")
 
 
-def test_autotune_resumes_and_replays(user, source: Path) -> None:  # type: ignore[no-untyped-def]
+def test_autotune_resumes_and_replays(user, source: Path) -> None:
     command = ("autotune", source, "--budget", "40", "--store", "m.db")
     first = user.types(*command)
     assert (first.code, first.errors) == (0, [])
@@ -107,7 +110,7 @@ def test_autotune_resumes_and_replays(user, source: Path) -> None:  # type: igno
     assert more.rows[0]["best"] <= row["best"]
 
 
-def test_autotune_with_the_papers_method_and_broadcast(user, source: Path) -> None:  # type: ignore[no-untyped-def]
+def test_autotune_with_the_papers_method_and_broadcast(user, source: Path) -> None:
     other = user.write("other.c", SOURCE.replace("sum", "add").replace("* (i + 1)", "^ i"))
     done = user.types(
         *("autotune", source, other, "--method", "paper", "--budget", "24", "--broadcast", "2"),
@@ -117,7 +120,7 @@ def test_autotune_with_the_papers_method_and_broadcast(user, source: Path) -> No
     assert {row["input"].rsplit("/", 1)[-1] for row in done.rows} == {"unit.c", "other.c"}
 
 
-def test_autotune_names_bad_inputs_and_goes_on(user, source: Path) -> None:  # type: ignore[no-untyped-def]
+def test_autotune_names_bad_inputs_and_goes_on(user, source: Path) -> None:
     bad = user.write("bad.c", "int f( {\n")
     done = user.types("autotune", bad, source, "--budget", "4", "--store", "m.db", "--json")
     assert done.code == 4
@@ -126,7 +129,7 @@ def test_autotune_names_bad_inputs_and_goes_on(user, source: Path) -> None:  # t
     assert len(done.rows) == 1
 
 
-def start(user, *arguments: str) -> subprocess.Popen[str]:  # type: ignore[no-untyped-def]
+def start(user, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [COMMAND, *arguments],
         cwd=user.folder,
@@ -151,7 +154,7 @@ def wait_for(path: Path, count: int) -> None:
     pytest.fail(f"{path} did not get {count} measurements")
 
 
-def test_ctrl_c_keeps_the_store_and_ends_cleanly(user, source: Path) -> None:  # type: ignore[no-untyped-def]
+def test_ctrl_c_keeps_the_store_and_ends_cleanly(user, source: Path) -> None:
     arguments = ("autotune", str(source), "--budget", "100000", "--store", "m.db")
     with start(user, *arguments) as process:
         wait_for(user.folder / "m.db", 30)
@@ -165,7 +168,7 @@ def test_ctrl_c_keeps_the_store_and_ends_cleanly(user, source: Path) -> None:  #
         assert "unit.c" in out, "the best so far is shown"
 
 
-def test_kill_9_and_resume_end_with_the_same_best(user, source: Path) -> None:  # type: ignore[no-untyped-def]
+def test_kill_9_and_resume_end_with_the_same_best(user, source: Path) -> None:
     # One worker: with more, work is shared by chance, which may decide a byte.
     command = ("autotune", str(source), "--budget", "120", "--jobs", "1", "--json", "--store")
     (whole,) = user.types(*command, "whole.db").rows

@@ -37,15 +37,15 @@ def sizes(path: Path) -> tuple[int, int]:
     return found.size_bytes, found.text_data_bytes
 
 
-def clang(toolchain: Toolchain, user, *arguments: str | Path) -> None:  # type: ignore[no-untyped-def]
+def clang(toolchain: Toolchain, user, *arguments: str | Path) -> None:
     done = run([toolchain.tool("clang"), *arguments], timeout_s=60, cwd=user.folder)
     assert done.ok, done.stderr_text
 
 
-# -- inputs and results ------------------------------------------------------------------------------
+# -- inputs and results ----------------------------------------------------------------------------
 
 
-def test_a_c_file_becomes_a_smaller_object_that_replays_and_works(  # type: ignore[no-untyped-def]
+def test_a_c_file_becomes_a_smaller_object_that_replays_and_works(
     user, c_file: Path, toolchain: Toolchain, expected_output: tuple[str, str]
 ) -> None:
     user.judges(VerdictKind.PASSED)
@@ -78,7 +78,7 @@ def test_a_c_file_becomes_a_smaller_object_that_replays_and_works(  # type: igno
     assert run([user.folder / "program"], timeout_s=10).stdout.decode() == expected_output[0]
 
 
-def test_a_cpp_file(user, cpp_file, toolchain, expected_output) -> None:  # type: ignore[no-untyped-def]
+def test_a_cpp_file(user, cpp_file, toolchain, expected_output) -> None:
     user.judges(VerdictKind.PASSED)
     done = user.types("optimize", cpp_file, "--json", "-o", "made.o", "--", "-std=c++17")
     (row,) = done.rows
@@ -92,7 +92,7 @@ def test_a_cpp_file(user, cpp_file, toolchain, expected_output) -> None:  # type
 
 
 @pytest.mark.parametrize("suffix", ["ll", "bc"])
-def test_ir_and_bitcode(user, c_file: Path, toolchain: Toolchain, suffix: str) -> None:  # type: ignore[no-untyped-def]
+def test_ir_and_bitcode(user, c_file: Path, toolchain: Toolchain, suffix: str) -> None:
     user.judges(VerdictKind.PASSED)
     kind = "-S" if suffix == "ll" else "-c"
     flags = ["-Oz", "-Xclang", "-disable-llvm-passes", "-emit-llvm", kind]
@@ -107,14 +107,14 @@ def test_ir_and_bitcode(user, c_file: Path, toolchain: Toolchain, suffix: str) -
     assert (user.folder / "module.o").read_bytes() == ours
 
 
-def test_ir_without_minsize_is_warned_of(user, c_file: Path, toolchain: Toolchain) -> None:  # type: ignore[no-untyped-def]
+def test_ir_without_minsize_is_warned_of(user, c_file: Path, toolchain: Toolchain) -> None:
     clang(toolchain, user, "-O1", "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-S", c_file)
     done = user.types("optimize", "program.ll", "--json", "--candidates", "0")
     assert done.code == 0
     assert re.search(r"warning: program\.ll: 5 of 5 functions lack 'minsize' \(", done.err)
 
 
-def test_several_files_and_the_table(user, c_file: Path, cpp_file: Path) -> None:  # type: ignore[no-untyped-def]
+def test_several_files_and_the_table(user, c_file: Path, cpp_file: Path) -> None:
     user.judges(VerdictKind.PASSED)
     third = user.write("sub/third.c", "int third(int x) { return x * 3; }\n")
     done = user.types("optimize", c_file, cpp_file, third, "--jobs", "2")
@@ -141,7 +141,7 @@ def test_several_files_and_the_table(user, c_file: Path, cpp_file: Path) -> None
         assert sizes(user.folder / name)[0] == int(part[2])
 
 
-def test_one_bad_file_among_good_ones(user, c_file: Path) -> None:  # type: ignore[no-untyped-def]
+def test_one_bad_file_among_good_ones(user, c_file: Path) -> None:
     bad = user.write("bad.c", "int f( {\n")
     done = user.types("optimize", bad, c_file, "missing.c", "--candidates", "1", "--json")
     assert done.code == 4
@@ -151,10 +151,10 @@ def test_one_bad_file_among_good_ones(user, c_file: Path) -> None:  # type: igno
     assert not (user.folder / "bad.o").exists()
 
 
-# -- never larger, never unsafe ----------------------------------------------------------------------
+# -- never larger, never unsafe --------------------------------------------------------------------
 
 
-def test_without_a_passed_verdict_clangs_object_stands(  # type: ignore[no-untyped-def]
+def test_without_a_passed_verdict_clangs_object_stands(
     user, c_file: Path, toolchain: Toolchain
 ) -> None:
     user.judges(VerdictKind.REJECTED)
@@ -172,7 +172,7 @@ def test_without_a_passed_verdict_clangs_object_stands(  # type: ignore[no-untyp
     assert (user.folder / "program.o").read_bytes() == (user.folder / "honest.o").read_bytes()
 
 
-def test_trust_hands_out_unchecked_lists(user, c_file: Path) -> None:  # type: ignore[no-untyped-def]
+def test_trust_hands_out_unchecked_lists(user, c_file: Path) -> None:
     done = user.types(
         *("optimize", c_file, "--json", "--trust", "--proposer", "search"),
         *("--candidates", "10", "--budget", "10", "--seed", "3"),
@@ -184,7 +184,7 @@ def test_trust_hands_out_unchecked_lists(user, c_file: Path) -> None:  # type: i
 
 
 @pytest.mark.parametrize("objective", ["size", "text-data", "instructions"])
-def test_whatever_the_objective_it_is_never_larger(user, c_file: Path, objective: str) -> None:  # type: ignore[no-untyped-def]
+def test_whatever_the_objective_it_is_never_larger(user, c_file: Path, objective: str) -> None:
     user.judges(VerdictKind.PASSED)
     (row,) = user.types("optimize", c_file, "--json", "--objective", objective).rows
     assert row["optimized_bytes"] <= row["baseline_bytes"]
@@ -196,13 +196,13 @@ def test_whatever_the_objective_it_is_never_larger(user, c_file: Path, objective
         "int x;\n",
         "/* nothing */\n",
         "int f(void) { return 1; }\n",
-        "const char text[] = \"abc\"; static int unused(void) { return 3; }\n",
+        'const char text[] = "abc"; static int unused(void) { return 3; }\n',
         "__attribute__((constructor)) static void start(void) {} int y = 3;\n",
-        "void f(void) { __asm__ volatile(\"nop\"); } __asm__(\".globl z\\nz: ret\");\n",
+        'void f(void) { __asm__ volatile("nop"); } __asm__(".globl z\\nz: ret");\n',
     ],
     ids=["variable", "nothing", "one", "static", "constructor", "assembly"],
 )
-def test_odd_small_files(user, source: str) -> None:  # type: ignore[no-untyped-def]
+def test_odd_small_files(user, source: str) -> None:
     user.judges(VerdictKind.PASSED)
     done = user.types("optimize", user.write("odd.c", source), "--json")
     assert done.code == 0, done.err
@@ -210,10 +210,10 @@ def test_odd_small_files(user, source: str) -> None:  # type: ignore[no-untyped-
     assert row["optimized_bytes"] <= row["baseline_bytes"]
 
 
-# -- outputs -----------------------------------------------------------------------------------------
+# -- outputs ---------------------------------------------------------------------------------------
 
 
-def test_assembly(user, c_file: Path, toolchain: Toolchain, expected_output) -> None:  # type: ignore[no-untyped-def]
+def test_assembly(user, c_file: Path, toolchain: Toolchain, expected_output) -> None:
     user.judges(VerdictKind.PASSED)
     done = user.types("optimize", c_file, "-S")
     assert done.code == 0
@@ -222,7 +222,7 @@ def test_assembly(user, c_file: Path, toolchain: Toolchain, expected_output) -> 
     assert run([user.folder / "program"], timeout_s=10).stdout.decode() == expected_output[0]
 
 
-def test_bitcode_and_text(user, c_file: Path, toolchain: Toolchain) -> None:  # type: ignore[no-untyped-def]
+def test_bitcode_and_text(user, c_file: Path, toolchain: Toolchain) -> None:
     user.judges(VerdictKind.PASSED)
     assert user.types("optimize", c_file, "--emit-llvm").code == 0
     assert (user.folder / "program.bc").read_bytes()[:4] == b"BC\xc0\xde"
@@ -235,7 +235,7 @@ def test_bitcode_and_text(user, c_file: Path, toolchain: Toolchain) -> None:  # 
         assert sizes(user.folder / "x.o")[0] == pytest.approx(row["optimized_bytes"], rel=0.02)
 
 
-def test_the_pass_list(user, c_file: Path, toolchain: Toolchain) -> None:  # type: ignore[no-untyped-def]
+def test_the_pass_list(user, c_file: Path, toolchain: Toolchain) -> None:
     user.judges(VerdictKind.PASSED)
     done = user.types("optimize", c_file, "--emit-passes")
     assert done.code == 0
@@ -245,7 +245,7 @@ def test_the_pass_list(user, c_file: Path, toolchain: Toolchain) -> None:  # typ
     assert (user.folder / "list.txt").read_text() == done.out
 
 
-def test_the_object_on_standard_output(user, c_file: Path) -> None:  # type: ignore[no-untyped-def]
+def test_the_object_on_standard_output(user, c_file: Path) -> None:
     command = shlex.join(["llm-compiler", "optimize", str(c_file), "--candidates", "0", "-o", "-"])
     folder = Path(sys.executable).parent
     done = subprocess.run(
@@ -259,10 +259,10 @@ def test_the_object_on_standard_output(user, c_file: Path) -> None:  # type: ign
     assert section_sizes(done.stdout).size_bytes > 0
 
 
-# -- clang's flags -----------------------------------------------------------------------------------
+# -- clang's flags ---------------------------------------------------------------------------------
 
 
-def test_flags_behind_the_dashes_reach_clang(user, toolchain: Toolchain) -> None:  # type: ignore[no-untyped-def]
+def test_flags_behind_the_dashes_reach_clang(user, toolchain: Toolchain) -> None:
     user.judges(VerdictKind.PASSED)
     user.write("include dir/value.h", "#define VALUE 40\n")
     source = user.write(
@@ -286,9 +286,11 @@ def test_flags_behind_the_dashes_reach_clang(user, toolchain: Toolchain) -> None
     assert (user.folder / "flags.o").read_bytes() == ours
 
 
-def test_another_target(user, toolchain: Toolchain) -> None:  # type: ignore[no-untyped-def]
+def test_another_target(user, toolchain: Toolchain) -> None:
     user.judges(VerdictKind.PASSED)
-    source = user.write("plain.c", "int f(int *p, int n) { int s = 0; while (n--) s += *p++; return s; }\n")
+    source = user.write(
+        "plain.c", "int f(int *p, int n) { int s = 0; while (n--) s += *p++; return s; }\n"
+    )
     done = user.types("optimize", source, "--json", "--target-triple", "aarch64-linux-gnu")
     assert done.code == 0
     (row,) = done.rows
@@ -299,19 +301,21 @@ def test_another_target(user, toolchain: Toolchain) -> None:  # type: ignore[no-
     assert (user.folder / "plain.o").read_bytes() == data
 
 
-def test_a_dependency_file_is_written_as_clang_would(user, toolchain: Toolchain) -> None:  # type: ignore[no-untyped-def]
+def test_a_dependency_file_is_written_as_clang_would(user, toolchain: Toolchain) -> None:
     user.write("value.h", "#define VALUE 40\n")
     source = user.write("d.c", '#include "value.h"\nint f(void) { return VALUE; }\n')
     assert user.types("optimize", source, "--candidates", "1", "-o", "d.o", "--", "-MD").code == 0
     ours = (user.folder / "d.d").read_text()
     clang(toolchain, user, "-Oz", "-c", source, "-o", "d.o", "-MD", "-MF", "theirs.d")
     assert ours.split() == (user.folder / "theirs.d").read_text().split()
-    done = user.types("optimize", source, "--candidates", "1", "--", "-MMD", "-MF", "x.d", "-MT", "tgt")
+    done = user.types(
+        "optimize", source, "--candidates", "1", "--", "-MMD", "-MF", "x.d", "-MT", "tgt"
+    )
     assert done.code == 0
     assert (user.folder / "x.d").read_text().split() == ["tgt:", "d.c", "value.h"]
 
 
-def test_sanitizers_leave_clangs_own_object(user, c_file: Path) -> None:  # type: ignore[no-untyped-def]
+def test_sanitizers_leave_clangs_own_object(user, c_file: Path) -> None:
     user.judges(VerdictKind.PASSED)
     done = user.types("optimize", c_file, "--json", "--", "-fsanitize=address")
     (row,) = done.rows

@@ -37,9 +37,7 @@ def space(pool: LocalPool) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="session")
-def compile_unit(
-    toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory
-) -> CompileUnit:
+def compile_unit(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> CompileUnit:
     """From a program's name (`verify/programs` or `examples`) to its unoptimised bitcode."""
     folder = tmp_path_factory.mktemp("units")
 

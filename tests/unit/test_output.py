@@ -55,7 +55,7 @@ def test_a_file_too_large_leaves_the_old_one_and_no_temporary(tmp_path: Path) ->
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
-        with pytest.raises(OutputError, match="cannot write .*out: File too large"):
+        with pytest.raises(OutputError, match=r"cannot write .*out: File too large"):
             write_atomically(path, b"x" * 100_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -194,7 +194,7 @@ class Module:
     def target_triple(self) -> str:
         """The target triple, empty if the module names none."""
         text: bytes = self._library.LLVMGetTarget(self.handle) or b""
-        return text.decode()
+        return text.decode("utf-8", "replace")
 
     @target_triple.setter
     def target_triple(self, triple: str) -> None:

@@ -23,6 +23,7 @@ from llm_compiler.errors import (
     ConfigError,
     InputError,
     OutOfMemory,
+    OutputError,
     PassCrashed,
     TimedOut,
 )
@@ -326,6 +327,10 @@ class Stock:
         if completed.timed_out:
             raise TimedOut(f"{what} did not end within {self.timeout_s:g} s (--timeout-s)")
         text = completed.stderr_text
+        if "No space left on device" in text:
+            raise OutputError(
+                f"{what} failed: No space left on device (temporary files: set TMPDIR)", detail=text
+            )
         if "out of memory" in text or "bad_alloc" in text:
             raise OutOfMemory(f"{what} ran out of memory", detail=text)
         if completed.exit_status < 0 or "PLEASE submit a bug report" in text:

@@ -19,7 +19,7 @@ MEM2REG, SIMPLIFY = "function(mem2reg)", "function(simplifycfg)"
 
 
 @pytest.fixture
-def evaluator(compile_unit: CompileUnit):  # type: ignore[no-untyped-def]
+def evaluator(compile_unit: CompileUnit):
     with Evaluator(compile_unit("switch_dense.c")) as one:
         yield one
 
@@ -98,11 +98,7 @@ def test_sharing_gives_the_results_of_each_list_alone(
         shared, alone = (
             run_jobs(
                 pool,
-                [
-                    EvaluateJob(
-                        bitcode=compile_unit(name), pass_lists=tuple(lists), share=share
-                    )
-                ],
+                [EvaluateJob(bitcode=compile_unit(name), pass_lists=tuple(lists), share=share)],
             )[0]
             for share in (True, False)
         )

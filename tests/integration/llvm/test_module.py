@@ -159,6 +159,11 @@ def test_empty_input_is_a_parse_error(context: Context) -> None:
         context.parse(b"", "e.ll")
 
 
+def test_a_triple_that_is_no_utf_8_is_read(context: Context) -> None:
+    # Found by benchmarks/fuzz_inputs.py: the worker's own code raised.
+    assert context.parse(b'target triple = "x86\\8E_64"').target_triple == "x86\ufffd_64"
+
+
 def test_a_parse_error_leaves_the_context_usable(context: Context) -> None:
     with pytest.raises(IrParseError):
         context.parse(b"nonsense")
@@ -219,7 +224,9 @@ def test_a_clone_is_independent(module: Module) -> None:
 # -- passes ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pipeline", ["frobnicate", "function(globalopt)", "function(sroa", "sroa<x>"])
+@pytest.mark.parametrize(
+    "pipeline", ["frobnicate", "function(globalopt)", "function(sroa", "sroa<x>"]
+)
 def test_a_pipeline_that_llvm_refuses_is_named(module: Module, pipeline: str) -> None:
     with pytest.raises(CompileFailed, match="LLVM refuses ") as caught:
         module.run_passes(pipeline)
@@ -284,7 +291,7 @@ def test_errors_of_code_generation_are_raised(context: Context) -> None:
         b'define void @f() {\n call void asm "nonsense_instruction", ""()\n ret void\n}'
     )
     with TargetMachine.for_module(module) as machine:
-        with pytest.raises(CompileFailed, match="code generation for .* failed: .*nonsense"):
+        with pytest.raises(CompileFailed, match=r"code generation for .* failed: .*nonsense"):
             machine.emit_object(module)
 
 
@@ -292,7 +299,7 @@ def test_the_default_triple_names_this_machine() -> None:
     assert default_triple().count("-") >= 2
 
 
-# -- extraction: details; whole programs are in test_extract.py --------------------------------------
+# -- extraction: details; whole programs are in test_extract.py ------------------------------------
 
 
 def test_extracting_what_is_not_there_names_what_is(module: Module) -> None:

@@ -100,7 +100,9 @@ def test_sizes_in_process_are_the_stock_chains_but_for_a_few(
             different += measured.size_bytes != size
     share = different / compared
     record_property("mismatch_share", share)
-    print(f"{different} of {compared} sizes differ ({share:.1%}); {failures_differ} failures differ")
+    print(
+        f"{different} of {compared} sizes differ ({share:.1%}); {failures_differ} failures differ"
+    )
     assert compared > 0.9 * len(cases)
     assert share < 0.10
     assert failures_differ <= 0.03 * len(cases)
@@ -120,7 +122,7 @@ def test_clang_oz_and_default_oz_are_close(
         assert measured.size_bytes == pytest.approx(baseline, rel=0.03)
 
 
-# -- the stock tools' own errors ---------------------------------------------------------------------
+# -- the stock tools' own errors -------------------------------------------------------------------
 
 
 def stock_for(toolchain: Toolchain, *flags: str, timeout_s: float = 60) -> Stock:

@@ -34,14 +34,12 @@ class CountingPool:
         return self._pool.results()
 
 
-def tune(
-    pool: object, bitcode: bytes, space: tuple[str, ...], store: Store | None = None
-) -> Trial:
+def tune(pool: object, bitcode: bytes, space: tuple[str, ...], store: Store | None = None) -> Trial:
     trial = Trial(bitcode=bitcode, budget=40, name="m")
     strategy = autotune_strategy(
         Method.LOCAL, space=space, budget=40, rng=module_rng(0, trial.module_hash)
     )
-    (done,) = run_trials(pool, [(trial, strategy)], store=store)  # type: ignore[arg-type]
+    (done,) = run_trials(pool, [(trial, strategy)], store=store)
     return done
 
 

@@ -51,7 +51,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
     return True
 
 
-# -- LLVM itself crashes, hangs, refuses, eats memory ------------------------------------------------
+# -- LLVM itself crashes, hangs, refuses, eats memory ----------------------------------------------
 
 
 def test_llvm_failing_in_a_step_is_that_steps_result(compile_unit: CompileUnit) -> None:
@@ -91,8 +91,7 @@ def test_llvm_failing_in_a_step_is_that_steps_result(compile_unit: CompileUnit) 
 
 def test_llvm_out_of_memory_is_a_result() -> None:
     huge = (
-        TINY + b"@huge = global { i8, [900000000 x i8] } "
-        b"{ i8 1, [900000000 x i8] zeroinitializer }"
+        TINY + b"@huge = global { i8, [900000000 x i8] } { i8 1, [900000000 x i8] zeroinitializer }"
     )
     with LocalPool(1, memory_limit_bytes=1_000_000_000) as pool:
         job = EmitJob(modules=(TINY, huge, TINY), passes=OZ)
@@ -104,13 +103,15 @@ def test_llvm_out_of_memory_is_a_result() -> None:
 def test_deeply_nested_code_does_not_kill_a_worker(pool: LocalPool) -> None:
     depth = 20_000
     text = b"define i32 @f(i32 %x) {\n"
-    text += b"".join(b" %%a%d = add i32 %%%s, 1\n" % (i, b"a%d" % (i - 1) if i else b"x") for i in range(depth))
+    text += b"".join(
+        b" %%a%d = add i32 %%%s, 1\n" % (i, b"a%d" % (i - 1) if i else b"x") for i in range(depth)
+    )
     text += b" ret i32 %%a%d\n}" % (depth - 1)
     job = EvaluateJob(bitcode=b'target triple = "x86_64-linux-gnu"\n' + text, pass_lists=(OZ,))
     assert run_jobs(pool, [job])[0][0].ok
 
 
-# -- a job's own trouble -----------------------------------------------------------------------------
+# -- a job's own trouble ---------------------------------------------------------------------------
 
 
 def test_every_way_to_die_is_recorded_and_the_rest_goes_on(jobs: ModuleType) -> None:
@@ -161,7 +162,7 @@ def test_no_step_is_missing_when_many_die(jobs: ModuleType) -> None:
                 assert result.startswith(expected)
 
 
-# -- workers killed from outside ---------------------------------------------------------------------
+# -- workers killed from outside -------------------------------------------------------------------
 
 
 def test_killing_a_busy_worker_loses_nothing(jobs: ModuleType) -> None:
@@ -266,7 +267,7 @@ def test_no_worker_outlives_the_front(
     assert wait_until(lambda: not any(alive(pid) for pid in pids))
 
 
-# -- life of the pool --------------------------------------------------------------------------------
+# -- life of the pool ------------------------------------------------------------------------------
 
 
 def test_closing_ends_all_processes(jobs: ModuleType) -> None:
@@ -321,7 +322,7 @@ def test_clang_and_library_of_different_versions_are_refused(
         path = tmp_path / "bin" / tool
         path.write_text(f"#!/bin/sh\necho '{what} version 18.1.8'\n")
         path.chmod(0o755)
-    real = toolchain.libllvm  # type: ignore[attr-defined]
+    real = toolchain.libllvm
     (tmp_path / "lib" / "libLLVM.so.18.1").symlink_to(real)
     monkeypatch.setenv("LLM_COMPILER_LLVM", str(tmp_path))
     with LocalPool(1) as pool:
@@ -346,7 +347,7 @@ def test_jobs_with_one_affinity_go_to_one_worker(jobs: ModuleType) -> None:
     assert len(set(found)) == 1
 
 
-# -- memory ------------------------------------------------------------------------------------------
+# -- memory ----------------------------------------------------------------------------------------
 
 
 def rss_bytes(pid: int) -> int:
@@ -379,7 +380,7 @@ def test_ten_thousand_evaluations_do_not_grow_a_worker(space: tuple[str, ...]) -
     assert grown < 16
 
 
-# -- the public fake ---------------------------------------------------------------------------------
+# -- the public fake -------------------------------------------------------------------------------
 
 
 def test_the_fake_pool_equals_the_local_pool(pool: LocalPool) -> None:

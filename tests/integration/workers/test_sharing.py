@@ -8,9 +8,7 @@ from llm_compiler.records import PassList
 from llm_compiler.workers import LocalPool, run_jobs
 
 
-def test_sharing_really_saves_work(
-    jobs: ModuleType, compile_unit: Callable[[str], bytes]
-) -> None:
+def test_sharing_really_saves_work(jobs: ModuleType, compile_unit: Callable[[str], bytes]) -> None:
     rng = random.Random(3)
     names = ("mem2reg", "simplifycfg", "dce", "adce", "early-cse", "sccp", "reassociate")
     space = [f"function({name})" for name in names]

@@ -84,7 +84,9 @@ def test_the_papers_and_opts_command_lines(text: str) -> None:
     assert parse_pass_list(text).elements == ("default<Oz>", "iroutliner")
 
 
-@pytest.mark.parametrize("text", ["-sroa -licm", "--sroa --licm", "-sroa, -licm", "opt -sroa -licm"])
+@pytest.mark.parametrize(
+    "text", ["-sroa -licm", "--sroa --licm", "-sroa, -licm", "opt -sroa -licm"]
+)
 def test_the_old_spelling(text: str) -> None:
     assert parse_pass_list(text).elements == (
         "function(sroa<modify-cfg>)",

@@ -28,9 +28,9 @@ def test_there_are_as_many_as_the_design_says() -> None:
 
 @pytest.mark.parametrize("one", SAFE, ids=lambda one: one.text)
 def test_every_safe_element_parses_to_itself(one: object) -> None:
-    passes = parse_pass_list(one.element)  # type: ignore[attr-defined]
-    assert passes.elements == (one.element,)  # type: ignore[attr-defined]
-    assert parse_pass_list(one.text) == passes  # type: ignore[attr-defined]
+    passes = parse_pass_list(one.element)
+    assert passes.elements == (one.element,)
+    assert parse_pass_list(one.text) == passes
     assert unsafe_passes(passes) == ()
 
 
@@ -98,5 +98,9 @@ def test_default_pipelines_are_told_from_passes() -> None:
 
 def test_the_passes_that_matter_for_size_come_with_parameters() -> None:
     texts = {one.text for one in SAFE}
-    assert {"simplifycfg<sink-common-insts>", "early-cse<memssa>", "inline<only-mandatory>"} <= texts
+    assert {
+        "simplifycfg<sink-common-insts>",
+        "early-cse<memssa>",
+        "inline<only-mandatory>",
+    } <= texts
     assert any(text.startswith("loop-unroll<") for text in texts)

@@ -113,7 +113,9 @@ def test_the_baseline_is_plain_clang_oz(stock: Stock) -> None:
     assert command[-3:] == ("a.c", "-o", "a.o")
 
 
-@pytest.mark.parametrize(("name", "tool"), [("a.c", "clang"), ("a.C", "clang++"), ("a.ii", "clang++")])
+@pytest.mark.parametrize(
+    ("name", "tool"), [("a.c", "clang"), ("a.C", "clang++"), ("a.ii", "clang++")]
+)
 def test_the_suffix_chooses_the_driver(stock: Stock, name: str, tool: str) -> None:
     assert Path(stock.baseline_command(Path(name), Path("a.o"))[0]).name == tool
 

@@ -72,7 +72,9 @@ def test_other_versions_are_refused_with_the_range(install: Install, version: st
 
 def test_clang_and_opt_of_different_versions_are_refused(install: Install) -> None:
     install(clang="19.1.7", opt="18.1.8", library="libLLVM.so.19.1")
-    with pytest.raises(ToolchainMismatch, match=r"clang is version 19\.1\.7 but .*opt is .*18\.1\.8"):
+    with pytest.raises(
+        ToolchainMismatch, match=r"clang is version 19\.1\.7 but .*opt is .*18\.1\.8"
+    ):
         find_toolchain()
 
 
@@ -111,7 +113,7 @@ def test_no_llvm_at_all_says_what_to_install(
 ) -> None:
     monkeypatch.delenv("LLM_COMPILER_LLVM", raising=False)
     monkeypatch.setattr(module, "_bin_folders", list)
-    with pytest.raises(ToolchainNotFound, match="no clang was found.*apt-get install clang-19"):
+    with pytest.raises(ToolchainNotFound, match=r"no clang was found.*apt-get install clang-19"):
         find_toolchain()
 
 

@@ -25,7 +25,7 @@ def size_of(passes: PassList) -> int:
     return 200 - 10 * ("pass3" in names) - 15 * ("pass7" in names) + (len(names) > 25)
 
 
-def tuned(make_pool, method: Method, seed: int = 0, budget: int = 200) -> Trial:  # type: ignore[no-untyped-def]
+def tuned(make_pool, method: Method, seed: int = 0, budget: int = 200) -> Trial:
     trial = Trial(bitcode=b"m", budget=budget)
     strategy = autotune_strategy(method, space=SPACE, budget=budget, rng=random.Random(seed))
     (done,) = run_trials(make_pool(size_of), [(trial, strategy)])
@@ -33,7 +33,7 @@ def tuned(make_pool, method: Method, seed: int = 0, budget: int = 200) -> Trial:
 
 
 @pytest.mark.parametrize("method", list(Method))
-def test_both_autotuners_find_the_short_best_list(make_pool, method: Method) -> None:  # type: ignore[no-untyped-def]
+def test_both_autotuners_find_the_short_best_list(make_pool, method: Method) -> None:
     done = tuned(make_pool, method)
     assert done.best_value == 175
     assert done.best == PassList(("pass3", "pass7"))
@@ -41,13 +41,13 @@ def test_both_autotuners_find_the_short_best_list(make_pool, method: Method) -> 
 
 
 @pytest.mark.parametrize("method", list(Method))
-def test_autotuners_are_determined_by_their_seed(make_pool, method: Method) -> None:  # type: ignore[no-untyped-def]
+def test_autotuners_are_determined_by_their_seed(make_pool, method: Method) -> None:
     one, same, other = (tuned(make_pool, method, seed) for seed in (1, 1, 2))
     assert list(one.known) == list(same.known)
     assert list(one.known) != list(other.known)
 
 
-def test_local_starts_from_the_given_lists(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_local_starts_from_the_given_lists(make_pool) -> None:
     start = (PassList(("pass9",)), PassList(("pass8",)))
     trial = Trial(bitcode=b"m", budget=20)
     strategy = autotune_strategy(
@@ -64,7 +64,7 @@ def test_starting_lists_are_canonical_and_safe() -> None:
         assert unsafe_passes(passes) == ()
 
 
-def test_first_part_stops_at_its_budget(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_first_part_stops_at_its_budget(make_pool) -> None:
     trial = Trial(bitcode=b"m", budget=100)
     strategy = first_part(random_search(SPACE, random.Random(0), batch_size=16), 21)
     (done,) = run_trials(make_pool(size_of), [(trial, strategy)])
@@ -79,12 +79,10 @@ def test_a_modules_numbers_depend_on_seed_and_module_only() -> None:
     assert len({draw(0, "x"), draw(1, "x"), draw(0, "y")}) == 3
 
 
-def test_broadcast_tries_winners_on_all_modules(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_broadcast_tries_winners_on_all_modules(make_pool) -> None:
     pool = make_pool(size_of)
     lists = [[PassList(("pass3",))], [PassList(("pass7",))], [PassList(("pass7",))]]
-    pairs = [
-        (Trial(bitcode=str(i).encode(), budget=1), fixed(one)) for i, one in enumerate(lists)
-    ]
+    pairs = [(Trial(bitcode=str(i).encode(), budget=1), fixed(one)) for i, one in enumerate(lists)]
     trials = list(run_trials(pool, pairs))
     done = list(broadcast(pool, trials, num_lists=1))
     assert len(done) == 3

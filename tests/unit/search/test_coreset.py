@@ -84,7 +84,9 @@ def test_weights_for_mixes_with_uniform() -> None:
 
 def test_a_written_coreset_is_read_again(tmp_path: Path) -> None:
     picks = (
-        Pick(passes=parse_pass_list("sroa,globalopt"), geomean_gain=0.1, total_gain=0.2, num_best=3),
+        Pick(
+            passes=parse_pass_list("sroa,globalopt"), geomean_gain=0.1, total_gain=0.2, num_best=3
+        ),
     )
     coreset = Coreset(
         llvm_major=19, picks=picks, pass_weights={"globalopt": 2.0}, provenance={"built": "x"}
@@ -146,7 +148,9 @@ def test_candidates_are_the_winners_most_frequent_first(tmp_path: Path) -> None:
     oz = PassList(("default<Oz>",))
     with Store(tmp_path / "m.db", llvm_version="19.1.7") as store:
         store.record("m1", {oz: ok(100, "o"), A: ok(90, "a"), B: ok(95, "b"), C: ok(100, "c")})
-        store.record("m2", {oz: ok(100, "o"), A: ok(90, "a"), D: Measurement(status=Status.CRASHED)})
+        store.record(
+            "m2", {oz: ok(100, "o"), A: ok(90, "a"), D: Measurement(status=Status.CRASHED)}
+        )
         store.record("m3", {oz: ok(100, "o"), C: ok(105, "c")})
         found = collect_candidates(store, ["m1", "m2", "m3"])
     assert [passes.pipeline for passes in found] == ["adce", "bdce"] or [
@@ -154,7 +158,7 @@ def test_candidates_are_the_winners_most_frequent_first(tmp_path: Path) -> None:
     ] == ["function(adce)", "function(bdce)"]
 
 
-def test_candidates_are_measured_once(make_pool, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_candidates_are_measured_once(make_pool, tmp_path: Path) -> None:
     modules = [("m1", b"one"), ("m2", b"two")]
     with Store(tmp_path / "m.db", llvm_version="19.1.7") as store:
         for expected in (6, 0):

@@ -21,12 +21,10 @@ def in_order(passes: PassList, *names: str) -> bool:
 
 def size_of(passes: PassList) -> int:
     """`mergefunc` before `globalopt` saves 20 bytes, `adce` anywhere 10; the rest does nothing."""
-    return (
-        100 - 20 * in_order(passes, "mergefunc", "globalopt") - 10 * ("adce" in passes.elements)
-    )
+    return 100 - 20 * in_order(passes, "mergefunc", "globalopt") - 10 * ("adce" in passes.elements)
 
 
-def minimized(make_pool, start, budget=2000, size=size_of, **options) -> Trial:  # type: ignore[no-untyped-def]
+def minimized(make_pool, start, budget=2000, size=size_of, **options) -> Trial:
     trial = Trial(bitcode=b"m", budget=budget)
     strategy = in_sequence(fixed([PassList(start)]), minimize(**options))
     (done,) = run_trials(make_pool(size), [(trial, strategy)])
@@ -34,7 +32,7 @@ def minimized(make_pool, start, budget=2000, size=size_of, **options) -> Trial: 
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_finds_the_known_minimal_list_in_canonical_order(make_pool, seed: int) -> None:  # type: ignore[no-untyped-def]
+def test_finds_the_known_minimal_list_in_canonical_order(make_pool, seed: int) -> None:
     rng = random.Random(seed)
     start = [rng.choice(NOISE) for _ in range(rng.randint(5, 30))]
     # mergefunc before globalopt; adce wherever.
@@ -43,12 +41,12 @@ def test_finds_the_known_minimal_list_in_canonical_order(make_pool, seed: int) -
     start.insert(first, "mergefunc")
     start.insert(rng.randint(0, len(start)), "adce")
     done = minimized(make_pool, tuple(start), insertion=False)
-    # The first two do not commute, so their order stays; adce commutes, so it is sorted to the front.
+    # The first two do not commute, so their order stays; adce does, so it is sorted.
     assert done.best == PassList(("adce", "mergefunc", "globalopt"))
     assert done.best_value == 70
 
 
-def test_equal_passes_that_commute_end_in_the_same_text(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_equal_passes_that_commute_end_in_the_same_text(make_pool) -> None:
     def size(passes: PassList) -> int:
         return 100 - 10 * len({"a", "b", "c"} & set(passes.elements))
 
@@ -58,27 +56,25 @@ def test_equal_passes_that_commute_end_in_the_same_text(make_pool) -> None:  # t
         assert PassList(("a", "b", "c")) in final
 
 
-def test_redundant_lists_become_empty(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_redundant_lists_become_empty(make_pool) -> None:
     done = minimized(make_pool, NOISE, insertion=False)
     assert done.best == PassList()
 
 
-def test_insertion_search_adds_what_is_missing(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_insertion_search_adds_what_is_missing(make_pool) -> None:
     space = (*NOISE, "adce", "mergefunc")
     done = minimized(
         make_pool, ("noise1", "globalopt", "noise2"), space=space, rng=random.Random(0)
     )
     # Dropped first, since alone it saves nothing; adce is found by insertion.
     assert done.best == PassList(("adce",))
-    done = minimized(
-        make_pool, ("mergefunc", "globalopt"), space=space, rng=random.Random(0)
-    )
+    done = minimized(make_pool, ("mergefunc", "globalopt"), space=space, rng=random.Random(0))
     assert done.best is not None
     assert done.best_value == 70
     assert sorted(done.best.elements) == ["adce", "globalopt", "mergefunc"]
 
 
-def test_a_larger_or_failing_neighbour_is_never_taken(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_a_larger_or_failing_neighbour_is_never_taken(make_pool) -> None:
     def size(passes: PassList) -> int | Status:
         return 50 if passes.elements == ("b", "a") else Status.CRASHED
 
@@ -87,19 +83,19 @@ def test_a_larger_or_failing_neighbour_is_never_taken(make_pool) -> None:  # typ
     assert done.best_value == 50
 
 
-def test_nothing_to_minimise_where_nothing_compiles(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_nothing_to_minimise_where_nothing_compiles(make_pool) -> None:
     done = minimized(make_pool, ("a",), size=lambda passes: Status.REFUSED)
     assert done.best is None
     assert done.num_evaluations == 1
 
 
-def test_a_budget_that_ends_early_is_kept(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_a_budget_that_ends_early_is_kept(make_pool) -> None:
     done = minimized(make_pool, (*NOISE, "adce", *NOISE), budget=7, space=NOISE)
     assert done.num_evaluations == 7
     assert done.best_value == 90
 
 
-def test_minimises_the_objective_of_the_trial(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_minimises_the_objective_of_the_trial(make_pool) -> None:
     trial = Trial(bitcode=b"m", budget=500, objective=Objective.INSTRUCTIONS)
     strategy = in_sequence(fixed([PassList(("adce", "noise1"))]), minimize(insertion=False))
     (done,) = run_trials(make_pool(size_of), [(trial, strategy)])
@@ -107,7 +103,7 @@ def test_minimises_the_objective_of_the_trial(make_pool) -> None:  # type: ignor
     assert done.best_value == 30
 
 
-def test_minimisation_is_determined_by_its_seed(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_minimisation_is_determined_by_its_seed(make_pool) -> None:
     runs = [
         minimized(make_pool, (*NOISE, "adce"), space=NOISE, rng=random.Random(3)) for _ in range(2)
     ]

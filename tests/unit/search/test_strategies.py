@@ -28,13 +28,13 @@ def lists(strategy: Strategy, count: int) -> list[PassList]:
 def size_of(passes: PassList) -> int:
     """Fewer passes of odd number, and pass0 in front, are better; deterministic."""
     odd = sum(int(name.removeprefix("pass")) % 2 for name in passes.elements)
-    return 100 + 3 * odd - 20 * (passes.elements[:1] == ("pass0",)) - 5 * ("pass4" in passes.elements)
+    return (
+        100 + 3 * odd - 20 * (passes.elements[:1] == ("pass0",)) - 5 * ("pass4" in passes.elements)
+    )
 
 
 def test_random_search_is_determined_by_its_seed() -> None:
-    one, same, other = (
-        lists(random_search(SPACE, random.Random(seed)), 200) for seed in (1, 1, 2)
-    )
+    one, same, other = (lists(random_search(SPACE, random.Random(seed)), 200) for seed in (1, 1, 2))
     assert one == same
     assert one != other
 
@@ -65,18 +65,18 @@ def test_in_sequence_runs_one_after_another() -> None:
 def run(pool: object, seed: int, budget: int = 120) -> Trial:
     trial = Trial(bitcode=b"m", budget=budget)
     strategy = local_search(SPACE, random.Random(seed), max_length=8)
-    (done,) = run_trials(pool, [(trial, strategy)])  # type: ignore[arg-type]
+    (done,) = run_trials(pool, [(trial, strategy)])
     return done
 
 
-def test_local_search_is_determined_by_its_seed(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_local_search_is_determined_by_its_seed(make_pool) -> None:
     one, same, other = (run(make_pool(size_of), seed) for seed in (1, 1, 2))
     assert list(one.known) == list(same.known)
     assert one.history == same.history
     assert list(one.known) != list(other.known)
 
 
-def test_local_search_never_asks_twice_and_keeps_to_its_length(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_local_search_never_asks_twice_and_keeps_to_its_length(make_pool) -> None:
     asked: list[PassList] = []
 
     def objective(passes: PassList) -> int:
@@ -88,26 +88,26 @@ def test_local_search_never_asks_twice_and_keeps_to_its_length(make_pool) -> Non
     assert max(map(len, asked)) <= 8
 
 
-def test_local_search_finds_what_is_easy_to_find(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_local_search_finds_what_is_easy_to_find(make_pool) -> None:
     trial = run(make_pool(size_of), 4, budget=600)
     assert trial.best_value == 75
-    assert trial.history == sorted(trial.history, reverse=True)  # type: ignore[type-var]
+    assert trial.history == sorted(trial.history, reverse=True)
 
 
-def test_local_search_lives_with_a_compiler_that_always_fails(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_local_search_lives_with_a_compiler_that_always_fails(make_pool) -> None:
     trial = run(make_pool(lambda passes: Status.CRASHED), 5, budget=50)
     assert trial.best is None
     assert trial.num_evaluations == 50
 
 
-def test_local_search_ends_when_there_is_nothing_new(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_local_search_ends_when_there_is_nothing_new(make_pool) -> None:
     trial = Trial(bitcode=b"m", budget=10_000)
     strategy = local_search(("a",), random.Random(0), max_length=2)
     (done,) = run_trials(make_pool(lambda passes: 5), [(trial, strategy)])
     assert {p.elements for p in done.known} <= {(), ("a",), ("a", "a")}
 
 
-def test_weights_decide_what_is_inserted(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_weights_decide_what_is_inserted(make_pool) -> None:
     weights = [1.0] + [0.0] * (len(SPACE) - 1)
     trial = Trial(bitcode=b"m", budget=60)
     strategy = local_search(SPACE, random.Random(0), weights=weights, max_length=4)

@@ -32,11 +32,11 @@ def trial(budget: int, bitcode: bytes = b"m") -> Trial:
     return Trial(bitcode=bitcode, budget=budget)
 
 
-def num_measured(pool) -> int:  # type: ignore[no-untyped-def]
+def num_measured(pool) -> int:
     return sum(len(job.pass_lists) for job in pool.submitted)
 
 
-def test_the_budget_is_kept_exactly(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_the_budget_is_kept_exactly(make_pool) -> None:
     pool = make_pool(size_of)
     (done,) = run_trials(pool, [(trial(37), random_search(SPACE, random.Random(0)))])
     assert done.num_evaluations == 37 == num_measured(pool)
@@ -44,14 +44,14 @@ def test_the_budget_is_kept_exactly(make_pool) -> None:  # type: ignore[no-untyp
     assert len(done.history) == len(done.known) == 37
 
 
-def test_a_list_asked_for_twice_counts_once(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_a_list_asked_for_twice_counts_once(make_pool) -> None:
     pool = make_pool(size_of)
     one = PassList(("a",))
     (done,) = run_trials(pool, [(trial(10), fixed([one, one, PassList(("b",)), one]))])
     assert done.num_evaluations == 2 == num_measured(pool)
 
 
-def test_the_history_is_the_best_so_far(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_the_history_is_the_best_so_far(make_pool) -> None:
     lists = [PassList(("a",)), PassList(("b",)), PassList(("a", "a")), PassList(("b", "b"))]
     (done,) = run_trials(make_pool(size_of), [(trial(10), fixed(lists))])
     assert done.history == [101, 94, 94, 88]
@@ -59,13 +59,13 @@ def test_the_history_is_the_best_so_far(make_pool) -> None:  # type: ignore[no-u
     assert [p.elements for p in done.ranked()] == [("b", "b"), ("b",), ("a",), ("a", "a")]
 
 
-def test_among_equals_the_shorter_list_is_better(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_among_equals_the_shorter_list_is_better(make_pool) -> None:
     lists = [PassList(("a", "a")), PassList(("a",)), PassList(("c", "a"))]
     (done,) = run_trials(make_pool(lambda passes: 5), [(trial(10), fixed(lists))])
     assert done.best == PassList(("a",))
 
 
-def test_failures_are_measured_but_never_best(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_failures_are_measured_but_never_best(make_pool) -> None:
     def objective(passes: PassList) -> int | Status:
         return Status.TIMED_OUT if "b" in passes.elements else 9
 
@@ -77,15 +77,15 @@ def test_failures_are_measured_but_never_best(make_pool) -> None:  # type: ignor
     assert done.ranked() == [PassList(("a",))]
 
 
-def test_a_second_run_with_a_store_measures_nothing(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_a_second_run_with_a_store_measures_nothing(make_pool) -> None:
     store = MemoryStore()
     first_pool, second_pool = make_pool(size_of), make_pool(size_of)
     runs = [
-        list(
-            run_trials(
-                pool, [(trial(50), random_search(SPACE, random.Random(1)))], store=store
+        next(
+            iter(
+                run_trials(pool, [(trial(50), random_search(SPACE, random.Random(1)))], store=store)
             )
-        )[0]
+        )
         for pool in (first_pool, second_pool)
     ]
     assert num_measured(first_pool) == 50
@@ -95,7 +95,7 @@ def test_a_second_run_with_a_store_measures_nothing(make_pool) -> None:  # type:
     assert runs[0].best == runs[1].best
 
 
-def test_what_the_store_knows_is_not_measured_again(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_what_the_store_knows_is_not_measured_again(make_pool) -> None:
     store = MemoryStore()
     lists = [PassList((name,)) for name in SPACE]
     list(run_trials(make_pool(size_of), [(trial(9), fixed(lists[:2]))], store=store))
@@ -105,7 +105,7 @@ def test_what_the_store_knows_is_not_measured_again(make_pool) -> None:  # type:
     assert list(done.known) == lists, "counted in the order asked for"
 
 
-def test_stores_tell_modules_apart(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_stores_tell_modules_apart(make_pool) -> None:
     store = MemoryStore()
     pool = make_pool(size_of)
     pairs = [(trial(5, bitcode), fixed([PassList(("a",))])) for bitcode in (b"one", b"two")]
@@ -114,7 +114,7 @@ def test_stores_tell_modules_apart(make_pool) -> None:  # type: ignore[no-untype
     assert len(store.known) == 2
 
 
-def test_many_trials_all_end(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_many_trials_all_end(make_pool) -> None:
     pool = make_pool(size_of)
     pairs = [
         (trial(index, str(index).encode()), random_search(SPACE, random.Random(index)))
@@ -124,7 +124,7 @@ def test_many_trials_all_end(make_pool) -> None:  # type: ignore[no-untyped-def]
     assert sorted(one.num_evaluations for one in done) == list(range(12))
 
 
-def test_a_stopped_run_keeps_what_was_measured(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_a_stopped_run_keeps_what_was_measured(make_pool) -> None:
     store = MemoryStore()
     calls = 0
 
@@ -149,14 +149,16 @@ def test_a_stopped_run_keeps_what_was_measured(make_pool) -> None:  # type: igno
     assert one.best is not None
 
 
-def test_two_runs_are_the_same(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_two_runs_are_the_same(make_pool) -> None:
     runs = [
-        list(
-            run_trials(
-                make_pool(size_of),
-                [(trial(60), random_search(SPACE, random.Random(4)))],
+        next(
+            iter(
+                run_trials(
+                    make_pool(size_of),
+                    [(trial(60), random_search(SPACE, random.Random(4)))],
+                )
             )
-        )[0]
+        )
         for _ in range(2)
     ]
     assert list(runs[0].known) == list(runs[1].known)
@@ -171,7 +173,7 @@ def test_objectives_read_their_number(objective: Objective, value: int) -> None:
     assert objective.of(one) == value
 
 
-def test_results_left_over_from_a_stopped_search_are_passed_over(make_pool) -> None:  # type: ignore[no-untyped-def]
+def test_results_left_over_from_a_stopped_search_are_passed_over(make_pool) -> None:
     pool = make_pool(size_of)
 
     def stop(one: Trial) -> None:
