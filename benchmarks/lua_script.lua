@@ -92,7 +92,7 @@ section "errors"
 print(pcall(error, "message", 0)) print(pcall(error, {1}) == false) print(select(2, pcall(error)))
 print(xpcall(function() local x = nil; return x.field end, function(m) return "handled: " .. m:gsub("^[^:]*:%d+: ", "") end))
 print(select(2, pcall(string.rep, "x", -1)), pcall(string.rep)) print(select(2, load("x = = 1")))
-print(load("return 1 + ...")(41), load(function() return nil end)) print(tostring(nil), tostring(true), tonumber("ff", 16), tonumber("zz", 36), tonumber("1e1"), tonumber("abc"))
+print(load("return 1 + ...")(41), type(load(function() return nil end))) print(tostring(nil), tostring(true), tonumber("ff", 16), tonumber("zz", 36), tonumber("1e1"), tonumber("abc"))
 local depth = 0 local function deep() depth = depth + 1 return 1 + deep() end print(pcall(deep) == false, depth > 1000)
 
 section "goto, integer for, while, repeat"

@@ -21,7 +21,7 @@ LAYERS = (
     ("errors",),
     ("records",),
     ("process",),
-    ("places", "output", "console"),
+    ("places", "output", "console", "closing"),
     ("llvm",),
     ("workers",),
     ("verify",),

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_compiler.errors import ArtifactError, ManifestMissing, ShardCorrupt
+from llm_compiler.errors import ArtifactError, ManifestMissing, OutputError, ShardCorrupt
+from llm_compiler.output import write_atomically
 
 __all__ = [
     "MANIFEST_NAME",
@@ -110,14 +110,8 @@ def write_text_atomically(path: Path, text: str) -> None:
     Raises:
         ArtifactError: the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="utf-8", errors="surrogateescape") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
+        write_atomically(path, text.encode("utf-8", "surrogateescape"))
+    except (OSError, OutputError) as error:
         raise ArtifactError(f"cannot write {path}: {error}") from error

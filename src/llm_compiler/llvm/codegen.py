@@ -7,9 +7,8 @@ machine ignores ``-ffunction-sections`` and writes ``.ctors``. Not safe to share
 from __future__ import annotations
 
 from ctypes import byref, c_void_p
-from types import TracebackType
-from typing import Self
 
+from llm_compiler.closing import Closing
 from llm_compiler.errors import CompileFailed, UnsupportedTarget
 from llm_compiler.llvm.capi import Library, load, take_message
 from llm_compiler.llvm.module import Module, take_buffer
@@ -30,7 +29,7 @@ def default_triple(library: Library | None = None) -> str:
     return take_message(library, library.LLVMGetDefaultTargetTriple())
 
 
-class TargetMachine:
+class TargetMachine(Closing):
     """A code generator as ``clang -Oz`` sets it up: level "default", PIC as the module asks.
 
     The processor and its features come from the functions' own attributes (``target-cpu``,
@@ -85,14 +84,6 @@ class TargetMachine:
         if self._handle is not None:
             self.library.LLVMDisposeTargetMachine(self._handle)
             self._handle = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _emit(self, module: Module, kind: int) -> bytes:
         buffer, message = c_void_p(), c_void_p()

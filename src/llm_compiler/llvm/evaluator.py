@@ -17,9 +17,8 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from types import TracebackType
-from typing import Self
 
+from llm_compiler.closing import Closing
 from llm_compiler.errors import CompileFailed
 from llm_compiler.llvm.capi import Library, load
 from llm_compiler.llvm.codegen import TargetMachine
@@ -36,7 +35,7 @@ _RECYCLE_AFTER = 1_500
 _MAX_EDGES = 400_000
 
 
-class Evaluator:
+class Evaluator(Closing):
     """Measures pass lists on one module; owns its LLVM context.
 
     Args:
@@ -85,14 +84,6 @@ class Evaluator:
             self._target_machine.close()
             self._context.close()
             self._context = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _recycle(self) -> None:
         self.close()

@@ -13,9 +13,8 @@ import re
 import weakref
 from collections.abc import Iterator
 from ctypes import byref, c_size_t, c_void_p
-from types import TracebackType
-from typing import Self
 
+from llm_compiler.closing import Closing
 from llm_compiler.errors import CompileFailed, InputError, IrParseError
 from llm_compiler.llvm.capi import DiagnosticHandler, Library, load, take_error, take_message
 from llm_compiler.records import content_hash
@@ -33,7 +32,7 @@ _SEVERITY_ERROR = 0
 _FUNCTION_INDEX = 0xFFFFFFFF
 
 
-class Context:
+class Context(Closing):
     """An LLVMContext: owns everything parsed into it.
 
     `diagnostics` collects the errors that LLVM reports through the context (code generation,
@@ -110,14 +109,6 @@ class Context:
             self.library.LLVMContextDispose(self._handle)
             self._handle = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 def _parse_error(text: str, name: str) -> IrParseError:
     first = text.strip().splitlines()[0] if text.strip() else "LLVM gives no reason"
@@ -129,7 +120,7 @@ def _parse_error(text: str, name: str) -> IrParseError:
     return IrParseError(f"{name} is not valid LLVM bitcode: {first}", detail=text)
 
 
-class Module:
+class Module(Closing):
     """An LLVM module; owned by whoever made it, freed by `close()` or with its context."""
 
     def __init__(self, context: Context, handle: int) -> None:
@@ -157,14 +148,6 @@ class Module:
         if self._handle is not None:
             self._library.LLVMDisposeModule(self._handle)
             self._handle = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self.close()
 
     def clone(self) -> Module:
         """Return a copy in the same context; the caller owns it."""

@@ -57,9 +57,11 @@ def _read_sections(data: bytes) -> _Table:
             # More than 65,279 sections: the real numbers stand in section 0 (ELF specification).
             first = entry.unpack_from(data, table)
             count, names = first[5], first[6] if names == 0xFFFF else names
+        if count * max(entry_size, entry.size) > len(data):
+            raise struct.error(f"{count} sections do not fit in {len(data)} bytes")
         headers = [entry.unpack_from(data, table + i * entry_size) for i in range(count)]
         return _Table(order, wide, headers, headers[names][4] if count else 0)
-    except (struct.error, IndexError) as error:
+    except (struct.error, IndexError, OverflowError) as error:
         raise InputError(f"the ELF object's section table is damaged: {error}") from None
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 from llm_compiler.errors import InputError, ShardCorrupt
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
+from llm_compiler.output import write_atomically
 from llm_compiler.records import Measurement, PassList
 from llm_compiler.search.objective import Objective
 from llm_compiler.search.store import Store
@@ -259,8 +260,6 @@ def pass_weights(lists: Sequence[PassList]) -> dict[str, float]:
 
 def write_coreset(coreset: Coreset, path: Path) -> None:
     """Write a coreset as JSON, atomically."""
-    from llm_compiler.output import write_atomically
-
     data = {
         "format": _FORMAT,
         "llvm_major": coreset.llvm_major,

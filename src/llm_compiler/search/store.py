@@ -12,9 +12,9 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from llm_compiler.closing import Closing
 from llm_compiler.errors import ArtifactError, OutputError
 from llm_compiler.records import Measurement, PassList, Status
 
@@ -52,7 +52,7 @@ CREATE TABLE IF NOT EXISTS measurements (
 _MAX_VARIABLES = 500
 
 
-class Store:
+class Store(Closing):
     """A store of measurements; a context manager.
 
     Args:
@@ -92,14 +92,6 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self.close()
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from llm_compiler.errors import CompileFailed, ToolchainNotFound
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
-from llm_compiler.verify.prepare import write_atomically
+from llm_compiler.verify.prepare import write_cached
 from llm_compiler.verify.suite import Program, Suite
 from llm_compiler.verify.target import Target, native_target
 
@@ -87,7 +87,7 @@ def _source(tool: str, seed: int, target: Target, include: Path, cache: Path) ->
         pass
     with tempfile.TemporaryDirectory(prefix="llm-compiler-csmith-") as name:
         source = _generate(tool, seed, target, include, Path(name))
-    write_atomically(entry, json.dumps({"source": source}).encode())
+    write_cached(entry, json.dumps({"source": source}).encode())
     return source
 
 

@@ -14,9 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from llm_compiler.closing import Closing
 from llm_compiler.errors import InputError, ToolchainNotFound
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.places import cache_folder
@@ -50,7 +49,7 @@ _COMPILER_FAULTS = {
 }
 
 
-class PassListEval:
+class PassListEval(Closing):
     """Checks pass lists on a suite, for each architecture that this machine can run.
 
     Args:
@@ -215,14 +214,6 @@ class PassListEval:
     def close(self) -> None:
         """Remove the temporary files; the pool stays its owner's."""
         self._scratch.cleanup()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Architecture:

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed, OutputError
+from llm_compiler.output import write_atomically
 from llm_compiler.records import PassList, Status, content_hash
 from llm_compiler.verify.harness import Harness, symbol_suffix
 from llm_compiler.verify.jobs import BuildJob, Built, RenameJob
@@ -29,7 +30,7 @@ __all__ = [
     "PreparedProgram",
     "prepare_programs",
     "scratch_dir",
-    "write_atomically",
+    "write_cached",
 ]
 
 _FORMAT = 2
@@ -57,7 +58,7 @@ def scratch_dir() -> Path | None:
     return shared if shared.is_dir() and os.access(shared, os.W_OK) else None
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_cached(path: Path, data: bytes) -> None:
     """Write a cache file whole or not at all, and its folder where it is missing.
 
     Raises:
@@ -65,12 +66,9 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
     except OSError as error:
-        raise OutputError(f"the suite cache {path.parent} cannot be written: {error}") from error
+        raise OutputError(f"the suite cache {path.parent} cannot be made: {error}") from error
+    write_atomically(path, data)
 
 
 class _Entry:
@@ -95,10 +93,10 @@ class _Entry:
 
     def store(self, prepared: PreparedProgram) -> None:
         if not prepared.skipped:
-            write_atomically(self._path(".bc"), prepared.bitcode)
-            write_atomically(self._path(".out"), prepared.expected)
+            write_cached(self._path(".bc"), prepared.bitcode)
+            write_cached(self._path(".out"), prepared.expected)
         document = {"name": prepared.program.name, "skipped": prepared.skipped}
-        write_atomically(self._path(".json"), json.dumps(document).encode())
+        write_cached(self._path(".json"), json.dumps(document).encode())
 
 
 def prepare_programs(

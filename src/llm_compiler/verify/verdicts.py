@@ -13,9 +13,8 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from llm_compiler.closing import Closing
 from llm_compiler.errors import ArtifactError, InputError, OutputError
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.places import data_folder
@@ -91,7 +90,7 @@ def read_verdicts(text: str, name: str) -> Iterator[Verdict]:
             raise ArtifactError(f"{name}:{number} is not a verdict: {error}") from error
 
 
-class VerdictBook:
+class VerdictBook(Closing):
     """Looks verdicts up and keeps new ones; a context manager.
 
     Args:
@@ -201,14 +200,6 @@ class VerdictBook:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _from_row(row: tuple[str, int, str, str, str, str, int]) -> Verdict:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from types import TracebackType
-from typing import Self
 
+from llm_compiler.closing import Closing
 from llm_compiler.llvm.jobs import Job, WorkerState
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import StepResult
@@ -18,7 +17,7 @@ from llm_compiler.workers.pool import StepResult
 __all__ = ["FakePool"]
 
 
-class FakePool:
+class FakePool(Closing):
     """Runs jobs here and now; `dies` says which steps die, and of what.
 
     `submitted` keeps every job for a test to look at.
@@ -61,11 +60,3 @@ class FakePool:
     def close(self) -> None:
         """Drop what was queued."""
         self._queue.clear()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self.close()

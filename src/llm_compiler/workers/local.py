@@ -20,9 +20,9 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
+from llm_compiler.closing import Closing
 from llm_compiler.errors import LlmCompilerError, WorkerLost
 from llm_compiler.llvm.jobs import Job
 from llm_compiler.llvm.worker import BEGUN
@@ -61,7 +61,7 @@ class _Worker:
     affinities: deque[str] = field(default_factory=lambda: deque(maxlen=6))
 
 
-class LocalPool:
+class LocalPool(Closing):
     """Worker processes on this machine; a context manager.
 
     Args:
@@ -316,14 +316,6 @@ class LocalPool:
                 self._zygote.kill()
                 self._zygote.wait()
             self._zygote = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 _OUT_OF_MEMORY_WORDS = ("out of memory", "bad_alloc", "Cannot allocate memory", "MemoryError")

@@ -53,7 +53,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("llm_compiler.corpus.manifest.os.fsync", full)
+    monkeypatch.setattr("llm_compiler.output.os.fsync", full)
     with pytest.raises(ArtifactError, match="No space left"):
         write_text_atomically(file, "new")
     assert file.read_text() == "old"
