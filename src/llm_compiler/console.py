@@ -11,12 +11,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Progress", "percent", "print_json", "print_table", "progress", "warn"]
+__all__ = ["Progress", "note", "percent", "print_json", "print_table", "progress", "warn"]
 
 
 def warn(message: str) -> None:
     """Print one warning line to standard error."""
     print(f"llm-compiler: warning: {message}", file=sys.stderr)
+
+
+def note(message: str) -> None:
+    """Print one line of news to standard error, if somebody is looking."""
+    if sys.stderr.isatty():
+        print(f"llm-compiler: {message}", file=sys.stderr)
 
 
 def print_json(value: Any) -> None:

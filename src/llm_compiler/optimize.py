@@ -250,6 +250,7 @@ def optimize_many(
                         flags=unit_flags,
                         target_triple=options.target_triple,
                         timeout_s=options.timeout_s,
+                        scratch=folder,
                     ),
                 )
             )

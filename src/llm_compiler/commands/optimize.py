@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from llm_compiler.console import percent, print_json, print_table, progress, warn
+from llm_compiler.console import note, percent, print_json, print_table, progress, warn
 from llm_compiler.errors import ConfigError, LlmCompilerError
+from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.optimize import (
     Optimized,
     OptimizeOptions,
@@ -17,6 +18,7 @@ from llm_compiler.optimize import (
 )
 from llm_compiler.output import check_writable, write_atomically
 from llm_compiler.search.objective import Objective
+from llm_compiler.verify.checker import Checker
 from llm_compiler.workers import LocalPool
 
 __all__ = ["run"]
@@ -96,8 +98,14 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
             done[source] = evaluations
             bar.update(sum(done.values()), source.name)
 
+        checker = Checker(toolchain=find_toolchain(), pool=pool, notify=note)
         results = optimize_many(
-            options.files, settings, pool=pool, outputs=outputs, on_progress=show
+            options.files,
+            settings,
+            pool=pool,
+            checker=checker,
+            outputs=outputs,
+            on_progress=show,
         )
         for output, result in zip(outputs, results, strict=True):
             if isinstance(result, LlmCompilerError):

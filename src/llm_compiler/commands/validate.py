@@ -120,7 +120,9 @@ def _reproduce(evaluation: PassListEval, verdict: Verdict, options: argparse.Nam
 
 
 def _sweep(evaluation: PassListEval, options: argparse.Namespace) -> int:
-    path = data_folder() / "sweep.jsonl"
+    # What was swept counts for these programs and architectures only.
+    architectures = "-".join(sorted(options.architecture or ARCHITECTURES))
+    path = data_folder() / f"sweep-{evaluation.suite.hash[:12]}-{architectures}.jsonl"
     entries = sweep_entries(load())
     rejected: dict[str, str] = {}
     seen: set[str] = set()

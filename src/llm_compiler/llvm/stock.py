@@ -12,6 +12,7 @@ from several threads.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -171,12 +172,14 @@ class Stock:
     Args:
         target_triple: empty for clang's own default.
         timeout_s: limit of each command.
+        scratch: where the tools put temporary files, which they leave behind when they crash.
     """
 
     toolchain: Toolchain
     flags: ClangFlags = ClangFlags()
     target_triple: str = ""
     timeout_s: float = 120.0
+    scratch: Path | None = None
 
     # -- command lines -----------------------------------------------------------------------
 
@@ -318,8 +321,11 @@ class Stock:
             )
 
     def _run(self, command: Sequence[str]) -> Completed:
+        env = None
+        if self.scratch is not None:
+            env = {**os.environ, "TMPDIR": str(self.scratch)}
         try:
-            return run(command, timeout_s=self.timeout_s)
+            return run(command, timeout_s=self.timeout_s, env=env)
         except OSError as error:
             raise CompileFailed(f"{command[0]} cannot be started: {error.strerror}") from error
 

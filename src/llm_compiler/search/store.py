@@ -67,9 +67,11 @@ class Store(Closing):
     def __init__(self, path: Path, *, llvm_version: str) -> None:
         self.path = path
         self.llvm_version = llvm_version
+        opened = contextlib.ExitStack()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+            opened.callback(self._connection.close)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -80,12 +82,15 @@ class Store(Closing):
                 )
             self._connection.executescript(_SCHEMA)
             self._connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+            opened.pop_all()
         except sqlite3.DatabaseError as error:
             if "not a database" in str(error) or "malformed" in str(error):
                 raise ArtifactError(f"{path} is not a store of measurements: {error}") from error
             raise OutputError(f"the store {path} cannot be opened: {error}") from error
         except OSError as error:
             raise OutputError(f"the store {path} cannot be made: {error.strerror}") from error
+        finally:
+            opened.close()  # only what failed is still in there
         self._list_ids: dict[str, int] = {}
         self._module_ids: dict[str, int] = {}
 

@@ -1,7 +1,9 @@
 """Where candidate lists come from: random, a fixed order, and local search from the best so far.
 
 Each is a strategy in the sense of `search.trial`: a generator of batches. All randomness comes from
-the generator given; the same seed gives the same candidates on every machine.
+the generator given. Where a strategy looks at measurements (local search), the candidates depend on
+them too: with another number of workers, states of a module are shared differently, and now and
+then a size differs by some bytes (use-list orders), which sends the search another way.
 """
 
 from __future__ import annotations

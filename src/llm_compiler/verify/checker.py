@@ -7,6 +7,7 @@ and the answer is kept. Nothing is prepared before the first check. Not shared b
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from llm_compiler.errors import LlmCompilerError
@@ -28,6 +29,7 @@ class Checker:
 
     Args:
         book: default: the user's own verdicts over the shipped ones.
+        notify: told before something that takes long.
     """
 
     def __init__(
@@ -37,7 +39,9 @@ class Checker:
         pool: WorkerPool,
         book: VerdictBook | None = None,
         cache_dir: Path | None = None,
+        notify: Callable[[str], None] = lambda message: None,
     ) -> None:
+        self._notify = notify
         self._toolchain = toolchain
         self._pool = pool
         self._book = book or VerdictBook()
@@ -78,6 +82,10 @@ class Checker:
 
     def _evaluation(self, architecture: str) -> PassListEval | None:
         if architecture not in self._evaluations:
+            self._notify(
+                f"checking new pass lists for {architecture} on self-testing programs; "
+                "the first time they are built, which takes up to a minute"
+            )
             try:
                 self._evaluations[architecture] = PassListEval(
                     built_in_suite(),
