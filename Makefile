@@ -21,7 +21,7 @@ test: llvm cross $(DEV)
 
 check: $(DEV)
 	$(VENV)/bin/ruff check src tests benchmarks scripts
-	$(VENV)/bin/ruff format --check src tests benchmarks scripts scripts
+	$(VENV)/bin/ruff format --check src tests benchmarks scripts
 	$(VENV)/bin/mypy
 	$(PYTHON) scripts/generate_docs.py --check
 

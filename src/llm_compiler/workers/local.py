@@ -318,6 +318,8 @@ class LocalPool(Closing):
             self._zygote = None
 
 
+# What Python's fault handler and LLVM's own write around the line that tells something.
+_NOISE = ("Fatal Python error", "  File", "Current thread", "Stack dump", "PLEASE submit")
 _OUT_OF_MEMORY_WORDS = ("out of memory", "bad_alloc", "Cannot allocate memory", "MemoryError")
 
 
@@ -328,11 +330,7 @@ def _cause(wait_status: int, words: str, timed_out: bool, timeout_s: float) -> t
     if any(word in words for word in _OUT_OF_MEMORY_WORDS):
         return Status.OUT_OF_MEMORY, "the memory limit of the worker was reached"
     lines = [line for line in words.splitlines() if line.strip()]
-    telling = [
-        line
-        for line in lines
-        if not line.startswith(("  File", "Current thread", "PLEASE", "Stack dump"))
-    ]
+    telling = [line for line in lines if not line.startswith(_NOISE)]
     said = telling[0][:500] if telling else ""
     if os.WIFSIGNALED(wait_status):
         number = os.WTERMSIG(wait_status)
