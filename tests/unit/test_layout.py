@@ -29,6 +29,7 @@ LAYERS = (
     ("search",),
     ("model",),
     ("train",),
+    ("optimization",),
     ("optimize", "disassemble", "emulate"),
     ("evaluate",),
     ("commands",),

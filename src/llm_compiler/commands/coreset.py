@@ -86,6 +86,7 @@ def _build(options: argparse.Namespace) -> int:
     with (
         LocalPool(options.jobs) as pool,
         Store(options.store, llvm_version=toolchain.version) as store,
+        Checker(toolchain=toolchain, pool=pool) as checker,
     ):
         known = {row[0] for row in store.modules()}
         modules, _ = load_modules(options.corpus, stock, jobs=pool.num_workers, split=options.split)
@@ -97,7 +98,6 @@ def _build(options: argparse.Namespace) -> int:
             )
         hashes = [content_hash(module.bitcode) for module in tuned]
         candidates = collect_candidates(store, hashes, limit=options.max_candidates)
-        checker = Checker(toolchain=toolchain, pool=pool)
         rejected: set[str] = set()
 
         def accept(passes: PassList) -> bool:
@@ -115,7 +115,6 @@ def _build(options: argparse.Namespace) -> int:
             candidates += _refine(pool, store, checker, tuned, candidates, first, options)
             values, baselines = _measure(pool, store, tuned, candidates)
         picks = greedy(values, baselines, num_lists=options.num_lists, accept=accept)
-        checker.close()
     coreset = Coreset(
         llvm_major=toolchain.major,
         picks=tuple(picks),

@@ -123,8 +123,7 @@ def _tool(name: str, toolchain: Toolchain, use: str, package: str) -> Finding:
 def _workers(toolchain: Toolchain) -> Iterator[Finding]:
     start = time.monotonic()
     try:
-        with LocalPool(1) as pool:
-            checker = Checker(toolchain=toolchain, pool=pool)
+        with LocalPool(1) as pool, Checker(toolchain=toolchain, pool=pool) as checker:
             space = checker.search_space()
             seconds = time.monotonic() - start
             yield Finding(

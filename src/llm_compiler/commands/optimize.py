@@ -92,13 +92,16 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     to_stdout = any(str(output) == "-" for output in outputs)
     done: dict[Path, int] = {}
     total = (options.candidates + options.budget) * len(options.files)
-    with LocalPool(options.jobs) as pool, progress(total, "optimizing") as bar:
+    with (
+        LocalPool(options.jobs) as pool,
+        Checker(toolchain=find_toolchain(), pool=pool, notify=note) as checker,
+        progress(total, "optimizing") as bar,
+    ):
 
         def show(source: Path, evaluations: int, budget: int) -> None:
             done[source] = evaluations
             bar.update(sum(done.values()), source.name)
 
-        checker = Checker(toolchain=find_toolchain(), pool=pool, notify=note)
         results = optimize_many(
             options.files,
             settings,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from llm_compiler.closing import Closing
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.jobs import RegistryJob
 from llm_compiler.llvm.passes import unsafe_passes
@@ -24,7 +25,7 @@ from llm_compiler.workers.pool import WorkerPool, run_jobs
 __all__ = ["Checker"]
 
 
-class Checker:
+class Checker(Closing):
     """Answers from the book of verdicts; asks PassListEval for the rest.
 
     Args:
@@ -116,3 +117,4 @@ class Checker:
             if evaluation is not None:
                 evaluation.close()
         self._evaluations.clear()
+        self._book.close()

@@ -1,0 +1,103 @@
+"""What a caller of `optimize` says and gets: options, kinds of output, the result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from llm_compiler.errors import ConfigError
+from llm_compiler.search.objective import Objective
+
+__all__ = ["OptimizeOptions", "Optimized", "OutputKind", "Proposer"]
+
+
+class Proposer(StrEnum):
+    """Where candidate lists come from."""
+
+    CORESET = "coreset"
+    SEARCH = "search"
+
+
+class OutputKind(StrEnum):
+    """What `Optimized.output` holds."""
+
+    OBJECT = "object"
+    ASSEMBLY = "assembly"
+    BITCODE = "bitcode"
+    TEXT = "text"
+    PASSES = "passes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizeOptions:
+    """How to optimise; the defaults are the command line's."""
+
+    candidates: int = 16
+    """Pass lists compiled beside clang -Oz."""
+    budget: int = 0
+    """Evaluations of local search after them, at most."""
+    objective: Objective = Objective.SIZE
+    proposer: Proposer = Proposer.CORESET
+    target_triple: str = ""
+    clang_flags: tuple[str, ...] = ()
+    kind: OutputKind = OutputKind.OBJECT
+    timeout_s: float = 60.0
+    """Limit of each evaluation and each run of clang or opt."""
+    seed: int = 0
+    trust: bool = False
+    """Hand out a new list that wins without PassListEval (its verdict is then "unchecked")."""
+
+    def __post_init__(self) -> None:
+        if self.candidates < 0 or self.budget < 0:
+            raise ConfigError("--candidates and --budget cannot be negative")
+        if self.timeout_s <= 0:
+            raise ConfigError("--timeout-s must be more than 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimized:
+    """What became of one input.
+
+    Sizes are those of the objects that clang itself made; `passes` is None where clang -Oz's
+    stands. `output` are the bytes of the kind asked for.
+    """
+
+    input: str
+    target_triple: str
+    llvm_version: str
+    baseline_bytes: int
+    optimized_bytes: int
+    baseline_text_data_bytes: int
+    optimized_text_data_bytes: int
+    passes: str | None
+    replay: tuple[str, ...]
+    proposer: str
+    verdict: str
+    num_evaluations: int
+    seconds: float
+    warnings: tuple[str, ...] = ()
+    output: bytes = field(default=b"", repr=False)
+
+    @property
+    def saved_bytes(self) -> int:
+        """Bytes saved over clang -Oz; never negative."""
+        return self.baseline_bytes - self.optimized_bytes
+
+    def to_json(self) -> dict[str, object]:
+        """Return the object that ``optimize --json`` prints (DESIGN.md, command line)."""
+        return {
+            "input": self.input,
+            "target_triple": self.target_triple,
+            "llvm_version": self.llvm_version,
+            "baseline_bytes": self.baseline_bytes,
+            "optimized_bytes": self.optimized_bytes,
+            "baseline_text_data_bytes": self.baseline_text_data_bytes,
+            "optimized_text_data_bytes": self.optimized_text_data_bytes,
+            "passes": self.passes,
+            "replay": list(self.replay),
+            "proposer": self.proposer,
+            "verdict": self.verdict,
+            "num_evaluations": self.num_evaluations,
+            "seconds": round(self.seconds, 3),
+            "warnings": list(self.warnings),
+        }
