@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.evaluator import Evaluator
+from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
 from llm_compiler.records import Measurement, PassList, Status, content_hash
 
@@ -288,7 +289,7 @@ class RegistryJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExtractJob:
-    """Extract functions from a module (`Module.extract`); the result an `Emitted` bitcode."""
+    """Extract functions from a module (`llvm.extract`); the result an `Emitted` bitcode."""
 
     bitcode: bytes = field(repr=False)
     functions: tuple[str, ...]
@@ -308,7 +309,7 @@ class ExtractJob:
             module = context.parse(self.bitcode, "<module>")
             for name in self.functions[first_step:]:
                 try:
-                    with module.extract(name) as extracted:
+                    with extract_function(module, name) as extracted:
                         yield Emitted(status=Status.OK, data=extracted.to_bitcode())
                 except LlmCompilerError as error:
                     yield Emitted(status=Status.REFUSED, detail=str(error)[:2000])

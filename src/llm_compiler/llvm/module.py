@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from ctypes import byref, c_size_t, c_void_p
 
 from llm_compiler.closing import Closing
-from llm_compiler.errors import CompileFailed, InputError, IrParseError
+from llm_compiler.errors import CompileFailed, IrParseError
 from llm_compiler.llvm.capi import DiagnosticHandler, Library, load, take_error, take_message
 from llm_compiler.records import content_hash
 
@@ -26,8 +26,7 @@ _BITCODE_MAGIC = (b"BC\xc0\xde", b"\xde\xc0\x17\x0b")
 
 # LLVMLinkage, llvm-c/Core.h
 EXTERNAL, AVAILABLE_EXTERNALLY, INTERNAL, PRIVATE = 0, 1, 8, 9
-_LOCAL = (INTERNAL, PRIVATE)
-_HIDDEN = 1
+LOCAL = (INTERNAL, PRIVATE)
 _SEVERITY_ERROR = 0
 _FUNCTION_INDEX = 0xFFFFFFFF
 
@@ -228,7 +227,8 @@ class Module(Closing):
 
     # -- functions ---------------------------------------------------------------------------
 
-    def _functions(self) -> Iterator[int]:
+    def function_handles(self) -> Iterator[int]:
+        """Yield the functions, declared ones too."""
         library = self._library
         function = library.LLVMGetFirstFunction(self.handle)
         while function:
@@ -236,7 +236,8 @@ class Module(Closing):
             yield function
             function = following
 
-    def _globals(self) -> Iterator[int]:
+    def variable_handles(self) -> Iterator[int]:
+        """Yield the global variables, declared ones too."""
         library = self._library
         variable = library.LLVMGetFirstGlobal(self.handle)
         while variable:
@@ -244,7 +245,8 @@ class Module(Closing):
             yield variable
             variable = following
 
-    def _name(self, value: int) -> str:
+    def name_of(self, value: int) -> str:
+        """Return the name of a global value."""
         length = c_size_t()
         pointer = self._library.LLVMGetValueName2(value, byref(length))
         return ctypes.string_at(pointer, length.value).decode("utf-8", "surrogateescape")
@@ -252,14 +254,14 @@ class Module(Closing):
     def defined_functions(self) -> tuple[str, ...]:
         """Return the names of the functions with a body, in the module's order."""
         declared = self._library.LLVMIsDeclaration
-        return tuple(self._name(f) for f in self._functions() if not declared(f))
+        return tuple(self.name_of(f) for f in self.function_handles() if not declared(f))
 
     def num_instructions(self) -> int:
         """Return the number of IR instructions in all functions (debug records are none)."""
         library = self._library
         first, following = library.LLVMGetFirstInstruction, library.LLVMGetNextInstruction
         total = 0
-        for function in self._functions():
+        for function in self.function_handles():
             block = library.LLVMGetFirstBasicBlock(function)
             while block:
                 instruction = first(block)
@@ -277,8 +279,8 @@ class Module(Closing):
             for name in (b"minsize", b"optnone")
         ]
         return tuple(
-            self._name(function)
-            for function in self._functions()
+            self.name_of(function)
+            for function in self.function_handles()
             if not library.LLVMIsDeclaration(function)
             and not any(
                 library.LLVMGetEnumAttributeAtIndex(function, _FUNCTION_INDEX, kind)
@@ -297,8 +299,8 @@ class Module(Closing):
         name = b"alwaysinline"
         kind = library.LLVMGetEnumAttributeKindForName(name, len(name))
         return tuple(
-            self._name(function)
-            for function in self._functions()
+            self.name_of(function)
+            for function in self.function_handles()
             if library.LLVMGetLinkage(function) == AVAILABLE_EXTERNALLY
             and (
                 not always_inline
@@ -308,84 +310,14 @@ class Module(Closing):
 
     def is_used(self, name: str) -> bool:
         """Whether anything in the module refers to a function of this name."""
-        function = self._named_function(name)
+        function = self.function_handle(name)
         return bool(function and self._library.LLVMGetFirstUse(function))
 
-    def extract(self, name: str) -> Module:
-        """Return a module that keeps one function and what it needs; the caller owns it.
-
-        The C API has no extraction. Every other function becomes ``available_externally`` and
-        LLVM's ``elim-avail-extern`` turns it into a declaration; ``globaldce`` then drops what
-        nothing uses. What this changes against the whole module:
-
-        * the function itself, if it was ``static``, becomes external (else it would be dropped),
-          under its own name, with hidden visibility;
-        * ``static`` functions that it calls become external declarations: they can no longer be
-          inlined;
-        * constants keep their initialisers and their linkage;
-        * a ``static`` variable that other functions used too becomes hidden and external, but
-          keeps its initialiser: otherwise LLVM would take it for never written elsewhere;
-        * external variables keep their definition only if they are constants;
-        * constructors, ``llvm.used`` and module-level assembly stay behind; an alias that is used
-          is replaced by what it stands for.
-
-        Raises:
-            InputError: there is no such function with a body, or it is an alias' or ifunc's.
-        """
-        library = self._library
-        source = library.LLVMGetNamedFunction(self.handle, name.encode("utf-8", "surrogateescape"))
-        if not source or library.LLVMIsDeclaration(source):
-            raise InputError(
-                f"the module defines no function '{name}'; it defines: "
-                + (", ".join(self.defined_functions()[:20]) or "none")
-            )
-        copy = self.clone()
-        try:
-            copy._reduce_to(copy._named_function(name))
-            if broken := copy.verify():
-                raise InputError(f"'{name}' cannot stand alone: {broken}")
-        except BaseException:
-            copy.close()
-            raise
-        return copy
-
-    def rename_for_linking(self, suffix: str) -> None:
-        """Append `suffix` to the name of every symbol that this module defines for others.
-
-        So modules that define the same names (``main``, inline functions of C++) can be linked
-        into one executable, each with its own copy. Comdats are renamed with their members;
-        local symbols, declarations and LLVM's own globals keep their names.
-        """
-        library = self._library
-        comdats: dict[int, int] = {}
-        for value in list(self._symbols()):
-            name = self._name(value)
-            if (
-                library.LLVMIsDeclaration(value)
-                or library.LLVMGetLinkage(value) in (*_LOCAL, AVAILABLE_EXTERNALLY)
-                or name.startswith("llvm.")
-            ):
-                continue
-            renamed = (name + suffix).encode("utf-8", "surrogateescape")
-            library.LLVMSetValueName2(value, renamed, len(renamed))
-        # A comdat's own name cannot be asked for: the new one is called after its first member.
-        for value in [*self._functions(), *self._globals()]:
-            if old := library.LLVMGetComdat(value):
-                if old not in comdats:
-                    name = f"{self._name(value)}{suffix if suffix not in self._name(value) else ''}"
-                    new = library.LLVMGetOrInsertComdat(
-                        self.handle, name.encode("utf-8", "surrogateescape")
-                    )
-                    kind = library.LLVMGetComdatSelectionKind(old)
-                    library.LLVMSetComdatSelectionKind(new, kind)
-                    comdats[old] = new
-                library.LLVMSetComdat(value, comdats[old])
-
-    def _symbols(self) -> Iterator[int]:
+    def symbol_handles(self) -> Iterator[int]:
         """Yield every global value: functions, variables, aliases, ifuncs."""
         library = self._library
-        yield from self._functions()
-        yield from self._globals()
+        yield from self.function_handles()
+        yield from self.variable_handles()
         for kind in ("Alias", "IFunc"):
             value = getattr(library, f"LLVMGetFirstGlobal{kind}")(self.handle)
             while value:
@@ -393,94 +325,12 @@ class Module(Closing):
                 yield value
                 value = following
 
-    def _named_function(self, name: str) -> int:
+    def function_handle(self, name: str) -> int:
+        """Return the function of a name, 0 or None if there is none."""
         handle: int = self._library.LLVMGetNamedFunction(
             self.handle, name.encode("utf-8", "surrogateescape")
         )
         return handle
-
-    def _reduce_to(self, kept: int) -> None:
-        library = self._library
-        self._drop_roots()
-        self._resolve_aliases()
-        shared = [v for v in self._globals() if self._is_shared_static(v, kept)]
-        for function in self._functions():
-            if library.LLVMIsDeclaration(function):
-                continue
-            library.LLVMSetComdat(function, None)
-            if function == kept:
-                if library.LLVMGetLinkage(function) in _LOCAL:
-                    library.LLVMSetLinkage(function, EXTERNAL)
-                    library.LLVMSetVisibility(function, _HIDDEN)
-                else:
-                    library.LLVMSetLinkage(function, EXTERNAL)
-            else:
-                was_local = library.LLVMGetLinkage(function) in _LOCAL
-                library.LLVMSetLinkage(function, AVAILABLE_EXTERNALLY)
-                if was_local:
-                    library.LLVMSetVisibility(function, _HIDDEN)
-        for variable in self._globals():
-            if library.LLVMIsDeclaration(variable):
-                continue
-            if variable in shared:
-                library.LLVMSetLinkage(variable, EXTERNAL)
-                library.LLVMSetVisibility(variable, _HIDDEN)
-            elif library.LLVMGetLinkage(variable) not in _LOCAL:
-                # A linkage that promises the definition elsewhere: constants may be folded.
-                library.LLVMSetComdat(variable, None)
-                library.LLVMSetLinkage(variable, AVAILABLE_EXTERNALLY)
-        self.run_passes("globaldce,elim-avail-extern,globaldce,strip-dead-prototypes")
-
-    def _drop_roots(self) -> None:
-        """Delete what keeps everything alive: constructors, used lists."""
-        library = self._library
-        for variable in list(self._globals()):
-            if self._name(variable).startswith("llvm."):
-                library.LLVMDeleteGlobal(variable)
-
-    def _resolve_aliases(self) -> None:
-        library = self._library
-        alias = library.LLVMGetFirstGlobalAlias(self.handle)
-        while alias:
-            library.LLVMReplaceAllUsesWith(alias, library.LLVMAliasGetAliasee(alias))
-            # LLVMDeleteGlobal is for variables only; as a local, `globaldce` drops it.
-            library.LLVMSetLinkage(alias, INTERNAL)
-            alias = library.LLVMGetNextGlobalAlias(alias)
-        indirect = library.LLVMGetFirstGlobalIFunc(self.handle)
-        while indirect:
-            library.LLVMSetLinkage(indirect, INTERNAL)
-            indirect = library.LLVMGetNextGlobalIFunc(indirect)
-
-    def _is_shared_static(self, variable: int, kept: int) -> bool:
-        """Whether a mutable static is used outside the kept function."""
-        library = self._library
-        if (
-            library.LLVMGetLinkage(variable) not in _LOCAL
-            or library.LLVMIsGlobalConstant(variable)
-            or library.LLVMIsDeclaration(variable)
-        ):
-            return False
-        users = self._using_functions(variable)
-        return kept in users and users != {kept}
-
-    def _using_functions(self, value: int) -> set[int]:
-        """Return the functions that use a value, also through constants and initialisers."""
-        library = self._library
-        found: set[int] = set()
-        seen = {value}
-        pending = [value]
-        while pending:
-            use = library.LLVMGetFirstUse(pending.pop())
-            while use:
-                user = library.LLVMGetUser(use)
-                use = library.LLVMGetNextUse(use)
-                if library.LLVMIsAInstruction(user):
-                    block = library.LLVMGetInstructionParent(user)
-                    found.add(library.LLVMGetBasicBlockParent(block))
-                elif user not in seen:
-                    seen.add(user)
-                    pending.append(user)
-        return found
 
 
 def take_buffer(library: Library, buffer: int) -> bytes:

@@ -12,6 +12,7 @@ from llm_compiler.errors import CompileFailed, LlmCompilerError
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.jobs import Emitted, WorkerState
 from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.rename import rename_for_linking
 from llm_compiler.records import PassList, Status
 
 __all__ = ["BuildJob", "Built", "RenameJob"]
@@ -39,7 +40,7 @@ class RenameJob:
             try:
                 with Context() as context:
                     module = context.parse(self.modules[step])
-                    module.rename_for_linking(self.suffixes[step])
+                    rename_for_linking(module, self.suffixes[step])
                     module.run_passes(self.pipeline)
                     if broken := module.verify():
                         raise CompileFailed(f"renaming broke the module: {broken}")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from llm_compiler.errors import InputError
+from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.jobs import EmitJob, ExtractJob, InspectJob
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.toolchain import Toolchain
@@ -91,7 +92,7 @@ def test_statics_and_the_data_that_a_function_uses_are_kept(toolchain: Toolchain
     )
     with Context() as context:
         module = context.parse(bitcode)
-        text = module.extract("look").to_text()
+        text = extract_function(module, "look").to_text()
         # Its own constants and data, with their initialisers.
         assert "[4 x i32] [i32 11, i32 22, i32 33, i32 44]" in text
         assert 'c"alpha\\00"' in text
@@ -119,7 +120,7 @@ def test_a_mutable_static_of_two_functions_is_not_folded(toolchain: Toolchain) -
     with Context() as context:
         module = context.parse(bitcode)
         for name, folded in (("get", False), ("only", True)):
-            with module.extract(name) as extracted:
+            with extract_function(module, name) as extracted:
                 extracted.run_passes("default<Oz>")
                 text = extracted.to_text()
                 assert ("load i32" not in text) == folded, text
@@ -134,7 +135,7 @@ def test_statics_that_are_called_become_declarations(toolchain: Toolchain) -> No
         "static int helper(int x) { return x * 3; } int f(int x) { return helper(x) + 1; }",
     )
     with Context() as context, context.parse(bitcode) as module:
-        text = module.extract("f").to_text()
+        text = extract_function(module, "f").to_text()
     assert "declare hidden i32 @helper" in text
     assert text.count("define ") == 1
 
@@ -143,7 +144,7 @@ def test_extraction_leaves_the_module_alone(compile_unit: CompileUnit) -> None:
     with Context() as context, context.parse(compile_unit("sort_algorithms.c")) as module:
         before = module.bitcode_hash()
         for name in module.defined_functions():
-            module.extract(name).close()
+            extract_function(module, name).close()
         assert module.bitcode_hash() == before
 
 
@@ -160,7 +161,7 @@ def test_cpp_templates_and_comdats_are_extracted(toolchain: Toolchain) -> None:
     )
     with Context() as context, context.parse(bitcode) as module:
         for name in module.defined_functions():
-            with module.extract(name) as extracted:
+            with extract_function(module, name) as extracted:
                 assert extracted.verify() == ""
                 assert extracted.defined_functions() == (name,)
 
@@ -171,7 +172,11 @@ def test_aliases_are_replaced_by_what_they_stand_for(toolchain: Toolchain) -> No
         'int real(int x) { return x + 1; } int also(int) __attribute__((alias("real")));'
         "int f(int x) { return also(x); }",
     )
-    with Context() as context, context.parse(bitcode) as module, module.extract("f") as extracted:
+    with (
+        Context() as context,
+        context.parse(bitcode) as module,
+        extract_function(module, "f") as extracted,
+    ):
         assert extracted.verify() == ""
         assert "@also" not in extracted.to_text()
         assert "declare" in extracted.to_text()
@@ -185,9 +190,9 @@ def test_functions_beside_an_ifunc_are_extracted(toolchain: Toolchain) -> None:
         "int plain(int x) { return x * 2; } int user(int x) { return pick(x); }",
     )
     with Context() as context, context.parse(bitcode) as module:
-        with module.extract("plain") as extracted:
+        with extract_function(module, "plain") as extracted:
             assert extracted.verify() == ""
             assert extracted.defined_functions() == ("plain",)
         # What an ifunc resolves to cannot be left out, so its callers cannot stand alone.
         with pytest.raises(InputError, match="'user' cannot stand alone: "):
-            module.extract("user")
+            extract_function(module, "user")

@@ -7,6 +7,7 @@ import pytest
 
 from llm_compiler.errors import CompileFailed, InputError, IrParseError, UnsupportedTarget
 from llm_compiler.llvm.codegen import TargetMachine, default_triple
+from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context, Module
 
 SOURCE = b"""
@@ -53,7 +54,7 @@ def test_a_closed_module_refuses_use(module: Module) -> None:
         module.defined_functions,
         module.functions_without_minsize,
         lambda: module.run_passes("globaldce"),
-        lambda: module.extract("twice"),
+        lambda: extract_function(module, "twice"),
         lambda: module.target_triple,
         lambda: module.flag("PIC Level"),
     ):
@@ -304,6 +305,6 @@ def test_the_default_triple_names_this_machine() -> None:
 
 def test_extracting_what_is_not_there_names_what_is(module: Module) -> None:
     with pytest.raises(InputError, match="defines no function 'none'; it defines: twice, empty"):
-        module.extract("none")
+        extract_function(module, "none")
     with pytest.raises(InputError, match="no function 'outside'"):
-        module.extract("outside")
+        extract_function(module, "outside")
