@@ -25,6 +25,11 @@ def _is_special(path: Path) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
+def _is_read_only(path: Path) -> bool:
+    """Whether a path was marked read-only for everybody: root may write to it, but should not."""
+    return not path.stat().st_mode & 0o222 or not os.access(path, os.W_OK)
+
+
 def check_writable(path: Path) -> None:
     """Refuse an output that cannot be written, before any work is done for it.
 
@@ -38,8 +43,10 @@ def check_writable(path: Path) -> None:
     folder = path.parent
     if not folder.is_dir():
         raise OutputError(f"cannot write {path}: there is no directory {folder}")
-    if path.exists() and not os.access(path, os.W_OK):
+    if path.exists() and _is_read_only(path):
         raise OutputError(f"cannot write {path}: it is read-only")
+    if _is_read_only(folder):
+        raise OutputError(f"cannot write {path}: the directory {folder} is read-only")
     try:
         # Asking the system is the only sure way: access rights lie for root and network disks.
         descriptor, name = tempfile.mkstemp(prefix=".llm-compiler-", dir=folder)
@@ -64,7 +71,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             path.write_bytes(data)
             return
         mode = path.stat().st_mode & 0o777 if path.exists() else None
-        if mode is not None and not os.access(path, os.W_OK):
+        if mode is not None and _is_read_only(path):
             raise OutputError(f"cannot write {path}: it is read-only")
         descriptor, name = tempfile.mkstemp(prefix=".llm-compiler-", dir=path.parent)
         try:
