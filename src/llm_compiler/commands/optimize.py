@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -115,6 +116,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
                 warn_error(result)
                 code = code or result.exit_code
                 continue
+            sys.stderr.write(result.diagnostics)
             for message in result.warnings:
                 warn(f"{result.input}: {message}")
             try:
@@ -133,8 +135,6 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
 
 def warn_error(error: LlmCompilerError) -> None:
     """Print one input's error as the command line prints a fatal one."""
-    import sys
-
     print(f"llm-compiler: error: {error}", file=sys.stderr)
 
 

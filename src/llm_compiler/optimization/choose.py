@@ -63,6 +63,7 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker) -> Optimized:
         num_evaluations=unit.trial.num_evaluations if unit.trial else 0,
         seconds=time.monotonic() - unit.started,
         warnings=tuple(unit.warnings),
+        diagnostics=unit.diagnostics,
         output=data,
     )
 

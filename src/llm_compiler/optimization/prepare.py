@@ -112,7 +112,8 @@ def _inspect_ir(
 def _run_clang(unit: Unit) -> None:
     stock = unit.stock
     baseline_path = unit.folder / "baseline.o"
-    stock.compile_source(stock.baseline_command(unit.source, baseline_path), unit.source)
+    done = stock.compile_source(stock.baseline_command(unit.source, baseline_path), unit.source)
+    unit.diagnostics = done.stderr_text
     unit.baseline = baseline_path.read_bytes()
     unit.baseline_sizes = section_sizes(unit.baseline)
     dependencies: tuple[str, ...] = ()

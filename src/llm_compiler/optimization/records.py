@@ -76,6 +76,8 @@ class Optimized:
     num_evaluations: int
     seconds: float
     warnings: tuple[str, ...] = ()
+    diagnostics: str = field(default="", repr=False)
+    """clang's own warnings about the input, as it printed them."""
     output: bytes = field(default=b"", repr=False)
 
     @property

@@ -29,6 +29,8 @@ class Unit:
     inspection: Inspection | None = None
     trial: Trial | None = None
     warnings: list[str] = field(default_factory=list)
+    diagnostics: str = ""
+    """What clang printed of the input: its warnings."""
 
     @property
     def bitcode_path(self) -> Path:
