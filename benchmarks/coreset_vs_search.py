@@ -141,7 +141,8 @@ def search_all(
                 strategy = random_search(space, rng)
             else:
                 start = fixed(coreset.lists[: options.local_start])
-                strategy = in_sequence(start, local_search(space, rng, weights=weights))
+                search = local_search(space, rng, weights=weights, donors=coreset.lists)
+                strategy = in_sequence(start, search)
             found.append((trial, strategy))
         return found
 
@@ -246,7 +247,7 @@ def main() -> None:
     parser.add_argument("--max-bitcode", type=int, default=60_000)
     parser.add_argument("--random", type=int, default=1000)
     parser.add_argument("--local", type=int, default=256)
-    parser.add_argument("--local-start", type=int, default=16)
+    parser.add_argument("--local-start", type=int, default=32)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=None)
     parser.add_argument(

@@ -86,4 +86,5 @@ def _strategy(
     proposed = fixed(start[: options.candidates])
     if options.proposer is Proposer.CORESET and not options.budget:
         return proposed
-    return in_sequence(proposed, local_search(space, rng, weights=weights))
+    donors = start if options.proposer is Proposer.CORESET else ()
+    return in_sequence(proposed, local_search(space, rng, weights=weights, donors=donors))

@@ -87,9 +87,9 @@ def autotune_strategy(
     reserve = round(_MINIMIZE_SHARE * budget)
     return in_sequence(
         fixed(start or starting_lists()),
-        first_part(local_search(space, rng, weights=weights), budget - reserve),
+        first_part(local_search(space, rng, weights=weights, donors=start), budget - reserve),
         minimize(insertion=False),
-        local_search(space, rng, weights=weights),
+        local_search(space, rng, weights=weights, donors=start),
     )
 
 

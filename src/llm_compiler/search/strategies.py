@@ -14,7 +14,9 @@ from collections.abc import Generator, Sequence
 from llm_compiler.records import PassList
 from llm_compiler.search.trial import Batch, Strategy, Trial
 
-__all__ = ["fixed", "in_sequence", "local_search", "mutate", "random_search"]
+__all__ = ["fixed", "graft", "in_sequence", "local_search", "mutate", "random_search"]
+
+_GRAFT_SHARE = 0.4
 
 
 def random_list(space: Sequence[str], rng: random.Random, max_length: int = 50) -> PassList:
@@ -88,11 +90,27 @@ def mutate(
     return PassList(child.elements[:max_length])
 
 
+def graft(
+    parent: PassList, donors: Sequence[PassList], rng: random.Random, max_length: int = 80
+) -> PassList:
+    """Return a list with a donor behind it: all of it, its tail, or all behind a cut parent."""
+    donor = rng.choice(donors).elements
+    kind = rng.random()
+    if kind < 0.5:
+        elements = parent.elements + donor
+    elif kind < 0.75:
+        elements = parent.elements + donor[rng.randint(0, len(donor)) :]
+    else:
+        elements = parent.elements[: rng.randint(0, len(parent))] + donor
+    return PassList(elements[:max_length])
+
+
 def local_search(
     space: Sequence[str],
     rng: random.Random,
     *,
     weights: Sequence[float] | None = None,
+    donors: Sequence[PassList] = (),
     num_parents: int = 4,
     batch_size: int = 8,
     max_length: int = 60,
@@ -105,6 +123,8 @@ def local_search(
 
     Args:
         weights: how often each pass of `space` is inserted; uniform by default.
+        donors: lists that are good somewhere (a coreset): two of five children are a parent with
+            one of them grafted on, which reaches further than small changes do.
         num_parents: how many of the best lists are changed.
     """
 
@@ -117,7 +137,10 @@ def local_search(
             for _ in range(20 * batch_size):
                 # The best gets half of the children, each later one half of what is left.
                 rank = min(int(rng.expovariate(0.7)), len(parents) - 1)
-                child = mutate(parents[rank], parents, space, rng, weights, max_length)
+                if donors and rng.random() < _GRAFT_SHARE:
+                    child = graft(parents[rank], donors, rng)
+                else:
+                    child = mutate(parents[rank], parents, space, rng, weights, max_length)
                 if child not in trial.known and child not in proposed:
                     proposed.add(child)
                     batch.append(child)
