@@ -205,14 +205,13 @@ def main() -> None:
     load_s, pool_s = load_seconds()
     print(f"loading libLLVM: {load_s:.3f} s; a pool until its first answer: {pool_s:.2f} s")
     header = ("modules", "what", "workers", "evaluations", "1/s", "ms", "opt + llc ms", "ratio")
-    rows: list[tuple[str, ...]] = []
-    kinds = (("functions", functions), ("whole units", units[: options.modules]))
+    print(f"LLVM {toolchain.version}; opt + llc on each {options.every}th candidate")
+    kinds = (("functions", functions), ("whole units", units[: options.units]))
     for what, modules in kinds:
         size = statistics.median(len(module.bitcode) for module in modules)
-        print(f"{len(modules)} {what}, median {size:.0f} bytes of bitcode")
-        rows += compare(toolchain, what, modules, options.budget, options.every)
-    print(f"\nLLVM {toolchain.version}, opt + llc on each {options.every}th candidate\n")
-    print_table(header, rows, right="llrrrrrr")
+        print(f"\n{len(modules)} {what}, median {size:.0f} bytes of bitcode\n", flush=True)
+        rows = compare(toolchain, what, modules, options.budget, options.every)
+        print_table(header, rows, right="llrrrrrr")
 
 
 if __name__ == "__main__":
