@@ -185,7 +185,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("corpus", nargs="?", type=Path, default=EXAMPLES)
     parser.add_argument("--modules", type=int, default=50)
-    parser.add_argument("--budget", type=int, default=200, help="candidates a search and module")
+    parser.add_argument("--units", type=int, default=50, help="whole units")
+    parser.add_argument("--budget", type=int, default=100, help="candidates a search and module")
     parser.add_argument(
         "--every", type=int, default=20, help="subprocesses run each K-th candidate"
     )
