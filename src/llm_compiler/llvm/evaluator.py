@@ -33,6 +33,12 @@ _KEPT_MODULES = 400
 _RECYCLE_AFTER = 1_500
 """Pass runs until the context is made anew; keeps the growth of a worker under some megabytes."""
 _MAX_EDGES = 400_000
+_NEIGHBOUR = 4
+"""A list whose first so many passes are known is a neighbour of one seen before: all its states are
+hashed, since the next list may branch off at any of them."""
+_FRESH_DEPTH = 6
+"""States behind the known path that are hashed of any other list: random lists meet early or never,
+and hashing costs a third of a pass."""
 
 
 class Evaluator(Closing):
@@ -51,6 +57,8 @@ class Evaluator(Closing):
         self._share = share
         self._edges: dict[tuple[str, str], str] = {}
         self._measured: dict[str, Measurement] = {}
+        self._ends: dict[tuple[str, ...], str] = {}
+        """Where lists end whose states between were not hashed."""
         self._kept: OrderedDict[str, Module] = OrderedDict()
         self._runs = 0
         self.num_pass_runs = 0
@@ -91,6 +99,7 @@ class Evaluator(Closing):
         self._runs = 0
         if len(self._edges) > _MAX_EDGES:
             self._edges.clear()
+            self._ends.clear()
 
     def measure(self, passes: PassList) -> Measurement:
         """Return the sizes of the module after a pass list.
@@ -122,9 +131,12 @@ class Evaluator(Closing):
         if not self._share:
             return self._measure_alone(passes)
         elements = passes.elements
+        if (end := self._ends.get(elements)) and (found := self._measured.get(end)):
+            return found
         path = [self._root_hash]  # path[i]: the state before elements[i]
         module: Module | None = None
         at = 0  # the position that `module` is at
+        first: int | None = None  # where the known path first ended
         try:
             while True:
                 self._walk(path, elements)
@@ -140,6 +152,10 @@ class Evaluator(Closing):
                 self._advance(module, path, at, elements)
                 if position == len(elements):
                     return self._generate(module, path[-1])
+                if first is None:
+                    first = position
+                if first < _NEIGHBOUR and position - first >= _FRESH_DEPTH:
+                    return self._measure_rest(module, elements, position)
                 self._run(module, elements[position])
                 at = position + 1
                 path.append(module.bitcode_hash())
@@ -147,6 +163,15 @@ class Evaluator(Closing):
         finally:
             if module is not None:
                 module.close()
+
+    def _measure_rest(
+        self, module: Module, elements: tuple[str, ...], position: int
+    ) -> Measurement:
+        """Run the rest of a list without looking at the states between: none is likely to recur."""
+        for element in elements[position:]:
+            self._run(module, element)
+        state = self._ends[elements] = module.bitcode_hash()
+        return self._measured.get(state) or self._generate(module, state)
 
     def _measure_alone(self, passes: PassList) -> Measurement:
         with self._root.clone() as module:
