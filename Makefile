@@ -3,18 +3,19 @@ VENV   := .venv
 PYTHON := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 DEV    := $(VENV)/.installed-dev
+RUN    := work/run
 EXAMPLES := $(wildcard examples/lisp/*.c) $(wildcard examples/sheet/*.cpp)
 
 .PHONY: run test check bench llvm cross clean
 
 run: llvm $(STAMP)
-	@mkdir -p work/run
-	@cd work/run && ../../$(VENV)/bin/llm-compiler optimize $(addprefix ../../,$(EXAMPLES))
+	@mkdir -p $(RUN)
+	@cd $(RUN) && ../../$(VENV)/bin/llm-compiler optimize $(addprefix ../../,$(EXAMPLES))
 
 # The examples' objects, linked and run: what was optimised still works.
 run-check: run
-	@$(MAKE) -C examples/lisp OBJECTS_FROM=$(CURDIR)/work/run check
-	@$(MAKE) -C examples/sheet OBJECTS_FROM=$(CURDIR)/work/run check
+	@$(MAKE) -C examples/lisp OBJECTS_FROM=$(CURDIR)/$(RUN) check
+	@$(MAKE) -C examples/sheet OBJECTS_FROM=$(CURDIR)/$(RUN) check
 
 test: llvm cross $(DEV)
 	$(PYTHON) -m pytest
@@ -44,4 +45,4 @@ $(DEV): $(STAMP) pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) work/run
+	rm -rf $(VENV) $(RUN)
