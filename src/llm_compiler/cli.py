@@ -154,6 +154,13 @@ def _autotune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--max-modules", type=_positive, default=None, metavar="N", help="of a corpus, by seed"
     )
+    parser.add_argument(
+        "--max-bytes",
+        type=_positive,
+        default=None,
+        metavar="N",
+        help="of a corpus: no module with more bytes of bitcode",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     _add_objective(parser)
     _add_common(parser)

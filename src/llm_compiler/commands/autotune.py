@@ -55,6 +55,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
             jobs=pool.num_workers,
             split=options.split,
             limit=options.max_modules,
+            max_bytes=options.max_bytes,
             seed=options.seed,
         )
         for _, error in failures:

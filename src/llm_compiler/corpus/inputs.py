@@ -51,13 +51,19 @@ def collect_files(inputs: Iterable[Path]) -> list[Path]:
 
 
 def corpus_modules(
-    folder: Path, *, split: str = "", limit: int | None = None, seed: int = 0
+    folder: Path,
+    *,
+    split: str = "",
+    limit: int | None = None,
+    max_bytes: int | None = None,
+    seed: int = 0,
 ) -> list[NamedModule]:
     """Return the units of a built corpus.
 
     Args:
         split: only this split; empty for all.
         limit: at most so many, drawn by `seed`, spread evenly over the packages.
+        max_bytes: no unit with more bytes of bitcode.
 
     Raises:
         InputError: no unit is left.
@@ -70,6 +76,10 @@ def corpus_modules(
         raise InputError(
             f"the corpus {folder} has no unit" + (f" of split {split}" if split else "")
         )
+    if max_bytes is not None:
+        units = [unit for unit in units if unit.num_bytes <= max_bytes]
+        if not units:
+            raise InputError(f"the corpus {folder} has no unit of at most {max_bytes} bytes")
     if limit is not None and limit < len(units):
         by_package: dict[str, list[int]] = {}
         for index, unit in enumerate(units):
@@ -100,6 +110,7 @@ def load_modules(
     jobs: int,
     split: str = "",
     limit: int | None = None,
+    max_bytes: int | None = None,
     seed: int = 0,
 ) -> tuple[list[NamedModule], list[tuple[Path, LlmCompilerError]]]:
     """Return the modules of all inputs, and the files that do not compile with their errors."""
@@ -107,7 +118,9 @@ def load_modules(
     plain: list[Path] = []
     for path in inputs:
         if (path / MANIFEST).exists():
-            modules += corpus_modules(path, split=split, limit=limit, seed=seed)
+            modules += corpus_modules(
+                path, split=split, limit=limit, max_bytes=max_bytes, seed=seed
+            )
         else:
             plain.append(path)
     files = collect_files(plain)

@@ -73,6 +73,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "LLVMIsAGlobalValue": (_ptr, (_ptr,)),
     "LLVMIsAGlobalVariable": (_ptr, (_ptr,)),
     "LLVMIsAFunction": (_ptr, (_ptr,)),
+    "LLVMIsABlockAddress": (_ptr, (_ptr,)),
     "LLVMIsAConstant": (_ptr, (_ptr,)),
     "LLVMGetFirstUse": (_ptr, (_ptr,)),
     "LLVMGetNextUse": (_ptr, (_ptr,)),

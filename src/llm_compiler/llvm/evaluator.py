@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from collections.abc import Collection, Container
 
 from llm_compiler.closing import Closing
 from llm_compiler.errors import CompileFailed
@@ -25,9 +26,9 @@ from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.module import Context, Module
 from llm_compiler.records import Measurement, PassList, Status
 
-__all__ = ["Evaluator"]
+__all__ = ["KEPT_BYTES", "Evaluator"]
 
-_KEPT_BYTES = 4_000_000
+KEPT_BYTES = 4_000_000
 """Bitcode bytes of kept modules; in memory a module takes about ten times as much."""
 _KEPT_MODULES = 400
 _RECYCLE_AFTER = 1_500
@@ -47,10 +48,16 @@ class Evaluator(Closing):
     Args:
         bitcode: the unoptimised module (bitcode or text).
         share: False evaluates each list from the start, for comparison (`benchmarks/`).
+        kept_bytes: of modules between passes that are kept, counted as bitcode.
     """
 
     def __init__(
-        self, bitcode: bytes, *, share: bool = True, library: Library | None = None
+        self,
+        bitcode: bytes,
+        *,
+        share: bool = True,
+        kept_bytes: int = KEPT_BYTES,
+        library: Library | None = None,
     ) -> None:
         self._library = library or load()
         self._bitcode = bitcode
@@ -68,7 +75,7 @@ class Evaluator(Closing):
         self._open()
         self._root_hash = self._root.bitcode_hash()
         self._must_inline = self._root.available_externally(always_inline=True)
-        self._max_kept = max(4, min(_KEPT_MODULES, _KEPT_BYTES // max(1, len(bitcode))))
+        self._max_kept = max(4, min(_KEPT_MODULES, kept_bytes // max(1, len(bitcode))))
 
     @property
     def num_bytes(self) -> int:
@@ -127,12 +134,42 @@ class Evaluator(Closing):
             seconds=time.perf_counter() - start,
         )
 
+    def build(self, passes: PassList, known: Collection[str]) -> tuple[str, bytes]:
+        """Return the hash of the module after a pass list, and its object.
+
+        The object is empty where the hash is one of `known`: no code is generated then.
+
+        Raises:
+            CompileFailed: LLVM refuses the list or its result.
+        """
+        if self._runs > _RECYCLE_AFTER:
+            self._recycle()
+        state, module = self._reach(passes.elements, known)
+        if module is None:
+            return state, b""
+        with module:
+            if broken := module.verify():
+                raise CompileFailed(f"the passes leave a broken module: {broken}", detail=broken)
+            self.num_code_generations += 1
+            self._runs += 1
+            return state, self._target_machine.emit_object(module)
+
     def _measure(self, passes: PassList) -> Measurement:
         if not self._share:
             return self._measure_alone(passes)
-        elements = passes.elements
-        if (end := self._ends.get(elements)) and (found := self._measured.get(end)):
-            return found
+        state, module = self._reach(passes.elements, self._measured)
+        if module is None:
+            return self._measured[state]
+        with module:
+            return self._generate(module, state)
+
+    def _reach(self, elements: tuple[str, ...], done: Container[str]) -> tuple[str, Module | None]:
+        """Return the state that a list ends in, and its module, which the caller owns.
+
+        There is no module where the state is one of `done`.
+        """
+        if (end := self._ends.get(elements)) and end in done:
+            return end, None
         path = [self._root_hash]  # path[i]: the state before elements[i]
         module: Module | None = None
         at = 0  # the position that `module` is at
@@ -141,8 +178,10 @@ class Evaluator(Closing):
             while True:
                 self._walk(path, elements)
                 position = len(path) - 1
-                if position == len(elements) and (found := self._measured.get(path[-1])):
-                    return found
+                if position == len(elements) and path[-1] in done:
+                    if module is not None:
+                        module.close()
+                    return path[-1], None
                 if module is None or any(
                     path[i] in self._kept for i in range(at + 1, position + 1)
                 ):
@@ -151,27 +190,30 @@ class Evaluator(Closing):
                     module, at = self._nearest(path)
                 self._advance(module, path, at, elements)
                 if position == len(elements):
-                    return self._generate(module, path[-1])
+                    return path[-1], module
                 if first is None:
                     first = position
                 if first < _NEIGHBOUR and position - first >= _FRESH_DEPTH:
-                    return self._measure_rest(module, elements, position)
+                    state = self._run_rest(module, elements, position)
+                    if state in done:
+                        module.close()
+                        return state, None
+                    return state, module
                 self._run(module, elements[position])
                 at = position + 1
                 path.append(module.bitcode_hash())
                 self._edges[path[-2], elements[position]] = path[-1]
-        finally:
+        except BaseException:
             if module is not None:
                 module.close()
+            raise
 
-    def _measure_rest(
-        self, module: Module, elements: tuple[str, ...], position: int
-    ) -> Measurement:
+    def _run_rest(self, module: Module, elements: tuple[str, ...], position: int) -> str:
         """Run the rest of a list without looking at the states between: none is likely to recur."""
         for element in elements[position:]:
             self._run(module, element)
         state = self._ends[elements] = module.bitcode_hash()
-        return self._measured.get(state) or self._generate(module, state)
+        return state
 
     def _measure_alone(self, passes: PassList) -> Measurement:
         with self._root.clone() as module:

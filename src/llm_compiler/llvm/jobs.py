@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from llm_compiler.llvm.codegen import TargetMachine
-from llm_compiler.llvm.evaluator import Evaluator
+from llm_compiler.llvm.evaluator import KEPT_BYTES, Evaluator
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
 from llm_compiler.records import Measurement, PassList, Status, content_hash
@@ -30,8 +30,8 @@ __all__ = [
     "WorkerState",
 ]
 
-_MAX_EVALUATORS = 128
-_MAX_EVALUATOR_BYTES = 4_000_000
+_MAX_EVALUATORS = 512
+_MAX_EVALUATOR_BYTES = 12_000_000
 """Bitcode bytes of the modules that one worker keeps evaluators for."""
 
 
@@ -42,7 +42,9 @@ class WorkerState:
         self._evaluators: OrderedDict[tuple[str, bool], Evaluator] = OrderedDict()
         self._bytes = 0
 
-    def evaluator(self, bitcode: bytes, share: bool) -> Evaluator:
+    def evaluator(
+        self, bitcode: bytes, share: bool = True, *, kept_bytes: int = KEPT_BYTES
+    ) -> Evaluator:
         """Return the evaluator of a module, kept or new."""
         key = content_hash(bitcode), share
         if key in self._evaluators:
@@ -55,7 +57,7 @@ class WorkerState:
             oldest = self._evaluators.popitem(last=False)[1]
             self._bytes -= oldest.num_bytes
             oldest.close()
-        evaluator = self._evaluators[key] = Evaluator(bitcode, share=share)
+        evaluator = self._evaluators[key] = Evaluator(bitcode, share=share, kept_bytes=kept_bytes)
         return evaluator
 
 

@@ -125,6 +125,8 @@ class Module(Closing):
     def __init__(self, context: Context, handle: int) -> None:
         self.context = context
         self._handle: int | None = handle
+        self._has_block_addresses: bool | None = None
+        """None: nobody asked yet. Passes make none where there were none."""
         context._adopt(self)
 
     @property
@@ -149,8 +151,30 @@ class Module(Closing):
             self._handle = None
 
     def clone(self) -> Module:
-        """Return a copy in the same context; the caller owns it."""
-        return Module(self.context, self._library.LLVMCloneModule(self.handle))
+        """Return a copy in the same context; the caller owns it.
+
+        LLVM's own clone leaves block addresses in initialisers (tables of computed gotos)
+        pointing into the original (LLVM 19): such a module is copied through its bitcode.
+        """
+        if self._has_block_addresses is None:
+            self._has_block_addresses = self._find_block_addresses()
+        if self._has_block_addresses:
+            copy = self.context.parse(self.to_bitcode())
+        else:
+            copy = Module(self.context, self._library.LLVMCloneModule(self.handle))
+        copy._has_block_addresses = self._has_block_addresses
+        return copy
+
+    def _find_block_addresses(self) -> bool:
+        """Tell whether the address of any block is taken: its function is used by the constant."""
+        library = self._library
+        for function in self.function_handles():
+            use = library.LLVMGetFirstUse(function)
+            while use:
+                if library.LLVMIsABlockAddress(library.LLVMGetUser(use)):
+                    return True
+                use = library.LLVMGetNextUse(use)
+        return False
 
     def to_text(self) -> str:
         """Return the textual IR."""

@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from llm_compiler.errors import CompileFailed, LlmCompilerError
-from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.jobs import Emitted, WorkerState
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.rename import rename_for_linking
 from llm_compiler.records import PassList, Status
 
 __all__ = ["BuildJob", "Built", "RenameJob"]
+
+_KEPT_BYTES = 100_000
+"""Bitcode bytes of modules between passes for each program: there are over a hundred of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,26 +92,12 @@ class BuildJob:
         """Yield what each program became."""
         for module in self.modules[first_step:]:
             try:
-                yield self._build(module)
+                evaluator = state.evaluator(module, kept_bytes=_KEPT_BYTES)
+                module_hash, object_bytes = evaluator.build(self.passes, self.known)
             except LlmCompilerError as error:
                 yield Built(status=Status.REFUSED, detail=str(error)[:2000])
-
-    def _build(self, data: bytes) -> Built:
-        with Context() as context:
-            module = context.parse(data)
-            with TargetMachine.for_module(module) as target_machine:
-                for element in self.passes.elements:
-                    module.run_passes(element, target_machine.handle)
-                if broken := module.verify():
-                    raise CompileFailed(f"the passes leave a broken module: {broken}")
-                module_hash = module.bitcode_hash()
-                if module_hash in self.known:
-                    return Built(status=Status.OK, module_hash=module_hash)
-                return Built(
-                    status=Status.OK,
-                    module_hash=module_hash,
-                    object_bytes=target_machine.emit_object(module),
-                )
+            else:
+                yield Built(status=Status.OK, module_hash=module_hash, object_bytes=object_bytes)
 
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> Built:
         """Return the result of a program that LLVM died of."""

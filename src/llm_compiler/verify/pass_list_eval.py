@@ -267,6 +267,8 @@ class _Architecture:
             passes=passes,
             known=frozenset(hash_ for one in share for hash_ in self._known.of(one.key)),
             timeout_s=_COMPILE_TIMEOUT_S,
+            # The same programs meet the same worker: it knows what their prefixes lead to.
+            affinity=f"{self.target.architecture}/{share[0].program.name}",
         )
 
     def judge(self, built: Sequence[tuple[PreparedProgram, Built]]) -> Failure | None:

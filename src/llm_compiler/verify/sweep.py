@@ -21,7 +21,7 @@ from llm_compiler.verify.pass_list_eval import PassListEval
 
 __all__ = ["PLAUSIBLE", "SweepRow", "sweep", "sweep_entries", "sweep_lists"]
 
-PIPELINES = ("default<Oz>", "default<O2>")
+PIPELINES = ("default<Oz>", "default<Os>", "default<O1>", "default<O2>", "default<O3>")
 PLAUSIBLE = (
     "structurizecfg",
     "unify-loop-exits",
