@@ -56,7 +56,7 @@ def check_writable(path: Path) -> None:
     os.unlink(name)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write a file whole or not at all; ``-`` is standard output.
 
     Raises:

@@ -21,7 +21,7 @@ LAYERS = (
     ("errors",),
     ("records",),
     ("process",),
-    ("places", "output", "console", "closing"),
+    ("places", "output", "console", "closing", "parquet"),
     ("llvm",),
     ("workers",),
     ("verify",),

@@ -12,7 +12,7 @@ from llm_compiler.corpus.inputs import NamedModule, load_modules
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.output import write_atomically
+from llm_compiler.output import check_writable, write_atomically
 from llm_compiler.records import PassList, Verdict, VerdictKind, content_hash
 from llm_compiler.search.coreset import (
     Coreset,
@@ -80,6 +80,9 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
+    # Now, not after an hour of measuring.
+    check_writable(options.output)
+    check_writable(options.output.with_name("verdicts.jsonl"))
     toolchain = find_toolchain()
     objective = Objective(options.objective)
     stock = Stock(toolchain=toolchain)
