@@ -30,6 +30,10 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "LLVMContextCreate": (_ptr, ()),
     "LLVMContextDispose": (None, (_ptr,)),
     "LLVMContextSetDiagnosticHandler": (None, (_ptr, DiagnosticHandler, _ptr)),
+    "LLVMContextSetDiscardValueNames": (None, (_ptr, _bool)),
+    "LLVMGetMDKindIDInContext": (c_uint, (_ptr, _str, c_uint)),
+    "LLVMHasMetadata": (_bool, (_ptr,)),
+    "LLVMSetMetadata": (None, (_ptr, c_uint, _ptr)),
     "LLVMGetDiagInfoDescription": (_ptr, (_ptr,)),
     "LLVMGetDiagInfoSeverity": (_enum, (_ptr,)),
     "LLVMCreateMemoryBufferWithMemoryRangeCopy": (_ptr, (_str, c_size_t, _str)),
@@ -93,7 +97,10 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "LLVMGetEnumAttributeAtIndex": (_ptr, (_ptr, c_uint, c_uint)),
     "LLVMGetStringAttributeAtIndex": (_ptr, (_ptr, c_uint, _str, c_uint)),
     "LLVMGetStringAttributeValue": (_ptr, (_ptr, POINTER(c_uint))),
+    "LLVMRemoveStringAttributeAtIndex": (None, (_ptr, c_uint, _str, c_uint)),
     "LLVMGetIntrinsicID": (c_uint, (_ptr,)),
+    # DebugInfo.h
+    "LLVMStripModuleDebugInfo": (_bool, (_ptr,)),
     # Comdat.h
     "LLVMGetOrInsertComdat": (_ptr, (_ptr, _str)),
     "LLVMGetComdat": (_ptr, (_ptr,)),

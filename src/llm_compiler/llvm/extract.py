@@ -1,13 +1,25 @@
-"""Extract one function of a module, with what it needs (docs/decisions/0001)."""
+"""Extract functions of a module, each with what it needs (docs/decisions/0001)."""
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator, Sequence
+
 from llm_compiler.errors import InputError
-from llm_compiler.llvm.module import AVAILABLE_EXTERNALLY, EXTERNAL, INTERNAL, LOCAL, Module
+from llm_compiler.llvm.module import (
+    AVAILABLE_EXTERNALLY,
+    EXTERNAL,
+    INTERNAL,
+    LOCAL,
+    Context,
+    Module,
+)
 
-__all__ = ["extract_function"]
+__all__ = ["extract_function", "extract_functions"]
 
+_DROP = "globaldce,elim-avail-extern,globaldce,strip-dead-prototypes"
 _HIDDEN = 1
+_LINK_ONCE = 2
+"""LLVMLinkOnceAnyLinkage: kept while used; marks shared statics until one function is left."""
 
 
 def extract_function(module: Module, name: str) -> Module:
@@ -49,6 +61,129 @@ def extract_function(module: Module, name: str) -> Module:
     return copy
 
 
+def extract_functions(module: Module, names: Sequence[str]) -> Iterator[Module | InputError]:
+    """Yield what `extract_function` returns for each name, or the error that it raises.
+
+    `extract_function` copies the whole module for each function. Here the copy is cut in halves
+    until one function is left, which costs the module's size times the logarithm of the number of
+    functions. A yielded module is closed when the next one is asked for: write it out before.
+    """
+    library = module.context.library
+    whole = module.clone()
+    if whole.has_block_addresses:
+        whole.close()
+        yield from _extract_one_by_one(module, names)
+        return
+    _drop_roots(whole)
+    _resolve_aliases(whole)
+    refused = _users_of_ifuncs(whole)
+    wanted = [
+        name
+        for name in names
+        if name not in refused
+        and (handle := whole.function_handle(name))
+        and not library.LLVMIsDeclaration(handle)
+    ]
+    _prepare_for_halving(whole, set(wanted))
+    extracted = _halve(whole, wanted)
+    remaining = iter(wanted)
+    following = next(remaining, None)
+    try:
+        for name in names:
+            if name == following:
+                yield next(extracted)
+                following = next(remaining, None)
+                continue
+            try:
+                with extract_function(module, name) as one:
+                    yield one
+            except InputError as error:
+                yield error
+    finally:
+        extracted.close()
+
+
+def _extract_one_by_one(module: Module, names: Sequence[str]) -> Iterator[Module | InputError]:
+    """Extract from a fresh copy each time: a module that cannot be cloned (block addresses).
+
+    Each copy has a context of its own: parsed into the same one, types would be renamed.
+    """
+    bitcode = module.to_bitcode()
+    for name in names:
+        with Context(module.context.library) as context:
+            copy = context.parse(bitcode, "<module>")
+            kept = copy.function_handle(name)
+            if not kept or copy.context.library.LLVMIsDeclaration(kept):
+                yield InputError(f"the module defines no function '{name}'")
+                continue
+            _reduce_to(copy, kept)
+            broken = copy.verify()
+            yield InputError(f"'{name}' cannot stand alone: {broken}") if broken else copy
+
+
+def _prepare_for_halving(module: Module, wanted: set[str]) -> None:
+    """Do once what does not depend on the function kept, and drop the bodies not wanted."""
+    library = module.context.library
+    for variable in list(module.variable_handles()):
+        if library.LLVMIsDeclaration(variable):
+            continue
+        if library.LLVMGetLinkage(variable) not in LOCAL:
+            library.LLVMSetComdat(variable, None)
+            library.LLVMSetLinkage(variable, AVAILABLE_EXTERNALLY)
+        elif (
+            not library.LLVMIsGlobalConstant(variable)
+            and len(_using_functions(module, variable)) > 1
+        ):
+            library.LLVMSetLinkage(variable, _LINK_ONCE)
+            library.LLVMSetVisibility(variable, _HIDDEN)
+    for function in module.function_handles():
+        if library.LLVMIsDeclaration(function):
+            continue
+        library.LLVMSetComdat(function, None)
+        was_local = library.LLVMGetLinkage(function) in LOCAL
+        kept = module.name_of(function) in wanted
+        library.LLVMSetLinkage(function, EXTERNAL if kept else AVAILABLE_EXTERNALLY)
+        if was_local:
+            library.LLVMSetVisibility(function, _HIDDEN)
+    module.run_passes(_DROP)
+
+
+def _halve(module: Module, names: Sequence[str]) -> Generator[Module | InputError, None, None]:
+    """Yield the modules of each of the functions, all of which a module defines; closes it."""
+    library = module.context.library
+    with module:
+        if len(names) > 1:
+            middle = len(names) // 2
+            left = module.clone()
+            _drop_functions(left, names[middle:])
+            yield from _halve(left, names[:middle])
+            _drop_functions(module, names[:middle])
+            yield from _halve(module, names[middle:])
+        elif names:
+            for variable in module.variable_handles():
+                if library.LLVMGetLinkage(variable) == _LINK_ONCE:
+                    library.LLVMSetLinkage(variable, EXTERNAL)
+            broken = module.verify()
+            yield InputError(f"'{names[0]}' cannot stand alone: {broken}") if broken else module
+
+
+def _drop_functions(module: Module, names: Sequence[str]) -> None:
+    for name in names:
+        module.context.library.LLVMSetLinkage(module.function_handle(name), AVAILABLE_EXTERNALLY)
+    module.run_passes(_DROP)
+
+
+def _users_of_ifuncs(module: Module) -> set[str]:
+    """Return the functions that use an ifunc: they cannot stand alone."""
+    library = module.context.library
+    found: set[str] = set()
+    indirect = library.LLVMGetFirstGlobalIFunc(module.handle)
+    while indirect:
+        found |= {module.name_of(user) for user in _using_functions(module, indirect)}
+        indirect = library.LLVMGetNextGlobalIFunc(indirect)
+    return found
+
+
 def _reduce_to(module: Module, kept: int) -> None:
     library = module.context.library
     _drop_roots(module)
@@ -79,7 +214,7 @@ def _reduce_to(module: Module, kept: int) -> None:
             # A linkage that promises the definition elsewhere: constants may be folded.
             library.LLVMSetComdat(variable, None)
             library.LLVMSetLinkage(variable, AVAILABLE_EXTERNALLY)
-    module.run_passes("globaldce,elim-avail-extern,globaldce,strip-dead-prototypes")
+    module.run_passes(_DROP)
 
 
 def _drop_roots(module: Module) -> None:

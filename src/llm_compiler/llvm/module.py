@@ -19,10 +19,10 @@ from llm_compiler.errors import CompileFailed, IrParseError
 from llm_compiler.llvm.capi import DiagnosticHandler, Library, load, take_error, take_message
 from llm_compiler.records import content_hash
 
-__all__ = ["Context", "Module"]
+__all__ = ["BITCODE_MAGIC", "Context", "Module"]
 
 _LOCATION = re.compile(r"^(?P<file>.*?):(?P<line>\d+):(?P<column>\d+): (?:error: )?(?P<text>.*)")
-_BITCODE_MAGIC = (b"BC\xc0\xde", b"\xde\xc0\x17\x0b")
+BITCODE_MAGIC = (b"BC\xc0\xde", b"\xde\xc0\x17\x0b")
 
 # LLVMLinkage, llvm-c/Core.h
 EXTERNAL, AVAILABLE_EXTERNALLY, INTERNAL, PRIVATE = 0, 1, 8, 9
@@ -69,6 +69,10 @@ class Context(Closing):
         self._diagnostics.clear()
         return text
 
+    def discard_value_names(self) -> None:
+        """Drop the names of local values and blocks from now on; text can then not be parsed."""
+        self.library.LLVMContextSetDiscardValueNames(self.handle, True)
+
     def parse(self, data: bytes, name: str = "<input>") -> Module:
         """Parse textual IR or bitcode.
 
@@ -84,7 +88,7 @@ class Context(Closing):
             data, len(data), name.encode("utf-8", "replace")
         )
         module, message = c_void_p(), c_void_p()
-        if data.startswith(_BITCODE_MAGIC):
+        if data.startswith(BITCODE_MAGIC):
             failed = library.LLVMParseBitcodeInContext2(self.handle, buffer, byref(module))
             library.LLVMDisposeMemoryBuffer(buffer)
             text = self.take_diagnostics()
@@ -156,14 +160,19 @@ class Module(Closing):
         LLVM's own clone leaves block addresses in initialisers (tables of computed gotos)
         pointing into the original (LLVM 19): such a module is copied through its bitcode.
         """
-        if self._has_block_addresses is None:
-            self._has_block_addresses = self._find_block_addresses()
-        if self._has_block_addresses:
+        if self.has_block_addresses:
             copy = self.context.parse(self.to_bitcode())
         else:
             copy = Module(self.context, self._library.LLVMCloneModule(self.handle))
         copy._has_block_addresses = self._has_block_addresses
         return copy
+
+    @property
+    def has_block_addresses(self) -> bool:
+        """Whether the address of any block is taken (computed gotos)."""
+        if self._has_block_addresses is None:
+            self._has_block_addresses = self._find_block_addresses()
+        return self._has_block_addresses
 
     def _find_block_addresses(self) -> bool:
         """Tell whether the address of any block is taken: its function is used by the constant."""
@@ -282,18 +291,20 @@ class Module(Closing):
 
     def num_instructions(self) -> int:
         """Return the number of IR instructions in all functions (debug records are none)."""
+        return sum(1 for _ in self.instruction_handles())
+
+    def instruction_handles(self, function: int | None = None) -> Iterator[int]:
+        """Yield the instructions of one function, or of all in the module's order."""
         library = self._library
         first, following = library.LLVMGetFirstInstruction, library.LLVMGetNextInstruction
-        total = 0
-        for function in self.function_handles():
-            block = library.LLVMGetFirstBasicBlock(function)
+        for one in self.function_handles() if function is None else (function,):
+            block = library.LLVMGetFirstBasicBlock(one)
             while block:
                 instruction = first(block)
                 while instruction:
-                    total += 1
+                    yield instruction
                     instruction = following(instruction)
                 block = library.LLVMGetNextBasicBlock(block)
-        return total
 
     def functions_without_minsize(self) -> tuple[str, ...]:
         """Return the defined functions that carry no ``minsize`` (nor ``optnone``)."""
