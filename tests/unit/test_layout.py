@@ -27,6 +27,7 @@ LAYERS = (
     ("verify",),
     ("corpus",),
     ("search",),
+    ("dataset",),
     ("model",),
     ("train",),
     ("optimization",),
