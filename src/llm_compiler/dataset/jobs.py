@@ -1,0 +1,189 @@
+"""Make samples of modules in a worker: run a pass list, print, lower, measure, check.
+
+A `Draw` is all that a sample is made of, so a sample depends on nothing else: every draw gets an
+LLVM context of its own. A draw that gives no sample (LLVM refuses or dies, code too long, a round
+trip that fails) is a `Made` with a cause; what to draw instead is the caller's business.
+Runs in a worker: LLVM may crash.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from llm_compiler.corpus.normalize import normalize
+from llm_compiler.dataset.assembly import normalize_assembly
+from llm_compiler.dataset.records import StageSample
+from llm_compiler.errors import CompilerError, InputError
+from llm_compiler.llvm.codegen import TargetMachine
+from llm_compiler.llvm.jobs import WorkerState
+from llm_compiler.llvm.module import BITCODE_MAGIC, Context, Module
+from llm_compiler.llvm.object_file import ObjectSizes
+from llm_compiler.records import Status
+
+__all__ = ["Draw", "DrawJob", "Made"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """A sample to be made: what is known of it (`sample`), and of which module.
+
+    `sample` holds all fields but the code, counts and sizes. Longer samples than `max_characters`
+    (input and output together), and modules that grow beyond `max_instructions` between passes,
+    are given up.
+    """
+
+    sample: StageSample
+    module: bytes = field(repr=False)
+    """Bitcode, or the normal form's text."""
+    passes: tuple[str, ...]
+    max_characters: int
+    max_instructions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """A sample, or why there is none: a word or two that can be counted."""
+
+    sample: StageSample | None = None
+    cause: str = ""
+
+
+class _Unsuitable(Exception):
+    """A draw that gives no sample; the message is the cause."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawJob:
+    """Make several samples, one a step; the result is a `Made`."""
+
+    draws: tuple[Draw, ...] = field(repr=False)
+    timeout_s: float = 60.0
+    affinity: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One for each draw."""
+        return len(self.draws)
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[Made]:
+        """Yield what became of each draw."""
+        for draw in self.draws[first_step:]:
+            try:
+                yield Made(sample=_make(draw))
+            except _Unsuitable as error:
+                yield Made(cause=str(error))
+            except (CompilerError, InputError):
+                yield Made(cause=Status.REFUSED.value)
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> Made:
+        """Return what became of a draw that LLVM died of."""
+        return Made(cause=status.value)
+
+
+def _make(draw: Draw) -> StageSample:
+    bitcode = draw.module
+    if not bitcode.startswith(BITCODE_MAGIC):
+        # Read from text, values have other orders of uses than read from bitcode, which shows.
+        with Context() as context:
+            bitcode = context.parse(bitcode, "<sample>").to_bitcode()
+    with Context() as context:
+        module = context.parse(bitcode, "<sample>")
+        with TargetMachine.for_module(module) as target_machine:
+            maker = _MAKERS[draw.sample.stage]
+            sample = maker(draw, module, target_machine)
+    if len(sample.input_code) + len(sample.output_code) > draw.max_characters:
+        raise _Unsuitable("too long")
+    return sample
+
+
+def _run_passes(draw: Draw, module: Module, target_machine: TargetMachine) -> None:
+    for element in draw.passes:
+        module.run_passes(element, target_machine.handle)
+        # A limit that every machine meets at the same pass, unlike the time limit.
+        if module.num_instructions() > draw.max_instructions:
+            raise _Unsuitable("grows too large")
+    if module.verify():
+        raise _Unsuitable("broken module")
+
+
+def _text(module: Module) -> str:
+    """Return the normalised text of a module, which stays as it is."""
+    return normalize(module.to_bitcode(), library=module.context.library).text
+
+
+def _assembly(module: Module, target_machine: TargetMachine) -> str:
+    with module.clone() as copy:
+        return normalize_assembly(target_machine.emit_assembly(copy), target_machine.triple)
+
+
+def _sizes(module: Module, target_machine: TargetMachine) -> ObjectSizes:
+    with module.clone() as copy:
+        return target_machine.sizes(copy)
+
+
+def _pretraining(draw: Draw, module: Module, target_machine: TargetMachine) -> StageSample:
+    _run_passes(draw, module, target_machine)
+    assembly = draw.sample.task == "assembly"
+    code = _assembly(module, target_machine) if assembly else _text(module)
+    return dataclasses.replace(draw.sample, output_code=code)
+
+
+def _optimized(draw: Draw, module: Module, target_machine: TargetMachine) -> StageSample:
+    """Emulation and flag tuning: code, counts and sizes before and after a pass list."""
+    code = _text(module)
+    if len(code) > draw.max_characters:
+        raise _Unsuitable("too long")
+    count, sizes = module.num_instructions(), _sizes(module, target_machine)
+    sample = dataclasses.replace(
+        draw.sample,
+        input_code=code,
+        num_instructions_before=count,
+        size_bytes_before=sizes.size_bytes,
+        text_data_bytes_before=sizes.text_data_bytes,
+    )
+    if not sample.improves:
+        return sample
+    _run_passes(draw, module, target_machine)
+    sizes = _sizes(module, target_machine)
+    to_assembly = sample.task == "emulate-assembly"
+    return dataclasses.replace(
+        sample,
+        output_code=_assembly(module, target_machine) if to_assembly else _text(module),
+        num_instructions_after=module.num_instructions(),
+        size_bytes_after=sizes.size_bytes,
+        text_data_bytes_after=sizes.text_data_bytes,
+    )
+
+
+def _disassembly(draw: Draw, module: Module, target_machine: TargetMachine) -> StageSample:
+    _run_passes(draw, module, target_machine)
+    text = _text(module)
+    assembly = _assembly(module, target_machine)
+    if len(text) + len(assembly) > draw.max_characters:
+        raise _Unsuitable("too long")
+    sizes, count = _sizes(module, target_machine), module.num_instructions()
+    # From the text alone, as a reader of the answer would do it.
+    with Context(module.context.library) as fresh:
+        again = fresh.parse(text.encode(), "<answer>")
+        with TargetMachine.for_module(again) as fresh_machine:
+            lowered = fresh_machine.emit_assembly(again)
+    if normalize_assembly(lowered, target_machine.triple) != assembly:
+        raise _Unsuitable("lowers to other assembly")
+    return dataclasses.replace(
+        draw.sample,
+        input_code=assembly,
+        output_code=text,
+        num_instructions_after=count,
+        size_bytes_after=sizes.size_bytes,
+        text_data_bytes_after=sizes.text_data_bytes,
+    )
+
+
+_MAKERS = {
+    "pretraining": _pretraining,
+    "emulation": _optimized,
+    "flag-tuning": _optimized,
+    "disassembly": _disassembly,
+}
