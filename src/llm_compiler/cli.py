@@ -266,16 +266,86 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _corpus(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("corpus", help="collect real code as unoptimised bitcode")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="build|stats")
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar="build|sample|check|stats"
+    )
     build = actions.add_parser("build", help="fetch packages and compile their units to bitcode")
     build.add_argument("--config", type=Path, required=True, metavar="TOML")
     build.add_argument("--out", type=Path, default=Path("work/corpus"), metavar="DIR")
     build.add_argument("--packages", default="", metavar="A,B", help="only these")
     build.add_argument("--target-triple", action="append", metavar="T")
     build.add_argument("--jobs", type=_positive, default=None, metavar="N")
-    stats = actions.add_parser("stats", help="count units by package, language and target")
-    stats.add_argument("corpus", type=Path, metavar="DIR")
+    stats = actions.add_parser(
+        "stats", help="count units or samples by package, language, target and size"
+    )
+    stats.add_argument("corpus", type=Path, metavar="DIR", help="a corpus or a folder of samples")
     stats.add_argument("--json", action="store_true")
+    stats.add_argument(
+        "--report", type=Path, metavar="DIR", help="of samples: write the tables and plots here"
+    )
+    _corpus_samples(actions)
+
+
+def _corpus_samples(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    sample = actions.add_parser(
+        "sample",
+        help="make normalised functions and units of a corpus, without duplicates",
+        description="Extract the functions of a built corpus, normalise, measure and de-duplicate "
+        "them, and write Parquet shards. Stopped, it goes on from the unit it was at.",
+    )
+    sample.add_argument("corpus", type=Path, metavar="CORPUS")
+    sample.add_argument("--out", type=Path, required=True, metavar="DIR")
+    sample.add_argument("--packages", default="", metavar="A,B", help="only these")
+    sample.add_argument(
+        "--max-text-bytes",
+        type=_positive,
+        default=65_536,
+        metavar="N",
+        help="no module with a longer text (default: %(default)s)",
+    )
+    sample.add_argument(
+        "--min-instructions", type=_natural, default=5, metavar="N", help="default: %(default)s"
+    )
+    sample.add_argument(
+        "--max-instructions",
+        type=_natural,
+        default=0,
+        metavar="N",
+        help="0: as many as the text allows (default)",
+    )
+    sample.add_argument(
+        "--max-package-functions",
+        type=_natural,
+        default=20_000,
+        metavar="N",
+        help="of one package and target; 0: all (default: %(default)s)",
+    )
+    sample.add_argument(
+        "--unit-share",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="of the units that are short enough, so many are samples too (default: %(default)g)",
+    )
+    sample.add_argument(
+        "--threshold",
+        type=float,
+        default=0.8,
+        metavar="X",
+        help="Jaccard index from which on two samples are clones (default: %(default)g)",
+    )
+    _add_common(sample)
+    check = actions.add_parser(
+        "check",
+        help="verify a folder of samples: hashes, and that no clone crosses splits",
+        description="Verify the hashes of all shards and samples, and look for modules of "
+        "validation and test that have a near duplicate in train. Exit code 1 if there is one.",
+    )
+    check.add_argument("samples", type=Path, metavar="DIR")
+    check.add_argument(
+        "--threshold", type=float, default=None, metavar="X", help="default: the folder's own"
+    )
+    check.add_argument("--json", action="store_true")
 
 
 def _split_clang_flags(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
+from llm_compiler.commands import samples
 from llm_compiler.console import print_json, print_table, progress
 from llm_compiler.corpus.build import SourceReport, build_corpus
 from llm_compiler.corpus.config import load_config
 from llm_compiler.corpus.inputs import MANIFEST
 from llm_compiler.corpus.manifest import load_manifest
+from llm_compiler.corpus.shards import MANIFEST_NAME as SAMPLES_MANIFEST
 from llm_compiler.corpus.tools import find_tools
+from llm_compiler.errors import ConfigError
 
 __all__ = ["run"]
 
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
-    """Build or count."""
-    return _build(options) if options.action == "build" else _stats(options)
+    """Build, sample, check or count."""
+    actions = {"build": _build, "sample": samples.build, "check": samples.check, "stats": _stats}
+    return actions[options.action](options)
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -50,6 +54,10 @@ def _build(options: argparse.Namespace) -> int:
 
 
 def _stats(options: argparse.Namespace) -> int:
+    if not (options.corpus / MANIFEST).is_file() and (options.corpus / SAMPLES_MANIFEST).is_file():
+        return samples.stats(options)
+    if options.report:
+        raise ConfigError("--report is for a folder of samples (see 'corpus sample')")
     units = load_manifest(options.corpus / MANIFEST)
     counts: Counter[tuple[str, str, str, str]] = Counter()
     sizes: Counter[tuple[str, str, str, str]] = Counter()

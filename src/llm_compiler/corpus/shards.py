@@ -58,7 +58,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardManifest:
-    """What a folder of samples holds; `counts` and `config` are for people, `tools` are versions."""
+    """What a folder of samples holds; `counts` and `config` are for people, `tools` versions."""
 
     shards: tuple[Shard, ...]
     counts: dict[str, Any]

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from llm_compiler.errors import InputError
 
-__all__ = ["ObjectSizes", "section_sizes", "undefined_symbols"]
+__all__ = ["ObjectSizes", "object_contents", "section_sizes", "undefined_symbols"]
 
 _SHT_SYMTAB = 2
+_SHT_STRTAB = 3
 _SHT_NOBITS = 8
 _SHF_ALLOC = 2
 
@@ -102,3 +103,37 @@ def undefined_symbols(data: bytes) -> frozenset[str]:
                 start = strings + fields[0]
                 found.add(data[start : data.index(b"\0", start)].decode("utf-8", "replace"))
     return frozenset(found)
+
+
+def object_contents(data: bytes) -> tuple[tuple[object, ...], ...]:
+    """Return all that an ELF object says, but which compiler made it: to compare two objects.
+
+    Left out are ``.comment`` and, since that section shifts them, the offsets of sections in the
+    file; sections and symbols are named instead of numbered.
+
+    Raises:
+        InputError: `data` is not an ELF file, or is cut short.
+    """
+    table = _read_sections(data)
+
+    def text(start: int) -> bytes:
+        return data[start : data.index(b"\0", start)]
+
+    names = [text(table.strings + header[0]) for header in table.headers]
+    entry = struct.Struct(f"{table.order}IBBHQQ" if table.wide else f"{table.order}IIIBBH")
+    contents: list[tuple[object, ...]] = []
+    for name, header in zip(names, table.headers, strict=True):
+        _, kind, flags, address, offset, length, link, _, alignment, _ = header
+        if kind == _SHT_STRTAB or name == b".comment":
+            continue
+        body = data[offset : offset + length] if kind != _SHT_NOBITS else b""
+        if kind != _SHT_SYMTAB:
+            contents.append((name, kind, flags, address, length, alignment, body))
+            continue
+        strings = table.headers[link][4]
+        for symbol in entry.iter_unpack(body):
+            own = list(symbol)
+            section = own.pop(3 if table.wide else 5)
+            own[0] = text(strings + own[0])
+            contents.append((names[section] if section < len(names) else section, *own))
+    return tuple(contents)

@@ -1,0 +1,105 @@
+"""``llm-compiler corpus sample|check|stats``: a folder of samples."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+
+from llm_compiler.console import percent, print_json, print_table, progress, warn
+from llm_compiler.corpus.check import check_samples
+from llm_compiler.corpus.plan import SampleConfig
+from llm_compiler.corpus.sampling import build_samples
+from llm_compiler.corpus.statistics import count_samples, write_report
+from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.workers import LocalPool
+
+__all__ = ["build", "check", "stats"]
+
+
+def build(options: argparse.Namespace) -> int:
+    """Make samples of a corpus."""
+    config = SampleConfig(
+        max_text_bytes=options.max_text_bytes,
+        min_instructions=options.min_instructions,
+        max_instructions=options.max_instructions,
+        max_package_functions=options.max_package_functions,
+        unit_share=options.unit_share,
+        threshold=options.threshold,
+    )
+    toolchain = find_toolchain()
+    with LocalPool(options.jobs) as pool, progress(1, "samples") as bar:
+        report = build_samples(
+            options.corpus,
+            options.out,
+            config,
+            pool=pool,
+            llvm_version=toolchain.version,
+            packages=frozenset(name for name in options.packages.split(",") if name),
+            timeout_s=options.timeout_s,
+            on_progress=lambda what, done, total: bar.update(done, f"{what}, of {total}"),
+        )
+    if options.json:
+        print_json(dataclasses.asdict(report))
+        return 0
+    for failure in report.failures:
+        warn(failure)
+    print(
+        f"{report.num_kept} samples of {report.num_units} units in {options.out}, "
+        f"from {report.num_made} made: {report.num_exact} were copies "
+        f"({percent(report.num_exact, report.num_made)}), "
+        f"{report.num_made - report.num_clusters} copies or near duplicates "
+        f"({percent(report.num_made - report.num_clusters, report.num_made)})"
+    )
+    for name, counts in (
+        ("by split", report.splits),
+        ("by kind", report.kinds),
+        ("by level of normalisation", report.levels),
+        ("left out", report.left_out),
+    ):
+        print(
+            f"{name}: " + (", ".join(f"{key} {count}" for key, count in counts.items()) or "none")
+        )
+    return 0
+
+
+def check(options: argparse.Namespace) -> int:
+    """Verify hashes, and that no clone crosses splits."""
+    report = check_samples(options.samples, threshold=options.threshold)
+    if options.json:
+        print_json(dataclasses.asdict(report))
+        return 1 if report.pairs else 0
+    for pair in report.pairs:
+        print(
+            f"{pair.split} {pair.module_hash} ({pair.name}) is a clone of train "
+            f"{pair.train_hash} ({pair.train_name}): Jaccard index {pair.similarity:.3f}"
+        )
+    print(
+        f"{report.num_shards} shards with {report.num_samples} samples are whole; "
+        f"{len(report.pairs)} of {report.num_compared} validation and test modules have a near "
+        f"duplicate in train (Jaccard index at least {report.threshold:g})"
+    )
+    return 1 if report.pairs else 0
+
+
+def stats(options: argparse.Namespace) -> int:
+    """Count samples; write a report with plots if asked to."""
+    statistics = count_samples(options.corpus)
+    if options.report:
+        write_report(options.report, statistics)
+    if options.json:
+        for row in statistics.rows:
+            print_json(dataclasses.asdict(row))
+        return 0
+    rows = [
+        (
+            *(row.package, row.split, row.language, row.architecture, row.kind),
+            *map(str, (row.num_samples, row.num_chars, row.num_instructions, row.size_bytes)),
+        )
+        for row in statistics.rows
+    ]
+    header = (
+        *("package", "split", "language", "target", "kind"),
+        *("samples", "characters", "instructions", "bytes at -Oz"),
+    )
+    print_table(header, [*rows, *statistics.totals()], right="lllllrrrr")
+    return 0

@@ -1,0 +1,179 @@
+"""Count the samples of a folder, and plot how long and how large they are.
+
+Plots need matplotlib (extra ``plot``), counting needs pyarrow (extra ``data``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_compiler.corpus.manifest import write_text_atomically
+from llm_compiler.corpus.shards import load_samples
+from llm_compiler.errors import ArtifactError, ToolchainNotFound
+
+__all__ = ["Statistics", "StatisticsRow", "count_samples", "write_report"]
+
+_COLUMNS = (
+    *("package", "split", "language", "target_triple", "kind", "text"),
+    *("num_instructions", "size_bytes"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatisticsRow:
+    """Samples of one package, split, language, architecture and kind, added up.
+
+    `num_tokens` is 0 unless a tokenizer was given; `size_bytes` is behind ``default<Oz>``.
+    """
+
+    package: str
+    split: str
+    language: str
+    architecture: str
+    kind: str
+    num_samples: int
+    num_chars: int
+    num_tokens: int
+    num_instructions: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """The rows, and each sample's values for the plots (architecture, kind, characters, bytes)."""
+
+    rows: tuple[StatisticsRow, ...]
+    values: tuple[tuple[str, str, int, int], ...] = dataclasses.field(repr=False)
+
+    def totals(self) -> list[tuple[str, ...]]:
+        """Return table rows: the total of each split, architecture and kind, and of all."""
+        sums: Counter[tuple[tuple[str, ...], str]] = Counter()
+        numbers = ("num_samples", "num_chars", "num_instructions", "size_bytes")
+        for row in self.rows:
+            for key in (
+                ("total", row.split, "", row.architecture, row.kind),
+                ("total", "", "", "", ""),
+            ):
+                for number in numbers:
+                    sums[key, number] += getattr(row, number)
+        keys = sorted({key for key, _ in sums}, reverse=True)
+        return [(*key, *(str(sums[key, number]) for number in numbers)) for key in keys]
+
+
+def count_samples(folder: Path, *, num_tokens: Callable[[str], int] | None = None) -> Statistics:
+    """Count the samples of a folder.
+
+    Args:
+        num_tokens: a tokenizer's count for a text, if there is one.
+
+    Raises:
+        ManifestMissing, ShardCorrupt: the folder is not complete, or a shard is damaged.
+    """
+    sums: dict[tuple[str, ...], list[int]] = {}
+    values = []
+    for sample in load_samples(folder, columns=_COLUMNS):
+        key = (
+            *(sample.package, sample.split, sample.language),
+            *(sample.architecture, sample.kind),
+        )
+        row = sums.setdefault(key, [0] * 5)
+        for place, number in enumerate(
+            (
+                1,
+                len(sample.text),
+                num_tokens(sample.text) if num_tokens else 0,
+                sample.num_instructions,
+                sample.size_bytes,
+            )
+        ):
+            row[place] += number
+        values.append((sample.architecture, sample.kind, len(sample.text), sample.size_bytes))
+    rows = tuple(
+        StatisticsRow(
+            package=key[0],
+            split=key[1],
+            language=key[2],
+            architecture=key[3],
+            kind=key[4],
+            num_samples=row[0],
+            num_chars=row[1],
+            num_tokens=row[2],
+            num_instructions=row[3],
+            size_bytes=row[4],
+        )
+        for key, row in sorted(sums.items())
+    )
+    return Statistics(rows=rows, values=tuple(values))
+
+
+def write_report(folder: Path, statistics: Statistics) -> None:
+    """Write `statistics.json` and plots of lengths, sizes and packages to a folder.
+
+    Raises:
+        ToolchainNotFound: matplotlib is not installed.
+        ArtifactError: the folder cannot be written.
+    """
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ToolchainNotFound(
+            "matplotlib is not installed: pip install 'llm-compiler[plot]'"
+        ) from error
+    matplotlib.use("Agg")
+    rows = [dataclasses.asdict(row) for row in statistics.rows]
+    write_text_atomically(folder / "statistics.json", json.dumps(rows, indent=1) + "\n")
+    try:
+        _plot_values(folder / "lengths.png", statistics, 2, "characters of text")
+        _plot_values(folder / "sizes.png", statistics, 3, "allocated bytes at -Oz")
+        _plot_packages(folder / "packages.png", statistics.rows)
+    except OSError as error:
+        raise ArtifactError(f"cannot write plots to {folder}: {error}") from error
+
+
+def _plot_values(path: Path, statistics: Statistics, place: int, label: str) -> None:
+    from matplotlib import pyplot
+
+    groups: dict[str, list[int]] = {}
+    for value in statistics.values:
+        groups.setdefault(f"{value[0]}, {value[1]}s", []).append(max(1, int(value[place])))
+    figure, axes = pyplot.subplots(figsize=(7, 4))
+    largest = max((max(values) for values in groups.values()), default=1)
+    edges = [2 ** (step / 2) for step in range(2 * largest.bit_length() + 1)]
+    for name, values in sorted(groups.items()):
+        axes.hist(values, bins=edges, histtype="step", label=f"{name} ({len(values)})")
+    axes.set(xscale="log", xlabel=label, ylabel="samples")
+    axes.legend()
+    _save(figure, path)
+
+
+def _plot_packages(path: Path, rows: Sequence[StatisticsRow]) -> None:
+    from matplotlib import pyplot
+
+    counts: Counter[tuple[str, str]] = Counter()
+    for row in rows:
+        counts[row.package, row.split] += row.num_samples
+    ordered = sorted(counts.items(), key=lambda item: item[1])
+    colours = {"train": "tab:blue", "validation": "tab:orange", "test": "tab:green"}
+    figure, axes = pyplot.subplots(figsize=(7, 1.5 + 0.16 * len(ordered)))
+    axes.barh(
+        [package for (package, _), _ in ordered],
+        [count for _, count in ordered],
+        color=[colours.get(split, "tab:grey") for (_, split), _ in ordered],
+    )
+    axes.set(xlabel="samples (train blue, validation orange, test green)")
+    axes.tick_params(axis="y", labelsize=6)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    from matplotlib import pyplot
+
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
