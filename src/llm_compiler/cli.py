@@ -261,6 +261,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     doctor.add_argument("--json", action="store_true")
     _corpus(commands)
+    _labels(commands)
+    _dataset(commands)
     return parser
 
 
@@ -346,6 +348,135 @@ def _corpus_samples(actions: argparse._SubParsersAction[argparse.ArgumentParser]
         "--threshold", type=float, default=None, metavar="X", help="default: the folder's own"
     )
     check.add_argument("--json", action="store_true")
+
+
+def _labels(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("labels", help="what each list of the coreset makes of a corpus")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="build|ceiling|show")
+    build = actions.add_parser(
+        "build",
+        help="measure every list on many modules",
+        description="Measure every list of the coreset on modules of a sample folder and write "
+        "the sizes as Parquet. Stopped, it resumes from the journal beside the output.",
+    )
+    build.add_argument("--num-lists", type=_positive, default=None, metavar="N")
+    ceiling = actions.add_parser(
+        "ceiling",
+        help="spend the full autotuner on a few modules",
+        description="Spend the full autotuner on modules that no model is trained on and write "
+        "the best of each as Parquet: the ceiling that models are measured against.",
+    )
+    ceiling.add_argument(
+        "--budget", type=_positive, default=1000, metavar="N", help="default: %(default)s"
+    )
+    ceiling.add_argument("--store", type=Path, required=True, metavar="DB")
+    for action, count, split in ((build, 12_000, "train"), (ceiling, 150, "validation")):
+        action.add_argument("samples", type=Path, metavar="SAMPLES")
+        action.add_argument("-o", "--output", type=Path, required=True, metavar="OUT.parquet")
+        action.add_argument("--coreset", type=Path, metavar="JSON", help="default: the shipped one")
+        action.add_argument("--split", default=split, help="default: %(default)s")
+        action.add_argument(
+            "--architecture", default="x86_64", metavar="A", help="default: %(default)s"
+        )
+        action.add_argument(
+            "--max-modules", type=_positive, default=count, metavar="N", help="default: %(default)s"
+        )
+        action.add_argument(
+            "--min-size-bytes",
+            type=_natural,
+            default=200,
+            metavar="N",
+            help="allocated bytes at -Oz; default: %(default)s",
+        )
+        action.add_argument("--seed", type=int, default=0, metavar="N")
+        _add_common(action)
+    show = actions.add_parser("show", help="what a table of labels or ceilings holds")
+    show.add_argument("table", type=Path, metavar="FILE.parquet")
+    show.add_argument("--samples", type=Path, metavar="DIR", help="count what matches by hash")
+    show.add_argument("--json", action="store_true")
+
+
+def _dataset(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("dataset", help="make the samples that training learns from")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="build|show|pack|texts")
+    build = actions.add_parser(
+        "build",
+        help="write a stage's samples as Parquet",
+        description="Write a stage's samples as Parquet shards, and a manifest when all are there. "
+        "A sample depends on the modules, the seed and its index alone. Stopped, it resumes.",
+    )
+    show = actions.add_parser("show", help="make one sample again and print it")
+    for action in (build, show):
+        action.add_argument(
+            "stage", choices=("pretraining", "emulation", "flag-tuning", "disassembly")
+        )
+        action.add_argument("samples", type=Path, metavar="SAMPLES", help="shards or packed parts")
+        action.add_argument(
+            "--labels", type=Path, metavar="FILE", help="flag-tuning: a table of labels"
+        )
+        action.add_argument(
+            "--objective",
+            choices=("size", "text-data"),
+            default="size",
+            help="flag-tuning: which sizes decide what is best (default: %(default)s)",
+        )
+        action.add_argument(
+            "--texts",
+            type=Path,
+            metavar="DIR",
+            help="pretraining: source code and prose, from 'dataset texts'",
+        )
+        action.add_argument(
+            "--max-characters",
+            type=_positive,
+            default=48_000,
+            metavar="N",
+            help="of input and output together; longer draws are replaced (default: %(default)s)",
+        )
+    build.add_argument("--out", type=Path, required=True, metavar="DIR")
+    build.add_argument("--num-samples", type=_positive, required=True, metavar="N")
+    build.add_argument(
+        "--shard-size",
+        type=_positive,
+        default=1000,
+        metavar="N",
+        help="samples a shard: what a killed build loses at most (default: %(default)s)",
+    )
+    build.add_argument("--jobs", type=_positive, default=None, metavar="N")
+    show.add_argument("--index", type=_natural, required=True, metavar="I")
+    show.add_argument("--paper", action="store_true", help="as the paper's prompt and an answer")
+    pack = actions.add_parser(
+        "pack",
+        help="pack modules into parts of a given size",
+        description="Pack modules, shuffled, into parts of a given size, from which a machine with "
+        "libLLVM makes the same samples.",
+    )
+    pack.add_argument("samples", type=Path, metavar="SAMPLES")
+    pack.add_argument("--out", type=Path, required=True, metavar="DIR")
+    pack.add_argument("--part-bytes", type=_positive, default=12_000_000, metavar="N")
+    pack.add_argument(
+        "--content",
+        choices=("text", "bitcode"),
+        default="text",
+        help="how modules are packed; text is smaller (default: %(default)s)",
+    )
+    texts = actions.add_parser(
+        "texts", help="collect source code, documentation and comments of a built corpus"
+    )
+    texts.add_argument("corpus", type=Path, metavar="CORPUS")
+    texts.add_argument("--out", type=Path, required=True, metavar="DIR")
+    for action in (build, show, pack):
+        action.add_argument("--seed", type=int, default=0, metavar="N")
+        action.add_argument(
+            "--split",
+            choices=("train", "validation", "test"),
+            default="train",
+            help="default: %(default)s",
+        )
+        action.add_argument("--kind", choices=("function", "unit"), default="")
+        action.add_argument("--architecture", default="", metavar="A", help="default: all")
+    for action in (build, show, pack, texts):
+        action.add_argument("--json", action="store_true", help="print JSON, one object a line")
 
 
 def _split_clang_flags(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -14,7 +14,9 @@ __all__ = [
     "run_autotune",
     "run_coreset",
     "run_corpus",
+    "run_dataset",
     "run_doctor",
+    "run_labels",
     "run_optimize",
     "run_passes",
     "run_validate",
@@ -64,3 +66,13 @@ def run_doctor(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int
 def run_corpus(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Collect real code as unoptimised bitcode."""
     return _call("corpus", options, clang_flags)
+
+
+def run_labels(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Measure the coreset on every module, and what a full search finds."""
+    return _call("labels", options, clang_flags)
+
+
+def run_dataset(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Make the samples that training learns from."""
+    return _call("dataset", options, clang_flags)

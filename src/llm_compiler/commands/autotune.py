@@ -17,8 +17,14 @@ from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.stock import Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.places import data_folder
-from llm_compiler.records import Measurement, PassList, content_hash
-from llm_compiler.search.autotune import Method, autotune_strategy, broadcast, module_rng
+from llm_compiler.records import Measurement, content_hash
+from llm_compiler.search.autotune import (
+    Method,
+    autotune_strategy,
+    broadcast,
+    measure_baselines,
+    module_rng,
+)
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.search.objective import Objective
 from llm_compiler.search.store import Store
@@ -27,8 +33,6 @@ from llm_compiler.workers import LocalPool, run_jobs
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["run"]
-
-_OZ = PassList(("default<Oz>",))
 
 
 def default_store() -> Path:
@@ -96,7 +100,7 @@ def _search(
             weights=coreset.weights_for(space),
         )
         pairs.append((trial, strategy))
-    baselines = _baselines(pool, store, [trial for trial, _ in pairs])
+    baselines = measure_baselines(pool, store, [trial for trial, _ in pairs])
     finished: list[Trial] = []
     counts: dict[int, int] = {}
     try:
@@ -129,20 +133,6 @@ def _search(
             baseline_text_data_bytes=baseline.text_data_bytes,
         )
     return finished, baselines
-
-
-def _baselines(pool: WorkerPool, store: Store, trials: Sequence[Trial]) -> dict[str, Measurement]:
-    """Return what default<Oz> makes of each module, in process: the search's yardstick."""
-    found = {trial.module_hash: store.lookup(trial.module_hash, [_OZ]) for trial in trials}
-    missing = [trial for trial in trials if not found[trial.module_hash]]
-    jobs = [
-        EvaluateJob(bitcode=t.bitcode, pass_lists=(_OZ,), module_hash=t.module_hash)
-        for t in missing
-    ]
-    for trial, results in zip(missing, run_jobs(pool, jobs), strict=True):
-        found[trial.module_hash] = {_OZ: results[0]}
-        store.record(trial.module_hash, found[trial.module_hash])
-    return {module_hash: known[_OZ] for module_hash, known in found.items()}
 
 
 def _print(

@@ -8,13 +8,17 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from llm_compiler.errors import InputError, LlmCompilerError
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock
 
-__all__ = ["NamedModule", "collect_files", "corpus_modules", "load_modules"]
+__all__ = ["NamedModule", "collect_files", "corpus_modules", "load_modules", "sample_modules"]
 
 MANIFEST = "manifest.jsonl"
+SAMPLES_MANIFEST = "manifest.json"
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,19 +84,7 @@ def corpus_modules(
         units = [unit for unit in units if unit.num_bytes <= max_bytes]
         if not units:
             raise InputError(f"the corpus {folder} has no unit of at most {max_bytes} bytes")
-    if limit is not None and limit < len(units):
-        by_package: dict[str, list[int]] = {}
-        for index, unit in enumerate(units):
-            by_package.setdefault(unit.package, []).append(index)
-        rng = random.Random(seed)
-        for indices in by_package.values():
-            rng.shuffle(indices)
-        chosen: list[int] = []
-        rank = 0
-        while len(chosen) < limit:
-            chosen += [indices[rank] for indices in by_package.values() if rank < len(indices)]
-            rank += 1
-        units = [units[index] for index in sorted(chosen[:limit])]
+    units = _spread(units, [unit.package for unit in units], limit, seed)
     return [
         NamedModule(
             name=f"{unit.package}/{Path(unit.path).name}",
@@ -101,6 +93,53 @@ def corpus_modules(
         )
         for unit in units
     ]
+
+
+def sample_modules(
+    folder: Path,
+    *,
+    split: str = "",
+    limit: int | None = None,
+    max_bytes: int | None = None,
+    seed: int = 0,
+) -> list[NamedModule]:
+    """Return the modules of a folder of samples (`corpus.shards`); arguments as above.
+
+    Raises:
+        InputError: no module is left.
+        ShardCorrupt, ManifestMissing: the folder is damaged or not complete.
+    """
+    from llm_compiler.corpus.shards import load_samples
+
+    columns = ("module_hash", "package", "function", "source", "target_triple", "bitcode")
+    found = []
+    for sample in load_samples(folder, split=split, columns=columns):
+        if max_bytes is not None and len(sample.bitcode) > max_bytes:
+            continue
+        what = sample.function or sample.source
+        name = f"{sample.package}/{what} ({sample.architecture})"
+        found.append(NamedModule(name=name, bitcode=sample.bitcode, package=sample.package))
+    if not found:
+        raise InputError(f"{folder} has no sample" + (f" of split {split}" if split else ""))
+    return _spread(found, [one.package for one in found], limit, seed)
+
+
+def _spread(things: list[_T], packages: list[str], limit: int | None, seed: int) -> list[_T]:
+    """Draw at most `limit`, spread evenly over the packages; the order stays."""
+    if limit is None or limit >= len(things):
+        return things
+    by_package: dict[str, list[int]] = {}
+    for index, package in enumerate(packages):
+        by_package.setdefault(package, []).append(index)
+    rng = random.Random(seed)
+    for indices in by_package.values():
+        rng.shuffle(indices)
+    chosen: list[int] = []
+    rank = 0
+    while len(chosen) < limit:
+        chosen += [indices[rank] for indices in by_package.values() if rank < len(indices)]
+        rank += 1
+    return [things[index] for index in sorted(chosen[:limit])]
 
 
 def load_modules(
@@ -117,7 +156,11 @@ def load_modules(
     modules: list[NamedModule] = []
     plain: list[Path] = []
     for path in inputs:
-        if (path / MANIFEST).exists():
+        if (path / SAMPLES_MANIFEST).exists():
+            modules += sample_modules(
+                path, split=split, limit=limit, max_bytes=max_bytes, seed=seed
+            )
+        elif (path / MANIFEST).exists():
             modules += corpus_modules(
                 path, split=split, limit=limit, max_bytes=max_bytes, seed=seed
             )

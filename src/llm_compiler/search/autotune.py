@@ -13,14 +13,23 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from enum import StrEnum
 
+from llm_compiler.llvm.jobs import EvaluateJob
 from llm_compiler.llvm.passes import parse_pass_list
-from llm_compiler.records import PassList
+from llm_compiler.records import Measurement, PassList
 from llm_compiler.search.minimize import minimize
 from llm_compiler.search.strategies import fixed, in_sequence, local_search, random_search
 from llm_compiler.search.trial import Batch, MeasurementStore, Strategy, Trial, run_trials
-from llm_compiler.workers.pool import WorkerPool
+from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["Method", "autotune_strategy", "broadcast", "first_part", "module_rng", "starting_lists"]
+__all__ = [
+    "Method",
+    "autotune_strategy",
+    "broadcast",
+    "first_part",
+    "measure_baselines",
+    "module_rng",
+    "starting_lists",
+]
 
 _RANDOM_SHARE = 0.4
 _MINIMIZE_SHARE = 0.2
@@ -91,6 +100,28 @@ def autotune_strategy(
         minimize(insertion=False),
         local_search(space, rng, weights=weights, donors=start),
     )
+
+
+def measure_baselines(
+    pool: WorkerPool, store: MeasurementStore, trials: Sequence[Trial]
+) -> dict[str, Measurement]:
+    """Return what default<Oz> makes of each module, in process: the yardstick of a search.
+
+    By module hash; asks the store first and tells it what is new.
+    """
+    oz = PassList(("default<Oz>",))
+    found = {trial.module_hash: store.lookup(trial.module_hash, [oz]) for trial in trials}
+    missing = [trial for trial in trials if not found[trial.module_hash]]
+    jobs = [
+        EvaluateJob(
+            bitcode=t.bitcode, pass_lists=(oz,), module_hash=t.module_hash, timeout_s=t.timeout_s
+        )
+        for t in missing
+    ]
+    for trial, results in zip(missing, run_jobs(pool, jobs), strict=True):
+        found[trial.module_hash] = {oz: results[0]}
+        store.record(trial.module_hash, found[trial.module_hash])
+    return {module_hash: known[oz] for module_hash, known in found.items()}
 
 
 def broadcast(

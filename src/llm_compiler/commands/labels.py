@@ -1,0 +1,260 @@
+"""``llm-compiler labels``: measure the coreset on every module, and what a full search finds."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable, Sequence
+
+from llm_compiler.console import percent, print_json, print_table, progress, warn
+from llm_compiler.corpus.samples import Sample
+from llm_compiler.corpus.shards import COLUMNS, load_samples
+from llm_compiler.errors import InputError, ShardCorrupt
+from llm_compiler.llvm.jobs import RegistryJob
+from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.output import check_writable
+from llm_compiler.search.autotune import Method, autotune_strategy, measure_baselines, module_rng
+from llm_compiler.search.coreset import load_coreset
+from llm_compiler.search.labels import (
+    Ceiling,
+    ModuleLabels,
+    choose_modules,
+    label_modules,
+    read_ceilings,
+    read_labels,
+    write_ceilings,
+    write_labels,
+)
+from llm_compiler.search.objective import Objective
+from llm_compiler.search.store import Store
+from llm_compiler.search.trial import Trial, run_trials
+from llm_compiler.workers import LocalPool, WorkerPool, run_jobs
+
+__all__ = ["run"]
+
+_STEPS = (1, 4, 16, 64, 256)
+
+
+def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Build labels, build ceilings, or show what a table of either holds."""
+    actions = {"build": _build, "ceiling": _ceiling, "show": _show}
+    return actions[options.action](options)
+
+
+def _choose(options: argparse.Namespace) -> list[Sample]:
+    select = {"split": options.split, "architecture": options.architecture}
+    # Chosen without the code, which is read afterwards, of those chosen only.
+    columns = [name for name in COLUMNS if name not in ("bitcode", "text")]
+    chosen = choose_modules(
+        load_samples(options.samples, columns=columns, **select),
+        limit=options.max_modules,
+        seed=options.seed,
+        min_size_bytes=options.min_size_bytes,
+    )
+    if not chosen:
+        raise InputError(
+            f"{options.samples} has no module of split '{options.split}' for "
+            f"{options.architecture} with at least {options.min_size_bytes} bytes"
+        )
+    if len(chosen) < options.max_modules:
+        warn(f"{len(chosen)} modules are large enough, not {options.max_modules}")
+    places = {sample.module_hash: place for place, sample in enumerate(chosen)}
+    columns = [name for name in COLUMNS if name != "text"]
+    for sample in load_samples(options.samples, columns=columns, **select):
+        if (place := places.get(sample.module_hash)) is not None:
+            chosen[place] = sample
+    return chosen
+
+
+def _build(options: argparse.Namespace) -> int:
+    check_writable(options.output)
+    find_toolchain()
+    lists = load_coreset(options.coreset).lists[: options.num_lists]
+    chosen = _choose(options)
+    journal = options.output.with_suffix(".journal.jsonl")
+    found: list[ModuleLabels] = []
+    with LocalPool(options.jobs) as pool, progress(len(chosen), "labelling") as bar:
+
+        def show(done: int, sample: Sample) -> None:
+            bar.update(done, f"{sample.package} {sample.function or sample.source}")
+
+        try:
+            for labels in label_modules(
+                pool,
+                chosen,
+                lists,
+                journal,
+                timeout_s=options.timeout_s,
+                on_progress=show,
+            ):
+                found.append(labels)
+        except KeyboardInterrupt:
+            warn(f"interrupted: {len(found)} modules are kept; the same command goes on from there")
+    # A module on which default<Oz> itself fails has no yardstick.
+    usable = [one for one in found if one.size_bytes[0] > 0]
+    rows = write_labels(usable, lists, options.output)
+    print(
+        f"{len(usable)} modules, {len(lists)} lists, {rows} rows, "
+        f"{options.output.stat().st_size} bytes: {options.output}"
+    )
+    _print_gains(usable, options)
+    return 0
+
+
+def _ceiling(options: argparse.Namespace) -> int:
+    check_writable(options.output)
+    toolchain = find_toolchain()
+    chosen = _choose(options)
+    with (
+        LocalPool(options.jobs) as pool,
+        Store(options.store, llvm_version=toolchain.version) as store,
+    ):
+        ceilings = _search(chosen, pool, store, options)
+    rows = write_ceilings(ceilings, options.output)
+    print(f"{rows} modules, {options.budget} evaluations each: {options.output}")
+    _print_ceilings(ceilings, options)
+    return 0
+
+
+def _search(
+    chosen: Sequence[Sample], pool: WorkerPool, store: Store, options: argparse.Namespace
+) -> list[Ceiling]:
+    space: tuple[str, ...] = run_jobs(pool, [RegistryJob()])[0][0]
+    coreset = load_coreset(options.coreset)
+    samples = {sample.module_hash: sample for sample in chosen}
+    trials = [
+        Trial(
+            bitcode=sample.bitcode,
+            budget=options.budget,
+            name=f"{sample.package} {sample.function or sample.source}",
+            timeout_s=options.timeout_s,
+            module_hash=sample.module_hash,
+        )
+        for sample in chosen
+    ]
+    baselines = measure_baselines(pool, store, trials)
+    pairs = [
+        (
+            trial,
+            autotune_strategy(
+                Method.LOCAL,
+                space=space,
+                budget=options.budget,
+                rng=module_rng(options.seed, trial.module_hash),
+                start=coreset.lists[: max(1, options.budget // 4)],
+                weights=coreset.weights_for(space),
+            ),
+        )
+        for trial in trials
+        if baselines[trial.module_hash].ok
+    ]
+    ceilings = []
+    with progress(len(pairs), "searching") as bar:
+        for done, trial in enumerate(run_trials(pool, pairs, store=store), 1):
+            bar.update(done, f"{trial.name}: {trial.best_value}")
+            sample = samples[trial.module_hash]
+            ceilings.append(Ceiling.of(trial, sample, baselines[trial.module_hash]))
+    return ceilings
+
+
+def _show(options: argparse.Namespace) -> int:
+    try:
+        lists, labels = read_labels(options.table)
+    except ShardCorrupt as error:
+        try:
+            ceilings = read_ceilings(options.table)
+        except ShardCorrupt:
+            raise error from None
+        _print_ceilings(ceilings, options)
+        return 0
+    print(
+        f"{len(labels)} modules of {len({one.package for one in labels})} packages, "
+        f"{len(lists)} lists"
+    )
+    _print_gains(labels, options)
+    if options.samples:
+        present = {
+            sample.module_hash for sample in load_samples(options.samples, columns=("module_hash",))
+        }
+        matched = sum(one.module_hash in present for one in labels)
+        print(f"{matched} of {len(labels)} labelled modules are in {options.samples}")
+    return 0
+
+
+def _print_gains(labels: Sequence[ModuleLabels], options: argparse.Namespace) -> None:
+    """Print what the first K lists save over default<Oz>, by both metrics, split by split."""
+    rows = []
+    for split in dict.fromkeys(one.split for one in labels):
+        members = [one for one in labels if one.split == split]
+        width = len(members[0].size_bytes) - 1
+        for count in [*(k for k in _STEPS if k < width), width]:
+            cells = [split, str(len(members)), str(count)]
+            record: dict[str, object] = {
+                "split": split,
+                "num_modules": len(members),
+                "num_lists": count,
+            }
+            for name in ("size_bytes", "text_data_bytes"):
+                before, after = _first(members, name, count)
+                total, geomean = _gains(before, after)
+                cells += [percent(sum(before) - sum(after), sum(before)), f"{100 * geomean:.2f} %"]
+                record[f"{name}_total_gain"], record[f"{name}_geomean_gain"] = total, geomean
+            rows.append(tuple(cells))
+            if options.json:
+                print_json(record)
+    if not options.json:
+        header = (
+            "split",
+            "modules",
+            "lists",
+            "saved, total",
+            "geomean",
+            ".text+.data, total",
+            "geomean",
+        )
+        print_table(header, rows, right="lrrrrrr")
+
+
+def _first(members: Sequence[ModuleLabels], name: str, count: int) -> tuple[list[int], list[int]]:
+    before, after = [], []
+    for one in members:
+        values = getattr(one, name)
+        before.append(values[0])
+        after.append(min([values[0], *(v for v in values[1 : count + 1] if v >= 0)]))
+    return before, after
+
+
+def _gains(before: Sequence[int], after: Sequence[int]) -> tuple[float, float]:
+    """Return the share saved in total, and in the geometric mean."""
+    ratios = [math.log(a / b) for b, a in zip(before, after, strict=True) if b > 0 and a > 0]
+    total = 1 - sum(after) / sum(before) if sum(before) else 0.0
+    return total, 1 - math.exp(sum(ratios) / len(ratios)) if ratios else 0.0
+
+
+def _print_ceilings(ceilings: Sequence[Ceiling], options: argparse.Namespace) -> None:
+    metrics: tuple[tuple[str, Callable[[Ceiling], tuple[int, int]]], ...] = (
+        (Objective.SIZE.value, lambda c: (c.oz_size_bytes, c.best_size_bytes)),
+        (Objective.TEXT_DATA.value, lambda c: (c.oz_text_data_bytes, c.best_text_data_bytes)),
+    )
+    rows = []
+    for split in dict.fromkeys(one.split for one in ceilings):
+        members = [one for one in ceilings if one.split == split]
+        for name, values in metrics:
+            before, after = map(list, zip(*map(values, members), strict=True))
+            total, geomean = _gains(before, after)
+            if options.json:
+                print_json(
+                    {
+                        "split": split,
+                        "num_modules": len(members),
+                        "objective": name,
+                        "total_gain": total,
+                        "geomean_gain": geomean,
+                    }
+                )
+            cells = (split, str(len(members)), name, f"{100 * total:.2f} %")
+            rows.append((*cells, f"{100 * geomean:.2f} %"))
+    if not options.json:
+        print_table(
+            ("split", "modules", "objective", "saved, total", "geomean"), rows, right="lrlrr"
+        )
