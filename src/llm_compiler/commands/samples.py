@@ -27,7 +27,7 @@ def build(options: argparse.Namespace) -> int:
         threshold=options.threshold,
     )
     toolchain = find_toolchain()
-    with LocalPool(options.jobs) as pool, progress(1, "samples") as bar:
+    with LocalPool(options.jobs) as pool, progress(100, "sampling") as bar:
         report = build_samples(
             options.corpus,
             options.out,
@@ -36,7 +36,9 @@ def build(options: argparse.Namespace) -> int:
             llvm_version=toolchain.version,
             packages=frozenset(name for name in options.packages.split(",") if name),
             timeout_s=options.timeout_s,
-            on_progress=lambda what, done, total: bar.update(done, f"{what}, of {total}"),
+            on_progress=lambda what, done, total: bar.update(
+                100 * done // max(1, total), f"{what} ({done} of {total})"
+            ),
         )
     if options.json:
         print_json(dataclasses.asdict(report))

@@ -71,6 +71,7 @@ class ListFunctionsJob:
                     )
                     for function in module.function_handles()
                     if not library.LLVMIsDeclaration(function)
+                    and _is_unicode(module.name_of(function))
                 )
         except LlmCompilerError as error:
             yield UnitFunctions(status=Status.REFUSED, detail=str(error)[:500])
@@ -191,6 +192,15 @@ class MakeSamplesJob:
         """Return the result of a function that LLVM died of."""
         name = self.functions[step] if step < len(self.functions) else ""
         return Made(function=name, reason=status.value, detail=detail[:500])
+
+
+def _is_unicode(name: str) -> bool:
+    """Whether a symbol can be stored as text: a few assemblers' names are any bytes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _object(bitcode: bytes) -> bytes:

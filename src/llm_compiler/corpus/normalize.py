@@ -4,7 +4,8 @@ Two modules that differ only in what no pass and no code generator looks at beco
 in this order:
 
 1. names of local values and blocks go (they become numbers);
-2. debug information goes (`LLVMStripModuleDebugInfo`), and with it named metadata ``llvm.dbg.*``;
+2. debug information goes (`LLVMStripModuleDebugInfo`), named metadata ``llvm.dbg.*`` and the module
+   flags about it included;
 3. metadata that is read by nothing behind the front end goes: ``!srcloc`` (where an error message
    about inline assembly would point to), ``!nosanitize``, ``!annotation`` (for remarks);
 4. string attributes of functions that repeat a default go (`_drop_default_attributes` has the list
@@ -43,6 +44,11 @@ _FUNCTION_INDEX = 0xFFFFFFFF
 _NAME = b"-"
 _DROPPED_METADATA = (b"srcloc", b"nosanitize", b"annotation")
 _DROPPED_NAMED = re.compile(r"^!llvm\.(?:ident|commandline) = .*\n", re.MULTILINE)
+_FLAGS = re.compile(r"^(!llvm\.module\.flags = !\{)(.*)(\})$", re.MULTILINE)
+_DEBUG_FLAG = re.compile(
+    r'^(!\d+) = !\{i32 \d, !"(?:Dwarf Version|Debug Info Version|DWARF64)", i32 \d+\}$',
+    re.MULTILINE,
+)
 # Strings escape the end of the line: a line that begins so is none of a string's.
 _COMMENT = re.compile(r"^;.*\n", re.MULTILINE)
 _BLOCK_COMMENT = re.compile(r"^(\d+:) +;.*$", re.MULTILINE)
@@ -88,13 +94,26 @@ def normalize(
         module = context.parse(data)
         _reduce(module, level)
         text = module.to_text()
-    if _DROPPED_NAMED.search(text):
+    reduced = _without_named_metadata(text)
+    if reduced != text:
         # Metadata is numbered anew without the nodes that only these lines referred to.
         with Context(library) as context:
-            text = context.parse(_DROPPED_NAMED.sub("", text).encode()).to_text()
+            text = context.parse(reduced.encode()).to_text()
     text = _without_comments(text)
     with Context(library) as context:
         return Normalized(text=text, bitcode=context.parse(text.encode()).to_bitcode())
+
+
+def _without_named_metadata(text: str) -> str:
+    """The C API cannot delete named metadata, nor what it lists."""
+    debug_flags = set(_DEBUG_FLAG.findall(text))
+
+    def without_debug(match: re.Match[str]) -> str:
+        kept = [flag for flag in match[2].split(", ") if flag not in debug_flags]
+        return match[1] + ", ".join(kept) + match[3]
+
+    text = _DROPPED_NAMED.sub("", text)
+    return _FLAGS.sub(without_debug, text) if debug_flags else text
 
 
 def _without_comments(text: str) -> str:

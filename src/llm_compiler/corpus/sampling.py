@@ -9,11 +9,12 @@ and the versions of the tools only.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,14 +95,6 @@ def build_samples(
     return build.run(units)
 
 
-@dataclass(slots=True)
-class _Progress:
-    """What a job in flight has given so far."""
-
-    path: Path
-    made: list[Made] = field(default_factory=list)
-
-
 class _Build:
     def __init__(
         self,
@@ -179,9 +172,14 @@ class _Build:
     def _read_unit(self, unit: Unit) -> bytes:
         path = self._corpus / unit.path
         try:
-            return path.read_bytes()
+            data = path.read_bytes()
         except OSError as error:
             raise ShardCorrupt(f"the unit {path} cannot be read: {error.strerror}") from error
+        if hashlib.sha256(data).hexdigest() != unit.sha256:
+            raise ShardCorrupt(
+                f"the unit {path} is not what the manifest says: build the corpus again"
+            )
+        return data
 
     # -- samples of each unit ----------------------------------------------------------------
 
@@ -350,14 +348,8 @@ class _Build:
 
 
 _STORED = (
-    "module_hash",
-    "function",
-    "num_functions",
-    "num_instructions",
-    "bitcode",
-    "text",
-    "size_bytes",
-    "text_data_bytes",
+    *("module_hash", "function", "num_functions", "num_instructions"),
+    *("bitcode", "text", "size_bytes", "text_data_bytes"),
 )
 
 
@@ -390,27 +382,17 @@ def _write(path: Path, data: bytes) -> None:
         raise ArtifactError(f"cannot write {path}: {error}") from error
 
 
+def _type(name: str) -> Any:
+    pyarrow, _ = require_pyarrow()
+    if name in ("bitcode", "shingles"):
+        return pyarrow.binary()
+    return pyarrow.int64() if name.startswith("num_") or "_bytes" in name else pyarrow.string()
+
+
 def _write_unit(path: Path, made: Sequence[Made]) -> None:
     """Write the samples of one unit, and what there is to count about the others."""
     pyarrow, _ = require_pyarrow()
     good = [one for one in made if not one.reason]
-    schema = pyarrow.schema(
-        [
-            (name, kind)
-            for name, kind in (
-                ("module_hash", pyarrow.string()),
-                ("anonymous_hash", pyarrow.string()),
-                ("function", pyarrow.string()),
-                ("num_functions", pyarrow.int32()),
-                ("num_instructions", pyarrow.int32()),
-                ("bitcode", pyarrow.binary()),
-                ("text", pyarrow.string()),
-                ("size_bytes", pyarrow.int64()),
-                ("text_data_bytes", pyarrow.int64()),
-                ("shingles", pyarrow.binary()),
-            )
-        ]
-    )
     notes = {
         "left_out": Counter(one.reason for one in made if one.reason),
         "levels": Counter(one.level for one in good),
@@ -420,10 +402,11 @@ def _write_unit(path: Path, made: Sequence[Made]) -> None:
             if one.reason not in ("", "too-long", "too-small")
         ],
     }
-    table = pyarrow.Table.from_pydict(
-        {name: [getattr(one, name) for one in good] for name in schema.names},
-        schema=schema.with_metadata({"notes": json.dumps(notes)}),
-    )
+    columns = {
+        name: pyarrow.array([getattr(one, name) for one in good], type=_type(name))
+        for name in (*_STORED, *_LIGHT[2:])
+    }
+    table = pyarrow.table(columns).replace_schema_metadata({"notes": json.dumps(notes)})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(table, path)

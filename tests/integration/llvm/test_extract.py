@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from llm_compiler.errors import InputError
-from llm_compiler.llvm.extract import extract_function
+from llm_compiler.llvm.extract import extract_function, extract_functions
 from llm_compiler.llvm.jobs import EmitJob, ExtractJob, InspectJob
-from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.module import Context, Module
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 from llm_compiler.records import PassList, Status
@@ -196,3 +196,97 @@ def test_functions_beside_an_ifunc_are_extracted(toolchain: Toolchain) -> None:
         # What an ifunc resolves to cannot be left out, so its callers cannot stand alone.
         with pytest.raises(InputError, match="'user' cannot stand alone: "):
             extract_function(module, "user")
+
+
+def texts_one_by_one(bitcode: bytes, names: tuple[str, ...]) -> list[str]:
+    found = []
+    for name in names:
+        # A context each: a module that cannot be cloned is parsed, which renames its types.
+        with Context() as context:
+            module = context.parse(bitcode)
+            try:
+                text = extract_function(module, name).to_text()
+            except InputError as error:
+                text = str(error)
+        found.append(text)
+    return found
+
+
+def texts_at_once(bitcode: bytes, names: tuple[str, ...]) -> list[str]:
+    with Context() as context:
+        extracted = extract_functions(context.parse(bitcode), names)
+        return [one.to_text() if isinstance(one, Module) else str(one) for one in extracted]
+
+
+def canonical_hashes(texts: list[str]) -> list[str]:
+    hashes = []
+    for text in texts:
+        # The order of uses, which neither text nor bitcode keeps, orders constants in bitcode.
+        with Context() as context:
+            hashes.append(context.parse(text.encode()).bitcode_hash())
+    return hashes
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sort_algorithms.c",
+        "volatile_counts.c",
+        "function_pointer_tables.c",
+        "inline_asm.c",
+        "lisp/gc.c",
+        "virtual_diamond.cpp",
+        "exceptions_nested.cpp",
+        "static_init_order.cpp",
+        "generic_containers.cpp",
+    ],
+)
+def test_many_functions_are_extracted_as_one_is(compile_unit: CompileUnit, name: str) -> None:
+    bitcode = compile_unit(name)
+    with Context() as context:
+        names = context.parse(bitcode).defined_functions()[:60]
+    expected = canonical_hashes(texts_one_by_one(bitcode, names))
+    assert canonical_hashes(texts_at_once(bitcode, names)) == expected
+    # The same from any step on, as after a crash, and for any part of the functions.
+    middle = len(names) // 2
+    assert canonical_hashes(texts_at_once(bitcode, names[middle:])) == expected[middle:]
+    assert canonical_hashes(texts_at_once(bitcode, names[::3])) == expected[::3]
+
+
+def test_many_functions_with_computed_gotos_are_extracted(compile_unit: CompileUnit) -> None:
+    bitcode = compile_unit("computed_goto_vm.c")
+    with Context() as context:
+        names = context.parse(bitcode).defined_functions()
+    found = texts_at_once(bitcode, names)
+    assert texts_at_once(bitcode, names[2:]) == found[2:]
+    for name, text in zip(names, found, strict=True):
+        with Context() as context:
+            module = context.parse(text.encode())
+            assert module.defined_functions() == (name,)
+            assert module.verify() == ""
+    assert any("blockaddress" in text for text in found)
+
+
+def test_statics_and_ifuncs_among_many_functions(toolchain: Toolchain) -> None:
+    bitcode = compile_text(
+        toolchain,
+        """
+        static int shared = 7, mine = 5, unused_by_most[4];
+        static int *const alias_of_shared = &shared;
+        int get(void) { return *alias_of_shared; }
+        void set(int x) { shared = x; }
+        int only(void) { return mine++; }
+        static void *choose(void) { return only; }
+        int pick(void) __attribute__((ifunc("choose")));
+        int user(void) { return pick(); }
+        int also(void) __attribute__((alias("get")));
+        int caller(void) { return also() + unused_by_most[1]; }
+        """,
+    )
+    names = ("get", "set", "user", "only", "missing", "choose", "caller")
+    found = texts_at_once(bitcode, names)
+    assert found[2].startswith("'user' cannot stand alone")
+    assert found[4].startswith("the module defines no function 'missing'")
+    assert "@shared = hidden global i32 7" in found[0]
+    assert "@mine = internal global i32 5" in found[3]
+    assert found == texts_one_by_one(bitcode, names)
