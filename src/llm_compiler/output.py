@@ -14,7 +14,10 @@ from pathlib import Path
 
 from llm_compiler.errors import OutputError
 
-__all__ = ["check_writable", "write_atomically"]
+__all__ = ["TEMPORARY_PREFIX", "check_writable", "write_atomically"]
+
+TEMPORARY_PREFIX = ".llm-compiler-"
+"""Of files that are being written; one that stays is of a killed process."""
 
 
 def _is_special(path: Path) -> bool:
@@ -49,7 +52,7 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"cannot write {path}: the directory {folder} is read-only")
     try:
         # Asking the system is the only sure way: access rights lie for root and network disks.
-        descriptor, name = tempfile.mkstemp(prefix=".llm-compiler-", dir=folder)
+        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=folder)
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
     os.close(descriptor)
@@ -73,7 +76,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         mode = path.stat().st_mode & 0o777 if path.exists() else None
         if mode is not None and _is_read_only(path):
             raise OutputError(f"cannot write {path}: it is read-only")
-        descriptor, name = tempfile.mkstemp(prefix=".llm-compiler-", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(data)

@@ -30,7 +30,7 @@ from llm_compiler.corpus.shards import (
     write_shards,
 )
 from llm_compiler.errors import ArtifactError, InputError, OutputError, ShardCorrupt
-from llm_compiler.output import write_atomically
+from llm_compiler.output import TEMPORARY_PREFIX, write_atomically
 from llm_compiler.parquet import read_table, require_pyarrow, write_table
 from llm_compiler.records import Status, content_hash
 from llm_compiler.workers.pool import StepResult, WorkerPool
@@ -115,6 +115,8 @@ class _Build:
         self._on_progress = on_progress
 
     def run(self, units: Sequence[Unit]) -> SampleReport:
+        for torn in self._out.rglob(f"{TEMPORARY_PREFIX}*"):
+            torn.unlink(missing_ok=True)
         functions = self._list_functions(units)
         plans, left_out = plan_samples(units, functions, self._config)
         self._make(plans)
