@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeAlias
 
 from llm_compiler.errors import OutputError, ShardCorrupt
 from llm_compiler.parquet import require_pyarrow
@@ -19,6 +19,8 @@ from llm_compiler.places import cache_folder
 __all__ = ["MappedTable"]
 
 _ROWS_A_BATCH = 256
+
+Keep: TypeAlias = Callable[[dict[str, list[Any]]], list[bool]]
 
 
 class MappedTable:
@@ -38,47 +40,24 @@ class MappedTable:
         paths: Sequence[Path],
         columns: Sequence[str],
         *,
-        keep: Callable[[dict[str, list[Any]]], list[bool]] | None = None,
+        keep: Keep | None = None,
         keep_columns: Sequence[str] = (),
     ) -> None:
-        pyarrow, parquet = require_pyarrow()
+        pyarrow, _ = require_pyarrow()
         folder = cache_folder()
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        except OSError as error:
-            raise OutputError(f"cannot write to {folder}: {error.strerror}") from error
-        writer: Any = None
-        schema: Any = None
-        for path in paths:
-            try:
-                source = parquet.ParquetFile(path)
-                if missing := [c for c in columns if c not in source.schema_arrow.names]:
-                    raise ShardCorrupt(f"{path} has no column '{missing[0]}'")
-                for batch in source.iter_batches(_ROWS_A_BATCH, columns=list(columns)):
-                    batch = batch.select(list(columns))
-                    if keep is not None:
-                        mask = keep({n: batch.column(n).to_pylist() for n in keep_columns})
-                        batch = batch.filter(pyarrow.array(mask, pyarrow.bool_()))
-                    if schema is None:
-                        schema = batch.schema.remove_metadata()
-                        writer = pyarrow.ipc.new_file(self._file, schema)
-                    if batch.num_rows:
-                        table = pyarrow.Table.from_batches([batch]).cast(schema)
-                        writer.write_table(table)
-            except (OSError, ValueError, pyarrow.ArrowException) as error:
-                first = str(error).strip().split("\n", 1)[0]
-                raise ShardCorrupt(f"{path} cannot be read as Parquet: {first}") from error
         self._columns: dict[str, Any] = {}
         self.num_rows = 0
-        if writer is not None:
-            writer.close()
-            self._file.flush()
-            # By descriptor: the file has no name.
-            self._map = pyarrow.memory_map(f"/proc/self/fd/{self._file.fileno()}", "r")
-            table = pyarrow.ipc.open_file(self._map).read_all()
-            self._columns = {name: table.column(name) for name in columns}
-            self.num_rows = table.num_rows
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as file:
+                if _copy(paths, columns, file, keep, keep_columns):
+                    # By descriptor: the file has no name. The map outlives the descriptor.
+                    mapped = pyarrow.memory_map(f"/proc/self/fd/{file.fileno()}", "r")
+                    table = pyarrow.ipc.open_file(mapped).read_all()
+                    self._columns = {name: table.column(name) for name in columns}
+                    self.num_rows = table.num_rows
+        except OSError as error:
+            raise OutputError(f"cannot write to {folder}: {error.strerror or error}") from error
 
     def column(self, name: str) -> list[Any]:
         """Return a whole column."""
@@ -87,3 +66,36 @@ class MappedTable:
     def value(self, name: str, row: int) -> Any:
         """Return one value."""
         return self._columns[name][row].as_py()
+
+
+def _copy(
+    paths: Sequence[Path],
+    columns: Sequence[str],
+    file: IO[bytes],
+    keep: Keep | None,
+    keep_columns: Sequence[str],
+) -> bool:
+    """Copy rows into an Arrow file; False if there is not even an empty table to copy."""
+    pyarrow, parquet = require_pyarrow()
+    writer: Any = None
+    for path in paths:
+        try:
+            source = parquet.ParquetFile(path)
+            if missing := [c for c in columns if c not in source.schema_arrow.names]:
+                raise ShardCorrupt(f"{path} has no column '{missing[0]}'")
+            for batch in source.iter_batches(_ROWS_A_BATCH, columns=list(columns)):
+                batch = batch.select(list(columns))
+                if keep is not None:
+                    mask = keep({name: batch.column(name).to_pylist() for name in keep_columns})
+                    batch = batch.filter(pyarrow.array(mask, pyarrow.bool_()))
+                if writer is None:
+                    schema = batch.schema.remove_metadata()
+                    writer = pyarrow.ipc.new_file(file, schema)
+                writer.write_table(pyarrow.Table.from_batches([batch]).cast(schema))
+        except (OSError, ValueError, pyarrow.ArrowException) as error:
+            first = str(error).strip().split("\n", 1)[0]
+            raise ShardCorrupt(f"{path} cannot be read as Parquet: {first}") from error
+    if writer is not None:
+        writer.close()
+        file.flush()
+    return writer is not None

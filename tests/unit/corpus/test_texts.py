@@ -24,7 +24,7 @@ CODE = (
     + "  n += *line++ == ' ';\n" * 12
     + "  return n;\n}\n"
 )
-MANUAL = ".\\\" a troff comment\n.SH NAME\nwords \\- count words\n" + "It counts them all.\n" * 20
+MANUAL = '.\\" a troff comment\n.SH NAME\nwords \\- count words\n' + "It counts them all.\n" * 20
 UNIT = Unit(
     package="words",
     version="1",

@@ -1,0 +1,159 @@
+"""``llm-compiler dataset``: samples that training stages learn from, and what they are made of."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+
+from llm_compiler.console import note, print_json, print_table, progress, warn
+from llm_compiler.corpus.manifest import MANIFEST_NAME, PARTIAL_NAME, load_manifest, read_units
+from llm_compiler.corpus.texts import collect_texts
+from llm_compiler.dataset.build import build_dataset
+from llm_compiler.dataset.engine import make_samples, safe_elements
+from llm_compiler.dataset.labels import Labels
+from llm_compiler.dataset.parts import pack
+from llm_compiler.dataset.records import render_paper
+from llm_compiler.dataset.sample_set import SampleSet
+from llm_compiler.dataset.stages import Stage, StageOptions, make_stage
+from llm_compiler.dataset.texts import TextSet
+from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.workers import LocalPool
+
+__all__ = ["run"]
+
+_METRICS = {"size": "size_bytes", "text-data": "text_data_bytes"}
+
+
+def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Build, show, pack, or collect texts."""
+    actions = {"build": _build, "show": _show, "pack": _pack, "texts": _texts}
+    return actions[options.action](options)
+
+
+@contextmanager
+def _open(
+    options: argparse.Namespace, num_workers: int | None
+) -> Iterator[tuple[Stage, LocalPool]]:
+    """Open the samples and what else the stage reads, and a pool."""
+    samples = SampleSet(
+        options.samples,
+        split=options.split,
+        kind=options.kind,
+        architecture=options.architecture,
+    )
+    labels = code = text = None
+    if options.stage == "flag-tuning" and options.labels is not None:
+        labels = Labels(options.labels, metric=_METRICS[options.objective])
+        if unmatched := labels.num_unmatched(samples.hashes):
+            note(f"{unmatched} of {len(labels)} labelled modules are not among the samples")
+    if options.stage == "pretraining" and options.texts is not None:
+        code, text = (
+            TextSet(options.texts, split=options.split, kind=kind) for kind in ("code", "text")
+        )
+    with LocalPool(num_workers) as pool:
+        stage = make_stage(
+            options.stage,
+            samples,
+            seed=options.seed,
+            options=StageOptions(max_characters=options.max_characters),
+            space=safe_elements(pool) if options.stage == "emulation" else (),
+            labels=labels,
+            code=code,
+            text=text,
+        )
+        yield stage, pool
+
+
+def _build(options: argparse.Namespace) -> int:
+    if options.stage == "pretraining" and options.texts is None:
+        warn("no --texts: pretraining data is IR and assembly only")
+    with (
+        _open(options, options.jobs) as (stage, pool),
+        progress(options.num_samples, options.stage) as bar,
+    ):
+        report = build_dataset(
+            stage,
+            options.out,
+            num_samples=options.num_samples,
+            pool=pool,
+            llvm_version=find_toolchain().version,
+            shard_size=options.shard_size,
+            on_progress=bar.update,
+        )
+    if options.json:
+        print_json(asdict(report))
+        return 0
+    print(
+        f"{report.num_samples} samples in {report.num_shards} shards, {report.num_bytes} bytes, "
+        f"in {options.out}"
+    )
+    rows = [*report.tasks.items(), *((f"drawn again: {c}", n) for c, n in report.rejected.items())]
+    print_table(("task", "samples"), [(name, str(count)) for name, count in rows], right="lr")
+    return 0
+
+
+def _show(options: argparse.Namespace) -> int:
+    with _open(options, 1) as (stage, pool):
+        (result,) = make_samples(stage, [options.index], pool)
+    sample = result.sample
+    if options.json:
+        print_json(sample.to_row())
+    elif options.paper:
+        prompt, answer = render_paper(sample)
+        print(f"{prompt}\n\n{answer}".strip())
+    else:
+        fields = sample.to_row()
+        texts = {name: fields.pop(name) for name in ("input_code", "output_code")}
+        for name, value in fields.items():
+            if value or name in ("seed", "index"):
+                print(f"{name}: {value}")
+        for name, text in texts.items():
+            if text:
+                print(f"\n{name}:\n{text.rstrip()}")
+    return 0
+
+
+def _pack(options: argparse.Namespace) -> int:
+    samples = SampleSet(
+        options.samples,
+        split=options.split,
+        kind=options.kind,
+        architecture=options.architecture,
+        content=options.content,
+    )
+    report = pack(samples, options.out, part_bytes=options.part_bytes, seed=options.seed)
+    if options.json:
+        print_json(asdict(report))
+        return 0
+    print(
+        f"{report.num_samples} samples in {report.num_parts} parts, {report.num_bytes} bytes, "
+        f"in {options.out}"
+    )
+    if report.num_too_large:
+        warn(f"{report.num_too_large} samples are larger than a part and were left out")
+    return 0
+
+
+def _texts(options: argparse.Namespace) -> int:
+    partial = options.corpus / PARTIAL_NAME
+    finished = (options.corpus / MANIFEST_NAME).is_file()
+    units = read_units(partial) if partial.is_file() and not finished else None
+    if units is None:
+        units = load_manifest(options.corpus)
+    else:
+        warn(f"the build of {options.corpus} has not finished: only what is done is read")
+    with progress(len({unit.package for unit in units}), "texts") as bar:
+        report = collect_texts(options.corpus, units, options.out, on_progress=bar.update)
+    if options.json:
+        print_json(asdict(report))
+        return 0
+    rows = [
+        (name, str(count), str(report.num_characters[name]))
+        for name, count in report.num_texts.items()
+    ]
+    print_table(("kind and split", "texts", "characters"), rows, right="lrr")
+    for cause, count in report.left_out.items():
+        print(f"left out: {count} {cause}")
+    return 0
