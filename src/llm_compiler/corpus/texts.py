@@ -101,7 +101,7 @@ def text_paths(folder: Path) -> list[Path]:
             raise ShardCorrupt(f"{folder} holds no texts but '{told['format']}'")
         shards = [(folder / shard["name"], shard["num_bytes"]) for shard in told["shards"]]
     except FileNotFoundError:
-        raise ManifestMissing(f"no {path}; run `llm-compiler corpus texts`") from None
+        raise ManifestMissing(f"no {path}; run `llm-compiler dataset texts`") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ShardCorrupt(f"{path} is no manifest of texts: {error}") from error
     for shard, num_bytes in shards:

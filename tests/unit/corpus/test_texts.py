@@ -102,7 +102,7 @@ def test_collecting_drops_duplicates_across_splits(tmp_path: Path) -> None:
 def test_bad_folders(tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="holds no sources"):
         collect_texts(tmp_path, [UNIT], tmp_path / "out")
-    with pytest.raises(ManifestMissing, match="run `llm-compiler corpus texts`"):
+    with pytest.raises(ManifestMissing, match="run `llm-compiler dataset texts`"):
         text_paths(tmp_path / "out")
     write_package(tmp_path, "words")
     collect_texts(tmp_path, [UNIT], tmp_path / "out")
