@@ -154,18 +154,24 @@ def _print(
                     "objective": options.objective,
                     "default_oz": before,
                     "best": after,
-                    "passes": trial.best.pipeline if trial.best else None,
+                    "passes": trial.best.pipeline if trial.best is not None else None,
                     "num_evaluations": trial.num_evaluations,
                 }
             )
             continue
         saved = percent(before - after, before) if before and after is not None else ""
         cells = (trial.name, str(before or ""), str(after or ""), saved)
-        rows.append((*cells, str(trial.num_evaluations), trial.best.pipeline if trial.best else ""))
+        rows.append(
+            (
+                *cells,
+                str(trial.num_evaluations),
+                trial.best.pipeline if trial.best is not None else "",
+            )
+        )
     if not options.json:
         header = ("module", "default<Oz>", "best", "saved", "evaluations", "pass list")
         print_table(header, rows, right="lrrrr")
-        lengths = [len(trial.best) for trial in trials if trial.best]
+        lengths = [len(trial.best) for trial in trials if trial.best is not None]
         if lengths:
             print(f"\nmean length of the best lists: {statistics.mean(lengths):.1f} passes")
 
