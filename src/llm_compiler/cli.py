@@ -336,7 +336,8 @@ def _corpus_samples(actions: argparse._SubParsersAction[argparse.ArgumentParser]
         metavar="X",
         help="Jaccard index from which on two samples are clones (default: %(default)g)",
     )
-    _add_common(sample)
+    # A unit's first function waits until the whole unit is cut in halves, again and again.
+    _add_common(sample, timeout_s=300.0)
     check = actions.add_parser(
         "check",
         help="verify a folder of samples: hashes, and that no clone crosses splits",

@@ -15,6 +15,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ def build_samples(
     pool: WorkerPool,
     llvm_version: str,
     packages: frozenset[str] = frozenset(),
-    timeout_s: float = 60.0,
+    timeout_s: float = 300.0,
     on_progress: Progress = lambda what, done, total: None,
 ) -> SampleReport:
     """Write the samples of a corpus to a folder.
@@ -326,7 +327,11 @@ class _Build:
             shards=tuple(shards),
             counts=counts,
             config=dataclasses.asdict(self._config),
-            tools={"llvm": self._llvm_version, "pyarrow": pyarrow.__version__},
+            tools={
+                "llvm": self._llvm_version,
+                "pyarrow": pyarrow.__version__,
+                "rensa": version("rensa"),
+            },
         )
         write_manifest(self._out, manifest)
 
