@@ -143,8 +143,9 @@ def _plot_values(path: Path, statistics: Statistics, place: int, label: str) -> 
     for value in statistics.values:
         groups.setdefault(f"{value[0]}, {value[1]}s", []).append(max(1, int(value[place])))
     figure, axes = pyplot.subplots(figsize=(7, 4))
-    largest = max((max(values) for values in groups.values()), default=1)
-    edges = [2 ** (step / 2) for step in range(2 * largest.bit_length() + 1)]
+    every = [value for values in groups.values() for value in values] or [1]
+    first, last = 2 * min(every).bit_length() - 2, 2 * max(every).bit_length()
+    edges = [2 ** (step / 2) for step in range(first, last + 1)]
     for name, values in sorted(groups.items()):
         axes.hist(values, bins=edges, histtype="step", label=f"{name} ({len(values)})")
     axes.set(xscale="log", xlabel=label, ylabel="samples")
