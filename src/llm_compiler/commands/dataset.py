@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 
-from llm_compiler.console import note, print_json, print_table, progress, warn
+from llm_compiler.console import print_json, print_table, progress, warn
 from llm_compiler.corpus.manifest import MANIFEST_NAME, PARTIAL_NAME, load_manifest, read_units
 from llm_compiler.corpus.texts import collect_texts
 from llm_compiler.dataset.build import build_dataset
@@ -47,7 +47,7 @@ def _open(
     if options.stage == "flag-tuning" and options.labels is not None:
         labels = Labels(options.labels, metric=_METRICS[options.objective])
         if unmatched := labels.num_unmatched(samples.hashes):
-            note(f"{unmatched} of {len(labels)} labelled modules are not among the samples")
+            warn(f"{unmatched} of {len(labels)} labelled modules are not among the samples")
     if options.stage == "pretraining" and options.texts is not None:
         code, text = (
             TextSet(options.texts, split=options.split, kind=kind) for kind in ("code", "text")
