@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from llm_compiler.corpus.samples import Sample
 
 import llm_compiler
+from llm_compiler.corpus.samples import Sample
 from llm_compiler.errors import ShardCorrupt
 from llm_compiler.llvm.evaluator import Evaluator
 from llm_compiler.llvm.passes import parse_pass_list
