@@ -15,7 +15,10 @@ __all__ = ["ObjectSizes", "object_contents", "section_sizes", "undefined_symbols
 
 _SHT_SYMTAB = 2
 _SHT_STRTAB = 3
+_SHT_RELA = 4
 _SHT_NOBITS = 8
+_SHT_REL = 9
+_SHT_GROUP = 17
 _SHF_ALLOC = 2
 
 
@@ -108,32 +111,49 @@ def undefined_symbols(data: bytes) -> frozenset[str]:
 def object_contents(data: bytes) -> tuple[tuple[object, ...], ...]:
     """Return all that an ELF object says, but which compiler made it: to compare two objects.
 
-    Left out are ``.comment`` and, since that section shifts them, the offsets of sections in the
-    file; sections and symbols are named instead of numbered.
+    Left out is ``.comment``. Since it moves and renumbers others, sections and symbols are named
+    instead of numbered, and offsets in the file are left out.
 
     Raises:
         InputError: `data` is not an ELF file, or is cut short.
     """
     table = _read_sections(data)
+    try:
+        return _contents(data, table)
+    except (struct.error, IndexError, ValueError) as error:
+        raise InputError(f"the ELF object is damaged: {error}") from None
 
+
+def _contents(data: bytes, table: _Table) -> tuple[tuple[object, ...], ...]:
     def text(start: int) -> bytes:
         return data[start : data.index(b"\0", start)]
 
     names = [text(table.strings + header[0]) for header in table.headers]
-    entry = struct.Struct(f"{table.order}IBBHQQ" if table.wide else f"{table.order}IIIBBH")
-    contents: list[tuple[object, ...]] = []
+    symbols: list[tuple[object, ...]] = []
+    for _, kind, _, _, offset, length, link, *_ in table.headers:
+        if kind == _SHT_SYMTAB:
+            entry = struct.Struct(f"{table.order}IBBHQQ" if table.wide else f"{table.order}IIIBBH")
+            for fields in entry.iter_unpack(data[offset : offset + length]):
+                rest = list(fields[1:])
+                section = rest.pop(2 if table.wide else 4)
+                place = names[section] if section < len(names) else section
+                symbols.append((text(table.headers[link][4] + fields[0]), place, *rest))
+    contents: list[tuple[object, ...]] = [one for one in symbols if one[1] != b".comment"]
     for name, header in zip(names, table.headers, strict=True):
-        _, kind, flags, address, offset, length, link, _, alignment, _ = header
-        if kind == _SHT_STRTAB or name == b".comment":
+        _, kind, flags, address, offset, length, _, info, alignment, _ = header
+        if kind in (_SHT_SYMTAB, _SHT_STRTAB) or name == b".comment":
             continue
         body = data[offset : offset + length] if kind != _SHT_NOBITS else b""
-        if kind != _SHT_SYMTAB:
-            contents.append((name, kind, flags, address, length, alignment, body))
-            continue
-        strings = table.headers[link][4]
-        for symbol in entry.iter_unpack(body):
-            own = list(symbol)
-            section = own.pop(3 if table.wide else 5)
-            own[0] = text(strings + own[0])
-            contents.append((names[section] if section < len(names) else section, *own))
+        known: list[object] = [name, kind, flags, address, length, alignment]
+        if kind in (_SHT_RELA, _SHT_REL):
+            form = ("QQq" if table.wide else "IIi")[: 3 if kind == _SHT_RELA else 2]
+            bits = 32 if table.wide else 8
+            for place, what, *addend in struct.iter_unpack(table.order + form, body):
+                known += [place, what % 2**bits, symbols[what >> bits], *addend]
+        elif kind == _SHT_GROUP:
+            first, *members = (word for (word,) in struct.iter_unpack(f"{table.order}I", body))
+            known += [symbols[info], first, *(names[member] for member in members)]
+        else:
+            known.append(body)
+        contents.append(tuple(known))
     return tuple(contents)

@@ -9,7 +9,9 @@ import pytest
 
 from llm_compiler.corpus.jobs import Made, MakeSamplesJob
 from llm_compiler.corpus.normalize import Level, normalize
+from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.object_file import object_contents
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 from llm_compiler.records import content_hash
@@ -105,25 +107,51 @@ def test_it_is_idempotent_and_text_and_bitcode_are_one_module(
         assert context.parse(normal.bitcode).bitcode_hash() == normal.module_hash
 
 
-def test_samples_have_the_same_object_as_what_they_were_made_from(
-    pool: LocalPool, compile_unit: CompileUnit, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bitcode = compile_unit("switch_dense.c")
+def make(bitcode: bytes) -> MakeSamplesJob:
     with Context() as context:
         names = context.parse(bitcode).defined_functions()
-    job = MakeSamplesJob(
+    return MakeSamplesJob(
         bitcode=bitcode, functions=names, whole=True, max_text_bytes=10**6, min_instructions=0
     )
-    (made,) = run_jobs(pool, [job])
-    assert [one.function for one in made] == [*names, ""]
-    assert {(one.reason, one.level) for one in made} == {("", "full")}
-    assert all(one.size_bytes > 0 and one.num_functions == 1 for one in made[:-1])
-    # A normaliser that changes code is caught: `minsize` is no default.
+
+
+@pytest.mark.parametrize("triple", ["x86_64-pc-linux-gnu", "aarch64-linux-gnu"])
+def test_samples_have_the_same_object_as_what_they_were_made_from(
+    pool: LocalPool, toolchain: Toolchain, triple: str
+) -> None:
+    (made,) = run_jobs(pool, [make(compile_source(toolchain, "-c", f"--target={triple}"))])
+    assert [(one.function, one.reason, one.level) for one in made] == [
+        ("sum", "", "full"),
+        ("", "", "full"),
+    ]
+    assert all(one.size_bytes >= one.text_data_bytes > 0 for one in made)
+
+
+def test_a_normaliser_that_changes_code_is_caught(
+    compile_unit: CompileUnit, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("llm_compiler.corpus.jobs.normalize", _break_code)
-    broken: list[Made] = list(job.run(None, 0))  # type: ignore[arg-type]
-    assert "changed" in {one.reason for one in broken}
+    made: list[Made] = list(make(compile_unit("bit_tricks.c")).run(WorkerState(), 0))
+    assert "changed" in {one.reason for one in made}
 
 
 def _break_code(data: bytes, level: Level = Level.FULL) -> object:
     normal = normalize(data, level)
     return normalize(normal.text.replace(" minsize", "").encode())
+
+
+@pytest.mark.parametrize("triple", ["x86_64-pc-linux-gnu", "aarch64-linux-gnu", "i686-linux-gnu"])
+def test_objects_are_compared_by_all_but_the_compilers_name(
+    toolchain: Toolchain, triple: str
+) -> None:
+    def contents(*flags: str, source: str = SOURCE) -> object:
+        command = [toolchain.tool("clang"), f"--target={triple}", "-Oz", *flags]
+        done = run([*command, "-x", "c", "-c", "-o", "-", "-"], timeout_s=60, stdin=source.encode())
+        assert done.ok, done.stderr_text
+        return object_contents(done.stdout)
+
+    # Sections of their own are grouped and related to each other by number.
+    for flags in ((), ("-ffunction-sections", "-fdata-sections")):
+        assert contents(*flags) == contents(*flags, "-Qn")
+    for old, new in (("{1, 2, 3}", "{1, 2, 4}"), ("sum(", "sun("), ("table[count & 1]", "text[1]")):
+        assert contents() != contents(source=SOURCE.replace(old, new)), new
