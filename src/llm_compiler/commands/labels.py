@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from llm_compiler.console import percent, print_json, print_table, progress, warn
 from llm_compiler.corpus.samples import Sample
 from llm_compiler.corpus.shards import COLUMNS, load_samples
-from llm_compiler.errors import InputError, ShardCorrupt
+from llm_compiler.errors import ArtifactError, InputError, ShardCorrupt
 from llm_compiler.llvm.jobs import RegistryJob
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.output import check_writable
+from llm_compiler.records import PassList
 from llm_compiler.search.autotune import Method, autotune_strategy, measure_baselines, module_rng
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.search.labels import (
@@ -72,6 +74,7 @@ def _build(options: argparse.Namespace) -> int:
     lists = load_coreset(options.coreset).lists[: options.num_lists]
     chosen = _choose(options)
     journal = options.output.with_suffix(".journal.jsonl")
+    earlier = _earlier(options.output, lists)
     found: list[ModuleLabels] = []
     with LocalPool(options.jobs) as pool, progress(len(chosen), "labelling") as bar:
 
@@ -84,6 +87,7 @@ def _build(options: argparse.Namespace) -> int:
                 chosen,
                 lists,
                 journal,
+                known=earlier,
                 timeout_s=options.timeout_s,
                 on_progress=show,
             ):
@@ -99,6 +103,19 @@ def _build(options: argparse.Namespace) -> int:
     )
     _print_gains(usable, options)
     return 0
+
+
+def _earlier(path: Path, lists: Sequence[PassList]) -> list[ModuleLabels]:
+    """Return the labels of a table that is already there, if it is of the same lists."""
+    if not path.exists():
+        return []
+    earlier_lists, labels = read_labels(path)
+    if list(earlier_lists) != list(lists):
+        raise ArtifactError(
+            f"{path} holds labels of other lists: name another output, or give the coreset that "
+            "it was made with"
+        )
+    return labels
 
 
 def _ceiling(options: argparse.Namespace) -> int:

@@ -183,18 +183,22 @@ def label_modules(
     lists: Sequence[PassList],
     journal: Path,
     *,
+    known: Iterable[ModuleLabels] = (),
     timeout_s: float = 20.0,
     on_progress: Callable[[int, Sample], None] = lambda done, sample: None,
 ) -> Iterator[ModuleLabels]:
     """Measure every list on every module, yielding each module as it ends.
 
-    What the journal holds already for these lists is yielded first and not measured again.
+    What the journal holds already for these lists is not measured again.
+
+    Args:
+        known: labels of the same lists from an earlier table: not measured again either.
 
     Raises:
         ShardCorrupt: the journal belongs to other lists.
         OutputError: the journal cannot be written.
     """
-    known = {one.module_hash: one for one in read_journal(journal, lists)}
+    present = {one.module_hash: one for one in (*known, *read_journal(journal, lists))}
     done = 0
     everything = (_OZ, *lists)
     # Lists that begin alike stand side by side: the worker runs their common beginning once.
@@ -210,7 +214,7 @@ def label_modules(
                 sample = next(rest, None)
                 if sample is None:
                     return
-                if (earlier := known.get(sample.module_hash)) is not None:
+                if (earlier := present.get(sample.module_hash)) is not None:
                     done += 1
                     on_progress(done, sample)
                     yield earlier

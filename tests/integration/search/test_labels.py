@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import pickle
@@ -102,6 +103,18 @@ def test_a_table_of_labels_is_read_as_it_was_written(
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ShardCorrupt, match=r"labels\.parquet"):
         read_labels(path)
+
+
+def test_labels_of_an_earlier_table_are_not_measured_again(
+    pool: LocalPool, samples: list[Sample], tmp_path: Path
+) -> None:
+    first = list(label_modules(pool, samples[:2], LISTS, tmp_path / "first.jsonl"))
+    marked = [dataclasses.replace(one, size_bytes=(7,) * (len(LISTS) + 1)) for one in first]
+    journal = tmp_path / "journal.jsonl"
+    found = list(label_modules(pool, samples, LISTS, journal, known=marked))
+    assert len(found) == len(samples)
+    assert [one for one in found if one.module_hash in {m.module_hash for m in marked}] == marked
+    assert len(read_journal(journal, LISTS)) == 1
 
 
 def test_a_journal_of_other_lists_is_refused(
