@@ -1,0 +1,74 @@
+"""Stage data that `dataset.build` has written: its shards, and their samples.
+
+Needs the extra ``data``, no LLVM. Safe in threads and processes.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_compiler.dataset.build import MANIFEST
+from llm_compiler.dataset.records import STAGE_FIELDS, StageSample
+from llm_compiler.errors import ManifestMissing, ShardCorrupt
+from llm_compiler.parquet import read_table
+
+__all__ = ["StoredStage", "is_stored_stage", "open_stored_stage", "read_stage_samples"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredStage:
+    """A finished folder of stage data."""
+
+    stage: str
+    identity: str
+    """Names the samples."""
+    paths: tuple[Path, ...]
+    num_samples: tuple[int, ...]
+    """Of each shard."""
+
+
+def is_stored_stage(folder: Path) -> bool:
+    """Whether a folder holds finished stage data."""
+    try:
+        return "stage data" in json.loads((folder / MANIFEST).read_bytes())["format"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def open_stored_stage(folder: Path) -> StoredStage:
+    """Read the manifest of a folder.
+
+    Raises:
+        ManifestMissing: there is none, so the build has not finished.
+        ShardCorrupt: it is no manifest of stage data, or a shard is missing.
+    """
+    path = folder / MANIFEST
+    try:
+        told = json.loads(path.read_bytes())
+        shards = [(folder / one["name"], one["num_samples"]) for one in told["shards"]]
+        found = StoredStage(
+            stage=told["stage"],
+            identity=told["identity"],
+            paths=tuple(shard for shard, _ in shards),
+            num_samples=tuple(count for _, count in shards),
+        )
+    except FileNotFoundError:
+        raise ManifestMissing(f"no {path}: the build of stage data has not finished") from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ShardCorrupt(f"{path} is no manifest of stage data: {error}") from error
+    for shard in found.paths:
+        if not shard.is_file():
+            raise ShardCorrupt(f"{shard} is missing, though {path} names it")
+    return found
+
+
+def read_stage_samples(path: Path) -> list[StageSample]:
+    """Return the samples of a shard.
+
+    Raises:
+        ShardCorrupt: it is damaged, or lacks a column.
+    """
+    rows = read_table(path, STAGE_FIELDS).select(list(STAGE_FIELDS)).to_pylist()
+    return [StageSample(**row) for row in rows]
