@@ -1,0 +1,1 @@
+"""The language model: its tokens, prompts and shapes."""
