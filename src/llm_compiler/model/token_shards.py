@@ -1,0 +1,253 @@
+"""Token shards: stage data as 16-bit token ids on disk, read by memory map.
+
+A folder holds, for each shard of the stage data, `NAME.tokens.npy` (uint16, all documents one
+behind the other) and `NAME.documents.npy` (int64, one row a document: first token, tokens, tokens
+of the prompt, task). The loss is on what follows the prompt. `manifest.json` comes last; a killed
+packing goes on behind the last finished shard. Reading needs numpy only: neither LLVM nor the
+tokenizer.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from llm_compiler.dataset.stored import open_stored_stage
+from llm_compiler.errors import (
+    ArtifactError,
+    ConfigError,
+    ManifestMissing,
+    OutputError,
+    ShardCorrupt,
+)
+from llm_compiler.model.encode import EncodedShard, encode_shards
+from llm_compiler.model.prompts import load_prompts
+from llm_compiler.model.special import TASKS
+from llm_compiler.output import write_atomically
+from llm_compiler.records import content_hash
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+__all__ = ["TokenReport", "TokenShards", "is_token_shards", "pack_tokens"]
+
+MANIFEST: Final = "manifest.json"
+_PROGRESS: Final = "packing.json"
+_FORMAT = "llm-compiler token shards, version 1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenReport:
+    """What packing has made."""
+
+    num_documents: int
+    num_tokens: int
+    num_answer_tokens: int
+    num_samples: int
+    num_too_long: int
+    """Samples that gave no document."""
+    tokens_by_task: dict[str, int]
+
+
+def is_token_shards(folder: Path) -> bool:
+    """Whether a folder holds finished token shards."""
+    try:
+        return bool(json.loads((folder / MANIFEST).read_bytes())["format"] == _FORMAT)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def pack_tokens(
+    data: Path,
+    tokenizer: Path,
+    out: Path,
+    *,
+    context: int,
+    num_workers: int = 0,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> TokenReport:
+    """Encode a folder of stage data; killed at any moment, the next call goes on.
+
+    Args:
+        on_progress: called with the number of shards done.
+
+    Raises:
+        ManifestMissing, ShardCorrupt: `data` is no finished stage data.
+        ArtifactError: `out` was made from other data, or by another tokenizer.
+        OutputError: `out` cannot be written.
+    """
+    source = open_stored_stage(data)
+    prompts = load_prompts(tokenizer)
+    if prompts.vocab_size > 65_536:
+        raise ConfigError(f"the vocabulary of {tokenizer} is too large for 16 bits")
+    told = {
+        "format": _FORMAT,
+        "stage": source.stage,
+        "data": source.identity,
+        "prompts": prompts.fingerprint,
+        "tokenizer": prompts.tokenizer_fingerprint,
+        "vocab_size": prompts.vocab_size,
+        "context": context,
+    }
+    _claim(out, told)
+    names = [path.stem for path in source.paths]
+    missing = [
+        place
+        for place, count in enumerate(source.num_samples)
+        if _load(out, names[place], count) is None
+    ]
+    encoded = encode_shards(
+        [source.paths[place] for place in missing], tokenizer, context, num_workers=num_workers
+    )
+    done = len(names) - len(missing)
+    on_progress(done)
+    for place, shard in zip(missing, encoded, strict=True):
+        _write(out, names[place], shard)
+        on_progress(done := done + 1)
+    return _finish(out, told, names, source.num_samples)
+
+
+def _claim(out: Path, told: dict[str, Any]) -> None:
+    """Make the folder, or see that what it holds is of this packing."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot write {out}: {error.strerror}") from error
+    path = out / _PROGRESS
+    if path.exists() or any(out.glob("*.npy")):
+        try:
+            same = json.loads(path.read_bytes()) == told
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            raise ArtifactError(
+                f"{out} holds tokens of other data, or of another tokenizer or context: name "
+                "another folder, or delete this one"
+            )
+        (out / MANIFEST).unlink(missing_ok=True)
+    write_atomically(path, (json.dumps(told, indent=1) + "\n").encode())
+
+
+def _write(out: Path, name: str, shard: EncodedShard) -> None:
+    import numpy
+
+    # What a reader takes as the sign of a whole shard comes last.
+    for kind in ("tokens", "documents", "counts"):
+        stream = io.BytesIO()
+        numpy.save(stream, getattr(shard, kind))
+        write_atomically(out / f"{name}.{kind}.npy", stream.getbuffer())
+
+
+def _load(out: Path, name: str, num_samples: int | None) -> EncodedShard | None:
+    """Return a finished shard; None if it is missing or damaged."""
+    import numpy
+
+    try:
+        arrays = {
+            kind: numpy.load(out / f"{name}.{kind}.npy", mmap_mode="r", allow_pickle=False)
+            for kind in ("tokens", "documents", "counts")
+        }
+    except (OSError, ValueError):
+        return None
+    shard = EncodedShard(**arrays)
+    documents = shard.documents
+    if shard.tokens.dtype != numpy.uint16 or documents.ndim != 2 or documents.shape[1] != 4:
+        return None
+    if num_samples is not None and len(shard.counts) != num_samples:
+        return None
+    if shard.counts.sum() != len(documents) or documents[:, 1].sum() != len(shard.tokens):
+        return None
+    return shard
+
+
+def _finish(
+    out: Path, told: dict[str, Any], names: list[str], num_samples: tuple[int, ...]
+) -> TokenReport:
+    by_task: Counter[str] = Counter()
+    documents = tokens = answers = too_long = 0
+    shards = []
+    for name, count in zip(names, num_samples, strict=True):
+        shard = _load(out, name, count)
+        if shard is None:
+            raise OutputError(f"{out / name} was written and cannot be read back")
+        rows = shard.documents
+        documents += len(rows)
+        tokens += len(shard.tokens)
+        answers += int((rows[:, 1] - rows[:, 2]).sum())
+        too_long += int((shard.counts == 0).sum())
+        for place, task in enumerate(TASKS):
+            by_task[task] += int(rows[rows[:, 3] == place, 1].sum())
+        shards.append(
+            {
+                "name": name,
+                "num_documents": len(rows),
+                "num_tokens": len(shard.tokens),
+                "hash": content_hash(shard.tokens.tobytes()),
+            }
+        )
+    report = TokenReport(
+        num_documents=documents,
+        num_tokens=tokens,
+        num_answer_tokens=answers,
+        num_samples=sum(num_samples),
+        num_too_long=too_long,
+        tokens_by_task={task: count for task, count in by_task.items() if count},
+    )
+    manifest = {**told, **asdict(report), "shards": shards}
+    write_atomically(out / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+    return report
+
+
+class TokenShards:
+    """A finished folder of token shards, by document.
+
+    Raises:
+        ManifestMissing: the packing has not finished.
+        ShardCorrupt: a shard is missing, or does not match its recorded hash.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import numpy
+
+        path = folder / MANIFEST
+        try:
+            told = json.loads(path.read_bytes())
+            if told["format"] != _FORMAT:
+                raise ShardCorrupt(f"{path} is no manifest of token shards")
+            self.stage: str = told["stage"]
+            self.prompts: str = told["prompts"]
+            self.tokenizer: str = told["tokenizer"]
+            self.context: int = told["context"]
+            self.num_tokens: int = told["num_tokens"]
+            shards = [(one["name"], one["hash"]) for one in told["shards"]]
+        except FileNotFoundError:
+            raise ManifestMissing(f"no {path}: the packing has not finished") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ShardCorrupt(f"{path} is no manifest of token shards: {error}") from error
+        self.folder = folder
+        self.fingerprint = content_hash("".join(expected for _, expected in shards).encode())
+        """Names the tokens."""
+        self._tokens: list[NDArray[numpy.uint16]] = []
+        tables = []
+        for number, (name, expected) in enumerate(shards):
+            shard = _load(folder, name, None)
+            if shard is None or content_hash(shard.tokens.tobytes()) != expected:
+                raise ShardCorrupt(f"{folder / name}.tokens.npy does not match {path}: pack again")
+            self._tokens.append(shard.tokens)
+            column = numpy.full((len(shard.documents), 1), number)
+            tables.append(numpy.hstack([column, shard.documents]))
+        self._documents = numpy.concatenate(tables) if tables else numpy.zeros((0, 5), numpy.int64)
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def __getitem__(self, position: int) -> tuple[NDArray[numpy.uint16], int, int]:
+        """Return a document's tokens, the length of its prompt, and its task's place."""
+        shard, start, length, prompt, task = self._documents[position].tolist()
+        return self._tokens[shard][start : start + length], prompt, task
