@@ -15,6 +15,8 @@ from llm_compiler.workers import LocalPool
 
 __all__ = ["build", "check", "stats"]
 
+_MAX_WARNINGS = 10
+
 
 def build(options: argparse.Namespace) -> int:
     """Make samples of a corpus."""
@@ -43,8 +45,9 @@ def build(options: argparse.Namespace) -> int:
     if options.json:
         print_json(dataclasses.asdict(report))
         return 0
-    for failure in report.failures:
-        warn(failure)
+    for failure in report.failures[:_MAX_WARNINGS]:
+        # LLVM's messages about inline assembly go on with the code itself.
+        warn(failure.strip().split("\n", 1)[0])
     print(
         f"{report.num_kept} samples of {report.num_units} units in {options.out}, "
         f"from {report.num_made} made: {report.num_exact} were copies "

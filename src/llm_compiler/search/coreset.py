@@ -145,9 +145,13 @@ def greedy(
         baselines: for each module, the baseline's; it stands in wherever lists are worse.
         accept: asked once for each list about to be chosen (PassListEval); False drops it.
 
-    The measure is the mean logarithm of the relative size: the geometric mean over modules.
+    The measure is the mean logarithm of the relative size: the geometric mean over modules. Once no
+    candidate improves any module further, a new round begins with the rest, as if nothing had
+    been chosen: what is second best here may be best on modules not seen. Lists that make the same of
+    every module as a chosen one are left out.
     """
     best = [float(value) for value in baselines]
+    of_round = list(best)
     pool = sorted({passes for one in values for passes in one}, key=lambda p: (len(p), p.elements))
     picks: list[Pick] = []
     while pool and len(picks) < num_lists:
@@ -156,21 +160,27 @@ def greedy(
             gain = 0.0
             for index, one in enumerate(values):
                 value = one.get(passes)
-                if value is not None and value < best[index]:
-                    gain += math.log(best[index] / max(value, 1))
+                if value is not None and value < of_round[index]:
+                    gain += math.log(of_round[index] / max(value, 1))
             gains.append(gain)
         index = max(range(len(pool)), key=lambda i: gains[i])
         if gains[index] <= 0:
-            break
+            if of_round == list(baselines):
+                break
+            of_round = [float(value) for value in baselines]
+            continue
         chosen = pool.pop(index)
         if not accept(chosen):
             continue
+        # What makes the same of every module is the same list in other words.
+        pool = [p for p in pool if any(one.get(p) != one.get(chosen) for one in values)]
         num_best = 0
         for module, one in enumerate(values):
             value = one.get(chosen)
-            if value is not None and value < best[module]:
-                best[module] = value
+            if value is not None and value < of_round[module]:
+                of_round[module] = value
                 num_best += 1
+                best[module] = min(best[module], value)
         log_ratio = sum(math.log(b / v) for b, v in zip(best, baselines, strict=True))
         picks.append(
             Pick(

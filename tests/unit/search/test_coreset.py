@@ -33,13 +33,26 @@ VALUES: tuple[dict[PassList, int], ...] = (
 
 
 def test_the_next_list_complements_the_ones_before() -> None:
-    picks = greedy(VALUES, BASELINES, num_lists=4)
-    assert [pick.passes for pick in picks] == [A, C], "B adds nothing to A; D never wins"
+    picks = greedy(VALUES, BASELINES, num_lists=2)
+    assert [pick.passes for pick in picks] == [A, C], "B adds nothing to A"
     assert [pick.num_best for pick in picks] == [3, 1]
 
 
+def test_what_is_second_best_follows_once_nothing_improves() -> None:
+    picks = greedy(VALUES, BASELINES, num_lists=4)
+    assert [pick.passes for pick in picks] == [A, C, B], "D never wins"
+    assert picks[2].total_gain == picks[1].total_gain
+    assert picks[2].num_best == 3
+
+
+def test_a_list_that_always_does_the_same_as_a_chosen_one_is_left_out() -> None:
+    same = PassList(("adce", "adce"))
+    values = [{**one, same: one[A]} for one in VALUES]
+    assert same not in [pick.passes for pick in greedy(values, BASELINES, num_lists=9)]
+
+
 def test_gains_are_those_of_all_lists_up_to_here() -> None:
-    first, second = greedy(VALUES, BASELINES, num_lists=4)
+    first, second = greedy(VALUES, BASELINES, num_lists=2)
     assert first.total_gain == pytest.approx(0.15)
     assert second.total_gain == pytest.approx(0.175)
     assert first.geomean_gain == pytest.approx(1 - 0.8 ** (3 / 4))
