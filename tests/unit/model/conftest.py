@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.model.tokenizer import IrTokenizer, train_tokenizer
+from llm_compiler.parquet import write_table
+from llm_compiler.records import content_hash
 
 IR = """target triple = "x86_64-pc-linux-gnu"
 
@@ -63,3 +68,24 @@ def any_tokenizer(
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> IrTokenizer:
     texts = [one for n in range(60) for one in (ir(n), assembly(n))]
     return train_tokenizer(iter(texts), tmp_path_factory.mktemp("tokenizer"), vocab_size=700)
+
+
+def write_stage_data(folder: Path, samples: list[StageSample], *, shard_size: int) -> Path:
+    """Write samples as `dataset build` does."""
+    import pyarrow
+
+    stage = samples[0].stage
+    shards = []
+    for number, start in enumerate(range(0, len(samples), shard_size)):
+        rows = [one.to_row() for one in samples[start : start + shard_size]]
+        name = f"{stage}-{number:05d}.parquet"
+        write_table(pyarrow.Table.from_pylist(rows), folder / name)
+        shards.append({"name": name, "num_samples": len(rows)})
+    manifest = {
+        "format": "llm-compiler stage data, version 1",
+        "stage": stage,
+        "identity": content_hash(repr([one.to_row() for one in samples]).encode()),
+        "shards": shards,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
