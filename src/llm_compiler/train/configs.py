@@ -1,0 +1,235 @@
+"""A training run's configuration: one TOML file a stage and scale.
+
+Values are checked where they are read; unknown keys are refused. Paths are relative to the folder
+that the command runs in, `model` excepted: a name stands for `model/NAME.toml` in the folder above
+the configuration's. No PyTorch here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llm_compiler.dataset.records import STAGES
+from llm_compiler.errors import ConfigError
+from llm_compiler.model.configs import ModelConfig, load_model_config
+
+__all__ = ["DataConfig", "TrainConfig", "load_train_config"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataConfig:
+    """Where a stage's documents come from."""
+
+    path: Path
+    """Token shards, stage data (encoded while training), or samples (made while training)."""
+    labels: Path | None = None
+    """Of samples, for flag tuning."""
+    texts: Path | None = None
+    """Of samples, for pretraining."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """What a run does. Tokens a step: at most `row_tokens` times `rows_per_step`."""
+
+    stage: str
+    model: ModelConfig
+    tokenizer: Path
+    out: Path
+    data: Mapping[str, DataConfig]
+    """By stage: this one, and all before it unless `mix_share` is 0."""
+    validation: Mapping[str, DataConfig] = field(default_factory=dict)
+    """By stage: documents whose loss is measured, never learnt. No samples."""
+    init: Path | None = None
+    """A checkpoint, or a run whose last one is taken: weights to start from. None: random ones."""
+    seed: int = 0
+    context: int = 0
+    """Tokens of the longest document; 0: the model's."""
+    row_tokens: int = 8192
+    """A row holds whole documents, up to so many tokens: what is on the device at once."""
+    rows_per_step: int = 8
+    """Of all processes together."""
+    max_steps: int = 1000
+    learning_rate: float = 1e-3
+    """At its peak."""
+    min_learning_rate_ratio: float = 0.1
+    """The last rate, as a share of the peak."""
+    warmup_steps: int = 100
+    weight_decay: float = 0.1
+    """On matrices; not on norms."""
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.95
+    max_gradient_norm: float = 1.0
+    mix_share: float = 0.15
+    """Of the tokens: earlier stages' data, in equal parts."""
+    precision: str = "auto"
+    """``bf16``, ``fp32``, or ``auto``: bf16 on a GPU. Weights and sums are fp32 either way."""
+    device: str = "auto"
+    """``cpu``, ``cuda``, or ``auto``."""
+    num_threads: int = 0
+    """Of PyTorch on a CPU; 0: as many as it likes."""
+    num_workers: int = 0
+    """Processes that encode, or make, documents while training."""
+    compile: bool = False
+    """Compile the layers with torch.compile: minutes at the start, faster steps on a GPU."""
+    gradient_checkpointing: bool = False
+    """Recompute the layers' activations in the backward pass: a third more work, less memory."""
+    log_every: int = 10
+    """Steps."""
+    validate_every: int = 0
+    """Steps; 0: at the end only."""
+    validation_documents: int = 200
+    """Of each stage, the first ones."""
+    checkpoint_every_steps: int = 0
+    """0: by minutes only."""
+    checkpoint_every_minutes: float = 10.0
+    keep_checkpoints: int = 2
+    """Older ones are deleted."""
+
+    def __post_init__(self) -> None:
+        if self.stage not in STAGES:
+            raise ConfigError(f"'{self.stage}' is not a stage: expected {', '.join(STAGES)}")
+        positive = {"row_tokens", "rows_per_step", "max_steps", "learning_rate", "log_every"}
+        positive |= {"keep_checkpoints", "max_gradient_norm", "validation_documents"}
+        for one in dataclasses.fields(self):
+            if one.type not in ("int", "float"):
+                continue
+            value = getattr(self, one.name)
+            kind = int if one.type == "int" else (int, float)
+            if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
+                raise ConfigError(f"{one.name} is {value!r}: expected a number")
+            if value < 0 or (value == 0 and one.name in positive):
+                raise ConfigError(f"{one.name} is {value!r}: too small")
+        for name in ("mix_share", "min_learning_rate_ratio", "adam_beta1", "adam_beta2"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}: expected 0 to 1")
+        choices = {"precision": ("auto", "bf16", "fp32"), "device": ("auto", "cpu", "cuda")}
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                wanted = ", ".join(allowed)
+                raise ConfigError(f"{name} is '{getattr(self, name)}': expected {wanted}")
+        if self.context > self.model.context:
+            raise ConfigError(f"context is {self.context}, but the model's is {self.model.context}")
+        if self.row_tokens < self.document_tokens:
+            raise ConfigError(
+                f"row_tokens is {self.row_tokens}: a document of {self.document_tokens} tokens "
+                "(context) does not fit"
+            )
+        needed = self.earlier_stages if self.mix_share else ()
+        for stage in (self.stage, *needed):
+            if stage not in self.data:
+                raise ConfigError(f"[data.{stage}] is missing (see mix_share for earlier stages)")
+        for stage in (*self.data, *self.validation):
+            if stage not in STAGES:
+                raise ConfigError(f"'{stage}' is not a stage: expected {', '.join(STAGES)}")
+
+    @property
+    def document_tokens(self) -> int:
+        """Of the longest document."""
+        return self.context or self.model.context
+
+    @property
+    def earlier_stages(self) -> tuple[str, ...]:
+        """The stages before this one."""
+        return STAGES[: STAGES.index(self.stage)]
+
+    def shares(self) -> dict[str, float]:
+        """Return each stage's share of the tokens."""
+        earlier = self.earlier_stages if self.mix_share else ()
+        own = 1 - self.mix_share if earlier else 1.0
+        return {self.stage: own, **{name: self.mix_share / len(earlier) for name in earlier}}
+
+
+def load_train_config(
+    path: Path, stage: str, *, settings: Sequence[str] = (), **overrides: Path | None
+) -> TrainConfig:
+    """Read a configuration.
+
+    Args:
+        stage: must be the file's.
+        settings: ``key=value`` with dots for tables and values as in TOML, or plain text.
+        overrides: fields of the command line; None: as the file says.
+
+    Raises:
+        ConfigError: with the file and the key.
+    """
+    try:
+        told = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"there is no configuration at {path}") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    for setting in settings:
+        _set(told, setting)
+    told |= {name: str(value) for name, value in overrides.items() if value is not None}
+    if told.get("stage", stage) != stage:
+        raise ConfigError(f"{path} is for the stage '{told['stage']}', not '{stage}'")
+    told["stage"] = stage
+    fields = {one.name: one for one in dataclasses.fields(TrainConfig)}
+    if unknown := sorted(told.keys() - fields.keys()):
+        raise ConfigError(f"{path}: '{unknown[0]}' is no key of a training run")
+    for name, one in fields.items():
+        required = one.default is one.default_factory is dataclasses.MISSING
+        if required and name not in told:
+            raise ConfigError(f"{path}: '{name}' is missing")
+    for name in ("data", "validation"):
+        if name in told:
+            told[name] = _read_data(told[name], f"{path}: [{name}]")
+    for name in ("tokenizer", "out", "init"):
+        if name in told:
+            told[name] = _path(told[name], f"{path}: {name}")
+    if told.get("init") == Path():
+        del told["init"]
+    told["model"] = load_model_config(_model_path(path, told["model"]))
+    try:
+        return TrainConfig(**told)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _model_path(path: Path, told: Any) -> Path:
+    named = path.resolve().parent.parent / "model" / f"{told}.toml"
+    return Path(str(told)) if str(told).endswith(".toml") else named
+
+
+def _path(value: Any, where: str) -> Path:
+    if not isinstance(value, str):
+        raise ConfigError(f"{where} is {value!r}: expected a path")
+    return Path(value)
+
+
+def _read_data(told: Any, where: str) -> dict[str, DataConfig]:
+    fields = [one.name for one in dataclasses.fields(DataConfig)]
+    found = {}
+    if not isinstance(told, dict):
+        raise ConfigError(f"{where} is no table")
+    for stage, table in told.items():
+        if not isinstance(table, dict) or "path" not in table:
+            raise ConfigError(f"{where} {stage}: expected a table with a path")
+        if unknown := sorted(table.keys() - set(fields)):
+            raise ConfigError(f"{where} {stage}: '{unknown[0]}' is none of {', '.join(fields)}")
+        found[stage] = DataConfig(
+            **{name: _path(value, f"{where} {stage}.{name}") for name, value in table.items()}
+        )
+    return found
+
+
+def _set(told: dict[str, Any], setting: str) -> None:
+    key, equals, value = setting.partition("=")
+    *tables, name = key.strip().split(".")
+    if not equals or not name:
+        raise ConfigError(f"--set {setting}: expected KEY=VALUE")
+    for table in tables:
+        told = told.setdefault(table, {})
+        if not isinstance(told, dict):
+            raise ConfigError(f"--set {setting}: '{table}' is no table")
+    try:
+        told[name] = tomllib.loads(f"value = {value}")["value"]
+    except ValueError:
+        told[name] = value.strip()
