@@ -1,0 +1,45 @@
+"""What devices can do at best: the figures behind "share of peak" and the plans' days.
+
+GPUs: dense bf16 with fp32 sums, and memory, from NVIDIA's data sheets. No PyTorch here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["GPUS", "Gpu", "find_gpu"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """A model of GPU."""
+
+    name: str
+    peak_flops: float
+    """Operations a second, dense bf16."""
+    memory_bytes: int
+
+
+def _gpu(name: str, teraflops: float, gigabytes: int) -> Gpu:
+    return Gpu(name=name, peak_flops=teraflops * 1e12, memory_bytes=gigabytes * 10**9)
+
+
+GPUS: Final = (
+    _gpu("B200", 2250, 180),
+    _gpu("H200", 989, 141),
+    _gpu("H100 PCIe", 756, 80),
+    _gpu("H100", 989, 80),
+    _gpu("A100", 312, 80),
+    _gpu("L40S", 362, 48),
+    _gpu("RTX 4090", 165, 24),
+)
+
+
+def find_gpu(device_name: str) -> Gpu | None:
+    """Return what is known of a device by the name that CUDA gives it."""
+    words = device_name.lower()
+    for gpu in GPUS:
+        if all(word in words for word in gpu.name.lower().split()):
+            return gpu
+    return None

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llm_compiler.errors import ConfigError
+from llm_compiler.train.configs import load_train_config
+from llm_compiler.train.plan import make_plan
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs" / "train"
+
+VALID = """
+stage = "emulation"
+model = "tiny"
+tokenizer = "t"
+out = "o"
+[data.emulation]
+path = "e"
+[data.pretraining]
+path = "p"
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Path:
+    (tmp_path / "train").mkdir()
+    (tmp_path / "model").symlink_to(CONFIGS.parent / "model")
+    path = tmp_path / "train" / "run.toml"
+    path.write_text(VALID)
+    return path
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_configurations(path: Path) -> None:
+    scale, stage = path.stem.split("-", 1)
+    config = load_train_config(path, stage)
+    assert config.model.name == scale
+    plan = make_plan(config)
+    assert plan.num_tokens == config.row_tokens * config.rows_per_step * config.max_steps
+    assert sum(config.shares().values()) == pytest.approx(1)
+    earlier = [config.shares()[stage] for stage in config.earlier_stages]
+    assert sum(earlier) == pytest.approx(0.15 if earlier else 0)
+
+
+def test_the_command_line_wins(write: Path) -> None:
+    settings = ["max_steps=7", "data.emulation.path=other", 'precision = "fp32"', "seed=0x10"]
+    config = load_train_config(write, "emulation", settings=settings, out=Path("x"), init=None)
+    assert (config.max_steps, config.precision, config.seed) == (7, "fp32", 16)
+    assert config.data["emulation"].path == Path("other")
+    assert (config.out, config.init) == (Path("x"), None)
+    assert config.shares() == {"emulation": 0.85, "pretraining": 0.15}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["colour=1"], "'colour' is no key"),
+        (["max_steps=0"], "max_steps is 0: too small"),
+        (["max_steps=1.5"], r"max_steps is 1\.5: expected a number"),
+        (["seed=true"], "seed is True"),
+        (["learning_rate=nan"], "learning_rate is nan"),
+        (["mix_share=1.5"], r"mix_share is 1\.5"),
+        (["precision=fp8"], "precision is 'fp8'"),
+        (["context=99999"], "context is 99999, but the model's is 4096"),
+        (["row_tokens=100"], "row_tokens is 100: a document of 4096"),
+        (["model=huge"], "no model configuration at .*huge.toml"),
+        (["data.emulation=3"], "expected a table with a path"),
+        (["data.emulation.colour=3"], "'colour' is none of path, labels, texts"),
+        (["data.tuning.path=x"], "'tuning' is not a stage"),
+        (["tokenizer=3"], "tokenizer is 3: expected a path"),
+        (["nonsense"], "expected KEY=VALUE"),
+        (["stage=disassembly"], "is for the stage 'disassembly', not 'emulation'"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_bad_settings(write: Path, settings: list[str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_train_config(write, "emulation", settings=settings)
+
+
+def test_earlier_stages_are_required(write: Path) -> None:
+    write.write_text(VALID.split("[data.pretraining]")[0])
+    with pytest.raises(ConfigError, match=r"\[data.pretraining\] is missing"):
+        load_train_config(write, "emulation")
+    config = load_train_config(write, "emulation", settings=["mix_share=0.0"])
+    assert config.shares() == {"emulation": 1.0}
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no configuration"):
+        load_train_config(tmp_path / "x.toml", "emulation")
+    (tmp_path / "x.toml").write_text("= =")
+    with pytest.raises(ConfigError, match="cannot be read as TOML"):
+        load_train_config(tmp_path / "x.toml", "emulation")
+
+
+def test_plans_agree_with_the_paper() -> None:
+    """The released 7B needed 401 billion tokens of pretraining; A100s at 40 % of their peak."""
+    plan = make_plan(load_train_config(CONFIGS / "7b-pretraining.toml", "pretraining"))
+    assert plan.num_tokens == pytest.approx(401e9, rel=0.01)
+    # 6 operations a parameter and token, and attention over 16,384 tokens, about a third more.
+    assert plan.total_flops == pytest.approx(6 * 6.7e9 * 401e9, rel=0.4)
+    assert plan.total_flops > 6 * 6.6e9 * 401e9
+    assert 1_000 < plan.days["A100"] < 3_000
+    assert plan.devices_for_memory["A100"] >= 2
