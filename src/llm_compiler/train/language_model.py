@@ -1,0 +1,199 @@
+"""The model as training sees it: rows of several documents in, sums of losses out.
+
+No document attends to another. On a GPU in half precision attention is FlashAttention over
+documents of different lengths (`torch.nn.attention.varlen`, PyTorch 2.10 and later); anywhere else
+each document goes through PyTorch's causal attention by itself, which does the same sums as the
+document alone. Neither needs a mask, which would cost the square of the row. Imports PyTorch and
+transformers: only training does.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+from transformers import AutoConfig, LlamaForCausalLM
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from llm_compiler.model.configs import ModelConfig
+from llm_compiler.train.packing import IGNORED
+
+__all__ = ["PackedModel", "make_llama", "packed_attention"]
+
+_ATTENTION = "llm-compiler-packed"
+_LOSS_TOKENS = 16_384
+"""Logits of so many tokens are held at once."""
+
+
+def _find_varlen() -> Any:
+    """Return FlashAttention over documents as a function, or None where PyTorch has none."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    parameters = inspect.signature(varlen_attn).parameters
+    # Causal by a flag in PyTorch 2.10, by a window later.
+    causal = {"is_causal": True} if "is_causal" in parameters else {"window_size": (-1, 0)}
+    grouped = "enable_gqa" in parameters
+
+    def attend(query: Any, key: Any, value: Any, bounds: Any, longest: int, scaling: float) -> Any:
+        more: dict[str, Any] = dict(causal)
+        if grouped:
+            more["enable_gqa"] = True
+        elif (groups := query.shape[1] // key.shape[1]) > 1:
+            key, value = (one.repeat_interleave(groups, dim=1) for one in (key, value))
+        return varlen_attn(
+            query, key, value, bounds, bounds, longest, longest, scale=scaling, **more
+        )
+
+    return attend
+
+
+_varlen = _find_varlen()
+
+
+def packed_attention(
+    module: Any,
+    query: Any,
+    key: Any,
+    value: Any,
+    attention_mask: Any,
+    *,
+    scaling: float,
+    bounds: Any = None,
+    lengths: tuple[int, ...] = (),
+    longest: int = 0,
+    **unused: Any,
+) -> tuple[Any, None]:
+    """Attend causally within each document of a row; an attention function of transformers.
+
+    Args:
+        query: (1, heads, tokens, head size); `key` and `value` have fewer heads.
+        bounds: (documents + 1,) int32: where each begins, and the row's end.
+        lengths: of the documents, for devices without FlashAttention.
+        longest: no document is longer.
+
+    Returns:
+        (1, tokens, heads, head size), and no weights.
+    """
+    if _use_varlen(query):
+        rows = (one[0].transpose(0, 1) for one in (query, key, value))
+        return _varlen(*rows, bounds, longest, scaling)[None], None
+    parts = []
+    start = 0
+    for length in lengths:
+        q, k, v = (one[:, :, start : start + length] for one in (query, key, value))
+        parts.append(
+            functional.scaled_dot_product_attention(
+                q, k, v, is_causal=True, scale=scaling, enable_gqa=q.shape[1] != k.shape[1]
+            )
+        )
+        start += length
+    return torch.cat(parts, dim=2).transpose(1, 2), None
+
+
+def _use_varlen(query: Any) -> bool:
+    half = query.dtype in (torch.bfloat16, torch.float16)
+    return _varlen is not None and query.is_cuda and half
+
+
+def make_llama(config: ModelConfig) -> LlamaForCausalLM:
+    """Return a model of a shape with random weights, drawn from PyTorch's generator, in fp32."""
+    ALL_ATTENTION_FUNCTIONS.register(_ATTENTION, packed_attention)
+    told = config.to_hf()
+    del told["torch_dtype"]
+    theirs = AutoConfig.for_model(**told)
+    theirs._attn_implementation = _ATTENTION
+    model = LlamaForCausalLM(theirs)
+    # Some versions choose attention again while building.
+    model.config._attn_implementation = _ATTENTION
+    return model
+
+
+class PackedModel(nn.Module):
+    """A Llama on rows of documents.
+
+    Args:
+        compiled: compile the layers on first use.
+        num_tasks: losses are summed by task.
+        longest: no document is longer.
+    """
+
+    def __init__(
+        self,
+        llama: LlamaForCausalLM,
+        *,
+        num_tasks: int,
+        longest: int,
+        compiled: bool = False,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.llama = llama
+        self._num_tasks, self._longest = num_tasks, longest
+        if gradient_checkpointing:
+            # Its name in transformers 4, and from 5 on.
+            old = llama.gradient_checkpointing_enable
+            getattr(llama, "activation_checkpointing_enable", old)({"use_reentrant": False})
+        self._compiled = compiled
+        self._body: Any = None
+
+    def forward(
+        self, ids: Any, positions: Any, targets: Any, tasks: Any, lengths: tuple[int, ...]
+    ) -> tuple[Any, Any, Any]:
+        """Return the sum of the losses, and by task the sums (detached) and counts.
+
+        Args:
+            ids, positions, targets, tasks: (tokens,) int64, as in `packing.Row`.
+            lengths: of the documents.
+
+        Returns:
+            () fp32 in nats, (tasks,) fp32, (tasks,) fp32.
+        """
+        if self._body is None:
+            body = self.llama.model
+            self._body = (torch.compile(body, dynamic=True),) if self._compiled else (body,)
+        hidden = self._body[0](
+            input_ids=ids[None],
+            position_ids=positions[None],
+            attention_mask=None,
+            use_cache=False,
+            **self._packing(ids, lengths),
+        ).last_hidden_state[0]
+        places = (targets != IGNORED).nonzero(as_tuple=True)[0]
+        wanted, of_tasks = targets[places], tasks[places]
+        hidden = hidden[places]
+        losses = []
+        for start in range(0, len(places), _LOSS_TOKENS):
+            part = slice(start, start + _LOSS_TOKENS)
+            arguments = (self.llama.lm_head, hidden[part], wanted[part])
+            if len(places) > _LOSS_TOKENS and torch.is_grad_enabled():
+                losses.append(checkpoint(_token_losses, *arguments, use_reentrant=False))
+            else:
+                losses.append(_token_losses(*arguments))
+        token_losses = torch.cat(losses) if losses else hidden.sum(dim=1).float()
+        zeros = torch.zeros(self._num_tasks, device=ids.device)
+        sums = zeros.index_add(0, of_tasks, token_losses.detach())
+        counts = zeros.index_add(0, of_tasks, torch.ones_like(token_losses))
+        return token_losses.sum(), sums, counts
+
+    def _packing(self, ids: Any, lengths: tuple[int, ...]) -> dict[str, Any]:
+        if not ids.is_cuda:
+            return {"lengths": lengths}
+        bounds = torch.zeros(len(lengths) + 1, dtype=torch.int32)
+        bounds[1:] = torch.tensor(lengths).cumsum(0)
+        packing: dict[str, Any] = {
+            "bounds": bounds.to(ids.device, non_blocking=True),
+            "longest": self._longest,
+        }
+        if not (_varlen is not None and torch.is_autocast_enabled("cuda")):
+            packing["lengths"] = lengths
+        return packing
+
+
+def _token_losses(head: Any, hidden: Any, targets: Any) -> Any:
+    return functional.cross_entropy(head(hidden).float(), targets, reduction="none")
