@@ -38,7 +38,15 @@ def _seconds(text: str) -> float:
     return value
 
 
-_positive.__name__, _natural.__name__, _seconds.__name__ = "number", "number", "number"
+def _minutes(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e7:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of minutes")
+    return value
+
+
+for _type in (_positive, _natural, _seconds, _minutes):
+    _type.__name__ = "number"
 
 
 def _add_common(parser: argparse.ArgumentParser, *, timeout_s: float = 60.0) -> None:
@@ -239,15 +247,17 @@ def _validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
+    try:
+        own_version = version("llm-compiler")
+    except PackageNotFoundError:  # run from a copy of the sources that was never installed
+        own_version = "not installed"
     parser = argparse.ArgumentParser(
         prog="llm-compiler",
         description="Make code smaller than clang -Oz, with the real compiler in the loop.",
     )
-    parser.add_argument(
-        "--version", action="version", version=f"%(prog)s {version('llm-compiler')}"
-    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {own_version}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _optimize(commands)
     _autotune(commands)
@@ -263,6 +273,8 @@ def build_parser() -> argparse.ArgumentParser:
     _corpus(commands)
     _labels(commands)
     _dataset(commands)
+    _tokenizer(commands)
+    _train(commands)
     return parser
 
 
@@ -478,6 +490,101 @@ def _dataset(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         action.add_argument("--architecture", default="", metavar="A", help="default: all")
     for action in (build, show, pack, texts):
         action.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
+def _tokenizer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("tokenizer", help="the tokenizer of the package's own models")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="train|show|pack")
+    train = actions.add_parser(
+        "train",
+        help="learn the merges of a byte-level BPE",
+        description="Learn a byte-level BPE on IR and assembly, unoptimised and behind every "
+        "default pipeline, and on source code where texts are given.",
+    )
+    train.add_argument(
+        "samples", type=Path, metavar="SAMPLES", help="shards, packed parts, or stage data"
+    )
+    train.add_argument("--out", type=Path, required=True, metavar="DIR")
+    train.add_argument(
+        "--vocab-size",
+        type=_positive,
+        default=16_384,
+        metavar="N",
+        help="special tokens and passes among them (default: %(default)s)",
+    )
+    train.add_argument(
+        "--pre-tokenizer",
+        choices=("word", "line", "token"),
+        default="token",
+        help="what no merge crosses: words, lines, or names and numbers (default: %(default)s)",
+    )
+    train.add_argument(
+        "--texts", type=Path, metavar="DIR", help="source code and prose, from 'dataset texts'"
+    )
+    train.add_argument(
+        "--max-characters", type=_positive, default=60_000_000, metavar="N", help="to learn from"
+    )
+    train.add_argument("--seed", type=int, default=0, metavar="N")
+    train.add_argument("--jobs", type=_positive, default=None, metavar="N")
+    show = actions.add_parser("show", help="what a tokenizer holds, or what it makes of a file")
+    show.add_argument("tokenizer", type=Path, metavar="DIR")
+    show.add_argument("--file", type=Path, metavar="FILE", help="print its tokens, one a line")
+    pack = actions.add_parser(
+        "pack",
+        help="encode stage data as shards of 16-bit ids",
+        description="Encode stage data as token shards, which training reads by memory map. "
+        "Stopped, it resumes.",
+    )
+    pack.add_argument("data", type=Path, metavar="DATA", help="from 'dataset build'")
+    pack.add_argument("--tokenizer", type=Path, required=True, metavar="DIR")
+    pack.add_argument("--out", type=Path, required=True, metavar="DIR")
+    pack.add_argument(
+        "--context",
+        type=_positive,
+        default=4096,
+        metavar="N",
+        help="tokens of the longest document (default: %(default)s)",
+    )
+    pack.add_argument("--jobs", type=_positive, default=None, metavar="N")
+    for action in (train, show, pack):
+        action.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
+def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "train",
+        help="train a model in one of the four stages",
+        description="Train a model in one stage, on a CPU, a GPU, or under torchrun on many. "
+        "Stopped by a signal or by --max-minutes it leaves a checkpoint; --resume goes on from it.",
+    )
+    parser.add_argument("stage", choices=("pretraining", "emulation", "flag-tuning", "disassembly"))
+    parser.add_argument("--config", type=Path, required=True, metavar="TOML")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="instead of the configuration's")
+    parser.add_argument(
+        "--init", type=Path, metavar="DIR", help="weights to start from: a checkpoint or a run"
+    )
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value for a key of the configuration, as in TOML: "
+        "--set max_steps=100 --set data.emulation.path=DIR",
+    )
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument(
+        "--max-minutes",
+        type=_minutes,
+        default=None,
+        metavar="M",
+        help="the learning rate comes down in time; ends with a checkpoint",
+    )
+    parser.add_argument(
+        "--plan",
+        action="store_true",
+        help="print parameters, memory, operations and days on GPUs; train nothing",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
 
 
 def _split_clang_flags(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -19,6 +19,8 @@ __all__ = [
     "run_labels",
     "run_optimize",
     "run_passes",
+    "run_tokenizer",
+    "run_train",
     "run_validate",
 ]
 
@@ -76,3 +78,13 @@ def run_labels(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int
 def run_dataset(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Make the samples that training learns from."""
     return _call("dataset", options, clang_flags)
+
+
+def run_tokenizer(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Train and show tokenizers, and encode stage data."""
+    return _call("tokenizer", options, clang_flags)
+
+
+def run_train(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Train a model."""
+    return _call("train", options, clang_flags)
