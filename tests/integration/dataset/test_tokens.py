@@ -1,0 +1,137 @@
+"""From samples to tokens and back, with LLVM's own text; training on samples made on the fly."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import pytest
+
+from llm_compiler.cli import main
+from llm_compiler.dataset.engine import make_samples, safe_elements
+from llm_compiler.dataset.sample_set import SampleSet
+from llm_compiler.dataset.stages import make_stage
+from llm_compiler.model.configs import ModelConfig
+from llm_compiler.model.prompts import CompactPrompts, parse_answer
+from llm_compiler.model.token_shards import TokenShards
+from llm_compiler.model.tokenizer import IrTokenizer
+from llm_compiler.train.configs import DataConfig, TrainConfig
+from llm_compiler.train.sources import open_source
+from llm_compiler.workers import LocalPool
+
+
+@pytest.fixture(scope="module")
+def tokenizer(samples_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> IrTokenizer:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    command = ["tokenizer", "train", str(samples_folder), "--out", str(folder), "--jobs", "1"]
+    assert main([*command, "--vocab-size", "900", "--max-characters", "60000"]) == 0
+    return IrTokenizer(folder)
+
+
+def test_the_commands(
+    samples_folder: Path,
+    tokenizer: IrTokenizer,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = str(tokenizer.folder)
+    assert main(["tokenizer", "show", folder, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["vocab_size"], facts["passes_without_a_token"]) == (900, [])
+    data = b"define void @f() {\n  ret void\n}\n\xff"
+    (tmp_path / "f.ll").write_bytes(data)
+    assert main(["tokenizer", "show", folder, "--file", str(tmp_path / "f.ll"), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert tokenizer.decode_bytes(told["ids"]) == data
+    build = ["dataset", "build", "emulation", str(samples_folder), "--num-samples", "12"]
+    assert main([*build, "--out", str(tmp_path / "data"), "--shard-size", "5", "--jobs", "1"]) == 0
+    pack = ["tokenizer", "pack", str(tmp_path / "data"), "--tokenizer", folder]
+    capsys.readouterr()
+    assert main([*pack, "--out", str(tmp_path / "tokens"), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["num_samples"] == 12
+    assert len(TokenShards(tmp_path / "tokens")) == report["num_documents"] > 6
+    # Trained on stage data, it needs no LLVM.
+    again = ["tokenizer", "train", str(tmp_path / "data"), "--out", str(tmp_path / "other")]
+    assert main([*again, "--vocab-size", "600"]) == 0
+    assert main([*pack[:-1], str(tmp_path / "other"), "--out", str(tmp_path / "tokens")]) == 7
+    assert "tokens of other data, or of another tokenizer" in capsys.readouterr().err
+    assert main(["tokenizer", "show", str(tmp_path)]) == 7
+    assert main(["tokenizer", "show", folder, "--file", str(tmp_path / "none")]) == 4
+
+
+@pytest.mark.parametrize("name", ["pretraining", "emulation", "disassembly"])
+def test_documents_hold_what_llvm_said(
+    samples_folder: Path, tokenizer: IrTokenizer, name: str
+) -> None:
+    prompts = CompactPrompts(tokenizer)
+    with LocalPool(1) as pool:
+        stage = make_stage(name, SampleSet(samples_folder), seed=5, space=safe_elements(pool))
+        samples = [result.sample for result in make_samples(stage, range(16), pool)]
+    for sample in samples:
+        (document,) = prompts.documents(sample, 1_000_000)
+        assert sample.input_code in tokenizer.decode(document.prompt)
+        if name == "pretraining":
+            assert tokenizer.decode(document.answer[:-1]) == sample.output_code
+            continue
+        answer = parse_answer(document.answer, tokenizer)
+        assert answer.output_code == sample.output_code
+        if name == "emulation":
+            stated = answer.num_instructions_after, answer.size_bytes_after
+            assert stated == (sample.num_instructions_after, sample.size_bytes_after)
+            # Each pass of the list is a token.
+            assert prompts.tokenizer.decode(document.prompt).count("<|pass:") == (
+                sample.passes.count(",") + 1
+            )
+
+
+def test_training_on_samples_made_on_the_fly(
+    samples_folder: Path, tokenizer: IrTokenizer, tmp_path: Path
+) -> None:
+    from llm_compiler.train.loop import train
+    from llm_compiler.train.progress import read_log
+
+    data = DataConfig(path=samples_folder)
+    source = open_source(
+        "emulation",
+        data,
+        prompts=CompactPrompts(tokenizer),
+        tokenizer=tokenizer.folder,
+        seed=1,
+        context=2048,
+        num_workers=1,
+    )
+    whole, rest = (
+        [[one.ids.tolist() for one in found] for found in itertools.islice(source.read(n), 8)]
+        for n in (0, 5)
+    )
+    assert whole[5:] == rest[:3]
+    model = ModelConfig(
+        name="test",
+        vocab_size=900,
+        hidden_size=32,
+        intermediate_size=64,
+        num_layers=1,
+        num_heads=2,
+        num_kv_heads=1,
+        context=2048,
+        tie_embeddings=True,
+    )
+    config = TrainConfig(
+        stage="emulation",
+        model=model,
+        tokenizer=tokenizer.folder,
+        out=tmp_path / "run",
+        data={"emulation": data, "pretraining": data},
+        row_tokens=2048,
+        rows_per_step=1,
+        max_steps=4,
+        log_every=1,
+        device="cpu",
+        num_threads=1,
+    )
+    train(config)
+    tasks = {task for line in read_log(config.out) for task in line.get("loss_by_task", {})}
+    assert tasks & {"emulate-ir", "emulate-assembly"}
+    assert tasks & {"ir", "assembly"}
