@@ -545,6 +545,9 @@ def _tokenizer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         metavar="N",
         help="tokens of the longest document (default: %(default)s)",
     )
+    pack.add_argument(
+        "--compress", action="store_true", help="under zstd, for the way to another machine"
+    )
     pack.add_argument("--jobs", type=_positive, default=None, metavar="N")
     for action in (train, show, pack):
         action.add_argument("--json", action="store_true", help="print JSON, one object a line")

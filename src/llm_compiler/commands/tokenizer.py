@@ -124,6 +124,7 @@ def _pack(options: argparse.Namespace) -> int:
             options.tokenizer,
             options.out,
             context=options.context,
+            compress=options.compress,
             num_workers=0 if options.jobs in (None, 1) else options.jobs,
             on_progress=bar.update,
         )

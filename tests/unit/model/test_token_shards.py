@@ -100,7 +100,7 @@ def test_damage_is_noticed(data: Path, tokenizer: IrTokenizer, tmp_path: Path, d
     pack_tokens(data, tokenizer.folder, tmp_path, context=200)
     path = tmp_path / "disassembly-00001.tokens.npy"
     contents = bytearray(path.read_bytes())
-    contents[-2] ^= 1
+    contents[-20] ^= 1
     if damage == "missing":
         path.unlink()
     else:
