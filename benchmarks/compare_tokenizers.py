@@ -6,7 +6,7 @@ model see more characters in the same time and context; longer tokens are harder
 is summed over all tokens (and the end of each text) and divided by characters, so tokenizers can be
 compared.
 
-    python benchmarks/tokenizers.py work/data/pretraining work/data/pretraining-validation \
+    python benchmarks/compare_tokenizers.py work/data/pretraining work/data/pretraining-validation \
         --minutes 10 --work work/tokenizers
 """
 
