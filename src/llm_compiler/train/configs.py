@@ -78,6 +78,9 @@ class TrainConfig:
     """Processes that encode, or make, documents while training."""
     compile: bool = False
     """Compile the layers with torch.compile: minutes at the start, faster steps on a GPU."""
+    flash_attention: bool = True
+    """On a GPU in bf16, where PyTorch has it: all documents of a row at once, instead of one by
+    one."""
     gradient_checkpointing: bool = False
     """Recompute the layers' activations in the backward pass: a third more work, less memory."""
     log_every: int = 10
@@ -106,6 +109,9 @@ class TrainConfig:
                 raise ConfigError(f"{one.name} is {value!r}: expected a number")
             if value < 0 or (value == 0 and one.name in positive):
                 raise ConfigError(f"{one.name} is {value!r}: too small")
+        for name in ("compile", "flash_attention", "gradient_checkpointing"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name} is {getattr(self, name)!r}: expected true or false")
         for name in ("mix_share", "min_learning_rate_ratio", "adam_beta1", "adam_beta2"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: expected 0 to 1")

@@ -73,16 +73,17 @@ def packed_attention(
 
     Args:
         query: (1, heads, tokens, head size); `key` and `value` have fewer heads.
-        bounds: (documents + 1,) int32: where each begins, and the row's end.
-        lengths: of the documents, for devices without FlashAttention.
+        bounds: (documents + 1,) int32: where each begins, and the row's end; for FlashAttention.
         longest: no document is longer.
+        lengths: of the documents, where there are no bounds.
 
     Returns:
         (1, tokens, heads, head size), and no weights.
     """
-    if _use_varlen(query):
-        rows = (one[0].transpose(0, 1) for one in (query, key, value))
-        return _varlen(*rows, bounds, longest, scaling)[None], None
+    if bounds is not None:
+        # Under autocast, rotary positions may have made fp32 of some.
+        rows = (one[0].transpose(0, 1).to(torch.bfloat16) for one in (query, key, value))
+        return _varlen(*rows, bounds, longest, scaling)[None].to(value.dtype), None
     parts = []
     start = 0
     for length in lengths:
@@ -94,11 +95,6 @@ def packed_attention(
         )
         start += length
     return torch.cat(parts, dim=2).transpose(1, 2), None
-
-
-def _use_varlen(query: Any) -> bool:
-    half = query.dtype in (torch.bfloat16, torch.float16)
-    return _varlen is not None and query.is_cuda and half
 
 
 def make_llama(config: ModelConfig) -> LlamaForCausalLM:
@@ -119,6 +115,7 @@ class PackedModel(nn.Module):
 
     Args:
         compiled: compile the layers on first use.
+        flash: use FlashAttention where it can be used.
         num_tasks: losses are summed by task.
         longest: no document is longer.
     """
@@ -130,11 +127,12 @@ class PackedModel(nn.Module):
         num_tasks: int,
         longest: int,
         compiled: bool = False,
+        flash: bool = True,
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         self.llama = llama
-        self._num_tasks, self._longest = num_tasks, longest
+        self._num_tasks, self._longest, self._flash = num_tasks, longest, flash
         if gradient_checkpointing:
             # Its name in transformers 4, and from 5 on.
             old = llama.gradient_checkpointing_enable
@@ -182,17 +180,13 @@ class PackedModel(nn.Module):
         return token_losses.sum(), sums, counts
 
     def _packing(self, ids: Any, lengths: tuple[int, ...]) -> dict[str, Any]:
-        if not ids.is_cuda:
+        """Return what `packed_attention` needs to know of a row."""
+        half = torch.is_autocast_enabled(ids.device.type)
+        if not (self._flash and _varlen is not None and ids.is_cuda and half):
             return {"lengths": lengths}
         bounds = torch.zeros(len(lengths) + 1, dtype=torch.int32)
         bounds[1:] = torch.tensor(lengths).cumsum(0)
-        packing: dict[str, Any] = {
-            "bounds": bounds.to(ids.device, non_blocking=True),
-            "longest": self._longest,
-        }
-        if not (_varlen is not None and torch.is_autocast_enabled("cuda")):
-            packing["lengths"] = lengths
-        return packing
+        return {"bounds": bounds.to(ids.device, non_blocking=True), "longest": self._longest}
 
 
 def _token_losses(head: Any, hidden: Any, targets: Any) -> Any:

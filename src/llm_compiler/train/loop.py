@@ -263,6 +263,7 @@ class _Run:
             num_tasks=len(TASKS),
             longest=config.document_tokens,
             compiled=config.compile,
+            flash=config.flash_attention,
             gradient_checkpointing=config.gradient_checkpointing,
         )
         matrices = [one for one in model.parameters() if one.dim() >= 2]
@@ -375,6 +376,7 @@ class _Run:
                 self.data_state = step.state
                 step_s = time.perf_counter() - started
                 window.seconds += step_s
+                self._expect_validation(step_s / max(1, sum(len(row.ids) for row in step.rows)))
                 if self.step % config.log_every == 0 or self.step == config.max_steps:
                     on_progress(self.step, self._log(window, rate, norm))
                     window = self._new_window()
@@ -509,6 +511,11 @@ class _Run:
         if self.log is not None:
             self.log.write({"step": self.step, "tokens": self.tokens, "validation": found})
         self.clock.finish_s = max(self.clock.finish_s, 1.5 * (time.perf_counter() - started))
+
+    def _expect_validation(self, token_s: float) -> None:
+        """Keep the time that validation will take: at most two thirds of a training step's."""
+        tokens = sum(len(row.ids) for row in self.validation) / self.world
+        self.clock.finish_s = max(self.clock.finish_s, 2.0 + 0.67 * tokens * token_s)
 
     def _save(self) -> None:
         started = time.perf_counter()

@@ -61,6 +61,7 @@ def test_the_command_line_wins(write: Path) -> None:
         (["seed=true"], "seed is True"),
         (["learning_rate=nan"], "learning_rate is nan"),
         (["mix_share=1.5"], r"mix_share is 1\.5"),
+        (["compile=1"], "compile is 1: expected true or false"),
         (["precision=fp8"], "precision is 'fp8'"),
         (["context=99999"], "context is 99999, but the model's is 4096"),
         (["row_tokens=100"], "row_tokens is 100: a document of 4096"),
