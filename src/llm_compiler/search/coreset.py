@@ -145,8 +145,8 @@ def greedy(
         baselines: for each module, the baseline's; it stands in wherever lists are worse.
         accept: asked once for each list about to be chosen (PassListEval); False drops it.
 
-    The measure is the mean logarithm of the relative size: the geometric mean over modules. Once no
-    candidate improves any module further, a new round begins with the rest, as if nothing had
+    The measure is the mean logarithm of the relative size: the geometric mean over modules. Once
+    no candidate improves any module further, a new round begins with the rest, as if nothing had
     been chosen: what is second best here may be best on modules not seen. Lists that make the same of
     every module as a chosen one are left out.
     """

@@ -156,8 +156,11 @@ def choose_modules(
     spread over them too. Fewer than `limit` come back where the corpus has no more.
     """
     by_package: dict[str, list[Sample]] = defaultdict(list)
+    seen: set[str] = set()
     for sample in samples:
-        if sample.size_bytes >= min_size_bytes:
+        # A unit of one function is that function's module too.
+        if sample.size_bytes >= min_size_bytes and sample.module_hash not in seen:
+            seen.add(sample.module_hash)
             by_package[sample.package].append(sample)
     share = max(1, int(limit * max_package_share))
     queues = []

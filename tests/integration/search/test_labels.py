@@ -201,6 +201,11 @@ def test_no_package_gets_more_than_its_share_and_nothing_small_is_taken(
     assert sum(one.package == "large" for one in only_large) == 100
 
 
+def test_a_unit_that_is_one_function_is_labelled_once(samples: list[Sample]) -> None:
+    function = dataclasses.replace(samples[0], kind="function", function="main")
+    assert choose_modules([samples[0], function], limit=10) == [samples[0]]
+
+
 def test_ceilings_hold_the_best_by_both_metrics(
     pool: LocalPool, samples: list[Sample], tmp_path: Path
 ) -> None:
