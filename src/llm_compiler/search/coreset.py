@@ -147,8 +147,8 @@ def greedy(
 
     The measure is the mean logarithm of the relative size: the geometric mean over modules. Once
     no candidate improves any module further, a new round begins with the rest, as if nothing had
-    been chosen: what is second best here may be best on modules not seen. Lists that make the same of
-    every module as a chosen one are left out.
+    been chosen: what is second best here may be best on modules not seen. Lists that make the
+    same of every module as a chosen one are left out.
     """
     best = [float(value) for value in baselines]
     of_round = list(best)
