@@ -77,7 +77,7 @@ class TrainConfig:
     num_workers: int = 0
     """Processes that encode, or make, documents while training."""
     compile: bool = False
-    """Compile the layers with torch.compile: minutes at the start, faster steps on a GPU."""
+    """Compile the layers with torch.compile, on a GPU: a minute at the start, faster steps."""
     flash_attention: bool = True
     """On a GPU in bf16, where PyTorch has it: all documents of a row at once, instead of one by
     one."""

@@ -180,6 +180,9 @@ class _Run:
             )
         half = config.precision == "bf16" or (config.precision == "auto" and not cpu)
         self.precision = "bf16" if half else "fp32"
+        if config.compile and not (half and not cpu and config.flash_attention):
+            # Elsewhere each row's documents are constants of the graph: every row would compile.
+            raise ConfigError("compile needs a GPU, bf16 and flash_attention")
         self.is_sharded = self.accelerator.distributed_type == DistributedType.FSDP
         self._open_data()
         last = self._last_checkpoint(resume)

@@ -158,6 +158,8 @@ def test_what_does_not_fit_is_refused(config: TrainConfig, tmp_path: Path) -> No
     train(replace(config, max_steps=1))
     with pytest.raises(ConfigError, match="holds a run already"):
         train(config)
+    with pytest.raises(ConfigError, match="compile needs a GPU"):
+        train(replace(config, compile=True), resume=True)
     for name, value in (("seed", 2), ("row_tokens", 300), ("stage", "emulation")):
         with pytest.raises(CheckpointMismatch, match=f"another {name.replace('_', ' ')}"):
             train(replace(config, **{name: value}), resume=True)
