@@ -13,6 +13,7 @@ compared.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from collections import Counter
@@ -75,8 +76,7 @@ def train_model(options: argparse.Namespace, tokenizer: IrTokenizer, folder: Pat
         model=model,
         tokenizer=tokenizer.folder,
         out=folder / "run",
-        data={"pretraining": DataConfig(path=folder / "train")},
-        validation={"pretraining": DataConfig(path=folder / "validation")},
+        data={"pretraining": DataConfig(path=options.train)},
         validation_documents=10**9,
         row_tokens=options.row_tokens,
         rows_per_step=options.rows_per_step,
@@ -90,7 +90,10 @@ def train_model(options: argparse.Namespace, tokenizer: IrTokenizer, folder: Pat
         checkpoint_every_minutes=1e9,
         seed=options.seed,
     )
-    outcome = train(config, max_minutes=options.minutes)
+    train(config, max_minutes=options.minutes)
+    # The run is over: going on with it only validates, which is not part of its minutes.
+    validation = {"pretraining": DataConfig(path=folder / "validation")}
+    outcome = train(dataclasses.replace(config, validation=validation), resume=True)
     (folder / "outcome.json").write_text(
         json.dumps({"validation": outcome.validation, "tokens": outcome.tokens})
     )
@@ -99,12 +102,11 @@ def train_model(options: argparse.Namespace, tokenizer: IrTokenizer, folder: Pat
 def measure(options: argparse.Namespace, name: str, size: int) -> dict[str, object]:
     folder = options.work / f"{name}-{size}-model"
     tokenizer, seconds = make_tokenizer(options, name, size)
-    reports = {
-        part: pack_tokens(data, tokenizer.folder, folder / part, context=CONTEXT)
-        for part, data in (("train", options.train), ("validation", options.validation))
-    }
+    packed = pack_tokens(
+        options.validation, tokenizer.folder, folder / "validation", context=CONTEXT
+    )
     per_task = characters(options.validation)
-    tokens = reports["validation"].tokens_by_task
+    tokens = packed.tokens_by_task
     report: dict[str, object] = {
         "pre_tokenizer": name,
         "vocab_size": tokenizer.vocab_size,
@@ -120,12 +122,14 @@ def measure(options: argparse.Namespace, name: str, size: int) -> dict[str, obje
         outcome = json.loads(done.read_text())
         nats = {t: one["loss"] * one["num_tokens"] for t, one in outcome["validation"].items()}
         assert sum(one["num_tokens"] for one in outcome["validation"].values()) == (
-            reports["validation"].num_answer_tokens
+            packed.num_answer_tokens
         )
         report["loss_a_character"] = {t: round(nats[t] / per_task[t], 4) for t in sorted(nats)}
         report["all"] = round(sum(nats.values()) / per_task.total(), 4)
         report["million_tokens"] = round(outcome["tokens"] / 1e6, 2)
-        report["epochs"] = round(outcome["tokens"] / reports["train"].num_tokens, 3)
+        report["million_characters"] = round(
+            outcome["tokens"] * per_task.total() / packed.num_tokens / 1e6, 2
+        )
     return report
 
 

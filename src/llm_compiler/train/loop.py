@@ -124,9 +124,13 @@ class _Clock:
     """The run's progress, by steps and by minutes."""
 
     def __init__(
-        self, config: TrainConfig, max_minutes: float | None, time_progress: float
+        self,
+        config: TrainConfig,
+        max_minutes: float | None,
+        time_progress: float,
+        started: float,
     ) -> None:
-        self._started = time.monotonic()
+        self._started = started
         self._config = config
         self._limit_s = None if max_minutes is None else 60 * max_minutes
         self._before = time_progress
@@ -150,6 +154,10 @@ class _Clock:
         """Return how much of the run is over, 0 to 1."""
         return max(step / self._config.max_steps, self.time_progress)
 
+    def has_room(self, finish_s: float) -> bool:
+        """Whether a run can end with something that long."""
+        return self._limit_s is None or finish_s < 0.5 * self._limit_s
+
     def end(self) -> None:
         """Let the run be over: its learning rate is down, so that nobody goes on with it."""
         self._before, self._limit_s = 1.0, None
@@ -162,6 +170,7 @@ class _Clock:
 
 class _Run:
     def __init__(self, config: TrainConfig, *, max_minutes: float | None, resume: bool) -> None:
+        started = time.monotonic()
         self.config = config
         cpu = config.device == "cpu" or not torch.cuda.is_available()
         if config.device == "cuda" and cpu:
@@ -191,7 +200,7 @@ class _Run:
         self.data_state: dict[str, Any] | None = None
         self.loss: float | None = None
         progress = self._load(last) if last else 0.0
-        self.clock = _Clock(config, max_minutes, progress)
+        self.clock = _Clock(config, max_minutes, progress, started)
         self.peak_flops = self._measure_peak()
         self.steps: Prefetched[Step] | None = None
         self.log: RunLog | None = None
@@ -518,7 +527,13 @@ class _Run:
     def _expect_validation(self, token_s: float) -> None:
         """Keep the time that validation will take: at most two thirds of a training step's."""
         tokens = sum(len(row.ids) for row in self.validation) / self.world
-        self.clock.finish_s = max(self.clock.finish_s, 2.0 + 0.67 * tokens * token_s)
+        seconds = 0.67 * tokens * token_s
+        if not self.clock.has_room(seconds):
+            raise ConfigError(
+                f"validation alone will take about {seconds:.0f} s, more than half of the minutes "
+                "given: lower validation_documents"
+            )
+        self.clock.finish_s = max(self.clock.finish_s, 2.0 + seconds)
 
     def _save(self) -> None:
         started = time.perf_counter()

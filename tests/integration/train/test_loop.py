@@ -25,6 +25,7 @@ from llm_compiler.train import loop
 from llm_compiler.train.checkpoint import checkpoints
 from llm_compiler.train.configs import DataConfig, TrainConfig, load_train_config
 from llm_compiler.train.loop import learning_rate, train
+from llm_compiler.train.packing import pack_rows
 from llm_compiler.train.progress import read_log
 
 replace = dataclasses.replace
@@ -128,6 +129,16 @@ def test_a_bound_in_minutes_brings_the_rate_down_and_leaves_a_checkpoint(
     # The run is over: going on has nothing to do, and breaks nothing.
     again = train(bounded, resume=True)
     assert again.step == outcome.step
+
+
+def test_validation_must_leave_time_to_train(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first step fits into the 2.4 s, validation of 40 documents, 100 times over, does not.
+    monkeypatch.setattr(loop, "pack_rows", lambda rows, size: [*pack_rows(rows, size)] * 100)
+    slow = replace(config, validation_documents=40, max_steps=10**6)
+    with pytest.raises(ConfigError, match="validation alone will take about"):
+        train(slow, max_minutes=0.04)
 
 
 def test_a_signal_leaves_a_checkpoint(config: TrainConfig) -> None:
