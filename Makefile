@@ -6,7 +6,7 @@ DEV    := $(VENV)/.installed-dev
 RUN    := work/run
 EXAMPLES := $(wildcard examples/lisp/*.c) $(wildcard examples/sheet/*.cpp)
 
-.PHONY: run test check bench llvm cross clean
+.PHONY: run test test-train check bench llvm cross clean
 
 run: llvm $(STAMP)
 	@mkdir -p $(RUN)
@@ -19,6 +19,12 @@ run-check: run
 
 test: llvm cross $(DEV)
 	$(PYTHON) -m pytest
+
+# What imports PyTorch, which `make test` does not install: some gigabytes where pip finds no build
+# for CPUs alone.
+test-train: llvm cross $(DEV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[train]'
+	$(PYTHON) -m pytest tests/unit/model tests/unit/train tests/integration/train src/llm_compiler/train
 
 check: $(DEV)
 	$(VENV)/bin/ruff check src tests benchmarks scripts
