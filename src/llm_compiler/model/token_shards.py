@@ -6,7 +6,7 @@ of the prompt, task), and `NAME.counts.npy` (documents of each sample). The loss
 the prompt. `manifest.json` comes last; a killed packing goes on behind the last finished shard.
 Reading needs numpy only: neither LLVM nor the tokenizer.
 
-Compressed (`.npy.zst`, zstd, a fourth to a seventh of the size: for the way to another machine),
+Compressed (`.npy.zst`, zstd, about a third of the size: for the way to another machine),
 shards are read into memory, with pyarrow.
 """
 
