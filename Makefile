@@ -24,7 +24,8 @@ test: llvm cross $(DEV)
 # for CPUs alone.
 test-train: llvm cross $(DEV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[train]'
-	$(PYTHON) -m pytest tests/unit/model tests/unit/train tests/integration/train src/llm_compiler/train
+	$(PYTHON) -m pytest tests/unit/model tests/unit/train tests/integration/train \
+		tests/integration/dataset/test_tokens.py src/llm_compiler/train
 
 check: $(DEV)
 	$(VENV)/bin/ruff check src tests benchmarks scripts

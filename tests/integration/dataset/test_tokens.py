@@ -86,12 +86,9 @@ def test_documents_hold_what_llvm_said(
             )
 
 
-def test_training_on_samples_made_on_the_fly(
-    samples_folder: Path, tokenizer: IrTokenizer, tmp_path: Path
+def test_documents_made_on_the_fly_from_any_position(
+    samples_folder: Path, tokenizer: IrTokenizer
 ) -> None:
-    from llm_compiler.train.loop import train
-    from llm_compiler.train.progress import read_log
-
     data = DataConfig(path=samples_folder)
     source = open_source(
         "emulation",
@@ -107,6 +104,16 @@ def test_training_on_samples_made_on_the_fly(
         for n in (0, 5)
     )
     assert whole[5:] == rest[:3]
+
+
+def test_training_on_samples_made_on_the_fly(
+    samples_folder: Path, tokenizer: IrTokenizer, tmp_path: Path
+) -> None:
+    pytest.importorskip("torch", reason="needs the extra train: make test-train")
+    from llm_compiler.train.loop import train
+    from llm_compiler.train.progress import read_log
+
+    data = DataConfig(path=samples_folder)
     model = ModelConfig(
         name="test",
         vocab_size=900,
