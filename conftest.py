@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from importlib.util import find_spec
+
+import pytest
 
 _HAS_TORCH = all(find_spec(name) for name in ("torch", "transformers", "accelerate", "safetensors"))
 
@@ -22,3 +25,10 @@ def pytest_report_header() -> str:
     if _HAS_TORCH:
         return "PyTorch: found"
     return "PyTorch: not installed, training is not tested; `make test-train` installs and tests it"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> None:
+    """A shell starts background jobs deaf to Ctrl-C, which children inherit: tests send it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
