@@ -19,6 +19,7 @@ import llm_compiler
 from llm_compiler.corpus.samples import Sample
 from llm_compiler.errors import ShardCorrupt
 from llm_compiler.llvm.evaluator import Evaluator
+from llm_compiler.llvm.jobs import EvaluateJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.records import PassList, content_hash
 from llm_compiler.search.labels import (
@@ -34,7 +35,7 @@ from llm_compiler.search.labels import (
 )
 from llm_compiler.search.strategies import fixed
 from llm_compiler.search.trial import Trial, run_trials
-from llm_compiler.workers import LocalPool
+from llm_compiler.workers import LocalPool, run_jobs
 
 CompileUnit = Callable[[str], bytes]
 PROGRAMS = Path(llm_compiler.__file__).parent / "verify" / "programs"
@@ -82,8 +83,9 @@ def test_labels_are_what_each_list_makes(samples: list[Sample], tmp_path: Path) 
     assert {one.module_hash for one in found} == {one.module_hash for one in samples}
     for labels in found:
         bitcode = next(s.bitcode for s in samples if s.module_hash == labels.module_hash)
-        with Evaluator(bitcode, share=False) as evaluator:
-            expected = [evaluator.measure(passes) for passes in (OZ, *LISTS)]
+        with LocalPool(1) as pool:
+            job = EvaluateJob(bitcode=bitcode, pass_lists=(OZ, *LISTS), share=False)
+            (expected,) = run_jobs(pool, [job])
         assert labels.size_bytes == (*(m.size_bytes for m in expected), -1)
         assert labels.text_data_bytes == (*(m.text_data_bytes for m in expected), -1)
     path = tmp_path / "labels.parquet"
@@ -144,7 +146,7 @@ _RUN = """
 import pickle, sys
 from pathlib import Path
 from llm_compiler.search.labels import label_modules
-from llm_compiler.workers import LocalPool
+from llm_compiler.workers import LocalPool, run_jobs
 samples, lists = pickle.loads(Path(sys.argv[1]).read_bytes())
 with LocalPool(1) as pool:
     for _ in label_modules(pool, samples, lists, Path(sys.argv[2])):
