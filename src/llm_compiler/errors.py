@@ -9,7 +9,7 @@
     ├─ CompilerError: CompileFailed, PassCrashed                                  5
     ├─ ResourceError: TimedOut, OutOfMemory, WorkerLost                           6
     ├─ ArtifactError: ShardCorrupt, ManifestMissing, TokenizerMismatch,
-    │                 CheckpointMismatch                                          7
+    │                 CheckpointMismatch, EngineError                             7
     └─ OutputError                                                                8
 
 A message is one sentence that says what was tried, on which input, in LLVM's own words where it
@@ -26,6 +26,7 @@ __all__ = [
     "CompileFailed",
     "CompilerError",
     "ConfigError",
+    "EngineError",
     "InputError",
     "IrParseError",
     "LlmCompilerError",
@@ -154,6 +155,10 @@ class TokenizerMismatch(ArtifactError):
 
 class CheckpointMismatch(ArtifactError):
     """A checkpoint does not fit the configuration it is loaded with."""
+
+
+class EngineError(ArtifactError):
+    """A model could not answer: its runtime failed, or its server does not answer or refuses."""
 
 
 class OutputError(LlmCompilerError):

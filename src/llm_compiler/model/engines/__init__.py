@@ -1,0 +1,1 @@
+"""Inference: one `Engine` protocol; embedded (onnxruntime), transformers, openai."""
