@@ -1,0 +1,322 @@
+"""Our own models' answers, on any runtime: compact prompts in, `Decoder` in between, fields out.
+
+`CompactEngine` is whole but for the decoder: `embedded` and `transformers` make theirs and hand it
+over. Knows nothing of weights, tensors or LLVM. Not thread-safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from llm_compiler.dataset.records import StageSample
+from llm_compiler.errors import CheckpointMismatch, ConfigError, InputError
+from llm_compiler.model.decoding import (
+    Decoder,
+    DecodingState,
+    Finding,
+    IdArray,
+    TokenTrie,
+    beams,
+    generate,
+    most_probable,
+)
+from llm_compiler.model.engines.engine import CodeAnswer, Proposal
+from llm_compiler.model.prompts import Answer, CompactPrompts, parse_answer
+from llm_compiler.model.special import field_token
+from llm_compiler.model.tokenizer import IrTokenizer
+from llm_compiler.records import PassList
+
+__all__ = ["AnswerGrammar", "CompactEngine", "PassGrammar", "pass_trie"]
+
+MAX_NOVEL_PASSES: Final = 24
+"""Elements of a new list; the labels' lists have 4 on average."""
+_MIN_WIDTH = 8
+_MAX_DIGITS = 18
+
+
+def pass_trie(lists: Sequence[PassList], prompts: CompactPrompts) -> TokenTrie:
+    """Return the trie of lists as they stand behind ``<passes>``, each ended by ``<size>``.
+
+    Raises:
+        UnknownPass: an element is not canonical.
+    """
+    end = prompts.tokenizer.special(field_token("size"))
+    return TokenTrie([[*prompts.pass_ids(one.pipeline)[1:], end] for one in lists])
+
+
+class PassGrammar:
+    """Well-formed lists of safe passes, as they stand behind ``<passes>``: a `Constraint`.
+
+    A state is how many passes there are; -1 behind the ``<size>`` that ends the list.
+    """
+
+    def __init__(self, tokenizer: IrTokenizer, max_passes: int) -> None:
+        self._tokenizer = tokenizer
+        ids = [tokenizer.pass_id(one) for one in tokenizer.passes]
+        self._end = tokenizer.special(field_token("size"))
+        self.tokens: IdArray = np.array(sorted([self._end, *(i for i in ids if i is not None)]))
+        """All that it ever allows."""
+        self._max_passes = max_passes
+
+    def pass_list(self, ids: Sequence[int]) -> PassList:
+        """Return the list that a sequence of the grammar means."""
+        elements = (self._tokenizer.pass_of(id_) for id_ in ids)
+        return PassList(tuple(one for one in elements if one is not None))
+
+    def start(self) -> int:
+        """Return the state of the empty list."""
+        return 0
+
+    def advance(self, state: int, id_: int) -> int:
+        """Return the state behind a pass or the end."""
+        return -1 if id_ == self._end else state + 1
+
+    def allowed(self, state: int) -> IdArray:
+        """Return passes and end."""
+        if state < 0:
+            return self.tokens[:0]
+        return self.tokens if state < self._max_passes else np.array([self._end])
+
+
+class AnswerGrammar:
+    """Answers with code: numbers, if any, in their order, then ``<code>``, text, ``<end>``.
+
+    A state is the number of fields that have begun, and whether the last one has content.
+    """
+
+    def __init__(self, tokenizer: IrTokenizer, numbers: Sequence[str]) -> None:
+        self._fields = [tokenizer.special(field_token(one)) for one in (*numbers, "code")]
+        self._end = tokenizer.end
+        self._digits = np.array(sorted(tokenizer.encode_number(1234567890)))
+        self._text = np.arange(tokenizer.num_specials, tokenizer.vocab_size)
+        self._specials = {*self._fields, self._end}
+        self._text_or_end = np.array(sorted((self._end, *self._text.tolist())))
+
+    def start(self) -> tuple[int, int]:
+        """Return the state before the first field."""
+        return 0, 0
+
+    def advance(self, state: tuple[int, int], id_: int) -> tuple[int, int]:
+        """Return the state behind a field's token or its content."""
+        begun, digits = state
+        if id_ == self._end:
+            return -1, 0
+        return (begun + 1, 0) if id_ in self._specials else (begun, min(digits + 1, _MAX_DIGITS))
+
+    def allowed(self, state: tuple[int, int]) -> IdArray:
+        """Return what may follow."""
+        begun, digits = state
+        if begun < 0:
+            return self._digits[:0]
+        if begun == 0:
+            return np.array(self._fields[:1])
+        if begun == len(self._fields):
+            return self._text_or_end
+        if digits == 0:
+            return self._digits
+        following = np.array(self._fields[begun : begun + 1])
+        return following if digits == _MAX_DIGITS else np.union1d(following, self._digits)
+
+
+class CompactEngine:
+    """An `Engine` of a model that reads compact prompts.
+
+    Args:
+        decoder: the loaded model, owned from here on: `close` closes it.
+
+    Raises:
+        CheckpointMismatch: model and tokenizer have vocabularies of different size.
+    """
+
+    def __init__(self, decoder: Decoder, prompts: CompactPrompts, *, name: str, model: str) -> None:
+        if decoder.vocab_size != prompts.vocab_size:
+            decoder.close()
+            raise CheckpointMismatch(
+                f"{model}: the model has {decoder.vocab_size} tokens, its tokenizer "
+                f"{prompts.vocab_size}: they do not belong together"
+            )
+        self.name, self.model = name, model
+        self.decoder = decoder
+        self.prompts = prompts
+        self._tries: tuple[tuple[PassList, ...], TokenTrie] | None = None
+
+    def __enter__(self) -> CompactEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the model."""
+        self.decoder.close()
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and answer together."""
+        return self.decoder.context
+
+    def propose(
+        self,
+        code: str,
+        target_triple: str,
+        *,
+        num_candidates: int,
+        lists: Sequence[PassList] | None,
+        oz_size_bytes: int = 0,
+        tried: Sequence[tuple[PassList, int]] = (),
+        seed: int = 0,
+    ) -> list[Proposal]:
+        """Return distinct pass lists, the most probable first; `seed` has no influence.
+
+        Of `lists` these are exactly the most probable ones; without, those a beam search finds.
+        """
+        known = {one for one, _ in tried}
+        if lists is not None:
+            lists = [one for one in lists if one not in known]
+        if num_candidates < 1 or (lists is not None and not lists):
+            return []
+        sample = _sample(
+            "flag-tuning", target_triple, input_code=code, size_bytes_before=oz_size_bytes
+        )
+        opening = [self.prompts.tokenizer.special(field_token("passes"))]
+        for one, size_bytes in reversed(tried):
+            opening[:0] = self.prompts.round_ids(one.pipeline, size_bytes, oz_size_bytes)
+        if lists is None:
+            return self._novel(sample, opening, num_candidates, known)
+        trie = self._trie(tuple(lists))
+        state = self._start(sample, opening, trie.depth)
+        return [
+            Proposal(passes=lists[trie.find(one.ids)], log_probability=one.log_probability)
+            for one in most_probable(state, trie, num_candidates)
+        ]
+
+    def disassemble(
+        self,
+        assembly: str,
+        target_triple: str,
+        *,
+        num_candidates: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[CodeAnswer]:
+        """Return IR texts for assembly in normal form, distinct; the first is the greedy one."""
+        sample = _sample("disassembly", target_triple, input_code=assembly)
+        return self._answers(sample, (), num_candidates, temperature, seed)
+
+    def emulate(
+        self,
+        code: str,
+        passes: PassList,
+        target_triple: str,
+        *,
+        assembly: bool,
+        num_instructions: int,
+        size_bytes: int,
+        text_data_bytes: int,
+    ) -> CodeAnswer | None:
+        """Return the code that a pass list makes of a module, as the model predicts it."""
+        sample = _sample(
+            "emulation",
+            target_triple,
+            task="emulate-assembly" if assembly else "emulate-ir",
+            input_code=code,
+            passes=passes.pipeline,
+            num_instructions_before=num_instructions,
+            size_bytes_before=size_bytes,
+            text_data_bytes_before=text_data_bytes,
+        )
+        found = self._answers(sample, ("count", "size", "text-data"), 1, 0.0, 0)
+        return found[0] if found else None
+
+    def _novel(
+        self, sample: StageSample, opening: list[int], num: int, known: set[PassList]
+    ) -> list[Proposal]:
+        """Return lists of any safe passes; which of them are safe as lists, only tests show."""
+        grammar = PassGrammar(self.prompts.tokenizer, MAX_NOVEL_PASSES)
+        state = self._start(sample, opening, MAX_NOVEL_PASSES + 1)
+        found = beams(
+            state,
+            grammar,
+            grammar.tokens,
+            num + len(known),
+            width=max(num + len(known), _MIN_WIDTH),
+            max_tokens=MAX_NOVEL_PASSES + 1,
+        )
+        proposals = [
+            Proposal(passes=grammar.pass_list(one.ids), log_probability=one.log_probability)
+            for one in found
+        ]
+        return [one for one in proposals if one.passes not in known][:num]
+
+    def _start(self, sample: StageSample, opening: Sequence[int], answer: int) -> DecodingState:
+        """Read a prompt, cut as need be, and what of the answer is given already."""
+        try:
+            prompt = self.prompts.fit_prompt(sample, self.context - len(opening) - answer)
+        except ConfigError as error:
+            raise CheckpointMismatch(f"{self.model}: {error}") from error
+        return self.decoder.start([*prompt, *opening])
+
+    def _trie(self, lists: tuple[PassList, ...]) -> TokenTrie:
+        """Return the trie of lists; that of the last call is kept, since lists rarely change."""
+        if self._tries is None or self._tries[0] != lists:
+            self._tries = lists, pass_trie(lists, self.prompts)
+        return self._tries[1]
+
+    def _answers(
+        self,
+        sample: StageSample,
+        numbers: Sequence[str],
+        num: int,
+        temperature: float,
+        seed: int,
+    ) -> list[CodeAnswer]:
+        prompt = self.prompts.prompt(sample)
+        room = self.context - len(prompt)
+        if num < 1 or room < 2:
+            return []
+        found = generate(
+            self.decoder.start(prompt),
+            num,
+            end=self.prompts.tokenizer.end,
+            max_tokens=room,
+            constraint=AnswerGrammar(self.prompts.tokenizer, numbers),
+            temperature=temperature,
+            seed=seed,
+        )
+        answers: dict[str, CodeAnswer] = {}
+        for one in found:
+            told = self._parse(one)
+            if told is not None and told.output_code is not None:
+                answer = CodeAnswer(
+                    code=told.output_code,
+                    log_probability=one.log_probability,
+                    num_tokens=len(one.ids),
+                    num_instructions=told.num_instructions_after,
+                    size_bytes=told.size_bytes_after,
+                    text_data_bytes=told.text_data_bytes_after,
+                )
+                answers.setdefault(answer.code, answer)
+        return list(answers.values())
+
+    def _parse(self, found: Finding) -> Answer | None:
+        if not found.finished:
+            return None
+        try:
+            return parse_answer(found.ids, self.prompts.tokenizer)
+        except InputError:
+            return None
+
+
+def _sample(stage: str, target_triple: str, *, task: str = "", **fields: Any) -> StageSample:
+    return StageSample(
+        stage=stage,
+        task=task or stage,
+        seed=0,
+        index=0,
+        draw=0,
+        target_triple=target_triple,
+        **fields,
+    )
