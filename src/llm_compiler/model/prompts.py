@@ -5,21 +5,24 @@ With special tokens (`model.special`) for everything but code and numbers; a pas
     pretraining   <begin> <task> <target> | CODE <end>
     emulation     <begin> <task> <target> <passes> P.. <count> N <size> N <text-data> N
                   <code> IR <answer> | <count> N <size> N <text-data> N <code> CODE <end>
-    flag-tuning   <begin> <task> <target> <code> IR <answer>
-                  | <passes> P.. <size> N <size> N <text-data> N <text-data> N <code> IR <end>
+    flag-tuning   <begin> <task> <target> <size> N <sketch> SKETCH <answer>
+                  | <passes> P.. <size> N <size> N <text-data> N <text-data> N <end>
                   | <nothing-better> <size> N <text-data> N <end>
+                  or, in rounds with the compiler: <passes> P.. <size> <change> <passes> P.. ..
     disassembly   <begin> <task> <target> <code> ASSEMBLY <answer> | <code> IR <end>
 
 What stands behind the bar is the answer, which the loss is taken on; sizes of flag tuning are
-before, then after. Numbers are digits. `parse_answer` is the inverse: it gives the sample's fields.
+before, then after. In rounds the model says the list up to ``<size>``, and the compiler says what
+became of the size (`special.change_token`); then the next list is due. The code that the paper's
+answers end with is left out: a sketch does not tell it. Numbers are digits. `parse_answer` is the
+inverse: it gives the sample's fields.
 
 What exceeds the context:
 
 * pretraining: the text is cut into pieces of as many tokens as fit; all but the first have
   ``<continued>`` behind the target, only the last ends with ``<end>``. A last piece shorter than
   16 tokens is left out.
-* flag-tuning: the answer's code, which is auxiliary, is replaced by ``<cut>``; if that does not
-  do, the prompt keeps the beginning of its code, with ``<cut>`` behind it.
+* flag-tuning: the prompt keeps the beginning of its sketch (`model.sketch`), with ``<cut>`` behind.
 * emulation and disassembly: no document; half an answer teaches that code ends anywhere.
 
 For the tokenizers of other models, `PaperPrompts` writes the paper's prompts. Knows nothing of
@@ -36,7 +39,14 @@ from typing import Any, Final, Protocol
 from llm_compiler.dataset.records import StageSample, render_paper
 from llm_compiler.errors import ConfigError, InputError, TokenizerMismatch, UnknownPass
 from llm_compiler.llvm.passes import parse_pass_list
-from llm_compiler.model.special import FIELDS, field_token, target_token, task_token
+from llm_compiler.model.sketch import sketch
+from llm_compiler.model.special import (
+    FIELDS,
+    change_token,
+    field_token,
+    target_token,
+    task_token,
+)
 from llm_compiler.model.tokenizer import (
     PASSES_FILE,
     TOKENIZER_FILE,
@@ -123,7 +133,7 @@ class Prompts(Protocol):
 class CompactPrompts:
     """The prompts of our own models."""
 
-    version: Final = "compact prompts, version 1"
+    version: Final = "compact prompts, version 2"
 
     def __init__(self, tokenizer: IrTokenizer) -> None:
         self.tokenizer = tokenizer
@@ -148,18 +158,15 @@ class CompactPrompts:
         """Return a sample's documents; the module's docstring says what becomes of long ones."""
         if sample.stage == "pretraining":
             return self._pieces(sample, context)
-        prompt, code = self.prompt(sample), self._code(sample.output_code)
-        head = self._answer_head(sample)
-        has_code = sample.stage != "flag-tuning" or sample.improves
-        answer = [*head, *code] if has_code else list(head)
-        end = self.tokenizer.end
-        if len(prompt) + len(answer) + 1 <= context:
-            return [Document([*prompt, *answer, end], len(prompt))]
+        prompt, head = self.prompt(sample), self._answer_head(sample)
+        answer = [*head, self.tokenizer.end]
+        if sample.stage != "flag-tuning":
+            answer[-1:-1] = self._code(sample.output_code)
+        if len(prompt) + len(answer) <= context:
+            return [Document([*prompt, *answer], len(prompt))]
         if sample.stage != "flag-tuning":
             return []
-        answer = [*head, self._field["cut"], end] if has_code else [*head, end]
-        if (room := context - len(answer)) < len(prompt):
-            prompt = self._cut_prompt(prompt, room)
+        prompt = self._cut_prompt(prompt, context - len(answer))
         return [Document([*prompt, *answer], len(prompt))] if prompt else []
 
     def prompt(self, sample: StageSample) -> list[int]:
@@ -172,7 +179,22 @@ class CompactPrompts:
             ids += self._number("count", sample.num_instructions_before)
             ids += self._number("size", sample.size_bytes_before)
             ids += self._number("text-data", sample.text_data_bytes_before)
-        return [*ids, *self._code(sample.input_code), self._field["answer"]]
+        if sample.stage == "flag-tuning":
+            ids += self._number("size", sample.size_bytes_before)
+            ids += [self._field["sketch"], *self.tokenizer.encode(sketch(sample.input_code))]
+        else:
+            ids += self._code(sample.input_code)
+        return [*ids, self._field["answer"]]
+
+    def round_ids(self, passes: str, size_bytes: int, oz_size_bytes: int) -> list[int]:
+        """Return a finished round of flag tuning: a list and what it made of the size.
+
+        Args:
+            size_bytes: negative if the list failed on the module.
+            oz_size_bytes: at default<Oz>.
+        """
+        change = self.tokenizer.special(change_token(size_bytes, oz_size_bytes))
+        return [*self.pass_ids(passes), self._field["size"], change]
 
     def fit_prompt(self, sample: StageSample, room: int) -> list[int]:
         """Return the prompt in at most `room` tokens, its code cut if need be.
@@ -233,7 +255,7 @@ class CompactPrompts:
         ]
 
     def _cut_prompt(self, prompt: list[int], room: int) -> list[int]:
-        start = prompt.index(self._field["code"])
+        start = prompt.index(self._field["sketch" if self._field["sketch"] in prompt else "code"])
         if room < start + _MIN_PROMPT_CODE:
             return []
         return [*prompt[: room - 2], self._field["cut"], self._field["answer"]]

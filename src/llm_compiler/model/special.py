@@ -1,11 +1,13 @@
 """The special tokens: what has a token of its own beside bytes and their merges.
 
-One for each task, target and field of a prompt, and one for each safe pass of the registry, so that
-a pass list costs one token a pass. Data only; knows nothing of merges or of models.
+One for each task, target and field of a prompt, for how much a size changes, and one for each safe
+pass of the registry, so that a pass list costs one token a pass. Data only; knows nothing of merges
+or of models.
 """
 
 from __future__ import annotations
 
+import bisect
 from typing import Final
 
 from llm_compiler.llvm.registry import all_entries
@@ -13,11 +15,13 @@ from llm_compiler.records import content_hash
 
 __all__ = [
     "BEGIN",
+    "CHANGES",
     "END",
     "FIELDS",
     "PAD",
     "TARGETS",
     "TASKS",
+    "change_token",
     "field_token",
     "pass_token",
     "pass_vocabulary_version",
@@ -53,8 +57,17 @@ FIELDS: Final = (
     "nothing-better",  # flag tuning: no list is smaller than default<Oz>
     "cut",  # the code goes on, but is left out
     "continued",  # the piece of a longer text that follows another
+    "sketch",  # a module, shortened to what decides about passes
 )
+CHANGES: Final = (
+    *(-0.3, -0.2, -0.1, -0.07, -0.05, -0.035, -0.025, -0.018, -0.012, -0.008, -0.005, -0.003),
+    *(-0.0015, 0.0, 1e-9, 0.0015, 0.003, 0.005, 0.008, 0.012, 0.018, 0.025, 0.035, 0.05, 0.07),
+    *(0.1, 0.2, 0.3),
+)
+"""What a list made of a module's size, as a share of that at default<Oz>: each has a token, which
+stands for all changes from its own up to the next; 0 for exactly the same size."""
 _NUM_RESERVED = 16
+_FAILED = "<|change:failed|>"
 
 
 def task_token(task: str) -> str:
@@ -72,6 +85,22 @@ def target_token(target_triple: str) -> str:
 def field_token(field: str) -> str:
     """Return the token of a field of `FIELDS`."""
     return f"<|{field}|>"
+
+
+def change_token(size_bytes: int, oz_size_bytes: int) -> str:
+    """Return the token of a size beside default<Oz>'s; a list that failed has a negative size."""
+    if size_bytes < 0 or oz_size_bytes <= 0:
+        return _FAILED
+    change = (size_bytes - oz_size_bytes) / oz_size_bytes
+    if change < 0:
+        # From its own up to the next, away from 0 on either side.
+        place = bisect.bisect_right(CHANGES, change) - 1
+        return _change(max(place, 0))
+    return _change(bisect.bisect_right(CHANGES, change) - 1)
+
+
+def _change(place: int) -> str:
+    return f"<|change:{CHANGES[place]:g}|>"
 
 
 def pass_token(element: str) -> str:
@@ -98,6 +127,8 @@ def special_tokens(passes: tuple[str, ...]) -> tuple[str, ...]:
         *map(task_token, TASKS),
         *(f"<|target:{name}|>" for name in TARGETS),
         *map(field_token, FIELDS),
+        *(_change(place) for place in range(len(CHANGES))),
+        _FAILED,
         *(f"<|reserved:{number}|>" for number in range(_NUM_RESERVED)),
         *map(pass_token, passes),
     )

@@ -67,6 +67,8 @@ class Engine(Protocol):
         *,
         num_candidates: int,
         lists: Sequence[PassList] | None,
+        oz_size_bytes: int = 0,
+        tried: Sequence[tuple[PassList, int]] = (),
         seed: int = 0,
     ) -> list[Proposal]:
         """Return distinct pass lists for a module, the most probable first.
@@ -74,6 +76,10 @@ class Engine(Protocol):
         Args:
             code: the normalised unoptimised module's text (`corpus.normalize`). What exceeds the
                 context is cut; callers who want better split the module first.
+            oz_size_bytes: the object's size at default<Oz>; 0 if it is not known.
+            tried: lists that were compiled already, in this order, and the sizes of their objects
+                (negative: the list failed). The model takes them into account as far as it was
+                trained to; none of them is proposed again.
             lists: only these may be proposed (the trie of passed lists); None: any list of safe
                 passes. Engines that cannot mask leave out what is not among them.
 
