@@ -16,6 +16,7 @@ from llm_compiler.dataset.stages import make_stage
 from llm_compiler.dataset.stored import is_stored_stage, open_stored_stage, read_stage_samples
 from llm_compiler.dataset.texts import TextSet
 from llm_compiler.errors import InputError
+from llm_compiler.model.sketch import sketch
 from llm_compiler.model.special import pass_vocabulary_version
 from llm_compiler.model.token_shards import pack_tokens
 from llm_compiler.model.tokenizer import IrTokenizer, require_tokenizers, train_tokenizer
@@ -59,6 +60,11 @@ def _train(options: argparse.Namespace) -> int:
                 for one in (sample.input_code, sample.output_code):
                     characters[sample.task] += len(one)
                     yield one
+                if sample.task == "ir":
+                    # Flag-tuning prompts are sketches of such modules.
+                    short = sketch(sample.output_code)
+                    characters["sketch"] += len(short)
+                    yield short
                 bar.update(characters.total())
                 if characters.total() >= options.max_characters:
                     return
