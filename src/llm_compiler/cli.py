@@ -45,7 +45,14 @@ def _minutes(text: str) -> float:
     return value
 
 
-for _type in (_positive, _natural, _seconds, _minutes):
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to below 1")
+    return value
+
+
+for _type in (_positive, _natural, _seconds, _minutes, _share):
     _type.__name__ = "number"
 
 
@@ -297,6 +304,9 @@ def _corpus(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     stats.add_argument(
         "--report", type=Path, metavar="DIR", help="of samples: write the tables and plots here"
     )
+    stats.add_argument(
+        "--tokenizer", type=Path, metavar="DIR", help="of samples: count tokens with this one too"
+    )
     _corpus_samples(actions)
 
 
@@ -365,7 +375,7 @@ def _corpus_samples(actions: argparse._SubParsersAction[argparse.ArgumentParser]
 
 def _labels(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("labels", help="what each list of the coreset makes of a corpus")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="build|ceiling|show")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="build|ceiling|pack|show")
     build = actions.add_parser(
         "build",
         help="measure every list on many modules",
@@ -403,6 +413,39 @@ def _labels(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         )
         action.add_argument("--seed", type=int, default=0, metavar="N")
         _add_common(action)
+    pack = actions.add_parser(
+        "pack",
+        help="make label shards of tables, which flag tuning learns all sizes from",
+        description="Encode the labelled modules of samples and write them with what every list "
+        "makes of them: a small folder that 'train flag-tuning' reads, without code or LLVM.",
+    )
+    pack.add_argument("tables", nargs="+", type=Path, metavar="LABELS.parquet")
+    pack.add_argument(
+        "--samples",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="where the modules are, as text: shards or parts, of any splits and targets",
+    )
+    pack.add_argument("--tokenizer", type=Path, required=True, metavar="DIR")
+    pack.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+    pack.add_argument(
+        "--max-prompt-tokens",
+        type=_positive,
+        default=3072,
+        metavar="N",
+        help="longer prompts keep their beginning (default: %(default)s)",
+    )
+    pack.add_argument(
+        "--hold-out",
+        type=_share,
+        default=0.0,
+        metavar="X",
+        help="this share of the packages of the train split counts as validation",
+    )
+    pack.add_argument("--seed", type=int, default=0, metavar="N", help="draws what is held out")
+    pack.add_argument("--json", action="store_true")
     show = actions.add_parser("show", help="what a table of labels or ceilings holds")
     show.add_argument("table", type=Path, metavar="FILE.parquet")
     show.add_argument("--samples", type=Path, metavar="DIR", help="count what matches by hash")
@@ -445,6 +488,21 @@ def _dataset(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
             default=48_000,
             metavar="N",
             help="of input and output together; longer draws are replaced (default: %(default)s)",
+        )
+        action.add_argument(
+            "--mix",
+            type=_shares,
+            default=(0.85, 0.14, 0.01),
+            metavar="X,Y,Z",
+            help="pretraining: shares of compiler output, source code and prose, by characters "
+            "(default: 0.85,0.14,0.01)",
+        )
+        action.add_argument(
+            "--assembly-share",
+            type=_share,
+            default=0.5,
+            metavar="X",
+            help="pretraining, emulation: assembly instead of IR (default: %(default)s)",
         )
     build.add_argument("--out", type=Path, required=True, metavar="DIR")
     build.add_argument("--num-samples", type=_positive, required=True, metavar="N")

@@ -1,10 +1,11 @@
-"""``llm-compiler labels``: measure the coreset on every module, and what a full search finds."""
+"""``llm-compiler labels``: measure the coreset on every module, search, pack for training."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from llm_compiler.console import percent, print_json, print_table, progress, warn
@@ -38,8 +39,8 @@ _STEPS = (1, 4, 16, 64, 256)
 
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
-    """Build labels, build ceilings, or show what a table of either holds."""
-    actions = {"build": _build, "ceiling": _ceiling, "show": _show}
+    """Build labels or ceilings, show what a table of either holds, or pack labels for training."""
+    actions = {"build": _build, "ceiling": _ceiling, "pack": _pack, "show": _show}
     return actions[options.action](options)
 
 
@@ -172,6 +173,35 @@ def _search(
             sample = samples[trial.module_hash]
             ceilings.append(Ceiling.of(trial, sample, baselines[trial.module_hash]))
     return ceilings
+
+
+def _pack(options: argparse.Namespace) -> int:
+    # Needs numpy and tokenizers: the other actions do without.
+    from llm_compiler.model.label_shards import pack_labels
+
+    with progress(100, "percent packed") as bar:
+        report = pack_labels(
+            options.samples,
+            options.tables,
+            options.tokenizer,
+            options.output,
+            max_prompt_tokens=options.max_prompt_tokens,
+            hold_out=options.hold_out,
+            seed=options.seed,
+            on_progress=lambda done, total: bar.update(100 * done // total, f"{done} modules"),
+        )
+    if report.num_unmatched:
+        warn(f"{report.num_unmatched} labelled modules are not among the samples")
+    if options.json:
+        print_json(asdict(report))
+        return 0
+    print(
+        f"{report.num_modules} modules, {report.num_tokens} tokens of prompts "
+        f"({report.num_cut} prompts cut), {report.num_bytes} bytes, in {options.output}"
+    )
+    rows = [(name, str(count)) for name, count in report.modules.items()]
+    print_table(("split and target", "modules"), rows, right="lr")
+    return 0
 
 
 def _show(options: argparse.Namespace) -> int:

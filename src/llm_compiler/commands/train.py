@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 from llm_compiler.console import note, print_json, print_table, progress
 from llm_compiler.errors import ToolchainNotFound
@@ -58,10 +60,23 @@ def _train(config: TrainConfig, options: argparse.Namespace) -> int:
         ]
         if rows:
             print_table(("unseen", "loss", "tokens"), rows, right="lrr")
+        _print_savings(outcome.savings)
     if outcome.status == "interrupted":
         note("go on with --resume")
         return 130
     return 0
+
+
+def _print_savings(savings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print what the model's first lists save on unseen modules, beside the coreset's."""
+    for target, found in savings.items():
+        rows = [
+            (name, *(f"{100 * told[key]:.2f} %" for key in ("total", "geomean")))
+            for name, told in found.items()
+            if isinstance(told, Mapping)
+        ]
+        title = f"{target}: lists tried on {found['num_modules']} unseen modules"
+        print_table((title, "saved, total", "geomean"), rows, right="lrr")
 
 
 def _print_plan(config: TrainConfig, plan: Plan, *, as_json: bool) -> None:

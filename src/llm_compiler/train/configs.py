@@ -19,7 +19,9 @@ from llm_compiler.dataset.records import STAGES
 from llm_compiler.errors import ConfigError
 from llm_compiler.model.configs import ModelConfig, load_model_config
 
-__all__ = ["DataConfig", "TrainConfig", "load_train_config"]
+__all__ = ["DataConfig", "LabelConfig", "TrainConfig", "load_train_config"]
+
+_METRICS = ("size_bytes", "text_data_bytes")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +29,48 @@ class DataConfig:
     """Where a stage's documents come from."""
 
     path: Path
-    """Token shards, stage data (encoded while training), or samples (made while training)."""
+    """Token shards, label shards (flag tuning), stage data (encoded while training), or samples
+    (made while training)."""
     labels: Path | None = None
     """Of samples, for flag tuning."""
     texts: Path | None = None
     """Of samples, for pretraining."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelConfig:
+    """How flag tuning learns from label shards: from the sizes that all lists make of a module."""
+
+    metric: str = "size_bytes"
+    """What is to be small: ``size_bytes`` or ``text_data_bytes``."""
+    temperature: float = 0.005
+    """A list that is larger than the best one by this share of default<Oz>'s size has 1/e of its
+    mass."""
+    min_mass: float = 0.002
+    """Passes with less mass are not predicted."""
+    whole_share: float = 0.1
+    """The share of the documents that predict whole lists; the others only where lists differ,
+    which is enough for answers that are masked to the known lists, and costs a tenth."""
+    prompt_tokens: int = 0
+    """Prompts are cut to so many; 0: as they were packed, as far as the context reaches."""
+
+    def __post_init__(self) -> None:
+        if self.metric not in _METRICS:
+            wanted = " or ".join(_METRICS)
+            raise ConfigError(f"labels.metric is '{self.metric}': expected {wanted}")
+        for name, low, high in (
+            ("temperature", 1e-6, 10.0),
+            ("min_mass", 0.0, 0.5),
+            ("whole_share", 0.0, 1.0),
+        ):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigError(f"labels.{name} is {value!r}: expected a number")
+            if not low <= value <= high:
+                raise ConfigError(f"labels.{name} is {value}: expected {low:g} to {high:g}")
+        tokens = self.prompt_tokens
+        if not isinstance(tokens, int) or isinstance(tokens, bool) or 0 < tokens < 16 or tokens < 0:
+            raise ConfigError(f"labels.prompt_tokens is {tokens!r}: expected 0, or 16 or more")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +84,10 @@ class TrainConfig:
     data: Mapping[str, DataConfig]
     """By stage: this one, and all before it unless `mix_share` is 0."""
     validation: Mapping[str, DataConfig] = field(default_factory=dict)
-    """By stage: documents whose loss is measured, never learnt. No samples."""
+    """By stage: documents whose loss is measured, never learnt. No samples. Of label shards, the
+    modules of the validation split."""
+    labels: LabelConfig = field(default_factory=LabelConfig)
+    """How label shards are learnt from."""
     init: Path | None = None
     """A checkpoint, or a run whose last one is taken: weights to start from. None: random ones."""
     seed: int = 0
@@ -187,6 +229,8 @@ def load_train_config(
     for name in ("data", "validation"):
         if name in told:
             told[name] = _read_data(told[name], f"{path}: [{name}]")
+    if "labels" in told:
+        told["labels"] = _read_labels(told["labels"], f"{path}: [labels]")
     for name in ("tokenizer", "out", "init"):
         if name in told:
             told[name] = _path(told[name], f"{path}: {name}")
@@ -224,6 +268,15 @@ def _read_data(told: Any, where: str) -> dict[str, DataConfig]:
             **{name: _path(value, f"{where} {stage}.{name}") for name, value in table.items()}
         )
     return found
+
+
+def _read_labels(told: Any, where: str) -> LabelConfig:
+    fields = [one.name for one in dataclasses.fields(LabelConfig)]
+    if not isinstance(told, dict):
+        raise ConfigError(f"{where} is no table")
+    if unknown := sorted(told.keys() - set(fields)):
+        raise ConfigError(f"{where}: '{unknown[0]}' is none of {', '.join(fields)}")
+    return LabelConfig(**told)
 
 
 def _set(told: dict[str, Any], setting: str) -> None:

@@ -3,13 +3,15 @@
 No document attends to another. On a GPU in half precision attention is FlashAttention over
 documents of different lengths (`torch.nn.attention.varlen`, PyTorch 2.10 and later); anywhere else
 each document goes through PyTorch's causal attention by itself, which does the same sums as the
-document alone. Neither needs a mask, which would cost the square of the row. Imports PyTorch and
-transformers: only training does.
+document alone. Neither needs a mask, which would cost the square of the row. The nodes of a tree
+(`train.trees`) are masked, behind their document's prompt only. Imports PyTorch and transformers:
+only training does.
 """
 
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,9 +22,9 @@ from transformers import AutoConfig, LlamaForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from llm_compiler.model.configs import ModelConfig
-from llm_compiler.train.packing import IGNORED
+from llm_compiler.train.packing import IGNORED, RowTrees
 
-__all__ = ["PackedModel", "make_llama", "packed_attention"]
+__all__ = ["PackedModel", "TreeTensors", "make_llama", "packed_attention"]
 
 _ATTENTION = "llm-compiler-packed"
 _LOSS_TOKENS = 16_384
@@ -67,6 +69,7 @@ def packed_attention(
     bounds: Any = None,
     lengths: tuple[int, ...] = (),
     longest: int = 0,
+    masks: tuple[Any, ...] = (),
     **unused: Any,
 ) -> tuple[Any, None]:
     """Attend causally within each document of a row; an attention function of transformers.
@@ -76,6 +79,8 @@ def packed_attention(
         bounds: (documents + 1,) int32: where each begins, and the row's end; for FlashAttention.
         longest: no document is longer.
         lengths: of the documents, where there are no bounds.
+        masks: of each document, None or which of the nodes behind its prompt attend to which, all
+            of them to the prompt, (nodes, nodes) bool; empty where all are plain.
 
     Returns:
         (1, tokens, heads, head size), and no weights.
@@ -86,15 +91,30 @@ def packed_attention(
         return _varlen(*rows, bounds, longest, scaling)[None].to(value.dtype), None
     parts = []
     start = 0
-    for length in lengths:
+    for length, mask in zip(lengths, masks or (None,) * len(lengths), strict=True):
         q, k, v = (one[:, :, start : start + length] for one in (query, key, value))
-        parts.append(
-            functional.scaled_dot_product_attention(
-                q, k, v, is_causal=True, scale=scaling, enable_gqa=q.shape[1] != k.shape[1]
-            )
-        )
+        prompt = length if mask is None else length - len(mask)
+        parts.append(_attend(q[:, :, :prompt], k[:, :, :prompt], v[:, :, :prompt], None, scaling))
+        if prompt < length:
+            parts.append(_attend(q[:, :, prompt:], k, v, mask, scaling))
         start += length
     return torch.cat(parts, dim=2).transpose(1, 2), None
+
+
+def _attend(query: Any, key: Any, value: Any, mask: Any, scaling: float) -> Any:
+    """Attend causally, or, behind a prompt, by a mask of what stands there."""
+    if mask is not None:
+        # The prompt is seen by all.
+        mask = functional.pad(mask, (key.shape[2] - len(mask), 0), value=True)
+    return functional.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        is_causal=mask is None,
+        scale=scaling,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
 
 
 def make_llama(config: ModelConfig) -> LlamaForCausalLM:
@@ -108,6 +128,34 @@ def make_llama(config: ModelConfig) -> LlamaForCausalLM:
     # Some versions choose attention again while building.
     model.config._attn_implementation = _ATTENTION
     return model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeTensors:
+    """`packing.RowTrees` on a device."""
+
+    parents: Any
+    edge_rows: Any
+    edge_ids: Any
+    edge_weights: Any
+    edge_tasks: Any
+    masks: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, trees: RowTrees, device: Any) -> TreeTensors:
+        """Copy a row's trees to a device."""
+
+        def copy(array: Any) -> Any:
+            return torch.from_numpy(array).to(device, non_blocking=True)
+
+        return cls(
+            parents=copy(trees.parents),
+            edge_rows=copy(trees.edge_rows),
+            edge_ids=copy(trees.edge_ids),
+            edge_weights=copy(trees.edge_weights),
+            edge_tasks=copy(trees.edge_tasks),
+            masks=tuple(None if one is None else copy(one) for one in trees.masks),
+        )
 
 
 class PackedModel(nn.Module):
@@ -141,16 +189,24 @@ class PackedModel(nn.Module):
         self._body: Any = None
 
     def forward(
-        self, ids: Any, positions: Any, targets: Any, tasks: Any, lengths: tuple[int, ...]
-    ) -> tuple[Any, Any, Any]:
+        self,
+        ids: Any,
+        positions: Any,
+        targets: Any,
+        tasks: Any,
+        lengths: tuple[int, ...],
+        trees: TreeTensors | None = None,
+    ) -> tuple[Any, Any, Any, Any]:
         """Return the sum of the losses, and by task the sums (detached) and counts.
 
         Args:
             ids, positions, targets, tasks: (tokens,) int64, as in `packing.Row`.
             lengths: of the documents.
+            trees: of the row, if it has any.
 
         Returns:
-            () fp32 in nats, (tasks,) fp32, (tasks,) fp32.
+            () fp32 in nats; (tasks,) fp32; (tasks,) fp32: how many targets, those of trees by
+            their weights; and (edges,) fp32, the trees' log-probabilities, detached.
         """
         if self._body is None:
             body = self.llama.model
@@ -160,8 +216,9 @@ class PackedModel(nn.Module):
             position_ids=positions[None],
             attention_mask=None,
             use_cache=False,
-            **self._packing(ids, lengths),
+            **self._packing(ids, lengths, trees),
         ).last_hidden_state[0]
+        everything = hidden
         places = (targets != IGNORED).nonzero(as_tuple=True)[0]
         wanted, of_tasks = targets[places], tasks[places]
         hidden = hidden[places]
@@ -177,10 +234,36 @@ class PackedModel(nn.Module):
         zeros = torch.zeros(self._num_tasks, device=ids.device)
         sums = zeros.index_add(0, of_tasks, token_losses.detach())
         counts = zeros.index_add(0, of_tasks, torch.ones_like(token_losses))
-        return token_losses.sum(), sums, counts
+        total = token_losses.sum()
+        if trees is None:
+            return total, sums, counts, zeros[:0]
+        edge_losses = self._edge_losses(everything, trees)
+        weighted = edge_losses * trees.edge_weights
+        sums = sums.index_add(0, trees.edge_tasks, weighted.detach())
+        counts = counts.index_add(0, trees.edge_tasks, trees.edge_weights)
+        return total + weighted.sum(), sums, counts, -edge_losses.detach()
 
-    def _packing(self, ids: Any, lengths: tuple[int, ...]) -> dict[str, Any]:
+    def _edge_losses(self, hidden: Any, trees: TreeTensors) -> Any:
+        """Return -log p of each edge, (edges,): one softmax for all that a parent predicts."""
+        hidden = hidden[trees.parents]
+        losses = []
+        for start in range(0, len(hidden), _LOSS_TOKENS):
+            end = start + _LOSS_TOKENS
+            within = (trees.edge_rows >= start) & (trees.edge_rows < end)
+            rows, ids = trees.edge_rows[within] - start, trees.edge_ids[within]
+            arguments = (self.llama.lm_head, hidden[start:end], rows, ids)
+            if len(hidden) > _LOSS_TOKENS and torch.is_grad_enabled():
+                losses.append(checkpoint(_row_edge_losses, *arguments, use_reentrant=False))
+            else:
+                losses.append(_row_edge_losses(*arguments))
+        return torch.cat(losses)
+
+    def _packing(
+        self, ids: Any, lengths: tuple[int, ...], trees: TreeTensors | None
+    ) -> dict[str, Any]:
         """Return what `packed_attention` needs to know of a row."""
+        if trees is not None:
+            return {"lengths": lengths, "masks": trees.masks}
         half = torch.is_autocast_enabled(ids.device.type)
         if not (self._flash and _varlen is not None and ids.is_cuda and half):
             return {"lengths": lengths}
@@ -191,3 +274,8 @@ class PackedModel(nn.Module):
 
 def _token_losses(head: Any, hidden: Any, targets: Any) -> Any:
     return functional.cross_entropy(head(hidden).float(), targets, reduction="none")
+
+
+def _row_edge_losses(head: Any, hidden: Any, rows: Any, ids: Any) -> Any:
+    logits = head(hidden).float()
+    return logits.logsumexp(dim=1)[rows] - logits[rows, ids]

@@ -42,9 +42,10 @@ from llm_compiler.train.checkpoint import (
 )
 from llm_compiler.train.configs import TrainConfig
 from llm_compiler.train.hardware import find_gpu
-from llm_compiler.train.language_model import PackedModel, make_llama
+from llm_compiler.train.language_model import PackedModel, TreeTensors, make_llama
 from llm_compiler.train.packing import Prefetched, Row, Step, pack_rows, read_steps
 from llm_compiler.train.progress import RunLog, plot_curves
+from llm_compiler.train.ranking import Ranking, is_ranked
 from llm_compiler.train.sources import first_documents, open_source
 
 __all__ = ["Outcome", "learning_rate", "train"]
@@ -67,6 +68,8 @@ class Outcome:
     """Over the last logged steps."""
     validation: dict[str, dict[str, float]]
     """By task: loss and number of tokens."""
+    savings: dict[str, Any]
+    """Of label shards: what the model's lists save, see `ranking.Ranking`."""
     checkpoint: Path
     seconds: float
 
@@ -199,6 +202,8 @@ class _Run:
         self.step, self.tokens, self.seconds_before = 0, 0, 0.0
         self.data_state: dict[str, Any] | None = None
         self.loss: float | None = None
+        self.validation_losses: dict[str, dict[str, float]] = {}
+        self.savings: dict[str, Any] = {}
         progress = self._load(last) if last else 0.0
         self.clock = _Clock(config, max_minutes, progress, started)
         self.peak_flops = self._measure_peak()
@@ -231,11 +236,16 @@ class _Run:
                 seed=config.seed,
                 context=config.document_tokens,
                 num_workers=config.num_workers,
+                labels=config.labels,
             )
             for stage in config.shares()
         }
         self.validation: list[Row] = []
+        self.ranking: Ranking | None = None
         for stage, where in config.validation.items():
+            if is_ranked(where):
+                self.ranking = Ranking(stage, where, config, self.prompts)
+                continue
             documents = first_documents(
                 stage,
                 where,
@@ -417,7 +427,8 @@ class _Run:
             step=self.step,
             tokens=self.tokens,
             loss=self.loss,
-            validation=getattr(self, "validation_losses", {}),
+            validation=self.validation_losses,
+            savings=self.savings,
             checkpoint=checkpoints(config.out)[-1],
             seconds=self.clock.seconds,
         )
@@ -426,21 +437,21 @@ class _Run:
         """Take one optimiser step and return the norm of its gradient."""
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        num_targets = self._sum(sum(row.num_targets for row in step.rows))
+        weight = self._sum(sum(row.weight for row in step.rows))
         last = len(step.rows) - 1
         for number, row in enumerate(step.rows):
             synced = contextlib.nullcontext() if number == last else self._unsynced()
             with synced:
                 with self._autocast():
-                    loss, sums, counts = self.model(*self._to_device(row), row.lengths)
+                    loss, sums, counts, _ = self.model(*self._to_device(row))
                 # Gradients are averaged over the processes; the mean is over all their tokens.
-                self.accelerator.backward(loss * (self.world / max(1, num_targets)))
+                self.accelerator.backward(loss * (self.world / max(1, weight)))
             window.sums += sums
             window.counts += counts
             window.tokens += len(row.ids)
             window.flops += self.config.model.training_flops(
                 tokens=len(row.ids),
-                answer_tokens=row.num_targets,
+                answer_tokens=row.num_logits,
                 squared_lengths=row.squared_lengths,
             )
         norm = float(
@@ -456,7 +467,9 @@ class _Run:
 
     def _to_device(self, row: Row) -> list[Any]:
         arrays = (row.ids, row.positions, row.targets, row.tasks)
-        return [torch.from_numpy(one).to(self.device, non_blocking=True) for one in arrays]
+        tensors = [torch.from_numpy(one).to(self.device, non_blocking=True) for one in arrays]
+        trees = None if row.trees is None else TreeTensors.of(row.trees, self.device)
+        return [*tensors, row.lengths, trees]
 
     def _new_window(self) -> _Window:
         zeros = torch.zeros(len(TASKS), device=self.device)
@@ -465,7 +478,7 @@ class _Run:
     def _log(self, window: _Window, rate: float, norm: float) -> str:
         """Write a line, and return the gist of it."""
         sums, counts = self._reduced(window)
-        tokens = self._sum(window.tokens)
+        tokens = int(self._sum(window.tokens))
         flops = self._sum(window.flops)
         self.tokens += tokens
         answers = sum(counts)
@@ -473,7 +486,7 @@ class _Run:
         line = {
             "step": self.step,
             "tokens": self.tokens,
-            "answer_tokens": int(answers),
+            "answer_tokens": round(answers),
             "loss": self.loss,
             "loss_by_task": _by_task(sums, counts),
             "learning_rate": rate,
@@ -496,37 +509,49 @@ class _Run:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
     def _validate(self) -> None:
-        """Measure the loss of documents that are not learnt."""
-        if not self.validation:
+        """Measure the loss of documents that are not learnt, and what proposed lists save."""
+        rows = [*self.validation, *(self.ranking.rows if self.ranking else ())]
+        if not rows:
             return
         started = time.perf_counter()
         window = self._new_window()
         # In one module's forward, as FSDP wants it; with as many calls in every process.
-        rows = self.validation
         turns = -(-len(rows) // self.world)
+        found: list[Any] = []
         self.model.eval()
         with torch.no_grad(), self._autocast():
             for turn in range(turns):
                 place = turn * self.world + self.rank
                 row = rows[place % len(rows)]
-                _, sums, counts = self.model(*self._to_device(row), row.lengths)
+                _, sums, counts, log_probs = self.model(*self._to_device(row))
                 if place < len(rows):
                     window.sums += sums
                     window.counts += counts
+                    found.append((place - len(self.validation), log_probs))
         self.model.train()
         sums, counts = self._reduced(window)
-        found = {
+        losses = {
             task: {"loss": loss, "num_tokens": counts[TASKS.index(task)]}
             for task, loss in _by_task(sums, counts).items()
         }
-        self.validation_losses = found
+        self.validation_losses = losses
+        line: dict[str, Any] = {"step": self.step, "tokens": self.tokens, "validation": losses}
+        if self.ranking is not None:
+            best = self.ranking.best_sizes(
+                (place, log_probs.double().cpu().numpy()) for place, log_probs in found
+            )
+            tensor = torch.from_numpy(best).to(self.device)
+            if self.world > 1:
+                tensor = self.accelerator.reduce(tensor, reduction="sum")
+            line["savings"] = self.savings = self.ranking.savings(tensor.cpu().numpy())
         if self.log is not None:
-            self.log.write({"step": self.step, "tokens": self.tokens, "validation": found})
+            self.log.write(line)
         self.clock.finish_s = max(self.clock.finish_s, 1.5 * (time.perf_counter() - started))
 
     def _expect_validation(self, token_s: float) -> None:
         """Keep the time that validation will take: at most two thirds of a training step's."""
-        tokens = sum(len(row.ids) for row in self.validation) / self.world
+        rows = [*self.validation, *(self.ranking.rows if self.ranking else ())]
+        tokens = sum(len(row.ids) for row in rows) / self.world
         seconds = 0.67 * tokens * token_s
         if not self.clock.has_room(seconds):
             raise ConfigError(
@@ -593,12 +618,12 @@ class _Run:
 
     # Processes and signals
 
-    def _sum(self, value: int) -> int:
-        """Return the sum over all processes."""
+    def _sum(self, value: float) -> float:
+        """Return the sum over all processes; exact for whole numbers up to 2^53."""
         if self.world == 1:
             return value
-        tensor = torch.tensor([value], dtype=torch.int64, device=self.device)
-        return int(self.accelerator.reduce(tensor, reduction="sum").item())
+        tensor = torch.tensor([value], dtype=torch.float64, device=self.device)
+        return float(self.accelerator.reduce(tensor, reduction="sum").item())
 
     def _reduced(self, window: _Window) -> tuple[list[float], list[float]]:
         both = torch.stack([window.sums, window.counts])

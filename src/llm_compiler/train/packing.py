@@ -1,9 +1,9 @@
 """Rows of whole documents: mixing the stages, packing, and the state to go on from.
 
-A row is one sequence of several documents; positions begin at 0 in each, and no document attends
-to another (`train.language_model`). Rows have no padding and are at most `row_tokens` long: a
-document that does not fit begins the next one. Which stage comes next is decided by tokens: the
-one that is furthest behind its share.
+A row is one sequence of several documents, plain ones and trees (`train.trees`); positions begin at
+0 in each, and no document attends to another (`train.language_model`). Rows have no padding and are
+at most `row_tokens` long: a document that does not fit begins the next one. Which stage comes next
+is decided by tokens: the one that is furthest behind its share.
 
 Every process packs the same rows in the same order and keeps its own, so that any number of
 processes trains on the same steps. Needs numpy.
@@ -24,12 +24,30 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-__all__ = ["IGNORED", "Prefetched", "Row", "Step", "pack_rows", "read_steps"]
+__all__ = ["IGNORED", "Prefetched", "Row", "RowTrees", "Step", "pack_rows", "read_steps"]
 
 IGNORED = -100
 """The target of a position without a loss."""
 _MAX_EMPTY = 10_000
 """Positions without a document, one after the other, before a source is given up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowTrees:
+    """The trees of a row: who predicts what, and who attends to whom."""
+
+    parents: NDArray[numpy.int64]
+    """(parents,): places in the row that predict, each once, ascending."""
+    edge_rows: NDArray[numpy.int64]
+    """(edges,): by which of `parents`; ascending."""
+    edge_ids: NDArray[numpy.int64]
+    """(edges,): the token to predict."""
+    edge_weights: NDArray[numpy.float32]
+    """(edges,): what its loss is multiplied by."""
+    edge_tasks: NDArray[numpy.int64]
+    masks: tuple[NDArray[numpy.bool_] | None, ...]
+    """Of each document of the row: which nodes behind the prompt attend to which; None for a plain
+    one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +63,32 @@ class Row:
     lengths: tuple[int, ...]
     """Of the documents."""
     num_targets: int
+    """Of the plain documents."""
+    trees: RowTrees | None = None
+    """None: all documents are plain."""
 
     @property
     def squared_lengths(self) -> int:
-        """The sum of the documents' squared lengths: what attention costs."""
-        return sum(length * length for length in self.lengths)
+        """The sum of the documents' squared lengths: what attention costs.
+
+        Of a tree, each node costs twice what it attends to: the mask is no triangle.
+        """
+        masks = self.trees.masks if self.trees else ()
+        nodes = [0 if one is None else len(one) for one in masks] or [0] * len(self.lengths)
+        return sum(
+            (length - tree) ** 2 + 2 * tree * length
+            for length, tree in zip(self.lengths, nodes, strict=True)
+        )
+
+    @property
+    def num_logits(self) -> int:
+        """How many tokens the model's head is applied to."""
+        return self.num_targets + (len(self.trees.parents) if self.trees else 0)
+
+    @property
+    def weight(self) -> float:
+        """What the sum of the losses is divided by for a mean: a plain target counts 1."""
+        return self.num_targets + (float(self.trees.edge_weights.sum()) if self.trees else 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,15 +110,51 @@ def make_row(documents: Sequence[Encoded]) -> Row:
     start = 0
     for one, length in zip(documents, lengths, strict=True):
         first = start + max(one.num_prompt, 1)  # nothing stands before a document's first token
-        targets[first - 1 : start + length - 1] = ids[first : start + length]
+        if one.tree is None:
+            targets[first - 1 : start + length - 1] = ids[first : start + length]
         start += length
     return Row(
         ids=ids,
-        positions=numpy.concatenate([numpy.arange(length) for length in lengths]),
+        positions=numpy.concatenate([_positions(one) for one in documents]),
         targets=targets,
         tasks=numpy.repeat([one.task for one in documents], lengths),
         lengths=lengths,
         num_targets=int((targets != IGNORED).sum()),
+        trees=_row_trees(documents, lengths),
+    )
+
+
+def _positions(document: Encoded) -> NDArray[numpy.int64]:
+    import numpy
+
+    if document.tree is None:
+        return numpy.arange(len(document.ids))
+    prompt = numpy.arange(document.num_prompt)
+    return numpy.concatenate([prompt, document.num_prompt - 1 + document.tree.depths])
+
+
+def _row_trees(documents: Sequence[Encoded], lengths: Sequence[int]) -> RowTrees | None:
+    import numpy
+
+    places, ids, weights, tasks = [], [], [], []
+    start = 0
+    for one, length in zip(documents, lengths, strict=True):
+        if (tree := one.tree) is not None:
+            places.append(start + tree.edge_parents)
+            ids.append(tree.edge_ids)
+            weights.append(tree.edge_weights)
+            tasks.append(numpy.full(len(tree.edge_ids), one.task))
+        start += length
+    if not places:
+        return None
+    parents, rows = numpy.unique(numpy.concatenate(places), return_inverse=True)
+    return RowTrees(
+        parents=parents,
+        edge_rows=rows,
+        edge_ids=numpy.concatenate(ids),
+        edge_weights=numpy.concatenate(weights),
+        edge_tasks=numpy.concatenate(tasks),
+        masks=tuple(None if one.tree is None else one.tree.mask for one in documents),
     )
 
 

@@ -1,8 +1,9 @@
-"""Where training's documents come from: token shards, stage data, or samples made on the fly.
+"""Where training's documents come from: token or label shards, stage data, or samples made on the
+fly.
 
 A source is read from a position on; the same source gives the same documents at the same position,
-which is what an exact resume needs. Stage data and token shards come epoch by epoch, each in an
-order of its own; samples made on the fly never recur in the emulation stage. Needs numpy.
+which is what an exact resume needs. Stage data and shards come epoch by epoch, each in an order of
+its own; samples made on the fly never recur in the emulation stage. Needs numpy.
 """
 
 from __future__ import annotations
@@ -23,17 +24,31 @@ from llm_compiler.dataset.stored import StoredStage, is_stored_stage, open_store
 from llm_compiler.dataset.texts import TextSet
 from llm_compiler.errors import ArtifactError, ConfigError, TokenizerMismatch
 from llm_compiler.model.encode import EncodedShard, encode_samples, encode_shards
+from llm_compiler.model.label_shards import (
+    LabelledPrompt,
+    LabelShards,
+    cut_prompt,
+    is_label_shards,
+)
 from llm_compiler.model.prompts import Prompts
 from llm_compiler.model.token_shards import TokenShards, is_token_shards
 from llm_compiler.records import content_hash
-from llm_compiler.train.configs import DataConfig
+from llm_compiler.train.configs import DataConfig, LabelConfig
+from llm_compiler.train.trees import ListTree, Tree, list_masses, tree_document
 from llm_compiler.workers import LocalPool
 
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-__all__ = ["Encoded", "Source", "first_documents", "open_source"]
+__all__ = [
+    "Encoded",
+    "LabelledDocuments",
+    "Source",
+    "first_documents",
+    "open_labels",
+    "open_source",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +59,8 @@ class Encoded:
     num_prompt: int
     task: int
     """Its place in `model.special.TASKS`."""
+    tree: Tree | None = None
+    """What stands behind the prompt, where it is no sequence."""
 
 
 class Source(Protocol):
@@ -162,6 +179,68 @@ class _StreamSource:
             yield _by_sample(encode_samples([sample], self._prompts, self._context))[0]
 
 
+class LabelledDocuments:
+    """The modules of label shards as tree documents (`train.trees`).
+
+    Args:
+        config: what makes a document of sizes.
+        context: a prompt leaves room in it for the longest list.
+    """
+
+    def __init__(self, shards: LabelShards, config: LabelConfig, context: int) -> None:
+        self._shards, self._config = shards, config
+        self.trees = [ListTree(one.answers, shards.nothing_better) for one in shards.tables]
+        self._room = context - max(tree.max_depth for tree in self.trees)
+        if config.prompt_tokens:
+            self._room = min(self._room, config.prompt_tokens)
+
+    def document(self, module: LabelledPrompt, *, whole: bool, min_mass: float) -> Encoded:
+        """Return a module's document.
+
+        Args:
+            whole: predict whole lists, not only where lists differ.
+            min_mass: nodes with less are left out.
+        """
+        shards, config = self._shards, self._config
+        masses = list_masses(module.sizes[config.metric], config.temperature)
+        ids, tree = tree_document(
+            self.trees[module.table],
+            cut_prompt(module.prompt, self._room, cut=shards.cut, answer=shards.answer),
+            masses,
+            min_mass=min_mass,
+            choices_only=not whole,
+        )
+        return Encoded(ids, len(ids) - len(tree.depths), shards.task, tree)
+
+
+class _LabelSource:
+    """A module of the train split a position, with what all lists make of it."""
+
+    def __init__(self, shards: LabelShards, config: LabelConfig, seed: int, context: int) -> None:
+        self._shards, self._config, self._seed = shards, config, seed
+        self._documents = LabelledDocuments(shards, config, context)
+        self._modules = shards.of_split("train")
+        if not self._modules:
+            raise ArtifactError(f"{shards.folder} holds no modules of the train split")
+        self.fingerprint = content_hash(
+            f"labels {shards.fingerprint} {config} {seed} {context}".encode()
+        )
+
+    def read(self, position: int) -> Iterator[list[Encoded]]:
+        epoch, place = divmod(position, len(self._modules))
+        for number in itertools.count(epoch):
+            rng = _rng(self._seed, "labels", number)
+            order = rng.permutation(self._modules).tolist()
+            whole = rng.random(len(order)) < self._config.whole_share
+            for module, is_whole in list(zip(order, whole.tolist(), strict=True))[place:]:
+                yield [
+                    self._documents.document(
+                        self._shards[module], whole=is_whole, min_mass=self._config.min_mass
+                    )
+                ]
+            place = 0
+
+
 def open_source(
     stage: str,
     config: DataConfig,
@@ -171,16 +250,21 @@ def open_source(
     seed: int,
     context: int,
     num_workers: int,
+    labels: LabelConfig | None = None,
 ) -> Source:
     """Open what a path holds.
 
     Args:
         tokenizer: the folder that `prompts` are of.
+        labels: how label shards are learnt from.
 
     Raises:
         ArtifactError: the data is missing, damaged, empty, or of another stage.
-        TokenizerMismatch: token shards were made by another tokenizer.
+        TokenizerMismatch: shards were made by another tokenizer.
     """
+    if is_label_shards(config.path):
+        packed = open_labels(stage, config.path, prompts)
+        return _LabelSource(packed, labels or LabelConfig(), seed, context)
     if is_token_shards(config.path):
         shards = _open_tokens(stage, config.path, prompts)
         if not len(shards):
@@ -226,6 +310,22 @@ def first_documents(
             _by_sample(encode_samples(samples, prompts, context))
         )
     return found[:number]
+
+
+def open_labels(stage: str, path: Path, prompts: Prompts) -> LabelShards:
+    """Open label shards.
+
+    Raises:
+        ArtifactError: they are damaged, or the stage is another.
+        TokenizerMismatch: another tokenizer made them.
+    """
+    shards = LabelShards(path)
+    if shards.prompts != prompts.fingerprint:
+        raise TokenizerMismatch(
+            f"the prompts in {path} were made by another tokenizer, or in another form: pack again"
+        )
+    _check_stage(stage, "flag-tuning", path)
+    return shards
 
 
 def _open_tokens(stage: str, path: Path, prompts: Prompts) -> TokenShards:

@@ -27,7 +27,7 @@ def documents(tokens: dict[str, Path]) -> list[Encoded]:
     return [Encoded(*one[place]) for one in shards for place in range(3)]
 
 
-def run(model: PackedModel, row: Row) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def run(model: PackedModel, row: Row) -> tuple[torch.Tensor, ...]:
     arrays = (row.ids, row.positions, row.targets, row.tasks)
     result = model(*map(torch.from_numpy, arrays), row.lengths)
     assert isinstance(result, tuple)
@@ -43,7 +43,7 @@ def gradient(model: PackedModel, rows: list[Row]) -> list[torch.Tensor]:
 def test_packed_or_alone_the_loss_is_the_same(model: PackedModel, documents: list[Encoded]) -> None:
     (packed,) = pack_rows(documents, 10_000)
     alone = [row for one in documents for row in pack_rows([one], 10_000)]
-    total, sums, counts = run(model, packed)
+    total, sums, counts, _ = run(model, packed)
     parts = [run(model, row) for row in alone]
     torch.testing.assert_close(total, torch.stack([p[0] for p in parts]).sum(), rtol=1e-6, atol=0)
     torch.testing.assert_close(sums, torch.stack([p[1] for p in parts]).sum(0))
@@ -59,7 +59,7 @@ def test_another_neighbour_changes_nothing(model: PackedModel, documents: list[E
     task_a = pack_rows([a], 9999)
     (alone,) = task_a
     (behind_b,), (behind_c,) = pack_rows([b, a], 9999), pack_rows([c, a], 9999)
-    expected, _, _ = run(model, alone)
+    expected, *_ = run(model, alone)
     for row, neighbour in ((behind_b, b), (behind_c, c)):
         row.targets[: len(neighbour.ids)] = IGNORED
         torch.testing.assert_close(run(model, row)[0], expected, rtol=1e-6, atol=0)
@@ -103,6 +103,6 @@ def test_less_memory_changes_nothing(
 def test_a_row_without_answers_has_no_loss(model: PackedModel, documents: list[Encoded]) -> None:
     one = documents[0]
     (row,) = pack_rows([Encoded(one.ids, len(one.ids), one.task)], 9999)
-    total, _, counts = run(model, row)
+    total, _, counts, _ = run(model, row)
     total.backward()
     assert (total.item(), counts.sum().item()) == (0, 0)

@@ -1,0 +1,182 @@
+"""Tree documents: one prompt and the answers of a whole table of labels behind it.
+
+The lists of a table, as answers (`model.label_shards`), share beginnings: together they are a tree,
+whose root is the end of the prompt. A tree document holds the prompt and the tree's inner nodes,
+parents before children; a node stands at the position behind its parent's and attends to the
+prompt and its ancestors only, so that one pass through the model gives what as many documents as
+there are lists would give. Leaves (the end of a list, or ``<nothing-better>``) are predicted, never
+read.
+
+The target is a distribution over the lists: the smaller a list makes the module, the more mass it
+has (`list_masses`). A node's mass is that of the lists through it; the loss of a document is the
+sum over its nodes of mass times -log p(node | ancestors, prompt): the expected loss of a list drawn
+from the target, without drawing. Needs numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+__all__ = ["ListTree", "Tree", "list_masses", "list_scores", "tree_document"]
+
+ROOT = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tree:
+    """What stands behind a document's prompt. An edge is a prediction: of a node by its parent."""
+
+    depths: NDArray[numpy.int64]
+    """(inner nodes,): 1 behind the prompt."""
+    mask: NDArray[numpy.bool_]
+    """(inner nodes, inner nodes): whether the second is the first's ancestor, or itself."""
+    edge_parents: NDArray[numpy.int64]
+    """(edges,): the parent's place in the document; ascending."""
+    edge_ids: NDArray[numpy.int64]
+    """(edges,): the token to predict."""
+    edge_weights: NDArray[numpy.float32]
+    """(edges,): the node's mass."""
+    edge_nodes: NDArray[numpy.int64]
+    """(edges,): the node's place in the `ListTree`."""
+
+
+class ListTree:
+    """The answers of a table of labels as a tree.
+
+    Node 0 is the root, the end of the prompt; parents come before children. The last path is that
+    of the answer ``<nothing-better>``, the others are those of the lists.
+    """
+
+    def __init__(self, answers: Sequence[Sequence[int]], nothing_better: int) -> None:
+        import numpy
+
+        children: dict[tuple[int, int], int] = {}
+        parents, tokens, depths = [ROOT], [-1], [0]
+        paths: list[list[int]] = []
+        for answer in (*answers, (nothing_better,)):
+            node = ROOT
+            path = []
+            for token in answer:
+                parent, node = node, children.setdefault((node, token), len(parents))
+                if node == len(parents):
+                    parents.append(parent)
+                    tokens.append(token)
+                    depths.append(depths[parent] + 1)
+                path.append(node)
+            paths.append(path)
+        size = len(parents)
+        self.parents = numpy.array(parents)
+        self.tokens = numpy.array(tokens)
+        self.depths = numpy.array(depths)
+        self.paths = numpy.zeros((len(paths), size), dtype=bool)
+        """(lists + 1, nodes): whether a list goes through a node."""
+        for row, path in enumerate(paths):
+            self.paths[row, path] = True
+        self.ancestors = numpy.eye(size, dtype=bool)
+        """(nodes, nodes): whether the second is the first's ancestor, or itself."""
+        for node in range(1, size):
+            self.ancestors[node] |= self.ancestors[self.parents[node]]
+        counts = numpy.bincount(self.parents[1:], minlength=size)
+        self.branches = counts > 1
+        """(nodes,): whether there is a choice behind a node."""
+        self.max_depth = int(self.depths.max())
+
+    def __len__(self) -> int:
+        return len(self.parents)
+
+
+def list_masses(sizes: NDArray[numpy.int64], temperature: float) -> NDArray[numpy.float64]:
+    """Return the target: each list's mass, and last that of ``<nothing-better>``.
+
+    It is proportional to exp((smallest size - size) / (temperature * default<Oz>'s)), and 0 for
+    lists that failed. Where no list is smaller than default<Oz>, ``<nothing-better>`` has all.
+
+    Args:
+        sizes: (lists + 1,): default<Oz>'s first, -1 for lists that failed.
+        temperature: as a share of default<Oz>'s size.
+    """
+    import numpy
+
+    baseline, found = sizes[0], sizes[1:]
+    ok = found >= 0
+    masses = numpy.zeros(len(found) + 1)
+    smallest = found[ok].min() if ok.any() else baseline
+    if smallest >= baseline:
+        masses[-1] = 1.0
+        return masses
+    masses[:-1][ok] = numpy.exp((smallest - found[ok]) / (temperature * baseline))
+    normalised: NDArray[numpy.float64] = masses / masses.sum()
+    return normalised
+
+
+def tree_document(
+    tree: ListTree,
+    prompt: NDArray[numpy.uint16],
+    masses: NDArray[numpy.float64],
+    *,
+    min_mass: float,
+    choices_only: bool,
+) -> tuple[NDArray[numpy.uint16], Tree]:
+    """Return a document's tokens, and what they are behind the prompt.
+
+    Args:
+        masses: of the lists, see `list_masses`.
+        min_mass: nodes with less are left out.
+        choices_only: predict only where the tree branches. Answers that are masked to its lists
+            need no more, and many nodes, most lists' ends among them, need not be read.
+    """
+    import numpy
+
+    mass = masses @ tree.paths
+    predicted = mass >= min_mass
+    predicted[ROOT] = False
+    if choices_only:
+        predicted &= tree.branches[tree.parents]
+    edges = numpy.flatnonzero(predicted)
+    edges = edges[numpy.argsort(tree.parents[edges], kind="stable")]
+    parents = tree.parents[edges]
+    # What is read: whoever predicts, and its ancestors.
+    read = tree.ancestors[numpy.unique(parents)].any(axis=0)
+    read[ROOT] = False
+    nodes = numpy.flatnonzero(read)
+    places = numpy.full(len(tree), -1)
+    places[ROOT] = len(prompt) - 1
+    places[nodes] = len(prompt) + numpy.arange(len(nodes))
+    ids = numpy.concatenate([prompt, tree.tokens[nodes].astype(prompt.dtype)])
+    return ids, Tree(
+        depths=tree.depths[nodes],
+        mask=tree.ancestors[numpy.ix_(nodes, nodes)],
+        edge_parents=places[parents],
+        edge_ids=tree.tokens[edges],
+        edge_weights=mass[edges].astype(numpy.float32),
+        edge_nodes=edges,
+    )
+
+
+def list_scores(
+    tree: ListTree, nodes: NDArray[numpy.int64], log_probs: NDArray[numpy.float64]
+) -> NDArray[numpy.float64]:
+    """Return each list's log-probability, ``<nothing-better>``'s last, masked to the tree.
+
+    Args:
+        nodes: of the predictions: all children of all nodes where the tree branches.
+        log_probs: (nodes,): given all tokens of the vocabulary; only differences between a node's
+            children count.
+    """
+    import numpy
+
+    parents = tree.parents[nodes]
+    highest = numpy.full(len(tree), -numpy.inf)
+    numpy.maximum.at(highest, parents, log_probs)
+    sums = numpy.zeros(len(tree))
+    numpy.add.at(sums, parents, numpy.exp(log_probs - highest[parents]))
+    scores = numpy.zeros(len(tree))
+    scores[nodes] = log_probs - highest[parents] - numpy.log(sums[parents])
+    found: NDArray[numpy.float64] = tree.paths @ scores
+    return found
