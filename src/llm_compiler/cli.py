@@ -56,6 +56,19 @@ for _type in (_positive, _natural, _seconds, _minutes, _share):
     _type.__name__ = "number"
 
 
+def _shares(text: str) -> tuple[float, ...]:
+    """Three shares that are 1 together."""
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != 3 or min(values) < 0 or abs(sum(values) - 1) > 1e-6 or not values[0]:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not three shares that are 1 together, such as 0.85,0.14,0.01"
+        )
+    return values
+
+
 def _add_common(parser: argparse.ArgumentParser, *, timeout_s: float = 60.0) -> None:
     parser.add_argument(
         "--jobs", type=_positive, default=None, metavar="N", help="worker processes (default: all)"
@@ -410,6 +423,13 @@ def _labels(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
             default=200,
             metavar="N",
             help="allocated bytes at -Oz; default: %(default)s",
+        )
+        action.add_argument(
+            "--max-size-bytes",
+            type=_natural,
+            default=0,
+            metavar="N",
+            help="0: any (default); modules that are labelled already stay",
         )
         action.add_argument("--seed", type=int, default=0, metavar="N")
         _add_common(action)

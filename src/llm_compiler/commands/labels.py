@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from llm_compiler.search.labels import (
     choose_modules,
     label_modules,
     read_ceilings,
+    read_journal,
     read_labels,
     write_ceilings,
     write_labels,
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     return actions[options.action](options)
 
 
-def _choose(options: argparse.Namespace) -> list[Sample]:
+def _choose(options: argparse.Namespace, known: Collection[str] = ()) -> list[Sample]:
     select = {"split": options.split, "architecture": options.architecture}
     # Chosen without the code, which is read afterwards, of those chosen only.
     columns = [name for name in COLUMNS if name not in ("bitcode", "text")]
@@ -53,6 +54,8 @@ def _choose(options: argparse.Namespace) -> list[Sample]:
         limit=options.max_modules,
         seed=options.seed,
         min_size_bytes=options.min_size_bytes,
+        max_size_bytes=options.max_size_bytes,
+        known=known,
     )
     if not chosen:
         raise InputError(
@@ -73,9 +76,10 @@ def _build(options: argparse.Namespace) -> int:
     check_writable(options.output)
     find_toolchain()
     lists = load_coreset(options.coreset).lists[: options.num_lists]
-    chosen = _choose(options)
     journal = options.output.with_suffix(".journal.jsonl")
     earlier = _earlier(options.output, lists)
+    known = {one.module_hash for one in (*earlier, *read_journal(journal, lists))}
+    chosen = _choose(options, known)
     found: list[ModuleLabels] = []
     with LocalPool(options.jobs) as pool, progress(len(chosen), "labelling") as bar:
 

@@ -88,7 +88,16 @@ def check(options: argparse.Namespace) -> int:
 
 def stats(options: argparse.Namespace) -> int:
     """Count samples; write a report with plots if asked to."""
-    statistics = count_samples(options.corpus)
+    num_tokens = None
+    if options.tokenizer is not None:
+        from llm_compiler.model.tokenizer import IrTokenizer
+
+        tokenizer = IrTokenizer(options.tokenizer)
+
+        def num_tokens(text: str) -> int:
+            return len(tokenizer.encode(text))
+
+    statistics = count_samples(options.corpus, num_tokens=num_tokens)
     if options.report:
         write_report(options.report, statistics)
     if options.json:
@@ -98,13 +107,16 @@ def stats(options: argparse.Namespace) -> int:
     rows = [
         (
             *(row.package, row.split, row.language, row.architecture, row.kind),
-            *map(str, (row.num_samples, row.num_chars, row.num_instructions, row.size_bytes)),
+            *map(str, (row.num_samples, row.num_chars, *([row.num_tokens] if num_tokens else []))),
+            *map(str, (row.num_instructions, row.size_bytes)),
         )
         for row in statistics.rows
     ]
     header = (
         *("package", "split", "language", "target", "kind"),
-        *("samples", "characters", "instructions", "bytes at -Oz"),
+        *("samples", "characters", *(["tokens"] if num_tokens else [])),
+        *("instructions", "bytes at -Oz"),
     )
-    print_table(header, [*rows, *statistics.totals()], right="lllllrrrr")
+    totals = statistics.totals(tokens=num_tokens is not None)
+    print_table(header, [*rows, *totals], right="lllll" + "r" * (len(header) - 5))
     return 0

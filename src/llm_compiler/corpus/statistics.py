@@ -46,15 +46,25 @@ class StatisticsRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """The rows, and each sample's values for the plots (architecture, kind, characters, bytes)."""
+    """The rows, and each sample's values for the plots.
+
+    Those are architecture, kind, characters, bytes and tokens (0 without a tokenizer).
+    """
 
     rows: tuple[StatisticsRow, ...]
-    values: tuple[tuple[str, str, int, int], ...] = dataclasses.field(repr=False)
+    values: tuple[tuple[str, str, int, int, int], ...] = dataclasses.field(repr=False)
 
-    def totals(self) -> list[tuple[str, ...]]:
-        """Return table rows: the total of each split, architecture and kind, and of all."""
+    def totals(self, *, tokens: bool = False) -> list[tuple[str, ...]]:
+        """Return table rows: the total of each split, architecture and kind, and of all.
+
+        Args:
+            tokens: with the number of tokens, behind that of characters.
+        """
         sums: Counter[tuple[tuple[str, ...], str]] = Counter()
-        numbers = ("num_samples", "num_chars", "num_instructions", "size_bytes")
+        numbers = (
+            *("num_samples", "num_chars", *(["num_tokens"] if tokens else [])),
+            *("num_instructions", "size_bytes"),
+        )
         for row in self.rows:
             for key in (
                 ("total", row.split, "", row.architecture, row.kind),
@@ -83,17 +93,20 @@ def count_samples(folder: Path, *, num_tokens: Callable[[str], int] | None = Non
             *(sample.architecture, sample.kind),
         )
         row = sums.setdefault(key, [0] * 5)
+        tokens = num_tokens(sample.text) if num_tokens else 0
         for place, number in enumerate(
             (
                 1,
                 len(sample.text),
-                num_tokens(sample.text) if num_tokens else 0,
+                tokens,
                 sample.num_instructions,
                 sample.size_bytes,
             )
         ):
             row[place] += number
-        values.append((sample.architecture, sample.kind, len(sample.text), sample.size_bytes))
+        values.append(
+            (sample.architecture, sample.kind, len(sample.text), sample.size_bytes, tokens)
+        )
     rows = tuple(
         StatisticsRow(
             package=key[0],
@@ -131,6 +144,8 @@ def write_report(folder: Path, statistics: Statistics) -> None:
     try:
         _plot_values(folder / "lengths.png", statistics, 2, "characters of text")
         _plot_values(folder / "sizes.png", statistics, 3, "allocated bytes at -Oz")
+        if any(row.num_tokens for row in statistics.rows):
+            _plot_values(folder / "tokens.png", statistics, 4, "tokens of text")
         _plot_packages(folder / "packages.png", statistics.rows)
     except OSError as error:
         raise ArtifactError(f"cannot write plots to {folder}: {error}") from error

@@ -19,7 +19,7 @@ import json
 import os
 import random
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -148,18 +148,26 @@ def choose_modules(
     limit: int,
     seed: int = 0,
     min_size_bytes: int = MIN_SIZE_BYTES,
+    max_size_bytes: int = 0,
     max_package_share: float = _MAX_PACKAGE_SHARE,
+    known: Collection[str] = (),
 ) -> list[Sample]:
     """Draw modules to label: large enough, and no package more than its share of the limit.
 
     The order is drawn by `seed` and round robin over the packages, so that any beginning of it is
     spread over them too. Fewer than `limit` come back where the corpus has no more.
+
+    Args:
+        max_size_bytes: 0: any; the time that labels take grows with the module.
+        known: hashes that come before all others of their package, whatever their size: what was
+            labelled already stays.
     """
     by_package: dict[str, list[Sample]] = defaultdict(list)
     seen: set[str] = set()
     for sample in samples:
         # A unit of one function is that function's module too.
-        if sample.size_bytes >= min_size_bytes and sample.module_hash not in seen:
+        fits = min_size_bytes <= sample.size_bytes <= (max_size_bytes or sample.size_bytes)
+        if (fits or sample.module_hash in known) and sample.module_hash not in seen:
             seen.add(sample.module_hash)
             by_package[sample.package].append(sample)
     share = max(1, int(limit * max_package_share))
@@ -167,6 +175,7 @@ def choose_modules(
     for package in sorted(by_package):
         members = sorted(by_package[package], key=lambda one: one.module_hash)
         random.Random(f"{seed}:{package}").shuffle(members)
+        members.sort(key=lambda one: one.module_hash not in known)
         queues.append(members[:share])
     chosen: list[Sample] = []
     for rank in range(max(map(len, queues), default=0)):

@@ -204,6 +204,20 @@ def test_no_package_gets_more_than_its_share_and_nothing_small_is_taken(
     assert sum(one.package == "large" for one in only_large) == 100
 
 
+def test_large_modules_are_left_out_unless_labelled_already(samples: list[Sample]) -> None:
+    bitcode = samples[0].bitcode
+    modules = [
+        sample_of(bitcode + bytes([0, 0, i, 0]), package="p", size_bytes=300 * (i + 1))
+        for i in range(6)
+    ]
+    chosen = choose_modules(modules, limit=100, max_size_bytes=900)
+    assert {one.size_bytes for one in chosen} == {300, 600, 900}
+    known = {modules[5].module_hash}
+    chosen = choose_modules(modules, limit=20, max_size_bytes=900, known=known)
+    assert chosen[0].module_hash in known
+    assert len(chosen) == 2
+
+
 def test_a_unit_that_is_one_function_is_labelled_once(samples: list[Sample]) -> None:
     function = dataclasses.replace(samples[0], kind="function", function="main")
     assert choose_modules([samples[0], function], limit=10) == [samples[0]]
