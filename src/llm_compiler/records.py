@@ -13,7 +13,7 @@ from enum import StrEnum
 __all__ = ["Measurement", "PassList", "Status", "Verdict", "VerdictKind", "content_hash"]
 
 
-def content_hash(data: bytes) -> str:
+def content_hash(data: bytes | memoryview) -> str:
     """Return the name that stored data goes by: 128 bits of BLAKE2b as 32 hexadecimal digits."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 

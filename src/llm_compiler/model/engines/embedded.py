@@ -1,0 +1,373 @@
+"""The embedded engine: our checkpoints on a CPU with onnxruntime, without PyTorch.
+
+The graphs (`onnx_graph`) are made from the checkpoint on first use and cached. Prompts are read in
+chunks of `CHUNK` tokens; whole chunks that the next prompt shares are not read again, which makes
+rounds with the compiler cheap and changes no result. Not thread-safe; a process that forks must
+load anew. The same input gives the same answer on the same machine with as many threads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_compiler.errors import EngineError, TokenizerMismatch, ToolchainNotFound
+from llm_compiler.model.configs import CONFIG_FILE, ModelConfig, read_hf_config
+from llm_compiler.model.decoding import DecodingState, log_softmax
+from llm_compiler.model.engines.compact import CompactEngine
+from llm_compiler.model.engines.graph_cache import cached_graphs
+from llm_compiler.model.engines.weights import Weights
+from llm_compiler.model.prompts import CompactPrompts, load_prompts
+from llm_compiler.places import cache_folder
+from llm_compiler.records import content_hash
+
+__all__ = ["CHUNK", "PRECISIONS", "EmbeddedDecoder", "load_embedded"]
+
+CHUNK: Final = 256
+"""Tokens of a prompt that are read at once; smaller ones waste time on rereading weights, larger
+ones on scores of pairs that do not see each other."""
+PRECISIONS: Final = ("int8", "fp32", "int4", "dynamic8")
+_VERSION: Final = 1
+_MAX_THREADS: Final = 8
+_HIDDEN: Final = np.float32(-1e9)
+_MAX_GRAPH_BYTES: Final = 2**31 - 2**20
+"""What a graph's format can hold."""
+
+FloatArray = NDArray[np.float32]
+IdArray = NDArray[np.int64]
+
+
+def _require_onnxruntime() -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise ToolchainNotFound(
+            "onnxruntime is not installed: pip install onnxruntime onnx"
+        ) from error
+    return onnxruntime
+
+
+class EmbeddedDecoder:
+    """A checkpoint in Hugging Face's layout as a `Decoder`.
+
+    Args:
+        folder: with config.json and model.safetensors.
+        precision: one of `PRECISIONS`, of the matrices.
+        threads: None: as many as there are cores for this process, at most 8.
+        cache: where graphs are kept; None: the user's cache folder.
+
+    Raises:
+        CheckpointMismatch: there is no checkpoint of a Llama, or it is damaged.
+        EngineError: the runtime refuses it.
+        ToolchainNotFound: onnxruntime is not installed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        precision: str = "int8",
+        threads: int | None = None,
+        cache: Path | None = None,
+    ) -> None:
+        onnxruntime = _require_onnxruntime()
+        self.config = read_hf_config(folder)
+        self._weights = Weights(folder, self.config)
+        matrices = self.config.num_parameters * (4 if precision == "fp32" else 1)
+        if matrices > _MAX_GRAPH_BYTES:
+            raise EngineError(
+                f"{folder} has {self.config.num_parameters / 1e9:.1f} billion parameters, too many "
+                "for the embedded engine: use --engine transformers or --engine openai"
+            )
+        key = content_hash(
+            f"{_VERSION} {precision} {content_hash((folder / CONFIG_FILE).read_bytes())} "
+            f"{self._weights.content_hash()}".encode()
+        )
+        graphs, self.was_cached = cached_graphs(
+            cache or cache_folder() / "models",
+            f"{precision}-{key}",
+            lambda: _make_graphs(self.config, self._weights, precision),
+        )
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or min(len(os.sched_getaffinity(0)), _MAX_THREADS)
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # errors come as exceptions
+        # Spinning threads would take the cores from the compilers that run at the same time.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._layers, self._head = (
+                onnxruntime.InferenceSession(
+                    bytes(one), options, providers=["CPUExecutionProvider"]
+                )
+                for one in graphs
+            )
+        except Exception as error:  # onnxruntime has exceptions of its own, without a common base
+            raise EngineError(f"onnxruntime cannot load the model in {folder}: {error}") from error
+        self._last: _State | None = None
+        self._columns: tuple[IdArray, FloatArray] | None = None
+
+    @property
+    def vocab_size(self) -> int:
+        """All ids are below it."""
+        return self.config.vocab_size
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and answer together."""
+        return self.config.context
+
+    def close(self) -> None:
+        """Free the model; twice does no harm."""
+        self._layers = self._head = self._last = self._columns = None
+
+    def start(self, ids: Sequence[int]) -> DecodingState:
+        """Read a prompt of at least one token and at most the context."""
+        assert 0 < len(ids) <= self.context, len(ids)
+        state = _State(self, np.array(ids, dtype=np.int64), self._last)
+        self._last = state
+        return state
+
+    def run_layers(
+        self,
+        ids: IdArray,
+        positions: IdArray,
+        bias: FloatArray,
+        prompt: Sequence[FloatArray],
+        tree: Sequence[FloatArray],
+    ) -> tuple[FloatArray, list[FloatArray]]:
+        """Return hidden states (lanes, nodes, hidden), and keys and values by layer.
+
+        Args:
+            ids: (lanes, nodes), as `positions`; `onnx_graph` says the rest.
+            prompt, tree: keys and values of layer 0, of layer 1, ...
+        """
+        embeddings = self._weights.tensor("model.embed_tokens.weight", ids)
+        feed = {"embeddings": embeddings, "positions": positions, "bias": bias}
+        for place, (key, value) in enumerate(zip(prompt, tree, strict=True)):
+            name = f"{place // 2}.{'value' if place % 2 else 'key'}"
+            feed[f"prompt.{name}"], feed[f"tree.{name}"] = key, value
+        hidden, *new = self._run(self._layers, feed)
+        return hidden, new
+
+    def log_probabilities(self, hidden: FloatArray, tokens: IdArray | None) -> FloatArray:
+        """Return what follows hidden states: (rows, tokens), or (rows, vocab) if None."""
+        if tokens is None:
+            return log_softmax(self._run(self._head, {"hidden": hidden})[0])
+        if self._columns is None or not np.array_equal(self._columns[0], tokens):
+            self._columns = tokens, self._weights.tensor(self._weights.head, tokens).T
+        return log_softmax(hidden @ self._columns[1])
+
+    def _run(self, session: Any, feed: dict[str, Any]) -> list[FloatArray]:
+        if session is None:
+            raise EngineError("the model was closed")
+        try:
+            found: list[FloatArray] = session.run(None, feed)
+        except Exception as error:
+            raise EngineError(f"onnxruntime failed: {error}") from error
+        return found
+
+
+def _make_graphs(config: ModelConfig, weights: Weights, precision: str) -> tuple[bytes, bytes]:
+    try:
+        from llm_compiler.model.engines.onnx_graph import WeightKind, head_graph, layers_graph
+    except ImportError as error:
+        raise ToolchainNotFound("onnx is not installed: pip install onnx") from error
+    kind = WeightKind(precision)
+    return (
+        layers_graph(config, weights, kind).SerializeToString(),
+        head_graph(config, weights, kind).SerializeToString(),
+    )
+
+
+class _State:
+    """A prompt's keys and values, and those of the nodes behind it."""
+
+    def __init__(self, decoder: EmbeddedDecoder, ids: IdArray, last: _State | None) -> None:
+        config = decoder.config
+        self._decoder = decoder
+        self._ids = ids
+        self._arrays = 2 * config.num_layers
+        self._kv, self._size = config.num_kv_heads, config.head_size
+        self.num_prompt = len(ids)
+        done = self._shared_chunks(last)
+        self._prompt = [np.empty((self._kv, len(ids), self._size), np.float32) for _ in self._all]
+        if last is not None and done:
+            for mine, other in zip(self._prompt, last._prompt, strict=True):
+                mine[:, :done] = other[:, :done]
+        no_tree = self._empty(1, 0)
+        for start in range(done, len(ids), CHUNK):
+            chunk = ids[start : start + CHUNK][None]
+            positions = np.arange(start, start + chunk.shape[1])[None]
+            before = [np.ascontiguousarray(one[:, :start]) for one in self._prompt]
+            bias = _causal(chunk.shape[1])
+            hidden, new = decoder.run_layers(chunk, positions, bias, before, no_tree)
+            for mine, found in zip(self._prompt, new, strict=True):
+                mine[:, start : start + chunk.shape[1]] = found[:, 0]
+        self._first: FloatArray = hidden[0, -1:]
+        self._first_row: FloatArray | None = None
+        # Of nodes; arrays grow by doubling.
+        self._num_nodes = 0
+        self._parents = np.empty(64, np.int64)
+        self._depths = np.empty(64, np.int64)
+        self._nodes = np.empty((self._arrays, self._kv, 64, self._size), np.float32)
+        # Lanes: the last node of each, and the keys and values up to it.
+        self._tips: list[int] = []
+        self._lanes: list[FloatArray] = []
+
+    @property
+    def _all(self) -> range:
+        return range(self._arrays)
+
+    def _empty(self, lanes: int, places: int) -> list[FloatArray]:
+        shape = self._kv, lanes, places, self._size
+        return [np.zeros(shape, np.float32) for _ in self._all]
+
+    def _shared_chunks(self, last: _State | None) -> int:
+        """Return how many tokens of whole chunks are as in the last prompt; not the last token."""
+        if last is None:
+            return 0
+        length = min(len(self._ids) - 1, len(last._ids))
+        different = np.flatnonzero(self._ids[:length] != last._ids[:length])
+        same = int(different[0]) if len(different) else length
+        return same // CHUNK * CHUNK
+
+    @property
+    def first(self) -> FloatArray:
+        """Log-probabilities of the token behind the prompt: (vocab,)."""
+        if self._first_row is None:
+            self._first_row = self._decoder.log_probabilities(self._first, None)[0]
+        return self._first_row
+
+    def extend(
+        self,
+        ids: Sequence[int],
+        parents: Sequence[int],
+        *,
+        rows: Sequence[int] | None = None,
+        tokens: IdArray | None = None,
+    ) -> FloatArray:
+        """Append nodes to the tree and return the log-probabilities of what follows each."""
+        if not ids:
+            width = self._decoder.vocab_size if tokens is None else len(tokens)
+            return np.empty((0, width), np.float32)
+        first = self._num_nodes
+        self._append(parents)
+        new = np.array(ids, dtype=np.int64)
+        if max(parents) >= first:
+            hidden = self._extend_tree(new, first)
+        else:
+            hidden = self._extend_lanes(new, first)
+        wanted = hidden if rows is None else hidden[np.array(rows, dtype=np.int64)]
+        return self._decoder.log_probabilities(wanted, tokens)
+
+    def _append(self, parents: Sequence[int]) -> None:
+        """Take in the new nodes' places in the tree."""
+        start, end = self._num_nodes, self._num_nodes + len(parents)
+        if end > len(self._parents):
+            self._parents, self._depths = (
+                np.concatenate([one, np.empty(max(end, len(one)), np.int64)])
+                for one in (self._parents, self._depths)
+            )
+            room = np.empty((*self._nodes.shape[:2], len(self._parents), self._size), np.float32)
+            room[:, :, :start] = self._nodes[:, :, :start]
+            self._nodes = room
+        for node, parent in enumerate(parents, start):
+            assert -1 <= parent < node, (parent, node)
+            self._parents[node] = parent
+            self._depths[node] = self._depths[parent] + 1 if parent >= 0 else 0
+        self._num_nodes = end
+        deepest = self.num_prompt + int(self._depths[start:end].max())
+        assert deepest < self._decoder.context, deepest
+
+    def _extend_tree(self, ids: IdArray, first: int) -> FloatArray:
+        """Read new nodes some of which are behind others, as one lane."""
+        num = len(ids)
+        sees = np.zeros((num, self._num_nodes), dtype=bool)
+        for place in range(num):
+            parent = int(self._parents[first + place])
+            if parent >= first:
+                sees[place] = sees[parent - first]
+            else:
+                sees[place, self._path(parent)] = True
+            sees[place, first + place] = True
+        needed = np.flatnonzero(sees[:, :first].any(axis=0))
+        sees = np.concatenate([sees[:, needed], sees[:, first:]], axis=1)
+        bias = np.where(sees, np.float32(0), _HIDDEN)[None, None]
+        tree = [np.ascontiguousarray(self._nodes[one][:, None, needed]) for one in self._all]
+        positions = self.num_prompt + self._depths[first : self._num_nodes]
+        hidden, new = self._decoder.run_layers(ids[None], positions[None], bias, self._prompt, tree)
+        for mine, found in zip(self._nodes, new, strict=True):
+            mine[:, first : self._num_nodes] = found[:, 0]
+        return hidden.reshape(num, -1)
+
+    def _extend_lanes(self, ids: IdArray, first: int) -> FloatArray:
+        """Read new nodes all of which are behind earlier ones, each in a lane of its own."""
+        parents = self._parents[first : self._num_nodes].tolist()
+        depths = self._depths[first : self._num_nodes]
+        longest = int(depths.max())
+        if parents != self._tips or longest >= self._lanes[0].shape[2]:
+            self._make_lanes(parents, longest)
+        places = self._lanes[0].shape[2]
+        bias = np.where(np.arange(places) < depths[:, None], np.float32(0), _HIDDEN)
+        bias = np.concatenate([bias, np.zeros((len(ids), 1), np.float32)], axis=1)[None, :, None]
+        positions = (self.num_prompt + depths)[:, None]
+        hidden, new = self._decoder.run_layers(
+            ids[:, None], positions, bias, self._prompt, self._lanes
+        )
+        lanes = np.arange(len(ids))
+        for nodes, lane, found in zip(self._nodes, self._lanes, new, strict=True):
+            nodes[:, first : self._num_nodes] = found[:, :, 0]
+            lane[:, lanes, depths] = found[:, :, 0]
+        self._tips = list(range(first, self._num_nodes))
+        return hidden.reshape(len(ids), -1)
+
+    def _make_lanes(self, tips: Sequence[int], longest: int) -> None:
+        """Collect the keys and values of paths, with room for as many again."""
+        places = 16
+        while places <= longest:
+            places *= 2
+        self._lanes = self._empty(len(tips), places)
+        for lane, tip in enumerate(tips):
+            path = self._path(tip)
+            for mine, nodes in zip(self._lanes, self._nodes, strict=True):
+                mine[:, lane, : len(path)] = nodes[:, path]
+
+    def _path(self, node: int) -> list[int]:
+        """Return the nodes from the prompt's end down to one, which is the last."""
+        path = []
+        while node >= 0:
+            path.append(node)
+            node = int(self._parents[node])
+        return path[::-1]
+
+
+def _causal(num: int) -> FloatArray:
+    bias: FloatArray = np.triu(np.full((num, num), _HIDDEN), 1)[None, None]
+    return bias
+
+
+def load_embedded(
+    folder: Path,
+    *,
+    precision: str = "int8",
+    threads: int | None = None,
+    cache: Path | None = None,
+) -> CompactEngine:
+    """Load a checkpoint as an engine.
+
+    Raises:
+        CheckpointMismatch, EngineError, ToolchainNotFound: as `EmbeddedDecoder`.
+        TokenizerMismatch: the folder holds no tokenizer of this package.
+    """
+    decoder = EmbeddedDecoder(folder, precision=precision, threads=threads, cache=cache)
+    prompts = load_prompts(folder)
+    if not isinstance(prompts, CompactPrompts):
+        raise TokenizerMismatch(
+            f"{folder} holds a tokenizer of another model: use --engine transformers"
+        )
+    return CompactEngine(decoder, prompts, name="embedded", model=str(folder))

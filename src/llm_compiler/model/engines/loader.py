@@ -1,0 +1,64 @@
+"""Makes engines by name; imports what an engine needs only when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from llm_compiler.errors import CheckpointMismatch, ConfigError
+from llm_compiler.model.configs import CONFIG_FILE
+from llm_compiler.model.engines.engine import Engine
+
+__all__ = ["ENGINES", "load_engine", "shipped_model"]
+
+ENGINES: Final = ("embedded", "transformers", "openai")
+
+
+def shipped_model() -> Path:
+    """Return the folder of the weights that came with the package.
+
+    Raises:
+        CheckpointMismatch: this installation has none.
+    """
+    folder = Path(str(resources.files("llm_compiler"))) / "data" / "model"
+    if not (folder / CONFIG_FILE).is_file():
+        raise CheckpointMismatch(
+            f"this installation has no model ({folder} is missing): name a checkpoint with "
+            "--model FOLDER, or use --proposer coreset"
+        )
+    return folder
+
+
+def load_engine(
+    name: str = "embedded",
+    model: str | Path | None = None,
+    *,
+    precision: str | None = None,
+    threads: int | None = None,
+) -> Engine:
+    """Load an engine; the caller closes it.
+
+    Args:
+        name: one of `ENGINES`.
+        model: a checkpoint's folder; of ``transformers`` also a name on the hub; of ``openai`` the
+            server's URL. None: the weights that came with the package.
+        precision: of ``embedded``, of the matrices: int8 (the default), fp32, int4.
+        threads: of ``embedded``; None: as many as there are cores.
+
+    Raises:
+        ConfigError: there is no such engine.
+        CheckpointMismatch, TokenizerMismatch, EngineError, ToolchainNotFound: it cannot be loaded.
+    """
+    if name == "embedded":
+        from llm_compiler.model.engines.embedded import PRECISIONS, load_embedded
+
+        precision = precision or PRECISIONS[0]
+        if precision not in PRECISIONS:
+            wanted = ", ".join(PRECISIONS)
+            raise ConfigError(f"the precision '{precision}' is unknown: expected one of {wanted}")
+        folder = shipped_model() if model is None else Path(model)
+        if not folder.is_dir():
+            raise CheckpointMismatch(f"there is no checkpoint at {folder}")
+        return load_embedded(folder, precision=precision, threads=threads)
+    raise ConfigError(f"the engine '{name}' is unknown: expected one of {', '.join(ENGINES)}")
