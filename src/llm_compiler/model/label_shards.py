@@ -22,7 +22,7 @@ from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.errors import ArtifactError, ConfigError, ManifestMissing, ShardCorrupt
 from llm_compiler.model.prompts import CompactPrompts
-from llm_compiler.model.special import TASKS, field_token
+from llm_compiler.model.special import TASKS, change_token, field_token
 from llm_compiler.model.tokenizer import IrTokenizer
 from llm_compiler.output import write_atomically
 from llm_compiler.parquet import read_table, require_pyarrow, write_table
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 MANIFEST: Final = "manifest.json"
-_FORMAT = "llm-compiler label shards, version 1"
+_FORMAT = "llm-compiler label shards, version 2"
 METRICS: Final = ("size_bytes", "text_data_bytes")
 _NAMES: Final = ("module_hash", "target_triple", "split", "package")
 _TASK: Final = "flag-tuning"
@@ -194,6 +194,7 @@ def pack_labels(
         "hold_out": hold_out,
         "seed": seed,
         "fields": {name: prompts.tokenizer.special(field_token(name)) for name in fields},
+        "changes": prompts.tokenizer.special(change_token(0)),
         "num_tokens": report.num_tokens,
         "modules": report.modules,
         "tables": told_tables,
@@ -312,6 +313,8 @@ class LabelShards:
             self.cut: int = told["fields"]["cut"]
             self.answer: int = told["fields"]["answer"]
             self.nothing_better: int = told["fields"]["nothing-better"]
+            self.changes: int = told["changes"]
+            """The first of the tokens of changes (`special.change_place`)."""
             self.tables = tuple(
                 ListTable(lists=tuple(one["lists"]), answers=tuple(map(tuple, one["answers"])))
                 for one in told["tables"]

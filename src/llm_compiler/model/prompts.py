@@ -13,7 +13,7 @@ With special tokens (`model.special`) for everything but code and numbers; a pas
 
 What stands behind the bar is the answer, which the loss is taken on; sizes of flag tuning are
 before, then after. In rounds the model says the list up to ``<size>``, and the compiler says what
-became of the size (`special.change_token`); then the next list is due. The code that the paper's
+became of the size (`special.change_place`); then the next list is due. The code that the paper's
 answers end with is left out: a sketch does not tell it. Numbers are digits. `parse_answer` is the
 inverse: it gives the sample's fields.
 
@@ -42,6 +42,7 @@ from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.sketch import sketch
 from llm_compiler.model.special import (
     FIELDS,
+    change_place,
     change_token,
     field_token,
     target_token,
@@ -193,7 +194,7 @@ class CompactPrompts:
             size_bytes: negative if the list failed on the module.
             oz_size_bytes: at default<Oz>.
         """
-        change = self.tokenizer.special(change_token(size_bytes, oz_size_bytes))
+        change = self.tokenizer.special(change_token(change_place(size_bytes, oz_size_bytes)))
         return [*self.pass_ids(passes), self._field["size"], change]
 
     def fit_prompt(self, sample: StageSample, room: int) -> list[int]:

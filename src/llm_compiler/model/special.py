@@ -21,6 +21,7 @@ __all__ = [
     "PAD",
     "TARGETS",
     "TASKS",
+    "change_place",
     "change_token",
     "field_token",
     "pass_token",
@@ -67,7 +68,6 @@ CHANGES: Final = (
 """What a list made of a module's size, as a share of that at default<Oz>: each has a token, which
 stands for all changes from its own up to the next; 0 for exactly the same size."""
 _NUM_RESERVED = 16
-_FAILED = "<|change:failed|>"
 
 
 def task_token(task: str) -> str:
@@ -87,20 +87,22 @@ def field_token(field: str) -> str:
     return f"<|{field}|>"
 
 
-def change_token(size_bytes: int, oz_size_bytes: int) -> str:
-    """Return the token of a size beside default<Oz>'s; a list that failed has a negative size."""
+def change_place(size_bytes: int, oz_size_bytes: int) -> int:
+    """Return the place of a change among the tokens of changes, the last of which is "failed".
+
+    Args:
+        size_bytes: of a list's object; negative if the list failed.
+        oz_size_bytes: of default<Oz>'s.
+    """
     if size_bytes < 0 or oz_size_bytes <= 0:
-        return _FAILED
+        return len(CHANGES)
     change = (size_bytes - oz_size_bytes) / oz_size_bytes
-    if change < 0:
-        # From its own up to the next, away from 0 on either side.
-        place = bisect.bisect_right(CHANGES, change) - 1
-        return _change(max(place, 0))
-    return _change(bisect.bisect_right(CHANGES, change) - 1)
+    return max(bisect.bisect_right(CHANGES, change) - 1, 0)
 
 
-def _change(place: int) -> str:
-    return f"<|change:{CHANGES[place]:g}|>"
+def change_token(place: int) -> str:
+    """Return the token of a change by its place."""
+    return f"<|change:{CHANGES[place]:g}|>" if place < len(CHANGES) else "<|change:failed|>"
 
 
 def pass_token(element: str) -> str:
@@ -127,8 +129,7 @@ def special_tokens(passes: tuple[str, ...]) -> tuple[str, ...]:
         *map(task_token, TASKS),
         *(f"<|target:{name}|>" for name in TARGETS),
         *map(field_token, FIELDS),
-        *(_change(place) for place in range(len(CHANGES))),
-        _FAILED,
+        *map(change_token, range(len(CHANGES) + 1)),
         *(f"<|reserved:{number}|>" for number in range(_NUM_RESERVED)),
         *map(pass_token, passes),
     )

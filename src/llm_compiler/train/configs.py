@@ -51,6 +51,11 @@ class LabelConfig:
     whole_share: float = 0.1
     """The share of the documents that predict whole lists; the others only where lists differ,
     which is enough for answers that are masked to the known lists, and costs a tenth."""
+    max_rounds: int = 12
+    """Lists that were tried, with the compiler's word on them, stand behind the prompt: so many at
+    most, drawn anew each time; 0: the model learns to answer without the compiler only."""
+    num_choices: int = 3
+    """After so many of the rounds the next list is predicted."""
     prompt_tokens: int = 0
     """Prompts are cut to so many; 0: as they were packed, as far as the context reaches."""
 
@@ -58,6 +63,10 @@ class LabelConfig:
         if self.metric not in _METRICS:
             wanted = " or ".join(_METRICS)
             raise ConfigError(f"labels.metric is '{self.metric}': expected {wanted}")
+        for name in ("max_rounds", "num_choices", "prompt_tokens"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100_000:
+                raise ConfigError(f"labels.{name} is {value!r}: expected a whole number")
         for name, low, high in (
             ("temperature", 1e-6, 10.0),
             ("min_mass", 0.0, 0.5),

@@ -3,7 +3,10 @@
 The modules are the validation split of label shards, so nothing is compiled: the labels say what
 every list makes of every module. The model ranks the lists by log-probability, masked to the tree
 of all lists; the coreset's ranking is its own order. Of each ranking the first K lists are tried,
-and the smallest result counts, default<Oz>'s among them. The oracle tries all. Needs numpy.
+and the smallest result counts, default<Oz>'s among them. The oracle tries all.
+
+"rounds" begin with the coreset's first lists and what the compiler said of them; all others are
+then the model's choice, ranked once: a lower bound of choosing them round by round. Needs numpy.
 """
 
 from __future__ import annotations
@@ -28,7 +31,17 @@ __all__ = ["Ranking", "is_ranked"]
 
 STEPS: Final = (1, 4, 16)
 """Lists that are tried."""
-_COLUMNS: Final = (*(f"model {k}" for k in STEPS), *(f"coreset {k}" for k in STEPS), "oracle")
+ROUND_STEPS: Final = (8, 16)
+"""Lists that are tried in rounds, those that they begin with among them."""
+NUM_TRIED: Final = 4
+"""Lists that rounds begin with."""
+_COLUMNS: Final = (
+    *(f"model {k}" for k in STEPS),
+    *(f"rounds {k}" for k in ROUND_STEPS),
+    *(f"coreset {k}" for k in sorted({*STEPS, *ROUND_STEPS})),
+    "oracle",
+)
+_NUM_ALONE = len(STEPS)
 
 
 def is_ranked(where: DataConfig) -> bool:
@@ -57,9 +70,15 @@ class Ranking:
         self._metric = config.labels.metric
         documents = LabelledDocuments(shards, config.labels, config.document_tokens)
         self._trees = documents.trees
-        encoded = [
-            documents.document(module, whole=False, min_mass=0.0) for module in self._modules
-        ]
+        encoded = []
+        for module in self._modules:
+            encoded.append(documents.document(module, whole=False, min_mass=0.0))
+            tried = range(min(NUM_TRIED, len(module.sizes[self._metric]) - 1))
+            encoded.append(
+                documents.document(
+                    module, whole=False, min_mass=0.0, tried=tried, choices=[len(tried)]
+                )
+            )
         self.rows: list[Row] = list(pack_rows(encoded, config.row_tokens))
         """All modules, in rows."""
         self._nodes = [one.tree.edge_nodes for one in encoded if one.tree is not None]
@@ -84,10 +103,13 @@ class Ranking:
                 continue
             first = self._firsts[place]
             for number in range(first, first + len(self.rows[place].lengths)):
-                module, nodes = self._modules[number], self._nodes[number]
+                # Each module has two documents: without rounds, and with.
+                which, in_rounds = divmod(number, 2)
+                module, nodes = self._modules[which], self._nodes[number]
                 tree = self._trees[module.table]
                 scores = list_scores(tree, nodes, log_probs[start : start + len(nodes)])
-                best[number] = _best(module.sizes[self._metric], scores[:-1])
+                columns, sizes = _best(module.sizes[self._metric], scores[:-1], bool(in_rounds))
+                best[which, columns] = sizes
                 start += len(nodes)
         return best
 
@@ -117,15 +139,29 @@ class Ranking:
         return told
 
 
-def _best(sizes: NDArray[numpy.int64], scores: NDArray[numpy.float64]) -> list[int]:
-    """Return the smallest size of each column of `_COLUMNS`, for one module."""
+def _best(
+    sizes: NDArray[numpy.int64], scores: NDArray[numpy.float64], in_rounds: bool
+) -> tuple[list[int], list[int]]:
+    """Return places in `_COLUMNS`, and the smallest size of each, for one module."""
     import numpy
 
     baseline = int(sizes[0])
     tried = numpy.where(sizes[1:] < 0, baseline, sizes[1:])
-    ranked = tried[numpy.argsort(-scores, kind="stable")]
-    return [
-        *(min(baseline, int(ranked[:k].min())) for k in STEPS),
-        *(min(baseline, int(tried[:k].min())) for k in STEPS),
-        min(baseline, int(tried.min())),
-    ]
+
+    def smallest(order: NDArray[numpy.int64], steps: Iterable[int]) -> list[int]:
+        return [min(baseline, int(tried[order[:k]].min())) for k in steps]
+
+    if in_rounds:
+        scores = scores.copy()
+        scores[:NUM_TRIED] = numpy.inf
+        order = numpy.argsort(-scores, kind="stable")
+        columns = range(_NUM_ALONE, _NUM_ALONE + len(ROUND_STEPS))
+        return list(columns), smallest(order, ROUND_STEPS)
+    order = numpy.argsort(-scores, kind="stable")
+    own = numpy.arange(len(tried))
+    steps = sorted({*STEPS, *ROUND_STEPS})
+    rest = range(_NUM_ALONE + len(ROUND_STEPS), len(_COLUMNS))
+    return (
+        [*range(_NUM_ALONE), *rest],
+        [*smallest(order, STEPS), *smallest(own, steps), min(baseline, int(tried.min()))],
+    )

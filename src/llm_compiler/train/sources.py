@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -25,16 +25,18 @@ from llm_compiler.dataset.texts import TextSet
 from llm_compiler.errors import ArtifactError, ConfigError, TokenizerMismatch
 from llm_compiler.model.encode import EncodedShard, encode_samples, encode_shards
 from llm_compiler.model.label_shards import (
+    MIN_PROMPT_TOKENS,
     LabelledPrompt,
     LabelShards,
     cut_prompt,
     is_label_shards,
 )
 from llm_compiler.model.prompts import Prompts
+from llm_compiler.model.special import change_place
 from llm_compiler.model.token_shards import TokenShards, is_token_shards
 from llm_compiler.records import content_hash
 from llm_compiler.train.configs import DataConfig, LabelConfig
-from llm_compiler.train.trees import ListTree, Tree, list_masses, tree_document
+from llm_compiler.train.trees import ListTree, Tree, list_masses, rounds_document
 from llm_compiler.workers import LocalPool
 
 if TYPE_CHECKING:
@@ -190,27 +192,71 @@ class LabelledDocuments:
     def __init__(self, shards: LabelShards, config: LabelConfig, context: int) -> None:
         self._shards, self._config = shards, config
         self.trees = [ListTree(one.answers, shards.nothing_better) for one in shards.tables]
-        self._room = context - max(tree.max_depth for tree in self.trees)
+        deepest = max(tree.max_depth for tree in self.trees)
+        self._room = context - (config.max_rounds + 1) * (deepest + 1)
+        if self._room < MIN_PROMPT_TOKENS:
+            raise ConfigError(
+                f"{config.max_rounds} rounds leave {self._room} tokens of a context of {context} "
+                "for prompts: lower labels.max_rounds"
+            )
         if config.prompt_tokens:
             self._room = min(self._room, config.prompt_tokens)
 
-    def document(self, module: LabelledPrompt, *, whole: bool, min_mass: float) -> Encoded:
+    def document(
+        self,
+        module: LabelledPrompt,
+        *,
+        whole: bool,
+        min_mass: float,
+        tried: Sequence[int] = (),
+        choices: Sequence[int] = (0,),
+    ) -> Encoded:
         """Return a module's document.
 
         Args:
             whole: predict whole lists, not only where lists differ.
             min_mass: nodes with less are left out.
+            tried: the lists of the rounds, by their places.
+            choices: after how many of these the next list is predicted.
         """
         shards, config = self._shards, self._config
-        masses = list_masses(module.sizes[config.metric], config.temperature)
-        ids, tree = tree_document(
+        sizes = module.sizes[config.metric]
+        answers = shards.tables[module.table].answers
+        rounds = [
+            (*answers[one], shards.changes + change_place(int(sizes[1 + one]), int(sizes[0])))
+            for one in tried
+        ]
+        ids, tree = rounds_document(
             self.trees[module.table],
             cut_prompt(module.prompt, self._room, cut=shards.cut, answer=shards.answer),
-            masses,
+            rounds,
+            [(count, list_masses(sizes, config.temperature, tried[:count])) for count in choices],
             min_mass=min_mass,
             choices_only=not whole,
         )
         return Encoded(ids, len(ids) - len(tree.depths), shards.task, tree)
+
+    def draw_rounds(
+        self, module: LabelledPrompt, rng: numpy.random.Generator
+    ) -> tuple[list[int], list[int]]:
+        """Return lists to have been tried, and after how many of them the next is predicted.
+
+        Half of the time they are the coreset's first, in its order; else good lists come early,
+        more or less, as a model's choices would.
+        """
+        import numpy
+
+        config = self._config
+        sizes = module.sizes[config.metric]
+        count = int(rng.integers(0, config.max_rounds + 1))
+        if rng.random() < 0.5:
+            tried = list(range(min(count, len(sizes) - 1)))
+        else:
+            found = numpy.where(sizes[1:] < 0, 2 * sizes[0], sizes[1:]) / sizes[0]
+            noise = rng.gumbel(size=len(found)) * rng.choice([0.003, 0.01, 0.05])
+            tried = numpy.argsort(found + noise, kind="stable")[:count].tolist()
+        wanted = rng.permutation(len(tried) + 1)[: max(1, config.num_choices)]
+        return tried, sorted(wanted.tolist())
 
 
 class _LabelSource:
@@ -233,9 +279,17 @@ class _LabelSource:
             order = rng.permutation(self._modules).tolist()
             whole = rng.random(len(order)) < self._config.whole_share
             for module, is_whole in list(zip(order, whole.tolist(), strict=True))[place:]:
+                labelled = self._shards[module]
+                # Of the module and the epoch alone, so that any position can be read first.
+                own = _rng(self._seed, f"rounds {labelled.module_hash}", number)
+                tried, choices = self._documents.draw_rounds(labelled, own)
                 yield [
                     self._documents.document(
-                        self._shards[module], whole=is_whole, min_mass=self._config.min_mass
+                        labelled,
+                        whole=is_whole,
+                        min_mass=self._config.min_mass,
+                        tried=tried,
+                        choices=choices,
                     )
                 ]
             place = 0

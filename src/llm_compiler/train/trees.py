@@ -10,20 +10,24 @@ read.
 The target is a distribution over the lists: the smaller a list makes the module, the more mass it
 has (`list_masses`). A node's mass is that of the lists through it; the loss of a document is the
 sum over its nodes of mass times -log p(node | ancestors, prompt): the expected loss of a list drawn
-from the target, without drawing. Needs numpy.
+from the target, without drawing.
+
+Behind the prompt there may be rounds (`model.prompts`): lists that were tried, and what the
+compiler said of their sizes. Trees hang behind some of the rounds, each with the lists that would
+still be better there as its target. Needs numpy.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-__all__ = ["ListTree", "Tree", "list_masses", "list_scores", "tree_document"]
+__all__ = ["ListTree", "Tree", "list_masses", "list_scores", "rounds_document", "tree_document"]
 
 ROOT = 0
 
@@ -91,26 +95,31 @@ class ListTree:
         return len(self.parents)
 
 
-def list_masses(sizes: NDArray[numpy.int64], temperature: float) -> NDArray[numpy.float64]:
+def list_masses(
+    sizes: NDArray[numpy.int64], temperature: float, tried: Sequence[int] = ()
+) -> NDArray[numpy.float64]:
     """Return the target: each list's mass, and last that of ``<nothing-better>``.
 
-    It is proportional to exp((smallest size - size) / (temperature * default<Oz>'s)), and 0 for
-    lists that failed. Where no list is smaller than default<Oz>, ``<nothing-better>`` has all.
+    Lists that make the module smaller than default<Oz> and all lists tried so far have mass, in
+    proportion to exp((smallest size - size) / (temperature * default<Oz>'s)). Where there are none,
+    ``<nothing-better>`` has all.
 
     Args:
         sizes: (lists + 1,): default<Oz>'s first, -1 for lists that failed.
         temperature: as a share of default<Oz>'s size.
+        tried: lists by their places, from 0.
     """
     import numpy
 
     baseline, found = sizes[0], sizes[1:]
-    ok = found >= 0
+    best = min([baseline, *(found[one] for one in tried if found[one] >= 0)])
+    better = (found >= 0) & (found < best)
     masses = numpy.zeros(len(found) + 1)
-    smallest = found[ok].min() if ok.any() else baseline
-    if smallest >= baseline:
+    if not better.any():
         masses[-1] = 1.0
         return masses
-    masses[:-1][ok] = numpy.exp((smallest - found[ok]) / (temperature * baseline))
+    smallest = found[better].min()
+    masses[:-1][better] = numpy.exp((smallest - found[better]) / (temperature * baseline))
     normalised: NDArray[numpy.float64] = masses / masses.sum()
     return normalised
 
@@ -131,6 +140,73 @@ def tree_document(
         choices_only: predict only where the tree branches. Answers that are masked to its lists
             need no more, and many nodes, most lists' ends among them, need not be read.
     """
+    return rounds_document(
+        tree, prompt, (), ((0, masses),), min_mass=min_mass, choices_only=choices_only
+    )
+
+
+def rounds_document(
+    tree: ListTree,
+    prompt: NDArray[numpy.uint16],
+    rounds: Sequence[Sequence[int]],
+    choices: Sequence[tuple[int, NDArray[numpy.float64]]],
+    *,
+    min_mass: float,
+    choices_only: bool,
+) -> tuple[NDArray[numpy.uint16], Tree]:
+    """Return a document with rounds behind the prompt, and trees behind some of these.
+
+    Args:
+        rounds: the tokens of each: a list, and what the compiler said of it. They are read, and
+            predict nothing.
+        choices: after how many rounds a tree hangs, and the masses of its lists there.
+        min_mass, choices_only: see `tree_document`.
+    """
+    import numpy
+
+    ends = numpy.concatenate([[0], numpy.cumsum([len(one) for one in rounds], dtype=int)])
+    num_base = int(ends[-1])
+    base = numpy.array([id_ for one in rounds for id_ in one], dtype=prompt.dtype)
+    parts = [_subtree(tree, masses, min_mass, choices_only) for _, masses in choices]
+    size = num_base + sum(len(nodes) for _, nodes in parts)
+    mask = numpy.zeros((size, size), dtype=bool)
+    mask[:num_base, :num_base] = numpy.tri(num_base, dtype=bool)
+    ids, depths = [prompt, base], [numpy.arange(1, num_base + 1)]
+    edges: list[tuple[Any, ...]] = []
+    start = num_base
+    for (number, masses), (predicted, nodes) in zip(choices, parts, strict=True):
+        end = int(ends[number])
+        within = slice(start, start + len(nodes))
+        mask[within, :end] = True
+        mask[within, within] = tree.ancestors[numpy.ix_(nodes, nodes)]
+        places = numpy.full(len(tree), -1)
+        places[ROOT] = len(prompt) - 1 + end
+        places[nodes] = len(prompt) + start + numpy.arange(len(nodes))
+        ids.append(tree.tokens[nodes].astype(prompt.dtype))
+        depths.append(end + tree.depths[nodes])
+        mass = masses @ tree.paths
+        edges.append(
+            (places[tree.parents[predicted]], tree.tokens[predicted], mass[predicted], predicted)
+        )
+        start += len(nodes)
+    parents, tokens, weights, of_nodes = (
+        numpy.concatenate([one[place] for one in edges]) for place in range(4)
+    )
+    order = numpy.argsort(parents, kind="stable")
+    return numpy.concatenate(ids), Tree(
+        depths=numpy.concatenate(depths),
+        mask=mask,
+        edge_parents=parents[order],
+        edge_ids=tokens[order],
+        edge_weights=weights[order].astype(numpy.float32),
+        edge_nodes=of_nodes[order],
+    )
+
+
+def _subtree(
+    tree: ListTree, masses: NDArray[numpy.float64], min_mass: float, choices_only: bool
+) -> tuple[NDArray[numpy.int64], NDArray[numpy.int64]]:
+    """Return the nodes that are predicted, by parents, and those that are read."""
     import numpy
 
     mass = masses @ tree.paths
@@ -140,23 +216,10 @@ def tree_document(
         predicted &= tree.branches[tree.parents]
     edges = numpy.flatnonzero(predicted)
     edges = edges[numpy.argsort(tree.parents[edges], kind="stable")]
-    parents = tree.parents[edges]
     # What is read: whoever predicts, and its ancestors.
-    read = tree.ancestors[numpy.unique(parents)].any(axis=0)
+    read = tree.ancestors[numpy.unique(tree.parents[edges])].any(axis=0)
     read[ROOT] = False
-    nodes = numpy.flatnonzero(read)
-    places = numpy.full(len(tree), -1)
-    places[ROOT] = len(prompt) - 1
-    places[nodes] = len(prompt) + numpy.arange(len(nodes))
-    ids = numpy.concatenate([prompt, tree.tokens[nodes].astype(prompt.dtype)])
-    return ids, Tree(
-        depths=tree.depths[nodes],
-        mask=tree.ancestors[numpy.ix_(nodes, nodes)],
-        edge_parents=places[parents],
-        edge_ids=tree.tokens[edges],
-        edge_weights=mass[edges].astype(numpy.float32),
-        edge_nodes=edges,
-    )
+    return edges, numpy.flatnonzero(read)
 
 
 def list_scores(

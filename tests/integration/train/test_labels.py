@@ -14,7 +14,7 @@ import torch
 from llm_compiler.errors import ArtifactError
 from llm_compiler.model.configs import ModelConfig
 from llm_compiler.model.label_shards import LabelShards, pack_labels
-from llm_compiler.model.special import TASKS
+from llm_compiler.model.special import TASKS, change_place
 from llm_compiler.model.tokenizer import IrTokenizer
 from llm_compiler.records import PassList
 from llm_compiler.train.configs import DataConfig, LabelConfig, TrainConfig
@@ -22,7 +22,7 @@ from llm_compiler.train.language_model import PackedModel, TreeTensors, make_lla
 from llm_compiler.train.loop import train
 from llm_compiler.train.packing import Row, pack_rows
 from llm_compiler.train.progress import read_log
-from llm_compiler.train.sources import Encoded
+from llm_compiler.train.sources import Encoded, LabelledDocuments
 from llm_compiler.train.trees import ListTree, list_masses, list_scores, tree_document
 
 from ...unit.model.test_label_shards import write_samples, write_table
@@ -88,7 +88,7 @@ def gradient(model: PackedModel, loss: torch.Tensor) -> list[torch.Tensor]:
 def test_a_tree_has_the_loss_of_its_lists(model: PackedModel, labels: Path) -> None:
     shards = LabelShards(labels)
     document, masses = tree_of(shards, 0, min_mass=0.0, choices_only=False)
-    assert masses[0] > 0.05
+    assert sorted(masses)[-2] > 0.05
     rows = [row for one in plain_of(shards, 0) for row in pack_rows([one], 9999)]
     expected = sum(
         mass * run(model, row)[0] for mass, row in zip(masses.tolist(), rows, strict=True)
@@ -102,6 +102,41 @@ def test_a_tree_has_the_loss_of_its_lists(model: PackedModel, labels: Path) -> N
     assert counts[shards.task].item() == pytest.approx(row.weight, rel=1e-6)
     for one, other in zip(gradient(model, loss), wanted, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+
+
+def test_rounds_have_the_loss_of_what_stands_behind_them(model: PackedModel, labels: Path) -> None:
+    shards = LabelShards(labels)
+    documents = LabelledDocuments(shards, LabelConfig(temperature=0.03, max_rounds=3), 9999)
+    module = shards[0]
+    sizes = module.sizes["size_bytes"]
+    tried, choices = [2, 0], [0, 1, 2]
+    one = documents.document(module, whole=True, min_mass=0.0, tried=tried, choices=choices)
+    (row,) = pack_rows([one], 9999)
+    answers = [*shards.tables[0].answers, (shards.nothing_better,)]
+    expected = torch.zeros(())
+    history: list[int] = []
+    for count in choices:
+        masses = list_masses(sizes, 0.03, tried[:count])
+        for mass, answer in zip(masses.tolist(), answers, strict=True):
+            ids = np.array([*module.prompt.tolist(), *history, *answer], np.uint16)
+            plain = Encoded(ids, len(module.prompt) + len(history), shards.task)
+            expected = expected + mass * run(model, next(iter(pack_rows([plain], 9999))))[0]
+        if count < len(tried):
+            place = change_place(int(sizes[1 + tried[count]]), int(sizes[0]))
+            history += [*answers[tried[count]], shards.changes + place]
+    torch.testing.assert_close(run(model, row)[0], expected, rtol=1e-5, atol=0)
+
+
+def test_rounds_are_drawn_within_limits(labels: Path) -> None:
+    shards = LabelShards(labels)
+    documents = LabelledDocuments(shards, LabelConfig(max_rounds=3, num_choices=2), 9999)
+    drawn = [documents.draw_rounds(shards[0], np.random.default_rng(n)) for n in range(60)]
+    assert {len(tried) for tried, _ in drawn} == {0, 1, 2, 3}
+    for tried, choices in drawn:
+        assert len(set(tried)) == len(tried)
+        assert choices == sorted(set(choices))
+        assert 1 <= len(choices) <= 2
+        assert max(choices) <= len(tried)
 
 
 def test_rows_hold_trees_and_plain_documents(model: PackedModel, labels: Path) -> None:

@@ -15,7 +15,7 @@ from llm_compiler.model.prompts import (
     load_prompts,
     parse_answer,
 )
-from llm_compiler.model.special import END, change_token, field_token
+from llm_compiler.model.special import END, change_place, change_token, field_token
 from llm_compiler.model.tokenizer import IrTokenizer
 
 from .conftest import ir, make_sample
@@ -142,7 +142,8 @@ def test_a_round_says_the_list_and_the_change(prompts: CompactPrompts) -> None:
 
 
 def test_changes_are_told_apart_on_either_side_of_no_change() -> None:
-    found = [change_token(size, 1000) for size in (500, 969, 999, 1000, 1001, 1031, 9000)]
+    sizes = (500, 969, 999, 1000, 1001, 1031, 9000)
+    found = [change_token(change_place(size, 1000)) for size in sizes]
     numbers = [float(one.removeprefix("<|change:").removesuffix("|>")) for one in found]
     assert numbers == sorted(numbers)
     assert len(set(numbers)) == len(numbers)
