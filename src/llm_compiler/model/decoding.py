@@ -23,6 +23,8 @@ __all__ = [
     "Decoder",
     "DecodingState",
     "Finding",
+    "FloatArray",
+    "IdArray",
     "TokenTrie",
     "beams",
     "generate",
@@ -456,14 +458,18 @@ class _Branch:
         return Finding(ids=self.ids, log_probability=self.log_probability, finished=self.ended)
 
 
-def _masked(row: FloatArray, constraint: Constraint | None, branch: _Branch) -> FloatArray:
-    """Return log-probabilities over the vocabulary with what is not allowed at -inf."""
+def _next(
+    row: FloatArray, constraint: Constraint | None, branch: _Branch
+) -> tuple[IdArray | None, FloatArray]:
+    """Return the tokens that may follow (None: all) and their log-probabilities."""
     allowed = constraint.allowed(branch.state) if constraint else None
-    if allowed is None:
-        return row
-    masked = np.full_like(row, -np.inf)
-    masked[allowed] = log_softmax(row[allowed])
-    return masked
+    return allowed, row if allowed is None else log_softmax(row[allowed])
+
+
+def _pick(steps: FloatArray, temperature: float, random: np.random.Generator) -> int:
+    """Draw a place, by its log-probability at a temperature."""
+    sums = np.exp((steps - steps.max()) / temperature).cumsum(dtype=np.float64)
+    return min(int(sums.searchsorted(random.random() * sums[-1], side="right")), len(sums) - 1)
 
 
 def _draw(
@@ -488,14 +494,10 @@ def _draw(
         asked: dict[int, int] = {}
         for place, row in rows.items():
             branch = branches[place]
-            masked = _masked(row, constraint, branch)
-            if place == 0 or temperature <= 0:
-                id_ = int(masked.argmax())
-            else:
-                # The Gumbel trick: the largest of noisy log-probabilities is a fair draw.
-                noise = random[place].gumbel(size=len(masked)).astype(np.float32)
-                id_ = int((masked / temperature + noise).argmax())
-            branch = branches[place] = branch.take(id_, float(masked[id_]), end, constraint)
+            allowed, steps = _next(row, constraint, branch)
+            best = int(steps.argmax()) if not place else _pick(steps, temperature, random[place])
+            id_ = best if allowed is None else int(allowed[best])
+            branch = branches[place] = branch.take(id_, float(steps[best]), end, constraint)
             if branch.ended or step == max_tokens - 1:
                 continue
             if branch.ids not in shared:
@@ -512,6 +514,17 @@ def _draw(
     return [branch.finding() for branch in branches]
 
 
+def _largest(values: FloatArray, num: int) -> list[int]:
+    """Return the places of the largest values, descending; of equal ones the first."""
+    if len(values) > num:
+        bound = np.partition(values, len(values) - num)[len(values) - num]
+        places = np.flatnonzero(values >= bound)
+    else:
+        places = np.arange(len(values))
+    order: list[int] = places[np.argsort(-values[places], kind="stable")][:num].tolist()
+    return order
+
+
 def _text_beams(
     state: DecodingState, num: int, end: int, max_tokens: int, constraint: Constraint | None
 ) -> list[Finding]:
@@ -524,13 +537,12 @@ def _text_beams(
         grown: list[_Branch] = []
         next_greedy = None
         for branch, row in live:
-            masked = _masked(row, constraint, branch)
-            # Stable: of equal ones the lowest id counts, as in argmax.
-            for id_ in np.argsort(-masked, kind="stable")[:num].tolist():
-                if np.isfinite(masked[id_]):
-                    grown.append(branch.take(id_, float(masked[id_]), end, constraint))
-                    if branch is greedy and next_greedy is None:
-                        next_greedy = grown[-1]
+            allowed, steps = _next(row, constraint, branch)
+            for best in _largest(steps, num):
+                id_ = best if allowed is None else int(allowed[best])
+                grown.append(branch.take(id_, float(steps[best]), end, constraint))
+                if branch is greedy and next_greedy is None:
+                    next_greedy = grown[-1]
         greedy = next_greedy or greedy
         grown.sort(key=lambda one: (one is not greedy, -one.log_probability, one.ids))
         del grown[num:]

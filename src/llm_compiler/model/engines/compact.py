@@ -34,6 +34,8 @@ __all__ = ["AnswerGrammar", "CompactEngine", "PassGrammar", "pass_trie"]
 MAX_NOVEL_PASSES: Final = 24
 """Elements of a new list; the labels' lists have 4 on average."""
 _MIN_WIDTH = 8
+_MAX_ANSWER_TOKENS: Final = (512, 6)
+"""So many, and so many for each of the prompt: a text that is longer has lost its way."""
 _MAX_DIGITS = 18
 
 
@@ -274,7 +276,8 @@ class CompactEngine:
         seed: int,
     ) -> list[CodeAnswer]:
         prompt = self.prompts.prompt(sample)
-        room = self.context - len(prompt)
+        fixed, each = _MAX_ANSWER_TOKENS
+        room = min(self.context - len(prompt), fixed + each * len(prompt))
         if num < 1 or room < 2:
             return []
         found = generate(

@@ -10,9 +10,18 @@ from llm_compiler.errors import CheckpointMismatch, ConfigError
 from llm_compiler.model.configs import CONFIG_FILE
 from llm_compiler.model.engines.engine import Engine
 
-__all__ = ["ENGINES", "load_engine", "shipped_model"]
+__all__ = ["ENGINES", "has_shipped_model", "load_engine", "shipped_model"]
 
 ENGINES: Final = ("embedded", "transformers", "openai")
+
+
+def has_shipped_model() -> bool:
+    """Whether this installation came with weights."""
+    return (_shipped_folder() / CONFIG_FILE).is_file()
+
+
+def _shipped_folder() -> Path:
+    return Path(str(resources.files("llm_compiler"))) / "data" / "model"
 
 
 def shipped_model() -> Path:
@@ -21,8 +30,8 @@ def shipped_model() -> Path:
     Raises:
         CheckpointMismatch: this installation has none.
     """
-    folder = Path(str(resources.files("llm_compiler"))) / "data" / "model"
-    if not (folder / CONFIG_FILE).is_file():
+    folder = _shipped_folder()
+    if not has_shipped_model():
         raise CheckpointMismatch(
             f"this installation has no model ({folder} is missing): name a checkpoint with "
             "--model FOLDER, or use --proposer coreset"

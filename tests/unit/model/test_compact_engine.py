@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llm_compiler.dataset.records import StageSample
+from llm_compiler.errors import CheckpointMismatch, ConfigError, TokenizerMismatch
+from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.model.decoding import FloatArray, IdArray, log_softmax
+from llm_compiler.model.engines import loader
+from llm_compiler.model.engines.compact import AnswerGrammar, CompactEngine, PassGrammar
+from llm_compiler.model.engines.embedded import EmbeddedDecoder, load_embedded
+from llm_compiler.model.engines.loader import load_engine
+from llm_compiler.model.prompts import CompactPrompts, parse_answer
+from llm_compiler.model.special import field_token, registry_passes
+from llm_compiler.model.tokenizer import TOKENIZER_FILE, IrTokenizer
+from llm_compiler.records import PassList
+from llm_compiler.search.coreset import load_coreset
+
+from .conftest import assembly, ir, make_sample
+from .reference import Reference, tiny_config, write_checkpoint
+
+TRIPLE = "x86_64-pc-linux-gnu"
+LISTS = load_coreset().lists
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tokenizer: IrTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = tiny_config(tokenizer.vocab_size, context=900)
+    return write_checkpoint(tmp_path_factory.mktemp("model"), config, tokenizer=tokenizer)
+
+
+@pytest.fixture(scope="module")
+def engine(checkpoint: Path) -> Iterator[CompactEngine]:
+    with load_embedded(checkpoint, precision="fp32", threads=1, cache=checkpoint) as engine:
+        yield engine
+
+
+def test_all_lists_are_ranked(engine: CompactEngine) -> None:
+    found = engine.propose(ir(1), TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900)
+    assert {one.passes for one in found} == set(LISTS)
+    assert len(found) == len(set(LISTS))
+    total = [one.log_probability for one in found]
+    assert total == sorted(total, reverse=True)
+    assert sum(map(math.exp, total)) == pytest.approx(1, abs=1e-4)
+    few = engine.propose(ir(1), TRIPLE, num_candidates=4, lists=LISTS, oz_size_bytes=900)
+    assert few == found[:4]
+    # The module, its size, and the target matter.
+    for other in (
+        engine.propose(ir(77), TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900),
+        engine.propose(ir(1), TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=512),
+        engine.propose(ir(1), "aarch64-linux-gnu", num_candidates=1000, lists=LISTS),
+    ):
+        assert [one.log_probability for one in other] != total
+    assert engine.propose(ir(1), TRIPLE, num_candidates=3, lists=[]) == []
+    assert engine.propose(ir(1), TRIPLE, num_candidates=0, lists=LISTS) == []
+
+
+def test_a_list_has_the_probability_that_its_document_gives_it(
+    engine: CompactEngine, tokenizer: IrTokenizer
+) -> None:
+    """What training writes (`documents`) is what the engine asks for."""
+    lists = [parse_pass_list(one) for one in ("globaldce", "function(sroa<modify-cfg>)", "")]
+    sample = _tuning_sample(ir(3), "globaldce", 1203)
+    (document,) = CompactPrompts(tokenizer).documents(sample, 900)
+    reference = Reference(tiny_config(tokenizer.vocab_size, context=900))
+    rows = reference.log_probabilities(document.ids)
+    end = tokenizer.special(field_token("size"))
+    choices = [tokenizer.pass_id("globaldce"), tokenizer.pass_id(lists[1].pipeline), end]
+    row = rows[document.answer_start]  # behind <passes>
+    assert document.ids[document.answer_start + 1] == choices[0]
+    expected = row[choices[0]] - math.log(sum(math.exp(row[one]) for one in choices))
+    found = engine.propose(ir(3), TRIPLE, num_candidates=3, lists=lists, oz_size_bytes=1203)
+    (chosen,) = (one for one in found if one.passes == lists[0])
+    assert chosen.log_probability == pytest.approx(expected, abs=1e-3)
+
+
+def _tuning_sample(code: str, passes: str, oz_size_bytes: int) -> StageSample:
+    return StageSample(
+        stage="flag-tuning",
+        task="flag-tuning",
+        seed=0,
+        index=0,
+        draw=0,
+        target_triple=TRIPLE,
+        input_code=code,
+        passes=passes,
+        size_bytes_before=oz_size_bytes,
+    )
+
+
+def test_what_was_tried_is_taken_into_account_and_not_proposed_again(
+    engine: CompactEngine,
+) -> None:
+    fresh = engine.propose(ir(1), TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900)
+    tried = [(fresh[0].passes, 880), (fresh[3].passes, -1)]
+    found = engine.propose(
+        ir(1), TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900, tried=tried
+    )
+    assert {one.passes for one in found} == set(LISTS) - {fresh[0].passes, fresh[3].passes}
+    worse = [(fresh[0].passes, 950), (fresh[3].passes, -1)]
+    other = engine.propose(
+        ir(1), TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900, tried=worse
+    )
+    assert [one.log_probability for one in found] != [one.log_probability for one in other]
+    novel = engine.propose(ir(1), TRIPLE, num_candidates=4, lists=None, oz_size_bytes=900)
+    again = engine.propose(
+        ir(1),
+        TRIPLE,
+        num_candidates=4,
+        lists=None,
+        oz_size_bytes=900,
+        tried=[(one.passes, 900) for one in novel],
+    )
+    assert not {one.passes for one in novel} & {one.passes for one in again}
+
+
+def test_new_lists_are_well_formed_safe_and_distinct(engine: CompactEngine) -> None:
+    found = engine.propose(ir(1), TRIPLE, num_candidates=16, lists=None)
+    assert len({one.passes for one in found}) == len(found) == 16
+    safe = set(registry_passes())
+    for one in found:
+        assert set(one.passes.elements) <= safe
+        assert parse_pass_list(one.passes.pipeline) == one.passes
+
+
+def test_modules_beyond_the_context_are_cut(engine: CompactEngine) -> None:
+    long = "".join(ir(n) for n in range(200))
+    found = engine.propose(long, TRIPLE, num_candidates=4, lists=LISTS)
+    assert len(found) == 4
+
+
+def test_answers_with_code(engine: CompactEngine) -> None:
+    found = engine.disassemble(assembly(1), TRIPLE, num_candidates=12, temperature=1.5, seed=1)
+    # Random weights end a text with each token by chance: some of twelve do.
+    assert found
+    assert len({one.code for one in found}) == len(found) <= 12
+    for one in found:
+        assert one.num_tokens >= 2
+        assert one.log_probability < 0
+        assert "<|" not in one.code
+    assert found == engine.disassemble(
+        assembly(1), TRIPLE, num_candidates=12, temperature=1.5, seed=1
+    )
+    assert engine.disassemble(assembly(1) * 300, TRIPLE, num_candidates=2) == []
+
+
+class Scripted:
+    """A model that knows one text by heart, as a `Decoder` and its own state."""
+
+    context = 2000
+
+    def __init__(self, vocab_size: int, text: Sequence[int]) -> None:
+        self.vocab_size, self._text = vocab_size, list(text)
+
+    def start(self, ids: Sequence[int]) -> Scripted:
+        assert list(ids) == self._text[: len(ids)]
+        self.num_prompt = len(ids)
+        self._depths: list[int] = []
+        return self
+
+    @property
+    def first(self) -> FloatArray:
+        return self._row(0)
+
+    def extend(
+        self,
+        ids: Sequence[int],
+        parents: Sequence[int],
+        *,
+        rows: Sequence[int] | None = None,
+        tokens: IdArray | None = None,
+    ) -> FloatArray:
+        assert rows is None
+        assert tokens is None
+        start = len(self._depths)
+        self._depths += [self._depths[one] + 1 if one >= 0 else 1 for one in parents]
+        return np.stack([self._row(depth) for depth in self._depths[start:]])
+
+    def _row(self, depth: int) -> FloatArray:
+        row = np.zeros(self.vocab_size, np.float32)
+        row[self._text[self.num_prompt + depth]] = 9
+        return log_softmax(row)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("task", ["emulate-ir", "emulate-assembly"])
+def test_emulation_asks_and_understands_what_was_learnt(tokenizer: IrTokenizer, task: str) -> None:
+    prompts = CompactPrompts(tokenizer)
+    sample = make_sample("emulation", task=task)
+    (document,) = prompts.documents(sample, 2000)
+    decoder = Scripted(tokenizer.vocab_size, document.ids)
+    engine = CompactEngine(decoder, prompts, name="embedded", model="by heart")
+    answer = engine.emulate(
+        sample.input_code,
+        parse_pass_list(sample.passes),
+        TRIPLE,
+        assembly=task == "emulate-assembly",
+        num_instructions=sample.num_instructions_before,
+        size_bytes=sample.size_bytes_before,
+        text_data_bytes=sample.text_data_bytes_before,
+    )
+    assert answer is not None
+    assert answer.code == sample.output_code
+    assert answer.num_instructions == sample.num_instructions_after
+    assert answer.size_bytes == sample.size_bytes_after
+    assert answer.text_data_bytes == sample.text_data_bytes_after
+    assert answer.num_tokens == len(document.answer)
+
+
+def test_disassembly_asks_and_understands_what_was_learnt(tokenizer: IrTokenizer) -> None:
+    prompts = CompactPrompts(tokenizer)
+    sample = make_sample("disassembly")
+    (document,) = prompts.documents(sample, 2000)
+    decoder = Scripted(tokenizer.vocab_size, document.ids)
+    engine = CompactEngine(decoder, prompts, name="embedded", model="by heart")
+    found = engine.disassemble(sample.input_code, TRIPLE, num_candidates=1)
+    assert [one.code for one in found] == [sample.output_code]
+
+
+def test_what_does_not_end_is_no_answer(engine: CompactEngine) -> None:
+    found = engine.emulate(
+        ir(1) * 100,
+        PassList(("globaldce",)),
+        TRIPLE,
+        assembly=False,
+        num_instructions=7,
+        size_bytes=70,
+        text_data_bytes=60,
+    )
+    assert found is None
+
+
+def test_grammars_say_what_prompts_write(tokenizer: IrTokenizer) -> None:
+    """Every answer of a document is of the grammar, and ends where it does."""
+    prompts = CompactPrompts(tokenizer)
+    for stage, task, numbers in (
+        ("disassembly", "", ()),
+        ("emulation", "emulate-ir", ("count", "size", "text-data")),
+    ):
+        (document,) = prompts.documents(make_sample(stage, task=task), 10_000)
+        grammar = AnswerGrammar(tokenizer, numbers)
+        state = grammar.start()
+        for id_ in document.answer:
+            assert id_ in grammar.allowed(state)
+            state = grammar.advance(state, id_)
+        assert len(grammar.allowed(state)) == 0
+        assert parse_answer(document.answer, tokenizer).output_code == ir(2)
+    passes = PassGrammar(tokenizer, 3)
+    assert len(passes.tokens) == len(registry_passes()) + 1
+    state = passes.start()
+    for element in ("globaldce", "globaldce", "globaldce"):
+        assert tokenizer.pass_id(element) in passes.allowed(state)
+        state = passes.advance(state, tokenizer.pass_id(element))
+    assert passes.allowed(state).tolist() == [tokenizer.special(field_token("size"))]
+
+
+def test_model_and_tokenizer_must_belong_together(checkpoint: Path, tmp_path: Path) -> None:
+    config = tiny_config(IrTokenizer(checkpoint).vocab_size + 1)
+    write_checkpoint(tmp_path, config, tokenizer=IrTokenizer(checkpoint))
+    with pytest.raises(CheckpointMismatch, match="do not belong together"):
+        load_embedded(tmp_path, cache=tmp_path)
+    (tmp_path / TOKENIZER_FILE).unlink()
+    with pytest.raises(TokenizerMismatch):
+        load_embedded(tmp_path, cache=tmp_path)
+
+
+def test_engines_by_name(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    engine = load_engine("embedded", checkpoint, threads=1)
+    assert (engine.name, engine.model, engine.context) == ("embedded", str(checkpoint), 900)
+    engine.close()
+    assert len(list(tmp_path.rglob("*.graphs"))) == 1
+    with pytest.raises(ConfigError, match="'no-such' is unknown"):
+        load_engine("no-such", checkpoint)
+    with pytest.raises(ConfigError, match="'int3' is unknown"):
+        load_engine("embedded", checkpoint, precision="int3")
+    with pytest.raises(CheckpointMismatch, match="there is no checkpoint at"):
+        load_engine("embedded", tmp_path / "none")
+    monkeypatch.setattr(loader.resources, "files", lambda _: tmp_path)
+    with pytest.raises(CheckpointMismatch, match="has no model"):
+        load_engine()
+    shutil.copytree(checkpoint, tmp_path / "data" / "model")
+    load_engine(threads=1).close()
+
+
+def test_a_context_that_holds_no_prompt(tokenizer: IrTokenizer, tmp_path: Path) -> None:
+    config = tiny_config(tokenizer.vocab_size, context=60)
+    write_checkpoint(tmp_path, config)
+    decoder = EmbeddedDecoder(tmp_path, threads=1, cache=tmp_path)
+    engine = CompactEngine(decoder, CompactPrompts(tokenizer), name="embedded", model="small")
+    with pytest.raises(CheckpointMismatch, match="holds no prompt"):
+        engine.propose(ir(1) * 9, TRIPLE, num_candidates=1, lists=LISTS)
