@@ -93,6 +93,22 @@ def _add_objective(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        choices=("embedded", "transformers", "openai"),
+        default="embedded",
+        help="what runs the model (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--model",
+        default=None,
+        metavar="M",
+        help="a checkpoint's folder; transformers: also a name on the hub; openai: a server's URL "
+        "(default: the shipped weights)",
+    )
+
+
 def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "optimize",
@@ -138,7 +154,19 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     _add_objective(parser)
     parser.add_argument("--target-triple", default="", metavar="T", help="default: clang's own")
-    parser.add_argument("--proposer", choices=("coreset", "search"), default="coreset")
+    parser.add_argument(
+        "--proposer",
+        choices=("model", "coreset", "search"),
+        default=None,
+        help="where the candidates come from: a model in rounds with the compiler, the fixed list "
+        "of lists, or local search (default: model, if this installation or --model has one)",
+    )
+    _add_engine(parser)
+    parser.add_argument(
+        "--novel",
+        action="store_true",
+        help="the model may make lists of its own; those that win are checked, which takes seconds",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument(
         "--trust",

@@ -17,6 +17,7 @@ from pathlib import Path
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.stock import Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.model.engines.engine import Engine
 from llm_compiler.optimization.choose import finish
 from llm_compiler.optimization.prepare import prepare_all, with_dependencies
 from llm_compiler.optimization.propose import search_all
@@ -73,6 +74,7 @@ def optimize_many(
     pool: WorkerPool,
     checker: Checker | None = None,
     coreset: Coreset | None = None,
+    engine: Engine | None = None,
     outputs: Sequence[Path] | None = None,
     store: MeasurementStore | None = None,
     on_progress: Callable[[Path, int, int], None] = lambda source, done, budget: None,
@@ -80,6 +82,7 @@ def optimize_many(
     """Optimise several inputs side by side; yield a result or the error of each, in their order.
 
     Args:
+        engine: the model that proposes; default, for `Proposer.MODEL`: the shipped one.
         outputs: for each input, the name that its replay commands write to.
         on_progress: called with (input, evaluations done, evaluations at most).
 
@@ -113,10 +116,17 @@ def optimize_many(
                     ),
                 )
             )
-        failures = prepare_all(units, pool)
+        if options.proposer is not Proposer.MODEL:
+            engine = None
+        elif engine is None:
+            from llm_compiler.model.engines.loader import load_engine
+
+            engine = load_engine()
+            stack.callback(engine.close)
+        failures = prepare_all(units, pool, with_text=engine is not None)
         good = [unit for index, unit in enumerate(units) if index not in failures]
         try:
-            search_all(good, options, pool, checker, coreset, store, on_progress)
+            search_all(good, options, pool, checker, coreset, engine, store, on_progress)
         except KeyboardInterrupt:
             for unit in good:
                 unit.warnings.append("interrupted: this is the best found until then")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from llm_compiler.console import note, percent, print_json, print_table, progress, warn
 from llm_compiler.errors import ConfigError, LlmCompilerError
 from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.model.engines.loader import has_shipped_model, load_engine
 from llm_compiler.optimize import (
     Optimized,
     OptimizeOptions,
@@ -74,11 +76,13 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Optimise the files and print what was saved; return the first failure's exit code."""
     kind = _kind(options)
     outputs = _outputs(options.files, options.output, kind)
+    proposer = _proposer(options)
     settings = OptimizeOptions(
         candidates=options.candidates,
         budget=options.budget,
         objective=Objective(options.objective),
-        proposer=Proposer(options.proposer),
+        proposer=proposer,
+        novel=options.novel,
         target_triple=options.target_triple,
         clang_flags=clang_flags,
         kind=kind,
@@ -93,11 +97,14 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     to_stdout = any(str(output) == "-" for output in outputs)
     done: dict[Path, int] = {}
     total = (options.candidates + options.budget) * len(options.files)
-    with (
-        LocalPool(options.jobs) as pool,
-        Checker(toolchain=find_toolchain(), pool=pool, notify=note) as checker,
-        progress(total, "optimizing") as bar,
-    ):
+    with contextlib.ExitStack() as stack:
+        engine = None
+        if proposer is Proposer.MODEL:
+            engine = load_engine(options.engine, options.model)
+            stack.callback(engine.close)
+        pool = stack.enter_context(LocalPool(options.jobs))
+        checker = stack.enter_context(Checker(toolchain=find_toolchain(), pool=pool, notify=note))
+        bar = stack.enter_context(progress(total, "optimizing"))
 
         def show(source: Path, evaluations: int, budget: int) -> None:
             done[source] = evaluations
@@ -108,6 +115,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
             settings,
             pool=pool,
             checker=checker,
+            engine=engine,
             outputs=outputs,
             on_progress=show,
         )
@@ -131,6 +139,22 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     if not options.json and not to_stdout:
         _print(rows)
     return code
+
+
+def _proposer(options: argparse.Namespace) -> Proposer:
+    """Return what was asked for; else the model, if there is one.
+
+    Raises:
+        ConfigError: options of a model with another proposer.
+    """
+    named = options.model is not None or options.engine != "embedded" or options.novel
+    if options.proposer is not None:
+        if named and options.proposer != Proposer.MODEL:
+            raise ConfigError(
+                f"--engine, --model and --novel are of --proposer model, not {options.proposer}"
+            )
+        return Proposer(options.proposer)
+    return Proposer.MODEL if named or has_shipped_model() else Proposer.CORESET
 
 
 def warn_error(error: LlmCompilerError) -> None:

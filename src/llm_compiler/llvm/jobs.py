@@ -208,6 +208,8 @@ class Inspection:
     """Whether the module asks for position-independent code."""
     bitcode: bytes = field(default=b"", repr=False)
     """The module again as bitcode."""
+    text: str = field(default="", repr=False)
+    """The module as text, if that was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +218,7 @@ class InspectJob:
 
     inputs: tuple[bytes, ...] = field(repr=False)
     names: tuple[str, ...] = ()
+    with_text: bool = False
     timeout_s: float = 60.0
     affinity: str = ""
 
@@ -228,10 +231,10 @@ class InspectJob:
         """Yield what each input is."""
         for step in range(first_step, len(self.inputs)):
             name = self.names[step] if step < len(self.names) else "<input>"
-            yield self._inspect(self.inputs[step], name)
+            yield self._inspect(self.inputs[step], name, self.with_text)
 
     @staticmethod
-    def _inspect(data: bytes, name: str) -> Inspection:
+    def _inspect(data: bytes, name: str, with_text: bool) -> Inspection:
         from llm_compiler.errors import IrParseError
 
         with Context() as context:
@@ -257,6 +260,7 @@ class InspectJob:
                 available_externally=module.available_externally(),
                 pic=bool(module.flag("PIC Level")),
                 bitcode=module.to_bitcode(),
+                text=module.to_text() if with_text else "",
             )
 
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> Inspection:

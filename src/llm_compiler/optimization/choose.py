@@ -46,7 +46,7 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker) -> Optimized:
     else:
         data, sizes, passes = winner.data, winner.sizes, winner.passes.pipeline
         replay = unit.stock.replay(unit.source, winner.passes, unit.output, pic=_pic(unit))
-        proposer = _proposer_of(winner.passes, options)
+        proposer = _proposer_of(winner.passes, unit, options)
         verdict = winner.verdict.value
     return Optimized(
         input=str(unit.source),
@@ -68,8 +68,10 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker) -> Optimized:
     )
 
 
-def _proposer_of(passes: PassList, options: OptimizeOptions) -> str:
-    if options.proposer is Proposer.CORESET and passes in set(load_coreset().lists):
+def _proposer_of(passes: PassList, unit: Unit, options: OptimizeOptions) -> str:
+    if passes in unit.from_model:
+        return Proposer.MODEL.value
+    if options.proposer is not Proposer.SEARCH and passes in set(load_coreset().lists):
         return Proposer.CORESET.value
     return Proposer.SEARCH.value
 

@@ -48,8 +48,14 @@ def _check_input(source: Path) -> None:
         raise InputError(f"{source} is empty: there is nothing to optimise")
 
 
-def prepare_all(units: Sequence[Unit], pool: WorkerPool) -> dict[int, LlmCompilerError]:
-    """Make every unit's baseline and unoptimised module; return the failures by index."""
+def prepare_all(
+    units: Sequence[Unit], pool: WorkerPool, *, with_text: bool = False
+) -> dict[int, LlmCompilerError]:
+    """Make every unit's baseline and unoptimised module; return the failures by index.
+
+    Args:
+        with_text: keep the modules' text too, for a model to read.
+    """
     failures: dict[int, LlmCompilerError] = {}
 
     def guarded(step: Callable[[Unit], None], index: int) -> None:
@@ -69,7 +75,9 @@ def prepare_all(units: Sequence[Unit], pool: WorkerPool) -> dict[int, LlmCompile
     todo = [index for index in range(len(units)) if index not in failures]
     jobs = [
         InspectJob(
-            inputs=(units[index].bitcode_path.read_bytes(),), names=(str(units[index].source),)
+            inputs=(units[index].bitcode_path.read_bytes(),),
+            names=(str(units[index].source),),
+            with_text=with_text,
         )
         for index in todo
     ]

@@ -6,17 +6,22 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llm_compiler.errors import ArtifactError
+from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.model.engines.engine import Engine
 from llm_compiler.optimization.records import OptimizeOptions, Proposer
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import PassList, VerdictKind
 from llm_compiler.search.autotune import module_rng, starting_lists
 from llm_compiler.search.coreset import Coreset, load_coreset
-from llm_compiler.search.strategies import fixed, in_sequence, local_search
+from llm_compiler.search.strategies import fixed, in_rounds, in_sequence, local_search
 from llm_compiler.search.trial import MeasurementStore, Strategy, Trial, run_trials
 from llm_compiler.verify.checker import Checker
-from llm_compiler.workers.pool import WorkerPool
+from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["search_all"]
+__all__ = ["first_lists", "round_counts", "search_all"]
+
+_OZ = PassList(("default<Oz>",))
+_LISTS_A_ROUND = 2
 
 
 def search_all(
@@ -25,10 +30,15 @@ def search_all(
     pool: WorkerPool,
     checker: Checker,
     coreset: Coreset | None,
+    engine: Engine | None,
     store: MeasurementStore | None,
     on_progress: Callable[[Path, int, int], None],
 ) -> None:
-    """Propose and measure lists for every unit; each unit's trial holds what was found."""
+    """Propose and measure lists for every unit; each unit's trial holds what was found.
+
+    Args:
+        engine: for `Proposer.MODEL`; None: the coreset proposes.
+    """
     pairs: list[tuple[Trial, Strategy]] = []
     sources: dict[int, Path] = {}
     budget = options.candidates + options.budget
@@ -44,12 +54,15 @@ def search_all(
             name=str(unit.source),
             timeout_s=options.timeout_s,
         )
-        strategy = _strategy(unit, trial, options, checker, coreset)
+        strategy = _strategy(unit, trial, options, checker, coreset, engine)
         if strategy is None:
             continue
         unit.trial = trial
         sources[id(trial)] = unit.source
         pairs.append((trial, strategy))
+
+    if engine is not None:
+        _measure_oz([(unit, unit.trial) for unit in units if unit.trial is not None], pool)
 
     def progress(trial: Trial) -> None:
         on_progress(sources[id(trial)], trial.num_evaluations, trial.budget)
@@ -58,12 +71,31 @@ def search_all(
         progress(trial)
 
 
+def _measure_oz(trials: Sequence[tuple[Unit, Trial]], pool: WorkerPool) -> None:
+    """Measure default<Oz> in process: what the model is told that sizes changed from.
+
+    It is no candidate: clang -Oz's own object is.
+    """
+    jobs = [
+        EvaluateJob(
+            bitcode=trial.bitcode,
+            pass_lists=(_OZ,),
+            timeout_s=trial.timeout_s,
+            module_hash=trial.module_hash,
+        )
+        for _, trial in trials
+    ]
+    for (unit, _), results in zip(trials, run_jobs(pool, jobs), strict=True):
+        unit.oz_size_bytes = results[0].size_bytes if results[0].ok else 0
+
+
 def _strategy(
     unit: Unit,
     trial: Trial,
     options: OptimizeOptions,
     checker: Checker,
     coreset: Coreset | None,
+    engine: Engine | None,
 ) -> Strategy | None:
     start: Sequence[PassList] = starting_lists()
     weights = None
@@ -73,18 +105,67 @@ def _strategy(
         weights = coreset.weights_for(space)
     except ArtifactError as error:
         unit.warnings.append(str(error))
-    if options.proposer is Proposer.CORESET and coreset is not None:
+    from_coreset = options.proposer is not Proposer.SEARCH
+    if from_coreset and coreset is not None:
         start = [
             passes
             for passes in coreset.lists
             if options.trust or checker.known(passes, unit.triple) is VerdictKind.PASSED
         ]
-        if not start and not options.budget:
+        if not start and not options.budget and not options.novel:
             unit.warnings.append(checker.why_unchecked(unit.triple))
             return None
     rng = module_rng(options.seed, trial.module_hash)
-    proposed = fixed(start[: options.candidates])
-    if options.proposer is Proposer.CORESET and not options.budget:
+    if engine is not None:
+        proposed = _led_by_model(unit, options, engine, start)
+    else:
+        proposed = fixed(start[: options.candidates])
+    if from_coreset and not options.budget:
         return proposed
-    donors = start if options.proposer is Proposer.CORESET else ()
+    donors = start if from_coreset else ()
     return in_sequence(proposed, local_search(space, rng, weights=weights, donors=donors))
+
+
+def _led_by_model(
+    unit: Unit, options: OptimizeOptions, engine: Engine, lists: Sequence[PassList]
+) -> Strategy:
+    """Return the coreset's first lists, then rounds of the model's choices among all passed ones.
+
+    What the compiler made of the first ones tells the model more than the code does, so that all
+    but the smallest numbers of candidates begin with them.
+    """
+    num_first = first_lists(options.candidates)
+
+    def choose(trial: Trial, count: int) -> Sequence[PassList]:
+        tried = [
+            (passes, found.size_bytes if found.ok else -1) for passes, found in trial.known.items()
+        ]
+        proposals = engine.propose(
+            unit.text,
+            unit.triple,
+            num_candidates=count,
+            lists=None if options.novel else lists,
+            oz_size_bytes=unit.oz_size_bytes,
+            tried=tried,
+            seed=options.seed,
+        )
+        chosen = [one.passes for one in proposals]
+        unit.from_model.update(chosen)
+        return chosen
+
+    rounds = in_rounds(choose, round_counts(options.candidates - num_first))
+    return in_sequence(fixed(lists[:num_first]), rounds)
+
+
+def first_lists(num_candidates: int) -> int:
+    """Return how many of the candidates are the coreset's first lists, before the model chooses."""
+    return 0 if num_candidates == 1 else max(1, num_candidates // 4)
+
+
+def round_counts(num_candidates: int) -> list[int]:
+    """Return how many lists each round chooses: few at first, when each answer tells most."""
+    counts: list[int] = []
+    while num_candidates > 0:
+        counts.append(min(num_candidates, _LISTS_A_ROUND))
+        num_candidates -= counts[-1]
+    return counts

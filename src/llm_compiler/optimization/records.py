@@ -14,6 +14,7 @@ __all__ = ["OptimizeOptions", "Optimized", "OutputKind", "Proposer"]
 class Proposer(StrEnum):
     """Where candidate lists come from."""
 
+    MODEL = "model"
     CORESET = "coreset"
     SEARCH = "search"
 
@@ -38,6 +39,8 @@ class OptimizeOptions:
     """Evaluations of local search after them, at most."""
     objective: Objective = Objective.SIZE
     proposer: Proposer = Proposer.CORESET
+    novel: bool = False
+    """model: lists of its own making too; they are checked if they win."""
     target_triple: str = ""
     clang_flags: tuple[str, ...] = ()
     kind: OutputKind = OutputKind.OBJECT

@@ -8,6 +8,7 @@ from pathlib import Path
 from llm_compiler.llvm.jobs import Inspection
 from llm_compiler.llvm.object_file import ObjectSizes
 from llm_compiler.llvm.stock import Stock
+from llm_compiler.records import PassList
 from llm_compiler.search.trial import Trial
 
 __all__ = ["Unit"]
@@ -28,6 +29,10 @@ class Unit:
     baseline_sizes: ObjectSizes = _NO_SIZES
     inspection: Inspection | None = None
     trial: Trial | None = None
+    from_model: set[PassList] = field(default_factory=set)
+    """Lists that the model chose."""
+    oz_size_bytes: int = 0
+    """At default<Oz>, in process, if that was measured."""
     warnings: list[str] = field(default_factory=list)
     diagnostics: str = ""
     """What clang printed of the input: its warnings."""
@@ -41,3 +46,8 @@ class Unit:
     def triple(self) -> str:
         """The target triple, empty until the module was looked at."""
         return self.inspection.target_triple if self.inspection else ""
+
+    @property
+    def text(self) -> str:
+        """The unoptimised module's text, if it was kept."""
+        return self.inspection.text if self.inspection else ""

@@ -9,12 +9,12 @@ then a size differs by some bytes (use-list orders), which sends the search anot
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 
 from llm_compiler.records import PassList
 from llm_compiler.search.trial import Batch, Strategy, Trial
 
-__all__ = ["fixed", "graft", "in_sequence", "local_search", "mutate", "random_search"]
+__all__ = ["fixed", "graft", "in_rounds", "in_sequence", "local_search", "mutate", "random_search"]
 
 _GRAFT_SHARE = 0.4
 
@@ -42,6 +42,26 @@ def fixed(lists: Sequence[PassList], *, batch_size: int = 16) -> Strategy:
     def strategy(trial: Trial) -> Generator[Batch, None, None]:
         for start in range(0, len(lists), batch_size):
             yield lists[start : start + batch_size]
+
+    return strategy
+
+
+def in_rounds(
+    choose: Callable[[Trial, int], Sequence[PassList]], counts: Iterable[int]
+) -> Strategy:
+    """Ask again and again which lists come next, in view of what was measured.
+
+    Args:
+        choose: from a trial and a number of lists to the next ones; none ends the strategy.
+        counts: how many lists each round asks for.
+    """
+
+    def strategy(trial: Trial) -> Generator[Batch, None, None]:
+        for count in counts:
+            chosen = choose(trial, min(count, trial.left))
+            if not chosen:
+                return
+            yield chosen
 
     return strategy
 
