@@ -1,0 +1,134 @@
+"""Optimising led by a model: a real engine with random weights, which nobody needs to trust."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from llm_compiler.cli import main
+from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.model.engines.embedded import load_embedded
+from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.tokenizer import train_tokenizer
+from llm_compiler.optimization.propose import first_lists, round_counts
+from llm_compiler.optimize import OptimizeOptions, Proposer, optimize_many
+from llm_compiler.records import VerdictKind
+from llm_compiler.search.coreset import load_coreset
+from llm_compiler.verify.checker import Checker
+from llm_compiler.workers import LocalPool
+
+from ..unit.model.reference import tiny_config, write_checkpoint
+from .test_optimize import SOURCE
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    tokenizer = train_tokenizer(iter([SOURCE] * 3), folder / "tokenizer", vocab_size=600)
+    config = tiny_config(tokenizer.vocab_size, context=2048)
+    return write_checkpoint(folder / "checkpoint", config, tokenizer=tokenizer)
+
+
+@pytest.fixture
+def engine(checkpoint: Path) -> Iterator[Engine]:
+    one = load_embedded(checkpoint, threads=1)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "unit.c"
+    path.write_text(SOURCE)
+    return path
+
+
+def test_rounds_spend_all_candidates() -> None:
+    for candidates in range(1, 40):
+        first = first_lists(candidates)
+        counts = round_counts(candidates - first)
+        assert first + sum(counts) == candidates
+        assert all(counts)
+
+
+@pytest.mark.parametrize("candidates", [1, 9])
+def test_the_model_chooses_among_passed_lists(
+    pool: LocalPool, engine: Engine, source: Path, candidates: int
+) -> None:
+    options = OptimizeOptions(proposer=Proposer.MODEL, candidates=candidates)
+    with Checker(toolchain=find_toolchain(), pool=pool) as checker:
+        found, again = (
+            next(iter(optimize_many([source], options, pool=pool, checker=checker, engine=engine)))
+            for _ in range(2)
+        )
+        assert not isinstance(found, Exception)
+        assert not isinstance(again, Exception)
+        assert found.num_evaluations == candidates
+        assert found.optimized_bytes <= found.baseline_bytes
+        assert (found.passes, found.optimized_bytes) == (again.passes, again.optimized_bytes)
+        if found.passes is not None:
+            assert found.verdict == "passed"
+            assert found.proposer in ("model", "coreset")
+
+
+def test_what_was_tried_is_told_and_not_proposed_again(engine: Engine) -> None:
+    lists = load_coreset().lists[:12]
+    code = "define i32 @f() {\n  ret i32 0\n}\n"
+    triple = "x86_64-pc-linux-gnu"
+    first = engine.propose(code, triple, num_candidates=12, lists=lists, oz_size_bytes=300)
+    assert {one.passes for one in first} == set(lists)
+    tried = [(lists[0], 280), (lists[1], -1)]
+    later = engine.propose(
+        code, triple, num_candidates=12, lists=lists, oz_size_bytes=300, tried=tried
+    )
+    assert {one.passes for one in later} == set(lists[2:])
+    other = engine.propose(
+        code,
+        triple,
+        num_candidates=12,
+        lists=lists,
+        oz_size_bytes=300,
+        tried=[(lists[0], 330), (lists[1], 300)],
+    )
+    assert [one.log_probability for one in other] != [one.log_probability for one in later]
+
+
+def test_command(
+    checkpoint: Path, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "unit.o"
+    arguments = ["optimize", str(source), "-o", str(out), "--model", str(checkpoint), "--json"]
+    assert main([*arguments, "--candidates", "6"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["num_evaluations"] == 6
+    assert told["optimized_bytes"] <= told["baseline_bytes"]
+    assert out.stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (["--proposer", "coreset", "--model", "somewhere"], 2, "--proposer model"),
+        (["--model", "nowhere"], 7, "no checkpoint"),
+    ],
+)
+def test_bad_models(
+    arguments: list[str], code: int, word: str, source: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["optimize", str(source), *arguments]) == code
+    assert word in capsys.readouterr().err
+
+
+def test_new_lists_of_the_model_are_checked_if_they_win(
+    pool: LocalPool, engine: Engine, source: Path
+) -> None:
+    options = OptimizeOptions(proposer=Proposer.MODEL, candidates=6, novel=True)
+    with Checker(toolchain=find_toolchain(), pool=pool) as checker:
+        (found,) = optimize_many([source], options, pool=pool, checker=checker, engine=engine)
+        assert not isinstance(found, Exception)
+        assert found.num_evaluations <= 6
+        assert found.optimized_bytes <= found.baseline_bytes
+        assert found.verdict in (VerdictKind.PASSED.value, "baseline")
