@@ -608,7 +608,11 @@ def _tokenizer(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "default pipeline, and on source code where texts are given.",
     )
     train.add_argument(
-        "samples", type=Path, metavar="SAMPLES", help="shards, packed parts, or stage data"
+        "samples",
+        nargs="+",
+        type=Path,
+        metavar="SAMPLES",
+        help="shards, packed parts, or stage data; of several, samples are taken by turns",
     )
     train.add_argument("--out", type=Path, required=True, metavar="DIR")
     train.add_argument(

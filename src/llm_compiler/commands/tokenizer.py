@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict
 from itertools import count
+from pathlib import Path
 
 from llm_compiler.console import print_json, print_table, progress, warn
 from llm_compiler.dataset.engine import make_samples
@@ -31,14 +33,30 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
 
 
 def _samples(options: argparse.Namespace) -> Iterator[StageSample]:
+    """Yield samples of several folders by turns, until all have ended."""
+    with contextlib.ExitStack() as stack:
+        sources = [
+            stack.enter_context(contextlib.closing(_of_folder(folder, options)))
+            for folder in options.samples
+        ]
+        while sources:
+            for one in list(sources):
+                sample = next(one, None)
+                if sample is None:
+                    sources.remove(one)
+                else:
+                    yield sample
+
+
+def _of_folder(folder: Path, options: argparse.Namespace) -> Generator[StageSample, None, None]:
     """Yield samples of stage data, or pretraining samples made now, endlessly."""
-    if is_stored_stage(options.samples):
+    if is_stored_stage(folder):
         if options.texts is not None:
-            warn(f"{options.samples} is stage data: --texts is not read")
-        for path in open_stored_stage(options.samples).paths:
+            warn(f"{folder} is stage data: --texts is not read")
+        for path in open_stored_stage(folder).paths:
             yield from read_stage_samples(path)
         return
-    samples = SampleSet(options.samples)
+    samples = SampleSet(folder)
     code = text = None
     if options.texts is not None:
         code, text = (TextSet(options.texts, split="train", kind=kind) for kind in ("code", "text"))
