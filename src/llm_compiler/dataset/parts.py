@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["MANIFEST", "PackReport", "is_packed", "pack", "part_paths"]
 
 MANIFEST = "manifest.json"
+_PROGRESS = "manifest.partial.json"
 _FORMAT = "llm-compiler sample parts, version 1"
 CONTENTS = ("text", "bitcode")
 _COLUMNS = ("module_hash", "kind", "package", "split", "target_triple")
@@ -88,7 +89,8 @@ def part_paths(folder: Path) -> tuple[list[Path], str]:
 def pack(samples: SampleSet, out: Path, *, part_bytes: int, seed: int = 0) -> PackReport:
     """Write samples as parts, none larger than `part_bytes`; the same samples give the same parts.
 
-    Modules are packed as the samples hold them: `samples.content`.
+    Modules are packed as the samples hold them: `samples.content`. A packing that was killed goes
+    on behind its last finished part.
 
     Raises:
         ConfigError: a part of that size holds nothing.
@@ -96,14 +98,23 @@ def pack(samples: SampleSet, out: Path, *, part_bytes: int, seed: int = 0) -> Pa
     """
     order = list(range(len(samples)))
     random.Random(f"pack:{seed}").shuffle(order)
-    _make_folder(out)
-    parts: list[dict[str, Any]] = []
-    too_large = 0
     content = samples.content
-    start = 0
-    # How far a part shrinks: a small one tells it for the first, each part for the next.
-    rows = _take(samples, order, start, min(part_bytes, _TRIAL_BYTES))
-    ratio = len(_encode(rows, content)) / sum(map(_raw_bytes, rows))
+    told = {
+        "format": _FORMAT,
+        "content": content,
+        "samples": samples.fingerprint,
+        "seed": seed,
+        "part_bytes": part_bytes,
+    }
+    progress = _read_progress(out, told)
+    if progress is None:
+        _make_folder(out)
+        # How far a part shrinks: a small one tells it for the first, each part for the next.
+        rows = _take(samples, order, 0, min(part_bytes, _TRIAL_BYTES))
+        ratio = len(_encode(rows, content)) / sum(map(_raw_bytes, rows))
+        progress = {"parts": [], "start": 0, "too_large": 0, "ratio": ratio}
+    parts: list[dict[str, Any]] = progress["parts"]
+    start, too_large, ratio = progress["start"], progress["too_large"], progress["ratio"]
     while start < len(order):
         rows = _take(samples, order, start, int(part_bytes / ratio))
         data = _encode(rows, content)
@@ -127,6 +138,8 @@ def pack(samples: SampleSet, out: Path, *, part_bytes: int, seed: int = 0) -> Pa
                 "num_bytes": len(data),
             }
         )
+        progress = {"parts": parts, "start": start, "too_large": too_large, "ratio": ratio}
+        write_atomically(out / _PROGRESS, json.dumps({**told, **progress}).encode())
     if not parts:
         raise ConfigError(f"no sample fits into a part of {part_bytes} bytes")
     report = PackReport(
@@ -135,15 +148,22 @@ def pack(samples: SampleSet, out: Path, *, part_bytes: int, seed: int = 0) -> Pa
         num_bytes=sum(part["num_bytes"] for part in parts),
         num_too_large=too_large,
     )
-    manifest = {
-        "format": _FORMAT,
-        "content": content,
-        "samples": samples.fingerprint,
-        "seed": seed,
-        "parts": parts,
-    }
+    manifest = {**told, "parts": parts}
     write_atomically(out / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
+    (out / _PROGRESS).unlink(missing_ok=True)
     return report
+
+
+def _read_progress(out: Path, told: dict[str, Any]) -> dict[str, Any] | None:
+    """Return how far an earlier packing of the same samples came, if its parts are whole."""
+    try:
+        progress: dict[str, Any] = json.loads((out / _PROGRESS).read_bytes())
+        same = all(progress[key] == value for key, value in told.items())
+        for part in progress["parts"] if same else ():
+            same &= content_hash((out / part["name"]).read_bytes()) == part["hash"]
+        return progress if same and progress["start"] > 0 and progress["ratio"] > 0 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _make_folder(out: Path) -> None:
@@ -151,6 +171,7 @@ def _make_folder(out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         # What an earlier packing left: with the manifest gone, nobody takes it for complete.
         (out / MANIFEST).unlink(missing_ok=True)
+        (out / _PROGRESS).unlink(missing_ok=True)
         for part in out.glob("part-*.parquet"):
             part.unlink()
     except OSError as error:

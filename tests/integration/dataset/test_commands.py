@@ -13,6 +13,7 @@ import pytest
 
 from llm_compiler import process
 from llm_compiler.cli import main
+from llm_compiler.dataset import parts
 from llm_compiler.dataset.parts import pack, part_paths
 from llm_compiler.dataset.records import STAGE_FIELDS
 from llm_compiler.dataset.sample_set import SampleSet
@@ -90,6 +91,36 @@ def test_shards_and_show_agree(
     shown = capsys.readouterr().out
     assert f"passes: {row['passes']}\n" in shown
     assert row["output_code"] in shown
+
+
+def test_a_packing_that_was_stopped_goes_on(
+    samples_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = SampleSet(samples_folder, split="")
+    limit = 9_000
+    whole = pack(samples, tmp_path / "whole", part_bytes=limit)
+    assert whole.num_parts > 1
+    write = parts.write_atomically
+
+    def stop_behind_the_first(path: Path, data: bytes) -> None:
+        if path.name == "part-00001.parquet":
+            raise KeyboardInterrupt
+        write(path, data)
+
+    out = tmp_path / "stopped"
+    monkeypatch.setattr(parts, "write_atomically", stop_behind_the_first)
+    with pytest.raises(KeyboardInterrupt):
+        pack(samples, out, part_bytes=limit)
+    monkeypatch.undo()
+    first = (out / "part-00000.parquet").stat().st_mtime_ns
+    with pytest.raises(ManifestMissing):
+        part_paths(out)
+    assert pack(samples, out, part_bytes=limit) == whole
+    assert (out / "part-00000.parquet").stat().st_mtime_ns == first
+    names = sorted(path.name for path in out.iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "whole").iterdir())
+    for name in names:
+        assert (out / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["text", "bitcode"])
