@@ -31,7 +31,8 @@ __all__ = ["CHUNK", "PRECISIONS", "EmbeddedDecoder", "load_embedded"]
 CHUNK: Final = 256
 """Tokens of a prompt that are read at once; smaller ones waste time on rereading weights, larger
 ones on scores of pairs that do not see each other."""
-PRECISIONS: Final = ("int8", "fp32", "int4", "dynamic8")
+PRECISIONS: Final = ("int8", "fp32")
+"""That are offered; `benchmarks/engines.py` compares all of `onnx_graph.WeightKind`."""
 _VERSION: Final = 1
 _MAX_THREADS: Final = 8
 _HIDDEN: Final = np.float32(-1e9)
@@ -57,7 +58,7 @@ class EmbeddedDecoder:
 
     Args:
         folder: with config.json and model.safetensors.
-        precision: one of `PRECISIONS`, of the matrices.
+        precision: of the matrices, a `WeightKind`.
         threads: None: as many as there are cores for this process, at most 8.
         cache: where graphs are kept; None: the user's cache folder.
 

@@ -52,7 +52,7 @@ def load_engine(
         name: one of `ENGINES`.
         model: a checkpoint's folder; of ``transformers`` also a name on the hub; of ``openai`` the
             server's URL. None: the weights that came with the package.
-        precision: of ``embedded``, of the matrices: int8 (the default), fp32, int4.
+        precision: of ``embedded``, of the matrices: int8 (the default) or fp32.
         threads: of ``embedded``; None: as many as there are cores.
 
     Raises:
