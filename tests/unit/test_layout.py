@@ -31,7 +31,7 @@ LAYERS = (
     ("dataset",),
     ("model",),
     ("train",),
-    ("optimization",),
+    ("optimization", "disassembly"),
     ("optimize", "disassemble", "emulate"),
     ("evaluate",),
     ("commands",),
@@ -143,6 +143,7 @@ def imports_torch(path: Path) -> bool:
 
 def test_torch_is_imported_by_training_only() -> None:
     assert {module_name(path) for path in FILES if imports_torch(path)} == {
+        "train.cpu_attention",
         "train.language_model",
         "train.loop",
     }

@@ -1,0 +1,198 @@
+"""What a user gives: assembly, an object or an executable, read and ready to be taken apart.
+
+Assembly is assembled with LLVM's assembler, local labels kept, so that everything behind this is
+about ELF files. Nothing of the input is executed. Safe to call from several threads.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from llm_compiler.errors import CompileFailed, ConfigError, InputError, UnsupportedTarget
+from llm_compiler.llvm.assembler import assemble, triple_of
+from llm_compiler.llvm.elf import AARCH64, X86_64, ElfFile, FileKind, Symbol, SymbolKind, parse_elf
+from llm_compiler.llvm.listing import Listing, make_listing
+from llm_compiler.llvm.toolchain import Toolchain
+
+__all__ = ["PLT_CALL", "Binary", "Origin", "read_binary"]
+
+_MAX_BYTES = 256 * 1024 * 1024
+PLT_CALL = re.compile(r"([\w.$]+)@PLT\b")
+_INTEL = re.compile(r"^\s*\.intel_syntax\b", re.MULTILINE)
+_INTEL_OPERAND = re.compile(
+    r"^\s*(?:mov|lea|push|pop|add|sub|xor|cmp|test|call|jmp)[a-z]*\s+"
+    r"(?:(?:byte|[dq]?word) ptr|\[|[re]?[abcd]x\b|[re]?[sd]i\b|r\d+\b|[re]?[sb]p\b)",
+    re.MULTILINE | re.IGNORECASE,
+)
+
+
+class Origin(StrEnum):
+    """What the input was."""
+
+    ASSEMBLY = "assembly"
+    OBJECT = "object"
+    EXECUTABLE = "executable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Binary:
+    """An input, as an ELF file with its instructions."""
+
+    path: Path
+    origin: Origin
+    data: bytes = field(repr=False)
+    elf: ElfFile = field(repr=False)
+    listing: Listing = field(repr=False)
+    called_through_plt: frozenset[str] | None = field(default=None, repr=False)
+    """Of assembly: the functions called as ``name@PLT``; objects do not tell (None)."""
+
+    @property
+    def target_triple(self) -> str:
+        """The triple of what is lifted from it."""
+        return triple_of(self.elf.architecture)
+
+    def functions(self) -> list[Symbol]:
+        """Return the symbols of functions with code here, one for each place, by place.
+
+        Assembly that marks no function with ``.type`` gets its global labels in code instead.
+        """
+        code = {one.index for one in self.elf.sections if one.is_code}
+        kinds: tuple[SymbolKind, ...] = (SymbolKind.FUNCTION, SymbolKind.IFUNC)
+        found = self._symbols(code, kinds, local=True)
+        return found or self._symbols(code, (SymbolKind.NONE,), local=False)
+
+    def _symbols(self, code: set[int], kinds: tuple[SymbolKind, ...], local: bool) -> list[Symbol]:
+        found = {}
+        for section in sorted(code):
+            for symbol in self.elf.symbols_in(section):
+                if symbol.kind in kinds and (local or not symbol.is_local):
+                    found.setdefault((section, symbol.value), symbol)
+        return list(found.values())
+
+    def end_of(self, symbol: Symbol) -> int:
+        """Return where a function ends, as an offset in its section or an address.
+
+        Without a size (hand-written assembly), it ends where the next symbol stands.
+        """
+        section = self.elf.sections[symbol.section]
+        limit = section.address + section.size
+        if symbol.size:
+            return min(symbol.value + symbol.size, limit)
+        later = (
+            one.value
+            for one in self.elf.symbols_in(symbol.section)
+            if one.value > symbol.value and not one.name.startswith(".L")
+        )
+        return min(next(later, limit), limit)
+
+
+def read_binary(
+    path: Path, toolchain: Toolchain, folder: Path, *, target_triple: str = ""
+) -> Binary:
+    """Read an input.
+
+    Args:
+        folder: for the object of an assembly file; the caller owns it.
+        target_triple: of assembly; empty: x86-64 or AArch64, whichever it assembles for.
+
+    Raises:
+        InputError: it cannot be read, or holds no functions that symbols name.
+        UnsupportedTarget: another architecture.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if len(data) > _MAX_BYTES:
+        raise InputError(f"{path} has {len(data)} bytes, and at most {_MAX_BYTES} are read")
+    if not data.strip():
+        raise InputError(f"{path} is empty: expected assembly, an object or an executable")
+    called: frozenset[str] | None = None
+    if data[:4] == b"\x7fELF":
+        elf = parse_elf(data, str(path))
+        origin = Origin.OBJECT if elf.kind is FileKind.RELOCATABLE else Origin.EXECUTABLE
+        place = path
+        if target_triple and _architecture_of(target_triple) != elf.architecture:
+            raise ConfigError(
+                f"--target-triple {target_triple} does not fit {path}, which is {elf.architecture}"
+            )
+    else:
+        _refuse_other_formats(path, data)
+        place, origin = folder / "input.o", Origin.ASSEMBLY
+        called = frozenset(PLT_CALL.findall(data.decode("utf-8", "replace")))
+        data = _assemble_input(path, data, toolchain, place, target_triple)
+        elf = parse_elf(data, str(path))
+    if not elf.symbols:
+        raise InputError(
+            f"{path} has no symbol table (stripped): functions are found by their symbols"
+        )
+    listing = make_listing(place, elf, toolchain)
+    binary = Binary(
+        path=path,
+        origin=origin,
+        data=data,
+        elf=elf,
+        listing=listing,
+        called_through_plt=called,
+    )
+    if not binary.functions():
+        raise InputError(f"{path} names no function: its symbol table has none in code sections")
+    return binary
+
+
+def _architecture_of(triple: str) -> str:
+    name = triple.split("-", 1)[0].lower()
+    name = {"amd64": X86_64, "arm64": AARCH64}.get(name, name)
+    if name not in (X86_64, AARCH64):
+        raise UnsupportedTarget(f"'{triple}' cannot be disassembled: only x86-64 and AArch64 are")
+    return name
+
+
+def _refuse_other_formats(path: Path, data: bytes) -> None:
+    known = (
+        (b"!<arch>\n", "is an archive: take the objects out with 'llvm-ar x' first"),
+        (b"MZ", "is a Windows executable: only ELF files are read"),
+        (b"\xcf\xfa\xed\xfe", "is a Mach-O file: only ELF files are read"),
+        (b"\xca\xfe\xba\xbe", "is a Mach-O file: only ELF files are read"),
+        (b"BC\xc0\xde", "is LLVM bitcode already: 'llvm-dis' prints it"),
+    )
+    for magic, reason in known:
+        if data.startswith(magic):
+            raise InputError(f"{path} {reason}")
+    if b"\0" in data:
+        raise InputError(f"{path} is neither an ELF file nor assembly")
+
+
+def _assemble_input(
+    path: Path, data: bytes, toolchain: Toolchain, output: Path, target_triple: str
+) -> bytes:
+    text = data.decode("utf-8", "surrogateescape")
+    if match := _INTEL.search(text):
+        line = text.count("\n", 0, match.end()) + 1
+        raise InputError(
+            f"{path}:{line} switches to Intel syntax, and only AT&T is read: write it with "
+            "-masm=att"
+        )
+    named = _architecture_of(target_triple) if target_triple else ""
+    failures = {}
+    for architecture in (named,) if named else (X86_64, AARCH64):
+        try:
+            assemble(text, architecture, toolchain, output, name=str(path))
+            return output.read_bytes()
+        except CompileFailed as error:
+            failures[architecture] = error
+    # The fewer complaints, the likelier it was meant for that target.
+    architecture, error = min(failures.items(), key=lambda one: one[1].detail.count(": error: "))
+    if "%" not in text and _INTEL_OPERAND.search(text):
+        raise InputError(
+            f"{path} looks like Intel syntax, and only AT&T is read: write it with -masm=att "
+            f"({error})",
+            detail=error.detail,
+        )
+    raise InputError(
+        f"{path} does not assemble for {architecture}: {str(error).removeprefix(str(path))[1:]}",
+        detail=error.detail,
+    ) from error

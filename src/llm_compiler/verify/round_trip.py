@@ -1,0 +1,363 @@
+"""Verdict *exact*: whether two objects hold the same function, with the data that it refers to.
+
+Both objects come from LLVM's assembler: one of the function's own assembly, one of lifted IR that
+clang lowered. What must be the same:
+
+* the function's bytes;
+* its relocations: place, type, and what they point to. A function or a visible variable counts by
+  its name, everything else by what is there: constants, strings and jump tables by their bytes and
+  their own relocations, static variables by name and initial value;
+* nothing else is defined: no other function, no other visible variable, no constructor.
+
+What does not count: names of labels and private constants, where in a section something stands,
+alignment, frame descriptions (``.eh_frame``), debug information, the symbol table's other fields.
+Pure functions over ELF files that were read; safe in threads.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_compiler.errors import CompileFailed, InputError, PassCrashed, TimedOut
+from llm_compiler.llvm.assembler import triple_of
+from llm_compiler.llvm.elf import ElfFile, Relocation, Section, Symbol, SymbolKind, parse_elf
+from llm_compiler.llvm.listing import Listing, make_listing
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.process import run
+
+__all__ = ["LOWER_FLAGS", "CodeObject", "difference", "lower", "read_code_object"]
+
+LOWER_FLAGS = ("-Oz", "-Xclang", "-disable-llvm-passes")
+"""How lifted IR is lowered, whatever the level of the input: code generation as clang -Oz sets it
+up, no pass of the optimiser. Functions say by their attributes what they were optimised for."""
+
+_X86_BRANCH_TYPES = {4: 2}
+"""R_X86_64_PLT32 counts as R_X86_64_PC32: the assembler writes it on every call."""
+_PADDING = 16
+_FORBIDDEN = (
+    ".init_array",
+    ".fini_array",
+    ".ctors",
+    ".dtors",
+    ".preinit_array",
+    ".gcc_except_table",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeObject:
+    """An object with one function, and its instructions; local labels are among the symbols."""
+
+    path: Path
+    elf: ElfFile
+    listing: Listing
+
+
+def read_code_object(path: Path, toolchain: Toolchain) -> CodeObject:
+    """Read an object that LLVM made.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    elf = parse_elf(path.read_bytes(), path.name)
+    return CodeObject(path=path, elf=elf, listing=make_listing(path, elf, toolchain))
+
+
+def lower(
+    source: Path, output: Path, architecture: str, toolchain: Toolchain, *, timeout_s: float = 60.0
+) -> None:
+    """Lower an IR file to an object that keeps its local labels.
+
+    Raises:
+        CompileFailed, PassCrashed, TimedOut: in clang's own words.
+    """
+    command = (
+        toolchain.tool("clang"),
+        *LOWER_FLAGS,
+        "-c",
+        "-Wa,-L",
+        "-Wno-override-module",
+        "-Wno-unused-command-line-argument",
+        f"--target={triple_of(architecture)}",
+        source,
+        "-o",
+        output,
+    )
+    completed = run(command, timeout_s=timeout_s, cwd=output.parent)
+    if completed.ok:
+        return
+    if completed.timed_out:
+        raise TimedOut(f"clang did not lower {source.name} within {timeout_s:g} s (--timeout-s)")
+    said = completed.stderr_text
+    errors = [line for line in said.splitlines() if "error:" in line]
+    first = (errors or said.strip().splitlines() or ["no message"])[0].strip()[:300]
+    if completed.exit_status < 0 or "PLEASE submit a bug report" in said:
+        raise PassCrashed(f"clang crashed on {source.name}: {first}", detail=said)
+    raise CompileFailed(f"clang does not lower {source.name}: {first}", detail=said)
+
+
+def difference(original: CodeObject, lifted: CodeObject, name: str) -> str:
+    """Say what is not the same in two objects' functions of one name; empty if nothing is."""
+    try:
+        return _Comparison(original, lifted, name).run()
+    except InputError as error:
+        return str(error)
+
+
+class _Different(Exception):
+    """The first difference, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What a relocation points to: a name and a distance, or a place in a section."""
+
+    name: str
+    section: int
+    offset: int
+    start: int
+    end: int
+    """Of the piece of data that is meant, in its section; 0 for names and code."""
+    is_sized: bool = False
+
+
+class _Side:
+    """One of the two objects."""
+
+    def __init__(self, code: CodeObject, name: str) -> None:
+        self.elf, self.listing = code.elf, code.listing
+        symbol = code.elf.symbol(name)
+        if symbol is None or not symbol.is_defined:
+            raise _Different(f"there is no function '{name}'")
+        self.function: Symbol = symbol
+        self.section: Section = code.elf.sections[symbol.section]
+        size = symbol.size or self.section.size - symbol.value
+        self.start, self.end = symbol.value, symbol.value + size
+
+    @property
+    def code(self) -> bytes:
+        return self.section.read(self.start, self.end)
+
+    def relocations(self, section: int, start: int, end: int) -> list[Relocation]:
+        found = self.elf.relocations_in(section, start, end)
+        return [one for one in found if one.type]
+
+    def place(self, one: Relocation, *, code_end: int = 0) -> _Place:
+        """Return what a relocation points to.
+
+        Args:
+            code_end: of the instruction that it is in, for relocations relative to the place.
+        """
+        symbol = one.symbol
+        if not symbol.is_defined or (not symbol.is_local and not symbol.name.startswith(".L")):
+            return _Place(symbol.name, 0, one.addend, 0, 0)
+        offset = one.addend
+        if code_end and self.elf.architecture == "x86_64" and one.type in _X86_RELATIVE:
+            offset += code_end - one.offset
+        section = self.elf.sections[symbol.section]
+        if symbol.kind is not SymbolKind.SECTION:
+            offset += symbol.value
+        if section.is_code:
+            return _Place("", section.index, offset - self.start, 0, 0)
+        anchor = symbol.value if symbol.kind is not SymbolKind.SECTION else offset
+        symbols = self.elf.symbols_in(section.index)
+        after = bisect_right(symbols, anchor, key=lambda each: each.value)
+        start = symbols[after - 1].value if after else 0
+        end = symbols[after].value if after < len(symbols) else section.size
+        sizes = [each.size for each in self.elf.symbols_at(section.index, start) if each.size]
+        if sizes:
+            end = start + max(sizes)
+        return _Place("", section.index, offset, start, end, bool(sizes))
+
+
+_X86_RELATIVE = (2, 4, 9, 19, 20, 22, 41, 42)
+
+
+class _Comparison:
+    def __init__(self, original: CodeObject, lifted: CodeObject, name: str) -> None:
+        self.name = name
+        self.objects = original, lifted
+
+    def run(self) -> str:
+        try:
+            self.a, self.b = (_Side(one, self.name) for one in self.objects)
+            self.seen: set[tuple[int, int, int, int]] = set()
+            self._compare_code()
+            self._compare_definitions()
+            self._compare_references(
+                self.a.section.index,
+                self.a.start,
+                self.b.section.index,
+                self.b.start,
+                self.a.end - self.a.start,
+                in_code=True,
+            )
+        except _Different as found:
+            return str(found)
+        return ""
+
+    def _compare_code(self) -> None:
+        a, b = self.a, self.b
+        if a.code == b.code:
+            return
+        ours, theirs = (
+            [one.text for one in side.listing.between(side.section.index, side.start, side.end)]
+            for side in (a, b)
+        )
+        for index, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+            if one != other:
+                raise _Different(f"instruction {index + 1} is '{other}' instead of '{one}'")
+        if len(ours) != len(theirs):
+            raise _Different(f"it has {len(theirs)} instructions instead of {len(ours)}")
+        raise _Different("the same instructions are encoded differently")
+
+    def _compare_definitions(self) -> None:
+        """Nothing but the function, and what the original defines as well, may be defined."""
+        defined = [
+            {
+                one.name: one
+                for one in side.elf.symbols
+                if one.is_defined and not one.is_local and one.name
+            }
+            for side in (self.a, self.b)
+        ]
+        for name in defined[1]:
+            if name not in defined[0]:
+                raise _Different(f"it defines '{name}', which is not the function's own")
+        for section in self.b.elf.sections:
+            if section.size and section.name.startswith(_FORBIDDEN):
+                raise _Different(f"it has a section {section.name}")
+        code = sum(one.size for one in self.b.elf.sections if one.is_code)
+        if code > self.b.end - self.b.start:
+            raise _Different("it has code outside the function")
+        for name, symbol in defined[0].items():
+            if name == self.name:
+                continue
+            other = defined[1].get(name)
+            if other is None:
+                raise _Different(f"it lacks the variable '{name}'")
+            self._compare_data(_whole(self.a.elf, symbol), _whole(self.b.elf, other))
+
+    def _compare_references(
+        self,
+        section_a: int,
+        start_a: int,
+        section_b: int,
+        start_b: int,
+        size: int,
+        *,
+        in_code: bool,
+    ) -> None:
+        ours = self.a.relocations(section_a, start_a, start_a + size)
+        theirs = self.b.relocations(section_b, start_b, start_b + size)
+        for one, other in zip(ours, theirs, strict=False):
+            self._compare_one(one, start_a, other, start_b, in_code)
+        if len(ours) != len(theirs):
+            raise _Different(f"it has {len(theirs)} relocations instead of {len(ours)}")
+
+    def _compare_one(
+        self, one: Relocation, start_a: int, other: Relocation, start_b: int, in_code: bool
+    ) -> None:
+        if one.offset - start_a != other.offset - start_b:
+            raise _Different("its relocations are at other places")
+        types = [_X86_BRANCH_TYPES.get(each.type, each.type) for each in (one, other)]
+        if self.a.elf.architecture != "x86_64":
+            types = [one.type, other.type]
+        if types[0] != types[1]:
+            raise _Different(f"a relocation is of type {other.type} instead of {one.type}")
+        ends = [0, 0]
+        if in_code:
+            ends = [
+                _instruction_end(side, each.offset)
+                for side, each in ((self.a, one), (self.b, other))
+            ]
+        ours, theirs = self.a.place(one, code_end=ends[0]), self.b.place(other, code_end=ends[1])
+        self._compare_places(ours, theirs)
+
+    def _compare_places(self, ours: _Place, theirs: _Place) -> None:
+        if ours.name != theirs.name:
+            kinds = [place.name or "data of its own" for place in (ours, theirs)]
+            raise _Different(f"it refers to {kinds[1]} instead of {kinds[0]}")
+        if ours.name:
+            if ours.offset != theirs.offset:
+                raise _Different(
+                    f"it refers to {ours.name}{theirs.offset:+d} instead of {ours.offset:+d}"
+                )
+            return
+        code = [
+            side.elf.sections[place.section].is_code
+            for side, place in ((self.a, ours), (self.b, theirs))
+        ]
+        if code[0] != code[1]:
+            raise _Different("it refers to code instead of data or the reverse")
+        if code[0]:
+            if ours.offset != theirs.offset:
+                raise _Different("it refers to another place in its code")
+            return
+        self._compare_data(ours, theirs)
+
+    def _compare_data(self, ours: _Place, theirs: _Place) -> None:
+        key = ours.section, ours.offset, theirs.section, theirs.offset
+        if key in self.seen:
+            return
+        self.seen.add(key)
+        a, b = self.a.elf.sections[ours.section], self.b.elf.sections[theirs.section]
+        if a.is_writable != b.is_writable or a.is_thread_local != b.is_thread_local:
+            kinds = ["a variable" if one.is_writable else "a constant" for one in (a, b)]
+            raise _Different(f"it refers to {kinds[1]} instead of {kinds[0]}")
+        if a.is_writable:
+            self._compare_names(ours, theirs)
+        # Both pieces as seen from the place referred to: each side's own idea of their extent.
+        start = min(ours.start - ours.offset, theirs.start - theirs.offset)
+        ends = [ours.end - ours.offset, theirs.end - theirs.offset]
+        end = max(ends)
+        if ends[0] != ends[1]:
+            shorter, longer = sorted(((ends[0], 0), (ends[1], 1)))
+            place = (ours, theirs)[longer[1]]
+            section = (a, b)[longer[1]]
+            rest = section.read(place.offset + shorter[0], place.offset + longer[0])
+            if not place.is_sized and len(rest) < _PADDING and not any(rest):
+                end = shorter[0]
+            else:
+                raise _Different(f"data that it refers to ends {ends[1] - ends[0]:+d} bytes later")
+        for section, place in ((a, ours), (b, theirs)):
+            if place.offset + start < 0 or place.offset + end > section.size:
+                raise _Different("data that it refers to is longer or shorter")
+        first = a.read(ours.offset + start, ours.offset + end)
+        second = b.read(theirs.offset + start, theirs.offset + end)
+        if first != second:
+            at = next(
+                i for i, pair in enumerate(zip(first, second, strict=True)) if len(set(pair)) > 1
+            )
+            raise _Different(
+                f"data that it refers to differs: byte {at} is {second[at]} instead of {first[at]}"
+            )
+        self._compare_references(
+            a.index, ours.offset + start, b.index, theirs.offset + start, end - start, in_code=False
+        )
+
+    def _compare_names(self, ours: _Place, theirs: _Place) -> None:
+        names = [
+            {one.name for one in side.elf.symbols_at(place.section, place.start)}
+            for side, place in ((self.a, ours), (self.b, theirs))
+        ]
+        if not names[0] & names[1]:
+            raise _Different(
+                f"it refers to the variable {min(names[1], default='?')} instead of "
+                f"{min(names[0], default='?')}"
+            )
+        if ours.offset - ours.start != theirs.offset - theirs.start:
+            raise _Different("it refers to another place in a variable")
+
+
+def _whole(elf: ElfFile, symbol: Symbol) -> _Place:
+    section = elf.sections[symbol.section]
+    end = symbol.value + symbol.size if symbol.size else section.size
+    return _Place("", symbol.section, symbol.value, symbol.value, end, bool(symbol.size))
+
+
+def _instruction_end(side: _Side, offset: int) -> int:
+    found = side.listing.between(side.section.index, max(0, offset - 15), offset + 1)
+    return found[-1].end if found else offset + 4

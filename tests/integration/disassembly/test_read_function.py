@@ -1,0 +1,198 @@
+"""Functions of assembly, objects and executables as text that is proved by assembling it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from llm_compiler.disassembly.binary import Binary
+from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
+from llm_compiler.disassembly.reassemble import Reassembled, reassemble
+from llm_compiler.errors import InputError, UnsupportedTarget
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.process import run
+
+from .conftest import SOURCE, Compile
+
+Read = Callable[[Path], Binary]
+
+
+def texts(binary: Binary) -> dict[str, FunctionText]:
+    reader = FunctionReader(binary)
+    return {symbol.name: reader.read(symbol) for symbol in binary.functions()}
+
+
+def proved(binary: Binary, toolchain: Toolchain, folder: Path) -> dict[str, Reassembled]:
+    reader = FunctionReader(binary)
+    return {
+        symbol.name: reassemble(
+            binary, symbol, reader.read(symbol), toolchain, folder / f"{symbol.name}.proof.o"
+        )
+        for symbol in binary.functions()
+    }
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("suffix", [".s", ".o"])
+@pytest.mark.parametrize("level", ["-Oz", "-O2"])
+def test_every_function_assembles_to_itself(
+    architecture: str,
+    suffix: str,
+    level: str,
+    compile_c: Compile,
+    read: Read,
+    toolchain: Toolchain,
+    tmp_path: Path,
+) -> None:
+    binary = read(compile_c(SOURCE, "a" + suffix, architecture, level, "-fPIC"))
+    found = proved(binary, toolchain, tmp_path)
+    assert set(found) == {"classify", "scale", "both", "use_external", "copy"}
+    assert not any(one.is_reencoded for one in found.values())
+
+
+def test_text_holds_what_the_function_refers_to(compile_c: Compile, read: Read) -> None:
+    found = texts(read(compile_c(SOURCE, "a.o")))["classify"]
+    for line in (
+        ".globl classify",
+        "leaq .LJTI0_0(%rip), %rcx",
+        "callq puts@PLT",
+        '.asciz "one"',
+        ".short 9",
+        ".hidden counter",
+    ):
+        assert line in found.text.splitlines(), found.text
+    assert len(re.findall(r"^\.long \.LBB0_\d+-\.LJTI0_0$", found.text, re.MULTILINE)) == 7
+    assert [one.name for one in found.variables] == ["counter"]
+
+
+def test_jump_table_of_aarch64_becomes_distances(compile_c: Compile, read: Read) -> None:
+    found = texts(read(compile_c(SOURCE, "a.o", "aarch64")))["classify"].text
+    assert len(re.findall(r"^\.byte \(\.LBB0_\d+-\.LBB0_\d+\)>>2$", found, re.MULTILINE)) == 7
+
+
+def test_static_functions_become_hidden(compile_c: Compile, read: Read) -> None:
+    found = texts(read(compile_c(SOURCE, "a.o")))
+    assert found["scale"].is_static
+    assert ".hidden scale\n.globl scale\n" in found["scale"].text
+    assert found["both"].static_functions == ("scale",)
+    assert "callq scale\n" in found["both"].text
+    assert found["both"].text.endswith(".hidden scale\n")
+
+
+def test_assembly_of_clang_keeps_its_labels(compile_c: Compile, read: Read) -> None:
+    path = compile_c(SOURCE, "a.s")
+    own = set(re.findall(r"^(\.LBB0_\d+):", path.read_text(), re.MULTILINE))
+    read_back = set(re.findall(r"^(\.LBB0_\d+):", texts(read(path))["classify"].text, re.MULTILINE))
+    assert read_back
+    assert read_back <= own
+
+
+@pytest.mark.parametrize("kind", ["a.s", "a.o"])
+def test_gcc(
+    kind: str, compile_c: Compile, read: Read, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    if not shutil.which("gcc"):
+        pytest.skip("needs gcc")
+    binary = read(compile_c(SOURCE, kind, "x86_64", "-O2", compiler="gcc"))
+    if binary.elf.architecture != "x86_64":
+        pytest.skip("needs an x86-64 gcc")
+    assert "retq" in texts(binary)["use_external"].text
+    assert len(proved(binary, toolchain, tmp_path)) >= 5
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+def test_executable_without_relocations(
+    architecture: str, compile_c: Compile, read: Read, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    whole = SOURCE.replace("external;", "external2;").replace("extern int puts", "int puts")
+    whole = whole.replace("external2;", "external = 7;").replace(
+        "int puts(const char *), ", "extern int puts(const char *); int "
+    )
+    whole += "int main(void) { return classify(external) + (int)both(1, 2); }"
+    binary = read(compile_c(whole, "a", architecture, "-Oz"))
+    reader = FunctionReader(binary)
+    for name in ("classify", "scale", "both", "use_external", "copy"):
+        symbol = next(one for one in binary.functions() if one.name == name)
+        text = reader.read(symbol)
+        reassemble(binary, symbol, text, toolchain, tmp_path / "proof.o")
+        if name == "classify":
+            assert '.asciz "four"' in text.text
+            assert ".LJTI0_0" in text.text
+            assert re.search(r"^(callq puts@PLT|bl puts)$", text.text, re.MULTILINE)
+
+
+def test_what_cannot_be_read_says_why(compile_c: Compile, read: Read, tmp_path: Path) -> None:
+    path = tmp_path / "hand.s"
+    path.write_text(
+        ".text\n.globl empty\n.type empty,@function\nempty:\n.size empty,0\n"
+        ".globl mixed\n.type mixed,@function\nmixed:\njmp 1f\n.byte 0x06,0x06\n1: retq\n"
+        ".size mixed,.-mixed\n"
+        ".globl fine\n.type fine,@function\nfine:\nsyscall\nretq\n.size fine,.-fine\n"
+    )
+    binary = read(path)
+    reader = FunctionReader(binary)
+    symbols = {one.name: one for one in binary.functions()}
+    with pytest.raises(Unreadable, match="data among its instructions"):
+        reader.read(symbols["mixed"])
+    assert reader.read(symbols["fine"]).num_instructions == 2
+
+
+def test_hand_written_assembly_without_types(read: Read, tmp_path: Path) -> None:
+    path = tmp_path / "hand.s"
+    path.write_text(".globl add\nadd:\n lea (%rdi,%rsi), %rax\n ret\n")
+    assert "leaq (%rdi, %rsi), %rax\nretq\n" in texts(read(path))["add"].text
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "error", "message"),
+    [
+        ("a.s", b".intel_syntax noprefix\nf: mov eax, 1\n", InputError, "a.s:1 switches to Intel"),
+        ("a.s", b".globl f\nf:\n mov eax, dword ptr [rdi]\n ret\n", InputError, "Intel syntax"),
+        ("a.s", b".globl f\nf:\n frobnicate %eax\n", InputError, "a.s.*:3.*does not assemble|3: "),
+        ("a.s", b"", InputError, "is empty"),
+        ("a.s", b".data\nx: .long 1\n", InputError, "names no function"),
+        ("a.o", b"\x7fELF" + bytes(6), InputError, "cut off"),
+        ("a.o", b"!<arch>\n", InputError, "is an archive"),
+        (
+            "a.o",
+            b"\x7fELF\x01\x01\x01" + bytes(9) + b"\x01\0\x28\0" + bytes(40),
+            UnsupportedTarget,
+            "32-bit Arm",
+        ),
+    ],
+)
+def test_bad_input(
+    name: str, data: bytes, error: type[Exception], message: str, read: Read, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(error, match=message):
+        read(tmp_path / name)
+
+
+def test_stripped_and_damaged_objects(compile_c: Compile, read: Read, toolchain: Toolchain) -> None:
+    path = compile_c(SOURCE, "a.o")
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="damaged ELF file"):
+        read(path)
+    path.write_bytes(whole)
+    assert run([toolchain.tool("llvm-strip"), "--strip-all", path], timeout_s=20).ok
+    with pytest.raises(InputError, match=r"no symbol table \(stripped\)|names no function"):
+        read(path)
+
+
+def test_any_byte_may_be_wrong(compile_c: Compile, read: Read) -> None:
+    path = compile_c(SOURCE, "a.o")
+    whole = path.read_bytes()
+    refused = 0
+    for place in range(0, len(whole), max(1, len(whole) // 60)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
+        try:
+            texts(read(path))
+        except (InputError, Unreadable):
+            refused += 1
+    assert 0 < refused < 61
