@@ -1,11 +1,11 @@
 """The model as training sees it: rows of several documents in, sums of losses out.
 
 No document attends to another. On a GPU in half precision attention is FlashAttention over
-documents of different lengths (`torch.nn.attention.varlen`, PyTorch 2.10 and later); anywhere else
-each document goes through PyTorch's causal attention by itself, which does the same sums as the
-document alone. Neither needs a mask, which would cost the square of the row. The nodes of a tree
-(`train.trees`) are masked, behind their document's prompt only. Imports PyTorch and transformers:
-only training does.
+documents of different lengths (`torch.nn.attention.varlen`, PyTorch 2.10 and later); on a CPU in
+bf16 it is our own (`cpu_attention`), document by document; anywhere else each document goes through
+PyTorch's causal attention by itself, which does the same sums as the document alone. None of them
+needs a mask, which would cost the square of the row; but the nodes of a tree (`train.trees`) are
+masked, behind their document's prompt. Imports PyTorch and transformers: only training does.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from transformers import AutoConfig, LlamaForCausalLM
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from llm_compiler.model.configs import ModelConfig
+from llm_compiler.train import cpu_attention
 from llm_compiler.train.packing import IGNORED, RowTrees
 
 __all__ = ["PackedModel", "TreeTensors", "make_llama", "packed_attention"]
@@ -91,8 +92,13 @@ def packed_attention(
         return _varlen(*rows, bounds, longest, scaling)[None].to(value.dtype), None
     parts = []
     start = 0
+    half = query.device.type == "cpu" and torch.is_autocast_enabled("cpu")
     for length, mask in zip(lengths, masks or (None,) * len(lengths), strict=True):
         q, k, v = (one[:, :, start : start + length] for one in (query, key, value))
+        if half:
+            parts.append(cpu_attention.attend(q[0], k[0], v[0], mask, scaling)[None])
+            start += length
+            continue
         prompt = length if mask is None else length - len(mask)
         parts.append(_attend(q[:, :, :prompt], k[:, :, :prompt], v[:, :, :prompt], None, scaling))
         if prompt < length:

@@ -298,7 +298,7 @@ class _Run:
             lr=config.learning_rate,
             betas=(config.adam_beta1, config.adam_beta2),
             eps=1e-8,
-            fused=self.device.type == "cuda",
+            fused=not self.is_sharded or self.device.type == "cuda",
         )
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
 
