@@ -104,7 +104,7 @@ def main() -> None:
     steps = [int(one) for one in options.candidates.split(",")]
     rows: dict[str, list[list[int]]] = {}
     seconds = 0.0
-    with load_engine(options.engine, options.model) as engine:  # type: ignore[attr-defined]
+    with load_engine(options.engine, options.model) as engine:
         for module in modules:
             oz = module.size_bytes[0]
             tried = [oz if size < 0 else size for size in module.size_bytes[1:]]

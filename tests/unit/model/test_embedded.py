@@ -129,7 +129,15 @@ def test_chosen_rows_and_tokens(decoder: EmbeddedDecoder) -> None:
 
 def test_shared_beginnings_change_nothing(checkpoint: Path, cache: Path) -> None:
     ids = random_ids(580)
-    prompts = [ids, ids[:520], [*ids[:300], *random_ids(100, 9)], ids[:CHUNK], ids]
+    prompts = [
+        ids,
+        ids[:520],
+        [*ids[:300], *random_ids(100, 9)],
+        ids[:CHUNK],
+        ids[: CHUNK + 1],
+        random_ids(500, 4),
+        ids,
+    ]
     decoder = load(checkpoint, cache)
     for prompt in prompts:
         again = decoder.start(prompt)

@@ -7,7 +7,7 @@ over. Knows nothing of weights, tensors or LLVM. Not thread-safe.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -145,7 +145,7 @@ class CompactEngine:
         self.prompts = prompts
         self._tries: tuple[tuple[PassList, ...], TokenTrie] | None = None
 
-    def __enter__(self) -> CompactEngine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

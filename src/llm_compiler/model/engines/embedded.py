@@ -1,7 +1,7 @@
 """The embedded engine: our checkpoints on a CPU with onnxruntime, without PyTorch.
 
 The graphs (`onnx_graph`) are made from the checkpoint on first use and cached. Prompts are read in
-chunks of `CHUNK` tokens; whole chunks that the next prompt shares are not read again, which makes
+chunks of `CHUNK` tokens; whole chunks that a later prompt shares are not read again, which makes
 rounds with the compiler cheap and changes no result. Not thread-safe; a process that forks must
 load anew. The same input gives the same answer on the same machine with as many threads.
 """
@@ -28,9 +28,11 @@ from llm_compiler.records import content_hash
 
 __all__ = ["CHUNK", "PRECISIONS", "EmbeddedDecoder", "load_embedded"]
 
-CHUNK: Final = 256
+CHUNK: Final = 128
 """Tokens of a prompt that are read at once; smaller ones waste time on rereading weights, larger
-ones on scores of pairs that do not see each other."""
+ones on scores of pairs that do not see each other, and on what the next prompt shares."""
+_KEPT_TOKENS: Final = 8192
+"""Of the last prompts together, whose keys and values are kept: 64 MiB for the small model."""
 PRECISIONS: Final = ("int8", "fp32")
 """That are offered; `benchmarks/engines.py` compares all of `onnx_graph.WeightKind`."""
 _VERSION: Final = 1
@@ -109,7 +111,7 @@ class EmbeddedDecoder:
             )
         except Exception as error:  # onnxruntime has exceptions of its own, without a common base
             raise EngineError(f"onnxruntime cannot load the model in {folder}: {error}") from error
-        self._last: _State | None = None
+        self._kept: list[_Prompt] = []
         self._columns: tuple[IdArray, FloatArray] | None = None
 
     @property
@@ -124,14 +126,19 @@ class EmbeddedDecoder:
 
     def close(self) -> None:
         """Free the model; twice does no harm."""
-        self._layers = self._head = self._last = self._columns = None
+        self._layers = self._head = self._columns = None
+        self._kept = []
 
     def start(self, ids: Sequence[int]) -> DecodingState:
         """Read a prompt of at least one token and at most the context."""
         assert 0 < len(ids) <= self.context, len(ids)
-        state = _State(self, np.array(ids, dtype=np.int64), self._last)
-        self._last = state
-        return state
+        array = np.array(ids, dtype=np.int64)
+        best = max(self._kept, key=lambda one: one.num_shared(array), default=None)
+        prompt = _Prompt(self, array, best)
+        self._kept.append(prompt)
+        while len(self._kept) > 1 and sum(len(one.ids) for one in self._kept) > _KEPT_TOKENS:
+            del self._kept[0]
+        return _State(self, prompt)
 
     def run_layers(
         self,
@@ -185,31 +192,49 @@ def _make_graphs(config: ModelConfig, weights: Weights, precision: str) -> tuple
     )
 
 
-class _State:
-    """A prompt's keys and values, and those of the nodes behind it."""
+class _Prompt:
+    """A prompt's keys and values, (kv, T, d) each, of layer 0, of layer 1, ..."""
 
-    def __init__(self, decoder: EmbeddedDecoder, ids: IdArray, last: _State | None) -> None:
+    def __init__(self, decoder: EmbeddedDecoder, ids: IdArray, shared: _Prompt | None) -> None:
         config = decoder.config
-        self._decoder = decoder
-        self._ids = ids
-        self._arrays = 2 * config.num_layers
-        self._kv, self._size = config.num_kv_heads, config.head_size
-        self.num_prompt = len(ids)
-        done = self._shared_chunks(last)
-        self._prompt = [np.empty((self._kv, len(ids), self._size), np.float32) for _ in self._all]
-        if last is not None and done:
-            for mine, other in zip(self._prompt, last._prompt, strict=True):
+        kv, size, arrays = config.num_kv_heads, config.head_size, range(2 * config.num_layers)
+        self.ids = ids
+        self.arrays = [np.empty((kv, len(ids), size), np.float32) for _ in arrays]
+        done = 0
+        if shared is not None and (done := shared.num_shared(ids)):
+            for mine, other in zip(self.arrays, shared.arrays, strict=True):
                 mine[:, :done] = other[:, :done]
-        no_tree = self._empty(1, 0)
+        no_tree = [np.empty((kv, 1, 0, size), np.float32) for _ in arrays]
         for start in range(done, len(ids), CHUNK):
             chunk = ids[start : start + CHUNK][None]
-            positions = np.arange(start, start + chunk.shape[1])[None]
-            before = [np.ascontiguousarray(one[:, :start]) for one in self._prompt]
-            bias = _causal(chunk.shape[1])
-            hidden, new = decoder.run_layers(chunk, positions, bias, before, no_tree)
-            for mine, found in zip(self._prompt, new, strict=True):
-                mine[:, start : start + chunk.shape[1]] = found[:, 0]
-        self._first: FloatArray = hidden[0, -1:]
+            end = start + chunk.shape[1]
+            before = [np.ascontiguousarray(one[:, :start]) for one in self.arrays]
+            hidden, new = decoder.run_layers(
+                chunk, np.arange(start, end)[None], _causal(end - start), before, no_tree
+            )
+            for mine, found in zip(self.arrays, new, strict=True):
+                mine[:, start:end] = found[:, 0]
+        self.hidden: FloatArray = hidden[0, -1:]
+        """Of the last token: (1, hidden)."""
+
+    def num_shared(self, ids: IdArray) -> int:
+        """Return how many tokens of whole chunks are the same, the last of `ids` not counted."""
+        length = min(len(ids) - 1, len(self.ids))
+        different = np.flatnonzero(self.ids[:length] != ids[:length])
+        same = int(different[0]) if len(different) else length
+        return same // CHUNK * CHUNK
+
+
+class _State:
+    """A prompt, and the keys and values of the nodes behind it."""
+
+    def __init__(self, decoder: EmbeddedDecoder, prompt: _Prompt) -> None:
+        config = decoder.config
+        self._decoder = decoder
+        self._prompt = prompt
+        self._arrays = 2 * config.num_layers
+        self._kv, self._size = config.num_kv_heads, config.head_size
+        self.num_prompt = len(prompt.ids)
         self._first_row: FloatArray | None = None
         # Of nodes; arrays grow by doubling.
         self._num_nodes = 0
@@ -220,28 +245,15 @@ class _State:
         self._tips: list[int] = []
         self._lanes: list[FloatArray] = []
 
-    @property
-    def _all(self) -> range:
-        return range(self._arrays)
-
     def _empty(self, lanes: int, places: int) -> list[FloatArray]:
         shape = self._kv, lanes, places, self._size
-        return [np.zeros(shape, np.float32) for _ in self._all]
-
-    def _shared_chunks(self, last: _State | None) -> int:
-        """Return how many tokens of whole chunks are as in the last prompt; not the last token."""
-        if last is None:
-            return 0
-        length = min(len(self._ids) - 1, len(last._ids))
-        different = np.flatnonzero(self._ids[:length] != last._ids[:length])
-        same = int(different[0]) if len(different) else length
-        return same // CHUNK * CHUNK
+        return [np.zeros(shape, np.float32) for _ in range(self._arrays)]
 
     @property
     def first(self) -> FloatArray:
         """Log-probabilities of the token behind the prompt: (vocab,)."""
         if self._first_row is None:
-            self._first_row = self._decoder.log_probabilities(self._first, None)[0]
+            self._first_row = self._decoder.log_probabilities(self._prompt.hidden, None)[0]
         return self._first_row
 
     def extend(
@@ -299,9 +311,11 @@ class _State:
         needed = np.flatnonzero(sees[:, :first].any(axis=0))
         sees = np.concatenate([sees[:, needed], sees[:, first:]], axis=1)
         bias = np.where(sees, np.float32(0), _HIDDEN)[None, None]
-        tree = [np.ascontiguousarray(self._nodes[one][:, None, needed]) for one in self._all]
+        tree = [np.ascontiguousarray(one[:, None, needed]) for one in self._nodes]
         positions = self.num_prompt + self._depths[first : self._num_nodes]
-        hidden, new = self._decoder.run_layers(ids[None], positions[None], bias, self._prompt, tree)
+        hidden, new = self._decoder.run_layers(
+            ids[None], positions[None], bias, self._prompt.arrays, tree
+        )
         for mine, found in zip(self._nodes, new, strict=True):
             mine[:, first : self._num_nodes] = found[:, 0]
         return hidden.reshape(num, -1)
@@ -318,7 +332,7 @@ class _State:
         bias = np.concatenate([bias, np.zeros((len(ids), 1), np.float32)], axis=1)[None, :, None]
         positions = (self.num_prompt + depths)[:, None]
         hidden, new = self._decoder.run_layers(
-            ids[:, None], positions, bias, self._prompt, self._lanes
+            ids[:, None], positions, bias, self._prompt.arrays, self._lanes
         )
         lanes = np.arange(len(ids))
         for nodes, lane, found in zip(self._nodes, self._lanes, new, strict=True):

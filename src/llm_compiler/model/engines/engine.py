@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from llm_compiler.records import PassList
 
@@ -131,5 +131,13 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Free the model."""
+        """Free the model; twice does no harm."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Return the engine."""
+        ...
+
+    def __exit__(self, *_: object) -> None:
+        """Close it."""
         ...
