@@ -14,6 +14,7 @@ from pathlib import Path
 from llm_compiler.console import print_json, print_table
 from llm_compiler.errors import LlmCompilerError, ToolchainError
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
+from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.places import cache_folder, data_folder
 from llm_compiler.records import VerdictKind
 from llm_compiler.search.coreset import load_coreset
@@ -101,6 +102,7 @@ def _examine() -> Iterator[Finding]:
             ok=found is not None,
             mend=f"apt-get install {package}",
         )
+    yield from _model()
     for name, folder in (("cache", cache_folder()), ("user data", data_folder())):
         yield Finding(
             what=f"{name} folder",
@@ -152,6 +154,20 @@ def _workers(toolchain: Toolchain) -> Iterator[Finding]:
             needed=True,
             mend=f"apt-get install libllvm{toolchain.major}",
         )
+
+
+def _model() -> Iterator[Finding]:
+    """The default engine and its model: without them `optimize` goes by the coreset."""
+    what = "model: lists chosen for each module (optimize)"
+    try:
+        start = time.monotonic()
+        with load_engine() as engine:
+            seconds = time.monotonic() - start
+            found = f"{engine.model}, {engine.name} engine, ready in {seconds:.2f} s"
+            yield Finding(what=what, found=found, ok=True)
+    except LlmCompilerError as error:
+        mend = "install a release of llm-compiler, which has one"
+        yield Finding(what=what, found=str(error), ok=False, mend=mend)
 
 
 def _writable(folder: Path) -> bool:
