@@ -23,10 +23,11 @@ import numpy as np
 
 from llm_compiler.console import print_json, print_table
 from llm_compiler.corpus.shards import load_samples
-from llm_compiler.model.decoding import generate, most_probable
 from llm_compiler.model.engines.compact import CompactEngine, pass_trie
 from llm_compiler.model.engines.embedded import load_embedded
 from llm_compiler.model.engines.onnx_graph import WeightKind
+from llm_compiler.model.generation import generate
+from llm_compiler.model.ranking import most_probable
 from llm_compiler.search.coreset import load_coreset
 
 RANKED_PROMPT = 700

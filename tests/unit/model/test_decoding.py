@@ -8,16 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_compiler.model.decoding import (
-    Finding,
-    IdArray,
-    TokenTrie,
-    beams,
-    generate,
-    log_softmax,
-    most_probable,
-)
+from llm_compiler.model.decoding import Finding, IdArray, log_softmax
 from llm_compiler.model.engines.embedded import EmbeddedDecoder
+from llm_compiler.model.generation import generate
+from llm_compiler.model.ranking import TokenTrie, beams, most_probable
 
 from .reference import Reference, tiny_config, write_checkpoint
 

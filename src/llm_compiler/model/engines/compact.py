@@ -7,25 +7,19 @@ over. Knows nothing of weights, tensors or LLVM. Not thread-safe.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Any, Final, Self
 
 import numpy as np
 
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.errors import CheckpointMismatch, ConfigError, InputError
-from llm_compiler.model.decoding import (
-    Decoder,
-    DecodingState,
-    Finding,
-    IdArray,
-    TokenTrie,
-    beams,
-    generate,
-    most_probable,
-)
+from llm_compiler.model.decoding import Decoder, DecodingState, Finding, IdArray
 from llm_compiler.model.engines.engine import CodeAnswer, Proposal
+from llm_compiler.model.generation import generate
 from llm_compiler.model.prompts import Answer, CompactPrompts, parse_answer
-from llm_compiler.model.special import field_token
+from llm_compiler.model.ranking import TokenTrie, beams, most_probable
+from llm_compiler.model.special import field_token, registry_passes
 from llm_compiler.model.tokenizer import IrTokenizer
 from llm_compiler.records import PassList
 
@@ -45,8 +39,11 @@ def pass_trie(lists: Sequence[PassList], prompts: CompactPrompts) -> TokenTrie:
     Raises:
         UnknownPass: an element is not canonical.
     """
-    end = prompts.tokenizer.special(field_token("size"))
-    return TokenTrie([[*prompts.pass_ids(one.pipeline)[1:], end] for one in lists])
+    return TokenTrie([_list_ids(one, prompts) for one in lists])
+
+
+def _list_ids(passes: PassList, prompts: CompactPrompts) -> list[int]:
+    return [*prompts.pass_ids(passes.pipeline)[1:], prompts.tokenizer.special(field_token("size"))]
 
 
 class PassGrammar:
@@ -57,7 +54,7 @@ class PassGrammar:
 
     def __init__(self, tokenizer: IrTokenizer, max_passes: int) -> None:
         self._tokenizer = tokenizer
-        ids = [tokenizer.pass_id(one) for one in tokenizer.passes]
+        ids = [tokenizer.pass_id(one) for one in registry_passes()]
         self._end = tokenizer.special(field_token("size"))
         self.tokens: IdArray = np.array(sorted([self._end, *(i for i in ids if i is not None)]))
         """All that it ever allows."""
@@ -143,7 +140,9 @@ class CompactEngine:
         self.name, self.model = name, model
         self.decoder = decoder
         self.prompts = prompts
-        self._tries: tuple[tuple[PassList, ...], TokenTrie] | None = None
+        # Rounds with the compiler ask again about the same module, with ever fewer of the lists.
+        self._list_ids = lru_cache(maxsize=65_536)(partial(_list_ids, prompts=prompts))
+        self._prompt_ids = lru_cache(maxsize=16)(prompts.prompt)
 
     def __enter__(self) -> Self:
         return self
@@ -188,7 +187,7 @@ class CompactEngine:
             opening[:0] = self.prompts.round_ids(one.pipeline, size_bytes, oz_size_bytes)
         if lists is None:
             return self._novel(sample, opening, num_candidates, known)
-        trie = self._trie(tuple(lists))
+        trie = TokenTrie([self._list_ids(one) for one in lists])
         state = self._start(sample, opening, trie.depth)
         return [
             Proposal(passes=lists[trie.find(one.ids)], log_probability=one.log_probability)
@@ -255,17 +254,14 @@ class CompactEngine:
 
     def _start(self, sample: StageSample, opening: Sequence[int], answer: int) -> DecodingState:
         """Read a prompt, cut as need be, and what of the answer is given already."""
-        try:
-            prompt = self.prompts.fit_prompt(sample, self.context - len(opening) - answer)
-        except ConfigError as error:
-            raise CheckpointMismatch(f"{self.model}: {error}") from error
+        room = self.context - len(opening) - answer
+        prompt = self._prompt_ids(sample)
+        if len(prompt) > room:
+            try:
+                prompt = self.prompts.fit_prompt(sample, room)
+            except ConfigError as error:
+                raise CheckpointMismatch(f"{self.model}: {error}") from error
         return self.decoder.start([*prompt, *opening])
-
-    def _trie(self, lists: tuple[PassList, ...]) -> TokenTrie:
-        """Return the trie of lists; that of the last call is kept, since lists rarely change."""
-        if self._tries is None or self._tries[0] != lists:
-            self._tries = lists, pass_trie(lists, self.prompts)
-        return self._tries[1]
 
     def _answers(
         self,
