@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +146,15 @@ def test_shared_beginnings_change_nothing(checkpoint: Path, cache: Path) -> None
         alone = load(checkpoint, cache).start(prompt)
         assert np.array_equal(again.first, alone.first)
         assert np.array_equal(again.extend([5], [-1]), alone.extend([5], [-1]))
+
+
+def test_few_prompts_are_kept(checkpoint: Path, cache: Path) -> None:
+    decoder = load(checkpoint, cache)
+    states = [decoder.start(random_ids(500, seed)) for seed in range(30)]
+    kept = [weakref.ref(one._prompt) for one in states]  # type: ignore[attr-defined]
+    del states
+    gc.collect()
+    assert 2 <= sum(one() is not None for one in kept) <= 8192 // 500
 
 
 def test_the_last_token_of_the_context_can_be_read(decoder: EmbeddedDecoder) -> None:
