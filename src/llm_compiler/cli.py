@@ -323,6 +323,7 @@ def build_parser() -> argparse.ArgumentParser:
     _dataset(commands)
     _tokenizer(commands)
     _train(commands)
+    _model(commands)
     return parser
 
 
@@ -677,6 +678,13 @@ def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--init", type=Path, metavar="DIR", help="weights to start from: a checkpoint or a run"
     )
     parser.add_argument(
+        "--lora",
+        type=_positive,
+        default=None,
+        metavar="RANK",
+        help="train adapters of this rank beside the frozen weights (see 'model merge')",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -698,6 +706,46 @@ def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="print parameters, memory, operations and days on GPUs; train nothing",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
+def _model(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser("model", help="merge adapters, describe or hand on a checkpoint")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="merge|card|push")
+    merge = actions.add_parser(
+        "merge",
+        help="add LoRA adapters to their weights",
+        description="Add LoRA adapters ('train --lora') to the weights that they were trained "
+        "beside, and write a plain checkpoint.",
+    )
+    merge.add_argument(
+        "--base", type=Path, metavar="DIR", help="the weights, if they are elsewhere by now"
+    )
+    card = actions.add_parser(
+        "card",
+        help="print a model card",
+        description="Print a model card from the checkpoint's own records: shape, every run that "
+        "made it, and what was measured.",
+    )
+    push = actions.add_parser(
+        "push",
+        help="write a folder as the Hugging Face hub wants it, and upload it if told to",
+        description="Write weights (or adapters), tokenizer, records and model card as a folder "
+        "in the hub's layout. Nothing leaves the machine unless --repo-id names where to.",
+    )
+    for action in (merge, card, push):
+        action.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="or a run")
+    for action in (merge, push):
+        action.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
+        action.add_argument("--json", action="store_true")
+    for action in (card, push):
+        action.add_argument("--name", metavar="NAME", help="title of the card")
+        action.add_argument(
+            "--license", default="apache-2.0", metavar="ID", help="default: %(default)s"
+        )
+    push.add_argument(
+        "--repo-id", metavar="OWNER/NAME", help="upload it there, as you are logged in"
+    )
+    push.add_argument("--private", action="store_true", help="a new repository is not public")
 
 
 def _split_clang_flags(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

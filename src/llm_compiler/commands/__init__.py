@@ -17,6 +17,7 @@ __all__ = [
     "run_dataset",
     "run_doctor",
     "run_labels",
+    "run_model",
     "run_optimize",
     "run_passes",
     "run_tokenizer",
@@ -83,6 +84,11 @@ def run_dataset(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> in
 def run_tokenizer(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Train and show tokenizers, and encode stage data."""
     return _call("tokenizer", options, clang_flags)
+
+
+def run_model(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Merge adapters, describe or hand on a checkpoint."""
+    return _call("model", options, clang_flags)
 
 
 def run_train(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:

@@ -17,8 +17,9 @@ __all__ = ["run"]
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Print the plan, or train."""
+    settings = [*options.set, *([f"lora.rank={options.lora}"] if options.lora else [])]
     config = load_train_config(
-        options.config, options.stage, settings=options.set, out=options.out, init=options.init
+        options.config, options.stage, settings=settings, out=options.out, init=options.init
     )
     if options.plan:
         _print_plan(config, make_plan(config), as_json=options.json)
@@ -87,7 +88,8 @@ def _print_plan(config: TrainConfig, plan: Plan, *, as_json: bool) -> None:
     rows = [
         ("parameters", f"{plan.num_parameters / 1e6:,.1f} M"),
         ("of them in layers", f"{plan.num_block_parameters / 1e6:,.1f} M"),
-        ("checkpoint (bf16)", f"{plan.checkpoint_bytes / gigabytes:,.3f} GB"),
+        ("trained", f"{plan.num_trained_parameters / 1e6:,.1f} M"),
+        ("checkpoint", f"{plan.checkpoint_bytes / gigabytes:,.3f} GB"),
         ("tokens a step", f"{plan.tokens_per_step:,}"),
         ("tokens in all", f"{plan.num_tokens / 1e9:,.3f} billion"),
         ("operations", f"{plan.total_flops:.2e}"),

@@ -75,15 +75,19 @@ class ModelConfig:
         matrices = 1 if self.tie_embeddings else 2
         return self.num_block_parameters + matrices * self.vocab_size * self.hidden_size
 
-    def training_flops(self, *, tokens: int, answer_tokens: int, squared_lengths: int) -> int:
+    def training_flops(
+        self, *, tokens: int, answer_tokens: int, squared_lengths: int, frozen: bool = False
+    ) -> int:
         """Return the floating-point operations of one training step, forward and backward.
 
         Args:
             answer_tokens: those with a loss; the output matrix is applied to them only.
             squared_lengths: the sum of the documents' squared lengths, for causal attention.
+            frozen: the matrices get no gradients: adapters, which count for nothing, do.
         """
-        blocks = 6 * self.num_block_parameters * tokens
-        head = 6 * self.vocab_size * self.hidden_size * answer_tokens
+        each = 4 if frozen else 6
+        blocks = each * self.num_block_parameters * tokens
+        head = each * self.vocab_size * self.hidden_size * answer_tokens
         attention = 6 * self.num_layers * self.hidden_size * squared_lengths
         return blocks + head + attention
 

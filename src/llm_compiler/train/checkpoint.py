@@ -28,10 +28,12 @@ __all__ = [
     "WEIGHTS_FILE",
     "checkpoints",
     "find_weights",
+    "history",
     "load_weights",
     "prune",
     "read_training",
     "write_checkpoint",
+    "write_weights",
 ]
 
 WEIGHTS_FILE: Final = "model.safetensors"
@@ -75,39 +77,63 @@ def read_training(folder: Path) -> dict[str, Any]:
     return told
 
 
+def history(folder: Path) -> list[dict[str, Any]]:
+    """Return what was done to a checkpoint's weights: one record a run, the first one first.
+
+    Weights that say nothing of their training (Meta's) have none.
+
+    Raises:
+        CheckpointMismatch: they say something unreadable.
+    """
+    if not (folder / TRAINING_FILE).is_file():
+        return []
+    told = read_training(folder)
+    kept = ("step", "tokens", "seconds", "loss", "identity", "device", "precision", "merged")
+    own = {name: told[name] for name in kept if name in told}
+    return [*told.get("history", []), own]
+
+
+def write_weights(folder: Path, weights: dict[str, Any], model: ModelConfig) -> None:
+    """Write a model in Hugging Face's layout, its weights as bf16.
+
+    Args:
+        weights: by name, in any precision.
+    """
+    import safetensors.torch
+    import torch
+
+    tensors = {
+        name: tensor.detach().to("cpu", torch.bfloat16).contiguous()
+        for name, tensor in weights.items()
+        if not (model.tie_embeddings and name == _HEAD)
+    }
+    safetensors.torch.save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    (folder / CONFIG_FILE).write_bytes(model.to_json())
+
+
 def write_checkpoint(
     run: Path,
     step: int,
     *,
-    weights: dict[str, Any],
-    model: ModelConfig,
     prompts: Prompts,
     training: dict[str, Any],
+    write_model: Callable[[Path], None],
     write_state: Callable[[Path], None],
 ) -> Path:
     """Write a checkpoint and return its folder; a half-written one has another name.
 
     Args:
-        weights: the model's, by name, in any precision.
+        write_model: writes weights, or adapters, into a folder.
         write_state: fills the folder `state`.
 
     Raises:
         OutputError: it cannot be written.
     """
-    import safetensors.torch
-    import torch
-
     folder = run / f"step-{step:08d}"
     partial = run / f".partial-{folder.name}"
     try:
         (partial / STATE).mkdir(parents=True, exist_ok=True)
-        tensors = {
-            name: tensor.detach().to("cpu", torch.bfloat16).contiguous()
-            for name, tensor in weights.items()
-            if not (model.tie_embeddings and name == _HEAD)
-        }
-        safetensors.torch.save_file(tensors, partial / WEIGHTS_FILE, metadata={"format": "pt"})
-        (partial / CONFIG_FILE).write_bytes(model.to_json())
+        write_model(partial)
         prompts.save(partial)
         write_state(partial / STATE)
         (partial / TRAINING_FILE).write_text(json.dumps(training, indent=1) + "\n")

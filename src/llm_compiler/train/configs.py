@@ -19,9 +19,10 @@ from llm_compiler.dataset.records import STAGES
 from llm_compiler.errors import ConfigError
 from llm_compiler.model.configs import ModelConfig, load_model_config
 
-__all__ = ["DataConfig", "LabelConfig", "TrainConfig", "load_train_config"]
+__all__ = ["DataConfig", "LabelConfig", "LoraConfig", "TrainConfig", "load_train_config"]
 
 _METRICS = ("size_bytes", "text_data_bytes")
+_MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +84,62 @@ class LabelConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoraConfig:
+    """Adapters that are trained instead of the weights, which are frozen."""
+
+    rank: int = 16
+    alpha: float = 32.0
+    """The adapters' product is multiplied by alpha / rank."""
+    dropout: float = 0.0
+    targets: tuple[str, ...] = _MATRICES
+    """The matrices of each layer that get adapters."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.rank, int) or isinstance(self.rank, bool) or self.rank < 1:
+            raise ConfigError(f"lora.rank is {self.rank!r}: expected a whole number from 1 on")
+        for name, low, high in (("alpha", 1e-6, 1e6), ("dropout", 0.0, 0.9)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigError(f"lora.{name} is {value!r}: expected a number")
+            if not low <= value <= high:
+                raise ConfigError(f"lora.{name} is {value}: expected {low:g} to {high:g}")
+        if not self.targets or set(self.targets) - set(_MATRICES):
+            raise ConfigError(f"lora.targets: expected some of {', '.join(_MATRICES)}")
+
+    @classmethod
+    def of(cls, told: Mapping[str, Any]) -> LoraConfig:
+        """Read the fields from TOML or JSON.
+
+        Raises:
+            ConfigError: unknown keys, or values that cannot be.
+        """
+        fields = [one.name for one in dataclasses.fields(cls)]
+        if unknown := sorted(told.keys() - set(fields)):
+            raise ConfigError(f"lora: '{unknown[0]}' is none of {', '.join(fields)}")
+        targets = told.get("targets", _MATRICES)
+        if not isinstance(targets, list | tuple):
+            raise ConfigError(f"lora.targets is {targets!r}: expected a list")
+        return cls(**{**told, "targets": tuple(targets)})
+
+    def told(self) -> dict[str, Any]:
+        """Return the fields as JSON gives them back; the inverse of `of`."""
+        return {**dataclasses.asdict(self), "targets": list(self.targets)}
+
+    def num_parameters(self, model: ModelConfig) -> int:
+        """Return how many numbers are trained."""
+        hidden, inner = model.hidden_size, model.intermediate_size
+        queries, keys = model.num_heads * model.head_size, model.num_kv_heads * model.head_size
+        sides = dict(
+            zip(
+                _MATRICES,
+                (hidden + queries, *[hidden + keys] * 2, queries + hidden, *[hidden + inner] * 3),
+                strict=True,
+            )
+        )
+        return model.num_layers * self.rank * sum(sides[name] for name in self.targets)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """What a run does. Tokens a step: at most `row_tokens` times `rows_per_step`."""
 
@@ -99,6 +156,8 @@ class TrainConfig:
     """How label shards are learnt from."""
     init: Path | None = None
     """A checkpoint, or a run whose last one is taken: weights to start from. None: random ones."""
+    lora: LoraConfig | None = None
+    """Train adapters beside the weights of `init`; None: all weights."""
     seed: int = 0
     context: int = 0
     """Tokens of the longest document; 0: the model's."""
@@ -171,6 +230,8 @@ class TrainConfig:
             if getattr(self, name) not in allowed:
                 wanted = ", ".join(allowed)
                 raise ConfigError(f"{name} is '{getattr(self, name)}': expected {wanted}")
+        if self.lora is not None and self.init is None:
+            raise ConfigError("lora trains beside weights that are there: name them with --init")
         if self.context > self.model.context:
             raise ConfigError(f"context is {self.context}, but the model's is {self.model.context}")
         if self.row_tokens < self.document_tokens:
@@ -238,6 +299,10 @@ def load_train_config(
     for name in ("data", "validation"):
         if name in told:
             told[name] = _read_data(told[name], f"{path}: [{name}]")
+    if "lora" in told:
+        if not isinstance(told["lora"], dict):
+            raise ConfigError(f"{path}: [lora] is no table")
+        told["lora"] = LoraConfig.of(told["lora"])
     if "labels" in told:
         told["labels"] = _read_labels(told["labels"], f"{path}: [labels]")
     for name in ("tokenizer", "out", "init"):

@@ -35,14 +35,17 @@ from llm_compiler.train.checkpoint import (
     check_tokenizer,
     checkpoints,
     find_weights,
+    history,
     load_weights,
     prune,
     read_training,
     write_checkpoint,
+    write_weights,
 )
 from llm_compiler.train.configs import TrainConfig
 from llm_compiler.train.hardware import find_gpu
 from llm_compiler.train.language_model import PackedModel, TreeTensors, make_llama
+from llm_compiler.train.lora import add_adapters, weights_fingerprint, write_adapters
 from llm_compiler.train.packing import Prefetched, Row, Step, pack_rows, read_steps
 from llm_compiler.train.progress import RunLog, plot_curves
 from llm_compiler.train.ranking import Ranking, is_ranked
@@ -198,7 +201,8 @@ class _Run:
         self.is_sharded = self.accelerator.distributed_type == DistributedType.FSDP
         self._open_data()
         last = self._last_checkpoint(resume)
-        self._make_model(None if last else config.init)
+        # Adapters are little without the weights that they stand on.
+        self._make_model(config.init if config.lora or not last else None)
         self.step, self.tokens, self.seconds_before = 0, 0, 0.0
         self.data_state: dict[str, Any] | None = None
         self.loss: float | None = None
@@ -264,6 +268,12 @@ class _Run:
             "shares": config.shares(),
             "data": {stage: source.fingerprint for stage, source in self.sources.items()},
         }
+        self.history: list[dict[str, Any]] = []
+        if config.init is not None:
+            base = find_weights(config.init)
+            self.history = history(base)
+            if config.lora is not None:
+                self.identity |= {"lora": config.lora.told(), "base": weights_fingerprint(base)}
 
     def _last_checkpoint(self, resume: bool) -> Path | None:
         found = checkpoints(self.config.out)
@@ -280,6 +290,10 @@ class _Run:
         llama = make_llama(config.model)
         if init is not None:
             load_weights(find_weights(init), llama, config.model, self.prompts)
+        if config.lora is not None:
+            if self.is_sharded:
+                raise ConfigError("lora is for whole models on each device, not for FSDP")
+            add_adapters(llama, config.lora, half=self.precision == "bf16")
         model = PackedModel(
             llama,
             num_tasks=len(TASKS),
@@ -288,8 +302,9 @@ class _Run:
             flash=config.flash_attention,
             gradient_checkpointing=config.gradient_checkpointing,
         )
-        matrices = [one for one in model.parameters() if one.dim() >= 2]
-        others = [one for one in model.parameters() if one.dim() < 2]
+        trained = [one for one in model.parameters() if one.requires_grad]
+        matrices = [one for one in trained if one.dim() >= 2]
+        others = [one for one in trained if one.dim() < 2]
         optimizer = torch.optim.AdamW(
             [
                 {"params": matrices, "weight_decay": config.weight_decay},
@@ -321,7 +336,7 @@ class _Run:
                 self.accelerator.load_state(str(path))
             else:
                 state = torch.load(path / _STATE_FILE, map_location="cpu", weights_only=True)
-                self._llama().load_state_dict(state["model"])
+                self._llama().load_state_dict(state["model"], strict=self.config.lora is None)
                 self.optimizer.load_state_dict(state["optimizer"])
         except (OSError, RuntimeError, LookupError, ValueError, EOFError, UnpicklingError) as error:
             first = str(error).strip().split("\n", 1)[0]
@@ -453,6 +468,7 @@ class _Run:
                 tokens=len(row.ids),
                 answer_tokens=row.num_logits,
                 squared_lengths=row.squared_lengths,
+                frozen=self.config.lora is not None,
             )
         norm = float(
             self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_gradient_norm)
@@ -574,15 +590,21 @@ class _Run:
             self.accelerator.save_state(str(folder))
         else:
             weights = self._llama().state_dict()
+
+        def write_model(folder: Path) -> None:
+            if config.lora is None:
+                write_weights(folder, weights, config.model)
+            else:
+                write_adapters(self._llama(), config.lora, str(config.init), folder)
+
         self.accelerator.wait_for_everyone()
         if self.is_main:
             write_checkpoint(
                 config.out,
                 self.step,
-                weights=weights,
-                model=config.model,
                 prompts=self.prompts,
                 training=self._training(),
+                write_model=write_model,
                 write_state=self._write_state,
             )
             prune(config.out, config.keep_checkpoints)
@@ -591,8 +613,11 @@ class _Run:
 
     def _write_state(self, folder: Path) -> None:
         if not self.is_sharded:
+            weights = self._llama().state_dict()
+            if self.config.lora is not None:
+                weights = {name: one for name, one in weights.items() if ".lora_" in name}
             state = {
-                "model": self._llama().state_dict(),
+                "model": weights,
                 "optimizer": self.optimizer.state_dict(),
             }
             torch.save(state, folder / _STATE_FILE)
@@ -608,6 +633,9 @@ class _Run:
             "identity": self.identity,
             "data": self.data_state,
             "init": str(self.config.init or ""),
+            "history": self.history,
+            "validation": self.validation_losses,
+            "savings": self.savings,
             "device": (
                 torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
             ),

@@ -28,13 +28,16 @@ class Plan:
 
     num_parameters: int
     num_block_parameters: int
+    num_trained_parameters: int
+    """Fewer than all with LoRA."""
     checkpoint_bytes: int
-    """bf16 weights."""
+    """bf16 weights, or fp32 adapters."""
     tokens_per_step: int
     num_tokens: int
     total_flops: float
     state_bytes: int
-    """Weights, gradients and AdamW's two moments in fp32, on all devices together."""
+    """Weights, gradients and AdamW's two moments in fp32, on all devices together; frozen weights
+    in bf16."""
     activation_bytes: int
     """Of one row, on each device."""
     bytes_a_device: dict[int, int]
@@ -58,9 +61,13 @@ def make_plan(config: TrainConfig) -> Plan:
             tokens=num_tokens,
             answer_tokens=num_tokens,
             squared_lengths=num_tokens * config.document_tokens,
+            frozen=config.lora is not None,
         )
     )
-    state_bytes = 16 * model.num_parameters
+    trained, frozen = model.num_parameters, 0
+    if config.lora is not None:
+        trained, frozen = config.lora.num_parameters(model), model.num_parameters
+    state_bytes = 16 * trained + (4 if config.precision == "fp32" else 2) * frozen
     activation_bytes = _activation_bytes(config)
     by_devices = {
         number: state_bytes // number + activation_bytes
@@ -75,7 +82,8 @@ def make_plan(config: TrainConfig) -> Plan:
     return Plan(
         num_parameters=model.num_parameters,
         num_block_parameters=model.num_block_parameters,
-        checkpoint_bytes=2 * model.num_parameters,
+        num_trained_parameters=trained,
+        checkpoint_bytes=4 * trained if config.lora else 2 * trained,
         tokens_per_step=tokens_per_step,
         num_tokens=num_tokens,
         total_flops=total_flops,

@@ -1,0 +1,54 @@
+"""``llm-compiler model``: merge adapters, write a model card, and hand a checkpoint on."""
+
+from __future__ import annotations
+
+import argparse
+
+from llm_compiler.console import print_json
+from llm_compiler.errors import ToolchainNotFound
+from llm_compiler.train.hub import find_checkpoint, model_card, upload, write_hub_folder
+
+__all__ = ["run"]
+
+
+def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Merge, describe, or push."""
+    return {"merge": _merge, "card": _card, "push": _push}[options.action](options)
+
+
+def _merge(options: argparse.Namespace) -> int:
+    try:
+        import torch  # noqa: F401 - only merging needs it
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise ToolchainNotFound(
+            f"{error.name} is not installed: pip install 'llm-compiler[train]'"
+        ) from error
+    from llm_compiler.train.lora import merge_adapters
+
+    out = merge_adapters(options.checkpoint, options.output, base=options.base)
+    if options.json:
+        print_json({"folder": str(out)})
+    else:
+        print(f"merged weights: {out}")
+    return 0
+
+
+def _card(options: argparse.Namespace) -> int:
+    folder = find_checkpoint(options.checkpoint)
+    name = options.name or folder.resolve().name
+    print(model_card(folder, name=name, license_=options.license), end="")
+    return 0
+
+
+def _push(options: argparse.Namespace) -> int:
+    name = options.name or (options.repo_id or options.output.name).rsplit("/", 1)[-1]
+    out = write_hub_folder(options.checkpoint, options.output, name=name, license_=options.license)
+    address = ""
+    if options.repo_id is not None:
+        address = upload(out, options.repo_id, private=options.private)
+    if options.json:
+        print_json({"folder": str(out), "address": address})
+    else:
+        print(f"{out}" + (f", uploaded to {address}" if address else ": nothing was uploaded"))
+    return 0
