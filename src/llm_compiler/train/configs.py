@@ -21,6 +21,7 @@ from llm_compiler.model.configs import ModelConfig, load_model_config
 
 __all__ = ["DataConfig", "LabelConfig", "LoraConfig", "TrainConfig", "load_train_config"]
 
+_OBJECTIVES = ("likelihood", "savings")
 _METRICS = ("size_bytes", "text_data_bytes")
 _MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -44,6 +45,12 @@ class LabelConfig:
 
     metric: str = "size_bytes"
     """What is to be small: ``size_bytes`` or ``text_data_bytes``."""
+    objective: str = "likelihood"
+    """What the model learns: ``likelihood``, which list is best; ``savings``, what each list is to
+    be expected to save, as far as the prompt tells. Documents of whole lists always the former."""
+    savings_temperature: float = 0.005
+    """Lists whose expected savings differ by this share of default<Oz>'s size differ by a factor of
+    e in probability."""
     temperature: float = 0.005
     """A list that is larger than the best one by this share of default<Oz>'s size has 1/e of its
     mass."""
@@ -68,8 +75,12 @@ class LabelConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100_000:
                 raise ConfigError(f"labels.{name} is {value!r}: expected a whole number")
+        if self.objective not in _OBJECTIVES:
+            wanted = " or ".join(_OBJECTIVES)
+            raise ConfigError(f"labels.objective is '{self.objective}': expected {wanted}")
         for name, low, high in (
             ("temperature", 1e-6, 10.0),
+            ("savings_temperature", 1e-6, 10.0),
             ("min_mass", 0.0, 0.5),
             ("whole_share", 0.0, 1.0),
         ):

@@ -11,7 +11,7 @@ masked, behind their document's prompt. Imports PyTorch and transformers: only t
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from llm_compiler.model.configs import ModelConfig
 from llm_compiler.train import cpu_attention
 from llm_compiler.train.packing import IGNORED, RowTrees
+from llm_compiler.train.trees import Choices
 
 __all__ = ["PackedModel", "TreeTensors", "make_llama", "packed_attention"]
 
@@ -146,6 +147,8 @@ class TreeTensors:
     edge_weights: Any
     edge_tasks: Any
     masks: tuple[Any, ...]
+    choices: dict[str, Any] | None = None
+    """The fields of `trees.Choices`, and each list's task."""
 
     @classmethod
     def of(cls, trees: RowTrees, device: Any) -> TreeTensors:
@@ -154,6 +157,10 @@ class TreeTensors:
         def copy(array: Any) -> Any:
             return torch.from_numpy(array).to(device, non_blocking=True)
 
+        choices = None
+        if trees.choices is not None:
+            choices = {one.name: copy(getattr(trees.choices, one.name)) for one in fields(Choices)}
+            choices["tasks"] = copy(trees.choice_tasks)
         return cls(
             parents=copy(trees.parents),
             edge_rows=copy(trees.edge_rows),
@@ -161,6 +168,7 @@ class TreeTensors:
             edge_weights=copy(trees.edge_weights),
             edge_tasks=copy(trees.edge_tasks),
             masks=tuple(None if one is None else copy(one) for one in trees.masks),
+            choices=choices,
         )
 
 
@@ -243,6 +251,14 @@ class PackedModel(nn.Module):
         total = token_losses.sum()
         if trees is None:
             return total, sums, counts, zeros[:0]
+        if trees.choices is not None:
+            divergences = self._divergences(everything, trees.choices)
+            total = total + divergences.sum()
+            of_tasks = trees.choices["tasks"]
+            sums = sums.index_add(0, of_tasks, divergences.detach())
+            counts = counts.index_add(0, of_tasks, trees.choices["weights"])
+        if not len(trees.edge_ids):
+            return total, sums, counts, zeros[:0]
         edge_losses = self._edge_losses(everything, trees)
         weighted = edge_losses * trees.edge_weights
         sums = sums.index_add(0, trees.edge_tasks, weighted.detach())
@@ -263,6 +279,20 @@ class PackedModel(nn.Module):
             else:
                 losses.append(_row_edge_losses(*arguments))
         return torch.cat(losses)
+
+    def _divergences(self, hidden: Any, choices: dict[str, Any]) -> Any:
+        """Return each list's part of its tree's KL(p || q), (lists of all trees,)."""
+        # Masked to the tree: no other token's logit is needed.
+        vectors = functional.embedding(choices["edge_ids"], self.llama.lm_head.weight)
+        logits = (hidden[choices["edge_parents"]].float() * vectors.float()).sum(dim=1)
+        groups = choices["edge_groups"]
+        zeros = torch.zeros(len(groups), device=hidden.device)
+        highest = (zeros - torch.inf).scatter_reduce(0, groups, logits.detach(), "amax")
+        shifted = logits - highest[groups]
+        log_probs = shifted - zeros.index_add(0, groups, shifted.exp()).log()[groups]
+        rows = torch.zeros(len(choices["weights"]), device=hidden.device)
+        rows = rows.index_add(0, choices["pair_rows"], log_probs[choices["pair_edges"]])
+        return rows.exp() * (rows - choices["log_targets"])
 
     def _packing(
         self, ids: Any, lengths: tuple[int, ...], trees: TreeTensors | None

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from llm_compiler.errors import ArtifactError
 from llm_compiler.train.sources import Encoded, Source
+from llm_compiler.train.trees import Choices
 
 if TYPE_CHECKING:
     import numpy
@@ -45,6 +46,9 @@ class RowTrees:
     edge_weights: NDArray[numpy.float32]
     """(edges,): what its loss is multiplied by."""
     edge_tasks: NDArray[numpy.int64]
+    choices: Choices | None
+    """Of all documents that learn distributions; `choice_tasks` are (lists of all trees,)."""
+    choice_tasks: NDArray[numpy.int64]
     masks: tuple[NDArray[numpy.bool_] | None, ...]
     """Of each document of the row: which nodes behind the prompt attend to which; None for a plain
     one."""
@@ -88,7 +92,11 @@ class Row:
     @property
     def weight(self) -> float:
         """What the sum of the losses is divided by for a mean: a plain target counts 1."""
-        return self.num_targets + (float(self.trees.edge_weights.sum()) if self.trees else 0.0)
+        if self.trees is None:
+            return self.num_targets
+        choices = self.trees.choices
+        trees = round(float(choices.weights.sum())) if choices else 0
+        return self.num_targets + float(self.trees.edge_weights.sum()) + trees
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +145,7 @@ def _row_trees(documents: Sequence[Encoded], lengths: Sequence[int]) -> RowTrees
     import numpy
 
     places, ids, weights, tasks = [], [], [], []
+    choices, starts, choice_tasks = [], [], []
     start = 0
     for one, length in zip(documents, lengths, strict=True):
         if (tree := one.tree) is not None:
@@ -144,6 +153,10 @@ def _row_trees(documents: Sequence[Encoded], lengths: Sequence[int]) -> RowTrees
             ids.append(tree.edge_ids)
             weights.append(tree.edge_weights)
             tasks.append(numpy.full(len(tree.edge_ids), one.task))
+            if tree.choices is not None:
+                choices.append(tree.choices)
+                starts.append(start)
+                choice_tasks += [one.task] * len(tree.choices.weights)
         start += length
     if not places:
         return None
@@ -154,6 +167,8 @@ def _row_trees(documents: Sequence[Encoded], lengths: Sequence[int]) -> RowTrees
         edge_ids=numpy.concatenate(ids),
         edge_weights=numpy.concatenate(weights),
         edge_tasks=numpy.concatenate(tasks),
+        choices=Choices.joined(choices, starts) if choices else None,
+        choice_tasks=numpy.array(choice_tasks, dtype=numpy.int64),
         masks=tuple(None if one.tree is None else one.tree.mask for one in documents),
     )
 

@@ -36,7 +36,7 @@ from llm_compiler.model.special import change_place
 from llm_compiler.model.token_shards import TokenShards, is_token_shards
 from llm_compiler.records import content_hash
 from llm_compiler.train.configs import DataConfig, LabelConfig
-from llm_compiler.train.trees import ListTree, Tree, list_masses, rounds_document
+from llm_compiler.train.trees import ListTree, Tree, list_masses, list_savings, rounds_document
 from llm_compiler.workers import LocalPool
 
 if TYPE_CHECKING:
@@ -210,6 +210,7 @@ class LabelledDocuments:
         min_mass: float,
         tried: Sequence[int] = (),
         choices: Sequence[int] = (0,),
+        savings: bool = False,
     ) -> Encoded:
         """Return a module's document.
 
@@ -218,6 +219,7 @@ class LabelledDocuments:
             min_mass: nodes with less are left out.
             tried: the lists of the rounds, by their places.
             choices: after how many of these the next list is predicted.
+            savings: learn what every list saves instead of the next list's likelihood.
         """
         shards, config = self._shards, self._config
         sizes = module.sizes[config.metric]
@@ -231,8 +233,13 @@ class LabelledDocuments:
             cut_prompt(module.prompt, self._room, cut=shards.cut, answer=shards.answer),
             rounds,
             [(count, list_masses(sizes, config.temperature, tried[:count])) for count in choices],
-            min_mass=min_mass,
+            min_mass=0.0 if savings else min_mass,
             choices_only=not whole,
+            savings=[
+                list_savings(sizes, config.savings_temperature, tried[:count]) for count in choices
+            ]
+            if savings
+            else None,
         )
         return Encoded(ids, len(ids) - len(tree.depths), shards.task, tree)
 
@@ -290,6 +297,7 @@ class _LabelSource:
                         min_mass=self._config.min_mass,
                         tried=tried,
                         choices=choices,
+                        savings=self._config.objective == "savings" and not is_whole,
                     )
                 ]
             place = 0

@@ -12,6 +12,12 @@ has (`list_masses`). A node's mass is that of the lists through it; the loss of 
 sum over its nodes of mass times -log p(node | ancestors, prompt): the expected loss of a list drawn
 from the target, without drawing.
 
+That teaches which list is the best one. `list_savings` teaches what each saves instead: the loss is
+the divergence KL(p || q) of the model's distribution p over all lists, masked to the tree, from
+q ~ exp(saving / temperature). Its minimum ranks lists by the saving that is to be expected of them,
+where that of the other ranks them by how often they are best: not the same if the prompt does not
+tell (`Choices`).
+
 Behind the prompt there may be rounds (`model.prompts`): lists that were tried, and what the
 compiler said of their sizes. Trees hang behind some of the rounds, each with the lists that would
 still be better there as its target. Needs numpy.
@@ -27,9 +33,65 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-__all__ = ["ListTree", "Tree", "list_masses", "list_scores", "rounds_document", "tree_document"]
+__all__ = [
+    "Choices",
+    "ListTree",
+    "Tree",
+    "list_masses",
+    "list_savings",
+    "list_scores",
+    "rounds_document",
+    "tree_document",
+]
 
 ROOT = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """All lists of trees, for losses of whole distributions. An edge is a prediction where a tree
+    branches, a row is a list of a tree."""
+
+    edge_parents: NDArray[numpy.int64]
+    """(edges,): the parent's place in the document, or packed row."""
+    edge_ids: NDArray[numpy.int64]
+    """(edges,): the token."""
+    edge_groups: NDArray[numpy.int64]
+    """(edges,): equal for those of one parent; from 0 on."""
+    pair_rows: NDArray[numpy.int64]
+    """(pairs,): a list .."""
+    pair_edges: NDArray[numpy.int64]
+    """(pairs,): .. and an edge on its way."""
+    log_targets: NDArray[numpy.float32]
+    """(rows,): log q of each list."""
+    weights: NDArray[numpy.float32]
+    """(rows,): 1 for each tree, in equal parts."""
+
+    @classmethod
+    def joined(cls, parts: Sequence[Choices], starts: Sequence[int]) -> Choices:
+        """Put several together.
+
+        Args:
+            starts: what is added to the places of each.
+        """
+        import numpy
+
+        def offsets(counts: Sequence[int]) -> list[int]:
+            return [0, *numpy.cumsum(counts).tolist()]
+
+        edges = offsets([len(one.edge_ids) for one in parts])
+        rows = offsets([len(one.log_targets) for one in parts])
+        groups = offsets([int(one.edge_groups.max()) + 1 for one in parts])
+        each = list(zip(parts, starts, edges, rows, groups, strict=False))
+        return cls(
+            edge_parents=numpy.concatenate([one.edge_parents + start for one, start, *_ in each]),
+            edge_ids=numpy.concatenate([one.edge_ids for one in parts]),
+            edge_groups=numpy.concatenate([one.edge_groups + group for one, *_, group in each]),
+            pair_rows=numpy.concatenate([one.pair_rows + row for one, _, _, row, _ in each]),
+            pair_edges=numpy.concatenate([one.pair_edges + edge for one, _, edge, _, _ in each]),
+            log_targets=numpy.concatenate([one.log_targets for one in parts]),
+            weights=numpy.concatenate([one.weights for one in parts]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +110,8 @@ class Tree:
     """(edges,): the node's mass."""
     edge_nodes: NDArray[numpy.int64]
     """(edges,): the node's place in the `ListTree`."""
+    choices: Choices | None = None
+    """Learnt as distributions; then there are no edges."""
 
 
 class ListTree:
@@ -124,6 +188,29 @@ def list_masses(
     return normalised
 
 
+def list_savings(
+    sizes: NDArray[numpy.int64], temperature: float, tried: Sequence[int] = ()
+) -> NDArray[numpy.float64]:
+    """Return log q of each list, and last of ``<nothing-better>``: q ~ exp(saving / temperature).
+
+    A list saves what it is smaller than default<Oz> and all lists tried so far, as a share of
+    default<Oz>'s size; failed lists and ``<nothing-better>`` save nothing.
+
+    Args:
+        sizes, tried: as in `list_masses`.
+    """
+    import numpy
+
+    baseline, found = sizes[0], sizes[1:]
+    best = min([baseline, *(found[one] for one in tried if found[one] >= 0)])
+    savings = numpy.zeros(len(found) + 1)
+    savings[:-1] = numpy.where(found < 0, 0, numpy.maximum(0, best - found)) / baseline
+    savings /= temperature
+    shifted = savings - savings.max()
+    log_targets: NDArray[numpy.float64] = shifted - numpy.log(numpy.exp(shifted).sum())
+    return log_targets
+
+
 def tree_document(
     tree: ListTree,
     prompt: NDArray[numpy.uint16],
@@ -153,6 +240,7 @@ def rounds_document(
     *,
     min_mass: float,
     choices_only: bool,
+    savings: Sequence[NDArray[numpy.float64]] | None = None,
 ) -> tuple[NDArray[numpy.uint16], Tree]:
     """Return a document with rounds behind the prompt, and trees behind some of these.
 
@@ -161,6 +249,8 @@ def rounds_document(
             predict nothing.
         choices: after how many rounds a tree hangs, and the masses of its lists there.
         min_mass, choices_only: see `tree_document`.
+        savings: of each choice, log q of its lists (`list_savings`), which are learnt instead of
+            the masses; with a `min_mass` of 0 and `choices_only`.
     """
     import numpy
 
@@ -173,8 +263,11 @@ def rounds_document(
     mask[:num_base, :num_base] = numpy.tri(num_base, dtype=bool)
     ids, depths = [prompt, base], [numpy.arange(1, num_base + 1)]
     edges: list[tuple[Any, ...]] = []
+    found: list[Choices] = []
     start = num_base
-    for (number, masses), (predicted, nodes) in zip(choices, parts, strict=True):
+    for place, ((number, masses), (predicted, nodes)) in enumerate(
+        zip(choices, parts, strict=True)
+    ):
         end = int(ends[number])
         within = slice(start, start + len(nodes))
         mask[within, :end] = True
@@ -188,7 +281,11 @@ def rounds_document(
         edges.append(
             (places[tree.parents[predicted]], tree.tokens[predicted], mass[predicted], predicted)
         )
+        if savings is not None:
+            found.append(_choices(tree, predicted, places, savings[place]))
         start += len(nodes)
+    if found:
+        edges = [tuple(column[:0] for column in edges[0])]
     parents, tokens, weights, of_nodes = (
         numpy.concatenate([one[place] for one in edges]) for place in range(4)
     )
@@ -200,6 +297,28 @@ def rounds_document(
         edge_ids=tokens[order],
         edge_weights=weights[order].astype(numpy.float32),
         edge_nodes=of_nodes[order],
+        choices=Choices.joined(found, [0] * len(found)) if found else None,
+    )
+
+
+def _choices(
+    tree: ListTree,
+    predicted: NDArray[numpy.int64],
+    places: NDArray[numpy.int64],
+    log_targets: NDArray[numpy.float64],
+) -> Choices:
+    import numpy
+
+    parents = tree.parents[predicted]
+    rows, edges = numpy.nonzero(tree.paths[:, predicted])
+    return Choices(
+        edge_parents=places[parents],
+        edge_ids=tree.tokens[predicted],
+        edge_groups=numpy.unique(parents, return_inverse=True)[1],
+        pair_rows=rows,
+        pair_edges=edges,
+        log_targets=log_targets.astype(numpy.float32),
+        weights=numpy.full(len(log_targets), 1 / len(log_targets), dtype=numpy.float32),
     )
 
 

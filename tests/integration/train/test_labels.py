@@ -23,7 +23,13 @@ from llm_compiler.train.loop import train
 from llm_compiler.train.packing import Row, pack_rows
 from llm_compiler.train.progress import read_log
 from llm_compiler.train.sources import Encoded, LabelledDocuments
-from llm_compiler.train.trees import ListTree, list_masses, list_scores, tree_document
+from llm_compiler.train.trees import (
+    ListTree,
+    list_masses,
+    list_savings,
+    list_scores,
+    tree_document,
+)
 
 from ...unit.model.test_label_shards import write_samples, write_table
 
@@ -231,3 +237,42 @@ def test_nothing_held_out(
     validation = {"flag-tuning": DataConfig(path=out)}
     with pytest.raises(ArtifactError, match="hold-out"):
         train(dataclasses.replace(label_config, validation=validation))
+
+
+def test_learning_savings_is_a_divergence(model: PackedModel, labels: Path) -> None:
+    """KL(p || q) of the model's distribution over all lists from the savings', by hand."""
+    shards = LabelShards(labels)
+    documents = LabelledDocuments(shards, LabelConfig(max_rounds=2), 256)
+    options = {"whole": False, "min_mass": 0.0, "tried": [1, 3]}
+    expected = []
+    for count in (0, 2):
+        log_q = list_savings(shards[1].sizes["size_bytes"], 0.005, [1, 3][:count])
+        one = documents.document(shards[1], choices=[count], **options)  # type: ignore[arg-type]
+        (row,) = pack_rows([one], 9999)
+        log_probs = run(model, row)[3].double().numpy()
+        assert one.tree is not None
+        log_p = list_scores(documents.trees[0], one.tree.edge_nodes, log_probs)
+        expected.append((np.exp(log_p) * (log_p - log_q)).sum())
+    both = documents.document(
+        shards[1],
+        choices=[0, 2],
+        savings=True,
+        **options,  # type: ignore[arg-type]
+    )
+    whole = documents.document(shards[2], whole=True, min_mass=0.01)
+    alone = run(model, next(pack_rows([whole], 9999)))[0].item()
+    (row,) = pack_rows([whole, both], 9999)
+    loss, sums, counts, _ = run(model, row)
+    assert loss.item() - alone == pytest.approx(sum(expected), rel=1e-4)
+    assert sums.sum().item() == pytest.approx(loss.item(), rel=1e-5)
+    assert counts.sum().item() == pytest.approx(row.weight, rel=1e-5)
+    loss.backward()
+
+
+def test_learning_savings_improves_the_first_list(label_config: TrainConfig) -> None:
+    labels = dataclasses.replace(label_config.labels, objective="savings", whole_share=0.2)
+    config = dataclasses.replace(
+        label_config, mix_share=0.0, max_steps=40, learning_rate=1e-2, labels=labels
+    )
+    told = train(config).savings["x86_64"]
+    assert told["model 1"]["total"] == pytest.approx(told["oracle"]["total"], rel=0.05)
