@@ -98,10 +98,22 @@ def lower(
     raise CompileFailed(f"clang does not lower {source.name}: {first}", detail=said)
 
 
-def difference(original: CodeObject, lifted: CodeObject, name: str) -> str:
-    """Say what is not the same in two objects' functions of one name; empty if nothing is."""
+def difference(
+    original: CodeObject,
+    lifted: CodeObject,
+    name: str,
+    *,
+    alone: bool = True,
+    detached: frozenset[str] = frozenset(),
+) -> str:
+    """Say what is not the same in two objects' functions of one name; empty if nothing is.
+
+    Args:
+        alone: the lifted object must define nothing else.
+        detached: variables that the lifted object may leave to be defined elsewhere.
+    """
     try:
-        return _Comparison(original, lifted, name).run()
+        return _Comparison(original, lifted, name, alone, detached).run()
     except InputError as error:
         return str(error)
 
@@ -151,11 +163,11 @@ class _Side:
             code_end: of the instruction that it is in, for relocations relative to the place.
         """
         symbol = one.symbol
-        if not symbol.is_defined or (not symbol.is_local and not symbol.name.startswith(".L")):
-            return _Place(symbol.name, 0, one.addend, 0, 0)
         offset = one.addend
         if code_end and self.elf.architecture == "x86_64" and one.type in _X86_RELATIVE:
             offset += code_end - one.offset
+        if not symbol.is_defined or (not symbol.is_local and not symbol.name.startswith(".L")):
+            return _Place(symbol.name, 0, offset, 0, 0)
         section = self.elf.sections[symbol.section]
         if symbol.kind is not SymbolKind.SECTION:
             offset += symbol.value
@@ -176,8 +188,15 @@ _X86_RELATIVE = (2, 4, 9, 19, 20, 22, 41, 42)
 
 
 class _Comparison:
-    def __init__(self, original: CodeObject, lifted: CodeObject, name: str) -> None:
-        self.name = name
+    def __init__(
+        self,
+        original: CodeObject,
+        lifted: CodeObject,
+        name: str,
+        alone: bool,
+        detached: frozenset[str],
+    ) -> None:
+        self.name, self.alone, self.detached = name, alone, detached
         self.objects = original, lifted
 
     def run(self) -> str:
@@ -185,7 +204,8 @@ class _Comparison:
             self.a, self.b = (_Side(one, self.name) for one in self.objects)
             self.seen: set[tuple[int, int, int, int]] = set()
             self._compare_code()
-            self._compare_definitions()
+            if self.alone:
+                self._compare_definitions()
             self._compare_references(
                 self.a.section.index,
                 self.a.start,
@@ -276,7 +296,18 @@ class _Comparison:
         ours, theirs = self.a.place(one, code_end=ends[0]), self.b.place(other, code_end=ends[1])
         self._compare_places(ours, theirs)
 
+    def _is_detached(self, ours: _Place, theirs: _Place) -> bool:
+        """Whether one side names a variable that the other one holds itself."""
+        if ours.name or theirs.name not in self.detached:
+            return False
+        section = self.a.elf.sections[ours.section]
+        names = {one.name for one in self.a.elf.symbols_at(ours.section, ours.start)}
+        is_same = theirs.name in names and ours.offset - ours.start == theirs.offset
+        return is_same and section.is_writable and not section.is_code
+
     def _compare_places(self, ours: _Place, theirs: _Place) -> None:
+        if self._is_detached(ours, theirs):
+            return
         if ours.name != theirs.name:
             kinds = [place.name or "data of its own" for place in (ours, theirs)]
             raise _Different(f"it refers to {kinds[1]} instead of {kinds[0]}")

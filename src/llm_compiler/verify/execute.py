@@ -1,0 +1,766 @@
+"""Verdicts *tests_passed*, *refuted* and *unproved*: run a function and its lift side by side.
+
+Each of the two becomes an executable of its own: the driver (``execute_driver.c``, freestanding),
+the function's object, and stubs for all that it refers to. Both get the same inputs. Compared are
+how a run ends, result registers, all memory that is reachable, static variables, and the sequence
+of calls with their arguments. Where the original crashes, an input says nothing.
+
+*tests_passed* needs `ExecuteOptions.min_inputs` inputs on which the original ran to its end, and
+the share `min_coverage` of its basic blocks run by them. Differences that a caller might see, but
+that the lifted signature does not name (a result register of a ``void`` function, an argument
+register of a call), make *unproved*.
+
+The executables run under resource limits and seccomp where the kernel grants it; AArch64 code on
+other machines under qemu-user. Safe to call from several threads, each with an `Executor`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_compiler.errors import CompileFailed
+from llm_compiler.llvm.assembler import assemble
+from llm_compiler.llvm.elf import AARCH64, ElfFile, Symbol, SymbolKind, parse_elf
+from llm_compiler.process import run
+from llm_compiler.verify.inputs import (
+    BUFFER_BYTES,
+    CONTENT_BYTES,
+    NUM_BUFFERS,
+    STRIDE,
+    Frame,
+    Input,
+    InputGenerator,
+    assign_places,
+    buffer_address,
+)
+from llm_compiler.verify.library import ALLOCATORS, KNOWN_ARITIES, NO_RETURN, REAL
+from llm_compiler.verify.lifted import LiftInspection, LiftVerdict, Scalar, Signature
+from llm_compiler.verify.probes import (
+    COVERAGE_SYMBOL,
+    comparison_constants,
+    makes_system_calls,
+    with_probes,
+)
+from llm_compiler.verify.round_trip import CodeObject
+from llm_compiler.verify.target import Target
+
+__all__ = ["Counterexample", "ExecuteOptions", "Execution", "Executor"]
+
+_MAGIC = 0x6C6C6D2D65786531
+_IMAGE, _STUBS, _COVERAGE = 0x39D00000, 0x39C00000, 0x3C000000
+_STUB_BYTES, _MAX_STUBS = 32, 200
+_NUM_CALLBACKS = 6
+_MAX_DATA_SYMBOLS = 10
+_MAX_VARIABLE_BYTES = 64 * 1024
+_CALL_WORDS = 40
+_CLOBBER = 0xDEADBEEF5C000000
+_STACK_TAG = 0xFEED000000000001
+_ALL = (1 << 64) - 1
+_RETURNED, _ENDED, _TOO_MANY, _CRASHED, _HUNG = 1, 2, 4, 5, 6
+
+_THREAD_LOCAL = {
+    "x86_64": frozenset(range(16, 24)) | {32, 34, 35, 36},
+    AARCH64: frozenset(range(512, 600)),
+}
+_BRANCHES = {"x86_64": frozenset({4}), AARCH64: frozenset({282, 283})}
+
+_SCRIPT = """
+ENTRY(_start)
+PHDRS {{ code PT_LOAD FLAGS(5); constants PT_LOAD FLAGS(4); data PT_LOAD FLAGS(6);
+         own_code PT_LOAD FLAGS(5); own_constants PT_LOAD FLAGS(4); own_data PT_LOAD FLAGS(6);
+         stack PT_GNU_STACK FLAGS(6); }}
+SECTIONS {{
+  . = {image:#x};
+  .llm_code : {{ {subject}(.text .text.*) . = ALIGN(4096); }} :code ={fill}
+  .llm_constants : {{ llm_constants_start = .;
+    {subject}(.rodata .rodata.* .data.rel.ro .data.rel.ro.*) llm_constants_end = .; }} :constants
+  . = ALIGN(4096);
+  .llm_data : {{ llm_data_start = .; {subject}(.data .data.* .bss .bss.* COMMON)
+    . = ALIGN(8); QUAD(0) llm_data_end = .; }} :data
+  . = ALIGN(4096);
+  .got : {{ *(.got .got.*) }} :data
+  . = ALIGN(65536);
+  .text : {{ {driver}(.text .text.*) *(.iplt .plt) }} :own_code
+  . = ALIGN(65536);
+  .rodata : {{ {driver}(.rodata .rodata.*) *(.rela.*) }} :own_constants
+  . = ALIGN(65536);
+  .data : {{ {driver}(.data .data.* .bss .bss.* COMMON) *(.igot .got.plt) }} :own_data
+  /DISCARD/ : {{ *(.eh_frame .comment .note* .llvm_addrsig .debug*) }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecuteOptions:
+    """How much evidence is asked for."""
+
+    num_inputs: int = 192
+    """Drawn at first; half as many again for each further round."""
+    num_rounds: int = 4
+    """Further rounds, as long as blocks have not run: mutants of inputs that reached new ones."""
+    min_inputs: int = 24
+    """On which the original must run to its end."""
+    min_coverage: float = 1.0
+    """Share of the original's basic blocks that these must run."""
+    seed: int = 0
+    run_timeout_s: float = 60.0
+    emulated_share: float = 0.25
+    """Of `num_inputs`, and of `min_inputs`, where code runs under an emulator, which is slow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counterexample:
+    """An input on which the two differ."""
+
+    arguments: tuple[str, ...]
+    difference: str
+    seed: int
+    number: int
+    """Of the input, in the order of the seed's inputs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """A verdict from running, and the evidence behind it."""
+
+    verdict: LiftVerdict
+    reason: str = ""
+    num_inputs: int = 0
+    num_completed: int = 0
+    """On which the original ran to its end."""
+    num_blocks: int = 0
+    num_covered: int = 0
+    counterexample: Counterexample | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What one run left, as the driver reports it."""
+
+    kind: int
+    detail: int
+    integers: tuple[int, ...]
+    floats: tuple[int, ...]
+    broken: int
+    calls: tuple[tuple[int, ...], ...] = field(repr=False)
+    changes: bytes = field(repr=False)
+    coverage: bytes = field(repr=False)
+
+    @property
+    def is_complete(self) -> bool:
+        return self.kind in (_RETURNED, _ENDED, _TOO_MANY)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _World:
+    """What a function's surroundings are: the same for the original and the lift."""
+
+    functions: tuple[str, ...]
+    """Stubs, in the order of their numbers."""
+    data: tuple[str, ...]
+    variables: tuple[tuple[str, int], ...]
+    """Static ones: name and bytes, in the order in which the driver reports them."""
+    declared: dict[str, Signature]
+
+
+class _Unproved(Exception):
+    """There can be no evidence; the message says why."""
+
+
+class Executor:
+    """Runs functions of one target; owns nothing but files in its folder."""
+
+    def __init__(self, target: Target, folder: Path, options: ExecuteOptions | None = None) -> None:
+        self._target, self._folder = target, folder
+        self._options = options or ExecuteOptions()
+        if target.runner:
+            share = self._options.emulated_share
+            self._options = dataclasses.replace(
+                self._options,
+                num_inputs=max(1, round(self._options.num_inputs * share)),
+                min_inputs=max(1, round(self._options.min_inputs * share)),
+            )
+        self._architecture = target.architecture
+        self._driver = folder / f"driver-{target.architecture}.o"
+        self._linker = ""
+        self._corpora: dict[tuple[object, ...], tuple[list[Input], int, int]] = {}
+
+    def _build_driver(self) -> None:
+        if self._linker:
+            return
+        source = Path(__file__).with_name("execute_driver.c")
+        flags = ["-O1", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pic", "-w"]
+        flags += ["-fno-asynchronous-unwind-tables", "-fcf-protection=none"]
+        if self._architecture == AARCH64:
+            flags = [*flags[:-1], "-mno-outline-atomics"]
+        self._target.compile([*flags, "-c", str(source), "-o", str(self._driver)])
+        clang = self._target.toolchain.tool("clang")
+        asked = [clang, f"--target={self._target.triple}", "-print-prog-name=ld"]
+        self._linker = run(asked, timeout_s=30).stdout.decode().strip() or "ld"
+
+    # -- the way through ---------------------------------------------------------------------------
+
+    def verify(
+        self, original: CodeObject, text: str, name: str, lifted: CodeObject, lift: LiftInspection
+    ) -> Execution:
+        """Compare a function's own object with the object of its lift.
+
+        Args:
+            text: the function's assembly, which `original` is the object of.
+        """
+        try:
+            self._build_driver()
+            return self._verify(original, text, name, lifted, lift)
+        except _Unproved as error:
+            return Execution(verdict=LiftVerdict.UNPROVED, reason=str(error))
+
+    def _verify(
+        self, original: CodeObject, text: str, name: str, lifted: CodeObject, lift: LiftInspection
+    ) -> Execution:
+        signature = lift.signature
+        if signature.unsupported:
+            raise _Unproved(f"its signature has {signature.unsupported}")
+        frame = assign_places(signature, self._architecture)
+        if frame is None:
+            raise _Unproved("its signature has too many parameters")
+        if makes_system_calls(text, name):
+            raise _Unproved("it makes system calls of its own")
+        world = self._world(original.elf, lifted.elf, lift, name)
+        ours = self._link(original.path, name, world, "original")
+        theirs = self._link(lifted.path, name, world, "lifted")
+        inputs, covered, blocks = self._inputs(text, name, world, signature, frame)
+        first = self._run(ours, inputs, world, frame)
+        second = self._run(theirs, inputs, world, frame)
+        completed = sum(one.is_complete for one in first)
+        evidence = Execution(
+            verdict=LiftVerdict.TESTS_PASSED,
+            num_inputs=len(inputs),
+            num_completed=completed,
+            num_blocks=blocks,
+            num_covered=covered,
+        )
+        doubt = ""
+        comparison = _Comparison(signature, world, self._architecture)
+        for number, (given, one, other) in enumerate(zip(inputs, first, second, strict=True)):
+            if not one.is_complete:
+                continue
+            if other.kind == _HUNG:
+                # Slow is not wrong: ask once more, with ten times the limit.
+                one, other = (
+                    self._run(each, [given], world, frame, patience=10)[0]
+                    for each in (ours, theirs)
+                )
+                if not one.is_complete:
+                    continue
+            hard, soft = comparison.compare(given, one, other)
+            if hard:
+                example = Counterexample(
+                    arguments=describe_arguments(signature, frame, given),
+                    difference=hard,
+                    seed=self._options.seed,
+                    number=number,
+                )
+                return dataclasses.replace(
+                    evidence, verdict=LiftVerdict.REFUTED, reason=hard, counterexample=example
+                )
+            doubt = doubt or soft
+        if not doubt and completed < self._options.min_inputs:
+            doubt = f"the original ran to its end on {completed} of {len(inputs)} inputs"
+        if not doubt and (covered < self._options.min_coverage * blocks or not blocks):
+            doubt = f"the inputs run {covered} of its {blocks} basic blocks"
+        if doubt:
+            return dataclasses.replace(evidence, verdict=LiftVerdict.UNPROVED, reason=doubt)
+        return evidence
+
+    # -- surroundings ------------------------------------------------------------------------------
+
+    def _world(self, original: ElfFile, lifted: ElfFile, lift: LiftInspection, name: str) -> _World:
+        functions: dict[str, None] = {}
+        data: dict[str, None] = {}
+        branched = set()
+        for elf in (original, lifted):
+            for relocations in elf.relocations.values():
+                for one in relocations:
+                    if one.type in _THREAD_LOCAL[self._architecture]:
+                        raise _Unproved("it uses thread-local storage")
+                    if one.type in _BRANCHES[self._architecture]:
+                        branched.add(one.symbol.name)
+        for elf in (original, lifted):
+            for symbol in elf.symbols:
+                if symbol.is_defined or not symbol.name or symbol.kind is SymbolKind.FILE:
+                    continue
+                if symbol.name in REAL or symbol.name == "_GLOBAL_OFFSET_TABLE_":
+                    continue
+                is_function = symbol.name in branched or (
+                    symbol.name in lift.declared and symbol.name not in lift.external_variables
+                )
+                (functions if is_function else data)[symbol.name] = None
+        if len(functions) > _MAX_STUBS - _NUM_CALLBACKS:
+            raise _Unproved(f"it calls {len(functions)} other functions")
+        if len(data) > _MAX_DATA_SYMBOLS:
+            raise _Unproved(f"it refers to {len(data)} external variables")
+        return _World(
+            functions=tuple(sorted(functions)),
+            data=tuple(sorted(data)),
+            variables=self._variables(original, lifted),
+            declared=lift.declared,
+        )
+
+    def _variables(self, original: ElfFile, lifted: ElfFile) -> tuple[tuple[str, int], ...]:
+        ours, theirs = (
+            {
+                one.name: one
+                for one in elf.symbols
+                if one.is_defined and one.size and elf.sections[one.section].is_writable
+            }
+            for elf in (original, lifted)
+        )
+        for name, one in ours.items():
+            if name not in theirs:
+                raise _Unproved(f"it has no variable '{name}' of its own to compare")
+            if theirs[name].size != one.size:
+                raise _Unproved(f"its variable '{name}' is of another size")
+        if sum(one.size + 8 for one in ours.values()) > _MAX_VARIABLE_BYTES:
+            raise _Unproved("its static variables are too large")
+        return tuple(sorted((name, one.size) for name, one in ours.items()))
+
+    def _link(self, subject: Path, name: str, world: _World, stem: str) -> _Executable:
+        script = self._folder / f"{stem}.ld"
+        output = self._folder / f"{stem}.run"
+        fill = "0x000020d4" if self._architecture == AARCH64 else "0xcccccccc"
+        script.write_text(
+            _SCRIPT.format(
+                image=_IMAGE, subject=f"*{subject.name}", driver=f"*{self._driver.name}", fill=fill
+            )
+        )
+        places = {one: REAL[one] for one in REAL if one != name}
+        for index, one in enumerate(world.functions):
+            places[one] = f"{_STUBS + index * _STUB_BYTES:#x}"
+        for index, one in enumerate(world.data):
+            places[one] = f"{buffer_address(NUM_BUFFERS + index):#x}"
+        places[COVERAGE_SYMBOL] = f"{_COVERAGE:#x}"
+        places["_GLOBAL_OFFSET_TABLE_"] = f"{_IMAGE:#x}"
+        places.pop(name, None)
+        command = [
+            self._linker,
+            "-static",
+            "--no-warnings",
+            "-z",
+            "max-page-size=4096",
+            "-T",
+            script,
+            *(f"--defsym={symbol}={place}" for symbol, place in places.items()),
+            self._driver,
+            subject,
+            "-o",
+            output,
+        ]
+        completed = run(command, timeout_s=60)
+        if not completed.ok:
+            lines = [line for line in completed.stderr_text.splitlines() if line.strip()]
+            raise _Unproved(
+                f"it does not link with the driver ({(lines or ['no message'])[0][:200]})"
+            )
+        elf = parse_elf(output.read_bytes(), output.name)
+        entry = elf.symbol(name)
+        if entry is None:
+            raise _Unproved("its symbol is gone when linked")
+        return _Executable(path=output, elf=elf, entry=entry.value)
+
+    # -- inputs ------------------------------------------------------------------------------------
+
+    def _inputs(
+        self, text: str, name: str, world: _World, signature: Signature, frame: Frame
+    ) -> tuple[list[Input], int, int]:
+        """Return inputs, how many basic blocks of the original they run, and how many it has."""
+        key = text, signature.parameters, world.functions, world.data, world.variables
+        if key in self._corpora:
+            return self._corpora[key]
+        options = self._options
+        generator = InputGenerator(
+            signature,
+            frame,
+            seed=options.seed,
+            constants=comparison_constants(text, name, self._architecture),
+            num_extra_buffers=len(world.data) + 1,
+            variable_bytes=sum((size + 7) // 8 * 8 for _, size in world.variables),
+            functions=[
+                _STUBS + index * _STUB_BYTES
+                for index in range(len(world.functions), len(world.functions) + _NUM_CALLBACKS)
+            ],
+        )
+        probed, blocks = self._probed(text, name, world)
+        inputs: list[Input] = []
+        seen: set[int] = set()
+        telling: list[Input] = []
+        batch = [generator.draw() for _ in range(options.num_inputs)]
+        for _ in range(options.num_rounds + 1):
+            inputs += batch
+            if probed is None:
+                break
+            outcomes = self._run(probed, batch, world, frame, num_blocks=blocks)
+            for given, outcome in zip(batch, outcomes, strict=True):
+                ran = {i for i, byte in enumerate(outcome.coverage) if byte}
+                if outcome.is_complete and not ran <= seen:
+                    seen |= ran
+                    telling.append(given)
+            hung = sum(one.kind == _HUNG for one in outcomes)
+            if len(seen) == blocks or 4 * hung > len(batch):
+                break
+            batch = [
+                generator.mutate(generator._random.choice(telling))
+                if telling and generator._random.random() < 0.7
+                else generator.draw()
+                for _ in range(options.num_inputs // 2)
+            ]
+        found = inputs, len(seen), blocks
+        self._corpora = {key: found}
+        return found
+
+    def _probed(self, text: str, name: str, world: _World) -> tuple[_Executable | None, int]:
+        """Return the original with probes; None where these do not fit into its code."""
+        probed, blocks = with_probes(text, name, self._architecture)
+        output = self._folder / "probed.o"
+        try:
+            assemble(probed, self._architecture, self._target.toolchain, output, name=name)
+            return self._link(output, name, world, "probed"), blocks
+        except CompileFailed:
+            return None, blocks
+
+    # -- runs --------------------------------------------------------------------------------------
+
+    def _run(
+        self,
+        executable: _Executable,
+        inputs: Sequence[Input],
+        world: _World,
+        frame: Frame,
+        *,
+        num_blocks: int = 0,
+        patience: int = 1,
+    ) -> list[_Outcome]:
+        if not inputs:
+            return []
+        elf = executable.elf
+
+        def place(name: str) -> int:
+            symbol = elf.symbol(name)
+            assert symbol is not None, name
+            return symbol.value
+
+        variables = [(_variable(elf, name), size) for name, size in world.variables]
+        stubs = [self._stub(one, world) for one in world.functions] + [
+            (0, 0, 0, 6)
+        ] * _NUM_CALLBACKS
+        num_buffers = NUM_BUFFERS + len(world.data) + 1
+        code = next(one for one in elf.sections if one.name == ".llm_code")
+        limit_us = (500_000 if self._target.runner else 50_000) * patience
+        settings = (
+            _MAGIC,
+            len(inputs),
+            executable.entry,
+            frame.num_stack_words,
+            place("llm_constants_start"),
+            place("llm_constants_end"),
+            place("llm_data_start"),
+            place("llm_data_end"),
+            code.address,
+            code.address + code.size,
+            len(stubs),
+            len(variables),
+            _COVERAGE if num_blocks else 0,
+            num_blocks,
+            limit_us,
+            num_buffers * CONTENT_BYTES,
+            num_buffers * STRIDE,
+            # The heap: the whole of the last buffer.
+            buffer_address(num_buffers - 1) + CONTENT_BYTES - BUFFER_BYTES,
+        )
+        data = b"".join(
+            (
+                struct.pack(f"<{len(settings)}Q", *settings),
+                *(struct.pack("<4Q", *stub) for stub in stubs),
+                *(struct.pack("<2Q", address, size) for address, size in variables),
+                *(one.encoded() for one in inputs),
+            )
+        )
+        completed = run(
+            [*self._target.runner, executable.path],
+            timeout_s=self._options.run_timeout_s * patience,
+            stdin=data,
+            env={},
+        )
+        outcomes = _parse_outcomes(completed.stdout)
+        if len(outcomes) < len(inputs):
+            if completed.timed_out:
+                raise _Unproved("it takes too long on the inputs tried")
+            raise _Unproved(f"the driver failed on it (status {completed.exit_status})")
+        return outcomes
+
+    def _stub(self, name: str, world: _World) -> tuple[int, int, int, int]:
+        """Return a stub's kind, and how many integers, floats and stack words are looked at."""
+        kind = ALLOCATORS.get(name, 1 if NO_RETURN.match(name) else 0)
+        signature = world.declared.get(name)
+        frame = assign_places(signature, self._architecture) if signature else None
+        stack = 0
+        if signature is not None and frame is not None:
+            for one, place in zip(signature.parameters, frame.places, strict=True):
+                if place.kind == "stack":
+                    stack = max(stack, place.index + max(1, one.memory_bytes // 8, one.bits // 64))
+        return kind, 0, 0, min(stack, 6)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Executable:
+    path: Path
+    elf: ElfFile
+    entry: int
+
+
+def _variable(elf: ElfFile, name: str) -> int:
+    found: Symbol | None = elf.symbol(name)
+    assert found is not None
+    return found.value
+
+
+_HEAD = struct.Struct("<4Q" + "2Q8Q8Q4Q")
+
+
+def _parse_outcomes(data: bytes) -> list[_Outcome]:
+    """Read the driver's reports, as many as are whole."""
+    found = []
+    position = 0
+    while position + _HEAD.size <= len(data):
+        words = _HEAD.unpack_from(data, position)
+        calls, changes, variable_words, coverage = words[:4]
+        start = position + _HEAD.size
+        behind_calls = start + calls * _CALL_WORDS * 8
+        behind_changes = behind_calls + changes * 16 + variable_words * 8
+        end = behind_changes + coverage
+        if end > len(data):
+            break
+        found.append(
+            _Outcome(
+                kind=words[4],
+                detail=words[5],
+                integers=words[6:14],
+                floats=words[14:22],
+                broken=words[22],
+                calls=tuple(
+                    struct.unpack_from(f"<{_CALL_WORDS}Q", data, start + i * _CALL_WORDS * 8)
+                    for i in range(calls)
+                ),
+                changes=data[behind_calls:behind_changes],
+                coverage=data[behind_changes:end],
+            )
+        )
+        position = end
+    return found
+
+
+_SIGNALS = {
+    4: "SIGILL",
+    5: "SIGTRAP",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    8: "SIGFPE",
+    9: "SIGKILL",
+    11: "SIGSEGV",
+}
+
+
+class _Comparison:
+    """Compares outcomes: what must be the same (hard), and what may tell (soft)."""
+
+    def __init__(self, signature: Signature, world: _World, architecture: str) -> None:
+        self._signature, self._world = signature, world
+        self._architecture = architecture
+        self._num_registers = 8 if architecture == AARCH64 else 6
+        self._entry: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+        frame = assign_places(signature, architecture)
+        self._parameters = {
+            (place.kind, place.index + word)
+            for one, place in zip(signature.parameters, frame.places if frame else (), strict=False)
+            for word in range(2 if one.bits > 64 and place.kind == "integer" else 1)
+        }
+
+    def compare(self, given: Input, one: _Outcome, other: _Outcome) -> tuple[str, str]:
+        """Return the first difference that refutes, and the first that raises doubt."""
+        self._entry = given.integers, given.floats
+        if other.kind in (_CRASHED, _HUNG):
+            how = "does not end" if other.kind == _HUNG else "crashes"
+            if other.kind == _CRASHED:
+                how += f" with {_SIGNALS.get(other.detail, f'signal {other.detail}')}"
+            return f"the lifted function {how}", ""
+        doubt = ""
+        for number, (ours, theirs) in enumerate(zip(one.calls, other.calls, strict=False), 1):
+            hard, soft = self._compare_call(number, ours, theirs)
+            if hard:
+                return hard, ""
+            doubt = doubt or soft
+        if len(one.calls) != len(other.calls):
+            return f"it makes {len(other.calls)} calls instead of {len(one.calls)}", ""
+        if one.kind != other.kind:
+            return "one returns and the other does not", ""
+        if one.kind == _RETURNED:
+            hard, soft = self._compare_results(one, other)
+            if hard:
+                return hard, ""
+            doubt = doubt or soft
+            if other.broken & ~one.broken:
+                return "it does not preserve the registers that it must", ""
+        if one.changes != other.changes:
+            return "memory is different afterwards", ""
+        return "", doubt
+
+    def _name(self, number: int) -> str:
+        functions = self._world.functions
+        return functions[number] if number < len(functions) else "a function pointer"
+
+    def _compare_call(
+        self, number: int, ours: tuple[int, ...], theirs: tuple[int, ...]
+    ) -> tuple[str, str]:
+        name = self._name(ours[0])
+        if ours[0] != theirs[0]:
+            return f"call {number} is of {self._name(theirs[0])} instead of {name}", ""
+        signature = self._world.declared.get(name)
+        frame = None
+        if signature is not None and not signature.unsupported:
+            frame = assign_places(signature, self._architecture)
+        doubt = ""
+        declared: set[tuple[str, int]] = set()
+        if signature is not None and frame is not None:
+            for argument, (one, place) in enumerate(
+                zip(signature.parameters, frame.places, strict=True), 1
+            ):
+                for word in range(max(1, (one.bits + 63) // 64) if place.kind != "float" else 1):
+                    index = place.index + word
+                    declared.add((place.kind, index))
+                    if place.kind == "integer":
+                        a, b = ours[1 + index], theirs[1 + index]
+                        if not _same_integer(one, a, b):
+                            return (
+                                f"call {number}, of {name}, gets {b:#x} instead of {a:#x} as "
+                                f"argument {argument}",
+                                "",
+                            )
+                        if ours[9 + index] != theirs[9 + index] and a == _STACK_TAG:
+                            doubt = f"{name} may be passed other contents of the stack"
+                    elif place.kind == "float" and index < 8:
+                        a, b = ours[17 + index], theirs[17 + index]
+                        if not _same_float(one, a, b):
+                            return f"call {number}, of {name}, gets another argument {argument}", ""
+                    elif place.kind == "stack" and index < 6:
+                        a, b = ours[25 + index], theirs[25 + index]
+                        if not _same_integer(one, a, b):
+                            return f"call {number}, of {name}, gets another argument {argument}", ""
+        known = KNOWN_ARITIES.get(name)
+        if known is not None and sum(kind != "float" for kind, _ in declared) >= known:
+            return "", doubt
+        for kind, start, count in (("integer", 1, self._num_registers), ("float", 17, 8)):
+            for index in range(count):
+                a, b = ours[start + index], theirs[start + index]
+                if (kind, index) in declared or a == b or self._is_idle(kind, index, a):
+                    continue
+                what = "arguments" if kind == "integer" else "numbers"
+                doubt = doubt or f"{name} may take more {what} than the lifted code passes"
+        return "", doubt
+
+    def _is_idle(self, kind: str, index: int, value: int) -> bool:
+        """Whether the original cannot mean a register as an argument: nobody has set it.
+
+        It holds what the last call left there, or what was there at the beginning, and that was no
+        parameter.
+        """
+        if _CLOBBER <= value < _CLOBBER + 32:
+            return True
+        integers, floats = self._entry
+        before = integers[index] if kind == "integer" else floats[2 * index]
+        return value == before and (kind, index) not in self._parameters
+
+    def _compare_results(self, one: _Outcome, other: _Outcome) -> tuple[str, str]:
+        integers = floats = 0
+        doubt = ""
+        for result in self._signature.results:
+            if result.kind in ("integer", "pointer"):
+                for word in range((result.bits + 63) // 64):
+                    a, b = one.integers[integers], other.integers[integers]
+                    part = Scalar(
+                        kind=result.kind,
+                        bits=min(64, result.bits - 64 * word),
+                        extension=result.extension,
+                    )
+                    if not _same_integer(part, a, b):
+                        mask = (1 << part.bits) - 1
+                        return f"it returns {b & mask:#x} instead of {a & mask:#x}", ""
+                    if a != b and not doubt:
+                        doubt = f"the results differ above bit {part.bits}"
+                    integers += 1
+            else:
+                words = (result.bits + 63) // 64
+                for word in range(words):
+                    a, b = one.floats[2 * floats + word], other.floats[2 * floats + word]
+                    if not _same_float(result, a, b):
+                        return f"it returns the floating-point value {b:#x} instead of {a:#x}", ""
+                floats += 1
+        # AArch64 and x86-64: an empty result leaves what was there; 8 is what x86-64 starts with.
+        idle = one.integers[0] in ((self._entry[0][0],) if self._architecture == AARCH64 else (8,))
+        if not integers and one.integers[0] != other.integers[0] and not idle:
+            doubt = doubt or "the original may return an integer, and the lifted function does not"
+        idle = one.floats[0] == self._entry[1][0]
+        if not floats and not integers and one.floats[0] != other.floats[0] and not idle:
+            doubt = doubt or "the original may return a number, and the lifted function does not"
+        return "", doubt
+
+
+def _same_integer(one: Scalar, a: int, b: int) -> bool:
+    bits = 64 if one.kind == "pointer" else min(64, one.bits)
+    if one.extension and bits < 32:
+        bits = 32
+    mask = (1 << bits) - 1
+    return a & mask == b & mask
+
+
+def _same_float(one: Scalar, a: int, b: int) -> bool:
+    if one.kind == "vector" or one.bits not in (32, 64):
+        return a == b
+    mask = (1 << one.bits) - 1
+    a, b = a & mask, b & mask
+    exponent = 0x7F800000 if one.bits == 32 else 0x7FF0000000000000
+    sign = 1 << (one.bits - 1)
+    are_nan = [value & ~sign > exponent for value in (a, b)]
+    return a == b or all(are_nan)
+
+
+def describe_arguments(signature: Signature, frame: Frame, given: Input) -> tuple[str, ...]:
+    """Return an input's arguments as text, with the memory that they point to."""
+    found = []
+    for number, (one, place) in enumerate(zip(signature.parameters, frame.places, strict=True)):
+        read: dict[str, Callable[[int], int]] = {
+            "integer": lambda index: given.integers[index],
+            "float": lambda index: given.floats[2 * index],
+            "stack": lambda index: given.stack[index],
+            "indirect": lambda index: given.indirect,
+        }
+        value = read[place.kind](place.index)
+        if one.kind == "integer":
+            value &= (1 << min(64, one.bits)) - 1
+            found.append(f"argument {number + 1}: i{one.bits} {value}")
+        elif one.kind == "pointer" and not one.memory_bytes:
+            buffer, offset = divmod(value - buffer_address(0), STRIDE)
+            text = f"argument {number + 1}: ptr {value:#x}"
+            if value and 0 <= buffer < NUM_BUFFERS and offset < CONTENT_BYTES:
+                start = buffer * CONTENT_BYTES + offset
+                text += " -> " + given.arena[start : start + 32].hex(" ", 4)
+            found.append(text)
+        elif one.kind == "float":
+            code, size = ("<f", 4) if one.bits == 32 else ("<d", 8)
+            number_ = struct.unpack(code, value.to_bytes(8, "little")[:size])[0]
+            found.append(f"argument {number + 1}: {'float' if size == 4 else 'double'} {number_!r}")
+        else:
+            found.append(f"argument {number + 1}: {value:#x}")
+    return tuple(found)

@@ -1,0 +1,368 @@
+"""Inputs for functions of which only machine code and a claimed signature are known.
+
+An input fills everything that a function can read: all argument registers (those that the signature
+does not name too, so that a lift which knows too few parameters shows), stack words, buffers that
+pointers lead to, static variables, what other functions answer. Drawn from a seeded generator: the
+same seed gives the same inputs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from llm_compiler.llvm.elf import AARCH64
+from llm_compiler.verify.lifted import Scalar, Signature
+
+__all__ = [
+    "ARENA",
+    "BUFFER_BYTES",
+    "CONTENT_BYTES",
+    "NUM_CHOICES",
+    "STRIDE",
+    "Frame",
+    "Input",
+    "InputGenerator",
+    "Place",
+    "assign_places",
+    "buffer_address",
+]
+
+# As in execute_driver.c.
+ARENA, STRIDE, BUFFER_BYTES, CONTENT_BYTES = 0x3A000000, 8192, 4096, 2048
+NUM_CHOICES = 16
+NUM_BUFFERS = 6
+"""That arguments point to."""
+_WORDS = CONTENT_BYTES // 8
+_MAX_STACK_WORDS = 48
+_ALL = (1 << 64) - 1
+
+_FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.25, -7.75, 1e10, -1e-10, 1e300, 5e-324, 100.0, 255.0)
+_SPECIAL_FLOATS = (float("inf"), float("-inf"), float("nan"))
+
+
+def buffer_address(index: int) -> int:
+    """Return where the contents of a buffer begin; they end at a guard page."""
+    return ARENA + index * STRIDE + BUFFER_BYTES - CONTENT_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a scalar is passed: ``integer`` or ``float`` register, ``stack`` word, ``indirect``."""
+
+    kind: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """The places of a signature's parameters, and how many stack words they take."""
+
+    places: tuple[Place, ...]
+    num_stack_words: int
+
+
+def assign_places(signature: Signature, architecture: str) -> Frame | None:
+    """Assign parameters as the C calling convention does; None where they do not fit."""
+    registers = 8 if architecture == AARCH64 else 6
+    integers = floats = stack = 0
+    places = []
+    for one in signature.parameters:
+        if one.memory_bytes and architecture != AARCH64:
+            places.append(Place(kind="stack", index=stack))
+            stack += one.memory_bytes // 8
+        elif one.is_result and architecture == AARCH64:
+            places.append(Place(kind="indirect", index=0))
+        elif one.kind in ("integer", "pointer"):
+            words = 2 if one.bits > 64 else 1
+            if integers + words <= registers:
+                places.append(Place(kind="integer", index=integers))
+                integers += words
+            else:
+                integers = integers if words == 1 else registers
+                places.append(Place(kind="stack", index=stack))
+                stack += words
+        elif floats < 8:
+            places.append(Place(kind="float", index=floats))
+            floats += 1
+        else:
+            words = 2 if one.bits > 64 else 1
+            stack += stack % words
+            places.append(Place(kind="stack", index=stack))
+            stack += words
+    # Some more, which a lift may not know of.
+    stack += 4
+    return Frame(places=tuple(places), num_stack_words=stack) if stack <= _MAX_STACK_WORDS else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """Everything that one run starts from."""
+
+    integers: tuple[int, ...]
+    indirect: int
+    floats: tuple[int, ...]
+    """Two words a register."""
+    stack: tuple[int, ...]
+    choices: tuple[int, ...]
+    """What other functions may answer; the first also seeds which they choose."""
+    variables: bytes | None = field(repr=False)
+    """Contents of the static variables; None: as the program begins."""
+    arena: bytes = field(repr=False)
+
+    def encoded(self) -> bytes:
+        """Return the input as the driver reads it."""
+        words = (*self.integers, self.indirect, *self.floats, *self.stack, *self.choices)
+        head = struct.pack(f"<{len(words)}Q", *words)
+        flag = struct.pack("<Q", self.variables is not None)
+        return head + flag + (self.variables or b"") + self.arena
+
+
+class InputGenerator:
+    """Draws inputs for one signature.
+
+    Args:
+        constants: numbers that the code compares with.
+        num_extra_buffers: behind those of arguments: external variables, and the heap.
+        variable_bytes: of all static variables, each filled up to 8.
+        functions: addresses that can be called.
+    """
+
+    def __init__(
+        self,
+        signature: Signature,
+        frame: Frame,
+        *,
+        seed: int,
+        constants: Sequence[int],
+        num_extra_buffers: int,
+        variable_bytes: int,
+        functions: Sequence[int],
+    ) -> None:
+        self._signature, self._frame = signature, frame
+        self._random = random.Random(f"inputs:{seed}")
+        self._constants = [value & _ALL for value in constants] or [0]
+        self._num_buffers = NUM_BUFFERS + num_extra_buffers
+        self._variable_bytes = variable_bytes
+        self._functions = list(functions)
+
+    # -- values ----------------------------------------------------------------------------------
+
+    def _integer(self, bits: int) -> int:
+        rng = self._random
+        kind = rng.random()
+        if kind < 0.3:
+            value = rng.choice(self._constants) + rng.choice((-1, 0, 0, 0, 1))
+        elif kind < 0.5:
+            value = rng.choice((0, 1, -1, 2, -2, 1 << (bits - 1), (1 << (bits - 1)) - 1, 255, 128))
+        elif kind < 0.8:
+            value = rng.randrange(0, 24)
+        elif kind < 0.9:
+            value = 1 << rng.randrange(bits)
+        else:
+            value = rng.getrandbits(bits)
+        return value & ((1 << bits) - 1)
+
+    def _pointer(self, buffer: int | None = None) -> int:
+        rng = self._random
+        index = rng.randrange(NUM_BUFFERS) if buffer is None else buffer % NUM_BUFFERS
+        address = buffer_address(index)
+        kind = rng.random()
+        if kind < 0.8:
+            return address
+        if kind < 0.9:
+            return address + 8 * rng.randrange(_WORDS // 2)
+        return address + rng.randrange(CONTENT_BYTES)
+
+    def _float(self, bits: int) -> int:
+        rng = self._random
+        kind = rng.random()
+        if kind < 0.5:
+            value = rng.choice(_FLOATS)
+        elif kind < 0.6:
+            value = rng.choice(_SPECIAL_FLOATS)
+        elif kind < 0.8:
+            value = float(rng.randrange(-300, 300))
+        elif kind < 0.9:
+            value = rng.uniform(-1000, 1000)
+        else:
+            return rng.getrandbits(bits)
+        if bits == 64:
+            return int(struct.unpack("<Q", struct.pack("<d", value))[0])
+        try:
+            return int(struct.unpack("<I", struct.pack("<f", value))[0])
+        except OverflowError:
+            return 0x7F7FFFFF
+
+    def _word(self) -> int:
+        """Return what a word of memory may hold."""
+        kind = self._random.random()
+        if kind < 0.35:
+            return self._pointer()
+        if kind < 0.4 and self._functions:
+            return self._random.choice(self._functions)
+        if kind < 0.6:
+            return 0
+        return self._integer(self._random.choice((8, 16, 32, 64)))
+
+    def _widened(self, one: Scalar, value: int) -> int:
+        """Fill the register's upper bits, which carry nothing that the function may rely on."""
+        rng = self._random
+        bits = one.bits
+        if one.extension and bits < 32:
+            if one.extension == "sign" and value >> (bits - 1):
+                value |= ((1 << 32) - 1) ^ ((1 << bits) - 1)
+            bits = 32
+        upper = rng.choice((0, 0, _ALL, rng.getrandbits(64)))
+        return value | (upper >> bits << bits) & _ALL if bits < 64 else value
+
+    def _scalar(self, one: Scalar, number: int) -> list[int]:
+        rng = self._random
+        if one.memory_bytes:
+            return [self._word() for _ in range(one.memory_bytes // 8)]
+        if one.kind == "pointer":
+            if one.is_result:
+                return [buffer_address(number % NUM_BUFFERS)]
+            return [
+                0 if rng.random() < 0.04 else self._pointer(number if rng.random() < 0.85 else None)
+            ]
+        if one.kind == "integer":
+            if one.bits > 64:
+                return [self._integer(64), rng.choice((0, 0, _ALL, self._integer(64)))]
+            if one.bits == 64 and rng.random() < 0.12:
+                return [self._pointer()]
+            return [self._widened(one, self._integer(one.bits))]
+        if one.kind == "float":
+            return [self._float(one.bits) | (rng.getrandbits(32) << 32 if one.bits == 32 else 0)]
+        size = one.element_bits
+        draw = self._float if one.is_float else self._integer
+        lanes = [draw(max(size, 1)) for _ in range(one.bits // max(size, 1))]
+        packed = sum(lane << i * size for i, lane in enumerate(lanes))
+        return [packed & _ALL, packed >> 64]
+
+    # -- memory ----------------------------------------------------------------------------------
+
+    def _contents(self) -> bytes:
+        rng = self._random
+        style = rng.choices(
+            ("words", "bytes", "integers", "text", "zero", "few", "doubles", "floats", "shorts"),
+            (9, 2, 4, 4, 2, 2, 1, 1, 1),
+        )[0]
+        match style:
+            case "words":
+                # Structures live at the front; what follows repeats it.
+                front = [self._word() for _ in range(48)]
+                return struct.pack("<48Q", *front) * 5 + bytes(CONTENT_BYTES - 5 * 384)
+            case "bytes":
+                return rng.randbytes(CONTENT_BYTES)
+            case "integers":
+                return struct.pack("<64I", *(self._integer(32) for _ in range(64))) * 8
+            case "shorts":
+                return struct.pack("<64H", *(self._integer(16) for _ in range(64))) * 16
+            case "text":
+                letters = b"abcdefgxyzABZ0123456789 .,:;-+/%_=\n\t\\\"'()[]{}<>#"
+                extra = bytes(c for c in self._constants if 0 < c < 128) or letters
+                alphabet = rng.choice((letters, letters, extra, extra + letters[:8]))
+                text = bytearray(rng.choices(alphabet, k=CONTENT_BYTES))
+                for _ in range(rng.randrange(1, 40)):
+                    text[rng.randrange(CONTENT_BYTES)] = 0
+                text[rng.randrange(0, 24)] = 0
+                return bytes(text)
+            case "zero":
+                return bytes(CONTENT_BYTES)
+            case "few":
+                return bytes(rng.choices((0, 1, 2, 255), k=CONTENT_BYTES))
+            case "doubles":
+                return struct.pack("<32Q", *(self._float(64) for _ in range(32))) * 8
+            case _:
+                return struct.pack("<64I", *(self._float(32) for _ in range(64))) * 8
+
+    def _choices(self) -> tuple[int, ...]:
+        rng = self._random
+        found = [rng.getrandbits(62)]
+        for _ in range(NUM_CHOICES - 1):
+            kind = rng.random()
+            if kind < 0.35:
+                found.append(rng.choice((0, 0, 1, _ALL)))
+            elif kind < 0.6:
+                found.append(self._pointer())
+            else:
+                found.append(self._integer(rng.choice((8, 32, 64))))
+        return tuple(found)
+
+    def _variables(self) -> bytes | None:
+        if not self._variable_bytes or self._random.random() < 0.4:
+            return None
+        count = self._variable_bytes // 8
+        words = [self._word() for _ in range(min(count, 512))]
+        data = struct.pack(f"<{len(words)}Q", *words)
+        return data + bytes(self._variable_bytes - len(data))
+
+    # -- inputs ----------------------------------------------------------------------------------
+
+    def draw(self) -> Input:
+        """Return a new input."""
+        rng = self._random
+        integers = [rng.getrandbits(64) for _ in range(8)]
+        floats = [rng.getrandbits(64) for _ in range(16)]
+        stack = [rng.getrandbits(64) for _ in range(self._frame.num_stack_words)]
+        indirect = buffer_address(NUM_BUFFERS - 1)
+        for number, (one, place) in enumerate(
+            zip(self._signature.parameters, self._frame.places, strict=True)
+        ):
+            self._store(integers, floats, stack, place, self._scalar(one, number))
+        return Input(
+            integers=tuple(integers),
+            indirect=indirect,
+            floats=tuple(floats),
+            stack=tuple(stack),
+            choices=self._choices(),
+            variables=self._variables(),
+            arena=b"".join(self._contents() for _ in range(self._num_buffers)),
+        )
+
+    def _store(
+        self,
+        integers: list[int],
+        floats: list[int],
+        stack: list[int],
+        place: Place,
+        words: list[int],
+    ) -> None:
+        if place.kind == "integer":
+            integers[place.index : place.index + len(words)] = words
+        elif place.kind == "float":
+            floats[2 * place.index : 2 * place.index + len(words)] = words
+        elif place.kind == "stack":
+            stack[place.index : place.index + len(words)] = words
+
+    def mutate(self, one: Input) -> Input:
+        """Return an input that differs from another in one or a few respects."""
+        rng = self._random
+        for _ in range(rng.choice((1, 1, 2, 3))):
+            kind = rng.random()
+            if kind < 0.35 and self._signature.parameters:
+                number = rng.randrange(len(self._signature.parameters))
+                integers, floats, stack = list(one.integers), list(one.floats), list(one.stack)
+                words = self._scalar(self._signature.parameters[number], number)
+                self._store(integers, floats, stack, self._frame.places[number], words)
+                one = dataclasses.replace(
+                    one, integers=tuple(integers), floats=tuple(floats), stack=tuple(stack)
+                )
+            elif kind < 0.75:
+                arena = bytearray(one.arena)
+                for _ in range(rng.choice((1, 2, 8))):
+                    buffer = rng.randrange(self._num_buffers) * CONTENT_BYTES
+                    size = rng.choice((1, 2, 4, 8, 8))
+                    start = buffer + size * rng.randrange(min(256, CONTENT_BYTES) // size)
+                    word = self._word() if size == 8 else self._integer(8 * size)
+                    arena[start : start + size] = word.to_bytes(8, "little")[:size]
+                one = dataclasses.replace(one, arena=bytes(arena))
+            elif kind < 0.9 or not self._variable_bytes:
+                one = dataclasses.replace(one, choices=self._choices())
+            else:
+                one = dataclasses.replace(one, variables=self._variables())
+        return one

@@ -1,0 +1,365 @@
+"""What lifted IR is before it is lowered: well-formed or not, and the signatures that it claims.
+
+`InspectLiftJob` runs in a worker, since a model's text may crash LLVM. Types are flattened to the
+scalars that calling conventions assign to registers; what none of ours knows is named in
+`Signature.unsupported`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Iterator
+from ctypes import c_void_p
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from llm_compiler.errors import IrParseError
+from llm_compiler.llvm.jobs import WorkerState
+from llm_compiler.llvm.module import AVAILABLE_EXTERNALLY, EXTERNAL, Context, Module
+from llm_compiler.records import Status
+
+__all__ = ["DetachJob", "InspectLiftJob", "LiftInspection", "LiftVerdict", "Scalar", "Signature"]
+
+# LLVMTypeKind, llvm-c/Core.h
+_VOID, _HALF, _FLOAT, _DOUBLE, _X87, _FP128 = 0, 1, 2, 3, 4, 5
+_INTEGER, _STRUCT, _ARRAY, _POINTER, _VECTOR = 8, 10, 11, 12, 13
+_FLOAT_BITS = {_HALF: 16, _FLOAT: 32, _DOUBLE: 64, _X87: 80, _FP128: 128}
+_FUNCTION_INDEX = 0xFFFFFFFF
+_MAX_SCALARS = 64
+_HIDDEN = 1
+
+# In printed IR: strings escape their quotes, so that no constant can look like it.
+_INLINE_ASM = re.compile(
+    r"\basm (?:sideeffect |alignstack |inteldialect |unwind )*"
+    r'"((?:[^"\\]|\\[0-9A-Fa-f]{2}|\\\\)*)", "'
+)
+_MODULE_ASM = re.compile(r'^module asm "(.*)"$', re.MULTILINE)
+
+
+class LiftVerdict(StrEnum):
+    """What is known of a lifted function, best first."""
+
+    EXACT = "exact"
+    TESTS_PASSED = "tests_passed"
+    UNPROVED = "unproved"
+    REFUTED = "refuted"
+    NO_ANSWER = "no_answer"
+
+    @property
+    def rank(self) -> int:
+        """0 for the best."""
+        return list(LiftVerdict).index(self)
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether a function with this verdict takes the original's place."""
+        return self in (LiftVerdict.EXACT, LiftVerdict.TESTS_PASSED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scalar:
+    """One scalar of a signature.
+
+    `kind`: ``integer``, ``pointer``, ``float`` or ``vector``; `element_bits` of a vector, whose
+    elements are floats if `is_float`. `extension`: ``sign``, ``zero`` or empty. `memory_bytes`:
+    passed as a copy of so many bytes on the stack. `is_result`: the place for the result.
+    """
+
+    kind: str
+    bits: int
+    element_bits: int = 0
+    is_float: bool = False
+    extension: str = ""
+    memory_bytes: int = 0
+    is_result: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """Parameters and results as scalars."""
+
+    parameters: tuple[Scalar, ...] = ()
+    results: tuple[Scalar, ...] = ()
+    is_variadic: bool = False
+    unsupported: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftInspection:
+    """What one lifted text is. `detail` says why it is none, where `status` is not OK."""
+
+    status: Status
+    detail: str = ""
+    text: str = field(default="", repr=False)
+    """As LLVM prints it."""
+    signature: Signature = Signature()
+    functions: tuple[str, ...] = ()
+    """Defined ones."""
+    variables: tuple[str, ...] = ()
+    """Defined ones that are no constants."""
+    declared: dict[str, Signature] = field(default_factory=dict)
+    """Declared functions; of variadic ones the arguments that every call passes."""
+    external_variables: tuple[str, ...] = ()
+    asm: tuple[str, ...] = ()
+    """Templates of inline assembly, and module-level assembly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InspectLiftJob:
+    """Parse and verify lifted texts; the result of each step is a `LiftInspection`."""
+
+    texts: tuple[str, ...] = field(repr=False)
+    function: str
+    target_triple: str
+    timeout_s: float = 30.0
+    affinity: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One for each text."""
+        return len(self.texts)
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[LiftInspection]:
+        """Yield what each text is."""
+        for text in self.texts[first_step:]:
+            yield _inspect(text, self.function, self.target_triple)
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> LiftInspection:
+        """Return the result of a text that LLVM died of."""
+        return LiftInspection(status=status, detail=detail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetachJob:
+    """Turn definitions of static variables into declarations; each step's result a text.
+
+    The input keeps its variables: a second copy would be another variable. A text that LLVM
+    refuses gives an empty one.
+    """
+
+    texts: tuple[str, ...] = field(repr=False)
+    variables: tuple[tuple[str, ...], ...]
+    """Of each text."""
+    timeout_s: float = 30.0
+    affinity: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One for each text."""
+        return len(self.texts)
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[str]:
+        """Yield each text without its variables' definitions."""
+        for step in range(first_step, len(self.texts)):
+            with Context() as context:
+                module = context.parse(self.texts[step].encode(), "lifted")
+                library = context.library
+                for variable in list(module.variable_handles()):
+                    if module.name_of(variable) in self.variables[step]:
+                        library.LLVMSetInitializer(variable, None)
+                        library.LLVMSetLinkage(variable, EXTERNAL)
+                        library.LLVMSetVisibility(variable, _HIDDEN)
+                yield "" if module.verify() else module.to_text()
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> str:
+        """Return nothing."""
+        return ""
+
+
+def _refused(detail: str) -> LiftInspection:
+    return LiftInspection(status=Status.REFUSED, detail=detail[:1000])
+
+
+def _inspect(text: str, function: str, target_triple: str) -> LiftInspection:
+    if not text.strip() or "\0" in text:
+        return _refused("the answer is empty")
+    with Context() as context:
+        try:
+            module = context.parse(text.encode("utf-8", "surrogateescape"), "answer")
+        except IrParseError as error:
+            return _refused(str(error))
+        if broken := module.verify():
+            return _refused(f"the module is broken: {broken.splitlines()[0]}")
+        architecture = target_triple.split("-", 1)[0]
+        if module.target_triple and not module.target_triple.startswith(architecture):
+            return _refused(f"the module is for {module.target_triple}")
+        module.target_triple = target_triple
+        library = context.library
+        handle = module.function_handle(function)
+        if not handle or library.LLVMIsDeclaration(handle):
+            defined = ", ".join(module.defined_functions()[:5]) or "none"
+            return _refused(f"it defines no function '{function}' (defined: {defined})")
+        printed = module.to_text()
+        reader = _Types(module)
+        asm = tuple(_INLINE_ASM.findall(printed)) + tuple(_MODULE_ASM.findall(printed))
+        emitted = tuple(
+            module.name_of(one)
+            for one in module.function_handles()
+            if not library.LLVMIsDeclaration(one)
+            and library.LLVMGetLinkage(one) != AVAILABLE_EXTERNALLY
+        )
+        return LiftInspection(
+            status=Status.OK,
+            text=printed,
+            signature=reader.signature(handle),
+            functions=emitted,
+            variables=tuple(
+                module.name_of(one)
+                for one in module.variable_handles()
+                if not library.LLVMIsDeclaration(one) and not library.LLVMIsGlobalConstant(one)
+            ),
+            declared={
+                module.name_of(one): reader.callee(one)
+                for one in module.function_handles()
+                if library.LLVMIsDeclaration(one) and not library.LLVMGetIntrinsicID(one)
+            },
+            external_variables=tuple(
+                module.name_of(one)
+                for one in module.variable_handles()
+                if library.LLVMIsDeclaration(one)
+            ),
+            asm=asm,
+        )
+
+
+class _Unsupported(Exception):
+    pass
+
+
+class _Types:
+    """Reads LLVM types of one module as scalars."""
+
+    def __init__(self, module: Module) -> None:
+        self.module = module
+        self.library = module.context.library
+        self.layout = self.library.LLVMGetModuleDataLayout(module.handle)
+        names = ("zeroext", "signext", "byval", "sret", "nest", "swiftself", "inreg", "inalloca")
+        self.kinds = {
+            name: self.library.LLVMGetEnumAttributeKindForName(name.encode(), len(name))
+            for name in names
+        }
+
+    def signature(self, function: int) -> Signature:
+        """Return the signature of a function."""
+        library = self.library
+        type_ = library.LLVMGlobalGetValueType(function)
+        try:
+            if library.LLVMGetFunctionCallConv(function) not in (0, 8):
+                raise _Unsupported("another calling convention than C's")
+            parameters: list[Scalar] = []
+            for index, one in enumerate(self._parameter_types(type_)):
+                parameters += self._parameter(function, index, one)
+            results = self._scalars(library.LLVMGetReturnType(type_))
+        except _Unsupported as error:
+            return Signature(unsupported=str(error))
+        return Signature(
+            parameters=tuple(parameters),
+            results=tuple(results),
+            is_variadic=bool(library.LLVMIsFunctionVarArg(type_)),
+        )
+
+    def callee(self, function: int) -> Signature:
+        """Return what a declared function is passed by every call."""
+        own = self.signature(function)
+        if own.unsupported or not own.is_variadic:
+            return own
+        calls = []
+        library = self.library
+        use = library.LLVMGetFirstUse(function)
+        while use:
+            user = library.LLVMGetUser(use)
+            use = library.LLVMGetNextUse(use)
+            is_call = library.LLVMIsACallInst(user) or library.LLVMIsAInvokeInst(user)
+            if is_call and library.LLVMGetCalledValue(user) == function:
+                calls.append(self._arguments(user))
+        if not calls or any(one is None for one in calls):
+            return own
+        passed = [one for one in calls if one is not None]
+        common = min(passed, key=len)
+        for one in passed:
+            same = [a == b for a, b in zip(common, one, strict=False)]
+            common = common[: same.index(False)] if False in same else common
+        parameters = max((own.parameters, tuple(common)), key=len)
+        return Signature(parameters=parameters, results=own.results, is_variadic=True)
+
+    def _arguments(self, call: int) -> list[Scalar] | None:
+        found: list[Scalar] = []
+        try:
+            for index in range(self.library.LLVMGetNumArgOperands(call)):
+                operand = self.library.LLVMGetOperand(call, index)
+                found += self._scalars(self.library.LLVMTypeOf(operand))
+        except _Unsupported:
+            return None
+        return found
+
+    def _parameter_types(self, type_: int) -> list[int]:
+        count = self.library.LLVMCountParamTypes(type_)
+        types = (c_void_p * max(1, count))()
+        self.library.LLVMGetParamTypes(type_, ctypes.cast(types, ctypes.POINTER(c_void_p)))
+        return [one for one in types[:count] if one]
+
+    def _attribute(self, function: int, index: int, name: str) -> int:
+        found = self.library.LLVMGetEnumAttributeAtIndex(function, index + 1, self.kinds[name])
+        return int(found or 0)
+
+    def _parameter(self, function: int, index: int, type_: int) -> list[Scalar]:
+        for name in ("nest", "swiftself", "inreg", "inalloca"):
+            if self._attribute(function, index, name):
+                raise _Unsupported(f"a parameter marked {name}")
+        if attribute := self._attribute(function, index, "byval"):
+            held = self.library.LLVMGetTypeAttributeValue(attribute)
+            size = int(self.library.LLVMABISizeOfType(self.layout, held))
+            if size > 256:
+                raise _Unsupported(f"a parameter of {size} bytes by value")
+            return [Scalar(kind="pointer", bits=64, memory_bytes=max(8, (size + 7) // 8 * 8))]
+        scalars = self._scalars(type_)
+        if self._attribute(function, index, "sret"):
+            return [Scalar(kind="pointer", bits=64, is_result=True)]
+        for name, extension in (("zeroext", "zero"), ("signext", "sign")):
+            if self._attribute(function, index, name) and len(scalars) == 1:
+                one = scalars[0]
+                return [Scalar(kind=one.kind, bits=one.bits, extension=extension)]
+        return scalars
+
+    def _scalars(self, type_: int) -> list[Scalar]:
+        library = self.library
+        kind = library.LLVMGetTypeKind(type_)
+        if kind == _VOID:
+            return []
+        if kind == _INTEGER:
+            bits = library.LLVMGetIntTypeWidth(type_)
+            if bits > 128:
+                raise _Unsupported(f"an integer of {bits} bits")
+            return [Scalar(kind="integer", bits=bits)]
+        if kind == _POINTER:
+            return [Scalar(kind="pointer", bits=64)]
+        if kind in (_FLOAT, _DOUBLE):
+            return [Scalar(kind="float", bits=_FLOAT_BITS[kind])]
+        if kind == _VECTOR:
+            element = self._scalars(library.LLVMGetElementType(type_))[0]
+            bits = library.LLVMGetVectorSize(type_) * element.bits
+            if bits not in (64, 128):
+                raise _Unsupported(f"a vector of {bits} bits")
+            return [
+                Scalar(
+                    kind="vector",
+                    bits=bits,
+                    element_bits=element.bits,
+                    is_float=element.kind == "float",
+                )
+            ]
+        if kind == _STRUCT:
+            elements = [
+                library.LLVMStructGetTypeAtIndex(type_, index)
+                for index in range(library.LLVMCountStructElementTypes(type_))
+            ]
+        elif kind == _ARRAY:
+            length = library.LLVMGetArrayLength2(type_)
+            elements = [library.LLVMGetElementType(type_)] * min(length, _MAX_SCALARS + 1)
+        else:
+            raise _Unsupported(f"a type of kind {kind}")
+        found = [scalar for element in elements for scalar in self._scalars(element)]
+        if len(found) > _MAX_SCALARS:
+            raise _Unsupported(f"more than {_MAX_SCALARS} values in one")
+        return found

@@ -1,0 +1,90 @@
+"""Basic-block coverage by probes in a function's assembly text: no emulator, no debugger.
+
+Each block marks a byte of memory when it runs. The probes change neither flags nor registers nor
+what is read or written otherwise. Pure functions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from llm_compiler.llvm.elf import AARCH64
+
+__all__ = ["COVERAGE_SYMBOL", "comparison_constants", "makes_system_calls", "with_probes"]
+
+COVERAGE_SYMBOL = "llm_coverage"
+_CODE_END = re.compile(r"^\.(?:type|section|hidden|bss|data|local|weak|globl|text)\b")
+_X86_CONDITIONAL = re.compile(r"^(?:j(?!mp)\w+|loop\w*) ")
+_ARM_CONDITIONAL = re.compile(r"^(?:b\.\w+|cbn?z|tbn?z) ")
+_X86_CONSTANT = re.compile(r"\$(-?\d+)")
+_ARM_CONSTANT = re.compile(r"#(-?\d+)")
+_SYSTEM = re.compile(
+    r"^(?:syscall|sysenter|int |int3|hlt|in[bwl]? |out[bwl]? |svc |hvc |smc |brk |wrmsr|rdmsr|msr )"
+)
+
+
+def code_lines(text: str, name: str) -> tuple[list[str], list[str], list[str]]:
+    """Return the lines up to and with the function's label, of its code, and behind it."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line in (f"{name}:", f'"{name}":')) + 1
+    end = next((i for i in range(start, len(lines)) if _CODE_END.match(lines[i])), len(lines))
+    return lines[:start], lines[start:end], lines[end:]
+
+
+def with_probes(text: str, name: str, architecture: str) -> tuple[str, int]:
+    """Return a text that marks ``llm_coverage + N`` when block N runs, and how many blocks."""
+    before, code, behind = code_lines(text, name)
+    conditional = _ARM_CONDITIONAL if architecture == AARCH64 else _X86_CONDITIONAL
+    made: list[str] = []
+    outside: list[str] = []
+    count = 0
+    due = True
+    for line in code:
+        is_label = line.endswith(":")
+        if due and not is_label and not line.startswith("."):
+            for one, where in _probe(count, architecture):
+                (made if where == "here" else outside).append(one)
+            count += 1
+            due = False
+        made.append(line)
+        due = due or is_label or bool(conditional.match(line))
+    return "\n".join([*before, *made, *outside, *behind]) + "\n", count
+
+
+def _probe(number: int, architecture: str) -> Iterator[tuple[str, str]]:
+    place = f"{COVERAGE_SYMBOL}+{number}"
+    if architecture != AARCH64:
+        yield f"movb $1, {place}(%rip)", "here"
+        return
+    # One instruction in the code, so that tables of distances still reach.
+    yield f"b .Lprobe_{number}", "here"
+    yield f".Lprobed_{number}:", "here"
+    for line in (
+        f".Lprobe_{number}:",
+        "stp x16, x17, [sp, #-16]!",
+        f"adrp x16, {place}",
+        "movz w17, #1",
+        f"strb w17, [x16, :lo12:{place}]",
+        "ldp x16, x17, [sp], #16",
+        f"b .Lprobed_{number}",
+    ):
+        yield line, "outside"
+
+
+def comparison_constants(text: str, name: str, architecture: str) -> list[int]:
+    """Return the immediates of a function's code, which decide where it goes."""
+    pattern = _ARM_CONSTANT if architecture == AARCH64 else _X86_CONSTANT
+    found: dict[int, None] = {}
+    for line in code_lines(text, name)[1]:
+        # Of stack frames, nothing is decided.
+        if "rsp" in line or "sp," in line:
+            continue
+        for value in pattern.findall(line):
+            found[int(value)] = None
+    return list(found)[:200]
+
+
+def makes_system_calls(text: str, name: str) -> bool:
+    """Whether code asks the system, or traps, by itself."""
+    return any(_SYSTEM.match(line) for line in code_lines(text, name)[1])

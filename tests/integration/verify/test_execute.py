@@ -1,0 +1,192 @@
+"""A function and a lift of it, run side by side."""
+
+from __future__ import annotations
+
+import shutil
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from llm_compiler.errors import ToolchainNotFound
+from llm_compiler.llvm.assembler import assemble
+from llm_compiler.llvm.jobs import WorkerState
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.verify.execute import ExecuteOptions, Execution, Executor
+from llm_compiler.verify.lifted import InspectLiftJob, LiftVerdict
+from llm_compiler.verify.round_trip import lower, read_code_object
+from llm_compiler.verify.target import find_target
+
+EXACT, PASSED, UNPROVED, REFUTED = (
+    LiftVerdict.EXACT,
+    LiftVerdict.TESTS_PASSED,
+    LiftVerdict.UNPROVED,
+    LiftVerdict.REFUTED,
+)
+ADD = {
+    "x86_64": ".text\n.globl f\n.type f, @function\nf:\nleal 3(%rdi, %rsi), %eax\nretq\n",
+    "aarch64": ".text\n.globl f\n.p2align 2\n.type f, @function\nf:\nadd w8, w0, w1\n"
+    "add w0, w8, #3\nret\n",
+}
+
+
+@cache
+def executor(architecture: str, toolchain: Toolchain, folder: Path) -> Executor:
+    target = find_target(architecture, toolchain)
+    return Executor(target, folder, ExecuteOptions(num_inputs=48, min_inputs=12))
+
+
+def judge(
+    assembly: str, ir: str, toolchain: Toolchain, folder: Path, architecture: str = "x86_64"
+) -> Execution:
+    triple = f"{architecture}-pc-linux-gnu"
+    assemble(assembly, architecture, toolchain, folder / "original.o")
+    job = InspectLiftJob(texts=(ir,), function="f", target_triple=triple)
+    inspection = next(job.run(WorkerState(), 0))
+    (folder / "lifted.ll").write_text(inspection.text)
+    lower(folder / "lifted.ll", folder / "lifted.o", architecture, toolchain)
+    originals, lifted = (
+        read_code_object(folder / name, toolchain) for name in ("original.o", "lifted.o")
+    )
+    # One folder for all: the driver is compiled once.
+    runner = executor(architecture, toolchain, folder.parent)
+    return runner.verify(originals, assembly, "f", lifted, inspection)
+
+
+def ir(body: str, signature: str = "i32 @f(i32 %a, i32 %b)", rest: str = "") -> str:
+    return f"define {signature} {{\n{body}\n}}\n{rest}\n"
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+def test_the_same_in_other_words_passes(
+    architecture: str, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    try:
+        find_target(architecture, toolchain)
+    except ToolchainNotFound as error:
+        pytest.skip(str(error))
+    body = "%c = sub i32 %b, -3\n%d = add i32 %c, %a\nret i32 %d"
+    found = judge(ADD[architecture], ir(body), toolchain, tmp_path, architecture)
+    assert (found.verdict, found.reason) == (PASSED, "")
+    assert (found.num_covered, found.num_blocks) == (1, 1)
+    body = "%c = sub i32 %b, -4\n%d = add i32 %c, %a\nret i32 %d"
+    found = judge(ADD[architecture], ir(body), toolchain, tmp_path, architecture)
+    assert found.verdict is REFUTED
+    assert found.counterexample is not None
+    assert found.counterexample.arguments[0].startswith("argument 1: i32 ")
+    assert "instead of" in found.counterexample.difference
+
+
+CALLS = """.text
+.globl f
+.type f, @function
+f:
+pushq %rbx
+movq %rdi, %rbx
+movl (%rdi), %edi
+callq g@PLT
+movl %eax, 4(%rbx)
+popq %rbx
+retq
+"""
+CALL_BODY = """%v = load i32, ptr %p
+%r = call i32 @g(i32 {argument})
+%q = getelementptr i8, ptr %p, i64 {offset}
+{store}
+ret i32 %r"""
+G = "declare i32 @g(i32)"
+
+
+@pytest.mark.parametrize(
+    ("argument", "offset", "store", "verdict", "reason"),
+    [
+        ("%v", 4, "store i32 %r, ptr %q", PASSED, ""),
+        ("%v", 8, "store i32 %r, ptr %q", REFUTED, "memory is different"),
+        ("%v", 4, "", REFUTED, "memory is different"),
+        ("7", 4, "store i32 %r, ptr %q", REFUTED, "call 1, of g, gets"),
+        ("%v", 4, "store i32 %r, ptr null", REFUTED, "crashes with SIG"),
+        ("%v", 4, "store i32 %r, ptr %q\n%t = call i32 @g(i32 1)", REFUTED, "2 calls instead of 1"),
+        (
+            "%v",
+            4,
+            "store i32 %r, ptr %q\nbr label %l\nl:\nbr label %l\nx:",
+            REFUTED,
+            "does not end",
+        ),
+    ],
+)
+def test_memory_and_calls_are_compared(
+    argument: str,
+    offset: int,
+    store: str,
+    verdict: LiftVerdict,
+    reason: str,
+    toolchain: Toolchain,
+    tmp_path: Path,
+) -> None:
+    body = CALL_BODY.format(argument=argument, offset=offset, store=store)
+    found = judge(CALLS, ir(body, "i32 @f(ptr %p)", G), toolchain, tmp_path)
+    assert (found.verdict, reason in found.reason) == (verdict, True), found
+
+
+def test_a_signature_that_hides_something_is_no_proof(toolchain: Toolchain, tmp_path: Path) -> None:
+    void = ir("ret void", "void @f(i32 %a, i32 %b)")
+    found = judge(ADD["x86_64"], void, toolchain, tmp_path)
+    assert found.verdict is UNPROVED
+    assert "may return an integer" in found.reason
+    two = CALLS.replace("callq g@PLT", "movl %edi, %esi\nimull %esi, %esi\ncallq g@PLT")
+    body = CALL_BODY.format(argument="%v", offset=4, store="store i32 %r, ptr %q")
+    found = judge(two, ir(body, "i32 @f(ptr %p)", G), toolchain, tmp_path)
+    assert found.verdict is UNPROVED
+    assert "g may take more arguments" in found.reason
+
+
+def test_what_inputs_do_not_reach_is_not_proved(toolchain: Toolchain, tmp_path: Path) -> None:
+    hidden = (
+        ".text\n.globl f\n.type f, @function\nf:\nimulq $1000003, %rdi, %rax\nxorq %rdi, %rax\n"
+        "movabsq $81985529216486895, %rcx\ncmpq %rcx, %rax\nje .LBB0_1\nretq\n.LBB0_1:\n"
+        "xorl %eax, %eax\nretq\n"
+    )
+    body = "%m = mul i64 %a, 1000003\n%x = xor i64 %m, %a\nret i64 %x"
+    found = judge(hidden, ir(body, "i64 @f(i64 %a)"), toolchain, tmp_path)
+    assert (found.verdict, found.reason) == (UNPROVED, "the inputs run 2 of its 3 basic blocks")
+
+
+def test_a_crash_of_the_original_is_no_evidence(toolchain: Toolchain, tmp_path: Path) -> None:
+    crash = ".text\n.globl f\n.type f, @function\nf:\nud2\n"
+    found = judge(crash, ir("ret i32 0"), toolchain, tmp_path)
+    assert found.verdict is UNPROVED
+    assert found.num_completed == 0
+
+
+def test_system_calls_are_not_run(toolchain: Toolchain, tmp_path: Path) -> None:
+    text = ".text\n.globl f\n.type f, @function\nf:\nmovl $39, %eax\nsyscall\nretq\n"
+    found = judge(text, ir("ret i32 0"), toolchain, tmp_path)
+    assert (found.verdict, found.reason) == (UNPROVED, "it makes system calls of its own")
+
+
+def test_static_variables_are_compared(toolchain: Toolchain, tmp_path: Path) -> None:
+    text = (
+        ".text\n.globl f\n.type f, @function\nf:\nincl counter(%rip)\nmovl counter(%rip), %eax\n"
+        "retq\n.type counter, @object\n.local counter\n.comm counter, 4, 4\n"
+    )
+    body = "%c = load i32, ptr @counter\n%d = add i32 %c, {}\nstore i32 %d, ptr @counter\n{}"
+    variable = "@counter = internal global i32 0\n"
+    good = variable + ir(body.format(1, "ret i32 %d"), "i32 @f()")
+    assert judge(text, good, toolchain, tmp_path).verdict is PASSED
+    forgets = good.replace("store i32 %d, ptr @counter\n", "")
+    assert judge(text, forgets, toolchain, tmp_path).verdict is REFUTED
+    lacks = ir("ret i32 0", "i32 @f()")
+    assert "no variable 'counter'" in judge(text, lacks, toolchain, tmp_path).reason
+
+
+@pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="needs qemu-user")
+def test_calls_and_memory_on_aarch64(toolchain: Toolchain, tmp_path: Path) -> None:
+    text = (
+        ".text\n.globl f\n.p2align 2\n.type f, @function\nf:\nstp x30, x19, [sp, #-16]!\n"
+        "mov x19, x0\nldr w0, [x0]\nbl g\nstr w0, [x19, #4]\nldp x30, x19, [sp], #16\nret\n"
+    )
+    for argument, verdict in (("%v", PASSED), ("5", REFUTED)):
+        body = CALL_BODY.format(argument=argument, offset=4, store="store i32 %r, ptr %q")
+        found = judge(text, ir(body, "i32 @f(ptr %p)", G), toolchain, tmp_path, "aarch64")
+        assert found.verdict is verdict, found
