@@ -176,6 +176,71 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     _add_common(parser)
 
 
+def _add_engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--engine",
+        choices=("embedded", "transformers", "openai", "replay"),
+        default="embedded",
+        help="who answers; replay: files of your own, --model FOLDER (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--model", metavar="M", help="a checkpoint's folder, a name or an address (default: ours)"
+    )
+
+
+def _disassemble(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "disassemble",
+        help="lift machine code to LLVM-IR, with a verdict for each function",
+        description="Lift the functions of an assembly file (AT&T), an ELF object or an "
+        "executable, x86-64 or AArch64, to one module of LLVM-IR. Each gets a verdict: exact, "
+        "tests_passed, unproved, refuted, no_answer; only the first two are defined in the "
+        "module. Exit code 1 if any function is less than tests_passed.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "-o", dest="output", type=Path, metavar="OUT.ll", help="default: the input's name with .ll"
+    )
+    parser.add_argument(
+        "--function",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this one; may be repeated",
+    )
+    parser.add_argument(
+        "--candidates",
+        type=_positive,
+        default=8,
+        metavar="K",
+        help="answers looked at for each function, until one is exact (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--temperature",
+        type=float,
+        default=0.0,
+        metavar="X",
+        help="of all answers but the first; 0: the most probable ones (default: %(default)g)",
+    )
+    parser.add_argument(
+        "--relink",
+        type=Path,
+        metavar="OUT.o",
+        help="also write the input's object with lifted functions in place of the originals",
+    )
+    parser.add_argument("--target-triple", default="", metavar="T", help="of assembly")
+    _add_engine(parser)
+    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument(
+        "--timeout-s",
+        type=_seconds,
+        default=60.0,
+        metavar="S",
+        help="limit of each run of clang on an answer (default: %(default)g)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
 def _autotune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "autotune",
@@ -308,6 +373,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {own_version}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _optimize(commands)
+    _disassemble(commands)
     _autotune(commands)
     _coreset(commands)
     _validate(commands)

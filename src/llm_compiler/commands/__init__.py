@@ -15,6 +15,7 @@ __all__ = [
     "run_coreset",
     "run_corpus",
     "run_dataset",
+    "run_disassemble",
     "run_doctor",
     "run_labels",
     "run_model",
@@ -39,6 +40,11 @@ def _call(name: str, options: argparse.Namespace, clang_flags: tuple[str, ...]) 
 def run_optimize(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Make objects smaller than clang -Oz."""
     return _call("optimize", options, clang_flags)
+
+
+def run_disassemble(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Lift machine code to LLVM-IR with verdicts."""
+    return _call("disassemble", options, clang_flags)
 
 
 def run_autotune(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:

@@ -26,9 +26,15 @@ def triple_of(architecture: str) -> str:
 
 
 def assemble(
-    text: str, architecture: str, toolchain: Toolchain, output: Path, *, name: str = "<assembly>"
+    text: str,
+    architecture: str,
+    toolchain: Toolchain,
+    output: Path,
+    *,
+    name: str = "<assembly>",
+    keep_labels: bool = True,
 ) -> None:
-    """Assemble AT&T text to an object that keeps its local labels.
+    """Assemble AT&T text to an object, with local labels among its symbols or without.
 
     Raises:
         CompileFailed: in the assembler's own words.
@@ -37,7 +43,7 @@ def assemble(
         toolchain.tool("llvm-mc"),
         "--filetype=obj",
         f"--triple={triple_of(architecture)}",
-        "--save-temp-labels",
+        *(["--save-temp-labels"] if keep_labels else []),
         *(["--mattr=+all"] if architecture == AARCH64 else []),
         "-o",
         output,

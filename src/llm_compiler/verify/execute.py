@@ -319,6 +319,9 @@ class Executor:
             }
             for elf in (original, lifted)
         )
+        for name in theirs:
+            if name not in ours:
+                raise _Unproved(f"it has a variable '{name}', which the original has not")
         for name, one in ours.items():
             if name not in theirs:
                 raise _Unproved(f"it has no variable '{name}' of its own to compare")

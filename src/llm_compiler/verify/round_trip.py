@@ -27,7 +27,14 @@ from llm_compiler.llvm.listing import Listing, make_listing
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 
-__all__ = ["LOWER_FLAGS", "CodeObject", "difference", "lower", "read_code_object"]
+__all__ = [
+    "LOWER_FLAGS",
+    "CodeObject",
+    "difference",
+    "foreign_definitions",
+    "lower",
+    "read_code_object",
+]
 
 LOWER_FLAGS = ("-Oz", "-Xclang", "-disable-llvm-passes")
 """How lifted IR is lowered, whatever the level of the input: code generation as clang -Oz sets it
@@ -66,9 +73,15 @@ def read_code_object(path: Path, toolchain: Toolchain) -> CodeObject:
 
 
 def lower(
-    source: Path, output: Path, architecture: str, toolchain: Toolchain, *, timeout_s: float = 60.0
+    source: Path,
+    output: Path,
+    architecture: str,
+    toolchain: Toolchain,
+    *,
+    timeout_s: float = 60.0,
+    keep_labels: bool = True,
 ) -> None:
-    """Lower an IR file to an object that keeps its local labels.
+    """Lower an IR file to an object, with local labels among its symbols or without.
 
     Raises:
         CompileFailed, PassCrashed, TimedOut: in clang's own words.
@@ -77,7 +90,7 @@ def lower(
         toolchain.tool("clang"),
         *LOWER_FLAGS,
         "-c",
-        "-Wa,-L",
+        *(["-Wa,-L"] if keep_labels else []),
         "-Wno-override-module",
         "-Wno-unused-command-line-argument",
         f"--target={triple_of(architecture)}",
@@ -116,6 +129,31 @@ def difference(
         return _Comparison(original, lifted, name, alone, detached).run()
     except InputError as error:
         return str(error)
+
+
+def foreign_definitions(original: CodeObject, lifted: CodeObject, name: str) -> str:
+    """Say what a lifted object brings along that the original has not; empty if nothing.
+
+    Other code, visible variables, constructors: linked into a program, they would change it.
+    """
+    ours, theirs = _defined_names(original.elf), _defined_names(lifted.elf)
+    for one in theirs:
+        if one not in ours:
+            return f"it defines '{one}', which is not the function's own"
+    for section in lifted.elf.sections:
+        if section.size and section.name.startswith(_FORBIDDEN):
+            return f"it has a section {section.name}"
+    function = lifted.elf.symbol(name)
+    code = sum(one.size for one in lifted.elf.sections if one.is_code)
+    if function is not None and code > function.size:
+        return "it has code outside the function"
+    return ""
+
+
+def _defined_names(elf: ElfFile) -> dict[str, Symbol]:
+    return {
+        one.name: one for one in elf.symbols if one.is_defined and not one.is_local and one.name
+    }
 
 
 class _Different(Exception):
@@ -235,23 +273,9 @@ class _Comparison:
 
     def _compare_definitions(self) -> None:
         """Nothing but the function, and what the original defines as well, may be defined."""
-        defined = [
-            {
-                one.name: one
-                for one in side.elf.symbols
-                if one.is_defined and not one.is_local and one.name
-            }
-            for side in (self.a, self.b)
-        ]
-        for name in defined[1]:
-            if name not in defined[0]:
-                raise _Different(f"it defines '{name}', which is not the function's own")
-        for section in self.b.elf.sections:
-            if section.size and section.name.startswith(_FORBIDDEN):
-                raise _Different(f"it has a section {section.name}")
-        code = sum(one.size for one in self.b.elf.sections if one.is_code)
-        if code > self.b.end - self.b.start:
-            raise _Different("it has code outside the function")
+        if found := foreign_definitions(*self.objects, self.name):
+            raise _Different(found)
+        defined = [_defined_names(one.elf) for one in self.objects]
         for name, symbol in defined[0].items():
             if name == self.name:
                 continue

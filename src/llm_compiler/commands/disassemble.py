@@ -1,0 +1,123 @@
+"""``llm-compiler disassemble``: an object in, a module and a verdict a function out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from llm_compiler.console import print_json, print_table, progress, warn
+from llm_compiler.disassemble import (
+    Disassembled,
+    DisassembleOptions,
+    LiftedFunction,
+    LiftVerdict,
+    disassemble,
+)
+from llm_compiler.errors import CheckpointMismatch, ConfigError
+from llm_compiler.model.engines.engine import Engine
+from llm_compiler.output import check_writable, write_atomically
+from llm_compiler.workers import LocalPool
+
+__all__ = ["open_engine", "run"]
+
+
+def open_engine(name: str, model: str | None, command: str) -> Engine:
+    """Load an engine; the caller closes it.
+
+    Raises:
+        CheckpointMismatch: no weights came with this installation, and none are named.
+        ConfigError: the engine needs ``--model``.
+    """
+    if name == "replay":
+        from llm_compiler.disassembly.replay import ReplayEngine
+
+        if model is None:
+            raise ConfigError("--engine replay reads answers from files: name their --model FOLDER")
+        return ReplayEngine(Path(model))
+    from llm_compiler.model.engines.loader import has_shipped_model, load_engine
+
+    if model is None and name == "embedded" and not has_shipped_model():
+        raise CheckpointMismatch(
+            f"'{command}' needs a model, and this installation came without weights: name a "
+            "checkpoint with --model FOLDER"
+        )
+    return load_engine(name, model)
+
+
+def _output(options: argparse.Namespace) -> Path:
+    source: Path = options.file
+    output: Path = options.output or Path(source.name).with_suffix(".ll")
+    for path in (output, options.relink):
+        if path is not None and str(path) != "-" and path.resolve() == source.resolve():
+            raise ConfigError(f"the output {path} would overwrite its own input")
+    if options.relink is not None and output.resolve() == options.relink.resolve():
+        raise ConfigError(f"the module and the object would both be written to {output}")
+    return output
+
+
+def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Lift a file and print the verdicts; 1 if any is not at least tests_passed."""
+    output = _output(options)
+    settings = DisassembleOptions(
+        functions=tuple(options.function),
+        candidates=options.candidates,
+        target_triple=options.target_triple,
+        temperature=options.temperature,
+        relink=options.relink is not None,
+        timeout_s=options.timeout_s,
+        seed=options.seed,
+    )
+    check_writable(output)
+    if options.relink is not None:
+        check_writable(options.relink)
+    engine = open_engine(options.engine, options.model, "disassemble")
+    try:
+        with LocalPool(1) as pool, progress(1, "lifting") as bar:
+
+            def show(name: str, done: int, total: int) -> None:
+                bar.update(done, f"of {total}: {name}")
+
+            result = disassemble(options.file, engine, settings, pool=pool, on_progress=show)
+    finally:
+        engine.close()
+    for message in result.warnings:
+        warn(message)
+    write_atomically(output, result.module.encode("utf-8", "surrogateescape"))
+    if options.relink is not None:
+        write_atomically(options.relink, result.relinked)
+    if options.json:
+        print_json(result.to_json())
+    elif str(output) != "-":
+        _print(result)
+    return 0 if result.is_complete else 1
+
+
+def _print(result: Disassembled) -> None:
+    rows = [
+        (
+            one.name,
+            one.verdict.value,
+            str(one.num_instructions),
+            str(one.num_candidates),
+            f"{one.seconds:.1f}",
+            _evidence(one),
+        )
+        for one in result.functions
+    ]
+    if rows:
+        header = ("function", "verdict", "instructions", "candidates", "seconds", "why")
+        print_table(header, rows, right="llrrr")
+    counts = [
+        f"{number} {verdict.value}"
+        for verdict in LiftVerdict
+        if (number := sum(one.verdict is verdict for one in result.functions))
+    ]
+    print(", ".join(counts))
+
+
+def _evidence(one: LiftedFunction) -> str:
+    if one.counterexample is not None:
+        return f"{one.reason}; with {', '.join(one.counterexample.arguments) or 'no arguments'}"
+    if one.verdict is LiftVerdict.TESTS_PASSED:
+        return f"agrees on {one.num_completed} inputs; {one.reason}"
+    return one.reason

@@ -1,0 +1,156 @@
+"""Lift machine code to LLVM-IR, each function with a verdict: propose, verify, fall back.
+
+A function is read as assembly, which is proved to assemble to itself; an engine proposes IR; each
+answer is parsed, lowered by clang and compared (*exact*), else run beside the original
+(*tests_passed*, *refuted*, *unproved*). What is not at least *tests_passed* is declared in the
+module, so that the original stays in its place. Importing this loads no LLVM and no model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from llm_compiler.disassembly.binary import Binary, Origin, read_binary
+from llm_compiler.disassembly.lift import Lifter
+from llm_compiler.disassembly.merge import merge, relink
+from llm_compiler.disassembly.records import Disassembled, DisassembleOptions, LiftedFunction
+from llm_compiler.errors import ConfigError, InputError, ToolchainNotFound
+from llm_compiler.llvm.elf import Symbol
+from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.model.engines.engine import Engine
+from llm_compiler.verify.execute import Executor
+from llm_compiler.verify.lifted import LiftVerdict
+from llm_compiler.verify.target import find_target
+from llm_compiler.workers.pool import WorkerPool
+
+__all__ = ["DisassembleOptions", "Disassembled", "LiftVerdict", "LiftedFunction", "disassemble"]
+
+# What the C run-time brings into every executable.
+_START_UP = frozenset(
+    {
+        "_start",
+        "_init",
+        "_fini",
+        "deregister_tm_clones",
+        "register_tm_clones",
+        "__do_global_dtors_aux",
+        "frame_dummy",
+        "_dl_relocate_static_pie",
+        "call_weak_fn",
+        "__libc_csu_init",
+        "__libc_csu_fini",
+    }
+)
+
+
+def disassemble(
+    source: Path,
+    engine: Engine,
+    options: DisassembleOptions | None = None,
+    *,
+    pool: WorkerPool | None = None,
+    on_progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> Disassembled:
+    """Lift an assembly file, object or executable.
+
+    Args:
+        engine: proposes; nothing of it is trusted. The caller closes it.
+        pool: worker processes; default: one made for this call.
+        on_progress: called with (function, functions done, functions in all).
+
+    Ctrl-C keeps what was lifted until then.
+
+    Raises:
+        InputError, UnsupportedTarget: the input cannot be read, or lacks a function asked for.
+        EngineError: the engine failed.
+        ToolchainError, WorkerLost: LLVM cannot be used.
+    """
+    options = options or DisassembleOptions()
+    started = time.monotonic()
+    toolchain = find_toolchain()
+    warnings: list[str] = []
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-")))
+        if pool is None:
+            from llm_compiler.workers import LocalPool
+
+            pool = stack.enter_context(LocalPool(1))
+        binary = read_binary(source, toolchain, folder, target_triple=options.target_triple)
+        if options.relink and binary.origin is Origin.EXECUTABLE:
+            raise ConfigError(f"{source} is linked already: --relink takes objects and assembly")
+        symbols = _chosen(binary, options.functions)
+        executor = None
+        try:
+            target = find_target(binary.elf.architecture, toolchain)
+            executor = Executor(target, folder, options.execute)
+        except ToolchainNotFound:
+            warnings.append(
+                f"{binary.elf.architecture} code cannot be run here (no C library for it, or no "
+                "emulator): what is not exact stays unproved"
+            )
+        lifter = Lifter(
+            binary,
+            engine,
+            options,
+            pool=pool,
+            toolchain=toolchain,
+            executor=executor,
+            folder=folder,
+        )
+        lifts = []
+        try:
+            for number, symbol in enumerate(symbols):
+                on_progress(symbol.name, number, len(symbols))
+                lifts.append(lifter.lift(symbol))
+        except KeyboardInterrupt:
+            warnings.append(f"interrupted: {len(lifts)} of {len(symbols)} functions were looked at")
+        merged = merge(binary, lifts, pool=pool, toolchain=toolchain, folder=folder)
+        relinked = b""
+        if options.relink:
+            relinked = relink(binary, merged, lifts, toolchain, folder)
+    functions = [
+        dataclasses.replace(
+            one.outcome, verdict=LiftVerdict.UNPROVED, reason=merged.dropped[one.outcome.name]
+        )
+        if one.outcome.name in merged.dropped
+        else one.outcome
+        for one in lifts
+    ]
+    functions += [
+        LiftedFunction(
+            name=symbol.name, verdict=LiftVerdict.NO_ANSWER, reason="it was not looked at"
+        )
+        for symbol in symbols[len(lifts) :]
+    ]
+    return Disassembled(
+        input=str(source),
+        target_triple=binary.target_triple,
+        functions=tuple(functions),
+        module=merged.text,
+        relinked=relinked,
+        warnings=tuple(warnings),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _chosen(binary: Binary, names: tuple[str, ...]) -> list[Symbol]:
+    found = binary.functions()
+    if not names:
+        if binary.origin is Origin.EXECUTABLE:
+            found = [one for one in found if one.name not in _START_UP]
+        return found
+    by_name = {one.name: one for one in found}
+    for section in {one.section for one in found}:
+        # Several names of one place (aliases) are one function: by whichever it was asked for.
+        for symbol in binary.elf.symbols_in(section):
+            by_name.setdefault(symbol.name, symbol)
+    for name in names:
+        if name not in by_name:
+            known = ", ".join(one.name for one in found[:8]) + (", ..." if len(found) > 8 else "")
+            raise InputError(f"{binary.path} has no function '{name}'; it has: {known}")
+    return [by_name[name] for name in dict.fromkeys(names)]

@@ -1,0 +1,260 @@
+"""One function: propose, inspect, lower, compare, run; the best verdict wins.
+
+The engine is not trusted: an answer counts only for what is shown of it here. Not safe to share
+between threads (the engine is not, nor the pool).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_compiler.disassembly.binary import Binary, Origin
+from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
+from llm_compiler.disassembly.reassemble import Reassembled, reassemble
+from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
+from llm_compiler.errors import CompilerError, InputError, ResourceError
+from llm_compiler.llvm.elf import Symbol
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.model.engines.engine import Engine
+from llm_compiler.records import Status
+from llm_compiler.verify.execute import Execution, Executor
+from llm_compiler.verify.lifted import InspectLiftJob, LiftInspection, LiftVerdict
+from llm_compiler.verify.round_trip import (
+    CodeObject,
+    difference,
+    foreign_definitions,
+    lower,
+    read_code_object,
+)
+from llm_compiler.workers.pool import WorkerPool, run_jobs
+
+__all__ = ["Lift", "Lifter"]
+
+# Instructions that no IR stands for: only they may come as inline assembly.
+_ASM_ONLY = re.compile(
+    r"^(?:syscall|sysenter|cpuid|hlt|cli|sti|int|in[bwl]?|out[bwl]?|rdmsr|wrmsr|xgetbv|xsetbv|"
+    r"l[gi]dt|invlpg|svc|hvc|smc|mrs|msr|wfi|wfe|sev|isb|dsb|at|dc|ic|tlbi)$"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lift:
+    """A function's outcome, and what merging needs of it."""
+
+    outcome: LiftedFunction
+    text: FunctionText | None = field(default=None, repr=False)
+    original: CodeObject | None = field(default=None, repr=False)
+    lowered: CodeObject | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Candidate:
+    """An answer that lowers."""
+
+    inspection: LiftInspection
+    code: CodeObject
+    change: str
+
+
+class Lifter:
+    """Lifts functions of one binary."""
+
+    def __init__(
+        self,
+        binary: Binary,
+        engine: Engine,
+        options: DisassembleOptions,
+        *,
+        pool: WorkerPool,
+        toolchain: Toolchain,
+        executor: Executor | None,
+        folder: Path,
+    ) -> None:
+        self._binary, self._engine, self._options = binary, engine, options
+        self._pool, self._toolchain, self._executor = pool, toolchain, executor
+        self._folder = folder
+        self._reader = FunctionReader(binary)
+
+    def lift(self, symbol: Symbol) -> Lift:
+        """Return the best that the engine's answers to one function are worth."""
+        started = time.monotonic()
+        folder = self._folder / f"function-{symbol.section}-{symbol.value:x}"
+        folder.mkdir(exist_ok=True)
+        try:
+            text = self._reader.read(symbol)
+            proof = reassemble(self._binary, symbol, text, self._toolchain, folder / "original.o")
+        except Unreadable as error:
+            outcome = LiftedFunction(
+                name=symbol.name,
+                verdict=LiftVerdict.NO_ANSWER,
+                reason=f"the function {error}",
+                seconds=time.monotonic() - started,
+            )
+            return Lift(outcome=outcome)
+        lift = self._judge(text, proof, folder)
+        outcome = dataclasses.replace(
+            lift.outcome,
+            num_instructions=text.num_instructions,
+            is_reencoded=proof.is_reencoded,
+            assembly=text.text,
+            seconds=time.monotonic() - started,
+        )
+        return dataclasses.replace(lift, outcome=outcome, text=text, original=proof.code)
+
+    def _judge(self, text: FunctionText, proof: Reassembled, folder: Path) -> Lift:
+        options = self._options
+        answers = self._engine.disassemble(
+            text.text,
+            self._binary.target_triple,
+            num_candidates=options.candidates,
+            temperature=options.temperature,
+            seed=options.seed,
+        )
+        found: list[_Candidate] = []
+        reason = "the engine gives no answer (the function may exceed its context)"
+        looked_at = 0
+        for number, answer in enumerate(answers[: options.candidates]):
+            looked_at += 1
+            candidate, refused = self._lower(text, answer.code, folder, number, proof.code)
+            if candidate is None:
+                reason = refused
+                continue
+            if not candidate.change:
+                outcome = LiftedFunction(
+                    name=text.name,
+                    verdict=LiftVerdict.EXACT,
+                    num_candidates=looked_at,
+                    bleu=1.0,
+                    lowered=text.text,
+                    ir=candidate.inspection.text,
+                )
+                return Lift(outcome=outcome, lowered=candidate.code)
+            found.append(candidate)
+        if not found:
+            outcome = LiftedFunction(
+                name=text.name,
+                verdict=LiftVerdict.NO_ANSWER,
+                reason=reason,
+                num_candidates=looked_at,
+            )
+            return Lift(outcome=outcome)
+        return self._execute(text, proof, found, looked_at)
+
+    def _lower(
+        self, text: FunctionText, answer: str, folder: Path, number: int, original: CodeObject
+    ) -> tuple[_Candidate | None, str]:
+        """Return an answer that lowers, or why there is none."""
+        job = InspectLiftJob(
+            texts=(answer,),
+            function=text.name,
+            target_triple=self._binary.target_triple,
+            timeout_s=self._options.timeout_s,
+        )
+        inspection: LiftInspection = run_jobs(self._pool, [job])[0][0]
+        if inspection.status is not Status.OK:
+            return None, f"the answer is no module: {inspection.detail}"
+        if others := [name for name in inspection.functions if name != text.name]:
+            return None, f"the answer defines other functions too ({', '.join(others[:3])})"
+        if refused := _needless_assembly(inspection, text):
+            return None, refused
+        source, output = folder / f"lifted-{number}.ll", folder / f"lifted-{number}.o"
+        source.write_text(inspection.text)
+        try:
+            lower(
+                source,
+                output,
+                self._binary.elf.architecture,
+                self._toolchain,
+                timeout_s=self._options.timeout_s,
+            )
+            code = read_code_object(output, self._toolchain)
+        except (CompilerError, ResourceError, InputError) as error:
+            return None, f"the answer does not lower: {error}"
+        if foreign := foreign_definitions(original, code, text.name):
+            return None, f"the answer is more than the function: {foreign}"
+        change = difference(original, code, text.name)
+        return _Candidate(inspection=inspection, code=code, change=change), ""
+
+    def _execute(
+        self, text: FunctionText, proof: Reassembled, found: list[_Candidate], looked_at: int
+    ) -> Lift:
+        """Run answers that are not exact; return the one with the best verdict."""
+        best: tuple[_Candidate, Execution] | None = None
+        for candidate in found[: self._options.max_executed]:
+            if self._executor is None:
+                result = Execution(
+                    verdict=LiftVerdict.UNPROVED, reason="code for this target cannot be run here"
+                )
+            else:
+                result = self._executor.verify(
+                    proof.code, text.text, text.name, candidate.code, candidate.inspection
+                )
+            if best is None or result.verdict.rank < best[1].verdict.rank:
+                best = candidate, result
+            if result.verdict is LiftVerdict.TESTS_PASSED:
+                break
+        assert best is not None
+        candidate, result = best
+        lowered = self._text_of(candidate.code, text.name)
+        reason = result.reason
+        if result.verdict is LiftVerdict.TESTS_PASSED:
+            reason = f"not exact: {candidate.change}"
+        elif result.verdict is LiftVerdict.UNPROVED:
+            reason = f"not exact ({candidate.change}), and not tested enough: {result.reason}"
+        outcome = LiftedFunction(
+            name=text.name,
+            verdict=result.verdict,
+            reason=reason,
+            num_candidates=looked_at,
+            bleu=_bleu(lowered, text.text),
+            num_inputs=result.num_inputs,
+            num_completed=result.num_completed,
+            num_blocks=result.num_blocks,
+            num_covered=result.num_covered,
+            counterexample=result.counterexample,
+            lowered=lowered,
+            ir=candidate.inspection.text,
+        )
+        return Lift(outcome=outcome, lowered=candidate.code)
+
+    def _text_of(self, code: CodeObject, name: str) -> str:
+        """Return the normal form of what an answer lowers to; empty where there is none."""
+        symbol = code.elf.symbol(name)
+        own = Binary(
+            path=code.path,
+            origin=Origin.OBJECT,
+            data=b"",
+            elf=code.elf,
+            listing=code.listing,
+            called_through_plt=self._binary.called_through_plt,
+        )
+        try:
+            return FunctionReader(own).read(symbol).text if symbol else ""
+        except Unreadable:
+            return ""
+
+
+def _needless_assembly(inspection: LiftInspection, text: FunctionText) -> str:
+    """Say what assembly an answer holds that the function does not force upon it."""
+    own = {line.split(" ", 1)[0] for line in text.text.splitlines()}
+    for template in inspection.asm:
+        for line in re.split(r"\\0A|\\09|;|\n", template):
+            word = line.strip().split(" ", 1)[0].split("\t", 1)[0]
+            if not _ASM_ONLY.match(word) or word not in own:
+                return f"the answer holds assembly itself ('{template[:60]}')"
+    return ""
+
+
+def _bleu(lowered: str, original: str) -> float | None:
+    try:
+        import sacrebleu
+    except ImportError:
+        return None
+    if not lowered:
+        return 0.0
+    score = sacrebleu.sentence_bleu(lowered, [original], tokenize="none")
+    return round(float(score.score) / 100, 4)

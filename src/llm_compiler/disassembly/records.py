@@ -1,0 +1,123 @@
+"""What a caller of `disassemble` says and gets: options, a verdict a function, the module."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_compiler.errors import ConfigError
+from llm_compiler.verify.execute import Counterexample, ExecuteOptions
+from llm_compiler.verify.lifted import LiftVerdict
+
+__all__ = ["DisassembleOptions", "Disassembled", "LiftedFunction"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DisassembleOptions:
+    """How to disassemble; the defaults are the command line's."""
+
+    functions: tuple[str, ...] = ()
+    """Only these; empty: all."""
+    candidates: int = 8
+    """Answers that the engine is asked for; the first that is exact ends the search."""
+    max_executed: int = 3
+    """Of the answers that are not exact, so many are run against the original."""
+    temperature: float = 0.0
+    target_triple: str = ""
+    """Of assembly; empty: x86-64 or AArch64, whichever it assembles for."""
+    execute: ExecuteOptions = field(default_factory=ExecuteOptions)
+    relink: bool = False
+    """Make the input's object again, with lifted functions in place of the originals."""
+    timeout_s: float = 60.0
+    """Limit of each run of clang, and of each answer in a worker."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ConfigError("--candidates starts at 1")
+        if self.timeout_s <= 0:
+            raise ConfigError("--timeout-s must be more than 0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftedFunction:
+    """One function and what is known of its lift."""
+
+    name: str
+    verdict: LiftVerdict
+    reason: str = ""
+    """Why it is no better, in words; empty for exact."""
+    num_candidates: int = 0
+    """Answers that were looked at."""
+    num_instructions: int = 0
+    bleu: float | None = None
+    """Of the lowered lift's assembly against the original's, 0 to 1; needs sacrebleu."""
+    is_reencoded: bool = False
+    """The input's assembler encoded an instruction differently from LLVM's."""
+    num_inputs: int = 0
+    num_completed: int = 0
+    num_blocks: int = 0
+    num_covered: int = 0
+    counterexample: Counterexample | None = None
+    seconds: float = 0.0
+    assembly: str = field(default="", repr=False)
+    """The original, in normal form; empty where it cannot be read."""
+    lowered: str = field(default="", repr=False)
+    """What the lift lowers to."""
+    ir: str = field(default="", repr=False)
+    """The best answer that is well-formed, whatever its verdict."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints of it."""
+        example = self.counterexample
+        return {
+            "name": self.name,
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "num_candidates": self.num_candidates,
+            "num_instructions": self.num_instructions,
+            "bleu": self.bleu,
+            "is_reencoded": self.is_reencoded,
+            "num_inputs": self.num_inputs,
+            "num_completed": self.num_completed,
+            "num_blocks": self.num_blocks,
+            "num_covered": self.num_covered,
+            "counterexample": None
+            if example is None
+            else {
+                "arguments": list(example.arguments),
+                "difference": example.difference,
+                "seed": example.seed,
+                "number": example.number,
+            },
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disassembled:
+    """A lifted file."""
+
+    input: str
+    target_triple: str
+    functions: tuple[LiftedFunction, ...]
+    module: str = field(repr=False)
+    """Textual IR: accepted functions defined, the others declared."""
+    relinked: bytes = field(default=b"", repr=False)
+    """An object, where it was asked for and any function was lifted."""
+    warnings: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every function is at least tests_passed."""
+        return all(one.verdict.is_accepted for one in self.functions)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
+        return {
+            "input": self.input,
+            "target_triple": self.target_triple,
+            "functions": [one.to_json() for one in self.functions],
+            "seconds": round(self.seconds, 3),
+        }
