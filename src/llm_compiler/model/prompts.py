@@ -395,8 +395,8 @@ class PaperPrompts:
     def documents(self, sample: StageSample, context: int) -> list[Document]:
         """Return a sample's documents."""
         prompt_text, answer_text = render_paper(sample)
-        prompt = [self.begin, *(self._encode(prompt_text) if prompt_text else ())]
-        answer = [*self._encode(answer_text), self.end]
+        prompt = self.prompt_ids(prompt_text)
+        answer = [*self.encode(answer_text), self.end]
         if sample.stage != "pretraining":
             ids = [*prompt, *answer]
             return [Document(ids, len(prompt))] if len(ids) <= context else []
@@ -413,9 +413,19 @@ class PaperPrompts:
         for path in self.folder.glob("*token*"):
             (folder / path.name).write_bytes(path.read_bytes())
 
-    def _encode(self, text: str) -> list[int]:
+    def prompt_ids(self, text: str) -> list[int]:
+        """Return the ids of a prompt, up to its answer's first token."""
+        return [self.begin, *(self.encode(text) if text else ())]
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of an answer, or of the beginning of one."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of ids, without special tokens."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
 
 
 def load_prompts(folder: Path) -> CompactPrompts | PaperPrompts:

@@ -52,7 +52,8 @@ def load_engine(
         name: one of `ENGINES`.
         model: a checkpoint's folder; of ``transformers`` also a name on the hub; of ``openai`` the
             server's URL. None: the weights that came with the package.
-        precision: of ``embedded``, of the matrices: int8 (the default) or fp32.
+        precision: of the matrices. ``embedded``: int8 (the default) or fp32; ``transformers``:
+            bf16 or fp32, by default what suits the device.
         threads: of ``embedded``; None: as many as there are cores.
 
     Raises:
@@ -70,4 +71,8 @@ def load_engine(
         if not folder.is_dir():
             raise CheckpointMismatch(f"there is no checkpoint at {folder}")
         return load_embedded(folder, precision=precision, threads=threads)
+    if name == "transformers":
+        from llm_compiler.model.engines.transformers import load_transformers
+
+        return load_transformers(model or shipped_model(), precision=precision)
     raise ConfigError(f"the engine '{name}' is unknown: expected one of {', '.join(ENGINES)}")
