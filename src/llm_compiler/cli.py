@@ -52,6 +52,17 @@ def _share(text: str) -> float:
     return value
 
 
+def _budgets(text: str) -> tuple[int, ...]:
+    """Numbers of evaluations, with commas."""
+    try:
+        values = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if not values or min(values) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' are not numbers of at least 1, such as 1,4,16")
+    return values
+
+
 for _type in (_positive, _natural, _seconds, _minutes, _share):
     _type.__name__ = "number"
 
@@ -390,6 +401,7 @@ def build_parser() -> argparse.ArgumentParser:
     _tokenizer(commands)
     _train(commands)
     _model(commands)
+    _evaluate(commands)
     return parser
 
 
@@ -814,6 +826,108 @@ def _model(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     push.add_argument("--private", action="store_true", help="a new repository is not public")
 
 
+def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "evaluate", help="measure models and searches on suites of programs, and write a report"
+    )
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="TASK")
+    tuning = tasks.add_parser(
+        "flag-tuning",
+        help="what pass lists save over -Oz",
+        description="Compare models, the coreset, random and local search, the paper's autotuner "
+        "and the plain pipelines at equal numbers of evaluations, and write report.html, .md, "
+        ".json, plots, and one row a module, contender and budget (rows.parquet). Stopped, the "
+        "same command goes on. Clang's own flags, for suites of sources, follow behind --.",
+    )
+    tuning.add_argument(
+        "--suite",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="S",
+        help="a folder of samples, a corpus, a folder of C, C++, IR or bitcode (with "
+        "compile_commands.json or compile_flags.txt, if there is one), or a file; may be given "
+        "again",
+    )
+    tuning.add_argument(
+        "--report", type=Path, required=True, metavar="DIR", help="made if it is not there"
+    )
+    tuning.add_argument(
+        "--engine",
+        action="append",
+        choices=("embedded", "transformers", "openai"),
+        help="what runs the model; one for all, or one for each --model (default: embedded)",
+    )
+    tuning.add_argument(
+        "--model",
+        action="append",
+        metavar="M",
+        help="a checkpoint's folder, a name on the hub or a server's URL; may be given again "
+        "(default: the shipped weights, if this installation has them)",
+    )
+    tuning.add_argument(
+        "--protocol",
+        choices=("ours", "paper"),
+        default="ours",
+        help="paper: one shot, .text + .data, no backup, long units split by function "
+        "(default: %(default)s)",
+    )
+    tuning.add_argument(
+        "--contenders",
+        nargs="+",
+        choices=("model", "one-shot", "coreset", "local", "autotuner", "random", "plain"),
+        metavar="C",
+        help="of model (in rounds with the compiler), one-shot, coreset, local (search from the "
+        "coreset), autotuner (the paper's), random, plain (-Oz, -Os, -O2) (default: all; paper: "
+        "one-shot, coreset, plain)",
+    )
+    tuning.add_argument(
+        "--budgets",
+        type=_budgets,
+        metavar="N,N,...",
+        help="evaluations at which all are compared (default: 1,4,16,64; paper: 1)",
+    )
+    tuning.add_argument(
+        "--objective",
+        choices=("size", "text-data"),
+        help="what winners are chosen by (default: size; paper: text-data)",
+    )
+    tuning.add_argument(
+        "--no-check",
+        action="store_true",
+        help="do not put new lists that win to PassListEval, which takes seconds each",
+    )
+    tuning.add_argument(
+        "--ceilings",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="TABLE",
+        help="what the autotuner found ('labels ceiling'), to tell the share of it; samples that "
+        "are in it are drawn first",
+    )
+    tuning.add_argument("--coreset", type=Path, metavar="JSON", help="default: the shipped one")
+    tuning.add_argument(
+        "--split", default="test", help="of samples or a corpus (default: %(default)s)"
+    )
+    tuning.add_argument(
+        "--modules",
+        type=_natural,
+        default=0,
+        metavar="N",
+        help="of samples, so many a target; of a corpus, in all (default: all)",
+    )
+    tuning.add_argument(
+        "--min-size-bytes", type=_natural, default=200, metavar="B", help="default: %(default)s"
+    )
+    tuning.add_argument(
+        "--max-size-bytes", type=_natural, default=0, metavar="B", help="default: no limit"
+    )
+    tuning.add_argument("--target-triple", default="", metavar="T", help="of sources")
+    tuning.add_argument("--seed", type=int, default=0, metavar="N")
+    _add_common(tuning)
+
+
 def _split_clang_flags(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """Everything behind ``--`` is clang's; argparse itself would mix it with the files."""
     if "--" in arguments:
@@ -825,7 +939,7 @@ def _split_clang_flags(arguments: Sequence[str]) -> tuple[list[str], tuple[str, 
 def _run(arguments: Sequence[str]) -> int:
     own, clang_flags = _split_clang_flags(arguments)
     options = build_parser().parse_args(own)
-    if clang_flags and options.command != "optimize" and options.command != "autotune":
+    if clang_flags and options.command not in ("optimize", "autotune", "evaluate"):
         raise ConfigError(f"'{options.command}' takes no clang flags behind --")
     # Here, so that --help and usage errors do not wait for the rest of the package.
     from llm_compiler import commands

@@ -17,6 +17,7 @@ __all__ = [
     "run_dataset",
     "run_disassemble",
     "run_doctor",
+    "run_evaluate",
     "run_labels",
     "run_model",
     "run_optimize",
@@ -100,3 +101,8 @@ def run_model(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
 def run_train(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Train a model."""
     return _call("train", options, clang_flags)
+
+
+def run_evaluate(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Measure models and searches on suites of programs."""
+    return _call("evaluate", options, clang_flags)

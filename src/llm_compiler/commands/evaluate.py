@@ -1,0 +1,208 @@
+"""``llm-compiler evaluate``: measure models and searches on suites, and write the report."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shlex
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from llm_compiler.console import note, print_json, print_table, progress, warn
+from llm_compiler.errors import ConfigError
+from llm_compiler.evaluate.contenders import ContenderKind
+from llm_compiler.evaluate.flag_tuning import (
+    FlagTuningOptions,
+    Protocol,
+    evaluate_flag_tuning,
+    model_fingerprint,
+    prepare_modules,
+    settings_of,
+)
+from llm_compiler.evaluate.plots import require_matplotlib
+from llm_compiler.evaluate.report import make_report, summary_table, write_report
+from llm_compiler.evaluate.rows import Journal, locked
+from llm_compiler.evaluate.suites import Suite, SuiteOptions, load_suite
+from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.loader import has_shipped_model, load_engine, shipped_model
+from llm_compiler.parquet import require_pyarrow
+from llm_compiler.search.coreset import load_coreset
+from llm_compiler.search.labels import read_ceilings
+from llm_compiler.search.objective import Objective
+from llm_compiler.search.store import Store
+from llm_compiler.verify.checker import Checker
+from llm_compiler.workers import LocalPool
+
+__all__ = ["run"]
+
+_ALL = tuple(ContenderKind)
+_PAPER = (ContenderKind.ONE_SHOT, ContenderKind.CORESET, ContenderKind.PLAIN)
+_OF_MODELS = (ContenderKind.MODEL, ContenderKind.ONE_SHOT)
+
+
+def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Run one task's evaluation; a run that was stopped goes on."""
+    return {"flag-tuning": _flag_tuning}[options.task](options, clang_flags)
+
+
+def _engines(options: argparse.Namespace) -> list[tuple[str, str | None]]:
+    """Pair engines with models: one engine for all, or one for each.
+
+    Raises:
+        ConfigError: their numbers do not fit.
+    """
+    engines, models = options.engine or [], options.model or []
+    if not engines and not models:
+        return [("embedded", None)] if has_shipped_model() else []
+    if not engines:
+        engines = ["embedded"]
+    if len(engines) == 1:
+        return [(engines[0], model) for model in models or [None]]
+    if len(engines) != len(models):
+        raise ConfigError(
+            f"{len(engines)} engines and {len(models)} models: name one --engine for all, or one "
+            "for each --model"
+        )
+    return list(zip(engines, models, strict=True))
+
+
+def _settings(options: argparse.Namespace, has_model: bool) -> FlagTuningOptions:
+    protocol = Protocol(options.protocol)
+    paper = protocol is Protocol.PAPER
+    if options.contenders:
+        kinds = tuple(dict.fromkeys(ContenderKind(one) for one in options.contenders))
+        if not has_model and (wanted := [one.value for one in kinds if one in _OF_MODELS]):
+            raise ConfigError(
+                f"'{wanted[0]}' needs a model: name a checkpoint with --model; this installation "
+                "has none"
+            )
+    else:
+        kinds = _PAPER if paper else _ALL
+    if not has_model:
+        kinds = tuple(one for one in kinds if one not in _OF_MODELS)
+    objective = options.objective or ("text-data" if paper else "size")
+    return FlagTuningOptions(
+        contenders=kinds,
+        budgets=tuple(sorted(set(options.budgets or ((1,) if paper else (1, 4, 16, 64))))),
+        protocol=protocol,
+        objective=Objective(objective),
+        check=not options.no_check,
+        seed=options.seed,
+        timeout_s=options.timeout_s,
+    )
+
+
+def _command(clang_flags: Sequence[str]) -> str:
+    arguments = [*sys.argv[1:]] if Path(sys.argv[0]).stem.startswith("llm") else []
+    if not arguments:
+        return "llm-compiler evaluate flag-tuning"
+    return shlex.join(["llm-compiler", *arguments])
+
+
+def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    started = time.monotonic()
+    named = _engines(options)
+    settings = _settings(options, bool(named))
+    # Before any work is done for them.
+    require_pyarrow()
+    require_matplotlib()
+    toolchain = find_toolchain()
+    coreset = load_coreset(options.coreset)
+    ceilings = {one.module_hash: one for path in options.ceilings for one in read_ceilings(path)}
+    suite_options = SuiteOptions(
+        split=options.split,
+        modules=options.modules,
+        min_size_bytes=options.min_size_bytes,
+        max_size_bytes=options.max_size_bytes,
+        seed=options.seed,
+        clang_flags=clang_flags,
+        target_triple=options.target_triple,
+        timeout_s=options.timeout_s,
+    )
+    folder: Path = options.report
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(locked(folder))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-")))
+        pool = stack.enter_context(LocalPool(options.jobs))
+        checker = stack.enter_context(Checker(toolchain=toolchain, pool=pool, notify=note))
+        store = stack.enter_context(
+            Store(folder / "measurements.db", llvm_version=toolchain.version)
+        )
+        engines: list[Engine] = []
+        models = []
+        for engine_name, model in named:
+            engine = stack.enter_context(load_engine(engine_name, model))
+            engines.append(engine)
+            models.append(model_fingerprint(engine, model or shipped_model()))
+        suites: list[Suite] = []
+        for number, path in enumerate(options.suite):
+            own = scratch / f"suite-{number}"
+            own.mkdir()
+            name = path.resolve().name
+            if name in {suite.name for suite in suites}:
+                name = f"{name} ({number + 1})"
+            suites.append(
+                load_suite(
+                    path,
+                    suite_options,
+                    toolchain=toolchain,
+                    pool=pool,
+                    scratch=own,
+                    name=name,
+                    known=ceilings,
+                    notify=note,
+                )
+            )
+        prepared = prepare_modules(suites, settings, pool=pool, store=store, engines=engines)
+        excluded = [one for suite in suites for one in suite.excluded] + prepared.excluded
+        for one in excluded:
+            warn(f"{one.suite}: {one.name} is left out: {one.cause}")
+        described = settings_of(
+            prepared,
+            settings,
+            llvm_version=toolchain.version,
+            coreset=coreset,
+            models=models,
+        )
+        journal = stack.enter_context(Journal(folder / "journal.jsonl", described))
+        total = len(prepared.modules) * len(settings.contenders)
+        bar = stack.enter_context(progress(total, "evaluating"))
+        rows = evaluate_flag_tuning(
+            prepared,
+            settings,
+            journal,
+            pool=pool,
+            checker=checker,
+            store=store,
+            coreset=coreset,
+            engines=engines,
+            ceilings=ceilings,
+            on_progress=lambda done, total, what: bar.update(done, what[:60]),
+        )
+        bar.close()
+        report = make_report(
+            rows,
+            settings=described,
+            command=_command(clang_flags),
+            suites=[f"{suite.name}: {suite.what}" for suite in suites],
+            notes=[
+                *(f"{suite.name}: {line}." for suite in suites for line in suite.notes),
+                *(f"{line}." for line in prepared.notes),
+            ],
+            excluded=excluded,
+            seconds=time.monotonic() - started,
+        )
+        paths = write_report(report, folder)
+    if options.json:
+        print_json(report.to_json())
+        return 0
+    for line in report.notes:
+        print(line)
+    table = summary_table(report, report.backup)
+    print_table(table.header, table.rows, right="l" + "r" * (len(table.header) - 1))
+    print("\nwritten: " + ", ".join(str(path) for path in sorted(paths)))
+    return 0

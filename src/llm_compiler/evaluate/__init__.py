@@ -1,0 +1,1 @@
+"""Measures models and searches on suites of programs, and reports what they save."""

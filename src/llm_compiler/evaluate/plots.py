@@ -1,0 +1,109 @@
+"""The plots of an evaluation, as PNG. Needs matplotlib (extra ``plot``), imported on use."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from llm_compiler.errors import ToolchainNotFound
+from llm_compiler.evaluate.statistics import Figure, Summary
+
+__all__ = ["anytime_plot", "bar_plot", "require_matplotlib"]
+
+
+def require_matplotlib() -> Any:
+    """Return matplotlib's `pyplot`, drawing to memory only.
+
+    Raises:
+        ToolchainNotFound: it is not installed.
+    """
+    try:
+        import matplotlib
+
+        matplotlib.use("Agg")
+        import matplotlib.pyplot
+    except ImportError as error:
+        raise ToolchainNotFound(
+            "matplotlib is not installed: pip install 'llm-compiler[data,plot]'"
+        ) from error
+    return matplotlib.pyplot
+
+
+def _png(pyplot: Any, figure: Any) -> bytes:
+    stream = io.BytesIO()
+    figure.tight_layout()
+    # Without the version of matplotlib in it, the same figures give the same file.
+    figure.savefig(stream, format="png", dpi=120, metadata={"Software": None})
+    pyplot.close(figure)
+    return stream.getvalue()
+
+
+def anytime_plot(
+    summaries: Sequence[Summary], figure_of: Callable[[Summary, str], Figure], title: str
+) -> bytes:
+    """Draw gains against evaluations, total and geometric mean, with 95 % intervals.
+
+    Args:
+        summaries: of all contenders and budgets.
+        figure_of: from a summary and "total" or "geomean" to the gain.
+    """
+    pyplot = require_matplotlib()
+    figure, axes = pyplot.subplots(1, 2, figsize=(11.5, 4.4), sharey=True)
+    by_contender: dict[str, list[Summary]] = {}
+    for one in summaries:
+        by_contender.setdefault(one.contender, []).append(one)
+    for axis, mean in zip(axes, ("total", "geomean"), strict=True):
+        for number, (name, members) in enumerate(by_contender.items()):
+            members = sorted(members, key=lambda one: one.budget)
+            figures = [figure_of(one, mean) for one in members]
+            budgets = [one.budget for one in members]
+            color = f"C{number % 10}"
+            values = [100 * one.value for one in figures]
+            low, high = ([100 * getattr(one, end) for one in figures] for end in ("low", "high"))
+            if len(members) == 1:
+                error = [[values[0] - low[0]], [high[0] - values[0]]]
+                axis.errorbar(budgets, values, yerr=error, fmt="x", color=color, label=name)
+                continue
+            axis.plot(budgets, values, marker="o", markersize=4, color=color, label=name)
+            axis.fill_between(budgets, low, high, alpha=0.12, color=color)
+        axis.set_xscale("log", base=2)
+        axis.xaxis.set_major_formatter(pyplot.ScalarFormatter())
+        axis.set_xlabel("evaluations")
+        axis.set_title("total" if mean == "total" else "geometric mean")
+        axis.grid(alpha=0.3)
+        axis.axhline(0, color="black", linewidth=0.8)
+    axes[0].set_ylabel("% smaller than -Oz, 95 % interval")
+    axes[1].legend(fontsize=8)
+    figure.suptitle(title)
+    return _png(pyplot, figure)
+
+
+def bar_plot(groups: Mapping[str, Mapping[str, Figure]], title: str) -> bytes:
+    """Draw each contender's gain in each group, with 95 % intervals.
+
+    Args:
+        groups: from a group's name to contenders and their figures.
+    """
+    pyplot = require_matplotlib()
+    contenders = list(dict.fromkeys(name for found in groups.values() for name in found))
+    width = 0.8 / max(1, len(contenders))
+    figure, axis = pyplot.subplots(figsize=(max(6.5, 1.1 * len(groups) + 3), 4.4))
+    for number, name in enumerate(contenders):
+        places, values, errors = [], [], ([], [])  # type: ignore[var-annotated]
+        for place, found in enumerate(groups.values()):
+            if (one := found.get(name)) is None or one.value != one.value:
+                continue
+            places.append(place + (number - (len(contenders) - 1) / 2) * width)
+            values.append(100 * one.value)
+            # An interval of few modules may lie beside its value by a rounding error.
+            errors[0].append(max(0.0, 100 * (one.value - one.low)))
+            errors[1].append(max(0.0, 100 * (one.high - one.value)))
+        axis.bar(places, values, width, yerr=errors, capsize=2, label=name, error_kw={"lw": 0.8})
+    axis.set_xticks(range(len(groups)), list(groups), rotation=30, ha="right", fontsize=8)
+    axis.set_ylabel("% smaller than -Oz in total")
+    axis.axhline(0, color="black", linewidth=0.8)
+    axis.grid(axis="y", alpha=0.3)
+    axis.legend(fontsize=8)
+    axis.set_title(title, fontsize=10)
+    return _png(pyplot, figure)

@@ -1,0 +1,406 @@
+"""The report of a flag-tuning evaluation, made of its rows alone: tables, plots, JSON, one page.
+
+The same rows and settings give the same report.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llm_compiler.errors import OutputError
+from llm_compiler.evaluate.document import (
+    Block,
+    Heading,
+    Image,
+    Items,
+    Paragraph,
+    Table,
+    to_html,
+    to_markdown,
+)
+from llm_compiler.evaluate.plots import anytime_plot, bar_plot
+from llm_compiler.evaluate.rows import Row, write_rows
+from llm_compiler.evaluate.statistics import (
+    Figure,
+    Summary,
+    group_rows,
+    size_class,
+    summarize,
+)
+from llm_compiler.evaluate.suites import CLANG_BASELINE, Excluded
+from llm_compiler.output import write_atomically
+from llm_compiler.search.objective import Objective
+
+__all__ = ["FlagTuningReport", "make_report", "summary_table", "write_report"]
+
+_MAX_PROGRAMS = 24
+_REFERENCE_BUDGET = 16
+_METRICS = {
+    Objective.SIZE: "all allocated bytes of the object that take space in the file",
+    Objective.TEXT_DATA: ".text + .data",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagTuningReport:
+    """All that a report says; `rows` and `settings` come from the run."""
+
+    settings: dict[str, Any]
+    command: str
+    suites: tuple[str, ...]
+    notes: tuple[str, ...]
+    excluded: tuple[Excluded, ...]
+    rows: Sequence[Row] = field(repr=False)
+    summaries: tuple[Summary, ...]
+    by_group: dict[str, dict[str, list[Summary]]] = field(repr=False)
+    """From "target", "size" and "program" to groups and their summaries at the budget that
+    `reference` names."""
+    reference: int
+    seconds: float
+    """Of this run; of one that went on after a stop, only since then."""
+
+    @property
+    def objective(self) -> Objective:
+        """What the winners were chosen by."""
+        return Objective(self.settings["objective"])
+
+    @property
+    def backup(self) -> str:
+        """Whether the headline is with -Oz backup: "with" or "without"."""
+        return "without" if self.settings["protocol"] == "paper" else "with"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything but the rows as plain values."""
+        return {
+            "command": self.command,
+            "settings": self.settings,
+            "suites": list(self.suites),
+            "notes": list(self.notes),
+            "excluded": [asdict(one) for one in self.excluded],
+            "num_modules": len({(r.suite, r.module, r.module_hash) for r in self.rows}),
+            "summaries": [one.to_json() for one in self.summaries],
+            "by_group": {
+                kind: {name: [one.to_json() for one in found] for name, found in groups.items()}
+                for kind, groups in self.by_group.items()
+            },
+            "reference_budget": self.reference,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def _summaries(rows: Sequence[Row], objective: Objective, seed: int) -> list[Summary]:
+    cells = group_rows(rows, lambda row: f"{row.contender} {row.budget}")
+    return [
+        summarize(
+            found,
+            objective=objective,
+            coreset=cells.get(f"coreset {found[0].budget}", ()),
+            seed=seed,
+        )
+        for found in cells.values()
+    ]
+
+
+def make_report(
+    rows: Sequence[Row],
+    *,
+    settings: dict[str, Any],
+    command: str,
+    suites: Sequence[str],
+    notes: Sequence[str],
+    excluded: Sequence[Excluded],
+    seconds: float,
+) -> FlagTuningReport:
+    """Compute all figures of a report."""
+    objective, seed = Objective(settings["objective"]), int(settings["seed"])
+    budgets = settings["budgets"]
+    reference = max((b for b in budgets if b <= _REFERENCE_BUDGET), default=min(budgets))
+    names = dict.fromkeys(row.contender for row in rows if row.budget in budgets)
+    plain = dict.fromkeys(row.contender for row in rows if row.contender.startswith("-O"))
+    kept = [
+        row
+        for row in rows
+        if row.budget == reference and row.contender in names and row.contender not in plain
+    ]
+    keys: dict[str, Callable[[Row], str]] = {
+        "target": lambda row: row.target_triple.split("-", 1)[0],
+        "size": size_class,
+        "program": lambda row: row.program,
+    }
+    by_group = {}
+    for kind, key in keys.items():
+        groups = group_rows(kept, key)
+        by_group[kind] = {
+            name: _summaries(groups[name], objective, seed) for name in _order(kind, groups)
+        }
+    return FlagTuningReport(
+        settings=settings,
+        command=command,
+        suites=tuple(suites),
+        notes=tuple(notes),
+        excluded=tuple(excluded),
+        rows=rows,
+        summaries=tuple(_summaries(rows, objective, seed)),
+        by_group=by_group,
+        reference=reference,
+        seconds=seconds,
+    )
+
+
+def _order(kind: str, groups: dict[str, list[Row]]) -> list[str]:
+    if kind == "size":
+        return sorted(groups, key=lambda name: groups[name][0].baseline_size_bytes)
+    if kind == "target":
+        return sorted(groups)
+
+    def weight(name: str) -> tuple[int, str]:
+        first = groups[name][0].contender
+        own = [row for row in groups[name] if row.contender == first]
+        return -sum(row.baseline_size_bytes for row in own), name
+
+    return sorted(groups, key=weight)[:_MAX_PROGRAMS]
+
+
+def summary_table(report: FlagTuningReport, backup: str) -> Table:
+    """Return the main table: every contender at every budget, both metrics."""
+    rows = []
+    shares = any(one.num_with_ceiling for one in report.summaries)
+    coreset = any(one.contender == "coreset" for one in report.summaries)
+    for one in report.summaries:
+        cells = [one.contender, str(one.budget), str(one.num_modules)]
+        cells += [
+            one.gains[metric.value, backup, mean].text()
+            for metric in (Objective.SIZE, Objective.TEXT_DATA)
+            for mean in ("total", "geomean")
+        ]
+        if backup == "without":
+            cells += [" / ".join(map(str, one.counts[report.objective.value]))]
+        else:
+            improved, equal, regressed = one.counts[report.objective.value]
+            cells += [f"{improved} / {equal + regressed}"]
+            if shares:
+                cells += [_percent(one.potential)]
+            if coreset:
+                cells += [_points(one.ahead_of_coreset)]
+        rows.append(tuple(cells))
+    header = ["contender", "evaluations", "n", "size, total", "size, geomean"]
+    header += [".text + .data, total", ".text + .data, geomean"]
+    if backup == "without":
+        header += ["improved / equal / regressed"]
+    else:
+        header += ["improved / equal"]
+        if shares:
+            header += ["share of the autotuner's"]
+        if coreset:
+            header += ["ahead of the coreset (points)"]
+    return Table(tuple(header), tuple(rows))
+
+
+def _percent(figure: Figure) -> str:
+    if figure.value != figure.value:
+        return "—"
+    return f"{100 * figure.value:.0f} % [{100 * figure.low:.0f}, {100 * figure.high:.0f}]"
+
+
+def _points(figure: Figure) -> str:
+    if figure.value != figure.value:
+        return "—"
+    return f"{100 * figure.value:+.2f} [{100 * figure.low:+.2f}, {100 * figure.high:+.2f}]"
+
+
+def _cost_table(report: FlagTuningReport) -> Table:
+    rows = []
+    for one in report.summaries:
+        count = max(1, one.num_modules)
+        rows.append(
+            (
+                one.contender,
+                str(one.budget),
+                f"{one.num_evaluations / count:.1f}",
+                f"{one.compile_seconds / count:.2f}",
+                f"{one.model_seconds / count:.2f}",
+                str(one.verdicts.get("passed", 0)),
+                str(one.verdicts.get("unchecked", 0)),
+                str(one.verdicts.get("baseline", 0)),
+                str(one.num_rejected),
+            )
+        )
+    header = ["contender", "evaluations", "spent a module", "compiling, s a module"]
+    header += ["model, s a module", "passed", "unchecked", "none", "rejected lists"]
+    return Table(tuple(header), tuple(rows))
+
+
+def _group_blocks(report: FlagTuningReport, kind: str, images: dict[str, Image]) -> list[Block]:
+    metric, backup = report.objective.value, report.backup
+    rows = []
+    for name, found in report.by_group[kind].items():
+        for one in found:
+            rows.append(
+                (
+                    name,
+                    one.contender,
+                    str(one.num_modules),
+                    one.gains[metric, backup, "total"].text(),
+                    one.gains[metric, backup, "geomean"].text(),
+                    " / ".join(map(str, one.counts[metric])),
+                )
+            )
+    header = (kind, "contender", "n", "total", "geometric mean", "improved / equal / regressed")
+    title = {"target": "By target", "size": "By module size", "program": "By program"}[kind]
+    blocks: list[Block] = [Heading(f"{title}, at {report.reference} evaluations")]
+    if kind == "program" and len(report.by_group[kind]) == _MAX_PROGRAMS:
+        blocks.append(Paragraph(f"The {_MAX_PROGRAMS} largest; all are in `rows.parquet`."))
+    if kind in images:
+        blocks.append(images[kind])
+    return [*blocks, Table(header, tuple(rows), left=2)]
+
+
+def _blocks(report: FlagTuningReport, images: dict[str, Image]) -> list[Block]:
+    settings = report.settings
+    modules = {(r.suite, r.module, r.module_hash): r for r in report.rows}
+    targets = group_rows(modules.values(), lambda row: row.target_triple.split("-", 1)[0])
+    count = ", ".join(f"{len(found)} {name}" for name, found in sorted(targets.items()))
+    paper = settings["protocol"] == "paper"
+    rules = (
+        "the paper's: one shot, winners by .text + .data, headline without -Oz backup, units that "
+        "exceed the context split by function, what still does not fit counts as -Oz"
+        if paper
+        else "ours: winners by "
+        + _METRICS[report.objective]
+        + "; clang -Oz's own object is everybody's fallback (with -Oz backup)"
+    )
+    facts = [
+        f"Protocol: {rules}.",
+        f"Modules: {len(modules)} ({count}). Intervals: 95 %, bootstrap over modules, seed "
+        f"{settings['seed']}.",
+        f"LLVM {settings['llvm_version']}; an evaluation is one pass list compiled and measured "
+        "in process.",
+        "`size` is all allocated bytes of the object that take space in the file; .text + .data "
+        "is the paper's metric, of the same object.",
+        *(f"Suite {one}." for one in report.suites),
+        *report.notes,
+    ]
+    facts += [
+        f"Model {number}: {one['model']} ({one['engine']} engine, weights "
+        f"{one.get('weights', 'unknown')})."
+        for number, one in enumerate(settings["models"], 1)
+    ]
+    if not settings["check"]:
+        facts.append("New lists were not put to PassListEval (`--no-check`).")
+    blocks: list[Block] = [
+        Heading("Flag tuning", 1),
+        Paragraph(f"`{report.command}`"),
+        Items(tuple(facts)),
+    ]
+    order = ("without", "with") if paper else ("with", "without")
+    for backup in order:
+        blocks.append(Heading(f"Smaller than -Oz, {backup} -Oz backup"))
+        if backup == report.backup and "anytime" in images:
+            blocks.append(images["anytime"])
+        blocks.append(summary_table(report, backup))
+    blocks += [
+        Paragraph(
+            "`-Oz`, `-Os`, `-O2` are those pipelines on the same IR, which clang made for -Oz: "
+            "every function is marked minsize. A contender without a list of its own (verdict "
+            "`none`) counts as the baseline also without backup."
+        ),
+        Heading("What it cost, and verdicts of the winners"),
+        _cost_table(report),
+        Paragraph(
+            "Compile time counts every evaluation at what it took when it was measured, on one "
+            "core; lists that begin alike share work. Rejected: lists that were the smallest, but "
+            "PassListEval says that they break programs."
+        ),
+    ]
+    for kind in report.by_group:
+        blocks += _group_blocks(report, kind, images)
+    if report.excluded:
+        blocks += [
+            Heading("Not measured"),
+            Table(
+                ("suite", "unit", "cause"),
+                tuple((one.suite, one.name, one.cause) for one in report.excluded),
+                left=3,
+            ),
+        ]
+    example = next((row for row in report.rows if row.passes and row.baseline != "-"), None)
+    blocks.append(Heading("From a figure to its rows"))
+    blocks.append(
+        Paragraph(
+            "Each row of `rows.parquet` is one module, contender and budget: its hash, the winning "
+            "list, sizes, verdict and seconds. `size_bytes` is the winner's object, which may be "
+            "larger than `baseline_size_bytes`; with backup the smaller counts."
+        )
+    )
+    if example is not None:
+        how = (
+            "clang FLAGS -Oz -Xclang -disable-llvm-passes -emit-llvm, opt -passes=LIST, clang -Oz "
+            "-Xclang -disable-llvm-passes make its object again"
+            if example.baseline == CLANG_BASELINE
+            else "opt -passes=LIST on the sample of that hash, then llc, make its object again, "
+            "but for rare differences between opt and LLVM in process"
+        )
+        blocks.append(
+            Paragraph(
+                f"For example {example.module}: `{example.passes}` by {example.contender}, "
+                f"{example.size_bytes} bytes instead of {example.baseline_size_bytes}; {how}."
+            )
+        )
+    return blocks
+
+
+def _images(report: FlagTuningReport) -> dict[str, Image]:
+    metric, backup = report.objective.value, report.backup
+    where = f"{metric}, {backup} -Oz backup"
+    found = {
+        "anytime": Image(
+            "anytime.png",
+            f"Gain by evaluations ({where})",
+            anytime_plot(
+                report.summaries,
+                lambda one, mean: one.gains[metric, backup, mean],
+                f"Smaller than -Oz: {where}",
+            ),
+        )
+    }
+    for kind, groups in report.by_group.items():
+        figures = {
+            f"{name} (n={found_[0].num_modules})": {
+                one.contender: one.gains[metric, backup, "total"] for one in found_
+            }
+            for name, found_ in groups.items()
+        }
+        title = f"By {kind} at {report.reference} evaluations ({where})"
+        found[kind] = Image(f"by_{kind}.png", title, bar_plot(figures, title))
+    return found
+
+
+def write_report(report: FlagTuningReport, folder: Path) -> list[Path]:
+    """Write the report's files and return their paths.
+
+    Raises:
+        OutputError: the folder cannot be written.
+        ToolchainNotFound: pyarrow or matplotlib is missing.
+    """
+    images = _images(report)
+    blocks = _blocks(report, images)
+    written = []
+
+    def write(name: str, data: bytes) -> None:
+        write_atomically(folder / name, data)
+        written.append(folder / name)
+
+    try:
+        for image in images.values():
+            write(image.name, image.data)
+        write("report.md", to_markdown(blocks).encode())
+        write("report.html", to_html(blocks).encode())
+        write("report.json", (json.dumps(report.to_json(), indent=1) + "\n").encode())
+    except OSError as error:
+        raise OutputError(f"the report cannot be written to {folder}: {error}") from error
+    write_rows(report.rows, folder / "rows.parquet", report.settings)
+    return [folder / "rows.parquet", *written]

@@ -1,0 +1,193 @@
+"""The rows of an evaluation: one a module, contender and budget, from which every figure is made.
+
+Kept twice: while a run is under way, module by module in a journal (a killed run goes on from it);
+at its end as ``rows.parquet``. Knows nothing of LLVM.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from llm_compiler.closing import Closing
+from llm_compiler.errors import ConfigError, OutputError, ShardCorrupt
+from llm_compiler.parquet import read_table, require_pyarrow, write_table
+
+__all__ = ["Journal", "Row", "locked", "read_rows", "write_rows"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What one contender made of one module with one budget.
+
+    `passes` is the winning list (empty: none, the baseline stands) and the sizes are those of its
+    object, which may be larger than the baseline's: with -Oz backup the smaller of both counts.
+    Sizes are -1 where there is none.
+    """
+
+    suite: str
+    module: str
+    module_hash: str
+    program: str
+    target_triple: str
+    num_functions: int
+    num_instructions: int
+    baseline: str
+    """What the baseline is: ``clang -Oz`` or ``default<Oz> in process``."""
+    flags: str
+    """clang's flags, as text for a shell; empty for modules of a corpus."""
+    baseline_size_bytes: int
+    baseline_text_data_bytes: int
+    contender: str
+    model: str
+    budget: int
+    num_evaluations: int
+    passes: str
+    size_bytes: int
+    text_data_bytes: int
+    in_process_size_bytes: int
+    """The winner's size as the search saw it; the stock tools may make another."""
+    verdict: str
+    """``passed``, ``unchecked``, or ``baseline``: nothing was handed out."""
+    num_rejected: int
+    """Lists that would have won, but PassListEval rejects them."""
+    ceiling_size_bytes: int
+    ceiling_text_data_bytes: int
+    compile_seconds: float
+    """Time of all evaluations, those included that another contender had asked for before."""
+    model_seconds: float
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a report's folder for one run; the system lets go of it when the process dies.
+
+    Raises:
+        ConfigError: another run holds it.
+        OutputError: the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        stream = (folder / ".lock").open("w")
+    except OSError as error:
+        raise OutputError(f"cannot write the report folder {folder}: {error.strerror}") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise ConfigError(
+                f"another evaluation is writing to {folder}: wait for it, or name another folder "
+                "with --report"
+            ) from error
+        yield
+
+
+class Journal(Closing):
+    """The finished modules of a run, one line each, kept beside the report.
+
+    Args:
+        settings: what makes the run what it is; a journal of other settings is not continued.
+
+    Raises:
+        ConfigError: the folder holds the journal of another evaluation.
+        OutputError: it cannot be written.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+        self.path = path
+        self._found: dict[str, list[Row]] = {}
+        # As it comes back from JSON, so that tuples and lists compare equal.
+        settings = json.loads(json.dumps(settings))
+        try:
+            lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+        except OSError as error:
+            raise OutputError(f"{path} cannot be read: {error.strerror}") from error
+        if lines:
+            self._read(lines, settings)
+        try:
+            self._stream = path.open("ab")
+            if lines and not lines[-1].endswith(b"\n"):
+                self._stream.write(b"\n")
+            if not lines:
+                self._write({"settings": settings})
+        except OSError as error:
+            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
+
+    def _read(self, lines: Sequence[bytes], settings: dict[str, Any]) -> None:
+        try:
+            before = json.loads(lines[0])["settings"]
+        except (ValueError, KeyError, TypeError):
+            before = None
+        if before != settings:
+            different = [
+                key
+                for key in settings
+                if not isinstance(before, dict) or before.get(key) != settings[key]
+            ]
+            raise ConfigError(
+                f"{self.path.parent} holds another evaluation (other {', '.join(different)}): name "
+                "another folder with --report, or remove its journal.jsonl"
+            )
+        for line in lines[1:]:
+            try:
+                told = json.loads(line)
+                rows = [Row(**row) for row in told["rows"]]
+            except (ValueError, KeyError, TypeError):
+                continue  # torn by a kill: the module is done again
+            self._found[told["key"]] = rows
+
+    def rows(self, key: str) -> list[Row] | None:
+        """Return a finished module's rows; None if it is still to be done."""
+        return self._found.get(key)
+
+    def add(self, key: str, rows: Sequence[Row]) -> None:
+        """Keep a finished module, on the disk."""
+        self._found[key] = list(rows)
+        try:
+            self._write({"key": key, "rows": [asdict(row) for row in rows]})
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error
+
+    def _write(self, value: dict[str, Any]) -> None:
+        # One write a line: a kill leaves at most one torn line, which is left out.
+        self._stream.write(json.dumps(value, separators=(",", ":")).encode() + b"\n")
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+def write_rows(rows: Iterable[Row], path: Path, settings: dict[str, Any]) -> None:
+    """Write the table of rows, atomically; the settings stand in its metadata.
+
+    Raises:
+        OutputError: with the system's reason.
+    """
+    pyarrow, _ = require_pyarrow()
+    types = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string()}
+    schema = pyarrow.schema(
+        [(one.name, types[str(one.type)]) for one in fields(Row)],
+        metadata={"settings": json.dumps(settings)},
+    )
+    write_table(pyarrow.Table.from_pylist([asdict(row) for row in rows], schema=schema), path)
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read a table of rows.
+
+    Raises:
+        ShardCorrupt: the file is missing, damaged, or no table of rows.
+    """
+    names = [one.name for one in fields(Row)]
+    try:
+        return [Row(**row) for row in read_table(path, names).to_pylist()]
+    except TypeError as error:
+        raise ShardCorrupt(f"{path} is not a table of rows: {error}") from error

@@ -1,0 +1,267 @@
+"""Gains, counts and intervals over the rows of an evaluation. Pure functions of rows.
+
+Intervals are 95 % percentile bootstraps over modules with 1,000 resamples; the same seed and rows
+give the same interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from llm_compiler.evaluate.rows import Row
+from llm_compiler.search.objective import Objective
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+    IntArray = NDArray[numpy.int64]
+    FloatArray = NDArray[numpy.float64]
+
+__all__ = ["SIZE_EDGES", "Figure", "Summary", "gains", "group_rows", "size_class", "summarize"]
+
+_RESAMPLES = 1000
+SIZE_EDGES = (500, 1000, 2000, 4000, 8000)
+"""Bytes of the baseline's object, where one class of modules ends and the next begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """A share with its 95 % interval; of nothing: all are NaN."""
+
+    value: float
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return it with null for what is not known."""
+        found = {"value": self.value, "low": self.low, "high": self.high}
+        return {k: None if math.isnan(v) else round(v, 6) for k, v in found.items()}
+
+    def text(self) -> str:
+        """Return ``3.41 % [2.90, 4.02]``."""
+        if math.isnan(self.value):
+            return "—"
+        return f"{100 * self.value:.2f} % [{100 * self.low:.2f}, {100 * self.high:.2f}]"
+
+
+_NOTHING = Figure(value=math.nan, low=math.nan, high=math.nan)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What a contender saved with one budget on some modules.
+
+    `gains` by metric (``size``, ``text-data``), backup (``with``, ``without``) and mean (``total``,
+    ``geomean``); `counts` by metric, without backup: improved, equal, regressed.
+    """
+
+    contender: str
+    model: str
+    budget: int
+    num_modules: int
+    gains: dict[tuple[str, str, str], Figure]
+    counts: dict[str, tuple[int, int, int]]
+    potential: Figure
+    """Share of the autotuner's gain, with backup, where its ceiling is known."""
+    num_with_ceiling: int
+    ahead_of_coreset: Figure
+    """Total gain less the coreset's on the same modules at the same budget, with backup."""
+    num_evaluations: int
+    compile_seconds: float
+    model_seconds: float
+    verdicts: dict[str, int]
+    num_rejected: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as plain values."""
+        return {
+            "contender": self.contender,
+            "model": self.model,
+            "budget": self.budget,
+            "num_modules": self.num_modules,
+            "gains": [
+                {"metric": metric, "backup": backup, "mean": mean, **figure.to_json()}
+                for (metric, backup, mean), figure in self.gains.items()
+            ],
+            "without_backup": {
+                metric: dict(zip(("improved", "equal", "regressed"), counts, strict=True))
+                for metric, counts in self.counts.items()
+            },
+            "share_of_potential": {**self.potential.to_json(), "n": self.num_with_ceiling},
+            "ahead_of_coreset": self.ahead_of_coreset.to_json(),
+            "num_evaluations": self.num_evaluations,
+            "compile_seconds": round(self.compile_seconds, 3),
+            "model_seconds": round(self.model_seconds, 3),
+            "verdicts": self.verdicts,
+            "num_rejected": self.num_rejected,
+        }
+
+
+def sizes_of(rows: Sequence[Row], metric: Objective) -> tuple[IntArray, IntArray]:
+    """Return the baseline's and the contender's sizes, without backup."""
+    import numpy
+
+    if metric is Objective.SIZE:
+        pairs = [(row.baseline_size_bytes, row.size_bytes) for row in rows]
+    else:
+        pairs = [(row.baseline_text_data_bytes, row.text_data_bytes) for row in rows]
+    array = numpy.array(pairs, dtype=numpy.int64).reshape(-1, 2)
+    return array[:, 0], array[:, 1]
+
+
+def _bootstrap(
+    num: int, measure: Callable[[IntArray], FloatArray], seed: int
+) -> tuple[float, float, float]:
+    """Measure all, then resamples: `measure` is given indices (resamples, n)."""
+    import numpy
+
+    value = float(measure(numpy.arange(num)[None])[0])
+    drawn = numpy.random.default_rng(seed).integers(0, num, (_RESAMPLES, num))
+    with numpy.errstate(invalid="ignore", divide="ignore"):
+        found = measure(drawn)
+    found = found[~numpy.isnan(found)]
+    low, high = numpy.percentile(found, [2.5, 97.5]) if len(found) else (math.nan, math.nan)
+    return value, float(low), float(high)
+
+
+def gains(base: IntArray, ours: IntArray, *, seed: int = 0) -> tuple[Figure, Figure]:
+    """Return total and geometric mean gain; modules whose baseline has no bytes are left out.
+
+    A module that shrank to nothing counts as one byte in the geometric mean.
+    """
+    import numpy
+
+    base, ours = base[base > 0], ours[base > 0]
+    if not len(base):
+        return _NOTHING, _NOTHING
+    logs = numpy.log(numpy.maximum(ours, 1) / base)
+
+    def total(drawn: IntArray) -> FloatArray:
+        found: FloatArray = 1 - ours[drawn].sum(1) / base[drawn].sum(1)
+        return found
+
+    def geomean(drawn: IntArray) -> FloatArray:
+        found: FloatArray = 1 - numpy.exp(logs[drawn].mean(1))
+        return found
+
+    first, second = (_bootstrap(len(base), one, seed) for one in (total, geomean))
+    return (
+        Figure(value=first[0], low=first[1], high=first[2]),
+        Figure(value=second[0], low=second[1], high=second[2]),
+    )
+
+
+def _difference(base: IntArray, other: IntArray, ours: IntArray, seed: int) -> Figure:
+    if not len(base) or not base.sum():
+        return _NOTHING
+
+    def measure(drawn: IntArray) -> FloatArray:
+        found: FloatArray = (other[drawn].sum(1) - ours[drawn].sum(1)) / base[drawn].sum(1)
+        return found
+
+    value, low, high = _bootstrap(len(base), measure, seed)
+    return Figure(value=value, low=low, high=high)
+
+
+def _potential(rows: Sequence[Row], objective: Objective, seed: int) -> tuple[Figure, int]:
+    """Return the share of the autotuner's gain, and of how many modules it is."""
+    import numpy
+
+    rows = [row for row in rows if row.ceiling_size_bytes >= 0]
+    if not rows:
+        return _NOTHING, 0
+    base, ours = sizes_of(rows, objective)
+    by_size = objective is Objective.SIZE
+    best = numpy.array(
+        [row.ceiling_size_bytes if by_size else row.ceiling_text_data_bytes for row in rows]
+    )
+    saved, possible = base - numpy.minimum(base, ours), base - numpy.minimum(base, best)
+    if not possible.sum():
+        return _NOTHING, len(rows)
+
+    def measure(drawn: IntArray) -> FloatArray:
+        found: FloatArray = saved[drawn].sum(1) / possible[drawn].sum(1)
+        return found
+
+    value, low, high = _bootstrap(len(rows), measure, seed)
+    return Figure(value=value, low=low, high=high), len(rows)
+
+
+def summarize(
+    rows: Sequence[Row],
+    *,
+    objective: Objective,
+    coreset: Sequence[Row] = (),
+    seed: int = 0,
+) -> Summary:
+    """Return the figures of rows of one contender and budget.
+
+    Args:
+        coreset: the coreset's rows of the same budget, to compare with.
+    """
+    import numpy
+
+    found: dict[tuple[str, str, str], Figure] = {}
+    counts: dict[str, tuple[int, int, int]] = {}
+    for metric in (Objective.SIZE, Objective.TEXT_DATA):
+        base, ours = sizes_of(rows, metric)
+        for backup, sizes in (("with", numpy.minimum(base, ours)), ("without", ours)):
+            total, geomean = gains(base, sizes, seed=seed)
+            found[metric.value, backup, "total"] = total
+            found[metric.value, backup, "geomean"] = geomean
+        counts[metric.value] = (
+            int((ours < base).sum()),
+            int((ours == base).sum()),
+            int((ours > base).sum()),
+        )
+    potential, num_with_ceiling = _potential(rows, objective, seed)
+    ahead = _NOTHING
+    if coreset and rows[0].contender != coreset[0].contender:
+        theirs = {(row.suite, row.module, row.module_hash): row for row in coreset}
+        both = [
+            (row, theirs[key])
+            for row in rows
+            if (key := (row.suite, row.module, row.module_hash)) in theirs
+        ]
+        base, ours = sizes_of([one for one, _ in both], objective)
+        _, other = sizes_of([two for _, two in both], objective)
+        ahead = _difference(base, numpy.minimum(base, other), numpy.minimum(base, ours), seed)
+    return Summary(
+        contender=rows[0].contender,
+        model=rows[0].model,
+        budget=rows[0].budget,
+        num_modules=len(rows),
+        gains=found,
+        counts=counts,
+        potential=potential,
+        num_with_ceiling=num_with_ceiling,
+        ahead_of_coreset=ahead,
+        num_evaluations=sum(row.num_evaluations for row in rows),
+        compile_seconds=sum(row.compile_seconds for row in rows),
+        model_seconds=sum(row.model_seconds for row in rows),
+        verdicts=dict(sorted(Counter(row.verdict for row in rows).items())),
+        num_rejected=sum(row.num_rejected for row in rows),
+    )
+
+
+def group_rows(rows: Iterable[Row], key: Callable[[Row], str]) -> dict[str, list[Row]]:
+    """Return the rows of each group, in the order in which groups occur."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        found.setdefault(key(row), []).append(row)
+    return found
+
+
+def size_class(row: Row) -> str:
+    """Name the class of a module by its baseline's size: ``500 to 999 bytes``."""
+    low = 0
+    for edge in SIZE_EDGES:
+        if row.baseline_size_bytes < edge:
+            return f"{low} to {edge - 1} bytes" if low else f"below {edge} bytes"
+        low = edge
+    return f"{low} bytes and more"
