@@ -2,7 +2,8 @@
 
 Values are checked where they are read; unknown keys are refused. Paths are relative to the folder
 that the command runs in, `model` excepted: a name stands for `model/NAME.toml` in the folder above
-the configuration's. No PyTorch here.
+the configuration's. `model` and `tokenizer` may be "init": those of the weights to start from. No
+PyTorch here.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from typing import Any
 
 from llm_compiler.dataset.records import STAGES
 from llm_compiler.errors import ConfigError
-from llm_compiler.model.configs import ModelConfig, load_model_config
+from llm_compiler.model.configs import ModelConfig, load_model_config, read_hf_config
+from llm_compiler.train.checkpoint import find_weights
 
 __all__ = ["DataConfig", "LabelConfig", "LoraConfig", "TrainConfig", "load_train_config"]
 
-_OBJECTIVES = ("likelihood", "savings")
 _METRICS = ("size_bytes", "text_data_bytes")
 _MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -45,9 +46,10 @@ class LabelConfig:
 
     metric: str = "size_bytes"
     """What is to be small: ``size_bytes`` or ``text_data_bytes``."""
-    objective: str = "likelihood"
-    """What the model learns: ``likelihood``, which list is best; ``savings``, what each list is to
-    be expected to save, as far as the prompt tells. Documents of whole lists always the former."""
+    savings_rounds: int = 1
+    """Behind fewer rounds than this, the model learns what each list is to be expected to save, as
+    far as the prompt tells: right for a choice of one. Behind others, and in documents of whole
+    lists, it learns which list is best: right for choices of several, which should differ."""
     savings_temperature: float = 0.005
     """Lists whose expected savings differ by this share of default<Oz>'s size differ by a factor of
     e in probability."""
@@ -71,13 +73,10 @@ class LabelConfig:
         if self.metric not in _METRICS:
             wanted = " or ".join(_METRICS)
             raise ConfigError(f"labels.metric is '{self.metric}': expected {wanted}")
-        for name in ("max_rounds", "num_choices", "prompt_tokens"):
+        for name in ("max_rounds", "num_choices", "prompt_tokens", "savings_rounds"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100_000:
                 raise ConfigError(f"labels.{name} is {value!r}: expected a whole number")
-        if self.objective not in _OBJECTIVES:
-            wanted = " or ".join(_OBJECTIVES)
-            raise ConfigError(f"labels.objective is '{self.objective}': expected {wanted}")
         for name, low, high in (
             ("temperature", 1e-6, 10.0),
             ("savings_temperature", 1e-6, 10.0),
@@ -321,16 +320,28 @@ def load_train_config(
             told[name] = _path(told[name], f"{path}: {name}")
     if told.get("init") == Path():
         del told["init"]
-    told["model"] = load_model_config(_model_path(path, told["model"]))
+    told["model"] = _model(path, told)
     try:
         return TrainConfig(**told)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _model_path(path: Path, told: Any) -> Path:
-    named = path.resolve().parent.parent / "model" / f"{told}.toml"
-    return Path(str(told)) if str(told).endswith(".toml") else named
+def _model(path: Path, told: dict[str, Any]) -> ModelConfig:
+    """Return the model's shape, and put the tokenizer's folder in its place."""
+    if told["tokenizer"] == Path("init"):
+        told["tokenizer"] = _init(path, told, "tokenizer")
+    if told["model"] == "init":
+        return read_hf_config(_init(path, told, "model"))
+    name = str(told["model"])
+    named = path.resolve().parent.parent / "model" / f"{name}.toml"
+    return load_model_config(Path(name) if name.endswith(".toml") else named)
+
+
+def _init(path: Path, told: dict[str, Any], name: str) -> Path:
+    if "init" not in told:
+        raise ConfigError(f'{path}: {name} is "init", but there is none: name it with --init')
+    return find_weights(told["init"])
 
 
 def _path(value: Any, where: str) -> Path:

@@ -219,7 +219,8 @@ class LabelledDocuments:
             min_mass: nodes with less are left out.
             tried: the lists of the rounds, by their places.
             choices: after how many of these the next list is predicted.
-            savings: learn what every list saves instead of the next list's likelihood.
+            savings: behind the first rounds, learn what every list saves instead of which is best
+                (`LabelConfig.savings_rounds`).
         """
         shards, config = self._shards, self._config
         sizes = module.sizes[config.metric]
@@ -233,13 +234,14 @@ class LabelledDocuments:
             cut_prompt(module.prompt, self._room, cut=shards.cut, answer=shards.answer),
             rounds,
             [(count, list_masses(sizes, config.temperature, tried[:count])) for count in choices],
-            min_mass=0.0 if savings else min_mass,
+            min_mass=min_mass,
             choices_only=not whole,
             savings=[
-                list_savings(sizes, config.savings_temperature, tried[:count]) for count in choices
-            ]
-            if savings
-            else None,
+                list_savings(sizes, config.savings_temperature, tried[:count])
+                if savings and count < config.savings_rounds
+                else None
+                for count in choices
+            ],
         )
         return Encoded(ids, len(ids) - len(tree.depths), shards.task, tree)
 
@@ -297,7 +299,7 @@ class _LabelSource:
                         min_mass=self._config.min_mass,
                         tried=tried,
                         choices=choices,
-                        savings=self._config.objective == "savings" and not is_whole,
+                        savings=not is_whole,
                     )
                 ]
             place = 0

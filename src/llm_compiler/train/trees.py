@@ -111,7 +111,7 @@ class Tree:
     edge_nodes: NDArray[numpy.int64]
     """(edges,): the node's place in the `ListTree`."""
     choices: Choices | None = None
-    """Learnt as distributions; then there are no edges."""
+    """Those that are learnt as distributions; their edges are none of the above."""
 
 
 class ListTree:
@@ -240,7 +240,7 @@ def rounds_document(
     *,
     min_mass: float,
     choices_only: bool,
-    savings: Sequence[NDArray[numpy.float64]] | None = None,
+    savings: Sequence[NDArray[numpy.float64] | None] = (),
 ) -> tuple[NDArray[numpy.uint16], Tree]:
     """Return a document with rounds behind the prompt, and trees behind some of these.
 
@@ -249,15 +249,21 @@ def rounds_document(
             predict nothing.
         choices: after how many rounds a tree hangs, and the masses of its lists there.
         min_mass, choices_only: see `tree_document`.
-        savings: of each choice, log q of its lists (`list_savings`), which are learnt instead of
-            the masses; with a `min_mass` of 0 and `choices_only`.
+        savings: of each choice, None, or log q of its lists (`list_savings`), which are learnt
+            instead of the masses; empty: of all None.
     """
     import numpy
 
     ends = numpy.concatenate([[0], numpy.cumsum([len(one) for one in rounds], dtype=int)])
     num_base = int(ends[-1])
     base = numpy.array([id_ for one in rounds for id_ in one], dtype=prompt.dtype)
-    parts = [_subtree(tree, masses, min_mass, choices_only) for _, masses in choices]
+    savings = savings or [None] * len(choices)
+    parts = [
+        _subtree(tree, masses, min_mass, choices_only)
+        if log_targets is None
+        else _subtree(tree, masses, 0.0, True)
+        for (_, masses), log_targets in zip(choices, savings, strict=True)
+    ]
     size = num_base + sum(len(nodes) for _, nodes in parts)
     mask = numpy.zeros((size, size), dtype=bool)
     mask[:num_base, :num_base] = numpy.tri(num_base, dtype=bool)
@@ -265,8 +271,8 @@ def rounds_document(
     edges: list[tuple[Any, ...]] = []
     found: list[Choices] = []
     start = num_base
-    for place, ((number, masses), (predicted, nodes)) in enumerate(
-        zip(choices, parts, strict=True)
+    for (number, masses), (predicted, nodes), log_targets in zip(
+        choices, parts, savings, strict=True
     ):
         end = int(ends[number])
         within = slice(start, start + len(nodes))
@@ -277,15 +283,14 @@ def rounds_document(
         places[nodes] = len(prompt) + start + numpy.arange(len(nodes))
         ids.append(tree.tokens[nodes].astype(prompt.dtype))
         depths.append(end + tree.depths[nodes])
+        start += len(nodes)
+        if log_targets is not None:
+            found.append(_choices(tree, predicted, places, log_targets))
+            predicted = predicted[:0]
         mass = masses @ tree.paths
         edges.append(
             (places[tree.parents[predicted]], tree.tokens[predicted], mass[predicted], predicted)
         )
-        if savings is not None:
-            found.append(_choices(tree, predicted, places, savings[place]))
-        start += len(nodes)
-    if found:
-        edges = [tuple(column[:0] for column in edges[0])]
     parents, tokens, weights, of_nodes = (
         numpy.concatenate([one[place] for one in edges]) for place in range(4)
     )

@@ -242,7 +242,7 @@ def test_nothing_held_out(
 def test_learning_savings_is_a_divergence(model: PackedModel, labels: Path) -> None:
     """KL(p || q) of the model's distribution over all lists from the savings', by hand."""
     shards = LabelShards(labels)
-    documents = LabelledDocuments(shards, LabelConfig(max_rounds=2), 256)
+    documents = LabelledDocuments(shards, LabelConfig(max_rounds=2, savings_rounds=9), 256)
     options = {"whole": False, "min_mass": 0.0, "tried": [1, 3]}
     expected = []
     for count in (0, 2):
@@ -270,7 +270,7 @@ def test_learning_savings_is_a_divergence(model: PackedModel, labels: Path) -> N
 
 
 def test_learning_savings_improves_the_first_list(label_config: TrainConfig) -> None:
-    labels = dataclasses.replace(label_config.labels, objective="savings", whole_share=0.2)
+    labels = dataclasses.replace(label_config.labels, savings_rounds=99, whole_share=0.2)
     config = dataclasses.replace(
         label_config, mix_share=0.0, max_steps=40, learning_rate=1e-2, labels=labels
     )

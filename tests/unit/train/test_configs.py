@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,30 @@ def test_the_command_line_wins(write: Path) -> None:
     assert config.shares() == {"emulation": 0.85, "pretraining": 0.15}
 
 
+def test_shape_and_tokenizer_of_what_it_begins_with(write: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "start" / "step-00000012"
+    folder.mkdir(parents=True)
+    shape = load_train_config(write, "emulation").model
+    (folder / "config.json").write_bytes(shape.to_json())
+    settings = ["model=init", "tokenizer=init"]
+    with pytest.raises(ConfigError, match='tokenizer is "init", but there is none'):
+        load_train_config(write, "emulation", settings=settings)
+    config = load_train_config(write, "emulation", settings=settings, init=tmp_path / "start")
+    assert config.model == replace(shape, name=folder.name)
+    assert config.tokenizer == folder
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (["lora.rank=4"], "lora trains beside weights that are there"),
+        (["lora.rank=0"], "lora.rank is 0"),
+        (["lora.colour=0"], "lora: 'colour' is none of rank, alpha, dropout, targets"),
+        (['lora.targets=["lm_head"]'], "lora.targets: expected some of q_proj"),
+        (["labels.temperature=0"], "labels.temperature is 0: expected 1e-06 to 10"),
+        (["labels.metric=speed"], "labels.metric is 'speed'"),
+        (["labels.savings_rounds=-1"], "labels.savings_rounds is -1"),
+        (["labels.colour=1"], "'colour' is none of metric"),
         (["colour=1"], "'colour' is no key"),
         (["max_steps=0"], "max_steps is 0: too small"),
         (["max_steps=1.5"], r"max_steps is 1\.5: expected a number"),
