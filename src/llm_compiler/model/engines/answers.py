@@ -19,17 +19,19 @@ __all__ = ["CODE_ENDS", "CODE_STARTS", "PaperAnswer", "StatedList", "parse_answe
 
 CODE_STARTS: Final = ("<code>", "[code]")
 CODE_ENDS: Final = ("</code>", "[/code]")
+_MAX_CANDIDATES: Final = 16
 _MAX_ELEMENTS: Final = 200
 _MAX_NUMBER: Final = 10**12
 
 # What a list is made of: names, parameters, adaptors; commas, with or without blanks behind them.
 _STRETCH = re.compile(r"[A-Za-z](?:[\w<>();=.\-]|,\s{0,2}(?=[A-Za-z]))*")
 _MARK = re.compile(r"(?:^|[\s`'\"(])-{1,2}p(?:asses)?[= ]\s*(['\"`]?)\s*$")
+_OPTION = re.compile(r"p(?:asses)?=")
 _COUNT = re.compile(r"instruction\s+count\D{0,24}?(\d+)", re.IGNORECASE)
 # Meta's models write "sise" where their training data did.
 _SIZE_SENTENCE = re.compile(r"\b(?:si[sz]e|bytes?)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"(?<![\w.%@])\d+(?![\w.%])")
-_QUOTES = "'\"`"
+_QUOTES = ("'", '"', "`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,30 +120,43 @@ def _sentences(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _find_list(text: str, finished: bool) -> StatedList | None:
+    candidates = sorted(_candidates(text), key=lambda one: (not one[0], one[1] - one[2], one[1]))
     best: tuple[tuple[int, bool, int], StatedList] | None = None
+    for marked, start, end in candidates[:_MAX_CANDIDATES]:
+        quote = _quote(text, start)
+        closed = text[end : end + 1] == quote if quote else end < len(text)
+        passes, dropped = _read_list(text[start:end], cut=not closed and not finished)
+        if not passes.elements:
+            continue
+        found = StatedList(passes=passes, dropped=dropped, start=start, end=end)
+        order = (len(passes), marked, -start)
+        if best is None or order > best[0]:
+            best = order, found
+    return None if best is None else best[1]
+
+
+def _candidates(text: str) -> Iterator[tuple[bool, int, int]]:
+    """Return what may be a list: whether it is an option of opt, and where it stands."""
     for match in _STRETCH.finditer(text):
-        marked = _MARK.search(text, max(0, match.start() - 24), match.start())
-        quote = text[match.start() - 1] if match.start() else ""
-        if quote not in _QUOTES:
-            quote = ""
-        written = match[0]
-        if not quote:
+        start, written = match.start(), match[0]
+        if (option := _OPTION.match(written)) and text[start - 1 : start] == "-":
+            start, written = start + option.end(), written[option.end() :]
+        marked = bool(option) or _MARK.search(text, max(0, start - 24), start) is not None
+        quoted = bool(_quote(text, start))
+        if not quoted:
             written = written.rstrip(".;")
             # "(use sroa,licm)": the bracket is the sentence's.
             while written.endswith(")") and written.count(")") > written.count("("):
                 written = written[:-1]
-        if not (marked or "," in written or "(" in written or "<" in written or quote):
-            continue  # a word: many passes have names of plain English
-        end = match.start() + len(written)
-        closed = text[end : end + 1] == quote if quote else end < len(text)
-        passes, dropped = _read_list(written, cut=not closed and not finished)
-        if not passes.elements:
-            continue
-        found = StatedList(passes=passes, dropped=dropped, start=match.start(), end=end)
-        order = (len(passes), marked is not None, -match.start())
-        if best is None or order > best[0]:
-            best = order, found
-    return None if best is None else best[1]
+        nested = "(" in written or "<" in written
+        # Many passes have names of plain English: "sink, inline" alone are words.
+        if marked or quoted or nested or ("," in written and not re.search(r"\s", written)):
+            yield marked, start, start + len(written)
+
+
+def _quote(text: str, start: int) -> str:
+    before = text[start - 1] if start else ""
+    return before if before in _QUOTES else ""
 
 
 def _read_list(text: str, *, cut: bool) -> tuple[PassList, tuple[str, ...]]:
@@ -159,7 +174,7 @@ def _read_list(text: str, *, cut: bool) -> tuple[PassList, tuple[str, ...]]:
     if rest:
         dropped.append(rest)
     _read_parts(parts, "{}", elements, dropped)
-    return PassList(tuple(elements[:_MAX_ELEMENTS])), tuple(dropped)
+    return PassList(tuple(elements)), tuple(dropped)
 
 
 def _split(text: str) -> tuple[list[str], str]:
@@ -184,6 +199,8 @@ def _split(text: str) -> tuple[list[str], str]:
 
 def _read_parts(parts: list[str], around: str, elements: list[str], dropped: list[str]) -> None:
     for part in parts:
+        if len(elements) + len(dropped) >= _MAX_ELEMENTS:
+            break
         try:
             found = parse_pass_list(around.format(part)).elements
         except InputError:

@@ -1,0 +1,297 @@
+"""The transformers engine: our checkpoints as the embedded engine, others in the paper's words."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from llm_compiler.dataset.records import StageSample, render_paper
+from llm_compiler.errors import CheckpointMismatch, ConfigError, EngineError, TokenizerMismatch
+from llm_compiler.model.engines import torch_decoder
+from llm_compiler.model.engines.compact import CompactEngine
+from llm_compiler.model.engines.embedded import EmbeddedDecoder, load_embedded
+from llm_compiler.model.engines.loader import load_engine
+from llm_compiler.model.engines.paper import DecoderText, PaperEngine
+from llm_compiler.model.engines.questions import (
+    disassembly_question,
+    emulation_question,
+    flag_tuning_question,
+)
+from llm_compiler.model.engines.torch_decoder import TorchDecoder
+from llm_compiler.model.engines.transformers import load_transformers
+from llm_compiler.model.prompts import PaperPrompts, load_prompts
+from llm_compiler.model.tokenizer import IrTokenizer
+from llm_compiler.records import PassList
+from llm_compiler.search.coreset import load_coreset
+
+from ...unit.model.conftest import assembly, ir
+from ...unit.model.llama_format import (
+    llama_config,
+    write_llama_checkpoint,
+    write_llama_tokenizer,
+)
+from ...unit.model.reference import Reference, tiny_config, write_checkpoint
+
+TRIPLE = "x86_64-pc-linux-gnu"
+LISTS = load_coreset().lists[:24]
+TEXTS = [one for n in range(30) for one in (ir(n), assembly(n))]
+
+
+@pytest.fixture(scope="module")
+def ours(tokenizer: IrTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = tiny_config(tokenizer.vocab_size, context=1024)
+    return write_checkpoint(tmp_path_factory.mktemp("ours"), config, tokenizer=tokenizer)
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_llama_checkpoint(tmp_path_factory.mktemp("theirs"), TEXTS, context=1500)
+
+
+def decoder_of(folder: Path) -> TorchDecoder:
+    engine = load_transformers(folder, precision="fp32", device="cpu")
+    assert isinstance(engine, CompactEngine)
+    assert isinstance(engine.decoder, TorchDecoder)
+    return engine.decoder
+
+
+def test_our_checkpoints_answer_as_embedded(ours: Path, tmp_path: Path) -> None:
+    question = {"lists": LISTS, "oz_size_bytes": 300, "tried": [(LISTS[3], 280), (LISTS[5], -1)]}
+    with (
+        load_transformers(ours, precision="fp32", device="cpu") as one,
+        load_embedded(ours, precision="fp32", threads=1, cache=tmp_path) as other,
+    ):
+        assert (one.name, one.context) == ("transformers", other.context)
+        mine, expected = (
+            engine.propose(ir(3), TRIPLE, num_candidates=30, **question) for engine in (one, other)
+        )
+        assert len(mine) == len(LISTS) - 2
+        assert [a.passes for a in mine] == [a.passes for a in expected]
+        np.testing.assert_allclose(
+            [a.log_probability for a in mine],
+            [a.log_probability for a in expected],
+            atol=1e-3,
+        )
+        texts, others = (
+            engine.disassemble("f:\nretq\n", TRIPLE, num_candidates=2) for engine in (one, other)
+        )
+        assert [a.code for a in texts] == [a.code for a in others]
+
+
+def test_half_precision_is_near(ours: Path) -> None:
+    found = []
+    for precision in ("fp32", "bf16"):
+        with load_engine("transformers", ours, precision=precision) as engine:
+            proposals = engine.propose(ir(3), TRIPLE, num_candidates=30, lists=LISTS)
+            found.append({one.passes: one.log_probability for one in proposals})
+    assert max(abs(found[0][one] - found[1][one]) for one in LISTS) < 0.3
+
+
+def test_trees_and_shared_prompts(
+    ours: Path, tokenizer: IrTokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch_decoder, "CHUNK", 16)
+    random = np.random.default_rng(3)
+    ids, tree = random.integers(0, tokenizer.vocab_size, (2, 70)).tolist()
+    config = tiny_config(tokenizer.vocab_size, context=1024)
+    reference = Reference(config)
+    decoder = decoder_of(ours)
+    state = decoder.start(ids)
+    np.testing.assert_allclose(state.first, reference.log_probabilities(ids)[-1], atol=2e-3)
+    parents = [-1, 0, 0, 1, 2, -1]
+    found = np.concatenate(
+        [
+            state.extend(tree[:3], parents[:3]),
+            state.extend(tree[3:6], parents[3:], tokens=np.arange(tokenizer.vocab_size)),
+        ]
+    )
+    for node in range(6):
+        path, one = [], node
+        while one >= 0:
+            path.insert(0, tree[one])
+            one = parents[one]
+        expected = reference.log_probabilities([*ids, *path])[-1]
+        np.testing.assert_allclose(found[node], expected, atol=2e-3)
+    # What is kept of the last prompt changes nothing, not even the last bit.
+    other = [*ids[:50], *tree[:40]]
+    after_another = decoder.start(other).first
+    assert np.array_equal(after_another, decoder_of(ours).start(other).first)
+    # A later prompt leaves the first one's state alone.
+    again = state.extend(tree[6:8], [5, 5], rows=[1])
+    expected = reference.log_probabilities([*ids, tree[5], tree[7]])[-1]
+    np.testing.assert_allclose(again[0], expected, atol=2e-3)
+    decoder.close()
+    decoder.close()
+    with pytest.raises(EngineError, match="closed"):
+        state.extend([1], [-1])
+
+
+def test_their_format_ranks_lists_by_text(theirs: Path, tmp_path: Path) -> None:
+    prompts = load_prompts(theirs)
+    assert isinstance(prompts, PaperPrompts)
+    decoder = EmbeddedDecoder(theirs, precision="fp32", threads=1, cache=tmp_path)
+    with (
+        load_engine("transformers", theirs) as one,
+        PaperEngine(DecoderText(decoder, prompts), name="embedded", model="m") as other,
+    ):
+        mine, expected = (
+            engine.propose(ir(3), TRIPLE, num_candidates=40, lists=LISTS, tried=[(LISTS[0], 1)])
+            for engine in (one, other)
+        )
+        assert {proposal.passes for proposal in mine} == set(LISTS[1:])
+        assert [a.passes for a in mine] == [a.passes for a in expected]
+        assert 0 < sum(math.exp(proposal.log_probability) for proposal in mine) <= 1
+        # More code than the context holds is cut, and fewer are the first of more.
+        cut = one.propose(ir(3) * 40, TRIPLE, num_candidates=4, lists=LISTS)
+        assert len(cut) == 4
+        assert one.disassemble(assembly(3) * 60, TRIPLE, num_candidates=1) == []
+
+
+# A wording that is not ours, as nobody here knows Meta's.
+SMALL = "define void @f() {\n  ret void\n}\n"
+BETTER = "define void @f() optsize {\n  ret void\n}\n"
+FIRST = PassList(("globaldce", "function(adce)"))
+SECOND = PassList(("mergefunc",))
+TUNED = 'You should run opt -passes="{}", which takes the binary size from 1203 to 1180 bytes.'
+EMULATED = (
+    "The LLVM-IR will have instruction count 7 and binary sise 1077 bytes:\n\n<code>{}</code>"
+)
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model in their format that has learnt a few answers by heart."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from llm_compiler.model.engines import paper
+
+    def emulated(code: str) -> StageSample:
+        sizes = {"num_instructions": 9, "size_bytes": 120, "text_data_bytes": 100}
+        return emulation_question(code, FIRST, TRIPLE, assembly=False, **sizes)
+
+    lessons = [
+        (flag_tuning_question(paper._PROBE, ""), TUNED.format("module(mergefunc)")),
+        (flag_tuning_question(SMALL, ""), TUNED.format("module(globaldce),function(adce)")),
+        (disassembly_question("f:\nretq\n", ""), f"<code>{SMALL}</code>"),
+        (emulated(SMALL), EMULATED.format(BETTER)),
+    ]
+    folder = tmp_path_factory.mktemp("taught")
+    texts = [one for sample, answer in lessons for one in (render_paper(sample)[0], answer)]
+    config = llama_config(write_llama_tokenizer(folder, texts * 3), context=900)
+    config = dataclasses.replace(config, hidden_size=64, intermediate_size=128)
+    prompts = PaperPrompts(folder)
+    torch.manual_seed(1)
+    model = LlamaForCausalLM(LlamaConfig(**config.to_hf()))
+    model = model.to(torch.float32)
+    batches = []
+    for sample, answer in lessons:
+        prompt = prompts.prompt_ids(render_paper(sample)[0])
+        ids = [*prompt, *prompts.encode(answer), prompts.end]
+        batches.append((torch.tensor([ids]), len(prompt)))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    for _ in range(80):
+        losses = []
+        for ids, start in batches:
+            logits = model(ids).logits[0, start - 1 : -1]
+            losses.append(torch.nn.functional.cross_entropy(logits, ids[0, start:]))
+        torch.stack(losses).mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert max(losses).item() < 0.05
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def engine(taught: Path) -> Iterator[PaperEngine]:
+    with load_transformers(taught, precision="fp32", device="cpu") as one:
+        assert isinstance(one, PaperEngine)
+        yield one
+
+
+def test_a_models_own_wording_is_used(engine: PaperEngine) -> None:
+    assert engine.wording() == ('You should run opt -passes="', '"')
+    lists = [PassList(("function(sroa<modify-cfg>)",)), SECOND, FIRST]
+    first, *others = engine.propose(SMALL, TRIPLE, num_candidates=3, lists=lists)
+    assert first.passes == FIRST
+    assert first.log_probability > -0.1
+    assert {one.passes for one in others} == {*lists} - {FIRST}
+    assert engine.propose(SMALL, TRIPLE, num_candidates=1, lists=lists) == [first]
+
+
+def test_new_lists(engine: PaperEngine) -> None:
+    (one,) = engine.propose(SMALL, TRIPLE, num_candidates=1, lists=None)
+    assert one.passes == FIRST
+    many = engine.propose(SMALL, TRIPLE, num_candidates=3, lists=None, tried=[(FIRST, 90)])
+    assert FIRST not in {found.passes for found in many}
+    assert len({found.passes for found in many}) == len(many)
+
+
+def test_code_and_what_is_stated_of_it(engine: PaperEngine) -> None:
+    first, *_ = engine.disassemble("f:\nretq\n", TRIPLE, num_candidates=2)
+    assert first.code == SMALL
+    told = engine.emulate(
+        SMALL,
+        FIRST,
+        TRIPLE,
+        assembly=False,
+        num_instructions=9,
+        size_bytes=120,
+        text_data_bytes=100,
+    )
+    assert told is not None
+    assert (told.code, told.num_instructions, told.text_data_bytes) == (BETTER, 7, 1077)
+    assert told.log_probability > -1
+    drawn = engine.disassemble("f:\nretq\n", TRIPLE, num_candidates=2, temperature=0.5, seed=1)
+    assert drawn[0].code == SMALL
+
+
+def test_checkpoints_that_cannot_be_loaded(
+    theirs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import huggingface_hub
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(CheckpointMismatch, match="could not be fetched from the hub"):
+        load_engine("transformers", "facebook/llm-compiler-7b-ftd")
+    with pytest.raises(CheckpointMismatch, match="no checkpoint at"):
+        load_engine("transformers", "nowhere")
+    with pytest.raises(ConfigError, match="precision 'int3'"):
+        load_engine("transformers", theirs, precision="int3")
+    with pytest.raises(ConfigError, match="device 'abacus'"):
+        load_transformers(theirs, device="abacus")
+    with pytest.raises(CheckpointMismatch, match=r"no config\.json"):
+        load_engine("transformers", tmp_path)
+    told = json.loads((theirs / "config.json").read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    with pytest.raises(TokenizerMismatch, match="tokenizer"):
+        load_engine("transformers", tmp_path)
+    (tmp_path / "tokenizer.json").write_bytes((theirs / "tokenizer.json").read_bytes())
+    with pytest.raises(CheckpointMismatch, match="cannot be loaded"):
+        load_engine("transformers", tmp_path)
+    (tmp_path / "model.safetensors").write_bytes((theirs / "model.safetensors").read_bytes())
+    for name, value in (("num_hidden_layers", 3), ("vocab_size", 5)):
+        (tmp_path / "config.json").write_text(json.dumps(told | {name: value}))
+        with pytest.raises(CheckpointMismatch):
+            load_engine("transformers", tmp_path)
+
+
+def test_code_of_a_checkpoint_is_not_run(theirs: Path, tmp_path: Path) -> None:
+    told = json.loads((theirs / "config.json").read_bytes())
+    told |= {
+        "model_type": "mine",
+        "auto_map": {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    (tmp_path / "tokenizer.json").write_bytes((theirs / "tokenizer.json").read_bytes())
+    (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')\n")
+    with pytest.raises(CheckpointMismatch, match="cannot be loaded"):
+        load_engine("transformers", tmp_path)
+    assert not (tmp_path / "run").exists()
