@@ -49,9 +49,11 @@ def anytime_plot(
         figure_of: from a summary and "total" or "geomean" to the gain.
     """
     pyplot = require_matplotlib()
-    figure, axes = pyplot.subplots(1, 2, figsize=(11.5, 4.4), sharey=True)
+    figure, axes = pyplot.subplots(1, 2, figsize=(12, 4.4), sharey=True)
     by_contender: dict[str, list[Summary]] = {}
     for one in summaries:
+        if one.contender.startswith("-O"):
+            continue  # their best is drawn
         by_contender.setdefault(one.contender, []).append(one)
     for axis, mean in zip(axes, ("total", "geomean"), strict=True):
         for number, (name, members) in enumerate(by_contender.items()):
@@ -68,13 +70,15 @@ def anytime_plot(
             axis.plot(budgets, values, marker="o", markersize=4, color=color, label=name)
             axis.fill_between(budgets, low, high, alpha=0.12, color=color)
         axis.set_xscale("log", base=2)
-        axis.xaxis.set_major_formatter(pyplot.ScalarFormatter())
+        ticks = sorted({one.budget for found in by_contender.values() for one in found})
+        axis.set_xticks(ticks, [str(one) for one in ticks])
+        axis.minorticks_off()
         axis.set_xlabel("evaluations")
         axis.set_title("total" if mean == "total" else "geometric mean")
         axis.grid(alpha=0.3)
         axis.axhline(0, color="black", linewidth=0.8)
     axes[0].set_ylabel("% smaller than -Oz, 95 % interval")
-    axes[1].legend(fontsize=8)
+    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     figure.suptitle(title)
     return _png(pyplot, figure)
 

@@ -312,12 +312,14 @@ def _blocks(report: FlagTuningReport, images: dict[str, Image]) -> list[Block]:
         _cost_table(report),
         Paragraph(
             "Compile time counts every evaluation at what it took when it was measured, on one "
-            "core; lists that begin alike share work. Rejected: lists that were the smallest, but "
+            "core; lists that begin alike share work, and a model keeps what it has read of a prompt "
+            "that was asked about before. Rejected: lists that were the smallest, but "
             "PassListEval says that they break programs."
         ),
     ]
-    for kind in report.by_group:
-        blocks += _group_blocks(report, kind, images)
+    for kind, groups in report.by_group.items():
+        if groups:
+            blocks += _group_blocks(report, kind, images)
     if report.excluded:
         blocks += [
             Heading("Not measured"),
@@ -368,6 +370,8 @@ def _images(report: FlagTuningReport) -> dict[str, Image]:
         )
     }
     for kind, groups in report.by_group.items():
+        if not groups:
+            continue  # the plain pipelines alone
         figures = {
             f"{name} (n={found_[0].num_modules})": {
                 one.contender: one.gains[metric, backup, "total"] for one in found_
