@@ -252,6 +252,34 @@ def _disassemble(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
 
 
+def _emulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "emulate",
+        help="predict what a pass list makes of code",
+        description="Predict the code behind a pass list, its instruction count and sizes, for a "
+        "C, C++, IR or bitcode file. With --check the compiler's own result stands beside it, "
+        "and the exit code is 1 if the prediction is not right. Clang's own flags follow "
+        "behind --.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--passes", required=True, metavar="LIST", help="text for opt -passes="
+    )
+    parser.add_argument(
+        "-S", dest="assembly", action="store_true", help="predict assembly instead of IR"
+    )
+    parser.add_argument(
+        "-o", dest="output", type=Path, metavar="OUT", help="default: standard output"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="compare with the true result: verdict and diff"
+    )
+    parser.add_argument("--target-triple", default="", metavar="T", help="default: clang's own")
+    _add_engine(parser)
+    parser.add_argument("--timeout-s", type=_seconds, default=60.0, metavar="S")
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
 def _autotune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "autotune",
@@ -385,6 +413,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _optimize(commands)
     _disassemble(commands)
+    _emulate(commands)
     _autotune(commands)
     _coreset(commands)
     _validate(commands)

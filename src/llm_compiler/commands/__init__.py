@@ -17,6 +17,7 @@ __all__ = [
     "run_dataset",
     "run_disassemble",
     "run_doctor",
+    "run_emulate",
     "run_evaluate",
     "run_labels",
     "run_model",
@@ -46,6 +47,11 @@ def run_optimize(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> i
 def run_disassemble(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Lift machine code to LLVM-IR with verdicts."""
     return _call("disassemble", options, clang_flags)
+
+
+def run_emulate(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Predict what a pass list makes of code."""
+    return _call("emulate", options, clang_flags)
 
 
 def run_autotune(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:

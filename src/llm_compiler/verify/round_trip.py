@@ -145,8 +145,10 @@ def foreign_definitions(original: CodeObject, lifted: CodeObject, name: str) -> 
             return f"it has a section {section.name}"
     function = lifted.elf.symbol(name)
     code = sum(one.size for one in lifted.elf.sections if one.is_code)
-    if function is not None and code > function.size:
-        return "it has code outside the function"
+    if function is not None and function.is_defined:
+        whole = lifted.elf.sections[function.section].size - function.value
+        if code > (function.size or whole):
+            return "it has code outside the function"
     return ""
 
 

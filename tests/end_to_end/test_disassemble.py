@@ -1,0 +1,111 @@
+"""`disassemble` and `emulate` as a user types them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.model.engines.loader import has_shipped_model
+from llm_compiler.process import run
+
+from .conftest import User
+
+FUNCTION = "int add(int a, int b) { return a + b + 3; }\n"
+ANSWER = (
+    "define i32 @add(i32 %a, i32 %b) minsize optsize nounwind {\n"
+    "  %c = add i32 %a, %b\n  %d = add i32 %c, CONSTANT\n  ret i32 %d\n}\n"
+)
+
+
+@pytest.fixture
+def add_o(user: User) -> Path:
+    user.write("add.c", FUNCTION)
+    done = run(
+        [find_toolchain().tool("clang"), "-Oz", "-c", "add.c"], timeout_s=60, cwd=user.folder
+    )
+    assert done.ok
+    return Path("add.o")
+
+
+def lift(user: User, constant: int, *arguments: str) -> tuple[int, str]:
+    user.write("answers/add.ll", ANSWER.replace("CONSTANT", str(constant)))
+    done = user.types(
+        "disassemble", "add.o", "--engine", "replay", "--model", "answers", *arguments
+    )
+    return done.code, done.out
+
+
+def test_a_right_lift_and_a_wrong_one(user: User, add_o: Path) -> None:
+    code, out = lift(user, 3, "-o", "add.ll")
+    assert code == 0
+    assert out.splitlines()[-1] == "1 exact"
+    assert "; add: exact" in user.files()["add.ll"].decode()
+    code, out = lift(user, 4, "-o", "wrong.ll")
+    assert code == 1
+    assert "refuted" in out
+    assert "argument 1: i32" in out
+    assert "define" not in user.files()["wrong.ll"].decode()
+
+
+def test_json(user: User, add_o: Path) -> None:
+    code, out = lift(user, 3, "--json")
+    row = json.loads(out)
+    assert code == 0
+    assert row["target_triple"].endswith("-linux-gnu")
+    assert [(one["name"], one["verdict"]) for one in row["functions"]] == [("add", "exact")]
+    assert "add.ll" in user.files()
+
+
+@pytest.mark.skipif(has_shipped_model(), reason="this installation has weights")
+def test_without_weights_both_say_so(user: User, add_o: Path) -> None:
+    assert "came without weights: name a checkpoint" in user.fails(7, "disassemble", "add.o")
+    assert "'emulate' needs a model" in user.fails(7, "emulate", "add.c", "--passes", "dce")
+
+
+def test_bad_input_is_one_sentence(user: User, add_o: Path) -> None:
+    (user.folder / "answers").mkdir()
+    replay = ("--engine", "replay", "--model", "answers")
+    user.write("intel.s", ".intel_syntax noprefix\nf: mov eax, 1\n")
+    user.write("text.o", "no object at all\n")
+    user.write("data.s", ".data\nx: .long 1\n")
+    for name, code, words in (
+        ("intel.s", 4, "Intel syntax"),
+        ("text.o", 4, "text.o"),
+        ("data.s", 4, "names no function"),
+        ("missing.o", 4, "cannot read missing.o"),
+    ):
+        assert words in user.fails(code, "disassemble", name, *replay)
+    assert "has no function 'nope'" in user.fails(
+        4, "disassemble", "add.o", "--function", "nope", *replay
+    )
+    assert "would overwrite its own input" in user.fails(
+        2, "disassemble", "add.o", "-o", "add.o", *replay
+    )
+    assert "name their --model" in user.fails(2, "disassemble", "add.o", "--engine", "replay")
+
+
+def test_a_function_of_50000_instructions(user: User) -> None:
+    body = "addl $1, %eax\n" * 50_000
+    user.write("big.s", f".globl big\n.type big,@function\nbig:\n{body}retq\n.size big,.-big\n")
+    (user.folder / "answers").mkdir()
+    done = user.types("disassemble", "big.s", "--json", "--engine", "replay", "--model", "answers")
+    assert done.code == 1
+    (function,) = done.rows[0]["functions"]
+    assert function["verdict"] == "no_answer"
+    assert "has 50001 instructions, and at most 20000 are lifted" in function["reason"]
+
+
+def test_emulate(user: User) -> None:
+    user.write("add.c", FUNCTION)
+    user.write("answers/emulate.ll", "define")
+    flags = ("--passes", "instcombine", "--engine", "replay", "--model", "answers")
+    done = user.types("emulate", "add.c", *flags, "--check")
+    assert done.code == 1
+    assert "verdict: broken" in done.out
+    assert done.out.splitlines()[0].split() == ["before", "predicted", "true"]
+    done = user.types("emulate", "add.c", *flags)
+    assert (done.code, done.out) == (0, "define\n")
+    assert "no pass" in user.fails(2, "emulate", "add.c", "--passes", "")
