@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import re
+
+from llm_compiler.verify.inputs import InputGenerator, assign_places
+from llm_compiler.verify.lifted import Scalar, Signature
+from llm_compiler.verify.probes import comparison_constants, makes_system_calls, with_probes
+
+TEXT = """.text
+.globl f
+.type f, @function
+f:
+cmpl $1234, %edi
+je .LBB0_2
+movl 8(%rsp), %eax
+jmp .LBB0_3
+.LBB0_2:
+xorl %eax, %eax
+.LBB0_3:
+retq
+.section .rodata, "a", @progbits
+.LJTI0_0:
+.long 1
+"""
+
+
+def test_each_block_gets_one_probe_and_nothing_else_changes() -> None:
+    probed, count = with_probes(TEXT, "f", "x86_64")
+    marks = re.findall(r"^movb \$1, llm_coverage\+(\d+)\(%rip\)\n", probed, re.MULTILINE)
+    assert (marks, count) == (["0", "1", "2", "3"], 4)
+    assert re.sub(r"(?m)^movb \$1, llm_coverage\+\d+\(%rip\)\n", "", probed) == TEXT
+
+
+def test_probes_of_aarch64_take_one_instruction_in_the_code() -> None:
+    text = ".globl f\n.type f, @function\nf:\ncbz w0, .LBB0_1\nmov w0, #1\n.LBB0_1:\nret\n"
+    probed, count = with_probes(text, "f", "aarch64")
+    assert count == 3
+    code = probed.split(".Lprobe_0:")[0]
+    assert code.count("\nb .Lprobe_") == 3
+
+
+def test_constants_and_system_calls_are_found() -> None:
+    assert comparison_constants(TEXT, "f", "x86_64") == [1234]
+    assert not makes_system_calls(TEXT, "f")
+    assert makes_system_calls(TEXT.replace("xorl %eax, %eax", "syscall"), "f")
+
+
+INT, POINTER = Scalar(kind="integer", bits=32), Scalar(kind="pointer", bits=64)
+DOUBLE = Scalar(kind="float", bits=64)
+
+
+def test_parameters_go_where_the_calling_convention_says() -> None:
+    copied = Scalar(kind="pointer", bits=64, memory_bytes=24)
+    wide = Scalar(kind="integer", bits=128)
+    parameters = (INT, DOUBLE, POINTER, copied, wide, *[INT] * 4)
+    frame = assign_places(Signature(parameters=parameters), "x86_64")
+    assert frame is not None
+    assert [(one.kind, one.index) for one in frame.places] == [
+        ("integer", 0),
+        ("float", 0),
+        ("integer", 1),
+        ("stack", 0),
+        ("integer", 2),
+        ("integer", 4),
+        ("integer", 5),
+        ("stack", 3),
+        ("stack", 4),
+    ]
+    result = Scalar(kind="pointer", bits=64, is_result=True)
+    frame = assign_places(Signature(parameters=(result, INT)), "aarch64")
+    assert frame is not None
+    assert [one.kind for one in frame.places] == ["indirect", "integer"]
+
+
+def test_a_seed_gives_the_same_inputs_of_one_size() -> None:
+    signature = Signature(parameters=(INT, POINTER, DOUBLE))
+    frame = assign_places(signature, "x86_64")
+    assert frame is not None
+
+    def draw(seed: int) -> list[bytes]:
+        generator = InputGenerator(
+            signature,
+            frame,
+            seed=seed,
+            constants=[1234],
+            num_extra_buffers=1,
+            variable_bytes=16,
+            functions=[],
+        )
+        first = [generator.draw() for _ in range(20)]
+        made = [*first, *(generator.mutate(one) for one in first)]
+        assert 1234 in {one.integers[0] & 0xFFFFFFFF for one in made}
+        return [one.encoded() for one in made]
+
+    assert draw(1) == draw(1) != draw(2)
+    with_variables = {len(one) for one in draw(1)}
+    assert len(with_variables) == 2
+    assert max(with_variables) - min(with_variables) == 16
