@@ -262,9 +262,7 @@ def _emulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "behind --.",
     )
     parser.add_argument("file", type=Path, metavar="FILE")
-    parser.add_argument(
-        "--passes", required=True, metavar="LIST", help="text for opt -passes="
-    )
+    parser.add_argument("--passes", required=True, metavar="LIST", help="text for opt -passes=")
     parser.add_argument(
         "-S", dest="assembly", action="store_true", help="predict assembly instead of IR"
     )
@@ -855,6 +853,23 @@ def _model(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     push.add_argument("--private", action="store_true", help="a new repository is not public")
 
 
+def _add_models(parser: argparse.ArgumentParser) -> None:
+    """Add engines and models that may be given again, as contenders of one run."""
+    parser.add_argument(
+        "--engine",
+        action="append",
+        choices=("embedded", "transformers", "openai"),
+        help="what runs the model; one for all, or one for each --model (default: embedded)",
+    )
+    parser.add_argument(
+        "--model",
+        action="append",
+        metavar="M",
+        help="a checkpoint's folder, a name on the hub or a server's URL; may be given again "
+        "(default: the shipped weights, if this installation has them)",
+    )
+
+
 def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "evaluate", help="measure models and searches on suites of programs, and write a report"
@@ -881,19 +896,7 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     tuning.add_argument(
         "--report", type=Path, required=True, metavar="DIR", help="made if it is not there"
     )
-    tuning.add_argument(
-        "--engine",
-        action="append",
-        choices=("embedded", "transformers", "openai"),
-        help="what runs the model; one for all, or one for each --model (default: embedded)",
-    )
-    tuning.add_argument(
-        "--model",
-        action="append",
-        metavar="M",
-        help="a checkpoint's folder, a name on the hub or a server's URL; may be given again "
-        "(default: the shipped weights, if this installation has them)",
-    )
+    _add_models(tuning)
     tuning.add_argument(
         "--protocol",
         choices=("ours", "paper"),
@@ -955,6 +958,41 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     tuning.add_argument("--target-triple", default="", metavar="T", help="of sources")
     tuning.add_argument("--seed", type=int, default=0, metavar="N")
     _add_common(tuning)
+    sizes = tasks.add_parser(
+        "size-prediction",
+        help="how well models predict sizes behind a pass list",
+        description="Ask models for instruction count and sizes behind a drawn pass list, and "
+        "compare with what LLVM makes. Stopped, the same command goes on.",
+    )
+    texts = tasks.add_parser(
+        "perplexity",
+        help="how probable IR and assembly are to models",
+        description="Measure the probability of IR and assembly of a split, in bits a byte. "
+        "Stopped, the same command goes on.",
+    )
+    for task in (sizes, texts):
+        task.add_argument(
+            "--suite",
+            type=Path,
+            action="append",
+            required=True,
+            metavar="S",
+            help="a folder of samples; may be given again",
+        )
+        task.add_argument("--report", type=Path, required=True, metavar="DIR")
+        _add_models(task)
+        task.add_argument(
+            "--samples",
+            type=_positive,
+            default=200,
+            metavar="N",
+            help="of each suite (default: %(default)s)",
+        )
+        task.add_argument("--split", default="test", help="default: %(default)s")
+        task.add_argument("--architecture", default="", help="of the target (default: all)")
+        task.add_argument("--seed", type=int, default=0, metavar="N")
+        task.add_argument("--jobs", type=_positive, default=None, metavar="N")
+        task.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def _split_clang_flags(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.records import StageSample, render_paper
 from llm_compiler.errors import ConfigError, InputError
 from llm_compiler.evaluate.choose import Chooser, best_outcomes
 from llm_compiler.evaluate.contenders import (
@@ -37,7 +37,10 @@ from llm_compiler.evaluate.suites import (
 )
 from llm_compiler.llvm.jobs import ExtractJob, InspectJob
 from llm_compiler.llvm.object_file import ObjectSizes
+from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.prompts import CompactPrompts, PaperPrompts, load_prompts
+from llm_compiler.model.tokenizer import TOKENIZER_FILE
 from llm_compiler.records import Measurement, PassList, Status, VerdictKind, content_hash
 from llm_compiler.search.autotune import measure_baselines
 from llm_compiler.search.coreset import Coreset
@@ -53,8 +56,10 @@ __all__ = [
     "FlagTuningOptions",
     "Protocol",
     "evaluate_flag_tuning",
+    "fits_context",
     "model_fingerprint",
     "prepare_modules",
+    "prompts_of",
     "settings_of",
 ]
 
@@ -108,11 +113,16 @@ class Prepared:
     """default<Oz> in process, by module hash."""
 
 
-def prompt_tokens(engine: Engine, module: EvaluationModule) -> int:
-    """Return how many tokens a module's prompt has; 0 where the engine does not tell."""
-    prompts = getattr(engine, "prompts", None)
+def fits_context(
+    engine: Engine, prompts: CompactPrompts | PaperPrompts | None, module: EvaluationModule
+) -> bool:
+    """Whether a module's prompt and an answer fit a model's context, uncut.
+
+    Args:
+        prompts: None (a server's, which nobody can count here): it fits.
+    """
     if prompts is None:
-        return 0
+        return True
     sample = StageSample(
         stage="flag-tuning",
         task="flag-tuning",
@@ -121,14 +131,21 @@ def prompt_tokens(engine: Engine, module: EvaluationModule) -> int:
         draw=0,
         target_triple=module.target_triple,
         input_code=module.text,
-        size_bytes_before=0,
     )
-    return len(prompts.prompt(sample))
+    if isinstance(prompts, CompactPrompts):
+        count = len(prompts.prompt(sample))
+    else:
+        count = len(prompts.prompt_ids(render_paper(sample)[0]))
+    return count + _ANSWER_TOKENS <= engine.context
 
 
-def fits_context(engine: Engine, module: EvaluationModule) -> bool:
-    """Whether a module and an answer fit the context, uncut."""
-    return prompt_tokens(engine, module) + _ANSWER_TOKENS <= engine.context
+def prompts_of(engine: Engine, model: str | Path | None) -> CompactPrompts | PaperPrompts | None:
+    """Return the prompts that an engine writes, if its tokenizer is at hand."""
+    if isinstance(engine, CompactEngine):
+        return engine.prompts
+    if model is not None and (Path(model) / TOKENIZER_FILE).is_file():
+        return load_prompts(Path(model))
+    return None
 
 
 def prepare_modules(
@@ -138,8 +155,12 @@ def prepare_modules(
     pool: WorkerPool,
     store: Store,
     engines: Sequence[Engine],
+    fits: Callable[[Engine, EvaluationModule], bool] = lambda engine, module: True,
 ) -> Prepared:
     """Give every module its baseline and text; under the paper's protocol, split what is too long.
+
+    Args:
+        fits: whether a module fits an engine's context; asked under the paper's protocol only.
 
     Raises:
         InputError: no module is left.
@@ -148,7 +169,7 @@ def prepare_modules(
     if engines:
         _make_texts(found.modules, pool)
         if options.protocol is Protocol.PAPER:
-            _split_long(found, pool, engines)
+            _split_long(found, pool, engines, fits)
             _make_texts(found.modules, pool)
     trials = [
         Trial(
@@ -194,12 +215,17 @@ def _make_texts(modules: Sequence[EvaluationModule], pool: WorkerPool) -> None:
         module.text = inspection.text
 
 
-def _split_long(found: Prepared, pool: WorkerPool, engines: Sequence[Engine]) -> None:
+def _split_long(
+    found: Prepared,
+    pool: WorkerPool,
+    engines: Sequence[Engine],
+    fits: Callable[[Engine, EvaluationModule], bool],
+) -> None:
     """Replace modules that exceed a context by the modules of their functions."""
     kept: list[EvaluationModule] = []
     num_split = num_functions = 0
     for module in found.modules:
-        if all(fits_context(engine, module) for engine in engines) or module.num_functions < 2:
+        if all(fits(engine, module) for engine in engines) or module.num_functions < 2:
             kept.append(module)
             continue
         (inspection,) = run_jobs(pool, [InspectJob(inputs=(module.bitcode,))])[0]
@@ -280,19 +306,21 @@ def settings_of(
 def evaluate_flag_tuning(
     prepared: Prepared,
     options: FlagTuningOptions,
-    journal: Journal,
+    journal: Journal[Row],
     *,
     pool: WorkerPool,
     checker: Checker,
     store: Store,
     coreset: Coreset,
     engines: Sequence[Engine] = (),
+    fits: Callable[[Engine, EvaluationModule], bool] = lambda engine, module: True,
     ceilings: Mapping[str, Ceiling] | None = None,
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> list[Row]:
     """Measure every contender on every module and return all rows, those of the journal included.
 
     Args:
+        fits: as in `prepare_modules`.
         ceilings: by module hash.
         on_progress: called with (steps done, steps in all, what is under way).
 
@@ -317,7 +345,7 @@ def evaluate_flag_tuning(
         coreset=coreset,
         passed=passed,
         space=checker.search_space(),
-        fits=fits_context if options.protocol is Protocol.PAPER else lambda engine, module: True,
+        fits=fits if options.protocol is Protocol.PAPER else lambda engine, module: True,
         seed=options.seed,
     )
     chooser = Chooser(checker, options.objective, check=options.check)

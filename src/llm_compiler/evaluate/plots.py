@@ -9,7 +9,7 @@ from typing import Any
 from llm_compiler.errors import ToolchainNotFound
 from llm_compiler.evaluate.statistics import Figure, Summary
 
-__all__ = ["anytime_plot", "bar_plot", "require_matplotlib"]
+__all__ = ["anytime_plot", "bar_plot", "require_matplotlib", "scatter_plot"]
 
 
 def require_matplotlib() -> Any:
@@ -109,5 +109,33 @@ def bar_plot(groups: Mapping[str, Mapping[str, Figure]], title: str) -> bytes:
     axis.axhline(0, color="black", linewidth=0.8)
     axis.grid(axis="y", alpha=0.3)
     axis.legend(fontsize=8)
+    axis.set_title(title, fontsize=10)
+    return _png(pyplot, figure)
+
+
+def scatter_plot(
+    groups: Mapping[str, Sequence[tuple[float, float]]], title: str, *, diagonal: bool = True
+) -> bytes:
+    """Draw points on logarithmic axes.
+
+    Args:
+        groups: from names to points (x, y), all above 0.
+        diagonal: draw the line on which both are equal.
+    """
+    pyplot = require_matplotlib()
+    figure, axis = pyplot.subplots(figsize=(6.4, 4.8))
+    every = [value for points in groups.values() for point in points for value in point]
+    for name, points in groups.items():
+        if points:
+            x, y = zip(*points, strict=True)
+            axis.scatter(x, y, s=9, alpha=0.6, label=f"{name} (n={len(points)})")
+    if every:
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.legend(fontsize=8)
+        if diagonal:
+            ends = min(every), max(every)
+            axis.plot(ends, ends, color="black", linewidth=0.8)
+    axis.grid(alpha=0.3)
     axis.set_title(title, fontsize=10)
     return _png(pyplot, figure)

@@ -312,8 +312,8 @@ def _blocks(report: FlagTuningReport, images: dict[str, Image]) -> list[Block]:
         _cost_table(report),
         Paragraph(
             "Compile time counts every evaluation at what it took when it was measured, on one "
-            "core; lists that begin alike share work, and a model keeps what it has read of a prompt "
-            "that was asked about before. Rejected: lists that were the smallest, but "
+            "core; lists that begin alike share work, and a model keeps what it has read of a "
+            "prompt that was asked about before. Rejected: lists that were the smallest, but "
             "PassListEval says that they break programs."
         ),
     ]
@@ -406,5 +406,5 @@ def write_report(report: FlagTuningReport, folder: Path) -> list[Path]:
         write("report.json", (json.dumps(report.to_json(), indent=1) + "\n").encode())
     except OSError as error:
         raise OutputError(f"the report cannot be written to {folder}: {error}") from error
-    write_rows(report.rows, folder / "rows.parquet", report.settings)
+    write_rows(report.rows, folder / "rows.parquet", report.settings, Row)
     return [folder / "rows.parquet", *written]

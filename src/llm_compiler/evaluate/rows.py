@@ -1,4 +1,4 @@
-"""The rows of an evaluation: one a module, contender and budget, from which every figure is made.
+"""The rows of an evaluation, from which every figure is made.
 
 Kept twice: while a run is under way, module by module in a journal (a killed run goes on from it);
 at its end as ``rows.parquet``. Knows nothing of LLVM.
@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from llm_compiler.closing import Closing
 from llm_compiler.errors import ConfigError, OutputError, ShardCorrupt
@@ -88,10 +88,14 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-class Journal(Closing):
+_R = TypeVar("_R")
+
+
+class Journal(Closing, Generic[_R]):
     """The finished modules of a run, one line each, kept beside the report.
 
     Args:
+        kind: the dataclass that rows are of.
         settings: what makes the run what it is; a journal of other settings is not continued.
 
     Raises:
@@ -99,9 +103,10 @@ class Journal(Closing):
         OutputError: it cannot be written.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any]) -> None:
+    def __init__(self, path: Path, settings: dict[str, Any], kind: type[_R]) -> None:
         self.path = path
-        self._found: dict[str, list[Row]] = {}
+        self._kind = kind
+        self._found: dict[str, list[_R]] = {}
         # As it comes back from JSON, so that tuples and lists compare equal.
         settings = json.loads(json.dumps(settings))
         try:
@@ -137,20 +142,20 @@ class Journal(Closing):
         for line in lines[1:]:
             try:
                 told = json.loads(line)
-                rows = [Row(**row) for row in told["rows"]]
+                rows = [self._kind(**row) for row in told["rows"]]
             except (ValueError, KeyError, TypeError):
                 continue  # torn by a kill: the module is done again
             self._found[told["key"]] = rows
 
-    def rows(self, key: str) -> list[Row] | None:
+    def rows(self, key: str) -> list[_R] | None:
         """Return a finished module's rows; None if it is still to be done."""
         return self._found.get(key)
 
-    def add(self, key: str, rows: Sequence[Row]) -> None:
+    def add(self, key: str, rows: Sequence[_R]) -> None:
         """Keep a finished module, on the disk."""
         self._found[key] = list(rows)
         try:
-            self._write({"key": key, "rows": [asdict(row) for row in rows]})
+            self._write({"key": key, "rows": [_values(row) for row in rows]})
         except OSError as error:
             raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error
 
@@ -165,7 +170,11 @@ class Journal(Closing):
         self._stream.close()
 
 
-def write_rows(rows: Iterable[Row], path: Path, settings: dict[str, Any]) -> None:
+def _values(row: Any) -> dict[str, Any]:
+    return asdict(row)
+
+
+def write_rows(rows: Iterable[_R], path: Path, settings: dict[str, Any], kind: type[_R]) -> None:
     """Write the table of rows, atomically; the settings stand in its metadata.
 
     Raises:
@@ -174,20 +183,24 @@ def write_rows(rows: Iterable[Row], path: Path, settings: dict[str, Any]) -> Non
     pyarrow, _ = require_pyarrow()
     types = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string()}
     schema = pyarrow.schema(
-        [(one.name, types[str(one.type)]) for one in fields(Row)],
+        [(one.name, types[str(one.type)]) for one in _fields(kind)],
         metadata={"settings": json.dumps(settings)},
     )
-    write_table(pyarrow.Table.from_pylist([asdict(row) for row in rows], schema=schema), path)
+    write_table(pyarrow.Table.from_pylist([_values(row) for row in rows], schema=schema), path)
 
 
-def read_rows(path: Path) -> list[Row]:
+def _fields(kind: Any) -> tuple[Any, ...]:
+    return fields(kind)
+
+
+def read_rows(path: Path, kind: type[_R]) -> list[_R]:
     """Read a table of rows.
 
     Raises:
         ShardCorrupt: the file is missing, damaged, or no table of rows.
     """
-    names = [one.name for one in fields(Row)]
+    names = [one.name for one in _fields(kind)]
     try:
-        return [Row(**row) for row in read_table(path, names).to_pylist()]
+        return [kind(**row) for row in read_table(path, names).to_pylist()]
     except TypeError as error:
         raise ShardCorrupt(f"{path} is not a table of rows: {error}") from error

@@ -22,7 +22,16 @@ if TYPE_CHECKING:
     IntArray = NDArray[numpy.int64]
     FloatArray = NDArray[numpy.float64]
 
-__all__ = ["SIZE_EDGES", "Figure", "Summary", "gains", "group_rows", "size_class", "summarize"]
+__all__ = [
+    "SIZE_EDGES",
+    "Figure",
+    "Summary",
+    "bootstrap",
+    "gains",
+    "group_rows",
+    "size_class",
+    "summarize",
+]
 
 _RESAMPLES = 1000
 SIZE_EDGES = (500, 1000, 2000, 4000, 8000)
@@ -114,10 +123,15 @@ def sizes_of(rows: Sequence[Row], metric: Objective) -> tuple[IntArray, IntArray
     return array[:, 0], array[:, 1]
 
 
-def _bootstrap(
+def bootstrap(
     num: int, measure: Callable[[IntArray], FloatArray], seed: int
 ) -> tuple[float, float, float]:
-    """Measure all, then resamples: `measure` is given indices (resamples, n)."""
+    """Return a measure of all, and the ends of its 95 % interval.
+
+    Args:
+        num: of how many things; at least 1.
+        measure: from indices (resamples, num) to values (resamples,).
+    """
     import numpy
 
     value = float(measure(numpy.arange(num)[None])[0])
@@ -149,7 +163,7 @@ def gains(base: IntArray, ours: IntArray, *, seed: int = 0) -> tuple[Figure, Fig
         found: FloatArray = 1 - numpy.exp(logs[drawn].mean(1))
         return found
 
-    first, second = (_bootstrap(len(base), one, seed) for one in (total, geomean))
+    first, second = (bootstrap(len(base), one, seed) for one in (total, geomean))
     return (
         Figure(value=first[0], low=first[1], high=first[2]),
         Figure(value=second[0], low=second[1], high=second[2]),
@@ -164,7 +178,7 @@ def _difference(base: IntArray, other: IntArray, ours: IntArray, seed: int) -> F
         found: FloatArray = (other[drawn].sum(1) - ours[drawn].sum(1)) / base[drawn].sum(1)
         return found
 
-    value, low, high = _bootstrap(len(base), measure, seed)
+    value, low, high = bootstrap(len(base), measure, seed)
     return Figure(value=value, low=low, high=high)
 
 
@@ -188,7 +202,7 @@ def _potential(rows: Sequence[Row], objective: Objective, seed: int) -> tuple[Fi
         found: FloatArray = saved[drawn].sum(1) / possible[drawn].sum(1)
         return found
 
-    value, low, high = _bootstrap(len(rows), measure, seed)
+    value, low, high = bootstrap(len(rows), measure, seed)
     return Figure(value=value, low=low, high=high), len(rows)
 
 

@@ -57,14 +57,6 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    tokenizer = train_tokenizer(iter([SOURCE] * 3), folder / "tokenizer", vocab_size=600)
-    config = tiny_config(tokenizer.vocab_size, context=2048)
-    return write_checkpoint(folder / "checkpoint", config, tokenizer=tokenizer)
-
-
 def evaluate(suite: Path, report: Path, *arguments: str) -> int:
     command = ["evaluate", "flag-tuning", "--suite", str(suite), "--report", str(report)]
     return main([*command, "--no-check", "--jobs", "2", *arguments])
@@ -79,7 +71,7 @@ def report(suite: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def rows(report: Path) -> list[Row]:
-    return read_rows(report / "rows.parquet")
+    return read_rows(report / "rows.parquet", Row)
 
 
 def test_every_contender_has_a_row_at_every_budget(rows: list[Row]) -> None:
@@ -146,7 +138,7 @@ def test_a_killed_run_goes_on(
     assert len(lines) == 3
     (tmp_path / "journal.jsonl").write_bytes(lines[0] + lines[1] + lines[2][:100])
     assert evaluate(suite, tmp_path, "--model", str(checkpoint), "--budgets", "1,6") == 0
-    again = read_rows(tmp_path / "rows.parquet")
+    again = read_rows(tmp_path / "rows.parquet", Row)
 
     def figures(found: list[Row]) -> list[tuple[object, ...]]:
         return [(r.module, r.contender, r.budget, r.passes, r.size_bytes) for r in found]
@@ -165,7 +157,7 @@ def test_the_papers_protocol(suite: Path, checkpoint: Path, tmp_path: Path) -> N
     assert told["settings"]["objective"] == "text-data"
     assert told["settings"]["budgets"] == [1]
     assert "one shot" in (tmp_path / "report.md").read_text()
-    rows = read_rows(tmp_path / "rows.parquet")
+    rows = read_rows(tmp_path / "rows.parquet", Row)
     assert {r.contender for r in rows} >= {"one-shot", "coreset", "-Oz"}
 
 
@@ -178,11 +170,28 @@ def test_long_units_are_split_or_count_as_oz(
     short = write_checkpoint(folder / "checkpoint", config, tokenizer=tokenizer)
     arguments = ("--model", str(short), "--protocol", "paper", "--contenders", "one-shot")
     assert evaluate(suite, tmp_path, *arguments) == 0
-    rows = read_rows(tmp_path / "rows.parquet")
+    rows = read_rows(tmp_path / "rows.parquet", Row)
     assert {r.module for r in rows} >= {"network/old/old.c:main", "network/old/old.c:length"}
     assert {r.verdict for r in rows} == {"baseline"}
     assert {r.num_evaluations for r in rows} == {0}
     assert "split into" in (tmp_path / "report.md").read_text()
+
+
+def test_samples_are_measured_in_process(
+    samples_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--split", "train", "--contenders", "coreset", "plain", "--budgets", "2")
+    assert evaluate(samples_folder, tmp_path, *arguments, "--modules", "2", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["num_modules"] == 4  # two a target
+    assert list(told["by_group"]["target"]) == ["aarch64", "x86_64"]
+    assert "drawn with seed 0" in told["suites"][0]
+    rows = read_rows(tmp_path / "rows.parquet", Row)
+    assert {r.baseline for r in rows} == {"default<Oz> in process"}
+    assert all(r.size_bytes == r.baseline_size_bytes for r in rows if r.contender == "-Oz")
+    assert all(r.size_bytes == r.in_process_size_bytes for r in rows)
+    assert evaluate(samples_folder, tmp_path / "none", "--split", "test") == 4
+    assert "no sample of split 'test'" in capsys.readouterr().err
 
 
 def test_compile_databases_and_flags_files(tmp_path: Path) -> None:
@@ -194,7 +203,7 @@ def test_compile_databases_and_flags_files(tmp_path: Path) -> None:
     (root / "src" / "a.c").write_text(text)
     (root / "compile_flags.txt").write_text("-Iinc\n-DY=3\n")
     assert evaluate(root, tmp_path / "one", "--contenders", "plain") == 0
-    (row, *_) = read_rows(tmp_path / "one" / "rows.parquet")
+    (row, *_) = read_rows(tmp_path / "one" / "rows.parquet", Row)
     assert "-DY=3" in row.flags
     (root / "compile_flags.txt").unlink()
     entry = {
@@ -204,7 +213,7 @@ def test_compile_databases_and_flags_files(tmp_path: Path) -> None:
     }
     (root / "compile_commands.json").write_text(json.dumps([entry]))
     assert evaluate(root, tmp_path / "two", "--contenders", "plain") == 0
-    (row, *_) = read_rows(tmp_path / "two" / "rows.parquet")
+    (row, *_) = read_rows(tmp_path / "two" / "rows.parquet", Row)
     assert "-DY=5" in row.flags
     assert row.module == "src/a.c"
     assert not (root / "src" / "a.d").exists()

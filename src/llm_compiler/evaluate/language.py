@@ -1,0 +1,240 @@
+"""What a model knows of code: how well it predicts sizes, and the code itself.
+
+Both tasks ask about samples of a training stage (`dataset.stages`) that are drawn from a split by
+(seed, index), so that they are the same for every model. *size-prediction*: instruction count and
+sizes behind a pass list, as emulation states them before its code. *perplexity*: the probability of
+IR and assembly as text, in bits a byte, which models with different tokenizers share.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llm_compiler.dataset.engine import make_samples, safe_elements
+from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.sample_set import SampleSet
+from llm_compiler.dataset.stages import StageOptions, make_stage
+from llm_compiler.errors import ConfigError, InputError
+from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.model.engines.compact import AnswerGrammar, CompactEngine
+from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.generation import generate
+from llm_compiler.model.prompts import parse_answer
+from llm_compiler.model.special import field_token
+from llm_compiler.workers.pool import WorkerPool
+
+__all__ = [
+    "PerplexityRow",
+    "SizeRow",
+    "draw_samples",
+    "nats_of",
+    "perplexity_rows",
+    "predict_sizes",
+    "size_rows",
+]
+
+_NUMBERS = ("count", "size", "text-data")
+_MAX_NUMBER_TOKENS = 64
+_CHUNK = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeRow:
+    """One model's prediction for one module and pass list; -1 where it states nothing."""
+
+    suite: str
+    model: str
+    seed: int
+    index: int
+    module_hash: str
+    program: str
+    target_triple: str
+    passes: str
+    num_instructions_before: int
+    num_instructions_after: int
+    num_instructions_predicted: int
+    size_bytes_before: int
+    size_bytes_after: int
+    size_bytes_predicted: int
+    text_data_bytes_before: int
+    text_data_bytes_after: int
+    text_data_bytes_predicted: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PerplexityRow:
+    """How probable one text is to one model; what exceeds the context is read in pieces."""
+
+    suite: str
+    model: str
+    seed: int
+    index: int
+    module_hash: str
+    program: str
+    target_triple: str
+    task: str
+    passes: str
+    num_bytes: int
+    num_tokens: int
+    nats: float
+    seconds: float
+
+
+def draw_samples(
+    folder: Path,
+    stage: str,
+    pool: WorkerPool,
+    *,
+    split: str,
+    architecture: str,
+    count: int,
+    seed: int,
+) -> Iterator[StageSample]:
+    """Yield the first samples of a stage on a split: another module each, while there are.
+
+    Raises:
+        ManifestMissing, ShardCorrupt, ArtifactError: the folder has no such samples.
+    """
+    samples = SampleSet(folder, split=split, architecture=architecture)
+    options = StageOptions(
+        compiler_share=1.0,
+        code_share=0.0,
+        text_share=0.0,
+        assembly_share=0.5 if stage == "pretraining" else 0.0,
+    )
+    made = make_stage(
+        stage,
+        samples,
+        seed=seed,
+        options=options,
+        space=safe_elements(pool) if stage == "emulation" else (),
+    )
+    for result in make_samples(made, range(count), pool):
+        yield result.sample
+
+
+def predict_sizes(engine: Engine, sample: StageSample) -> tuple[int, int, int]:
+    """Return predicted instruction count, size, and .text + .data; -1 for what is not stated.
+
+    Our own models state them before the code, which is not waited for; others are asked for all.
+    """
+    if not isinstance(engine, CompactEngine):
+        answer = engine.emulate(
+            sample.input_code,
+            parse_pass_list(sample.passes),
+            sample.target_triple,
+            assembly=False,
+            num_instructions=sample.num_instructions_before,
+            size_bytes=sample.size_bytes_before,
+            text_data_bytes=sample.text_data_bytes_before,
+        )
+        if answer is None:
+            return -1, -1, -1
+        stated = answer.num_instructions, answer.size_bytes, answer.text_data_bytes
+    else:
+        prompt = engine.prompts.prompt(sample)
+        tokenizer = engine.prompts.tokenizer
+        if len(prompt) + _MAX_NUMBER_TOKENS > engine.context:
+            return -1, -1, -1
+        found = generate(
+            engine.decoder.start(prompt),
+            1,
+            end=tokenizer.special(field_token("code")),
+            max_tokens=_MAX_NUMBER_TOKENS,
+            constraint=AnswerGrammar(tokenizer, _NUMBERS),
+        )
+        try:
+            told = parse_answer([*found[0].ids, tokenizer.end], tokenizer)
+        except (IndexError, InputError):
+            return -1, -1, -1
+        stated = (
+            told.num_instructions_after,
+            told.size_bytes_after,
+            told.text_data_bytes_after,
+        )
+    count, size, text_data = (-1 if one is None else one for one in stated)
+    return count, size, text_data
+
+
+def nats_of(engine: CompactEngine, ids: Sequence[int], start: int) -> float:
+    """Return minus the log-probability of ``ids[start:]``, in nats, given those before."""
+    state = engine.decoder.start(ids[:start])
+    total = -float(state.first[ids[start]])
+    for first in range(start, len(ids) - 1, _CHUNK):
+        part = list(ids[first : min(first + _CHUNK, len(ids) - 1)])
+        # A chain: each node's parent is the node before it; the first's is the prompt.
+        parents = [first - start - 1 + place for place in range(len(part))]
+        rows = state.extend(part, parents)
+        for place in range(len(part)):
+            total -= float(rows[place, ids[first + place + 1]])
+    return total
+
+
+def size_rows(engine: Engine, sample: StageSample, *, suite: str, model: str) -> list[SizeRow]:
+    """Return the row of one emulation sample."""
+    start = time.monotonic()
+    count, size, text_data = predict_sizes(engine, sample)
+    return [
+        SizeRow(
+            **_identity(sample, suite, model),
+            passes=sample.passes,
+            num_instructions_before=sample.num_instructions_before,
+            num_instructions_after=sample.num_instructions_after,
+            num_instructions_predicted=count,
+            size_bytes_before=sample.size_bytes_before,
+            size_bytes_after=sample.size_bytes_after,
+            size_bytes_predicted=size,
+            text_data_bytes_before=sample.text_data_bytes_before,
+            text_data_bytes_after=sample.text_data_bytes_after,
+            text_data_bytes_predicted=text_data,
+            seconds=time.monotonic() - start,
+        )
+    ]
+
+
+def perplexity_rows(
+    engine: Engine, sample: StageSample, *, suite: str, model: str
+) -> list[PerplexityRow]:
+    """Return the row of one pretraining sample.
+
+    Raises:
+        ConfigError: the engine does not give the probabilities of a text.
+    """
+    if not isinstance(engine, CompactEngine):
+        raise ConfigError(
+            f"{engine.model}: perplexity needs a model of our own, run by the engine 'embedded' or "
+            f"'transformers'; '{engine.name}' does not give the probabilities of a text"
+        )
+    start = time.monotonic()
+    nats, num_tokens = 0.0, 0
+    for piece in engine.prompts.documents(sample, engine.context):
+        nats += nats_of(engine, piece.ids, piece.answer_start)
+        num_tokens += len(piece.ids) - piece.answer_start
+    return [
+        PerplexityRow(
+            **_identity(sample, suite, model),
+            task=sample.task,
+            passes=sample.passes,
+            num_bytes=len(sample.output_code.encode()),
+            num_tokens=num_tokens,
+            nats=nats,
+            seconds=time.monotonic() - start,
+        )
+    ]
+
+
+def _identity(sample: StageSample, suite: str, model: str) -> dict[str, Any]:
+    return {
+        "suite": suite,
+        "model": model,
+        "seed": sample.seed,
+        "index": sample.index,
+        "module_hash": sample.module_hash,
+        "program": sample.package,
+        "target_triple": sample.target_triple,
+    }

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llm_compiler.cli import main
+from llm_compiler.evaluate.language import PerplexityRow, SizeRow, nats_of
+from llm_compiler.evaluate.rows import read_rows
+from llm_compiler.model.configs import read_hf_config
+from llm_compiler.model.engines.compact import CompactEngine
+from llm_compiler.model.engines.embedded import load_embedded
+
+from ...unit.model.reference import Reference
+
+
+def evaluate(task: str, samples: Path, report: Path, *arguments: str) -> int:
+    command = ["evaluate", task, "--suite", str(samples), "--split", "train", "--samples", "5"]
+    return main([*command, "--report", str(report), "--jobs", "2", *arguments])
+
+
+def test_the_probability_of_a_text_is_the_references(checkpoint: Path) -> None:
+    reference = Reference(read_hf_config(checkpoint))
+    ids = np.random.default_rng(1).integers(0, reference.config.vocab_size, 150).tolist()
+    rows = reference.log_probabilities(ids)
+    expected = -sum(rows[place - 1, ids[place]] for place in range(3, len(ids)))
+    with load_embedded(checkpoint, precision="fp32", threads=1) as engine:
+        assert isinstance(engine, CompactEngine)
+        assert nats_of(engine, ids, 3) == pytest.approx(expected, rel=1e-4)
+
+
+def test_perplexity(
+    samples_folder: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--model", str(checkpoint), "--json")
+    assert evaluate("perplexity", samples_folder, tmp_path, *arguments) == 0
+    told = json.loads(capsys.readouterr().out)
+    rows = read_rows(tmp_path / "rows.parquet", PerplexityRow)
+    assert len(rows) == 5
+    assert {row.task for row in rows} <= {"ir", "assembly"}
+    for cell in told["figures"]:
+        own = [
+            row
+            for row in rows
+            if row.task == cell["task"] and row.target_triple.startswith(cell["target"])
+        ]
+        bits = sum(row.nats for row in own) / math.log(2) / sum(row.num_bytes for row in own)
+        value, low, high = cell["bits_a_byte"]
+        assert value == pytest.approx(bits, abs=1e-5)
+        assert low <= value <= high
+    # A second run of the same command reads its journal.
+    assert evaluate("perplexity", samples_folder, tmp_path, *arguments) == 0
+    assert read_rows(tmp_path / "rows.parquet", PerplexityRow) == rows
+
+
+def test_size_prediction(
+    samples_folder: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    models = ("--model", str(checkpoint), "--model", str(checkpoint))
+    assert evaluate("size-prediction", samples_folder, tmp_path, *models, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    rows = read_rows(tmp_path / "rows.parquet", SizeRow)
+    assert len(rows) == 10
+    assert len({row.model for row in rows}) == 2  # one checkpoint, named twice
+    assert all(row.size_bytes_before > 0 and row.size_bytes_after > 0 for row in rows)
+    yardstick = next(
+        one
+        for one in told["figures"]
+        if (one["target"], one["model"], one["metric"]) == ("all", "no change", "size")
+    )
+    errors = {row.index: abs(row.size_bytes_before / row.size_bytes_after - 1) for row in rows}
+    assert yardstick["mape"]["value"] == pytest.approx(sum(errors.values()) / 5, abs=1e-5)
+    assert "| all | no change | size | " in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize("task", ["perplexity", "size-prediction"])
+def test_what_is_no_folder_of_samples(
+    task: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(task, tmp_path, tmp_path / "report", "--model", str(checkpoint)) == 4
+    assert "is not a folder of samples" in capsys.readouterr().err
