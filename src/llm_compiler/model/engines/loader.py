@@ -51,7 +51,8 @@ def load_engine(
     Args:
         name: one of `ENGINES`.
         model: a checkpoint's folder; of ``transformers`` also a name on the hub; of ``openai`` the
-            server's URL. None: the weights that came with the package.
+            server's URL (None: LLM_COMPILER_API_BASE; `completions.ApiOptions` has the rest).
+            None: the weights that came with the package.
         precision: of the matrices. ``embedded``: int8 (the default) or fp32; ``transformers``:
             bf16 or fp32, by default what suits the device.
         threads: of ``embedded``; None: as many as there are cores.
@@ -75,4 +76,9 @@ def load_engine(
         from llm_compiler.model.engines.transformers import load_transformers
 
         return load_transformers(model or shipped_model(), precision=precision)
+    if name == "openai":
+        from llm_compiler.model.engines.completions import ApiOptions
+        from llm_compiler.model.engines.openai import load_openai
+
+        return load_openai(ApiOptions.from_environment(None if model is None else str(model)))
     raise ConfigError(f"the engine '{name}' is unknown: expected one of {', '.join(ENGINES)}")

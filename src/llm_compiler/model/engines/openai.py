@@ -1,0 +1,496 @@
+"""The openai engine: a model behind an OpenAI-compatible completion server (vLLM, llama.cpp, TGI).
+
+Our own models are asked by token ids (`LLM_COMPILER_API_TOKENIZER` names their tokenizer's folder),
+all others by the paper's prompts as text. Which lists a table's ones beat is asked as exactly as
+the server allows: by the log-probabilities of all of them (our models, servers that echo), by
+answers that it holds to a choice (vLLM, llama.cpp), or by free answers of which the others are left
+out. Nothing here is deterministic unless the server is. Not thread-safe.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any, Final, Self
+
+from llm_compiler.dataset.records import StageSample
+from llm_compiler.errors import CheckpointMismatch, ConfigError, InputError
+from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.model.configs import CONFIG_FILE, read_hf_config
+from llm_compiler.model.engines.compact import MAX_NOVEL_PASSES
+from llm_compiler.model.engines.completions import (
+    ApiOptions,
+    Completion,
+    CompletionServer,
+    Refused,
+    ServedModel,
+)
+from llm_compiler.model.engines.engine import CodeAnswer, Engine, Proposal
+from llm_compiler.model.engines.paper import (
+    PaperEngine,
+    PromptTooLong,
+    Written,
+    answer_room,
+)
+from llm_compiler.model.engines.questions import (
+    disassembly_question,
+    emulation_question,
+    flag_tuning_question,
+)
+from llm_compiler.model.prompts import CompactPrompts, PaperPrompts, load_prompts, parse_answer
+from llm_compiler.model.ranking import TokenTrie
+from llm_compiler.model.special import field_token
+from llm_compiler.records import PassList
+
+__all__ = ["CompactServerEngine", "ServerText", "load_openai"]
+
+_DRAWN_AT: Final = 1.0
+"""The temperature of all answers but the first where none is asked for: servers have no beams."""
+_CONTEXT: Final = 4096
+"""Where neither the server nor the user says."""
+_CHARACTERS_A_TOKEN: Final = 2.0
+"""Of IR in Llama's tokens, at least: a guess that is made only without the model's tokenizer."""
+_SCORED_AT_ONCE: Final = 16
+
+
+def load_openai(options: ApiOptions) -> Engine:
+    """Connect to a server and return its model as an engine.
+
+    Raises:
+        EngineError: the server does not answer, or has no such model.
+        TokenizerMismatch: the tokenizer's folder holds none.
+        ToolchainNotFound: urllib3 is not installed.
+    """
+    prompts = None if options.tokenizer is None else load_prompts(options.tokenizer)
+    server = CompletionServer(options)
+    try:
+        model = server.find_model()
+        context = options.context or model.context
+        folder = options.tokenizer
+        if not context and folder is not None and (folder / CONFIG_FILE).is_file():
+            context = read_hf_config(folder).context
+        if isinstance(prompts, CompactPrompts):
+            return CompactServerEngine(server, model, prompts, context=context or _CONTEXT)
+        text = ServerText(server, model, prompts, context=context or _CONTEXT)
+    except BaseException:
+        server.close()
+        raise
+    return PaperEngine(text, name="openai", model=_named(server, model))
+
+
+def _named(server: CompletionServer, model: ServedModel) -> str:
+    return f"{model.name} at {server.options.base_url}"
+
+
+def _several(
+    server: CompletionServer, model: str, prompt: str | Sequence[int], num: int, **told: Any
+) -> list[Completion]:
+    """Return `num` answers, also of servers that give one at a time."""
+    if num > 1:
+        try:
+            found = server.complete(model, prompt, num, **told)
+        except Refused as error:
+            if error.is_too_long:
+                raise
+            found = []
+        if len(found) >= num:
+            return found[:num]
+    else:
+        found = []
+    seed = told.pop("seed", 0)
+    while len(found) < num:
+        found += server.complete(model, prompt, 1, seed=seed + len(found), **told)
+    return found[:num]
+
+
+def _greedy_and_drawn(
+    server: CompletionServer,
+    model: str,
+    prompt: str | Sequence[int],
+    num: int,
+    *,
+    temperature: float,
+    **told: Any,
+) -> list[Completion]:
+    """Return the greedy answer, then drawn ones."""
+    found = server.complete(model, prompt, 1, temperature=0.0, **told)[:1]
+    if num > 1:
+        heat = temperature or _DRAWN_AT
+        found += _several(server, model, prompt, num - 1, temperature=heat, **told)
+    return found
+
+
+class ServerText:
+    """A server's model as a `TextModel`, asked by text.
+
+    Args:
+        server: owned from here on.
+        prompts: the model's tokenizer, to count tokens; None: their number is guessed.
+    """
+
+    def __init__(
+        self,
+        server: CompletionServer,
+        model: ServedModel,
+        prompts: PaperPrompts | None,
+        *,
+        context: int,
+    ) -> None:
+        self._server, self._model, self._prompts = server, model, prompts
+        self.context = context
+        self._chooses = model.owner in ("vllm", "llamacpp")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._server.close()
+
+    def write(
+        self,
+        prompt: str,
+        num: int,
+        *,
+        opening: str = "",
+        stop: str = "",
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[Written]:
+        """Return up to `num` distinct answers; all but the first are drawn."""
+        prompt, room = self._prepare(prompt, opening, max_tokens)
+        try:
+            found = _greedy_and_drawn(
+                self._server,
+                self._model.name,
+                prompt,
+                num,
+                max_tokens=room,
+                temperature=temperature,
+                seed=seed,
+                stop=stop,
+            )
+        except Refused as error:
+            if error.is_too_long:
+                raise PromptTooLong(0.5) from error
+            raise
+        answers: dict[str, Written] = {}
+        for one in found:
+            written = Written(
+                text=opening + one.text if opening else one.text.removeprefix(" "),
+                log_probability=one.log_probability,
+                num_tokens=len(one.log_probabilities) or self._count(one.text),
+                finished=one.finished,
+            )
+            answers.setdefault(written.text, written)
+        return list(answers.values())
+
+    def choose(
+        self, prompt: str, answers: Sequence[str], num: int, *, opening: str, seed: int = 0
+    ) -> list[tuple[int, float]] | None:
+        """Return answers that the server was held to; None where it cannot be."""
+        if not self._chooses:
+            return None
+        ends = [one[len(opening) :] for one in answers]
+        prompt, room = self._prepare(prompt, opening, max(map(self._count, ends)) + 1)
+        try:
+            found = _greedy_and_drawn(
+                self._server,
+                self._model.name,
+                prompt,
+                num,
+                max_tokens=room,
+                temperature=_DRAWN_AT,
+                seed=seed,
+                **_choice(self._model.owner, ends),
+            )
+        except Refused as error:
+            if error.is_too_long:
+                raise PromptTooLong(0.5) from error
+            self._chooses = False  # of an earlier version
+            return None
+        places = {text.strip(): place for place, text in enumerate(ends)}
+        chosen: dict[int, float] = {}
+        for one in found:
+            if (place := places.get(one.text.strip())) is not None:
+                chosen.setdefault(place, one.log_probability)
+        return sorted(chosen.items(), key=lambda pair: -pair[1]) if chosen else None
+
+    def _prepare(self, prompt: str, opening: str, max_tokens: int | None) -> tuple[str, int]:
+        """Return the prompt with what is given of the answer, and the room behind it."""
+        # The blank belongs to the answer's first token, where the model writes that itself.
+        prompt = f"{prompt} {opening}".rstrip(" ") if opening else prompt
+        return prompt, answer_room(self.context, self._count(prompt), max_tokens)
+
+    def _count(self, text: str) -> int:
+        if self._prompts is not None:
+            return len(self._prompts.prompt_ids(text))
+        return math.ceil(len(text) / _CHARACTERS_A_TOKEN) + 1
+
+
+def _choice(owner: str, texts: Sequence[str]) -> dict[str, Any]:
+    """Return what holds a server to one of some texts."""
+    if owner == "vllm":
+        # By its name from version 0.12 on, and before; what it does not know it passes over.
+        return {"structured_outputs": {"choice": list(texts)}, "guided_choice": list(texts)}
+    quoted = " | ".join(json.dumps(one) for one in texts)
+    return {"grammar": f"root ::= {quoted}"}
+
+
+class CompactServerEngine:
+    """An `Engine` of a served model that reads compact prompts, asked by token ids.
+
+    Args:
+        server: owned from here on.
+    """
+
+    def __init__(
+        self,
+        server: CompletionServer,
+        model: ServedModel,
+        prompts: CompactPrompts,
+        *,
+        context: int,
+    ) -> None:
+        self.name, self.model = "openai", _named(server, model)
+        self.context = context
+        self._server, self._served, self._prompts = server, model, prompts
+        self._echoes = True
+        specials = [
+            prompts.tokenizer.decode([id_]) for id_ in range(prompts.tokenizer.num_specials)
+        ]
+        self._special_ids = {name: id_ for id_, name in enumerate(specials)}
+        longest_first = sorted(map(re.escape, specials), key=len, reverse=True)
+        self._specials = re.compile("|".join(longest_first))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._server.close()
+
+    def propose(
+        self,
+        code: str,
+        target_triple: str,
+        *,
+        num_candidates: int,
+        lists: Sequence[PassList] | None,
+        oz_size_bytes: int = 0,
+        tried: Sequence[tuple[PassList, int]] = (),
+        seed: int = 0,
+    ) -> list[Proposal]:
+        """Return distinct pass lists: of `lists` the most probable if the server echoes."""
+        known = {one for one, _ in tried}
+        if lists is not None:
+            lists = [one for one in lists if one not in known]
+        if num_candidates < 1 or (lists is not None and not lists):
+            return []
+        opening = [self._special(field_token("passes"))]
+        for one, size_bytes in reversed(tried):
+            opening[:0] = self._prompts.round_ids(one.pipeline, size_bytes, oz_size_bytes)
+        sample = flag_tuning_question(code, target_triple, oz_size_bytes)
+        if lists is not None and self._echoes:
+            ranked = self._ranked(sample, opening, lists)
+            if ranked is not None:
+                return ranked[:num_candidates]
+        room = MAX_NOVEL_PASSES + 1
+        ids = self._fitted(sample, opening, room)
+        found = self._ask(ids, num_candidates + len(known), room, 0.0, seed)
+        wanted = None if lists is None else set(lists)
+        proposals: dict[PassList, Proposal] = {}
+        for one in found:
+            passes = self._list_of(one)
+            if passes is None or passes in known or (wanted is not None and passes not in wanted):
+                continue
+            proposal = Proposal(passes=passes, log_probability=one.log_probability)
+            proposals.setdefault(passes, proposal)
+        return sorted(proposals.values(), key=lambda one: -one.log_probability)[:num_candidates]
+
+    def disassemble(
+        self,
+        assembly: str,
+        target_triple: str,
+        *,
+        num_candidates: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[CodeAnswer]:
+        """Return IR texts for assembly in normal form, distinct; the first is the greedy one."""
+        sample = disassembly_question(assembly, target_triple)
+        return self._codes(sample, num_candidates, temperature, seed)
+
+    def emulate(
+        self,
+        code: str,
+        passes: PassList,
+        target_triple: str,
+        *,
+        assembly: bool,
+        num_instructions: int,
+        size_bytes: int,
+        text_data_bytes: int,
+    ) -> CodeAnswer | None:
+        """Return the code that a pass list makes of a module, as the model predicts it."""
+        sample = emulation_question(
+            code,
+            passes,
+            target_triple,
+            assembly=assembly,
+            num_instructions=num_instructions,
+            size_bytes=size_bytes,
+            text_data_bytes=text_data_bytes,
+        )
+        found = self._codes(sample, 1, 0.0, 0)
+        return found[0] if found else None
+
+    def _special(self, token: str) -> int:
+        return self._prompts.tokenizer.special(token)
+
+    def _fitted(self, sample: StageSample, opening: Sequence[int], answer: int) -> list[int]:
+        try:
+            prompt = self._prompts.fit_prompt(sample, self.context - len(opening) - answer)
+        except ConfigError as error:
+            raise CheckpointMismatch(f"{self.model}: {error}") from error
+        return [*prompt, *opening]
+
+    def _ranked(
+        self, sample: StageSample, opening: Sequence[int], lists: Sequence[PassList]
+    ) -> list[Proposal] | None:
+        """Return all lists in the model's order, or None if the server does not echo.
+
+        As on the embedded engine, the model chooses among the lists' passes only: at each node of
+        their trie the children's probabilities are made to sum to 1.
+        """
+        size = self._special(field_token("size"))
+        sequences = [[*self._prompts.pass_ids(one.pipeline)[1:], size] for one in lists]
+        trie = TokenTrie(sequences)
+        # One token is left for the answer, which servers insist on.
+        prompt = self._fitted(sample, opening, trie.depth + 1)
+        steps: dict[int, float] = {}
+        for start in range(0, len(sequences), _SCORED_AT_ONCE):
+            part = sequences[start : start + _SCORED_AT_ONCE]
+            try:
+                found = self._server.complete(
+                    self._served.name,
+                    [[*prompt, *one] for one in part],
+                    max_tokens=1,
+                    echo=True,
+                )
+            except Refused as error:
+                if error.is_too_long:
+                    raise
+                found = []
+            scores = [one.log_probabilities[len(prompt) :] for one in found]
+            if len(scores) != len(part):
+                self._echoes = False
+                return None
+            for sequence, values in zip(part, scores, strict=True):
+                node = 0
+                for id_, score in itertools.zip_longest(sequence, values[: len(sequence)]):
+                    if score is None:
+                        self._echoes = False
+                        return None
+                    node = trie.children[node][id_]
+                    steps[node] = score
+        totals = [math.nan] * len(lists)
+        waiting = [(0, 0.0)]
+        while waiting:
+            node, total = waiting.pop()
+            if node in trie.place:
+                totals[trie.place[node]] = total
+            children = list(trie.children[node].values())
+            if children:
+                best = max(steps[child] for child in children)
+                norm = best + math.log(sum(math.exp(steps[child] - best) for child in children))
+                waiting += [(child, total + steps[child] - norm) for child in children]
+        ranked = [
+            Proposal(passes=one, log_probability=total)
+            for one, total in zip(lists, totals, strict=True)
+            if not math.isnan(total)
+        ]
+        return sorted(ranked, key=lambda one: -one.log_probability)
+
+    def _ask(
+        self, ids: Sequence[int], num: int, max_tokens: int, temperature: float, seed: int
+    ) -> list[Completion]:
+        return _greedy_and_drawn(
+            self._server,
+            self._served.name,
+            ids,
+            num,
+            max_tokens=max_tokens,
+            temperature=temperature,
+            seed=seed,
+            # The fields are special tokens: vLLM leaves them out of texts unless told.
+            skip_special_tokens=False,
+            spaces_between_special_tokens=False,
+            return_token_ids=True,
+        )
+
+    def _ids(self, one: Completion) -> list[int]:
+        """Return an answer's ids, by its text if the server does not say them."""
+        if one.ids:
+            return list(one.ids)
+        ids: list[int] = []
+        start = 0
+        for match in self._specials.finditer(one.text):
+            ids += self._prompts.tokenizer.encode(one.text[start : match.start()])
+            ids.append(self._special_ids[match[0]])
+            start = match.end()
+        return [*ids, *self._prompts.tokenizer.encode(one.text[start:])]
+
+    def _list_of(self, one: Completion) -> PassList | None:
+        ids = self._ids(one)
+        size = self._special(field_token("size"))
+        if size not in ids:
+            return None  # the list has no end
+        opening = self._special(field_token("passes"))
+        try:
+            answer = parse_answer([opening, *ids[: ids.index(size)]], self._prompts.tokenizer)
+        except InputError:
+            return None
+        return parse_pass_list(answer.passes)
+
+    def _codes(
+        self, sample: StageSample, num: int, temperature: float, seed: int
+    ) -> list[CodeAnswer]:
+        if num < 1:
+            return []
+        prompt = self._prompts.prompt(sample)
+        try:
+            room = answer_room(self.context, len(prompt), None)
+            found = self._ask(prompt, num, room, temperature, seed)
+        except PromptTooLong:
+            return []
+        except Refused as error:
+            if error.is_too_long:
+                return []
+            raise
+        answers: dict[str, CodeAnswer] = {}
+        for one in found:
+            ids = self._ids(one)
+            # Servers leave the end out of what they return.
+            end = self._prompts.tokenizer.end
+            ids = [*ids, end] if one.finished and end not in ids else ids
+            try:
+                told = parse_answer(ids, self._prompts.tokenizer)
+            except InputError:
+                continue
+            if told.output_code is None:
+                continue
+            answer = CodeAnswer(
+                code=told.output_code,
+                log_probability=one.log_probability,
+                num_tokens=len(ids),
+                num_instructions=told.num_instructions_after,
+                size_bytes=told.size_bytes_after,
+                text_data_bytes=told.text_data_bytes_after,
+            )
+            answers.setdefault(answer.code, answer)
+        return list(answers.values())
