@@ -332,6 +332,19 @@ def _from_files(
         suite.notes.append(f"{len(names)} compile only with {what}: {', '.join(sorted(names))}")
     for source, unit, error in sorted(done, key=lambda one: str(one[0].path)):
         _take(suite, source, unit, error, root)
+    weak = [
+        one.name
+        for one in suite.modules
+        if one.unit is not None
+        and one.unit.source.suffix in IR_SUFFIXES
+        and one.unit.inspection is not None
+        and one.unit.inspection.functions_without_minsize
+    ]
+    if weak:
+        suite.notes.append(
+            f"{len(weak)} have functions without 'minsize', which clang -Oz on IR leaves larger "
+            f"than clang -Oz on their source would, so gains are flattered: {', '.join(weak)}"
+        )
     if not suite.modules:
         first_cause = f"; the first: {suite.excluded[0].cause}" if suite.excluded else ""
         raise InputError(

@@ -219,6 +219,17 @@ def test_compile_databases_and_flags_files(tmp_path: Path) -> None:
     assert not (root / "src" / "a.d").exists()
 
 
+def test_ir_without_minsize_is_told(toolchain: Toolchain, tmp_path: Path) -> None:
+    root = tmp_path / "ir"
+    root.mkdir()
+    (root / "weak.ll").write_text("define i32 @f(i32 %x) {\n  ret i32 %x\n}\n")
+    (root / "broken.ll").write_text("define i32 @f(i32 %x) {\n")
+    assert evaluate(root, tmp_path / "report", "--contenders", "coreset", "--budgets", "2") == 0
+    told = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert "1 have functions without 'minsize'" in told["notes"][0]
+    assert [one["name"] for one in told["excluded"]] == ["broken.ll"]
+
+
 @pytest.mark.parametrize(
     ("files", "word"),
     [
