@@ -104,8 +104,8 @@ def _changed(line: str, kind: str) -> Iterator[str]:
         if not re.search(r"(?:\bi\d+ |, )$", before) or before.endswith(("label ", "align ")):
             continue
         value = int(match[0])
-        new = value + 1 if kind == "off-by-one" else value * 2 + 7
-        yield before + str(new) + body[match.end() :] + rest
+        number = value + 1 if kind == "off-by-one" else value * 2 + 7
+        yield before + str(number) + body[match.end() :] + rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +121,7 @@ def make_case(
     bitcode: bytes, name: str, pool: LocalPool, toolchain: Toolchain, folder: Path
 ) -> Case | None:
     """Return a function as an object would hold it, its IR, and other IR of the same meaning."""
-    texts = []
+    texts: list[str] = []
     for level in ("", "Oz", "O2"):
         # What is lifted as fast code, not as small code, is lowered otherwise.
         module = (

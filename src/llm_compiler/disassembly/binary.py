@@ -65,7 +65,7 @@ class Binary:
         return found or self._symbols(code, (SymbolKind.NONE,), local=False)
 
     def _symbols(self, code: set[int], kinds: tuple[SymbolKind, ...], local: bool) -> list[Symbol]:
-        found = {}
+        found: dict[tuple[int, int], Symbol] = {}
         for section in sorted(code):
             for symbol in self.elf.symbols_in(section):
                 if symbol.kind in kinds and (local or not symbol.is_local):
@@ -177,13 +177,13 @@ def _assemble_input(
             "-masm=att"
         )
     named = _architecture_of(target_triple) if target_triple else ""
-    failures = {}
+    failures: dict[str, CompileFailed] = {}
     for architecture in (named,) if named else (X86_64, AARCH64):
         try:
             assemble(text, architecture, toolchain, output, name=str(path))
             return output.read_bytes()
-        except CompileFailed as error:
-            failures[architecture] = error
+        except CompileFailed as failed:
+            failures[architecture] = failed
     # The fewer complaints, the likelier it was meant for that target.
     architecture, error = min(failures.items(), key=lambda one: one[1].detail.count(": error: "))
     if "%" not in text and _INTEL_OPERAND.search(text):

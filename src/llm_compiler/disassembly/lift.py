@@ -10,7 +10,9 @@ import dataclasses
 import re
 import time
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
@@ -251,7 +253,7 @@ def _needless_assembly(inspection: LiftInspection, text: FunctionText) -> str:
 
 def _bleu(lowered: str, original: str) -> float | None:
     try:
-        import sacrebleu
+        sacrebleu: Any = import_module("sacrebleu")
     except ImportError:
         return None
     if not lowered:

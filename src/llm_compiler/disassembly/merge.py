@@ -99,7 +99,7 @@ def _detached(kept: Sequence[Lift], pool: WorkerPool) -> list[str]:
 
 def _link_modules(sources: Sequence[Path], output: Path, toolchain: Toolchain) -> str:
     """Link modules; return the linker's complaint, empty if there is none."""
-    command = [toolchain.tool("llvm-link"), "-S", *sources, "-o", output]
+    command: list[str | Path] = [toolchain.tool("llvm-link"), "-S", *sources, "-o", output]
     completed = run(command, timeout_s=_TIMEOUT_S)
     if completed.ok:
         return ""

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
-from llm_compiler.closing import Closing
 from llm_compiler.errors import EngineError
 from llm_compiler.model.engines.engine import CodeAnswer, Proposal
 from llm_compiler.records import PassList
@@ -21,7 +21,7 @@ __all__ = ["ReplayEngine"]
 _FUNCTION = re.compile(r'^\.type (?:"((?:[^"\\]|\\.)*)"|([^,\s]+)), @function$', re.MULTILINE)
 
 
-class ReplayEngine(Closing):
+class ReplayEngine:
     """Implements `Engine`; proposes no pass lists.
 
     Raises:
@@ -48,6 +48,8 @@ class ReplayEngine(Closing):
         *,
         num_candidates: int,
         lists: Sequence[PassList] | None,
+        oz_size_bytes: int = 0,
+        tried: Sequence[tuple[PassList, int]] = (),
         seed: int = 0,
     ) -> list[Proposal]:
         """Return nothing."""
@@ -89,3 +91,9 @@ class ReplayEngine(Closing):
 
     def close(self) -> None:
         """Do nothing."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

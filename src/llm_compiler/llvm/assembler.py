@@ -39,7 +39,7 @@ def assemble(
     Raises:
         CompileFailed: in the assembler's own words.
     """
-    command = [
+    command: list[str | Path] = [
         toolchain.tool("llvm-mc"),
         "--filetype=obj",
         f"--triple={triple_of(architecture)}",

@@ -85,7 +85,7 @@ def make_listing(path: Path, elf: ElfFile, toolchain: Toolchain) -> Listing:
         InputError: the disassembler refuses the file.
         ToolchainNotFound: there is no llvm-objdump.
     """
-    command = [
+    command: list[str | Path] = [
         toolchain.tool("llvm-objdump"),
         "--disassemble",
         "--disassemble-zeroes",

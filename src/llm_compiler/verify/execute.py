@@ -199,7 +199,7 @@ class Executor:
             flags = [*flags[:-1], "-mno-outline-atomics"]
         self._target.compile([*flags, "-c", str(source), "-o", str(self._driver)])
         clang = self._target.toolchain.tool("clang")
-        asked = [clang, f"--target={self._target.triple}", "-print-prog-name=ld"]
+        asked: list[str | Path] = [clang, f"--target={self._target.triple}", "-print-prog-name=ld"]
         self._linker = run(asked, timeout_s=30).stdout.decode().strip() or "ld"
 
     # -- the way through ---------------------------------------------------------------------------
@@ -348,7 +348,7 @@ class Executor:
         places[COVERAGE_SYMBOL] = f"{_COVERAGE:#x}"
         places["_GLOBAL_OFFSET_TABLE_"] = f"{_IMAGE:#x}"
         places.pop(name, None)
-        command = [
+        command: list[str | Path] = [
             self._linker,
             "-static",
             "--no-warnings",

@@ -86,7 +86,7 @@ def lower(
     Raises:
         CompileFailed, PassCrashed, TimedOut: in clang's own words.
     """
-    command = (
+    command: tuple[str | Path, ...] = (
         toolchain.tool("clang"),
         *LOWER_FLAGS,
         "-c",
