@@ -943,6 +943,13 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--split", default="test", help="of samples or a corpus (default: %(default)s)"
     )
     tuning.add_argument(
+        "--architecture",
+        default="",
+        choices=("", "x86_64", "aarch64"),
+        metavar="A",
+        help="of samples, x86_64 or aarch64 (default: all)",
+    )
+    tuning.add_argument(
         "--modules",
         type=_natural,
         default=0,

@@ -220,6 +220,7 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> i
     ceilings = {one.module_hash: one for path in options.ceilings for one in read_ceilings(path)}
     suite_options = SuiteOptions(
         split=options.split,
+        architecture=options.architecture,
         modules=options.modules,
         min_size_bytes=options.min_size_bytes,
         max_size_bytes=options.max_size_bytes,

@@ -165,7 +165,18 @@ def prepare_modules(
     Raises:
         InputError: no module is left.
     """
-    found = Prepared(modules=[module for suite in suites for module in suite.modules])
+    found = Prepared(modules=[])
+    seen: set[str] = set()
+    num_repeated = 0
+    for module in (module for suite in suites for module in suite.modules):
+        # Folders of samples may share modules; of a user's files, those that are alike count each.
+        if module.unit is None and module.module_hash in seen:
+            num_repeated += 1
+            continue
+        seen.add(module.module_hash)
+        found.modules.append(module)
+    if num_repeated:
+        found.notes.append(f"{num_repeated} modules are in two suites and were measured once")
     if engines:
         _make_texts(found.modules, pool)
         if options.protocol is Protocol.PAPER:

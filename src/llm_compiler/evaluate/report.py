@@ -290,7 +290,10 @@ def _blocks(report: FlagTuningReport, images: dict[str, Image]) -> list[Block]:
         for number, one in enumerate(settings["models"], 1)
     ]
     if not settings["check"]:
-        facts.append("New lists were not put to PassListEval (`--no-check`).")
+        facts.append(
+            "New lists were not put to PassListEval (`--no-check`): gains of searches may come from "
+            "lists that break programs."
+        )
     blocks: list[Block] = [
         Heading("Flag tuning", 1),
         Paragraph(f"`{report.command}`"),

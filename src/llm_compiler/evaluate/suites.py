@@ -59,11 +59,13 @@ _CPP_STANDARD = ("-std=", "--std=", "-ansi")
 class SuiteOptions:
     """How modules are chosen and compiled.
 
-    `modules`, `min_size_bytes`, `max_size_bytes` and `split` are of samples and corpora: so many
+    `modules`, `min_size_bytes`, `max_size_bytes`, `split` and `architecture` (empty: all) are of
+    samples, the first and `split` of corpora too: so many
     modules a target, of that size behind default<Oz> (0: no limit).
     """
 
     split: str = "test"
+    architecture: str = ""
     modules: int = 0
     min_size_bytes: int = 200
     max_size_bytes: int = 0
@@ -160,6 +162,8 @@ def _from_samples(path: Path, name: str, options: SuiteOptions, known: Collectio
     chosen: dict[str, Sample] = {}
     available = 0
     for architecture in ARCHITECTURES:
+        if options.architecture not in ("", architecture):
+            continue
         samples = list(
             load_samples(path, split=options.split, architecture=architecture, columns=light)
         )
@@ -176,8 +180,9 @@ def _from_samples(path: Path, name: str, options: SuiteOptions, known: Collectio
             chosen[sample.module_hash] = sample
     if not chosen:
         raise InputError(
-            f"{path} has no sample of split '{options.split}' with at least "
-            f"{options.min_size_bytes} bytes"
+            f"{path} has no sample of split '{options.split}' "
+            + (f"for {options.architecture} " if options.architecture else "")
+            + f"with at least {options.min_size_bytes} bytes"
             + (f" and at most {options.max_size_bytes}" if options.max_size_bytes else "")
         )
     whole = {

@@ -190,6 +190,12 @@ def test_samples_are_measured_in_process(
     assert {r.baseline for r in rows} == {"default<Oz> in process"}
     assert all(r.size_bytes == r.baseline_size_bytes for r in rows if r.contender == "-Oz")
     assert all(r.size_bytes == r.in_process_size_bytes for r in rows)
+    twice = ("--suite", str(samples_folder), "--architecture", "aarch64", "--modules", "2")
+    arguments = ("--split", "train", "--contenders", "plain", "--json")
+    assert evaluate(samples_folder, tmp_path / "twice", *twice, *arguments) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["num_modules"] == 2
+    assert "2 modules are in two suites" in told["notes"][0]
     assert evaluate(samples_folder, tmp_path / "none", "--split", "test") == 4
     assert "no sample of split 'test'" in capsys.readouterr().err
 
