@@ -291,8 +291,8 @@ def _blocks(report: FlagTuningReport, images: dict[str, Image]) -> list[Block]:
     ]
     if not settings["check"]:
         facts.append(
-            "New lists were not put to PassListEval (`--no-check`): gains of searches may come from "
-            "lists that break programs."
+            "New lists were not put to PassListEval (`--no-check`): gains of searches may come "
+            "from lists that break programs."
         )
     blocks: list[Block] = [
         Heading("Flag tuning", 1),

@@ -59,9 +59,8 @@ _CPP_STANDARD = ("-std=", "--std=", "-ansi")
 class SuiteOptions:
     """How modules are chosen and compiled.
 
-    `modules`, `min_size_bytes`, `max_size_bytes`, `split` and `architecture` (empty: all) are of
-    samples, the first and `split` of corpora too: so many
-    modules a target, of that size behind default<Oz> (0: no limit).
+    The first five are of samples, `split` and `modules` of corpora too: so many modules a target,
+    of that size behind default<Oz> (0: no limit); `architecture` is empty for all.
     """
 
     split: str = "test"
