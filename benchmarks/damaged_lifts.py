@@ -193,7 +193,7 @@ def main() -> None:
     parser.add_argument("--num-inputs", type=int, default=ExecuteOptions().num_inputs)
     parser.add_argument("--min-coverage", type=float, default=ExecuteOptions().min_coverage)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", type=Path, help="write a line for each lift")
+    parser.add_argument("--json", type=Path, help="append a line for each lift")
     options = parser.parse_args()
     rng = random.Random(options.seed)
     toolchain = find_toolchain()
@@ -212,7 +212,6 @@ def main() -> None:
     rng.shuffle(chosen)
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in (*KINDS, "control")}
     reasons: Counter[str] = Counter()
-    rows = []
     wrong = 0
     started = time.monotonic()
     with LocalPool(1) as pool, tempfile.TemporaryDirectory() as scratch:
@@ -241,24 +240,21 @@ def main() -> None:
                 wrong += found.verdict is LiftVerdict.EXACT
                 counts[kind][found.verdict.value] += 1
                 reasons[f"{kind == 'control'} {found.verdict.value}: {found.reason[:60]}"] += 1
-                rows.append(
-                    {
-                        "kind": kind,
-                        "function": sample.function,
-                        "package": sample.package,
-                        "verdict": found.verdict.value,
-                        "reason": found.reason,
-                        "num_completed": found.num_completed,
-                        "num_blocks": found.num_blocks,
-                        "num_covered": found.num_covered,
-                        "ir": ir if found.verdict.is_accepted or kind == "control" else "",
-                        "true_ir": case.ir
-                        if found.verdict.is_accepted or kind == "control"
-                        else "",
-                    }
-                )
-    if options.json:
-        options.json.write_text("".join(json.dumps(row) + "\n" for row in rows))
+                row = {
+                    "kind": kind,
+                    "function": sample.function,
+                    "package": sample.package,
+                    "verdict": found.verdict.value,
+                    "reason": found.reason,
+                    "num_completed": found.num_completed,
+                    "num_blocks": found.num_blocks,
+                    "num_covered": found.num_covered,
+                    "ir": ir if found.verdict.is_accepted or kind == "control" else "",
+                    "true_ir": case.ir if found.verdict.is_accepted or kind == "control" else "",
+                }
+                if options.json:
+                    with options.json.open("a") as stream:
+                        stream.write(json.dumps(row) + "\n")
     verdicts = [one.value for one in LiftVerdict if one is not LiftVerdict.NO_ANSWER]
     print("| damage | lifts | " + " | ".join(verdicts) + " |")
     print("|---|---:|" + "---:|" * len(verdicts))

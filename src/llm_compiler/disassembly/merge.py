@@ -17,7 +17,7 @@ from llm_compiler.disassembly.lift import Lift
 from llm_compiler.disassembly.read_function import Variable
 from llm_compiler.errors import CompileFailed, CompilerError, InputError, ResourceError
 from llm_compiler.llvm.assembler import assemble
-from llm_compiler.llvm.elf import Symbol
+from llm_compiler.llvm.elf import Binding, Symbol
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 from llm_compiler.verify.lifted import DetachJob
@@ -223,9 +223,15 @@ def relink(
     clang = toolchain.tool("clang")
     target = f"--target={architecture}-linux-gnu"
     _tool([clang, target, "-r", "-nostdlib", lifted, copy, "-o", output], "the linker")
-    if hidden:
-        local = [f"--localize-symbol={name}" for name in sorted(hidden)]
-        _tool([objcopy, *local, output], "llvm-objcopy")
+    names = [one.outcome.name for one in accepted]
+    restored = [f"--localize-symbol={name}" for name in sorted(hidden)]
+    restored += [
+        f"--weaken-symbol={name}"
+        for name in names
+        if name in symbols and symbols[name].binding is Binding.WEAK
+    ]
+    if restored:
+        _tool([objcopy, *restored, output], "llvm-objcopy")
     return output.read_bytes()
 
 

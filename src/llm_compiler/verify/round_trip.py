@@ -16,13 +16,22 @@ Pure functions over ELF files that were read; safe in threads.
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed, InputError, PassCrashed, TimedOut
 from llm_compiler.llvm.assembler import triple_of
-from llm_compiler.llvm.elf import ElfFile, Relocation, Section, Symbol, SymbolKind, parse_elf
+from llm_compiler.llvm.elf import (
+    Binding,
+    ElfFile,
+    Relocation,
+    Section,
+    Symbol,
+    SymbolKind,
+    parse_elf,
+)
 from llm_compiler.llvm.listing import Listing, make_listing
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
@@ -43,14 +52,11 @@ up, no pass of the optimiser. Functions say by their attributes what they were o
 _X86_BRANCH_TYPES = {4: 2}
 """R_X86_64_PLT32 counts as R_X86_64_PC32: the assembler writes it on every call."""
 _PADDING = 16
-_FORBIDDEN = (
-    ".init_array",
-    ".fini_array",
-    ".ctors",
-    ".dtors",
-    ".preinit_array",
-    ".gcc_except_table",
+_USUAL_SECTIONS = re.compile(
+    r"^\.(?:text|rodata|data|bss|tdata|tbss|eh_frame|comment|note\.GNU-stack|llvm_addrsig|strtab|"
+    r"symtab|shstrtab|rela)(?:\.|$)"
 )
+"""Of code and data alone; others have a meaning for linkers, loaders or the run-time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,9 +147,14 @@ def foreign_definitions(original: CodeObject, lifted: CodeObject, name: str) -> 
         if one not in ours:
             return f"it defines '{one}', which is not the function's own"
     for section in lifted.elf.sections:
-        if section.size and section.name.startswith(_FORBIDDEN):
+        if section.size and section.is_allocated and not _USUAL_SECTIONS.match(section.name):
             return f"it has a section {section.name}"
-    function = lifted.elf.symbol(name)
+    function, original_function = lifted.elf.symbol(name), original.elf.symbol(name)
+    if function is not None and original_function is not None:
+        if function.is_local or (function.is_hidden and not original_function.is_hidden):
+            return "it hides the function from other files"
+        if function.binding is not Binding.GLOBAL and function.binding != original_function.binding:
+            return "it makes the function weak"
     code = sum(one.size for one in lifted.elf.sections if one.is_code)
     if function is not None and function.is_defined:
         whole = lifted.elf.sections[function.section].size - function.value

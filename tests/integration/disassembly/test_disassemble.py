@@ -265,3 +265,30 @@ def test_options_that_do_not_fit(compile_c: Compile, pool: LocalPool, tmp_path: 
         disassemble(program, engine, DisassembleOptions(relink=True), pool=pool)
     with pytest.raises(InputError, match=r"nothing of .* was lifted"):
         disassemble(source, engine, DisassembleOptions(relink=True), pool=pool)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ("define", "define internal", "hides the function"),
+        ("define dso_local", "define hidden", "hides the function"),
+        ("define dso_local", "define weak", "makes the function weak"),
+        ("define", '@x = private constant i32 7, section ".odd"\ndefine', "a section .odd"),
+    ],
+)
+def test_linkage_that_would_change_a_program(
+    before: str, after: str, reason: str, compile_c: Compile, pool: LocalPool, tmp_path: Path
+) -> None:
+    source = compile_c("int f(int a) { return a + 3; }", "p.o", "x86_64", "-Oz", "-fno-pic")
+    right = compile_c("int f(int a) { return a + 3; }", "right.ll", "x86_64", "-Oz", "-fno-pic")
+    text = right.read_text()
+    keep = '\n@llvm.compiler.used = appending global [1 x ptr] [ptr @{}], section "llvm.metadata"\n'
+    used = "x" if "@x" in after else "f"
+    (tmp_path / "answers").mkdir()
+    changed = re.sub(rf"^{before}\b", after, text, count=1, flags=re.MULTILINE)
+    assert changed != text
+    changed = changed.replace("internal dso_local", "internal")
+    (tmp_path / "answers" / "f.ll").write_text(changed + keep.replace("{}", used))
+    (one,) = disassemble(source, ReplayEngine(tmp_path / "answers"), pool=pool).functions
+    assert one.verdict is NO_ANSWER
+    assert reason in one.reason
