@@ -180,8 +180,7 @@ class CompletionServer:
             if wanted:
                 return ServedModel(name=wanted)  # not every server has a list
             raise
-        listed = told.get("data")
-        models = [one for one in listed if isinstance(one, dict)] if _is_list(listed) else []
+        models = [one for one in _list(told.get("data")) if isinstance(one, dict)]
         found = [one for one in models if not wanted or one.get("id") == wanted]
         if not found or not isinstance(found[0].get("id"), str):
             has = ", ".join(str(one.get("id")) for one in models[:5]) or "none"
@@ -232,8 +231,8 @@ class CompletionServer:
             **more,
         }
         told = self.request("POST", "/completions", body)
-        choices = told.get("choices")
-        if not _is_list(choices) or not choices:
+        choices = _list(told.get("choices"))
+        if not choices:
             raise self._nonsense(json.dumps(told))
         places = {id(one): place for place, one in enumerate(choices)}
 
@@ -289,7 +288,7 @@ class CompletionServer:
         values: Any = told.get("token_logprobs")
         ids: Any = choice.get("token_ids")
         # llama.cpp writes them as chats have them.
-        if _is_list(content := told.get("content")):
+        if content := _list(told.get("content")):
             tokens = [one if isinstance(one, dict) else {} for one in content]
             values = values or [one.get("logprob") for one in tokens]
             ids = ids or [one.get("id") for one in tokens]
@@ -335,10 +334,18 @@ def _make_pool(options: ApiOptions) -> tuple[Any, Any]:
             seconds = super().get_retry_after(response)
             return None if seconds is None else min(seconds, _LONGEST_PAUSE_S)
 
-        def increment(self, *args: Any, error: Exception | None = None, **named: Any) -> Any:
+        def increment(
+            self,
+            method: str | None = None,
+            url: str | None = None,
+            response: Any = None,
+            error: Exception | None = None,
+            _pool: Any = None,
+            _stacktrace: Any = None,
+        ) -> Any:
             if isinstance(error, urllib3.exceptions.ReadTimeoutError):
                 raise error
-            return super().increment(*args, error=error, **named)
+            return super().increment(method, url, response, error, _pool, _stacktrace)
 
     retries = Retry(
         total=options.retries,
@@ -373,11 +380,11 @@ def _shown(text: str) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _are(values: Any, kind: Any) -> bool:
-    return _is_list(values) and all(
+    return isinstance(values, list) and all(
         isinstance(one, kind) and not isinstance(one, bool) for one in values
     )

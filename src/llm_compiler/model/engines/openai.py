@@ -304,11 +304,11 @@ class CompactServerEngine:
         found = self._ask(ids, num_candidates + len(known), room, 0.0, seed)
         wanted = None if lists is None else set(lists)
         proposals: dict[PassList, Proposal] = {}
-        for one in found:
-            passes = self._list_of(one)
+        for told in found:
+            passes = self._list_of(told)
             if passes is None or passes in known or (wanted is not None and passes not in wanted):
                 continue
-            proposal = Proposal(passes=passes, log_probability=one.log_probability)
+            proposal = Proposal(passes=passes, log_probability=told.log_probability)
             proposals.setdefault(passes, proposal)
         return sorted(proposals.values(), key=lambda one: -one.log_probability)[:num_candidates]
 
