@@ -169,14 +169,16 @@ def prepare_modules(
     seen: set[str] = set()
     num_repeated = 0
     for module in (module for suite in suites for module in suite.modules):
-        # Folders of samples may share modules; of a user's files, those that are alike count each.
-        if module.unit is None and module.module_hash in seen:
+        # Folders of samples may share modules, a compile database may name one file twice; files
+        # of the user's that are alike under other names count each.
+        identity = module.module_hash if module.unit is None else module.key
+        if identity in seen:
             num_repeated += 1
             continue
-        seen.add(module.module_hash)
+        seen.add(identity)
         found.modules.append(module)
     if num_repeated:
-        found.notes.append(f"{num_repeated} modules are in two suites and were measured once")
+        found.notes.append(f"{num_repeated} modules were there twice and were measured once")
     if engines:
         _make_texts(found.modules, pool)
         if options.protocol is Protocol.PAPER:
