@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Iterator
@@ -10,20 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
-from llm_compiler.dataset.records import StageSample, render_paper
 from llm_compiler.errors import CheckpointMismatch, ConfigError, EngineError, TokenizerMismatch
 from llm_compiler.model.engines import torch_decoder
 from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.embedded import EmbeddedDecoder, load_embedded
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.model.engines.paper import DecoderText, PaperEngine
-from llm_compiler.model.engines.questions import (
-    disassembly_question,
-    emulation_question,
-    flag_tuning_question,
-)
 from llm_compiler.model.engines.torch_decoder import TorchDecoder
 from llm_compiler.model.engines.transformers import load_transformers
 from llm_compiler.model.prompts import PaperPrompts, load_prompts
@@ -32,14 +24,10 @@ from llm_compiler.records import PassList
 from llm_compiler.search.coreset import load_coreset
 
 from ...unit.model.conftest import assembly, ir
-from ...unit.model.llama_format import (
-    llama_config,
-    write_llama_checkpoint,
-    write_llama_tokenizer,
-)
+from ...unit.model.llama_format import write_llama_checkpoint
 from ...unit.model.reference import Reference, tiny_config, write_checkpoint
+from .lessons import ASSEMBLY, BETTER, FIRST, SECOND, SIZES, SMALL, TRIPLE, teach
 
-TRIPLE = "x86_64-pc-linux-gnu"
 LISTS = load_coreset().lists[:24]
 TEXTS = [one for n in range(30) for one in (ir(n), assembly(n))]
 
@@ -154,59 +142,9 @@ def test_their_format_ranks_lists_by_text(theirs: Path, tmp_path: Path) -> None:
         assert one.disassemble(assembly(3) * 60, TRIPLE, num_candidates=1) == []
 
 
-# A wording that is not ours, as nobody here knows Meta's.
-SMALL = "define void @f() {\n  ret void\n}\n"
-BETTER = "define void @f() optsize {\n  ret void\n}\n"
-FIRST = PassList(("globaldce", "function(adce)"))
-SECOND = PassList(("mergefunc",))
-TUNED = 'You should run opt -passes="{}", which takes the binary size from 1203 to 1180 bytes.'
-EMULATED = (
-    "The LLVM-IR will have instruction count 7 and binary sise 1077 bytes:\n\n<code>{}</code>"
-)
-
-
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model in their format that has learnt a few answers by heart."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from llm_compiler.model.engines import paper
-
-    def emulated(code: str) -> StageSample:
-        sizes = {"num_instructions": 9, "size_bytes": 120, "text_data_bytes": 100}
-        return emulation_question(code, FIRST, TRIPLE, assembly=False, **sizes)
-
-    lessons = [
-        (flag_tuning_question(paper._PROBE, ""), TUNED.format("module(mergefunc)")),
-        (flag_tuning_question(SMALL, ""), TUNED.format("module(globaldce),function(adce)")),
-        (disassembly_question("f:\nretq\n", ""), f"<code>{SMALL}</code>"),
-        (emulated(SMALL), EMULATED.format(BETTER)),
-    ]
-    folder = tmp_path_factory.mktemp("taught")
-    texts = [one for sample, answer in lessons for one in (render_paper(sample)[0], answer)]
-    config = llama_config(write_llama_tokenizer(folder, texts * 3), context=900)
-    config = dataclasses.replace(config, hidden_size=64, intermediate_size=128)
-    prompts = PaperPrompts(folder)
-    torch.manual_seed(1)
-    model = LlamaForCausalLM(LlamaConfig(**config.to_hf()))
-    model = model.to(torch.float32)
-    batches = []
-    for sample, answer in lessons:
-        prompt = prompts.prompt_ids(render_paper(sample)[0])
-        ids = [*prompt, *prompts.encode(answer), prompts.end]
-        batches.append((torch.tensor([ids]), len(prompt)))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
-    for _ in range(80):
-        losses = []
-        for ids, start in batches:
-            logits = model(ids).logits[0, start - 1 : -1]
-            losses.append(torch.nn.functional.cross_entropy(logits, ids[0, start:]))
-        torch.stack(losses).mean().backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    assert max(losses).item() < 0.05
-    model.save_pretrained(folder)
-    return folder
+    return teach(tmp_path_factory.mktemp("taught"))
 
 
 @pytest.fixture
@@ -217,7 +155,7 @@ def engine(taught: Path) -> Iterator[PaperEngine]:
 
 
 def test_a_models_own_wording_is_used(engine: PaperEngine) -> None:
-    assert engine.wording() == ('You should run opt -passes="', '"')
+    assert engine.wording() == ('You should run opt -passes="', '",')
     lists = [PassList(("function(sroa<modify-cfg>)",)), SECOND, FIRST]
     first, *others = engine.propose(SMALL, TRIPLE, num_candidates=3, lists=lists)
     assert first.passes == FIRST
@@ -235,21 +173,19 @@ def test_new_lists(engine: PaperEngine) -> None:
 
 
 def test_code_and_what_is_stated_of_it(engine: PaperEngine) -> None:
-    first, *_ = engine.disassemble("f:\nretq\n", TRIPLE, num_candidates=2)
+    first, *_ = engine.disassemble(ASSEMBLY, TRIPLE, num_candidates=2)
     assert first.code == SMALL
     told = engine.emulate(
         SMALL,
         FIRST,
         TRIPLE,
         assembly=False,
-        num_instructions=9,
-        size_bytes=120,
-        text_data_bytes=100,
+        **SIZES,
     )
     assert told is not None
     assert (told.code, told.num_instructions, told.text_data_bytes) == (BETTER, 7, 1077)
     assert told.log_probability > -1
-    drawn = engine.disassemble("f:\nretq\n", TRIPLE, num_candidates=2, temperature=0.5, seed=1)
+    drawn = engine.disassemble(ASSEMBLY, TRIPLE, num_candidates=2, temperature=0.5, seed=1)
     assert drawn[0].code == SMALL
 
 

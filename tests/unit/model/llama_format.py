@@ -17,12 +17,14 @@ def write_llama_tokenizer(folder: Path, texts: Iterable[str], *, vocab_size: int
 
     A blank before the text, blanks as U+2581, no pre-tokenizer, bytes that are no special tokens.
     """
-    from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
     )
+    # Sentencepiece lets no merge cross a blank; the file says nothing of it.
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("▁", "merged_with_next")
     tokenizer.decoder = decoders.Sequence(
         [
             decoders.Replace("▁", " "),
@@ -42,6 +44,7 @@ def write_llama_tokenizer(folder: Path, texts: Iterable[str], *, vocab_size: int
     tokenizer.train_from_iterator(texts, trainer)
     told = json.loads(tokenizer.to_str())
     told["added_tokens"] = told["added_tokens"][: len(specials)]
+    told["pre_tokenizer"] = None
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.json").write_text(json.dumps(told))
     (folder / "tokenizer_config.json").write_text(

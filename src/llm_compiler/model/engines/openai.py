@@ -159,7 +159,11 @@ class ServerText:
         seed: int = 0,
     ) -> list[Written]:
         """Return up to `num` distinct answers; all but the first are drawn."""
-        prompt, room = self._prepare(prompt, opening, max_tokens)
+        given, rest = _cut_opening(opening)
+        prompt += given
+        room = answer_room(self.context, self._count(prompt), max_tokens)
+        if stop and stop[0] not in rest:
+            stop = stop[0]
         try:
             found = _greedy_and_drawn(
                 self._server,
@@ -178,7 +182,7 @@ class ServerText:
         answers: dict[str, Written] = {}
         for one in found:
             written = Written(
-                text=opening + one.text if opening else one.text.removeprefix(" "),
+                text=(given + one.text).removeprefix(" "),
                 log_probability=one.log_probability,
                 num_tokens=len(one.log_probabilities) or self._count(one.text),
                 finished=one.finished,
@@ -192,8 +196,11 @@ class ServerText:
         """Return answers that the server was held to; None where it cannot be."""
         if not self._chooses:
             return None
-        ends = [one[len(opening) :] for one in answers]
-        prompt, room = self._prepare(prompt, opening, max(map(self._count, ends)) + 1)
+        given, rest = _cut_opening(opening)
+        prompt += given
+        ends = [rest + one[len(opening) :] for one in answers]
+        longest = max(map(self._count, ends)) + 1
+        room = answer_room(self.context, self._count(prompt), longest)
         try:
             found = _greedy_and_drawn(
                 self._server,
@@ -217,16 +224,21 @@ class ServerText:
                 chosen.setdefault(place, one.log_probability)
         return sorted(chosen.items(), key=lambda pair: -pair[1]) if chosen else None
 
-    def _prepare(self, prompt: str, opening: str, max_tokens: int | None) -> tuple[str, int]:
-        """Return the prompt with what is given of the answer, and the room behind it."""
-        # The blank belongs to the answer's first token, where the model writes that itself.
-        prompt = f"{prompt} {opening}".rstrip(" ") if opening else prompt
-        return prompt, answer_room(self.context, self._count(prompt), max_tokens)
-
     def _count(self, text: str) -> int:
         if self._prompts is not None:
             return len(self._prompts.prompt_ids(text))
         return math.ceil(len(text) / _CHARACTERS_A_TOKEN) + 1
+
+
+def _cut_opening(opening: str) -> tuple[str, str]:
+    """Return what of an answer's opening is given with the prompt, and what is to be written.
+
+    Where a text is cut, its tokens are others than those that the model has learnt, unless the cut
+    is before a blank.
+    """
+    opening = f" {opening}"
+    place = opening.rfind(" ", 0, len(opening.rstrip(" ")))
+    return opening[:place], opening[place:]
 
 
 def _choice(owner: str, texts: Sequence[str]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ from llm_compiler.model.ranking import TokenTrie, most_probable
 from llm_compiler.records import PassList
 
 __all__ = [
+    "PROBE",
     "DecoderText",
     "PaperEngine",
     "PromptTooLong",
@@ -44,11 +45,11 @@ __all__ = [
 
 _LIST_TOKENS: Final = 512
 """Of an answer, up to the end of its list: Meta's lists have at most 50 passes."""
-_OPENING: Final = ("opt -p '", "'")
+_OPENING: Final = ("opt -p '", "' ")
 """Before and behind a list, where a model does not show its own."""
 _MAX_OPENING: Final = 200
 _MIN_CODE: Final = 64
-_PROBE: Final = """target triple = "x86_64-unknown-linux-gnu"
+PROBE: Final = """target triple = "x86_64-unknown-linux-gnu"
 
 define i32 @f(i32 noundef %0, i32 noundef %1) #0 {
   %3 = alloca i32, align 4
@@ -63,6 +64,7 @@ define i32 @f(i32 noundef %0, i32 noundef %1) #0 {
 
 attributes #0 = { minsize nounwind optsize }
 """
+"""The module whose answer shows a model's wording."""
 
 Result = TypeVar("Result")
 
@@ -114,7 +116,8 @@ class TextModel(Protocol):
 
         Args:
             opening: how all of them begin.
-            stop: a character at which they end, if it follows the opening; empty for none.
+            stop: they end at its first character, if it follows the opening; the second one is what
+                mostly stands behind it, and tells it from others. Empty: none.
             max_tokens: of what is written; None: what a text about as long as the prompt may take.
             temperature: of all but the first; 0: by beams, where the model has them.
 
@@ -221,7 +224,7 @@ class PaperEngine:
         if num_candidates < 1 or (lists is not None and not lists):
             return []
         sample = flag_tuning_question(code, target_triple)
-        opening, closer = self.wording()
+        opening, stop = self.wording()
         if lists is not None:
             chosen = self._chosen(sample, lists, num_candidates, seed)
             if chosen is not None:
@@ -232,7 +235,7 @@ class PaperEngine:
                 prompt,
                 num_candidates + len(known),
                 opening=opening,
-                stop=closer,
+                stop=stop,
                 max_tokens=self._list_tokens,
                 seed=seed,
             ),
@@ -285,12 +288,12 @@ class PaperEngine:
         return found[0] if found else None
 
     def wording(self) -> tuple[str, str]:
-        """Return what the model writes before a list, and the character behind it.
+        """Return what the model writes before a list, and the two characters behind it.
 
         Learnt from its answer to one fixed question, so that it depends on the model alone.
         """
         if self._wording is None:
-            prompt, _ = render_paper(flag_tuning_question(_PROBE, ""))
+            prompt, _ = render_paper(flag_tuning_question(PROBE, ""))
             try:
                 (answer,) = self._text.write(prompt, 1, max_tokens=self._list_tokens)
             except PromptTooLong:
@@ -306,10 +309,10 @@ class PaperEngine:
     def _chosen(
         self, sample: StageSample, lists: Sequence[PassList], num: int, seed: int
     ) -> list[Proposal] | None:
-        opening, closer = self.wording()
+        opening, stop = self.wording()
         spelled = [(text, place) for place, one in enumerate(lists) for text in spellings(one)]
         places = dict(spelled)
-        answers = [f"{opening}{text}{closer}" for text in places]
+        answers = [f"{opening}{text}{stop[0]}" for text in places]
         # Each list has at most two spellings.
         chosen = self._fitted(
             sample,
@@ -374,11 +377,10 @@ def _wording_of(text: str) -> tuple[str, str]:
     stated = parse_answer_text(text, finished=False).stated_list
     if stated is None or stated.start > _MAX_OPENING:
         return _OPENING
-    opening = text[: stated.start]
+    opening, behind = text[: stated.start], text[stated.end : stated.end + 2]
     if opening.endswith(("'", '"', "`")):
-        return opening, opening[-1]
-    behind = text[stated.end : stated.end + 1]
-    return (opening, behind) if re.fullmatch(r"\s", behind) and opening else _OPENING
+        return opening, behind if behind[:1] == opening[-1] else f"{opening[-1]} "
+    return (opening, behind) if opening and re.match(r"\s", behind) else _OPENING
 
 
 class _Closed:
@@ -434,6 +436,7 @@ class DecoderText:
         given = self._opening_ids(opening)
         ids = [*self._prompts.prompt_ids(prompt), *given]
         room = answer_room(self.context, len(ids), max_tokens)
+        stop = stop[:1]
         missing = opening[len(self._prompts.decode(given)) :]
         found = generate(
             self._decoder.start(ids),
