@@ -369,6 +369,7 @@ static void run_one(struct registers *in, u64 *stack_words) {
     heap_next = settings.heap;
     confine();
     llm_call(settings.entry, in, stack_words, settings.num_stack_words, STACK + STACK_BYTES - 4096, report);
+    for (int i = 0; i < 8; i++) report->integers[i] = canonical(report->integers[i]);
     finish(1, 0);
 }
 

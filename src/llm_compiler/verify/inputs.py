@@ -148,6 +148,7 @@ class InputGenerator:
         self._num_buffers = NUM_BUFFERS + num_extra_buffers
         self._variable_bytes = variable_bytes
         self._functions = list(functions)
+        self._last_pointer = 0
 
     # -- values ----------------------------------------------------------------------------------
 
@@ -158,8 +159,11 @@ class InputGenerator:
             value = rng.choice(self._constants) + rng.choice((-1, 0, 0, 0, 1))
         elif kind < 0.5:
             value = rng.choice((0, 1, -1, 2, -2, 1 << (bits - 1), (1 << (bits - 1)) - 1, 255, 128))
-        elif kind < 0.8:
+        elif kind < 0.73:
             value = rng.randrange(0, 24)
+        elif kind < 0.82:
+            # Indices of this kind tell sign from zero extension: memory in front is readable.
+            value = -rng.randrange(1, 24)
         elif kind < 0.9:
             value = 1 << rng.randrange(bits)
         else:
@@ -168,8 +172,13 @@ class InputGenerator:
 
     def _pointer(self, buffer: int | None = None) -> int:
         rng = self._random
+        if self._last_pointer and rng.random() < 0.2:
+            # Begin and end of one range, as iterators and string views hold them.
+            step = rng.choice((0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256))
+            return self._last_pointer + step
         index = rng.randrange(NUM_BUFFERS) if buffer is None else buffer % NUM_BUFFERS
         address = buffer_address(index)
+        self._last_pointer = address
         kind = rng.random()
         if kind < 0.8:
             return address
@@ -306,6 +315,7 @@ class InputGenerator:
     def draw(self) -> Input:
         """Return a new input."""
         rng = self._random
+        self._last_pointer = 0
         integers = [rng.getrandbits(64) for _ in range(8)]
         floats = [rng.getrandbits(64) for _ in range(16)]
         stack = [rng.getrandbits(64) for _ in range(self._frame.num_stack_words)]

@@ -190,3 +190,16 @@ def test_calls_and_memory_on_aarch64(toolchain: Toolchain, tmp_path: Path) -> No
         body = CALL_BODY.format(argument=argument, offset=4, store="store i32 %r, ptr %q")
         found = judge(text, ir(body, "i32 @f(ptr %p)", G), toolchain, tmp_path, "aarch64")
         assert found.verdict is verdict, found
+
+
+def test_places_of_own_data_count_by_what_is_there(toolchain: Toolchain, tmp_path: Path) -> None:
+    text = (
+        ".text\n.globl f\n.type f, @function\nf:\nleaq .L.str(%rip), %rax\nretq\n"
+        '.type .L.str, @object\n.section .rodata.str1.1, "aMS", @progbits, 1\n.L.str:\n'
+        '.asciz "hello"\n.size .L.str, 6\n'
+    )
+    other = '@s = private constant [7 x i8] c"?hello\\00"\n'
+    body = "ret ptr getelementptr (i8, ptr @s, i64 {})"
+    for offset, verdict in ((1, PASSED), (2, REFUTED)):
+        found = judge(text, other + ir(body.format(offset), "ptr @f()"), toolchain, tmp_path)
+        assert found.verdict is verdict, found
