@@ -104,12 +104,13 @@ def _add_objective(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_engine(parser: argparse.ArgumentParser) -> None:
+def _add_engine(parser: argparse.ArgumentParser, *, replay: bool = False) -> None:
+    told = "; replay: files of your own, in the folder --model" if replay else ""
     parser.add_argument(
         "--engine",
-        choices=("embedded", "transformers", "openai"),
+        choices=("embedded", "transformers", "openai", *(("replay",) if replay else ())),
         default="embedded",
-        help="what runs the model (default: %(default)s)",
+        help=f"what runs the model{told} (default: %(default)s)",
     )
     parser.add_argument(
         "--model",
@@ -187,18 +188,6 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     _add_common(parser)
 
 
-def _add_engine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--engine",
-        choices=("embedded", "transformers", "openai", "replay"),
-        default="embedded",
-        help="who answers; replay: files of your own, --model FOLDER (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--model", metavar="M", help="a checkpoint's folder, a name or an address (default: ours)"
-    )
-
-
 def _disassemble(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "disassemble",
@@ -240,7 +229,7 @@ def _disassemble(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="also write the input's object with lifted functions in place of the originals",
     )
     parser.add_argument("--target-triple", default="", metavar="T", help="of assembly")
-    _add_engine(parser)
+    _add_engine(parser, replay=True)
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument(
         "--timeout-s",
@@ -273,7 +262,7 @@ def _emulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         "--check", action="store_true", help="compare with the true result: verdict and diff"
     )
     parser.add_argument("--target-triple", default="", metavar="T", help="default: clang's own")
-    _add_engine(parser)
+    _add_engine(parser, replay=True)
     parser.add_argument("--timeout-s", type=_seconds, default=60.0, metavar="S")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
 

@@ -79,8 +79,8 @@ def sketch(text: str) -> str:
             continue
         if not line or line.startswith(_SKIPPED) or (line[0] == "%" and " = type " in line):
             continue
-        if line.startswith("          to label "):
-            continue  # an invoke's second line
+        if line.startswith(("          to label ", "    #dbg_")):
+            continue  # an invoke's second line; where a variable is, for debuggers
         if line[0] == "@":
             lines.append(_global(line))
         elif line.startswith("define "):

@@ -22,7 +22,8 @@ define dso_local i32 @loop(ptr noundef %0, i32 noundef %1) #0 {
   %3 = alloca i32, align 4
   store i32 70000, ptr %3, align 4, !tbaa !4
   call void @llvm.lifetime.start.p0(i64 4, ptr %3) #3
-  br label %4
+    #dbg_value(i32 %1, !12, !DIExpression(), !14)
+  br label %4, !dbg !15
 
 4:
   %5 = load i32, ptr %3, align 4, !tbaa !4
