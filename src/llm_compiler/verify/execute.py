@@ -98,17 +98,17 @@ SECTIONS {{
 class ExecuteOptions:
     """How much evidence is asked for."""
 
-    num_inputs: int = 192
+    num_inputs: int = 384
     """Drawn at first; half as many again for each further round."""
     num_rounds: int = 4
     """Further rounds, as long as blocks have not run: mutants of inputs that reached new ones."""
-    min_inputs: int = 24
+    min_inputs: int = 48
     """On which the original must run to its end."""
     min_coverage: float = 1.0
     """Share of the original's basic blocks that these must run."""
     seed: int = 0
     run_timeout_s: float = 60.0
-    emulated_share: float = 0.25
+    emulated_share: float = 0.125
     """Of `num_inputs`, and of `min_inputs`, where code runs under an emulator, which is slow."""
 
 

@@ -149,10 +149,23 @@ class InputGenerator:
         self._variable_bytes = variable_bytes
         self._functions = list(functions)
         self._last_pointer = 0
+        self._recent: list[int] = []
+        self._pointer_share = 0.35
 
     # -- values ----------------------------------------------------------------------------------
 
     def _integer(self, bits: int) -> int:
+        rng = self._random
+        if self._recent and rng.random() < 0.2:
+            # Comparisons tell at equality, or one constant apart.
+            near = rng.choice((0, 0, 0, 1, -1, *rng.choices(self._constants, k=2)))
+            value = rng.choice(self._recent) + rng.choice((near, -near))
+            return value & ((1 << bits) - 1)
+        value = self._fresh_integer(bits)
+        self._recent = [*self._recent[-7:], value]
+        return value
+
+    def _fresh_integer(self, bits: int) -> int:
         rng = self._random
         kind = rng.random()
         if kind < 0.3:
@@ -208,12 +221,13 @@ class InputGenerator:
 
     def _word(self) -> int:
         """Return what a word of memory may hold."""
-        kind = self._random.random()
-        if kind < 0.35:
+        rng = self._random
+        if rng.random() < self._pointer_share:
             return self._pointer()
-        if kind < 0.4 and self._functions:
-            return self._random.choice(self._functions)
-        if kind < 0.6:
+        kind = rng.random()
+        if kind < 0.08 and self._functions:
+            return rng.choice(self._functions)
+        if kind < 0.35:
             return 0
         return self._integer(self._random.choice((8, 16, 32, 64)))
 
@@ -315,7 +329,9 @@ class InputGenerator:
     def draw(self) -> Input:
         """Return a new input."""
         rng = self._random
-        self._last_pointer = 0
+        self._last_pointer, self._recent = 0, []
+        # Dense pointers make long and cyclic lists.
+        self._pointer_share = rng.choice((0.15, 0.35, 0.35, 0.8))
         integers = [rng.getrandbits(64) for _ in range(8)]
         floats = [rng.getrandbits(64) for _ in range(16)]
         stack = [rng.getrandbits(64) for _ in range(self._frame.num_stack_words)]

@@ -1,0 +1,79 @@
+"""Deliberately damaged lifts: a short version of benchmarks/damaged_lifts.py."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassemble
+from llm_compiler.disassembly.replay import ReplayEngine
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.process import run
+from llm_compiler.verify.round_trip import LOWER_FLAGS
+from llm_compiler.workers import LocalPool
+
+from .conftest import Compile
+
+SOURCE = r"""
+struct entry { int key; int value; struct entry *next; };
+int update(struct entry *list, int key, int value) {
+    int count = 0;
+    for (; list && count < 3; list = list->next, count++)
+        if (list->key - 5 < key) { list->value = value / 3; return count; }
+    return -1;
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    path = Path(__file__).resolve().parents[3] / "benchmarks" / "damaged_lifts.py"
+    spec = importlib.util.spec_from_file_location("damaged_lifts", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def assembly(text: str, toolchain: Toolchain, folder: Path) -> str:
+    """What clang alone makes of IR; empty where it refuses."""
+    source, output = folder / "plain.ll", folder / "plain.s"
+    source.write_text(text)
+    command = [toolchain.tool("clang"), *LOWER_FLAGS, "-S", source, "-o", output]
+    return output.read_text() if run(command, timeout_s=60).ok else ""
+
+
+@pytest.mark.parametrize("kind", ["constant", "off-by-one", "operands", "store", "signedness"])
+def test_damage_is_never_exact_and_seldom_passes(
+    kind: str,
+    benchmark: ModuleType,
+    compile_c: Compile,
+    toolchain: Toolchain,
+    pool: LocalPool,
+    tmp_path: Path,
+) -> None:
+    object_path = compile_c(SOURCE, "p.o")
+    right = compile_c(SOURCE, "right.ll").read_text()
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    options = DisassembleOptions()
+    true_assembly = assembly(right, toolchain, tmp_path)
+    assert true_assembly
+    verdicts = []
+    for text in benchmark.damages(right, kind)[:4]:
+        (folder / "update.ll").write_text(text)
+        (one,) = disassemble(object_path, ReplayEngine(folder), options, pool=pool).functions
+        made = assembly(text, toolchain, tmp_path)
+        # By an independent path: exact if, and only if, clang's own assembly is the same.
+        assert (one.verdict is LiftVerdict.EXACT) == (made == true_assembly), (text, one)
+        if made and made != true_assembly:
+            verdicts.append(one.verdict)
+    assert verdicts
+    assert LiftVerdict.REFUTED in verdicts
+    assert verdicts.count(LiftVerdict.TESTS_PASSED) <= 1
