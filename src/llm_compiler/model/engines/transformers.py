@@ -65,10 +65,12 @@ def load_transformers(
         precision = "bf16" if place.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
     folder = _folder(str(model), revision)
     prompts = load_prompts(folder)
+    major, minor = (int(part) for part in transformers.__version__.split(".")[:2])
     with _explained(str(model)):
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         loaded, told = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
-            dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
+            **{"dtype" if (major, minor) >= (4, 56) else "torch_dtype": dtype},
             attn_implementation="sdpa",
             trust_remote_code=False,
             local_files_only=True,
