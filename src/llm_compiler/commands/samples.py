@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from collections.abc import Callable
 
 from llm_compiler.console import percent, print_json, print_table, progress, warn
 from llm_compiler.corpus.check import check_samples
@@ -88,15 +89,13 @@ def check(options: argparse.Namespace) -> int:
 
 def stats(options: argparse.Namespace) -> int:
     """Count samples; write a report with plots if asked to."""
-    num_tokens = None
+    num_tokens: Callable[[str], int] | None = None
     if options.tokenizer is not None:
         from llm_compiler.model.tokenizer import IrTokenizer
 
         tokenizer = IrTokenizer(options.tokenizer)
-
-        def num_tokens(text: str) -> int:
-            return len(tokenizer.encode(text))
-
+        num_tokens = lambda text: len(tokenizer.encode(text))  # noqa: E731
+    with_tokens = num_tokens is not None
     statistics = count_samples(options.corpus, num_tokens=num_tokens)
     if options.report:
         write_report(options.report, statistics)
@@ -107,16 +106,16 @@ def stats(options: argparse.Namespace) -> int:
     rows = [
         (
             *(row.package, row.split, row.language, row.architecture, row.kind),
-            *map(str, (row.num_samples, row.num_chars, *([row.num_tokens] if num_tokens else []))),
+            *map(str, (row.num_samples, row.num_chars, *([row.num_tokens] if with_tokens else []))),
             *map(str, (row.num_instructions, row.size_bytes)),
         )
         for row in statistics.rows
     ]
     header = (
         *("package", "split", "language", "target", "kind"),
-        *("samples", "characters", *(["tokens"] if num_tokens else [])),
+        *("samples", "characters", *(["tokens"] if with_tokens else [])),
         *("instructions", "bytes at -Oz"),
     )
-    totals = statistics.totals(tokens=num_tokens is not None)
+    totals = statistics.totals(tokens=with_tokens)
     print_table(header, [*rows, *totals], right="lllll" + "r" * (len(header) - 5))
     return 0

@@ -200,7 +200,7 @@ class Module(Closing):
         start, size = library.LLVMGetBufferStart(buffer), library.LLVMGetBufferSize(buffer)
         view = memoryview((ctypes.c_char * size).from_address(start)) if size else b""
         try:
-            return content_hash(view)  # type: ignore[arg-type]  # hashlib takes any buffer
+            return content_hash(view)
         finally:
             del view
             library.LLVMDisposeMemoryBuffer(buffer)
