@@ -13,6 +13,7 @@ collect_ignore_glob = (
     []
     if _HAS_TORCH
     else [
+        "src/llm_compiler/train/cpu_attention.py",
         "src/llm_compiler/train/language_model.py",
         "src/llm_compiler/train/loop.py",
         "tests/integration/train/*",
