@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.cli import main
+from llm_compiler.errors import EngineError
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.embedded import load_embedded
 from llm_compiler.model.engines.engine import Engine
@@ -132,3 +133,45 @@ def test_new_lists_of_the_model_are_checked_if_they_win(
         assert found.num_evaluations <= 6
         assert found.optimized_bytes <= found.baseline_bytes
         assert found.verdict in (VerdictKind.PASSED.value, "baseline")
+
+
+class Failing:
+    """An engine whose server has gone away."""
+
+    name = model = "gone"
+    context = 4096
+
+    def __init__(self) -> None:
+        self.num_asked = 0
+
+    def propose(self, *arguments: object, **options: object) -> list[object]:
+        self.num_asked += 1
+        raise EngineError("http://localhost:1 does not answer")
+
+
+def test_the_coreset_stands_in_for_a_model_that_fails(
+    pool: LocalPool, source: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.c"
+    other.write_text(SOURCE)
+    engine = Failing()
+    with Checker(toolchain=find_toolchain(), pool=pool) as checker:
+        options = OptimizeOptions(proposer=Proposer.MODEL, candidates=6)
+        found = list(
+            optimize_many(
+                [source, other],
+                options,
+                pool=pool,
+                checker=checker,
+                engine=engine,  # type: ignore[arg-type]
+            )
+        )
+        plain = OptimizeOptions(proposer=Proposer.CORESET, candidates=6)
+        (expected,) = optimize_many([source], plain, pool=pool, checker=checker)
+    assert not isinstance(expected, Exception)
+    for one in found:
+        assert not isinstance(one, Exception)
+        assert (one.passes, one.num_evaluations) == (expected.passes, 6)
+    assert engine.num_asked == 1
+    warnings = [text for one in found for text in one.warnings]  # type: ignore[union-attr]
+    assert sum("does not answer" in text for text in warnings) == 1

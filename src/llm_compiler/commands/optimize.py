@@ -6,10 +6,11 @@ import argparse
 import contextlib
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from llm_compiler.console import note, percent, print_json, print_table, progress, warn
-from llm_compiler.errors import ConfigError, LlmCompilerError
+from llm_compiler.errors import ConfigError, EngineError, LlmCompilerError
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.loader import has_shipped_model, load_engine
 from llm_compiler.optimize import (
@@ -100,8 +101,13 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     with contextlib.ExitStack() as stack:
         engine = None
         if proposer is Proposer.MODEL:
-            engine = load_engine(options.engine, options.model)
-            stack.callback(engine.close)
+            try:
+                engine = load_engine(options.engine, options.model)
+                stack.callback(engine.close)
+            except EngineError as error:
+                # A server that does not answer. A name that is wrong ends the command.
+                warn(f"the coreset chooses, since the model failed: {error}")
+                settings = replace(settings, proposer=Proposer.CORESET)
         pool = stack.enter_context(LocalPool(options.jobs))
         checker = stack.enter_context(Checker(toolchain=find_toolchain(), pool=pool, notify=note))
         bar = stack.enter_context(progress(total, "optimizing"))

@@ -40,6 +40,7 @@ def search_all(
     """
     pairs: list[tuple[Trial, Strategy]] = []
     sources: dict[int, Path] = {}
+    failed: list[ArtifactError] = []
     budget = options.candidates + options.budget
     for unit in units:
         if unit.stock.flags.baseline_only or budget == 0 or unit.inspection is None:
@@ -53,7 +54,7 @@ def search_all(
             name=str(unit.source),
             timeout_s=options.timeout_s,
         )
-        strategy = _strategy(unit, trial, options, checker, coreset, engine)
+        strategy = _strategy(unit, trial, options, checker, coreset, engine, failed)
         if strategy is None:
             continue
         unit.trial = trial
@@ -95,6 +96,7 @@ def _strategy(
     checker: Checker,
     coreset: Coreset | None,
     engine: Engine | None,
+    failed: list[ArtifactError],
 ) -> Strategy | None:
     start: Sequence[PassList] = starting_lists()
     weights = None
@@ -116,7 +118,7 @@ def _strategy(
             return None
     rng = module_rng(options.seed, trial.module_hash)
     if engine is not None:
-        proposed = _led_by_model(unit, options, engine, start)
+        proposed = _led_by_model(unit, options, engine, start, failed)
     else:
         proposed = fixed(start[: options.candidates])
     if from_coreset and not options.budget:
@@ -126,11 +128,18 @@ def _strategy(
 
 
 def _led_by_model(
-    unit: Unit, options: OptimizeOptions, engine: Engine, lists: Sequence[PassList]
+    unit: Unit,
+    options: OptimizeOptions,
+    engine: Engine,
+    lists: Sequence[PassList],
+    failed: list[ArtifactError],
 ) -> Strategy:
     """Return the coreset's first lists, then the model's choices among all passed ones.
 
     What the compiler made of the first ones tells the model more than the code does.
+
+    Args:
+        failed: what the engine failed with, for any unit; it is not asked again.
     """
     num_first = first_lists(options.candidates)
 
@@ -138,18 +147,28 @@ def _led_by_model(
         tried = [
             (passes, found.size_bytes if found.ok else -1) for passes, found in trial.known.items()
         ]
-        proposals = engine.propose(
-            unit.text,
-            unit.triple,
-            num_candidates=count,
-            lists=None if options.novel else lists,
-            oz_size_bytes=unit.oz_size_bytes,
-            tried=tried,
-            seed=options.seed,
-        )
-        chosen = [one.passes for one in proposals]
+        chosen: list[PassList] = []
+        if not failed:
+            try:
+                proposals = engine.propose(
+                    unit.text,
+                    unit.triple,
+                    num_candidates=count,
+                    lists=None if options.novel else lists,
+                    oz_size_bytes=unit.oz_size_bytes,
+                    tried=tried,
+                    seed=options.seed,
+                )
+                chosen = [one.passes for one in proposals]
+            except ArtifactError as error:
+                # One time-out is enough: the other units do not ask again.
+                failed.append(error)
+                unit.warnings.append(f"the coreset chooses, since the model failed: {error}")
         unit.from_model.update(chosen)
-        return chosen
+        # Where the model names fewer lists, or none, the coreset's next ones are tried.
+        known = {*trial.known, *chosen}
+        rest = [one for one in lists if one not in known]
+        return [*chosen, *rest[: count - len(chosen)]]
 
     rounds = in_rounds(choose, round_counts(options.candidates - num_first))
     return in_sequence(fixed(lists[:num_first]), rounds)
