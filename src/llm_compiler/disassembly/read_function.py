@@ -391,9 +391,13 @@ class _Reading:
         here = self.elf.symbols_at(section.index, place)
         symbols = self.elf.symbols_in(section.index)
         before = bisect_right(symbols, place, key=lambda one: one.value)
-        # One behind the last element is a place that loops compare with. Objects name visible
-        # variables by their symbols, so a bare place next to one is the end of what stands before.
-        ends_here = not here or (not self.reader.is_linked and not self._is_own(here[0], section))
+        # One behind the last element is a place that loops compare with. Where something else
+        # begins there, it is that, which stays a neighbour. But objects name visible variables by
+        # their symbols: a bare place next to one is the end of what stands before.
+        ends_here = place == section.address + section.size or (
+            bool(here) and not self.reader.is_linked and not self._is_own(here[0], section)
+        )
+        ends_here = ends_here and not section.is_strings and not section.is_mergeable
         for symbol in reversed(symbols[max(0, before - 8) : before]):
             end = symbol.value + symbol.size
             inside = symbol.value < place < end and not here
@@ -772,6 +776,8 @@ class _Reading:
                     one is None
                     or not one.is_local
                     or one.name.startswith(".L")
+                    # Who refers to what is known function by function only.
+                    or (self.reader.is_linked and self.architecture == AARCH64)
                     or self.reader.is_used_outside(item.section, item.start, item.end, own)
                 )
 

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.disassembly.binary import PLT_CALL, Binary, Origin
+from llm_compiler.disassembly.operands import RELATIVE_DATA, form_of
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.errors import CompileFailed
 from llm_compiler.llvm.assembler import assemble
-from llm_compiler.llvm.elf import ElfFile, FileKind, Symbol
+from llm_compiler.llvm.elf import ElfFile, FileKind, Relocation, Symbol, SymbolKind
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.verify.round_trip import CodeObject, read_code_object
 
@@ -80,6 +81,8 @@ def reassemble(
     changed = _fields(code.elf, again, len(ours))
     if binary.elf.kind is FileKind.RELOCATABLE:
         is_reencoded = not _same_relocations(binary.elf, symbol, code.elf, again, len(ours))
+        if not is_reencoded and (change := _DataCheck(binary, code).run(symbol, again, len(ours))):
+            raise Unreadable(f"refers to data that cannot be told apart ({change})")
     else:
         is_reencoded = False
     size = _size(code, again)
@@ -88,6 +91,86 @@ def reassemble(
     ):
         is_reencoded = True
     return Reassembled(code=code, is_reencoded=is_reencoded)
+
+
+class _DataCheck:
+    """Follows the references of both objects, and compares the bytes at their ends.
+
+    Independent of how the text was written: it knows nothing but places and relocations. Its own
+    object's labels say how far each piece of data goes.
+    """
+
+    def __init__(self, binary: Binary, own: CodeObject) -> None:
+        self._sides = (binary.elf, binary.listing), (own.elf, own.listing)
+        self._seen: set[tuple[int, int, int, int]] = set()
+
+    def run(self, symbol: Symbol, again: Symbol, size: int) -> str:
+        """Return what differs; empty if nothing does."""
+        return self._compare(symbol.section, symbol.value, again.section, again.value, size)
+
+    def _compare(
+        self, section: int, start: int, own_section: int, own_start: int, size: int
+    ) -> str:
+        places = (section, start), (own_section, own_start)
+        found = [
+            {
+                one.offset - at: self._target(side, index, one)
+                for one in self._sides[side][0].relocations_in(index, at, at + size)
+                if one.type
+            }
+            for side, (index, at) in enumerate(places)
+        ]
+        for offset, target in found[0].items():
+            other = found[1].get(offset)
+            if target is None or other is None or (*target, *other) in self._seen:
+                continue
+            self._seen.add((*target, *other))
+            if change := self._compare_data(target, other):
+                return change
+        return ""
+
+    def _target(self, side: int, section: int, one: Relocation) -> tuple[int, int] | None:
+        """Return a place in data; None for names and code."""
+        elf, listing = self._sides[side]
+        if not one.symbol.is_defined or elf.sections[one.symbol.section].is_code:
+            return None
+        offset = one.addend
+        if elf.sections[section].is_code:
+            form = form_of(elf.architecture, one.type)
+            if form is None or form.through_table:
+                return None
+            if form.relative:
+                at = listing.between(section, max(0, one.offset - 15), one.offset + 1)
+                offset += at[-1].end - one.offset if at else 4
+        elif one.type in RELATIVE_DATA[elf.architecture]:
+            return None  # counts from a base that only the code knows
+        if one.symbol.kind is not SymbolKind.SECTION:
+            offset += one.symbol.value
+        return one.symbol.section, offset
+
+    def _compare_data(self, place: tuple[int, int], own_place: tuple[int, int]) -> str:
+        section, own = (
+            self._sides[0][0].sections[place[0]],
+            self._sides[1][0].sections[own_place[0]],
+        )
+        symbols = self._sides[1][0].symbols_in(own.index)
+        before = [one for one in symbols if one.value <= own_place[1]]
+        if not before or own_place[1] >= own.size:
+            return ""
+        start = before[-1].value
+        sizes = [one.size for one in before if one.value == start and one.size]
+        end = start + max(sizes) if sizes else own.size
+        later = [one.value for one in symbols if one.value > start]
+        end = min([end, *later[:1]])
+        shift = place[1] - own_place[1]
+        ours = section.read(max(0, start + shift), end + shift)
+        theirs = own.read(start, end)
+        padding = len(theirs) - len(ours)
+        if padding > 0 and not any(theirs[len(ours) :]):
+            theirs = theirs[: len(ours)]
+        if ours != theirs and not (not sizes and ours.startswith(theirs.rstrip(b"\0"))):
+            return f"{section.name}+{place[1]:#x} is not {before[-1].name}"
+        return self._compare(section.index, start + shift, own.index, start, end - start)
 
 
 def _size(code: CodeObject, symbol: Symbol) -> int:

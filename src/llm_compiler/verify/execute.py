@@ -257,6 +257,10 @@ class Executor:
                 if not one.is_complete:
                     continue
             hard, soft = comparison.compare(given, one, other)
+            if hard and (foreign := _foreign_calls(original.elf, lifted.elf)):
+                # The original may have it inlined; a stub in its place shows nothing.
+                doubt = f"it refers to {foreign}, which the original does not"
+                break
             if hard:
                 example = Counterexample(
                     arguments=describe_arguments(signature, frame, given),
@@ -522,6 +526,15 @@ class _Executable:
     path: Path
     elf: ElfFile
     entry: int
+
+
+def _foreign_calls(original: ElfFile, lifted: ElfFile) -> str:
+    """Return an undefined symbol that only the lift refers to, empty if there is none."""
+    ours, theirs = (
+        {one.name for one in elf.symbols if one.section == 0 and one.name} - set(REAL)
+        for elf in (original, lifted)
+    )
+    return min(theirs - ours, default="")
 
 
 def _variable(elf: ElfFile, name: str) -> int:

@@ -119,7 +119,7 @@ static u64 canonical(u64 value) {
         for (u64 i = 0; i < 64 && value + i < settings.constants_end; i++) {
             u8 byte = *(u8 *)(value + i);
             hash = mix(hash + byte + 1);
-            if (!byte && i >= 3) break;
+            if (!byte) break; /* what follows may be another constant */
         }
         return TAG_CONSTANT | hash >> 16;
     }

@@ -150,6 +150,8 @@ class InputGenerator:
         self._functions = list(functions)
         self._last_pointer = 0
         self._recent: list[int] = []
+        self._swept = -1
+        """Bytes are few enough to try all of them."""
         self._pointer_share = 0.35
 
     # -- values ----------------------------------------------------------------------------------
@@ -168,8 +170,11 @@ class InputGenerator:
     def _fresh_integer(self, bits: int) -> int:
         rng = self._random
         kind = rng.random()
-        if kind < 0.3:
+        if kind < 0.25:
             value = rng.choice(self._constants) + rng.choice((-1, 0, 0, 0, 1))
+        elif kind < 0.3:
+            # Ranges are tested by subtracting their start and comparing with their length.
+            value = rng.choice(self._constants) + rng.choice(self._constants)
         elif kind < 0.5:
             value = rng.choice((0, 1, -1, 2, -2, 1 << (bits - 1), (1 << (bits - 1)) - 1, 255, 128))
         elif kind < 0.73:
@@ -257,7 +262,11 @@ class InputGenerator:
                 return [self._integer(64), rng.choice((0, 0, _ALL, self._integer(64)))]
             if one.bits == 64 and rng.random() < 0.12:
                 return [self._pointer()]
-            return [self._widened(one, self._integer(one.bits))]
+            value = self._integer(one.bits)
+            if one.bits <= 8 and rng.random() < 0.7:
+                self._swept += 1
+                value = self._swept & ((1 << one.bits) - 1)
+            return [self._widened(one, value)]
         if one.kind == "float":
             return [self._float(one.bits) | (rng.getrandbits(32) << 32 if one.bits == 32 else 0)]
         size = one.element_bits

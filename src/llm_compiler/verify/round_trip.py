@@ -143,8 +143,9 @@ def foreign_definitions(original: CodeObject, lifted: CodeObject, name: str) -> 
     Other code, visible variables, constructors: linked into a program, they would change it.
     """
     ours, theirs = _defined_names(original.elf), _defined_names(lifted.elf)
+    statics = {one.name for one in original.elf.symbols if _is_static(original.elf, one)}
     for one in theirs:
-        if one not in ours:
+        if one not in ours and one not in statics:
             return f"it defines '{one}', which is not the function's own"
     for section in lifted.elf.sections:
         if section.size and section.is_allocated and not _USUAL_SECTIONS.match(section.name):
@@ -161,6 +162,16 @@ def foreign_definitions(original: CodeObject, lifted: CodeObject, name: str) -> 
         if code > (function.size or whole):
             return "it has code outside the function"
     return ""
+
+
+def _is_static(elf: ElfFile, symbol: Symbol) -> bool:
+    """Whether a symbol is a static variable: local, or hidden where functions share it."""
+    return (
+        symbol.is_defined
+        and (symbol.is_local or symbol.is_hidden)
+        and elf.sections[symbol.section].is_writable
+        and symbol.kind is not SymbolKind.SECTION
+    )
 
 
 def _defined_names(elf: ElfFile) -> dict[str, Symbol]:
@@ -217,7 +228,9 @@ class _Side:
         offset = one.addend
         if code_end and self.elf.architecture == "x86_64" and one.type in _X86_RELATIVE:
             offset += code_end - one.offset
-        if not symbol.is_defined or (not symbol.is_local and not symbol.name.startswith(".L")):
+        if not symbol.is_defined or not (
+            symbol.is_local or symbol.name.startswith(".L") or _is_static(self.elf, symbol)
+        ):
             return _Place(symbol.name, 0, offset, 0, 0)
         section = self.elf.sections[symbol.section]
         if symbol.kind is not SymbolKind.SECTION:
@@ -292,8 +305,8 @@ class _Comparison:
         for name, symbol in defined[0].items():
             if name == self.name:
                 continue
-            other = defined[1].get(name)
-            if other is None:
+            other = self.objects[1].elf.symbol(name)
+            if other is None or not other.is_defined:
                 raise _Different(f"it lacks the variable '{name}'")
             self._compare_data(_whole(self.a.elf, symbol), _whole(self.b.elf, other))
 

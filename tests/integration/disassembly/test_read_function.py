@@ -196,3 +196,18 @@ def test_any_byte_may_be_wrong(compile_c: Compile, read: Read) -> None:
         except (InputError, Unreadable):
             refused += 1
     assert 0 < refused < 61
+
+
+def test_a_string_behind_a_string_is_its_own(
+    compile_c: Compile, read: Read, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    # At -O0, objects have symbols for some strings only: what begins where one ends is another.
+    source = (
+        'static const char *names[] = {"zero", "one"};\nextern int puts(const char *);\n'
+        'int f(int x) { puts("first"); return puts(names[x & 1]); }\n'
+    )
+    binary = read(compile_c(source, "a.o", "x86_64", "-O0", "-fPIC"))
+    text = texts(binary)["f"].text
+    assert '.asciz "zero"' in text
+    assert not re.search(r"^\.quad \S+\+\d", text, re.MULTILINE)
+    proved(binary, toolchain, tmp_path)
