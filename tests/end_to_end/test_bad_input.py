@@ -190,7 +190,8 @@ def test_no_room_for_temporary_files(user, good: Path, tiny_disk: Path) -> None:
         "large.c", f"int f(int i) {{ static int t[] = {{{text}}}; return t[i]; }}\n"
     )
     user.env["TMPDIR"] = str(tiny_disk)
-    message = user.fails(8, "optimize", source, "--candidates", "0")
+    options = ("--candidates", "0", "--proposer", "coreset")
+    message = user.fails(8, "optimize", source, *options)
     assert "No space left on device" in message
     assert "set TMPDIR" in message
 

@@ -66,7 +66,8 @@ def test_a_c_file_becomes_a_smaller_object_that_replays_and_works(
         row["baseline_text_data_bytes"],
     )
     assert row["optimized_bytes"] < row["baseline_bytes"], "the program was chosen for it"
-    assert (row["proposer"], row["verdict"]) == ("coreset", "passed")
+    assert row["proposer"] in ("model", "coreset")
+    assert row["verdict"] == "passed"
     assert parse_pass_list(row["passes"]).pipeline == row["passes"]
     assert 0 < row["num_evaluations"] <= 16
     # The printed commands make the same object, byte for byte.
