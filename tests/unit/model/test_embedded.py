@@ -282,3 +282,23 @@ def test_bad_checkpoints(damage: str, message: str, tmp_path: Path) -> None:
         config.write_text(json.dumps(told))
     with pytest.raises(CheckpointMismatch, match=message):
         load(folder, tmp_path)
+
+
+def test_the_runtime_reports_nothing_to_anybody(checkpoint: Path, tmp_path: Path) -> None:
+    """onnxruntime's telemetry leaves a session file in the folder for temporary files."""
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from llm_compiler.model.engines.embedded import EmbeddedDecoder\n"
+        "EmbeddedDecoder(Path(sys.argv[1]), precision='fp32', threads=1, cache=Path(sys.argv[2]))"
+        ".start([5])\n"
+    )
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    environment = {"TMPDIR": str(folder), "HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    subprocess.run(
+        [sys.executable, "-c", code, str(checkpoint), str(tmp_path / "cache")],
+        check=True,
+        env=environment,
+        timeout=60,
+    )
+    assert list(folder.iterdir()) == []
