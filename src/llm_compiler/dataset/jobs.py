@@ -9,13 +9,18 @@ Runs in a worker: LLVM may crash.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from llm_compiler.corpus.normalize import normalize
 from llm_compiler.dataset.assembly import normalize_assembly
+from llm_compiler.dataset.lifting.assembly import shorten_assembly
+from llm_compiler.dataset.lifting.reduce import Reduction, body_of, reduce_module
+from llm_compiler.dataset.lifting.restore import restore_module
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.errors import CompilerError, InputError
+from llm_compiler.llvm.capi import Library
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import BITCODE_MAGIC, Context, Module
@@ -163,22 +168,79 @@ def _disassembly(draw: Draw, module: Module, target_machine: TargetMachine) -> S
     assembly = _assembly(module, target_machine)
     if len(text) + len(assembly) > draw.max_characters:
         raise _Unsuitable("too long")
-    sizes, count = _sizes(module, target_machine), module.num_instructions()
-    # From the text alone, as a reader of the answer would do it.
-    with Context(module.context.library) as fresh:
-        again = fresh.parse(text.encode(), "<answer>")
-        with TargetMachine.for_module(again) as fresh_machine:
-            lowered = fresh_machine.emit_assembly(again)
-    if normalize_assembly(lowered, target_machine.triple) != assembly:
-        raise _Unsuitable("lowers to other assembly")
+    code, num_instructions = _lifted(text, assembly, module.context.library)
+    sizes = _sizes(module, target_machine)
     return dataclasses.replace(
         draw.sample,
         input_code=assembly,
-        output_code=text,
-        num_instructions_after=count,
+        output_code=code,
+        num_instructions_after=num_instructions,
         size_bytes_after=sizes.size_bytes,
         text_data_bytes_after=sizes.text_data_bytes,
     )
+
+
+def _lifted(text: str, assembly: str, library: Library) -> tuple[str, int]:
+    """Return the plainest IR that lowers to exactly this assembly, and its instructions.
+
+    Of single functions that is the reduced form (`dataset.lifting`); what the short form makes of
+    it lowers to the same instructions, too. Of anything else it is the text as it is.
+    """
+    try:
+        triple = _triple_of(text)
+        short = shorten_assembly(assembly, triple)
+    except InputError:
+        return _proved(text, assembly, library)
+    for reduction in (Reduction.ALL, Reduction.FLAGS):
+        try:
+            code, num_instructions = _proved(reduce_module(text, reduction), assembly, library)
+            body = body_of(code, dict(short.symbols))
+            restored = restore_module(body, short, attributes=_attributes_of(code))
+            lowered, _, _ = _lower(restored, library)
+            if shorten_assembly(lowered, triple).text == short.text:
+                return code, num_instructions
+        except _Unsuitable:
+            continue
+        except InputError:
+            raise _Unsuitable("no short form") from None
+    raise _Unsuitable("reduced, lowers to other assembly")
+
+
+def _triple_of(text: str) -> str:
+    match = re.search(r'^target triple = "([^"]*)"$', text, re.MULTILINE)
+    return match[1] if match else ""
+
+
+def _attributes_of(text: str) -> str:
+    """Return the attributes of the function that a module defines."""
+    define = re.search(r"^define .* (#\d+) ", text, re.MULTILINE)
+    if define is None:
+        return "nounwind"
+    group = re.search(rf"^attributes {define[1]} = \{{ (.*) \}}$", text, re.MULTILINE)
+    return group[1] if group else "nounwind"
+
+
+def _lower(text: str, library: Library) -> tuple[str, str, int]:
+    """Return assembly, normal form and number of instructions of IR, from the text alone."""
+    with Context(library) as fresh:
+        module = fresh.parse(text.encode(), "<answer>")
+        if module.verify():
+            raise _Unsuitable("broken module")
+        normal, num_instructions = _text(module), module.num_instructions()
+        with TargetMachine.for_module(module) as target_machine:
+            assembly = target_machine.emit_assembly(module)
+            return normalize_assembly(assembly, target_machine.triple), normal, num_instructions
+
+
+def _proved(text: str, assembly: str, library: Library) -> tuple[str, int]:
+    """Return the normal form of IR and its instructions, if it lowers to exactly this assembly."""
+    lowered, normal, num_instructions = _lower(text, library)
+    if lowered != assembly:
+        raise _Unsuitable("lowers to other assembly")
+    # As a reader of the sample would lower it.
+    if normal != text and _lower(normal, library)[0] != assembly:
+        raise _Unsuitable("lowers to other assembly")
+    return normal, num_instructions
 
 
 _MAKERS = {

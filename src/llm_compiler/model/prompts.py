@@ -10,6 +10,7 @@ With special tokens (`model.special`) for everything but code and numbers; a pas
                   | <nothing-better> <size> N <text-data> N <end>
                   or, in rounds with the compiler: <passes> P.. <size> <change> <passes> P.. ..
     disassembly   <begin> <task> <target> <code> ASSEMBLY <answer> | <code> IR <end>
+                  both in the short form of one function (`dataset.lifting`)
 
 What stands behind the bar is the answer, which the loss is taken on; sizes of flag tuning are
 before, then after. In rounds the model says the list up to ``<size>``, and the compiler says what
@@ -23,7 +24,8 @@ What exceeds the context:
   ``<continued>`` behind the target, only the last ends with ``<end>``. A last piece shorter than
   16 tokens is left out.
 * flag-tuning: the prompt keeps the beginning of its sketch (`model.sketch`), with ``<cut>`` behind.
-* emulation and disassembly: no document; half an answer teaches that code ends anywhere.
+* emulation and disassembly: no document; half an answer teaches that code ends anywhere. Nor has
+  assembly a document that the short form has no word for.
 
 For the tokenizers of other models, `PaperPrompts` writes the paper's prompts. Knows nothing of
 tensors.
@@ -31,11 +33,14 @@ tensors.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from llm_compiler.dataset.lifting.assembly import shorten_assembly
+from llm_compiler.dataset.lifting.reduce import body_of
 from llm_compiler.dataset.records import StageSample, render_paper
 from llm_compiler.errors import ConfigError, InputError, TokenizerMismatch, UnknownPass
 from llm_compiler.llvm.passes import parse_pass_list
@@ -134,7 +139,7 @@ class Prompts(Protocol):
 class CompactPrompts:
     """The prompts of our own models."""
 
-    version: Final = "compact prompts, version 2"
+    version: Final = "compact prompts, version 3"
 
     def __init__(self, tokenizer: IrTokenizer) -> None:
         self.tokenizer = tokenizer
@@ -159,7 +164,14 @@ class CompactPrompts:
         """Return a sample's documents; the module's docstring says what becomes of long ones."""
         if sample.stage == "pretraining":
             return self._pieces(sample, context)
-        prompt, head = self.prompt(sample), self._answer_head(sample)
+        if sample.stage == "disassembly":
+            try:
+                short = shorten_assembly(sample.input_code, sample.target_triple)
+                body = body_of(sample.output_code, dict(short.symbols))
+            except InputError:
+                return []
+            sample = dataclasses.replace(sample, input_code=short.text, output_code=body)
+        prompt, head = self._prompt(sample), self._answer_head(sample)
         answer = [*head, self.tokenizer.end]
         if sample.stage != "flag-tuning":
             answer[-1:-1] = self._code(sample.output_code)
@@ -171,7 +183,18 @@ class CompactPrompts:
         return [Document([*prompt, *answer], len(prompt))] if prompt else []
 
     def prompt(self, sample: StageSample) -> list[int]:
-        """Return the ids up to the answer, of any length; the answer's fields are not read."""
+        """Return the ids up to the answer, of any length; the answer's fields are not read.
+
+        Raises:
+            InputError: disassembly: the short form has no word for the assembly.
+        """
+        if sample.stage == "disassembly":
+            short = shorten_assembly(sample.input_code, sample.target_triple)
+            sample = dataclasses.replace(sample, input_code=short.text)
+        return self._prompt(sample)
+
+    def _prompt(self, sample: StageSample) -> list[int]:
+        """Return the ids up to the answer; disassembly is in short form."""
         ids = self._begin(sample)
         if sample.stage == "pretraining":
             return ids

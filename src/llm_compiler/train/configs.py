@@ -38,6 +38,8 @@ class DataConfig:
     """Of samples, for flag tuning."""
     texts: Path | None = None
     """Of samples, for pretraining."""
+    share: float = 0.0
+    """Of the tokens, for an earlier stage's data; 0: an equal part of `mix_share`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +258,13 @@ class TrainConfig:
         for stage in (*self.data, *self.validation):
             if stage not in STAGES:
                 raise ConfigError(f"'{stage}' is not a stage: expected {', '.join(STAGES)}")
+        for stage, data in self.data.items():
+            if isinstance(data.share, bool) or not isinstance(data.share, (int, float)):
+                raise ConfigError(f"data.{stage}.share is {data.share!r}: expected a number")
+            if not 0 <= data.share < 1:
+                raise ConfigError(f"data.{stage}.share is {data.share}: expected 0 to 1")
+        if self.shares()[self.stage] <= 0:
+            raise ConfigError("the shares of earlier stages leave nothing for this one")
 
     @property
     def document_tokens(self) -> int:
@@ -269,9 +278,12 @@ class TrainConfig:
 
     def shares(self) -> dict[str, float]:
         """Return each stage's share of the tokens."""
-        earlier = self.earlier_stages if self.mix_share else ()
-        own = 1 - self.mix_share if earlier else 1.0
-        return {self.stage: own, **{name: self.mix_share / len(earlier) for name in earlier}}
+        shares = {
+            name: self.data[name].share or self.mix_share / len(self.earlier_stages)
+            for name in self.earlier_stages
+            if name in self.data and (self.data[name].share or self.mix_share)
+        }
+        return {self.stage: 1 - sum(shares.values()), **shares}
 
 
 def load_train_config(
@@ -361,7 +373,10 @@ def _read_data(told: Any, where: str) -> dict[str, DataConfig]:
         if unknown := sorted(table.keys() - set(fields)):
             raise ConfigError(f"{where} {stage}: '{unknown[0]}' is none of {', '.join(fields)}")
         found[stage] = DataConfig(
-            **{name: _path(value, f"{where} {stage}.{name}") for name, value in table.items()}
+            **{
+                name: value if name == "share" else _path(value, f"{where} {stage}.{name}")
+                for name, value in table.items()
+            }
         )
     return found
 

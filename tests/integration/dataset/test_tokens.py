@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
 
 import pytest
 
+from llm_compiler import process
 from llm_compiler.cli import main
+from llm_compiler.dataset.assembly import normalize_assembly
 from llm_compiler.dataset.engine import make_samples, safe_elements
+from llm_compiler.dataset.jobs import Draw, DrawJob
+from llm_compiler.dataset.lifting.assembly import shorten_assembly
+from llm_compiler.dataset.lifting.restore import restore_module
 from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.dataset.stages import make_stage
+from llm_compiler.llvm.codegen import TargetMachine
+from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.model.configs import ModelConfig
 from llm_compiler.model.prompts import CompactPrompts, parse_answer
 from llm_compiler.model.token_shards import TokenShards
 from llm_compiler.model.tokenizer import IrTokenizer
 from llm_compiler.train.configs import DataConfig, TrainConfig
 from llm_compiler.train.sources import open_source
-from llm_compiler.workers import LocalPool
+from llm_compiler.workers import LocalPool, run_jobs
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +70,7 @@ def test_the_commands(
     assert main(["tokenizer", "show", folder, "--file", str(tmp_path / "none")]) == 4
 
 
-@pytest.mark.parametrize("name", ["pretraining", "emulation", "disassembly"])
+@pytest.mark.parametrize("name", ["pretraining", "emulation"])
 def test_documents_hold_what_llvm_said(
     samples_folder: Path, tokenizer: IrTokenizer, name: str
 ) -> None:
@@ -84,6 +93,60 @@ def test_documents_hold_what_llvm_said(
             assert prompts.tokenizer.decode(document.prompt).count("<|pass:") == (
                 sample.passes.count(",") + 1
             )
+
+
+SINGLE = (
+    'extern int puts(const char *); int f(int x) { puts("one"); return x * 3; }',
+    "static const short t[4] = {3, 1, 4, 1}; extern int n; int f(int x) { return t[x & 3] + n++; }",
+    "double f(double a, float b) { return a * 3.3 + b * 1.7f; }",
+    "int f(int x) { switch (x) { case 0: return 5; case 1: return 99; case 2: return x * 7;"
+    " case 3: return x - 3; case 4: return 0; case 5: return -4; } return 1; }",
+    "struct s { char c; struct { long l; int i; } t[4]; }; int g(int);"
+    " int f(struct s *p, long i) { return p->t[i].i + g(p->c); }",
+    "extern _Bool b; long f(long *q) { return b ? q[2] : -1; }",
+)
+
+
+@pytest.mark.parametrize("target", ["x86_64-pc-linux-gnu", "aarch64-linux-gnu"])
+@pytest.mark.parametrize("source", SINGLE)
+def test_documents_of_disassembly_are_in_short_form(
+    samples_folder: Path, tokenizer: IrTokenizer, toolchain: Toolchain, source: str, target: str
+) -> None:
+    flags = [
+        "-Oz",
+        "-Xclang",
+        "-disable-llvm-passes",
+        "-emit-llvm",
+        "-c",
+        "-x",
+        "c",
+        "-",
+        "-o",
+        "-",
+    ]
+    command = [toolchain.tool("clang"), f"--target={target}", *flags]
+    module = process.run(command, timeout_s=60, stdin=source.encode()).stdout
+    draw = make_stage("disassembly", SampleSet(samples_folder), seed=5).draw(0, 0)
+    assert isinstance(draw, Draw)
+    blank = dataclasses.replace(draw.sample, target_triple=target)
+    draw = dataclasses.replace(draw, module=module, passes=("default<Oz>",), sample=blank)
+    with LocalPool(1) as pool:
+        made = run_jobs(pool, [DrawJob(draws=(draw,))])[0][0]
+    sample = made.sample
+    assert sample is not None, made.cause
+    (document,) = CompactPrompts(tokenizer).documents(sample, 1_000_000)
+    short = shorten_assembly(sample.input_code, target)
+    body = parse_answer(document.answer, tokenizer).output_code
+    assert body is not None
+    assert short.text in tokenizer.decode(document.prompt)
+    assert body.startswith("define ")
+    assert len(body) < len(sample.output_code) / 2
+    # From the answer alone, with what the assembly tells.
+    with Context() as context:
+        answer = context.parse(restore_module(body, short).encode(), "<answer>")
+        with TargetMachine.for_module(answer) as machine:
+            lowered = normalize_assembly(machine.emit_assembly(answer), machine.triple)
+    assert shorten_assembly(lowered, target).text == short.text
 
 
 def test_documents_made_on_the_fly_from_any_position(

@@ -85,6 +85,8 @@ def test_shape_and_tokenizer_of_what_it_begins_with(write: Path, tmp_path: Path)
         (["seed=true"], "seed is True"),
         (["learning_rate=nan"], "learning_rate is nan"),
         (["mix_share=1.5"], r"mix_share is 1\.5"),
+        (["data.pretraining.share=1.5"], r"data\.pretraining\.share is 1\.5"),
+        (["data.pretraining.share=0.999", "mix_share=1.0"], "leave nothing|is missing"),
         (["compile=1"], "compile is 1: expected true or false"),
         (["precision=fp8"], "precision is 'fp8'"),
         (["context=99999"], "context is 99999, but the model's is 4096"),
@@ -129,3 +131,9 @@ def test_plans_agree_with_the_paper() -> None:
     assert plan.total_flops > 6 * 6.6e9 * 401e9
     assert 1_000 < plan.days["A100"] < 3_000
     assert plan.devices_for_memory["A100"] >= 2
+
+
+def test_shares_of_earlier_stages_may_be_given(write: Path) -> None:
+    settings = ["mix_share=0.0", "data.pretraining.path=x", "data.pretraining.share=0.25"]
+    config = load_train_config(write, "emulation", settings=settings)
+    assert config.shares() == {"emulation": 0.75, "pretraining": 0.25}

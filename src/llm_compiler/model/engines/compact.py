@@ -6,12 +6,15 @@ over. Knows nothing of weights, tensors or LLVM. Not thread-safe.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any, Final, Self
 
 import numpy as np
 
+from llm_compiler.dataset.lifting.assembly import shorten_assembly
+from llm_compiler.dataset.lifting.restore import restore_module
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.errors import CheckpointMismatch, ConfigError, InputError
 from llm_compiler.model.decoding import Decoder, DecodingState, Finding, IdArray
@@ -203,9 +206,24 @@ class CompactEngine:
         temperature: float = 0.0,
         seed: int = 0,
     ) -> list[CodeAnswer]:
-        """Return IR texts for assembly in normal form, distinct; the first is the greedy one."""
+        """Return modules for assembly in normal form, distinct; the first is the greedy one.
+
+        The model answers with the body of a function; the rest of the module is restored by rule.
+        None for assembly that the short form has no word for.
+        """
+        try:
+            short = shorten_assembly(assembly, target_triple)
+        except InputError:
+            return []
         sample = _sample("disassembly", target_triple, input_code=assembly)
-        return self._answers(sample, (), num_candidates, temperature, seed)
+        answers = []
+        for one in self._answers(sample, (), num_candidates, temperature, seed):
+            try:
+                code = restore_module(one.code, short)
+            except InputError:
+                continue
+            answers.append(dataclasses.replace(one, code=code))
+        return answers
 
     def emulate(
         self,
