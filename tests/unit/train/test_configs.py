@@ -86,7 +86,6 @@ def test_shape_and_tokenizer_of_what_it_begins_with(write: Path, tmp_path: Path)
         (["learning_rate=nan"], "learning_rate is nan"),
         (["mix_share=1.5"], r"mix_share is 1\.5"),
         (["data.pretraining.share=1.5"], r"data\.pretraining\.share is 1\.5"),
-        (["data.pretraining.share=0.999", "mix_share=1.0"], "leave nothing|is missing"),
         (["compile=1"], "compile is 1: expected true or false"),
         (["precision=fp8"], "precision is 'fp8'"),
         (["context=99999"], "context is 99999, but the model's is 4096"),
