@@ -12,9 +12,10 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from llm_compiler.errors import LlmCompilerError
+from llm_compiler.errors import ArtifactError, LlmCompilerError, ToolchainNotFound
 from llm_compiler.llvm.stock import Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.engine import Engine
@@ -37,6 +38,7 @@ def optimize(
     *,
     pool: WorkerPool | None = None,
     checker: Checker | None = None,
+    engine: Engine | None = None,
     output: Path | None = None,
 ) -> Optimized:
     """Optimise one C, C++, IR or bitcode file.
@@ -44,6 +46,8 @@ def optimize(
     Args:
         pool: worker processes; default: one made for this call.
         checker: who knows and makes verdicts; default: the shipped ones and the user's own.
+        engine: the model that proposes, as in `optimize_many`; loading one takes longer than
+            asking it, so hand it over where there are many calls.
         output: the name that the replay commands write to; nothing is written here.
 
     Raises:
@@ -51,17 +55,15 @@ def optimize(
     """
     from llm_compiler.workers import LocalPool
 
-    outputs = [output] if output else None
-    if pool is not None:
-        results = list(
-            optimize_many([source], options, pool=pool, checker=checker, outputs=outputs)
+    with contextlib.ExitStack() as stack:
+        (result,) = optimize_many(
+            [source],
+            options,
+            pool=pool or stack.enter_context(LocalPool()),
+            checker=checker,
+            engine=engine,
+            outputs=[output] if output else None,
         )
-    else:
-        with LocalPool() as own:
-            results = list(
-                optimize_many([source], options, pool=own, checker=checker, outputs=outputs)
-            )
-    result = results[0]
     if isinstance(result, LlmCompilerError):
         raise result
     return result
@@ -82,7 +84,7 @@ def optimize_many(
     """Optimise several inputs side by side; yield a result or the error of each, in their order.
 
     Args:
-        engine: the model that proposes; default, for `Proposer.MODEL`: the shipped one.
+        engine: the model that proposes; default: the shipped one, if `options` want a model.
         outputs: for each input, the name that its replay commands write to.
         on_progress: called with (input, evaluations done, evaluations at most).
 
@@ -116,15 +118,11 @@ def optimize_many(
                     ),
                 )
             )
-        if options.proposer is not Proposer.MODEL:
-            engine = None
-        elif engine is None:
-            from llm_compiler.model.engines.loader import load_engine
-
-            engine = load_engine()
-            stack.callback(engine.close)
+        options, engine, trouble = _with_engine(options, engine, stack)
         failures = prepare_all(units, pool, with_text=engine is not None)
         good = [unit for index, unit in enumerate(units) if index not in failures]
+        if trouble and good:
+            good[0].warnings.append(trouble)
         try:
             search_all(good, options, pool, checker, coreset, engine, store, on_progress)
         except KeyboardInterrupt:
@@ -138,3 +136,32 @@ def optimize_many(
                 yield finish(unit, options, checker)
             except LlmCompilerError as error:
                 yield error
+
+
+def _with_engine(
+    options: OptimizeOptions, engine: Engine | None, stack: contextlib.ExitStack
+) -> tuple[OptimizeOptions, Engine | None, str]:
+    """Decide who proposes; return the options, the engine if it is a model, and what went wrong.
+
+    Raises:
+        LlmCompilerError: the model was asked for, and cannot be loaded.
+    """
+    from llm_compiler.model.engines.loader import has_shipped_model, load_engine
+
+    proposer = options.proposer
+    if proposer is None:
+        wanted = engine is not None or options.novel or has_shipped_model()
+        proposer = Proposer.MODEL if wanted and options.candidates else Proposer.CORESET
+    trouble = ""
+    if proposer is not Proposer.MODEL:
+        engine = None
+    elif engine is None:
+        try:
+            engine = load_engine()
+            stack.callback(engine.close)
+        except (ArtifactError, ToolchainNotFound) as error:
+            if options.proposer is Proposer.MODEL or options.novel:
+                raise
+            proposer = Proposer.CORESET
+            trouble = f"the coreset chooses, since the model failed: {error}"
+    return replace(options, proposer=proposer), engine, trouble

@@ -10,7 +10,7 @@ import pytest
 from llm_compiler.errors import ConfigError, InputError, LlmCompilerError
 from llm_compiler.llvm.object_file import section_sizes
 from llm_compiler.llvm.passes import parse_pass_list
-from llm_compiler.optimize import Optimized, OptimizeOptions, optimize, optimize_many
+from llm_compiler.optimize import Optimized, OptimizeOptions, Proposer, optimize, optimize_many
 from llm_compiler.records import PassList, VerdictKind
 from llm_compiler.search.coreset import Coreset, Pick
 from llm_compiler.workers import LocalPool
@@ -70,7 +70,7 @@ def run(pool: LocalPool, source: Path) -> Run:
         results = list(
             optimize_many(
                 [source],
-                OptimizeOptions(**options),
+                OptimizeOptions(**{"proposer": Proposer.CORESET, **options}),
                 pool=pool,
                 checker=judge,
                 coreset=coreset(*lists),
@@ -113,7 +113,7 @@ def test_no_list_is_compiled_where_none_has_passed(run: Run) -> None:
 @pytest.mark.parametrize("later", list(VerdictKind))
 def test_new_lists_that_win_are_checked_first(run: Run, later: VerdictKind) -> None:
     judge = Judge({}, later)
-    found = run(judge, proposer="search", candidates=6, budget=30, seed=1)
+    found = run(judge, proposer=Proposer.SEARCH, candidates=6, budget=30, seed=1)
     assert found.num_evaluations == 36
     if later is VerdictKind.PASSED:
         assert found.optimized_bytes <= found.baseline_bytes

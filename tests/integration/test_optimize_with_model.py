@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from llm_compiler.errors import EngineError
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.embedded import load_embedded
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.loader import has_shipped_model, shipped_model
 from llm_compiler.model.tokenizer import train_tokenizer
 from llm_compiler.optimization.propose import first_lists, round_counts
 from llm_compiler.optimize import OptimizeOptions, Proposer, optimize_many
@@ -175,3 +177,58 @@ def test_the_coreset_stands_in_for_a_model_that_fails(
     assert engine.num_asked == 1
     warnings = [text for one in found for text in one.warnings]  # type: ignore[union-attr]
     assert sum("does not answer" in text for text in warnings) == 1
+
+
+@pytest.fixture
+def damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """An installation whose shipped file of this name is cut short."""
+    folder = tmp_path / "shipped"
+    shutil.copytree(shipped_model(), folder)
+    path = folder / request.param
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    monkeypatch.setattr("llm_compiler.model.engines.loader._shipped_folder", lambda: folder)
+    return path.name
+
+
+@pytest.mark.skipif(not has_shipped_model(), reason="this installation has no weights")
+@pytest.mark.parametrize(
+    "damaged", ["model.safetensors", "config.json", "tokenizer.json"], indirect=True
+)
+def test_damaged_weights_end_no_build(
+    damaged: str, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "unit.o"
+    arguments = ["optimize", str(source), "-o", str(out), "--json", "--candidates", "4"]
+    assert main([*arguments, "--proposer", "coreset"]) == 0
+    expected = json.loads(capsys.readouterr().out)
+    assert main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["passes"], found["num_evaluations"]) == (expected["passes"], 4)
+    assert found["proposer"] in ("coreset", "baseline")
+    assert len([one for one in found["warnings"] if "the coreset chooses" in one]) == 1
+    assert main([*arguments, "--proposer", "model"]) == 7, "a model that was asked for"
+
+
+@pytest.mark.skipif(not has_shipped_model(), reason="this installation has no weights")
+def test_the_model_is_the_default(pool: LocalPool, source: Path) -> None:
+    with Checker(toolchain=find_toolchain(), pool=pool) as checker:
+        found, same, other = (
+            next(
+                iter(
+                    optimize_many(
+                        [source],
+                        OptimizeOptions(candidates=1, proposer=proposer),
+                        pool=pool,
+                        checker=checker,
+                    )
+                )
+            )
+            for proposer in (None, Proposer.MODEL, Proposer.CORESET)
+        )
+    assert not isinstance(found, Exception)
+    assert not isinstance(same, Exception)
+    assert not isinstance(other, Exception)
+    assert (found.passes, found.proposer) == (same.passes, same.proposer)
+    assert {found.proposer, other.proposer} <= {"model", "coreset", "baseline"}
+    assert found.proposer != "coreset"
+    assert other.proposer != "model"

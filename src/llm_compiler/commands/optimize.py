@@ -12,7 +12,7 @@ from pathlib import Path
 from llm_compiler.console import note, percent, print_json, print_table, progress, warn
 from llm_compiler.errors import ConfigError, EngineError, LlmCompilerError
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.model.engines.loader import has_shipped_model, load_engine
+from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.optimize import (
     Optimized,
     OptimizeOptions,
@@ -147,8 +147,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     return code
 
 
-def _proposer(options: argparse.Namespace) -> Proposer:
-    """Return what was asked for; else the model, if there is one.
+def _proposer(options: argparse.Namespace) -> Proposer | None:
+    """Return what was asked for; None: the model, if there is one.
 
     Raises:
         ConfigError: options of a model with another proposer.
@@ -160,7 +160,7 @@ def _proposer(options: argparse.Namespace) -> Proposer:
                 f"--engine, --model and --novel are of --proposer model, not {options.proposer}"
             )
         return Proposer(options.proposer)
-    return Proposer.MODEL if named or has_shipped_model() else Proposer.CORESET
+    return Proposer.MODEL if named else None
 
 
 def warn_error(error: LlmCompilerError) -> None:
