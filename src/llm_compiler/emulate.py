@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler.dataset.jobs import Draw, DrawJob, Made
+from llm_compiler.dataset.lifting.emulation import same_bodies
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.disassembly.binary import read_binary
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
@@ -51,7 +52,8 @@ class EmulationVerdict(StrEnum):
     """What a prediction is worth, best first."""
 
     EXACT = "exact"
-    """The text that the compiler makes, in normal form."""
+    """The text that the compiler makes, in normal form; of IR, but for attributes and metadata, as
+    long as every function lowers to the same code."""
     SAME_CODE = "same_code"
     """Other text, which lowers to the same code."""
     TESTS_PASSED = "tests_passed"
@@ -301,6 +303,12 @@ class _Checker:
             verdict, reason = EmulationVerdict.EXACT, ""
         else:
             verdict, reason = self._judge(predicted, true_ir, functions)
+            if (
+                verdict is EmulationVerdict.SAME_CODE
+                and not self._options.assembly
+                and same_bodies(predicted, true_ir)
+            ):
+                verdict = EmulationVerdict.EXACT
         return EmulationCheck(
             verdict=verdict,
             reason=reason,

@@ -5,12 +5,13 @@ With special tokens (`model.special`) for everything but code and numbers; a pas
     pretraining   <begin> <task> <target> | CODE <end>
     emulation     <begin> <task> <target> <passes> P.. <count> N <size> N <text-data> N
                   <code> IR <answer> | <count> N <size> N <text-data> N <code> CODE <end>
+                  to IR, both are in the short form of one function (`dataset.lifting.emulation`)
     flag-tuning   <begin> <task> <target> <size> N <sketch> SKETCH <answer>
                   | <passes> P.. <size> N <size> N <text-data> N <text-data> N <end>
                   | <nothing-better> <size> N <text-data> N <end>
                   or, in rounds with the compiler: <passes> P.. <size> <change> <passes> P.. ..
     disassembly   <begin> <task> <target> <code> ASSEMBLY <answer> | <code> IR <end>
-                  both in the short form of one function (`dataset.lifting`)
+                  both in the short form of one function (`dataset.lifting.assembly`)
 
 What stands behind the bar is the answer, which the loss is taken on; sizes of flag tuning are
 before, then after. In rounds the model says the list up to ``<size>``, and the compiler says what
@@ -25,7 +26,7 @@ What exceeds the context:
   16 tokens is left out.
 * flag-tuning: the prompt keeps the beginning of its sketch (`model.sketch`), with ``<cut>`` behind.
 * emulation and disassembly: no document; half an answer teaches that code ends anywhere. Nor has
-  assembly a document that the short form has no word for.
+  code a document that the short form has no word for, nor a module with several functions.
 
 For the tokenizers of other models, `PaperPrompts` writes the paper's prompts. Knows nothing of
 tensors.
@@ -40,6 +41,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
+from llm_compiler.dataset.lifting.emulation import shorten_module
 from llm_compiler.dataset.lifting.reduce import body_of
 from llm_compiler.dataset.records import StageSample, render_paper
 from llm_compiler.errors import ConfigError, InputError, TokenizerMismatch, UnknownPass
@@ -139,7 +141,7 @@ class Prompts(Protocol):
 class CompactPrompts:
     """The prompts of our own models."""
 
-    version: Final = "compact prompts, version 3"
+    version: Final = "compact prompts, version 4"
 
     def __init__(self, tokenizer: IrTokenizer) -> None:
         self.tokenizer = tokenizer
@@ -164,13 +166,10 @@ class CompactPrompts:
         """Return a sample's documents; the module's docstring says what becomes of long ones."""
         if sample.stage == "pretraining":
             return self._pieces(sample, context)
-        if sample.stage == "disassembly":
-            try:
-                short = shorten_assembly(sample.input_code, sample.target_triple)
-                body = body_of(sample.output_code, dict(short.symbols))
-            except InputError:
-                return []
-            sample = dataclasses.replace(sample, input_code=short.text, output_code=body)
+        try:
+            sample = _shortened(sample)
+        except InputError:
+            return []
         prompt, head = self._prompt(sample), self._answer_head(sample)
         answer = [*head, self.tokenizer.end]
         if sample.stage != "flag-tuning":
@@ -186,15 +185,12 @@ class CompactPrompts:
         """Return the ids up to the answer, of any length; the answer's fields are not read.
 
         Raises:
-            InputError: disassembly: the short form has no word for the assembly.
+            InputError: emulation, disassembly: the short form has no word for the code.
         """
-        if sample.stage == "disassembly":
-            short = shorten_assembly(sample.input_code, sample.target_triple)
-            sample = dataclasses.replace(sample, input_code=short.text)
-        return self._prompt(sample)
+        return self._prompt(_shortened(sample, answer=False))
 
     def _prompt(self, sample: StageSample) -> list[int]:
-        """Return the ids up to the answer; disassembly is in short form."""
+        """Return the ids up to the answer; the code is in short form already."""
         ids = self._begin(sample)
         if sample.stage == "pretraining":
             return ids
@@ -296,6 +292,23 @@ class CompactPrompts:
             if len(head) == len(begin) or len(piece) >= MIN_PIECE:
                 pieces.append(Document([*head, *piece], len(head)))
         return pieces
+
+
+def _shortened(sample: StageSample, *, answer: bool = True) -> StageSample:
+    """Return a sample with its code in short form, where its task has one.
+
+    Raises:
+        InputError: the code has none.
+    """
+    if sample.task == "disassembly":
+        assembly = shorten_assembly(sample.input_code, sample.target_triple)
+        body = body_of(sample.output_code, dict(assembly.symbols)) if answer else ""
+        return dataclasses.replace(sample, input_code=assembly.text, output_code=body)
+    if sample.task == "emulate-ir":
+        module = shorten_module(sample.input_code)
+        body = module.shorten(sample.output_code) if answer else ""
+        return dataclasses.replace(sample, input_code=module.body, output_code=body)
+    return sample
 
 
 def parse_answer(ids: Sequence[int], tokenizer: IrTokenizer) -> Answer:

@@ -372,12 +372,12 @@ def _read_data(told: Any, where: str) -> dict[str, DataConfig]:
             raise ConfigError(f"{where} {stage}: expected a table with a path")
         if unknown := sorted(table.keys() - set(fields)):
             raise ConfigError(f"{where} {stage}: '{unknown[0]}' is none of {', '.join(fields)}")
-        found[stage] = DataConfig(
-            **{
-                name: value if name == "share" else _path(value, f"{where} {stage}.{name}")
-                for name, value in table.items()
-            }
-        )
+        paths = {
+            name: _path(value, f"{where} {stage}.{name}")
+            for name, value in table.items()
+            if name != "share"
+        }
+        found[stage] = DataConfig(**paths, share=table.get("share", 0.0))
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -15,14 +16,17 @@ from llm_compiler.dataset.assembly import normalize_assembly
 from llm_compiler.dataset.engine import make_samples, safe_elements
 from llm_compiler.dataset.jobs import Draw, DrawJob
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
+from llm_compiler.dataset.lifting.emulation import same_bodies, shorten_module
 from llm_compiler.dataset.lifting.restore import restore_module
+from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.dataset.stages import make_stage
+from llm_compiler.errors import InputError
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.model.configs import ModelConfig
-from llm_compiler.model.prompts import CompactPrompts, parse_answer
+from llm_compiler.model.prompts import Answer, CompactPrompts, Document, parse_answer
 from llm_compiler.model.token_shards import TokenShards
 from llm_compiler.model.tokenizer import IrTokenizer
 from llm_compiler.train.configs import DataConfig, TrainConfig
@@ -60,7 +64,7 @@ def test_the_commands(
     assert main([*pack, "--out", str(tmp_path / "tokens"), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["num_samples"] == 12
-    assert len(TokenShards(tmp_path / "tokens")) == report["num_documents"] > 6
+    assert len(TokenShards(tmp_path / "tokens")) == report["num_documents"] > 3
     # Trained on stage data, it needs no LLVM.
     again = ["tokenizer", "train", str(tmp_path / "data"), "--out", str(tmp_path / "other")]
     assert main([*again, "--vocab-size", "600"]) == 0
@@ -78,21 +82,63 @@ def test_documents_hold_what_llvm_said(
     with LocalPool(1) as pool:
         stage = make_stage(name, SampleSet(samples_folder), seed=5, space=safe_elements(pool))
         samples = [result.sample for result in make_samples(stage, range(16), pool)]
+    found = 0
     for sample in samples:
+        if sample.task == "emulate-ir":
+            with contextlib.suppress(InputError):
+                short_form_of_emulation(sample, prompts)
+                found += 1
+            continue
         (document,) = prompts.documents(sample, 1_000_000)
         assert sample.input_code in tokenizer.decode(document.prompt)
+        found += 1
         if name == "pretraining":
             assert tokenizer.decode(document.answer[:-1]) == sample.output_code
             continue
         answer = parse_answer(document.answer, tokenizer)
         assert answer.output_code == sample.output_code
-        if name == "emulation":
-            stated = answer.num_instructions_after, answer.size_bytes_after
-            assert stated == (sample.num_instructions_after, sample.size_bytes_after)
-            # Each pass of the list is a token.
-            assert prompts.tokenizer.decode(document.prompt).count("<|pass:") == (
-                sample.passes.count(",") + 1
-            )
+        stated(answer, document, sample, prompts)
+    assert found > 6
+
+
+def stated(
+    answer: Answer, document: Document, sample: StageSample, prompts: CompactPrompts
+) -> None:
+    assert answer.num_instructions_after == sample.num_instructions_after
+    assert answer.size_bytes_after == sample.size_bytes_after
+    # Each pass of the list is a token.
+    prompt = prompts.tokenizer.decode(document.prompt)
+    assert prompt.count("<|pass:") == sample.passes.count(",") + 1
+
+
+def short_form_of_emulation(sample: StageSample, prompts: CompactPrompts) -> None:
+    """Read an answer back into the module of the question: the same code as the true result.
+
+    Raises:
+        InputError: there is no short form; and no document.
+    """
+    documents = prompts.documents(sample, 1_000_000)
+    try:
+        short = shorten_module(sample.input_code)
+        short.shorten(sample.output_code)
+    except InputError:
+        assert not documents
+        raise
+    (document,) = documents
+    answer = parse_answer(document.answer, prompts.tokenizer)
+    assert answer.output_code is not None
+    assert len(answer.output_code) < len(sample.output_code) / 2
+    assert short.body in prompts.tokenizer.decode(document.prompt)
+    stated(answer, document, sample, prompts)
+    restored = short.restore(answer.output_code)
+    assert same_bodies(restored, sample.output_code)
+    codes = []
+    for text in (restored, sample.output_code):
+        with Context() as context:
+            module = context.parse(text.encode(), "<answer>")
+            with TargetMachine.for_module(module) as machine:
+                codes.append(normalize_assembly(machine.emit_assembly(module), machine.triple))
+    assert codes[0] == codes[1]
 
 
 SINGLE = (

@@ -99,7 +99,7 @@ def test_our_models_rank_as_embedded(ours: Path, decoders: dict[Path, EmbeddedDe
         )
         assert len(server.requests) == 2
         assert engine.propose(ir(3) * 30, TRIPLE, num_candidates=1, lists=LISTS)
-        assert engine.disassemble(assembly(3) * 60, TRIPLE, num_candidates=1) == []
+        assert engine.disassemble(assembly(3, 900), TRIPLE, num_candidates=1) == []
 
 
 def test_our_models_on_servers_that_do_not_echo(
@@ -145,7 +145,7 @@ def test_long_code_is_cut(vllm: CompletionServer, theirs: Path) -> None:
             last = str(vllm.requests[-1]["prompt"])
             assert last.startswith("[INST] Tell me how to optimize this LLVM-IR")
             assert 1 <= last.count("define") < 20
-            assert engine.disassemble(assembly(3) * 60, TRIPLE, num_candidates=1) == []
+            assert engine.disassemble(assembly(3, 900), TRIPLE, num_candidates=1) == []
 
 
 @pytest.mark.parametrize("faults", [[429, 503], [500], ["drop"], ["half", 502]], ids=str)

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
+from llm_compiler.dataset.lifting.emulation import same_bodies, shorten_module, split_module
 from llm_compiler.dataset.lifting.reduce import Reduction, body_of, reduce_module
 from llm_compiler.dataset.lifting.restore import restore_module
 from llm_compiler.dataset.lifting.types import TypeReader, split_commas
@@ -254,3 +255,70 @@ def test_layouts_of_types() -> None:
     ]
     with pytest.raises(InputError):
         types.layout("%missing")
+
+
+EMULATED = """source_filename = "-"
+target triple = "x86_64-pc-linux-gnu"
+
+%struct.S = type { i64, i32 }
+
+@.str = private unnamed_addr constant [2 x i8] c"a\\00", align 1
+
+define i32 @"a$b"(ptr noundef %0) #0 {
+  %2 = alloca ptr, align 8
+  store ptr %0, ptr %2, align 8, !tbaa !1
+  %3 = load ptr, ptr %2, align 8
+  %4 = getelementptr inbounds %struct.S, ptr %3, i32 0, i32 1
+  %5 = load i32, ptr %4, align 8
+  %6 = call i32 @helper(ptr noundef @.str, i32 noundef %5) #2
+  %7 = call i32 @strlen(ptr @.str)
+  ret i32 %6
+}
+
+declare i32 @helper(ptr noundef, i32 noundef) #1
+
+declare i32 @strlen(ptr)
+
+attributes #0 = { nounwind }
+attributes #1 = { nounwind }
+attributes #2 = { nounwind }
+"""
+
+
+def test_emulation_goes_from_body_to_body() -> None:
+    short = shorten_module(EMULATED)
+    assert short.body == (
+        "define i32 @f0(ptr %0) {\n"
+        "  %2 = alloca ptr\n"
+        "  store ptr %0, ptr %2\n"
+        "  %3 = load ptr, ptr %2\n"
+        "  %4 = getelementptr inbounds i8, ptr %3, i64 8\n"
+        "  %5 = load i32, ptr %4, align 8\n"
+        "  %6 = call i32 @f1(ptr @g1, i32 %5)\n"
+        "  %7 = call i32 @strlen(ptr @g1)\n"
+        "  ret i32 %6\n"
+        "}\n"
+    )
+    answer = "define i32 @f0(ptr %0) {\n  %2 = call i32 @llvm.abs.i32(i32 1, i1 true)\n  %3 = call "
+    answer += "i32 @f1(ptr @g1, i32 %2)\n  ret i32 %3\n}\n"
+    restored = short.restore(answer)
+    assert 'define i32 @"a$b"(ptr noundef %0) #0 {\n  %2 = call i32 @llvm.abs' in restored
+    assert "%3 = call i32 @helper(ptr @.str, i32 %2)" in restored
+    assert "declare i32 @llvm.abs.i32(i32, i1)" in restored
+    assert restored.count("@helper(") == 2
+    assert short.shorten(restored) == answer
+    assert same_bodies(restored, restored.replace(" #0", " #1").replace("%0)", "nonnull %0)"))
+    assert not same_bodies(restored, restored.replace("i32 1, i1", "i32 2, i1"))
+
+
+def test_one_function_of_several_is_emulated() -> None:
+    more = EMULATED + "\ndefine void @other() {\n  ret void\n}\n"
+    with pytest.raises(InputError, match="not of 2"):
+        shorten_module(more)
+    around, definitions = split_module(more)
+    assert len(definitions) == 2
+    assert "define" not in around
+    short = shorten_module(more, function=definitions[1])
+    assert short.body == "define void @f0() {\n  ret void\n}\n"
+    restored = short.restore("define void @f0() {\n  call void @f0()\n  ret void\n}\n")
+    assert restored == more.replace("  ret void\n}", "  call void @other()\n  ret void\n}")

@@ -14,21 +14,39 @@ IR = """target triple = "x86_64-pc-linux-gnu"
 
 define dso_local i32 @sum_{n}(ptr noundef %0, i32 noundef %1) #0 {{
   %3 = load i32, ptr %0, align {n}
-  %4 = add nsw i32 %3, {m}
-  ret i32 %4
+{adds}  ret i32 %{last}
 }}
 
 attributes #0 = {{ minsize nounwind optsize "target-cpu"="x86-64" }}
 """
-ASSEMBLY = ".text\n.globl sum_{n}\nsum_{n}:\nmovl (%rdi), %eax\naddl ${m}, %eax\nretq\n"
+BODY = """define i32 @f0(ptr %0, i32 %1) {{
+  %3 = load i32, ptr %0{align}
+{adds}  ret i32 %{last}
+}}
+"""
 
 
-def ir(n: int) -> str:
-    return IR.format(n=n, m=n * 37)
+def _adds(m: int, repeat: int) -> str:
+    return "".join(f"  %{k + 1} = add nsw i32 %{k}, {m}\n" for k in range(3, 3 + repeat))
 
 
-def assembly(n: int) -> str:
-    return ASSEMBLY.format(n=n, m=n * 37)
+def ir(n: int, repeat: int = 1, *, m: int = 0) -> str:
+    """A module of one function that adds a number so many times."""
+    return IR.format(n=n, adds=_adds(m or n * 37, repeat), last=3 + repeat)
+
+
+def body(n: int, repeat: int = 1, *, m: int = 0) -> str:
+    """Its short form."""
+    align = "" if n == 4 else f", align {n}"
+    return BODY.format(align=align, adds=_adds(m or n * 37, repeat), last=3 + repeat)
+
+
+def assembly(n: int, repeat: int = 1) -> str:
+    return f".text\n.globl sum_{n}\n.type sum_{n}, @function\nsum_{n}:\n{short_assembly(n, repeat)}"
+
+
+def short_assembly(n: int, repeat: int = 1) -> str:
+    return "movl (%rdi), %eax\n" + f"addl ${n * 37}, %eax\n" * repeat + "retq\n"
 
 
 def make_sample(stage: str, n: int = 1, *, task: str = "", repeat: int = 1) -> StageSample:
@@ -44,8 +62,12 @@ def make_sample(stage: str, n: int = 1, *, task: str = "", repeat: int = 1) -> S
         package="p",
         split="train",
         passes="function(sroa<modify-cfg>),globaldce" if stage != "pretraining" else "",
-        input_code="" if stage == "pretraining" else ir(n) * repeat,
-        output_code=ir(n + 1) * repeat,
+        input_code=""
+        if stage == "pretraining"
+        else assembly(n, repeat)
+        if stage == "disassembly"
+        else ir(n, repeat),
+        output_code=ir(n, repeat, m=(n + 1) * 37),
         num_instructions_before=11,
         num_instructions_after=7,
         size_bytes_before=1203,

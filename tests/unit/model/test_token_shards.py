@@ -18,7 +18,7 @@ from .conftest import ir, make_sample, write_stage_data
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    samples = [make_sample("disassembly", n, repeat=1 + n % 3) for n in range(25)]
+    samples = [make_sample("disassembly", n, repeat=1 + 20 * (n % 3)) for n in range(25)]
     return write_stage_data(tmp_path_factory.mktemp("data"), samples, shard_size=10)
 
 
@@ -34,7 +34,7 @@ def test_documents_are_the_prompts(data: Path, tokenizer: IrTokenizer, tmp_path:
     expected = [
         one
         for n in range(25)
-        for one in prompts.documents(make_sample("disassembly", n, repeat=1 + n % 3), 200)
+        for one in prompts.documents(make_sample("disassembly", n, repeat=1 + 20 * (n % 3)), 200)
     ]
     assert 0 < len(expected) < 25  # some are too long
     assert report.num_too_long == 25 - len(expected)

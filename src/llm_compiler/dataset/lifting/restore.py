@@ -22,7 +22,7 @@ from llm_compiler.dataset.lifting.reduce import NAME, call_parts, with_bools
 from llm_compiler.dataset.lifting.types import TypeReader, closing, split_commas
 from llm_compiler.errors import InputError
 
-__all__ = ["restore_module"]
+__all__ = ["CALL", "restore_module", "signature"]
 
 _LAYOUTS: Final = {
     False: (
@@ -48,7 +48,8 @@ _FLAGS: Final = """
 !1 = !{i32 7, !"PIE Level", i32 2}
 !2 = !{i32 7, !"uwtable", i32 2}
 """
-_CALL: Final = re.compile(r"(?:^|= )(?:tail |musttail |notail )?(?:call|invoke) ")
+CALL: Final = re.compile(r"(?:^|= )(?:tail |musttail |notail )?(?:call|invoke) ")
+"""Up to behind the word that makes an instruction a call."""
 _SIZES: Final = {
     ".byte": 1,
     ".short": 2,
@@ -81,13 +82,12 @@ def restore_module(body: str, short: ShortAssembly, *, attributes: str = "") -> 
     """
     names = {shortened: name for name, shortened in short.symbols}
     own = names.get("f0", short.function)
-    kept_apart = {item.name for item in short.data}
 
     def long_name(match: re.Match[str]) -> str:
         name = names.get(match[0][1:].strip('"'))
         if name is None:
             return match[0]
-        return _global(name) if name in kept_apart else f"@{name}"
+        return _global(name)
 
     body = re.sub(NAME, long_name, with_bools(body))
     body = re.sub(r"(?m)^(define [^{\n]*?)((?: personality ptr \S+)?) \{$", r"\1 #0\2 {", body)
@@ -100,10 +100,10 @@ def restore_module(body: str, short: ShortAssembly, *, attributes: str = "") -> 
         f'target triple = "{triple}"',
         "",
     ]
-    used = set(re.findall(NAME, body)) - {f"@{own}"}
+    used = set(re.findall(NAME, body)) - {_global(own)}
     defined, more = _definitions(short, used)
     lines += defined
-    used |= more - {f"@{own}"}
+    used |= more - {_global(own)}
     declared = _declarations(body, used, short, {_global(item.name) for item in short.data})
     lines += declared
     attributes = attributes or _ATTRIBUTES[short.is_arm]
@@ -115,7 +115,7 @@ def _global(name: str) -> str:
     """Return the IR's name of a symbol of the assembly."""
     plain = name.strip('"')
     plain = plain.removeprefix(".L") if plain.startswith(".L") else plain
-    return f"@{plain}" if re.fullmatch(r"[\w.$-]+", plain) else f'@"{plain}"'
+    return f"@{plain}" if re.fullmatch(r"[\w.-]+", plain) else f'@"{plain}"'
 
 
 def _definitions(short: ShortAssembly, used: set[str]) -> tuple[list[str], set[str]]:
@@ -255,17 +255,17 @@ def _declarations(body: str, used: set[str], short: ShortAssembly, defined: set[
     types = TypeReader({})
     functions: dict[str, str] = {}
     for line in body.splitlines():
-        match = _CALL.search(line.strip())
+        match = CALL.search(line.strip())
         if match is None:
             continue
         try:
             parts = call_parts(line.strip(), match.end(), types)
             if parts.callee.startswith("@") and parts.callee not in functions:
-                functions[parts.callee] = _signature(parts.callee, parts.type_, parts.arguments)
+                functions[parts.callee] = signature(parts.callee, parts.type_, parts.arguments)
         except InputError:
             continue
-    indirect = {f"@{name}" for name in short.indirect}
-    thread_local = {f"@{name}": model for name, model in short.thread_local}
+    indirect = {_global(name) for name in short.indirect}
+    thread_local = {_global(name): model for name, model in short.thread_local}
     lines: list[str] = []
     for name in sorted(used - defined):
         if (declared := functions.get(name)) is not None:
@@ -287,7 +287,12 @@ def _declarations(body: str, used: set[str], short: ShortAssembly, defined: set[
     return lines
 
 
-def _signature(name: str, type_: str, arguments: str) -> str:
+def signature(name: str, type_: str, arguments: str) -> str:
+    """Return the declaration of a function by the types of a call.
+
+    Raises:
+        InputError: they do not read as types.
+    """
     if type_.endswith(")") and "(" in type_:
         opening = _function_types(type_)
         return f"declare {type_[:opening].strip()} {name}{type_[opening:]}"

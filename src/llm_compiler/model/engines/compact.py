@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
+from llm_compiler.dataset.lifting.emulation import shorten_module, split_module
 from llm_compiler.dataset.lifting.restore import restore_module
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.errors import CheckpointMismatch, ConfigError, InputError
@@ -236,19 +237,49 @@ class CompactEngine:
         size_bytes: int,
         text_data_bytes: int,
     ) -> CodeAnswer | None:
-        """Return the code that a pass list makes of a module, as the model predicts it."""
-        sample = _sample(
-            "emulation",
-            target_triple,
-            task="emulate-assembly" if assembly else "emulate-ir",
-            input_code=code,
-            passes=passes.pipeline,
-            num_instructions_before=num_instructions,
-            size_bytes_before=size_bytes,
-            text_data_bytes_before=text_data_bytes,
+        """Return the code that a pass list makes of a module, as the model predicts it.
+
+        IR is predicted function by function, in short form: what passes do across functions is not
+        seen. Sizes are stated for modules of one function.
+        """
+        around, definitions = ("", [code]) if assembly else split_module(code)
+        lengths = [one.count("\n  ") for one in definitions]
+        parts: list[CodeAnswer] = []
+        text = code
+        for definition, length in zip(definitions, lengths, strict=True):
+            share = length / max(1, sum(lengths)) if len(definitions) > 1 else 1.0
+            sample = _sample(
+                "emulation",
+                target_triple,
+                task="emulate-assembly" if assembly else "emulate-ir",
+                input_code=around + definition,
+                passes=passes.pipeline,
+                num_instructions_before=round(share * num_instructions),
+                size_bytes_before=round(share * size_bytes),
+                text_data_bytes_before=round(share * text_data_bytes),
+            )
+            try:
+                found = self._answers(sample, ("count", "size", "text-data"), 1, 0.0, 0)
+                if not found:
+                    return None
+                if not assembly:
+                    text = shorten_module(text, function=definition).restore(found[0].code)
+            except InputError:
+                return None
+            parts.append(found[0])
+        if not parts:
+            return None
+        if len(parts) == 1:
+            return parts[0] if assembly else dataclasses.replace(parts[0], code=text)
+        counts = [one.num_instructions for one in parts]
+        return CodeAnswer(
+            code=text,
+            log_probability=sum(one.log_probability for one in parts),
+            num_tokens=sum(one.num_tokens for one in parts),
+            num_instructions=None if None in counts else sum(one or 0 for one in counts),
+            size_bytes=None,
+            text_data_bytes=None,
         )
-        found = self._answers(sample, ("count", "size", "text-data"), 1, 0.0, 0)
-        return found[0] if found else None
 
     def _novel(
         self, sample: StageSample, opening: list[int], num: int, known: set[PassList]
