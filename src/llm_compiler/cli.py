@@ -280,9 +280,10 @@ def _autotune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     parser.add_argument(
         "--method",
-        choices=("local", "paper"),
+        choices=("local", "mixed", "paper"),
         default="local",
-        help="local search from the coreset, or the paper's autotuner (default: %(default)s)",
+        help="local search from the coreset, the same with random search before it, or the "
+        "paper's autotuner (default: %(default)s)",
     )
     parser.add_argument(
         "--store", type=Path, metavar="DB", help="default: in the user's data folder"
@@ -308,6 +309,14 @@ def _autotune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         metavar="N",
         help="of a corpus: no module with more bytes of bitcode",
     )
+    for name, what in (("min", "smaller"), ("max", "larger")):
+        parser.add_argument(
+            f"--{name}-size-bytes",
+            type=_natural,
+            default=0,
+            metavar="N",
+            help=f"of samples: no module that is {what} at -Oz (default: any)",
+        )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     _add_objective(parser)
     _add_common(parser)
@@ -896,9 +905,13 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     tuning.add_argument(
         "--contenders",
         nargs="+",
-        choices=("model", "one-shot", "coreset", "local", "autotuner", "random", "plain"),
+        choices=(
+            *("model", "model-local", "one-shot"),
+            *("coreset", "local", "autotuner", "random", "plain"),
+        ),
         metavar="C",
-        help="of model (in rounds with the compiler), one-shot, coreset, local (search from the "
+        help="of model (in rounds with the compiler), model-local (16 of its lists, then 64 "
+        "evaluations of local search from the best), one-shot, coreset, local (search from the "
         "coreset), autotuner (the paper's), random, plain (-Oz, -Os, -O2) (default: all; paper: "
         "one-shot, coreset, plain)",
     )

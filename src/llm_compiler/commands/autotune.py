@@ -60,6 +60,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
             split=options.split,
             limit=options.max_modules,
             max_bytes=options.max_bytes,
+            min_size_bytes=options.min_size_bytes,
+            max_size_bytes=options.max_size_bytes,
             seed=options.seed,
         )
         for _, error in failures:

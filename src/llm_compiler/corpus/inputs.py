@@ -101,9 +101,15 @@ def sample_modules(
     split: str = "",
     limit: int | None = None,
     max_bytes: int | None = None,
+    min_size_bytes: int = 0,
+    max_size_bytes: int = 0,
     seed: int = 0,
 ) -> list[NamedModule]:
-    """Return the modules of a folder of samples (`corpus.shards`); arguments as above.
+    """Return the modules of a folder of samples (`corpus.shards`), each once.
+
+    Args:
+        limit: at most so many, drawn by `seed`, spread evenly over packages and targets.
+        min_size_bytes, max_size_bytes: of the object behind default<Oz>; a maximum of 0: any.
 
     Raises:
         InputError: no module is left.
@@ -111,33 +117,45 @@ def sample_modules(
     """
     from llm_compiler.corpus.shards import load_samples
 
-    columns = ("module_hash", "package", "function", "source", "target_triple", "bitcode")
-    found = []
-    for sample in load_samples(folder, split=split, columns=columns):
+    columns = ("module_hash", "package", "function", "source", "target_triple", "size_bytes")
+    # A unit of one function is that function's module too.
+    found: dict[str, NamedModule] = {}
+    groups: dict[str, str] = {}
+    for sample in load_samples(folder, split=split, columns=(*columns, "bitcode")):
         if max_bytes is not None and len(sample.bitcode) > max_bytes:
+            continue
+        if not min_size_bytes <= sample.size_bytes <= (max_size_bytes or sample.size_bytes):
+            continue
+        if sample.module_hash in found:
             continue
         what = sample.function or sample.source
         name = f"{sample.package}/{what} ({sample.architecture})"
-        found.append(NamedModule(name=name, bitcode=sample.bitcode, package=sample.package))
+        module = NamedModule(name=name, bitcode=sample.bitcode, package=sample.package)
+        found[sample.module_hash] = module
+        groups[sample.module_hash] = f"{sample.package} {sample.architecture}"
     if not found:
-        raise InputError(f"{folder} has no sample" + (f" of split {split}" if split else ""))
-    return _spread(found, [one.package for one in found], limit, seed)
+        raise InputError(
+            f"{folder} has no sample"
+            + (f" of split {split}" if split else "")
+            + (" of these sizes" if min_size_bytes or max_size_bytes or max_bytes else "")
+        )
+    return _spread(list(found.values()), list(groups.values()), limit, seed)
 
 
-def _spread(things: list[_T], packages: list[str], limit: int | None, seed: int) -> list[_T]:
-    """Draw at most `limit`, spread evenly over the packages; the order stays."""
+def _spread(things: list[_T], groups: list[str], limit: int | None, seed: int) -> list[_T]:
+    """Draw at most `limit`, spread evenly over the groups; the order stays."""
     if limit is None or limit >= len(things):
         return things
-    by_package: dict[str, list[int]] = {}
-    for index, package in enumerate(packages):
-        by_package.setdefault(package, []).append(index)
+    by_group: dict[str, list[int]] = {}
+    for index, group in enumerate(groups):
+        by_group.setdefault(group, []).append(index)
     rng = random.Random(seed)
-    for indices in by_package.values():
+    for indices in by_group.values():
         rng.shuffle(indices)
     chosen: list[int] = []
     rank = 0
     while len(chosen) < limit:
-        chosen += [indices[rank] for indices in by_package.values() if rank < len(indices)]
+        chosen += [indices[rank] for indices in by_group.values() if rank < len(indices)]
         rank += 1
     return [things[index] for index in sorted(chosen[:limit])]
 
@@ -150,15 +168,26 @@ def load_modules(
     split: str = "",
     limit: int | None = None,
     max_bytes: int | None = None,
+    min_size_bytes: int = 0,
+    max_size_bytes: int = 0,
     seed: int = 0,
 ) -> tuple[list[NamedModule], list[tuple[Path, LlmCompilerError]]]:
-    """Return the modules of all inputs, and the files that do not compile with their errors."""
+    """Return the modules of all inputs, and the files that do not compile with their errors.
+
+    `min_size_bytes` and `max_size_bytes` choose among samples, whose size at -Oz is known.
+    """
     modules: list[NamedModule] = []
     plain: list[Path] = []
     for path in inputs:
         if (path / SAMPLES_MANIFEST).exists():
             modules += sample_modules(
-                path, split=split, limit=limit, max_bytes=max_bytes, seed=seed
+                path,
+                split=split,
+                limit=limit,
+                max_bytes=max_bytes,
+                min_size_bytes=min_size_bytes,
+                max_size_bytes=max_size_bytes,
+                seed=seed,
             )
         elif (path / MANIFEST).exists():
             modules += corpus_modules(

@@ -2,8 +2,9 @@
 
 `paper`: random search, then minimisation with insertion search on the winner; the most frequent
 winners are afterwards tried on every module (`broadcast`). `local`: a coreset (or the default
-pipelines) first, local search from its best, then minimisation. Both see the same modules, the same
-space of passes and the same count of evaluations.
+pipelines) first, local search from its best, then minimisation. `mixed`: `local` with random search
+between the coreset and local search, for lists that lie far from the coreset. All see the same
+modules, the same space of passes and the same count of evaluations.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 _RANDOM_SHARE = 0.4
+_MIXED_RANDOM_SHARE = 0.25
 _MINIMIZE_SHARE = 0.2
 
 
@@ -40,6 +42,7 @@ class Method(StrEnum):
 
     PAPER = "paper"
     LOCAL = "local"
+    MIXED = "mixed"
 
 
 def module_rng(seed: int, module_hash: str) -> random.Random:
@@ -86,7 +89,7 @@ def autotune_strategy(
 
     Args:
         budget: evaluations in all, as the trial's; it is divided among the steps.
-        start: the lists that `local` begins with; default: `starting_lists`.
+        start: the lists that `local` and `mixed` begin with; default: `starting_lists`.
     """
     if method is Method.PAPER:
         return in_sequence(
@@ -94,8 +97,13 @@ def autotune_strategy(
             minimize(space, rng),
         )
     reserve = round(_MINIMIZE_SHARE * budget)
+    first = tuple(dict.fromkeys(start or starting_lists()))
+    parts = [fixed(first)]
+    if method is Method.MIXED:
+        num_random = round(_MIXED_RANDOM_SHARE * budget)
+        parts.append(first_part(random_search(space, rng), len(first) + num_random))
     return in_sequence(
-        fixed(start or starting_lists()),
+        *parts,
         first_part(local_search(space, rng, weights=weights, donors=start), budget - reserve),
         minimize(insertion=False),
         local_search(space, rng, weights=weights, donors=start),

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from llm_compiler.corpus.check import check_samples
+from llm_compiler.corpus.inputs import sample_modules
 from llm_compiler.corpus.samples import Sample
 from llm_compiler.corpus.shards import (
     ShardManifest,
@@ -16,7 +18,7 @@ from llm_compiler.corpus.shards import (
     write_shards,
 )
 from llm_compiler.corpus.statistics import count_samples, write_report
-from llm_compiler.errors import ArtifactError, ManifestMissing, ShardCorrupt
+from llm_compiler.errors import ArtifactError, InputError, ManifestMissing, ShardCorrupt
 from llm_compiler.records import content_hash
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -166,3 +168,21 @@ def test_statistics_add_up_and_are_plotted(tmp_path: Path) -> None:
     write_report(tmp_path / "report", statistics)
     for name in ("lengths.png", "sizes.png", "packages.png"):
         assert (tmp_path / "report" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_modules_to_search_are_spread_over_packages_and_targets(tmp_path: Path) -> None:
+    arm = {"target_triple": "aarch64-linux-gnu"}
+    many = [sample(number) for number in range(10)]
+    many += [dataclasses.replace(sample(number), package="q") for number in range(14, 17)]
+    # A unit of one function is the same module: it counts once.
+    many.append(dataclasses.replace(many[0], kind="unit", function=""))
+    many += [dataclasses.replace(sample(number), **arm) for number in range(10, 14)]
+    write(tmp_path, many)
+    found = sample_modules(tmp_path, limit=6, min_size_bytes=102, max_size_bytes=114)
+    groups = Counter(one.name.split("/")[0] + one.name[-8:] for one in found)
+    assert sorted(groups.values()) == [1, 2, 3]
+    assert len({one.bitcode for one in sample_modules(tmp_path)}) == 17
+    assert len(sample_modules(tmp_path)) == 17
+    assert sample_modules(tmp_path, limit=6, seed=1) == sample_modules(tmp_path, limit=6, seed=1)
+    with pytest.raises(InputError, match="no sample of these sizes"):
+        sample_modules(tmp_path, min_size_bytes=500)

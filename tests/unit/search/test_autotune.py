@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 
 import pytest
 
@@ -55,6 +56,24 @@ def test_local_starts_from_the_given_lists(make_pool) -> None:
     )
     (done,) = run_trials(make_pool(size_of), [(trial, strategy)])
     assert tuple(done.known)[:2] == start
+
+
+def test_mixed_draws_at_random_between_the_given_lists_and_local_search(make_pool) -> None:
+    start = tuple(PassList((f"pass{i}",)) for i in range(10))
+
+    def known(method: Method, budget: int) -> list[PassList]:
+        trial = Trial(bitcode=b"m", budget=budget)
+        strategy = autotune_strategy(
+            method, space=SPACE, budget=budget, rng=random.Random(0), start=start
+        )
+        return list(next(run_trials(make_pool(size_of), [(trial, strategy)])).known)
+
+    mixed, local = known(Method.MIXED, 80), known(Method.LOCAL, 80)
+    assert tuple(mixed[:10]) == tuple(local[:10]) == start
+    # Random lists have 1 to 50 passes; local search's are one or two steps from the best.
+    assert statistics.mean(map(len, mixed[10:30])) > 15
+    assert statistics.mean(map(len, mixed[30:38])) < 15
+    assert statistics.mean(map(len, local[10:18])) < 4
 
 
 def test_starting_lists_are_canonical_and_safe() -> None:
