@@ -940,6 +940,13 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="what the autotuner found ('labels ceiling'), to tell the share of it; samples that "
         "are in it are drawn first",
     )
+    tuning.add_argument(
+        "--store",
+        type=Path,
+        metavar="DB",
+        help="measurements, read and added to: what another run, 'autotune' or 'labels ceiling' "
+        "has measured is not measured again (default: one in the report's folder)",
+    )
     tuning.add_argument("--coreset", type=Path, metavar="JSON", help="default: the shipped one")
     tuning.add_argument(
         "--split", default="test", help="of samples or a corpus (default: %(default)s)"

@@ -14,7 +14,7 @@ from typing import Any
 from llm_compiler.console import note, print_json, print_table, progress, warn
 from llm_compiler.corpus.inputs import SAMPLES_MANIFEST
 from llm_compiler.errors import ConfigError, InputError
-from llm_compiler.evaluate.contenders import ContenderKind
+from llm_compiler.evaluate.contenders import OF_MODELS, ContenderKind
 from llm_compiler.evaluate.flag_tuning import (
     FlagTuningOptions,
     Protocol,
@@ -57,7 +57,6 @@ __all__ = ["run"]
 
 _ALL = tuple(ContenderKind)
 _PAPER = (ContenderKind.ONE_SHOT, ContenderKind.CORESET, ContenderKind.PLAIN)
-_OF_MODELS = (ContenderKind.MODEL, ContenderKind.ONE_SHOT)
 
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
@@ -95,7 +94,7 @@ def _settings(options: argparse.Namespace, has_model: bool) -> FlagTuningOptions
     paper = protocol is Protocol.PAPER
     if options.contenders:
         kinds = tuple(dict.fromkeys(ContenderKind(one) for one in options.contenders))
-        if not has_model and (wanted := [one.value for one in kinds if one in _OF_MODELS]):
+        if not has_model and (wanted := [one.value for one in kinds if one in OF_MODELS]):
             raise ConfigError(
                 f"'{wanted[0]}' needs a model: name a checkpoint with --model; this installation "
                 "has none"
@@ -103,7 +102,7 @@ def _settings(options: argparse.Namespace, has_model: bool) -> FlagTuningOptions
     else:
         kinds = _PAPER if paper else _ALL
     if not has_model:
-        kinds = tuple(one for one in kinds if one not in _OF_MODELS)
+        kinds = tuple(one for one in kinds if one not in OF_MODELS)
     objective = options.objective or ("text-data" if paper else "size")
     return FlagTuningOptions(
         contenders=kinds,
@@ -236,7 +235,7 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> i
         pool = stack.enter_context(LocalPool(options.jobs))
         checker = stack.enter_context(Checker(toolchain=toolchain, pool=pool, notify=note))
         store = stack.enter_context(
-            Store(folder / "measurements.db", llvm_version=toolchain.version)
+            Store(options.store or folder / "measurements.db", llvm_version=toolchain.version)
         )
         engines: list[Engine] = []
         models = []

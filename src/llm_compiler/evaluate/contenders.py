@@ -28,10 +28,12 @@ from llm_compiler.search.strategies import (
 )
 from llm_compiler.search.trial import Strategy, Trial
 
-__all__ = ["PLAIN", "Attempt", "Contender", "ContenderKind", "contenders_of"]
+__all__ = ["OF_MODELS", "PLAIN", "Attempt", "Contender", "ContenderKind", "contenders_of"]
 
 _MAX_FROM_MODEL = 64
 """With larger budgets, local search from the model's best spends the rest."""
+_MODEL_LOCAL = (16, 64)
+"""Lists of the model, and evaluations of local search from its best."""
 
 PLAIN = {f"-O{level}": parse_pass_list(f"default<O{level}>") for level in ("z", "s", "2")}
 
@@ -40,12 +42,16 @@ class ContenderKind(StrEnum):
     """What proposes."""
 
     MODEL = "model"
+    MODEL_LOCAL = "model-local"
     ONE_SHOT = "one-shot"
     CORESET = "coreset"
     LOCAL = "local"
     AUTOTUNER = "autotuner"
     RANDOM = "random"
     PLAIN = "plain"
+
+
+OF_MODELS = (ContenderKind.MODEL, ContenderKind.MODEL_LOCAL, ContenderKind.ONE_SHOT)
 
 
 @dataclass(slots=True)
@@ -87,7 +93,12 @@ class Contender:
 
     def budgets(self, budgets: Sequence[int]) -> tuple[int, ...]:
         """Return the budgets that this contender is measured at."""
-        return (len(PLAIN),) if self.kind is ContenderKind.PLAIN else tuple(budgets)
+        match self.kind:
+            case ContenderKind.PLAIN:
+                return (len(PLAIN),)
+            case ContenderKind.MODEL_LOCAL:
+                return (sum(_MODEL_LOCAL),)
+        return tuple(budgets)
 
     def strategy(self, attempt: Attempt, oz_size_bytes: int) -> Strategy:
         """Return what this contender does within the budget of the attempt's trial."""
@@ -110,7 +121,8 @@ class Contender:
                 return in_sequence(fixed(lists[: max(1, budget // 4)]), local)
         if not self.fits(attempt.module):
             return fixed(())
-        from_model = min(budget, _MAX_FROM_MODEL)
+        most = _MODEL_LOCAL[0] if self.kind is ContenderKind.MODEL_LOCAL else _MAX_FROM_MODEL
+        from_model = min(budget, most)
         if self.kind is ContenderKind.ONE_SHOT:
             return self._rounds(attempt, lists, oz_size_bytes, [budget])
         num_first = first_lists(from_model)
@@ -160,7 +172,7 @@ def contenders_of(
     """Return the contenders of a run: one of each kind, of models one for each engine."""
     found: list[Contender] = []
     for kind in kinds:
-        if kind not in (ContenderKind.MODEL, ContenderKind.ONE_SHOT):
+        if kind not in OF_MODELS:
             found.append(
                 Contender(
                     name=kind.value,
