@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Completed", "limit_memory", "run", "spawn"]
+__all__ = ["Completed", "PeakMemory", "limit_memory", "peak_memory", "run", "spawn"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +43,27 @@ class Completed:
     def stderr_text(self) -> str:
         """Standard error as text, whatever bytes it holds."""
         return self.stderr.decode("utf-8", "replace")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakMemory:
+    """The most memory that processes had resident at once, in bytes.
+
+    `own_bytes` is this process's; `child_bytes` that of the largest one that it started and that
+    has ended, theirs included.
+    """
+
+    own_bytes: int
+    child_bytes: int
+
+
+def peak_memory() -> PeakMemory:
+    """Return the peaks of this process and of its children since it began."""
+    own, children = (
+        resource.getrusage(who).ru_maxrss * 1024  # Linux counts in KiB
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return PeakMemory(own_bytes=own, child_bytes=children)
 
 
 def limit_memory(limit_bytes: int) -> Callable[[], None]:

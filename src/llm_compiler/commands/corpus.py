@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections import Counter
+from collections.abc import Sequence
 
 from llm_compiler.commands import samples
 from llm_compiler.console import print_json, print_table, progress
 from llm_compiler.corpus.build import SourceReport, build_corpus
 from llm_compiler.corpus.config import load_config
 from llm_compiler.corpus.inputs import MANIFEST
-from llm_compiler.corpus.manifest import load_manifest
+from llm_compiler.corpus.manifest import Unit, load_manifest
 from llm_compiler.corpus.shards import MANIFEST_NAME as SAMPLES_MANIFEST
 from llm_compiler.corpus.tools import find_tools
 from llm_compiler.errors import ConfigError
@@ -46,10 +46,15 @@ def _build(options: argparse.Namespace) -> int:
             **arguments,
         )
     units = load_manifest(options.out / MANIFEST)
+    run = report.runs[-1]
     skipped = [source.name for source in report.sources if source.error]
     print(f"{len(units)} units of {len(report.sources) - len(skipped)} packages in {options.out}")
     if skipped:
         print(f"skipped: {', '.join(skipped)} (the causes are in {options.out / 'report.json'})")
+    print(
+        f"{run.seconds:.0f} s; at most {run.peak_memory_bytes / 1e6:.0f} MB resident, "
+        f"{run.peak_child_memory_bytes / 1e6:.0f} MB in the largest process that it ran"
+    )
     return 0
 
 
@@ -59,27 +64,27 @@ def _stats(options: argparse.Namespace) -> int:
     if options.report:
         raise ConfigError("--report is for a folder of samples (see 'corpus sample')")
     units = load_manifest(options.corpus / MANIFEST)
-    counts: Counter[tuple[str, str, str, str]] = Counter()
-    sizes: Counter[tuple[str, str, str, str]] = Counter()
+    groups: dict[tuple[str, ...], list[Unit]] = {}
     for unit in units:
-        key = (unit.package, unit.split, unit.language, unit.target_triple)
-        counts[key] += 1
-        sizes[key] += unit.num_bytes
+        place = (unit.package, unit.version, unit.license, unit.split)
+        groups.setdefault((*place, unit.language, unit.target_triple), []).append(unit)
     if options.json:
-        for (package, split, language, triple), count in sorted(counts.items()):
-            print_json(
-                {
-                    "package": package,
-                    "split": split,
-                    "language": language,
-                    "target_triple": triple,
-                    "num_units": count,
-                    "bitcode_bytes": sizes[package, split, language, triple],
-                }
-            )
+        for key, members in sorted(groups.items()):
+            texts = ("package", "version", "license", "split", "language", "target_triple")
+            print_json({**dict(zip(texts, key, strict=True)), **_sums(members)})
         return 0
-    rows = [(*key, str(count), str(sizes[key])) for key, count in sorted(counts.items())]
-    rows.append(("total", "", "", "", str(len(units)), str(sum(sizes.values()))))
-    header = ("package", "split", "language", "target", "units", "bitcode bytes")
-    print_table(header, rows, right="llllrr")
+    rows = [
+        (*key, *map(str, _sums(members).values()))
+        for key, members in [*sorted(groups.items()), (("total", *[""] * 5), units)]
+    ]
+    header = ("package", "version", "license", "split", "language", "target")
+    print_table((*header, "units", "functions", "bitcode bytes"), rows, right="llllllrrr")
     return 0
+
+
+def _sums(units: Sequence[Unit]) -> dict[str, int]:
+    return {
+        "num_units": len(units),
+        "num_functions": sum(unit.num_functions for unit in units),
+        "bitcode_bytes": sum(unit.num_bytes for unit in units),
+    }

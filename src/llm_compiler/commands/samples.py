@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import time
 from collections.abc import Callable
 
 from llm_compiler.console import percent, print_json, print_table, progress, warn
 from llm_compiler.corpus.check import check_samples
+from llm_compiler.corpus.manifest import write_text_atomically
 from llm_compiler.corpus.plan import SampleConfig
 from llm_compiler.corpus.sampling import build_samples
 from llm_compiler.corpus.statistics import count_samples, write_report
 from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.process import peak_memory
 from llm_compiler.workers import LocalPool
 
 __all__ = ["build", "check", "stats"]
 
 _MAX_WARNINGS = 10
+# Beside the manifest, which two builds of the same samples have in common to the byte.
+_REPORT_NAME = "report.json"
 
 
 def build(options: argparse.Namespace) -> int:
@@ -30,6 +36,7 @@ def build(options: argparse.Namespace) -> int:
         threshold=options.threshold,
     )
     toolchain = find_toolchain()
+    start = time.monotonic()
     with LocalPool(options.jobs) as pool, progress(100, "sampling") as bar:
         report = build_samples(
             options.corpus,
@@ -43,8 +50,17 @@ def build(options: argparse.Namespace) -> int:
                 100 * done // max(1, total), f"{what} ({done} of {total})"
             ),
         )
+    # Only now have the workers ended, whose memory is to be counted.
+    peak = peak_memory()
+    record = {
+        **dataclasses.asdict(report),
+        "seconds": round(time.monotonic() - start, 1),
+        "peak_memory_bytes": peak.own_bytes,
+        "peak_child_memory_bytes": peak.child_bytes,
+    }
+    write_text_atomically(options.out / _REPORT_NAME, json.dumps(record, indent=1) + "\n")
     if options.json:
-        print_json(dataclasses.asdict(report))
+        print_json(record)
         return 0
     for failure in report.failures[:_MAX_WARNINGS]:
         # LLVM's messages about inline assembly go on with the code itself.
@@ -65,6 +81,10 @@ def build(options: argparse.Namespace) -> int:
         print(
             f"{name}: " + (", ".join(f"{key} {count}" for key, count in counts.items()) or "none")
         )
+    print(
+        f"{record['seconds']:.0f} s; at most {peak.own_bytes / 1e6:.0f} MB resident, "
+        f"{peak.child_bytes / 1e6:.0f} MB in the largest worker"
+    )
     return 0
 
 

@@ -22,6 +22,7 @@ from threading import Event
 
 from llm_compiler.corpus.commands import CompileCommand
 from llm_compiler.corpus.config import CorpusConfig, LocalSpec, Spec
+from llm_compiler.corpus.copyright import read_licenses
 from llm_compiler.corpus.debian import Archive
 from llm_compiler.corpus.extract import Extracted, Failure, convert_module, extract_unit
 from llm_compiler.corpus.manifest import (
@@ -33,7 +34,9 @@ from llm_compiler.corpus.manifest import (
 from llm_compiler.corpus.report import (
     REPORT_NAME,
     BuildReport,
+    Run,
     SourceReport,
+    read_earlier,
     summarize,
     write_report,
 )
@@ -41,6 +44,7 @@ from llm_compiler.corpus.sources import Prepared, prepare
 from llm_compiler.corpus.state import JournalEntry, SourceState
 from llm_compiler.corpus.tools import Tools
 from llm_compiler.errors import ArtifactError
+from llm_compiler.process import peak_memory
 
 __all__ = ["DEFAULT_TARGETS", "BuildReport", "SourceReport", "build_corpus"]
 
@@ -105,7 +109,9 @@ def build_corpus(
             write_units(out / PARTIAL_NAME, _listed(config, results)[0])
             if on_progress is not None:
                 on_progress(result.report)
-        return _finish(config, results, out=out, builder=builder, start=start)
+        return _finish(
+            config, results, out=out, builder=builder, start=start, num_sources=len(work)
+        )
 
 
 def _finish(
@@ -115,20 +121,31 @@ def _finish(
     out: Path,
     builder: _Builder,
     start: float,
+    num_sources: int,
 ) -> BuildReport:
     units, duplicates = _listed(config, results)
+    runs, skipped_before = read_earlier(out / REPORT_NAME)
     reports = []
     for spec in config.specs:
         if spec.name in results:
             dropped = duplicates[spec.name]
             report = dataclasses.replace(results[spec.name].report, num_duplicates=dict(dropped))
             reports.append(report)
+        elif (skipped := skipped_before.get(spec.name)) is not None:
+            reports.append(dataclasses.replace(skipped, split=spec.split, license=spec.license))
+    peak = peak_memory()
+    run = Run(
+        seconds=round(time.monotonic() - start, 1),
+        num_sources=num_sources,
+        peak_memory_bytes=peak.own_bytes,
+        peak_child_memory_bytes=peak.child_bytes,
+    )
     summary = summarize(
         reports,
         units,
         llvm_version=builder.tools.version,
         target_triples=builder.target_triples,
-        seconds=time.monotonic() - start,
+        runs=[*runs, run],
     )
     write_report(out / REPORT_NAME, summary)
     write_units(out / MANIFEST_NAME, units)
@@ -302,6 +319,8 @@ class _Builder:
             name=spec.name,
             split=spec.split,
             status="built",
+            license=spec.license,
+            copyright=read_licenses(prepared.root, {unit.source for unit in units}),
             pinned_version="" if isinstance(spec, LocalSpec) else spec.version,
             version=prepared.version,
             successor=prepared.successor,
@@ -326,6 +345,7 @@ def _skipped(spec: Spec, error: ArtifactError, *, seconds: float) -> _Result:
         name=spec.name,
         split=spec.split,
         status="skipped",
+        license=spec.license,
         pinned_version="" if isinstance(spec, LocalSpec) else spec.version,
         error=str(error),
         detail=error.detail[-3000:],

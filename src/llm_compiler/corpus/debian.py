@@ -18,6 +18,7 @@ from pathlib import Path
 
 from llm_compiler import process
 from llm_compiler.corpus.config import PackageSpec
+from llm_compiler.corpus.copyright import read_paragraphs
 from llm_compiler.errors import ArtifactError
 
 __all__ = ["Archive", "Fetched", "SourcePackage", "parse_showsrc", "sha256_of_file"]
@@ -222,23 +223,15 @@ class Archive:
 def parse_showsrc(text: str) -> list[SourcePackage]:
     """Read what `apt-cache showsrc` prints: one paragraph a version."""
     packages = []
-    for paragraph in re.split(r"\n\s*\n", text):
-        fields: dict[str, list[str]] = {}
-        key = ""
-        for line in paragraph.splitlines():
-            if line[:1].isspace():
-                fields.setdefault(key, []).append(line.strip())
-            elif ":" in line:
-                key, _, value = line.partition(":")
-                fields[key] = [value.strip()]
+    for fields in read_paragraphs(text):
         files = {}
-        for line in fields.get("Checksums-Sha256", []):
+        for line in fields.get("checksums-sha256", []):
             parts = line.split()
             if len(parts) == 3:
                 files[parts[2]] = parts[0]
-        if "Package" in fields and "Version" in fields and any(f.endswith(".dsc") for f in files):
+        if "package" in fields and "version" in fields and any(f.endswith(".dsc") for f in files):
             packages.append(
-                SourcePackage(name=fields["Package"][0], version=fields["Version"][0], files=files)
+                SourcePackage(name=fields["package"][0], version=fields["version"][0], files=files)
             )
     unique = {(package.name, package.version): package for package in packages}
     return list(unique.values())

@@ -1,6 +1,7 @@
 """What a corpus build reports: each source, what it gave, and why units or sources are missing.
 
-Pure records; safe in threads and processes.
+The report of the build before is read too: its runs stay listed, and so do the causes for which it
+skipped sources that a later run leaves alone. Safe in threads and processes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,15 @@ from pathlib import Path
 
 from llm_compiler.corpus.manifest import Unit, write_text_atomically
 
-__all__ = ["REPORT_NAME", "BuildReport", "SourceReport", "summarize", "write_report"]
+__all__ = [
+    "REPORT_NAME",
+    "BuildReport",
+    "Run",
+    "SourceReport",
+    "read_earlier",
+    "summarize",
+    "write_report",
+]
 
 REPORT_NAME = "report.json"
 
@@ -23,12 +32,16 @@ REPORT_NAME = "report.json"
 class SourceReport:
     """What became of one source: `status` is "built" or "skipped", and then `error` says why.
 
-    `failures` counts units by target and cause; `seconds` is this run's, not that of earlier ones.
+    `license` is the configuration's, `copyright` what `debian/copyright` says of the files that
+    were compiled: how many have which licence (`corpus.copyright`). `failures` counts units by
+    target and cause; `seconds` is this run's, not that of earlier ones.
     """
 
     name: str
     split: str
     status: str
+    license: str = ""
+    copyright: dict[str, int] = field(default_factory=dict)
     pinned_version: str = ""
     version: str = ""
     successor: bool = False
@@ -45,6 +58,20 @@ class SourceReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of a build that came to its end.
+
+    `num_sources` are those that it was asked to work on; the peaks are of resident memory, of the
+    build itself and of the largest process that it ran (`process.PeakMemory`).
+    """
+
+    seconds: float
+    num_sources: int
+    peak_memory_bytes: int
+    peak_child_memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildReport:
     """The whole build; what `report.json` holds."""
 
@@ -58,6 +85,7 @@ class BuildReport:
     skipped: tuple[str, ...]
     sources: tuple[SourceReport, ...]
     seconds: float
+    runs: tuple[Run, ...] = ()
 
 
 def summarize(
@@ -66,9 +94,9 @@ def summarize(
     *,
     llvm_version: str,
     target_triples: tuple[str, ...],
-    seconds: float,
+    runs: Sequence[Run],
 ) -> BuildReport:
-    """Add up the sources' reports and the units that the manifest lists."""
+    """Add up the sources' reports and the units that the manifest lists; the last run is this."""
     failures: Counter[str] = Counter()
     for source in sources:
         for causes in source.failures.values():
@@ -83,8 +111,23 @@ def summarize(
         failures=dict(failures.most_common()),
         skipped=tuple(source.name for source in sources if source.status == "skipped"),
         sources=tuple(sources),
-        seconds=round(seconds, 1),
+        seconds=runs[-1].seconds,
+        runs=tuple(runs),
     )
+
+
+def read_earlier(path: Path) -> tuple[list[Run], dict[str, SourceReport]]:
+    """Return the runs that an earlier report lists, and its sources that were skipped, by name.
+
+    Nothing where there is no report, or one that is damaged or of another shape.
+    """
+    try:
+        data = json.loads(path.read_text("utf-8"))
+        runs = [Run(**run) for run in data.get("runs", [])]
+        skipped = [SourceReport(**one) for one in data["sources"] if one["status"] == "skipped"]
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return [], {}
+    return runs, {one.name: one for one in skipped}
 
 
 def write_report(path: Path, report: BuildReport) -> None:

@@ -175,6 +175,30 @@ def test_what_is_done_is_not_done_again(tmp_path: Path, tools: Tools) -> None:
     assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
+def test_the_report_has_licenses_runs_and_what_was_skipped_before(
+    tmp_path: Path, tools: Tools
+) -> None:
+    write_project(tmp_path / "tiny")
+    (tmp_path / "tiny" / "debian").mkdir()
+    (tmp_path / "tiny" / "debian" / "copyright").write_text(
+        "Format: 1.0\n\nFiles: *\nLicense: Expat\n\nFiles: twice.c\nLicense: GPL-2+\n"
+    )
+    missing: dict[str, object] = {**PROJECT, "name": "missing", "path": "nowhere"}
+    build(configure(tmp_path, PROJECT, missing), tmp_path, tools)
+    relicensed = {**PROJECT, "license": "MIT AND GPL-2.0-or-later"}
+    config = configure(tmp_path, relicensed, missing)
+    report = build(config, tmp_path, tools, packages=["tiny"])
+    assert report.skipped == ("missing",)
+    assert "no such file or folder" in report.sources[1].error
+    assert report.sources[0].copyright == {"Expat": 1, "GPL-2+": 1}
+    assert {unit.license for unit in load_manifest(tmp_path / "out")} == {relicensed["license"]}
+    assert [run.num_sources for run in report.runs] == [2, 1]
+    assert report.runs[0].seconds > 0
+    # Python itself takes some 10 MB, and clang more than that.
+    assert all(10e6 < run.peak_memory_bytes < 4e9 for run in report.runs)
+    assert all(10e6 < run.peak_child_memory_bytes < 4e9 for run in report.runs)
+
+
 def test_lost_bitcode_is_made_again(tmp_path: Path, tools: Tools) -> None:
     write_project(tmp_path / "tiny")
     config = configure(tmp_path, PROJECT)

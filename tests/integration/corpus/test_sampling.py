@@ -180,7 +180,7 @@ def test_bad_input_is_said_clearly(corpus: Path, pool: LocalPool, tmp_path: Path
         )
 
 
-def test_the_commands_check_and_count(samples: Path, tmp_path: Path) -> None:
+def test_the_commands_check_and_count(samples: Path, corpus: Path, tmp_path: Path) -> None:
     def types(*arguments: object) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(
             [COMMAND, "corpus", *map(str, arguments)], capture_output=True, check=False, timeout=60
@@ -190,6 +190,16 @@ def test_the_commands_check_and_count(samples: Path, tmp_path: Path) -> None:
     done = types("stats", samples, "--json")
     rows = [json.loads(line) for line in done.stdout.splitlines()]
     assert sum(row["num_samples"] for row in rows) == read_manifest(samples).counts["num_kept"]
+    done = types("stats", corpus, "--json")
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sum(row["num_units"] for row in rows) == len(load_manifest(corpus))
+    assert {row["license"] for row in rows} == {"MIT"}
+    assert types("sample", corpus, "--out", tmp_path / "again", "--jobs", "1").returncode == 0
+    report = json.loads((tmp_path / "again" / "report.json").read_bytes())
+    assert report["num_kept"] == read_manifest(samples).counts["num_kept"]
+    assert report["seconds"] > 0
+    # The worker has libLLVM loaded.
+    assert report["peak_child_memory_bytes"] > 40e6
     # At a lower threshold there are pairs: the exit code is that of a negative verdict.
     done = types("check", samples, "--threshold", "0.05", "--json")
     assert (done.returncode, len(json.loads(done.stdout)["pairs"]) > 0) == (1, True)
