@@ -1,0 +1,355 @@
+"""What should a model read of units that are longer than its context?
+
+On whole units whose prompt exceeds a number of tokens, choices of what stands in the prompt, each
+at 4,096 tokens (the context) and at 1,024 (where prompts were cut in training):
+
+    cut       the beginning of the unit, functions in their order (what engines do by themselves)
+    largest   a summary: the largest functions first, variables last, then cut
+    pieces    the unit in pieces of whole functions; the lists' log-probabilities are averaged,
+              weighted by the pieces' tokens
+
+and, for 16 candidates, `split`: the unit divided in four by llvm-split, each part with its own list
+(16 tried for each: as much compiling as for the whole), linked again as IR. Candidates are chosen
+as `optimize` does: the first half the coreset's, the rest the model's; -Oz as backup. Sizes are in
+process. Measurements are kept in the store: stopped, the same command goes on.
+
+    python benchmarks/long_units.py work/corpus --units 20 --store work/long-units.db
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import heapq
+import json
+import re
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from llm_compiler.console import note, print_table
+from llm_compiler.corpus.manifest import MANIFEST_NAME, load_manifest
+from llm_compiler.evaluate.statistics import gains
+from llm_compiler.llvm.jobs import EmitJob, InspectJob
+from llm_compiler.llvm.object_file import section_sizes
+from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.model.engines.compact import CompactEngine
+from llm_compiler.model.engines.embedded import EmbeddedDecoder
+from llm_compiler.model.engines.loader import load_engine
+from llm_compiler.model.engines.questions import flag_tuning_question
+from llm_compiler.optimization.propose import first_lists
+from llm_compiler.output import write_atomically
+from llm_compiler.process import run
+from llm_compiler.records import Measurement, PassList, Status
+from llm_compiler.search.coreset import load_coreset
+from llm_compiler.search.store import Store
+from llm_compiler.search.strategies import fixed
+from llm_compiler.search.trial import Trial, run_trials
+from llm_compiler.workers import LocalPool, run_jobs
+
+CANDIDATES = (1, 4, 16)
+ROOMS = (1024, 4096)
+PARTS = 4
+_OZ = PassList(("default<Oz>",))
+_ROUNDS = 160
+"""Tokens behind the cut prompt: what was tried, and the answer."""
+
+Tried = list[tuple[PassList, int]]
+
+
+@dataclass(slots=True)
+class Row:
+    """One unit; sizes in bytes, by name of the choice and number of candidates."""
+
+    name: str
+    oz_bytes: int
+    num_tokens: int
+    num_functions: int
+    sizes: dict[str, dict[int, int]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Of the model alone, at the largest number of candidates."""
+    split_oz_bytes: int = -1
+    """Divided and linked again with default<Oz> for all parts."""
+
+
+class Reader:
+    """Asks the model about a text, whatever its length."""
+
+    def __init__(self, engine: CompactEngine, triple: str) -> None:
+        self.engine = engine
+        self.triple = triple
+
+    @contextlib.contextmanager
+    def room(self, tokens: int) -> Iterator[None]:
+        """Let prompts be cut at so many tokens."""
+        decoder = self.engine.decoder
+        assert isinstance(decoder, EmbeddedDecoder)
+        config = decoder.config
+        decoder.config = replace(config, context=min(config.context, tokens + _ROUNDS))
+        try:
+            yield
+        finally:
+            decoder.config = config
+
+    def count(self, text: str) -> int:
+        return len(self.engine.prompts.prompt(flag_tuning_question(text, self.triple)))
+
+    def ask(
+        self, texts: Sequence[tuple[str, int]], lists: Sequence[PassList], oz: int, tried: Tried
+    ) -> list[PassList]:
+        """Return all lists that were not tried, the most probable first.
+
+        Args:
+            texts: with their weights.
+        """
+        total: dict[PassList, float] = defaultdict(float)
+        for text, weight in texts:
+            for one in self.engine.propose(
+                text,
+                self.triple,
+                num_candidates=len(lists),
+                lists=lists,
+                oz_size_bytes=oz,
+                tried=tried,
+            ):
+                total[one.passes] += weight * one.log_probability
+        return sorted(total, key=lambda one: -total[one])
+
+
+def functions_of(text: str) -> tuple[str, list[str]]:
+    """Divide a module's text into all that is no function's body, and the functions."""
+    functions = re.findall(r"^define .*?^}\n", text, re.MULTILINE | re.DOTALL)
+    return re.sub(r"^define .*?^}\n", "", text, flags=re.MULTILINE | re.DOTALL), functions
+
+
+def largest_first(text: str) -> str:
+    rest, functions = functions_of(text)
+    return "".join(sorted(functions, key=len, reverse=True)) + rest
+
+
+def pieces_of(text: str, room: int, reader: Reader) -> list[tuple[str, int]]:
+    """Return pieces of whole functions that fit, with their tokens; a larger function is cut."""
+    _, functions = functions_of(text)
+    pieces: list[tuple[str, int]] = []
+    for function in functions:
+        tokens = min(room, reader.count(function))
+        if pieces and pieces[-1][1] + tokens <= room:
+            pieces[-1] = (pieces[-1][0] + function, pieces[-1][1] + tokens)
+        else:
+            pieces.append((function, tokens))
+    return pieces
+
+
+class Compiler:
+    """Measures lists on modules, each once."""
+
+    def __init__(self, pool: LocalPool, store: Store) -> None:
+        self.pool, self.store = pool, store
+
+    def sizes(self, bitcode: bytes, lists: Sequence[PassList]) -> dict[PassList, int]:
+        """Return sizes in bytes, -1 for a list that fails."""
+        trial = Trial(bitcode=bitcode, budget=len(lists), timeout_s=120.0)
+        for _ in run_trials(self.pool, [(trial, fixed(lists))], store=self.store):
+            pass
+
+        def size(found: Measurement) -> int:
+            return found.size_bytes if found.ok else -1
+
+        return {one: size(trial.known[one]) for one in lists}
+
+    def text(self, bitcode: bytes) -> tuple[str, int]:
+        ((found,),) = run_jobs(self.pool, [InspectJob(inputs=(bitcode,), with_text=True)])
+        return found.text, len(found.functions)
+
+    def emit(self, bitcode: bytes, passes: PassList, kind: str) -> bytes:
+        job = EmitJob(modules=(bitcode,), passes=passes, kind=kind, timeout_s=120.0)
+        ((found,),) = run_jobs(self.pool, [job])
+        assert found.status is Status.OK, found.detail
+        data: bytes = found.data
+        return data
+
+
+def choose(
+    reader: Reader,
+    texts: Sequence[tuple[str, int]],
+    bitcode: bytes,
+    count: int,
+    lists: Sequence[PassList],
+    compiler: Compiler,
+    oz: int,
+) -> tuple[PassList, int, float]:
+    """Spend so many candidates; return the best list, its size, and the model's seconds."""
+    known = compiler.sizes(bitcode, lists[: first_lists(count)])
+    start = time.monotonic()
+    chosen = reader.ask(texts, lists, oz, list(known.items()))[: count - len(known)]
+    seconds = time.monotonic() - start
+    known |= compiler.sizes(bitcode, chosen)
+    good = {one: size for one, size in known.items() if 0 <= size < oz} | {_OZ: oz}
+    best = min(good, key=lambda one: good[one])
+    return best, good[best], seconds
+
+
+def split(bitcode: bytes, folder: Path) -> list[bytes]:
+    """Divide a module; functions that share static things stay together."""
+    (folder / "whole.bc").write_bytes(bitcode)
+    for old in folder.glob("part*"):
+        old.unlink()
+    command = [find_toolchain().tool("llvm-split"), f"-j{PARTS}", "--preserve-locals"]
+    arguments = [*map(str, command), str(folder / "whole.bc"), "-o", str(folder / "part")]
+    done = run(arguments, timeout_s=120)
+    assert done.ok, done.stderr_text
+    return [path.read_bytes() for path in sorted(folder.glob("part*"))]
+
+
+def linked_size(parts: Sequence[bytes], folder: Path, compiler: Compiler) -> int:
+    paths = []
+    for number, part in enumerate(parts):
+        paths.append(folder / f"{number}.bc")
+        paths[-1].write_bytes(part)
+    out = folder / "linked.bc"
+    command = [find_toolchain().tool("llvm-link"), *paths, "-o", out]
+    done = run([*map(str, command)], timeout_s=120)
+    assert done.ok, done.stderr_text
+    data = compiler.emit(out.read_bytes(), PassList(), "object")
+    return section_sizes(data).size_bytes
+
+
+def in_parts(
+    reader: Reader,
+    row: Row,
+    bitcode: bytes,
+    lists: Sequence[PassList],
+    compiler: Compiler,
+    folder: Path,
+) -> None:
+    """Give each part the best of its own 16 candidates, and link."""
+    optimized, plain = [], []
+    for part in split(bitcode, folder):
+        text, num_functions = compiler.text(part)
+        best = _OZ
+        if num_functions:
+            oz = compiler.sizes(part, [_OZ])[_OZ]
+            texts = [(largest_first(text), 1)]
+            with reader.room(ROOMS[-1]):
+                best, _, _ = choose(reader, texts, part, CANDIDATES[-1], lists, compiler, oz)
+        optimized.append(compiler.emit(part, best, "bitcode"))
+        plain.append(compiler.emit(part, _OZ, "bitcode"))
+    row.split_oz_bytes = linked_size(plain, folder, compiler)
+    found = linked_size(optimized, folder, compiler)
+    row.sizes["split"] = {CANDIDATES[-1]: min(row.oz_bytes, found)}
+
+
+def measure(
+    reader: Reader,
+    row: Row,
+    bitcode: bytes,
+    text: str,
+    lists: Sequence[PassList],
+    compiler: Compiler,
+) -> None:
+    """Fill in a unit's row, all but `split`."""
+    known = compiler.sizes(bitcode, lists[: CANDIDATES[-1]])
+    row.sizes["coreset"] = {
+        count: min(row.oz_bytes, *(known[one] for one in lists[:count] if known[one] >= 0))
+        for count in CANDIDATES
+    }
+    for room in ROOMS:
+        with reader.room(room):
+            choices = {
+                "cut": [(text, 1)],
+                "largest": [(largest_first(text), 1)],
+                "pieces": pieces_of(text, room, reader),
+            }
+            for name, texts in choices.items():
+                found = row.sizes[f"{name}, {room}"] = {}
+                for count in CANDIDATES:
+                    _, found[count], row.seconds[f"{name}, {room}"] = choose(
+                        reader, texts, bitcode, count, lists, compiler, row.oz_bytes
+                    )
+
+
+def table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+    lines = []
+    for name in rows[0].sizes:
+        base = np.array([row.oz_bytes for row in rows])
+        cells = [name]
+        for count in CANDIDATES:
+            if count not in rows[0].sizes[name]:
+                cells.append("")
+                continue
+            total, geomean = gains(base, np.array([row.sizes[name][count] for row in rows]))
+            cells.append(f"{100 * total.value:.2f} / {100 * geomean.value:.2f}")
+        seconds = [row.seconds[name] for row in rows if name in row.seconds]
+        cells.append(f"{sum(seconds) / len(seconds):.2f}" if seconds else "")
+        lines.append(tuple(cells))
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--units", type=int, default=20)
+    parser.add_argument("--split", default="validation")
+    parser.add_argument("--target-triple", default="x86_64-pc-linux-gnu")
+    parser.add_argument("--min-tokens", type=int, default=ROOMS[-1])
+    parser.add_argument("--max-tokens", type=int, default=10**9)
+    parser.add_argument("--max-bytes", type=int, default=150_000, help="of a unit's bitcode")
+    parser.add_argument("--model", default=None)
+    parser.add_argument("--jobs", type=int, default=None)
+    parser.add_argument("--report", type=Path)
+    options = parser.parse_args()
+    lists = load_coreset().lists
+    wanted = [
+        one
+        for one in load_manifest(options.corpus / MANIFEST_NAME)
+        if one.split == options.split
+        and one.target_triple == options.target_triple
+        and one.num_bytes <= options.max_bytes
+    ]
+    rows: list[Row] = []
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        pool = stack.enter_context(LocalPool(options.jobs))
+        version = find_toolchain().version
+        store = stack.enter_context(Store(options.store, llvm_version=version))
+        engine = stack.enter_context(load_engine("embedded", options.model))
+        assert isinstance(engine, CompactEngine)
+        compiler, reader = Compiler(pool, store), Reader(engine, options.target_triple)
+        # Drawn by their hashes, until there are enough.
+        for unit in heapq.nsmallest(len(wanted), wanted, key=lambda one: one.sha256):
+            if len(rows) == options.units:
+                break
+            bitcode = (options.corpus / unit.path).read_bytes()
+            text, num_functions = compiler.text(bitcode)
+            tokens = reader.count(text)
+            if not options.min_tokens < tokens <= options.max_tokens or num_functions < 2:
+                continue
+            oz = compiler.sizes(bitcode, [_OZ])[_OZ]
+            name = f"{unit.package}/{unit.source}"
+            row = Row(name=name, oz_bytes=oz, num_tokens=tokens, num_functions=num_functions)
+            measure(reader, row, bitcode, text, lists, compiler)
+            in_parts(reader, row, bitcode, lists, compiler, folder)
+            rows.append(row)
+            note(f"{name}: {tokens} tokens, {oz} bytes")
+            if options.report:
+                options.report.mkdir(parents=True, exist_ok=True)
+                told = {"model": engine.model, "units": [asdict(one) for one in rows]}
+                data = (json.dumps(told, indent=1) + "\n").encode()
+                write_atomically(options.report / "long_units.json", data)
+    if not rows:
+        parser.error(f"no unit has more than {options.min_tokens} tokens")
+    before = sum(row.oz_bytes for row in rows)
+    parted = sum(row.split_oz_bytes for row in rows)
+    print(f"{len(rows)} units, {before} bytes at default<Oz>; divided and linked again: {parted}")
+    header = ("saved, total / geomean in %", *(f"at {k}" for k in CANDIDATES), "model, s")
+    print_table(header, table(rows), right="l" + "r" * (len(CANDIDATES) + 1))
+
+
+if __name__ == "__main__":
+    main()
