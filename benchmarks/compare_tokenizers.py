@@ -1,13 +1,16 @@
 """Which pre-tokenisation serves a small model best: characters a token, and loss a character.
 
 For each one: trains a tokenizer on stage data of the pretraining stage, then a small model from
-random weights for the same wall time, and measures both on validation data. Fewer tokens let a
-model see more characters in the same time and context; longer tokens are harder to learn. The loss
-is summed over all tokens (and the end of each text) and divided by characters, so tokenizers can be
-compared.
+random weights for the same wall time (`--minutes`) or on as many characters (`--characters`), and
+measures both on validation data. Fewer tokens let a model see more characters in the same time and
+context; longer tokens are harder to learn. The loss is summed over all tokens (and the end of each
+text) and divided by characters, so tokenizers can be compared.
 
     python benchmarks/compare_tokenizers.py work/data/pretraining work/data/pretraining-validation \
         --minutes 10 --work work/tokenizers
+    ... --minutes 0 --characters 10 --work work/tokenizers-10M
+
+A tokenizer or a model that the folder of work holds already is taken as it is.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -24,7 +28,12 @@ from llm_compiler.console import print_json, print_table
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
 from llm_compiler.model.configs import ModelConfig
 from llm_compiler.model.token_shards import pack_tokens
-from llm_compiler.model.tokenizer import PRE_TOKENIZERS, IrTokenizer, train_tokenizer
+from llm_compiler.model.tokenizer import (
+    PRE_TOKENIZERS,
+    TOKENIZER_FILE,
+    IrTokenizer,
+    train_tokenizer,
+)
 from llm_compiler.train.configs import DataConfig, TrainConfig
 
 CONTEXT = 4096
@@ -50,6 +59,8 @@ def characters(folder: Path) -> Counter[str]:
 
 def make_tokenizer(options: argparse.Namespace, name: str, size: int) -> tuple[IrTokenizer, float]:
     folder = options.work / f"{name}-{size}"
+    if (folder / TOKENIZER_FILE).is_file():
+        return IrTokenizer(folder), 0.0
     started = time.monotonic()
     tokenizer = train_tokenizer(
         texts(options.train, options.max_characters), folder, vocab_size=size, pre_tokenizer=name
@@ -57,9 +68,13 @@ def make_tokenizer(options: argparse.Namespace, name: str, size: int) -> tuple[I
     return tokenizer, time.monotonic() - started
 
 
-def train_model(options: argparse.Namespace, tokenizer: IrTokenizer, folder: Path) -> None:
+def train_model(
+    options: argparse.Namespace, tokenizer: IrTokenizer, folder: Path, characters_a_token: float
+) -> None:
     from llm_compiler.train.loop import train
 
+    step = options.row_tokens * options.rows_per_step * characters_a_token
+    steps = math.ceil(options.characters * 1e6 / step) if options.characters else 10**6
     model = ModelConfig(
         name="benchmark",
         vocab_size=tokenizer.vocab_size,
@@ -80,7 +95,7 @@ def train_model(options: argparse.Namespace, tokenizer: IrTokenizer, folder: Pat
         validation_documents=10**9,
         row_tokens=options.row_tokens,
         rows_per_step=options.rows_per_step,
-        max_steps=10**6,
+        max_steps=steps,
         learning_rate=options.learning_rate,
         min_learning_rate_ratio=0.05,
         warmup_steps=20,
@@ -90,7 +105,7 @@ def train_model(options: argparse.Namespace, tokenizer: IrTokenizer, folder: Pat
         checkpoint_every_minutes=1e9,
         seed=options.seed,
     )
-    train(config, max_minutes=options.minutes)
+    train(config, max_minutes=options.minutes or None)
     # The run is over: going on with it only validates, which is not part of its minutes.
     validation = {"pretraining": DataConfig(path=folder / "validation")}
     outcome = train(dataclasses.replace(config, validation=validation), resume=True)
@@ -115,10 +130,11 @@ def measure(options: argparse.Namespace, name: str, size: int) -> dict[str, obje
             task: round(count / tokens[task], 3) for task, count in sorted(per_task.items())
         },
     }
-    if options.minutes > 0:
+    if options.minutes or options.characters:
         done = folder / "outcome.json"
         if not done.exists():
-            train_model(options, tokenizer, folder)
+            ratio = per_task.total() / packed.num_tokens
+            train_model(options, tokenizer, folder, ratio)
         outcome = json.loads(done.read_text())
         nats = {t: one["loss"] * one["num_tokens"] for t, one in outcome["validation"].items()}
         assert sum(one["num_tokens"] for one in outcome["validation"].values()) == (
@@ -138,7 +154,8 @@ def main() -> None:
     parser.add_argument("train", type=Path)
     parser.add_argument("validation", type=Path)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=10.0, help="of each model; 0: none")
+    parser.add_argument("--minutes", type=float, default=10.0, help="of each model; 0: no limit")
+    parser.add_argument("--characters", type=float, default=0, help="millions, of each model")
     parser.add_argument("--vocab-size", type=int, nargs="+", default=[16_384])
     parser.add_argument("--pre-tokenizer", nargs="+", default=list(PRE_TOKENIZERS))
     parser.add_argument("--max-characters", type=int, default=60_000_000)
