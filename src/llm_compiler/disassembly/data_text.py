@@ -44,6 +44,8 @@ def data_lines(
         is_string: it is a C string.
         as_bits: floating-point constants, written as hexadecimal bits.
     """
+    if is_string and data == b"\0":
+        return [".zero 1"]
     if is_string and data.endswith(b"\0") and b"\0" not in data[:-1]:
         return [f".asciz {quoted(data[:-1])}"]
     names = _DIRECTIVES[architecture]

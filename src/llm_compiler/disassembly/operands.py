@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from llm_compiler.llvm.elf import AARCH64
 from llm_compiler.llvm.listing import Instruction
 
-__all__ = ["ABSOLUTE_DATA", "RELATIVE_DATA", "Form", "form_of", "is_branch", "with_symbol"]
+__all__ = [
+    "ABSOLUTE_DATA",
+    "RELATIVE_DATA",
+    "Form",
+    "form_of",
+    "is_branch",
+    "is_jump",
+    "with_symbol",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +105,13 @@ def is_branch(architecture: str, instruction: Instruction) -> bool:
     if architecture == AARCH64:
         return bool(_ARM_BRANCH.match(instruction.mnemonic)) and operands.startswith("0x")
     return bool(_X86_BRANCH.match(head)) and operands.startswith(("0x", "-0x"))
+
+
+def is_jump(architecture: str, instruction: Instruction) -> bool:
+    """Whether it is a branch that is no call."""
+    head = instruction.text.rpartition(" ")[0]
+    is_call = instruction.mnemonic == "bl" or "call" in head
+    return is_branch(architecture, instruction) and not is_call
 
 
 def with_symbol(

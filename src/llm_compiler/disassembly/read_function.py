@@ -3,8 +3,7 @@
 The result is what `dataset.assembly` calls the normal form, of a module with this one function:
 
 * it is called by its own name, global, and hidden where it was static;
-* jumps go to ``.LBB0_N``; where the input still has LLVM's own labels (assembly), N is theirs, else
-  the targets are numbered from 1 in their order;
+* jumps go to ``.LBB0_N``, numbered from 1 in their order;
 * other functions and visible variables are names only;
 * constants, strings and jump tables that only this file sees stand in the text, and so do static
   variables: hidden and global where other functions use them too (as `llvm.extract` leaves them).
@@ -21,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from llm_compiler.dataset.assembly import normalize_assembly
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.data_text import data_lines
 from llm_compiler.disassembly.operands import (
@@ -30,6 +30,7 @@ from llm_compiler.disassembly.operands import (
     Form,
     form_of,
     is_branch,
+    is_jump,
     with_symbol,
 )
 from llm_compiler.llvm.elf import (
@@ -46,7 +47,6 @@ __all__ = ["FunctionReader", "FunctionText", "Unreadable", "Variable"]
 
 _MAX_INSTRUCTIONS = 20_000
 _MAX_DATA_BYTES = 200_000
-_LLVM_BLOCK = re.compile(r"^\.LBB\d+_(\d+)$")
 _LLVM_NUMBERED = re.compile(r"^\.L(CPI|JTI)\d+_(\d+)$")
 _LLVM_PRIVATE = re.compile(r"^\.L(?!C\d|BB|tmp|func|CPI|JTI|FB|FE|BB)[A-Za-z_.][\w.$]*$")
 _PLAIN_NAME = re.compile(r"^[A-Za-z_.$][\w.$]*$")
@@ -236,6 +236,7 @@ class _Reading:
         self.named: dict[str, Symbol | None] = {}
         self.called: set[str] = set()
         self.suffixes: dict[int, str] = {}
+        self._first_alignment = 1
 
     # -- the way through ---
 
@@ -253,6 +254,7 @@ class _Reading:
         self._name_items()
         body = self._body(operands)
         text = "".join(f"{line}\n" for line in self._module(body))
+        text = normalize_assembly(text, self.binary.target_triple)
         return FunctionText(
             name=symbol.name,
             text=text,
@@ -342,7 +344,19 @@ class _Reading:
             relative = True
         if not relative and not is_branch(self.architecture, one):
             return None
-        return self._of_place(self.section, one.target), Form(), 0
+        return self._of_jump(one, self.section), Form(), 0
+
+    def _of_jump(self, one: Instruction, section: Section) -> _Target:
+        """Return where an instruction without a relocation goes, or what it refers to.
+
+        A jump to the function's own start is a loop, unlike a call.
+        """
+        assert one.target is not None
+        is_own = section.index == self.section.index and one.target == self.start
+        if is_own and is_jump(self.architecture, one):
+            self.labels.add(self.start)
+            return _Target(section=_OWN, anchor=self.start)
+        return self._of_place(section, one.target)
 
     def _of_symbol(self, symbol: Symbol, addend: int, *, branch: bool = False) -> _Target:
         if not symbol.is_defined:
@@ -451,7 +465,7 @@ class _Reading:
                 )
             self.called.add(name)
             return self._by_name(None, name, 0)
-        return self._of_place(section, one.target)
+        return self._of_jump(one, section)
 
     def _of_address(self, address: int, slot_suffix: str) -> tuple[_Target, Form]:
         section = self.elf.section_at(address)
@@ -799,13 +813,6 @@ class _Reading:
 
     @cached_property
     def _label_names(self) -> dict[int, str]:
-        kept: dict[int, str] = {}
-        for place in self.labels:
-            for symbol in self.elf.symbols_at(self.section.index, place):
-                if match := _LLVM_BLOCK.match(symbol.name):
-                    kept[place] = f".LBB0_{match[1]}"
-        if len(kept) == len(self.labels) and len(set(kept.values())) == len(kept):
-            return kept
         return {place: f".LBB0_{i}" for i, place in enumerate(sorted(self.labels), 1)}
 
     def _expression(self, target: _Target) -> str:
@@ -845,7 +852,7 @@ class _Reading:
             after_tls = suffix == "tls"
             operand = operands[one.address]
             if operand is None:
-                lines.append(_spelled(one.text))
+                lines.append(one.text)
                 continue
             target, form, field_end = operand
             symbol = self._expression(target)
@@ -854,14 +861,17 @@ class _Reading:
                 and target.name
                 and is_branch(self.architecture, one)
                 and (target.name in self.called or self._is_preemptible(target.name))
-                and target.name != self.symbol.name
+                and (target.name != self.symbol.name or self._is_relocated(one))
             ):
                 form = Form(suffix="@PLT")
             text = with_symbol(self.architecture, one, symbol, form, field_end)
             if text is None:
                 raise Unreadable(f"has a symbol in an operand that is not known here ({one.text})")
-            lines.append(_spelled(text))
+            lines.append(text)
         return lines
+
+    def _is_relocated(self, one: Instruction) -> bool:
+        return bool(self.elf.relocations_in(self.section.index, one.address, one.end))
 
     def _padding(self) -> dict[int, bool]:
         """Return the no-ops that align a block (x86-64), and whether each begins a run."""
@@ -934,6 +944,8 @@ class _Reading:
         alignment = item.section.alignment or 1
         if offset:
             alignment = min(alignment, offset & -offset)
+        if size < 16:
+            alignment = min(alignment, size & -size)
         if item.is_shared:
             yield f".hidden {name}"
         if not is_label:
@@ -946,12 +958,14 @@ class _Reading:
             yield own
         if item.is_shared:
             yield f".globl {name}"
-        # Neighbours stay neighbours: code may count from one into the next.
+        # Neighbours stay neighbours: code may count from one into the next. What the first of them
+        # is not aligned to would push the others away.
         follows = before is not None and before.section is item.section and before.end == item.start
-        if alignment > 1 and not follows:
+        if not follows:
+            self._first_alignment = alignment
+        if 1 < alignment <= self._first_alignment:
             fill = "" if item.jump_table and item.scale > 1 else ", 0x0"
-            if alignment.bit_length() - 1:
-                yield f".p2align {alignment.bit_length() - 1}{fill}"
+            yield f".p2align {alignment.bit_length() - 1}{fill}"
         yield f"{name}:"
         yield from self._values(item, alignment)
         if not is_label:
@@ -1011,24 +1025,6 @@ def _directive(section: Section) -> str:
     if section.name.startswith(".data.rel.ro"):
         return '.section .data.rel.ro, "aw", @progbits'
     return '.section .rodata, "a", @progbits'
-
-
-_COMMA = re.compile(r",\s*")
-_LARGE = re.compile(r"^(\w+([lw])) \$(\d+)(?=, |$)")
-
-
-def _spelled(text: str) -> str:
-    """Write an instruction in the normal form: one blank behind the mnemonic and each comma.
-
-    The code generator prints immediates of 16 and 32 bits with their sign.
-    """
-    text = _COMMA.sub(", ", text)
-    if match := _LARGE.match(text):
-        bits = 32 if match[2] == "l" else 16
-        value = int(match[3])
-        if value >> (bits - 1) == 1:
-            text = f"{match[1]} ${value - (1 << bits)}{text[match.end() :]}"
-    return text
 
 
 def has_exception_table(binary: Binary, section: Section, start: int, end: int) -> bool:

@@ -77,6 +77,45 @@ def test_functions_with_a_personality_keep_the_link_to_their_table() -> None:
     )
 
 
+def test_labels_are_numbered_in_the_order_in_which_they_stand() -> None:
+    text = (
+        ".section .rodata\n.LCPI0_3:\n.long 1\n.LCPI0_1:\n.long 2\n.text\nf:\n"
+        "movss .LCPI0_1(%rip), %xmm0\naddss .LCPI0_3(%rip), %xmm0\n.LBB0_7:\njne .LBB0_2\n"
+        ".LBB0_2:\njmp .LBB0_7\ng:\n.LBB1_9:\njmp .LBB1_9\n.LJTI0_4:\n.long .LBB0_7-.LJTI0_4\n"
+        '.ascii ".LBB0_7"\n'
+    )
+    expected = text
+    for old, new in (
+        (".LCPI0_3", "A"),
+        (".LCPI0_1", ".LCPI0_1"),
+        ("A", ".LCPI0_0"),
+        (".LBB0_7", ".LBB0_1"),
+        (".LBB0_2", ".LBB0_2"),
+        (".LBB1_9", ".LBB1_1"),
+        (".LJTI0_4", ".LJTI0_0"),
+        ('.ascii ".LBB0_1"', '.ascii ".LBB0_7"'),
+    ):
+        expected = expected.replace(old, new)
+    assert normalize_assembly(text, X86) == expected
+    assert normalize_assembly(expected, X86) == expected
+
+
+def test_a_label_that_is_nowhere_does_not_become_one_that_is() -> None:
+    text = "f:\njmp .LBB0_1\n.LBB0_3:\njmp .LBB0_3\n"
+    assert normalize_assembly(text, X86) == text
+
+
+def test_what_is_said_of_undefined_symbols_stands_last() -> None:
+    text = (
+        ".hidden b\n.hidden v\n.hidden f\nf:\ncallq a\ncallq b\nretq\n.weak c\n.hidden a\n"
+        ".local v\n.comm v, 4, 4\n"
+    )
+    assert normalize_assembly(text, X86) == (
+        ".hidden v\n.hidden f\nf:\ncallq a\ncallq b\nretq\n.local v\n.comm v, 4, 4\n"
+        ".hidden a\n.hidden b\n.weak c\n"
+    )
+
+
 @pytest.mark.parametrize(
     ("line", "triple", "expected"),
     [
@@ -85,6 +124,9 @@ def test_functions_with_a_personality_keep_the_link_to_their_table() -> None:
         ("movl $1, %eax # 1", X86, "movl $1, %eax\n"),
         ("/* GCC's */ nop", X86, "nop\n"),
         ('.ascii "\\\\" # two', X86, '.ascii "\\\\"\n'),
+        ("movl $4294967295, %eax", X86, "movl $-1, %eax\n"),
+        ("cmpw $32768, (%rdi)", X86, "cmpw $-32768, (%rdi)\n"),
+        ("movq $4294967295, (%rdi)", X86, "movq $4294967295, (%rdi)\n"),
         ("a: b: nop", X86, "a:\nb:\nnop\n"),
     ],
 )
