@@ -6,15 +6,23 @@ Knows nothing of what it writes. Devices and pipes (``/dev/stdout``) are written
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from llm_compiler.errors import OutputError
+from llm_compiler.errors import ArtifactError, OutputError
 
-__all__ = ["TEMPORARY_PREFIX", "check_writable", "write_atomically"]
+__all__ = [
+    "TEMPORARY_PREFIX",
+    "check_writable",
+    "resumable",
+    "write_atomically",
+    "writing_artifact",
+]
 
 TEMPORARY_PREFIX = ".llm-compiler-"
 """Of files that are being written; one that stays is of a killed process."""
@@ -57,6 +65,34 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
     os.close(descriptor)
     os.unlink(name)
+
+
+@contextlib.contextmanager
+def writing_artifact(path: Path) -> Iterator[None]:
+    """Raise what goes wrong with writing `path` as an `ArtifactError` with the system's reason."""
+    try:
+        yield
+    except OutputError as error:
+        raise ArtifactError(str(error)) from error
+    except OSError as error:
+        raise ArtifactError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def resumable() -> Iterator[None]:
+    """Around a command that keeps what is finished: a full disk ends it with an `ArtifactError`
+    that says how to go on, whichever file it was that found no room."""
+    try:
+        yield
+    except (ArtifactError, OutputError) as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise ArtifactError(
+                    f"{error}; what is finished is kept: make room and run the same command again"
+                ) from error
+            cause = cause.__cause__
+        raise
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:

@@ -14,6 +14,7 @@ from llm_compiler.corpus.manifest import Unit, load_manifest
 from llm_compiler.corpus.shards import MANIFEST_NAME as SAMPLES_MANIFEST
 from llm_compiler.corpus.tools import find_tools
 from llm_compiler.errors import ConfigError
+from llm_compiler.output import resumable
 
 __all__ = ["run"]
 
@@ -21,7 +22,8 @@ __all__ = ["run"]
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Build, sample, check or count."""
     actions = {"build": _build, "sample": samples.build, "check": samples.check, "stats": _stats}
-    return actions[options.action](options)
+    with resumable():
+        return actions[options.action](options)
 
 
 def _build(options: argparse.Namespace) -> int:

@@ -19,6 +19,7 @@ from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.dataset.stages import Stage, StageOptions, make_stage
 from llm_compiler.dataset.texts import TextSet
 from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.output import resumable
 from llm_compiler.workers import LocalPool
 
 __all__ = ["run"]
@@ -29,7 +30,8 @@ _METRICS = {"size": "size_bytes", "text-data": "text_data_bytes"}
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Build, show, pack, or collect texts."""
     actions = {"build": _build, "show": _show, "pack": _pack, "texts": _texts}
-    return actions[options.action](options)
+    with resumable():
+        return actions[options.action](options)
 
 
 @contextmanager

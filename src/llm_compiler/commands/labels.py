@@ -14,7 +14,7 @@ from llm_compiler.corpus.shards import COLUMNS, load_samples
 from llm_compiler.errors import ArtifactError, InputError, ShardCorrupt
 from llm_compiler.llvm.jobs import RegistryJob
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.output import check_writable
+from llm_compiler.output import check_writable, resumable
 from llm_compiler.records import PassList
 from llm_compiler.search.autotune import Method, autotune_strategy, measure_baselines, module_rng
 from llm_compiler.search.coreset import load_coreset
@@ -42,7 +42,8 @@ _STEPS = (1, 4, 16, 64, 256)
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Build labels or ceilings, show what a table of either holds, or pack labels for training."""
     actions = {"build": _build, "ceiling": _ceiling, "pack": _pack, "show": _show}
-    return actions[options.action](options)
+    with resumable():
+        return actions[options.action](options)
 
 
 def _choose(options: argparse.Namespace, known: Collection[str] = ()) -> list[Sample]:

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_compiler.errors import ArtifactError, ManifestMissing, OutputError, ShardCorrupt
-from llm_compiler.output import write_atomically
+from llm_compiler.errors import ArtifactError, ManifestMissing, ShardCorrupt
+from llm_compiler.output import write_atomically, writing_artifact
 
 __all__ = [
     "MANIFEST_NAME",
@@ -110,8 +110,6 @@ def write_text_atomically(path: Path, text: str) -> None:
     Raises:
         ArtifactError: the disk is full or the folder cannot be written.
     """
-    try:
+    with writing_artifact(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text.encode("utf-8", "surrogateescape"))
-    except (OSError, OutputError) as error:
-        raise ArtifactError(f"cannot write {path}: {error}") from error

@@ -30,8 +30,8 @@ from llm_compiler.corpus.shards import (
     write_manifest,
     write_shards,
 )
-from llm_compiler.errors import ArtifactError, InputError, OutputError, ShardCorrupt
-from llm_compiler.output import TEMPORARY_PREFIX, write_atomically
+from llm_compiler.errors import ArtifactError, InputError, ShardCorrupt
+from llm_compiler.output import TEMPORARY_PREFIX, write_atomically, writing_artifact
 from llm_compiler.parquet import read_table, require_pyarrow, write_table
 from llm_compiler.records import Status, content_hash
 from llm_compiler.workers.pool import StepResult, WorkerPool
@@ -382,11 +382,9 @@ def _read_functions(path: Path) -> tuple[FunctionInfo, ...] | None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    try:
+    with writing_artifact(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data)
-    except (OSError, OutputError) as error:
-        raise ArtifactError(f"cannot write {path}: {error}") from error
 
 
 def _type(name: str) -> Any:
@@ -414,8 +412,6 @@ def _write_unit(path: Path, made: Sequence[Made]) -> None:
         for name in (*_STORED, *_LIGHT[2:])
     }
     table = pyarrow.table(columns).replace_schema_metadata({"notes": json.dumps(notes)})
-    try:
+    with writing_artifact(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_table(table, path)
-    except (OSError, OutputError) as error:
-        raise ArtifactError(f"cannot write {path}: {error}") from error

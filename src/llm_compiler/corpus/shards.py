@@ -17,7 +17,8 @@ from typing import Any
 
 from llm_compiler.corpus.manifest import write_text_atomically
 from llm_compiler.corpus.samples import Sample
-from llm_compiler.errors import ArtifactError, ManifestMissing, OutputError, ShardCorrupt
+from llm_compiler.errors import ManifestMissing, ShardCorrupt
+from llm_compiler.output import writing_artifact
 from llm_compiler.parquet import require_pyarrow, write_table
 
 __all__ = [
@@ -121,12 +122,10 @@ def _write_shard(
     columns = {name: [getattr(sample, name) for sample in rows] for name in COLUMNS}
     table = pyarrow.Table.from_pydict(columns, schema=sample_schema())
     file = folder / path
-    try:
+    with writing_artifact(file):
         file.parent.mkdir(parents=True, exist_ok=True)
         write_table(table, file, row_group_size=_ROW_GROUP_ROWS)
         data = file.read_bytes()
-    except (OSError, OutputError) as error:
-        raise ArtifactError(f"cannot write the shard {file}: {error}") from error
     return Shard(
         path=path,
         split=split,
