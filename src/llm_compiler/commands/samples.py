@@ -13,7 +13,7 @@ from llm_compiler.corpus.check import check_samples
 from llm_compiler.corpus.manifest import write_text_atomically
 from llm_compiler.corpus.plan import SampleConfig
 from llm_compiler.corpus.sampling import build_samples
-from llm_compiler.corpus.statistics import count_samples, write_report
+from llm_compiler.corpus.statistics import QUANTILES, count_samples, write_report
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.process import peak_memory
 from llm_compiler.workers import LocalPool
@@ -138,4 +138,13 @@ def stats(options: argparse.Namespace) -> int:
     )
     totals = statistics.totals(tokens=with_tokens)
     print_table(header, [*rows, *totals], right="lllll" + "r" * (len(header) - 5))
+    shares = [f"{100 * quantile:g} %" for quantile in QUANTILES]
+    for number, name in (
+        ("num_chars", "characters"),
+        ("size_bytes", "bytes at -Oz"),
+        *([("num_tokens", "tokens")] if with_tokens else []),
+    ):
+        print(f"\n{name}: of each group, so many samples have at most")
+        header = ("target", "kind", "language", "samples", *shares)
+        print_table(header, statistics.quantiles(number), right="lll" + "r" * (1 + len(shares)))
     return 0

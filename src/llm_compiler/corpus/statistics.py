@@ -7,17 +7,27 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from llm_compiler.corpus.manifest import write_text_atomically
 from llm_compiler.corpus.shards import load_samples
 from llm_compiler.errors import ArtifactError, ToolchainNotFound
 
-__all__ = ["Statistics", "StatisticsRow", "count_samples", "write_report"]
+__all__ = [
+    "QUANTILES",
+    "Statistics",
+    "StatisticsRow",
+    "Value",
+    "count_samples",
+    "write_report",
+]
+
+QUANTILES = (0.1, 0.5, 0.9, 0.99, 1.0)
 
 _COLUMNS = (
     *("package", "split", "language", "target_triple", "kind", "text"),
@@ -44,15 +54,23 @@ class StatisticsRow:
     size_bytes: int
 
 
+class Value(NamedTuple):
+    """One sample's numbers; `num_tokens` is 0 without a tokenizer."""
+
+    architecture: str
+    kind: str
+    language: str
+    num_chars: int
+    size_bytes: int
+    num_tokens: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Statistics:
-    """The rows, and each sample's values for the plots.
-
-    Those are architecture, kind, characters, bytes and tokens (0 without a tokenizer).
-    """
+    """The rows, and each sample's values for plots and quantiles."""
 
     rows: tuple[StatisticsRow, ...]
-    values: tuple[tuple[str, str, int, int, int], ...] = dataclasses.field(repr=False)
+    values: tuple[Value, ...] = dataclasses.field(repr=False)
 
     def totals(self, *, tokens: bool = False) -> list[tuple[str, ...]]:
         """Return table rows: the total of each split, architecture and kind, and of all.
@@ -74,6 +92,25 @@ class Statistics:
                     sums[key, number] += getattr(row, number)
         keys = sorted({key for key, _ in sums}, reverse=True)
         return [(*key, *(str(sums[key, number]) for number in numbers)) for key in keys]
+
+    def quantiles(self, number: str) -> list[tuple[str, ...]]:
+        """Return table rows: how many samples each target, kind and language has, and `QUANTILES`
+        of one of their numbers.
+
+        Args:
+            number: `num_chars`, `size_bytes` or `num_tokens`.
+        """
+        groups: dict[tuple[str, str, str], list[int]] = {}
+        for value in self.values:
+            key = (value.architecture, value.kind, value.language)
+            groups.setdefault(key, []).append(getattr(value, number))
+        rows = []
+        for key, found in sorted(groups.items()):
+            found.sort()
+            # Nearest rank: of so many samples a share q has at most this value.
+            ranks = [max(0, math.ceil(q * len(found)) - 1) for q in QUANTILES]
+            rows.append((*key, str(len(found)), *(str(found[rank]) for rank in ranks)))
+        return rows
 
 
 def count_samples(folder: Path, *, num_tokens: Callable[[str], int] | None = None) -> Statistics:
@@ -105,7 +142,14 @@ def count_samples(folder: Path, *, num_tokens: Callable[[str], int] | None = Non
         ):
             row[place] += number
         values.append(
-            (sample.architecture, sample.kind, len(sample.text), sample.size_bytes, tokens)
+            Value(
+                architecture=sample.architecture,
+                kind=sample.kind,
+                language=sample.language,
+                num_chars=len(sample.text),
+                size_bytes=sample.size_bytes,
+                num_tokens=tokens,
+            )
         )
     rows = tuple(
         StatisticsRow(
@@ -142,21 +186,22 @@ def write_report(folder: Path, statistics: Statistics) -> None:
     rows = [dataclasses.asdict(row) for row in statistics.rows]
     write_text_atomically(folder / "statistics.json", json.dumps(rows, indent=1) + "\n")
     try:
-        _plot_values(folder / "lengths.png", statistics, 2, "characters of text")
-        _plot_values(folder / "sizes.png", statistics, 3, "allocated bytes at -Oz")
+        _plot_values(folder / "lengths.png", statistics, "num_chars", "characters of text")
+        _plot_values(folder / "sizes.png", statistics, "size_bytes", "allocated bytes at -Oz")
         if any(row.num_tokens for row in statistics.rows):
-            _plot_values(folder / "tokens.png", statistics, 4, "tokens of text")
+            _plot_values(folder / "tokens.png", statistics, "num_tokens", "tokens of text")
         _plot_packages(folder / "packages.png", statistics.rows)
     except OSError as error:
         raise ArtifactError(f"cannot write plots to {folder}: {error}") from error
 
 
-def _plot_values(path: Path, statistics: Statistics, place: int, label: str) -> None:
+def _plot_values(path: Path, statistics: Statistics, number: str, label: str) -> None:
     from matplotlib import pyplot
 
     groups: dict[str, list[int]] = {}
     for value in statistics.values:
-        groups.setdefault(f"{value[0]}, {value[1]}s", []).append(max(1, int(value[place])))
+        name = f"{value.architecture}, {value.kind}s"
+        groups.setdefault(name, []).append(max(1, getattr(value, number)))
     figure, axes = pyplot.subplots(figsize=(7, 4))
     every = [value for values in groups.values() for value in values] or [1]
     first, last = 2 * min(every).bit_length() - 2, 2 * max(every).bit_length()

@@ -165,6 +165,10 @@ def test_statistics_add_up_and_are_plotted(tmp_path: Path) -> None:
         "240",
         str(sum(s.size_bytes for s in SAMPLES)),
     )
+    assert statistics.quantiles("size_bytes") == [
+        ("x86_64", "function", "c", "9", "100", "104", "123", "123", "123"),
+        ("x86_64", "unit", "c", "3", "105", "106", "107", "107", "107"),
+    ]
     write_report(tmp_path / "report", statistics)
     for name in ("lengths.png", "sizes.png", "packages.png"):
         assert (tmp_path / "report" / name).read_bytes().startswith(b"\x89PNG")
