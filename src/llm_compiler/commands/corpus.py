@@ -13,7 +13,7 @@ from llm_compiler.corpus.inputs import MANIFEST
 from llm_compiler.corpus.manifest import Unit, load_manifest
 from llm_compiler.corpus.shards import MANIFEST_NAME as SAMPLES_MANIFEST
 from llm_compiler.corpus.tools import find_tools
-from llm_compiler.errors import ConfigError
+from llm_compiler.errors import ArtifactError, ConfigError
 from llm_compiler.output import resumable
 
 __all__ = ["run"]
@@ -47,6 +47,12 @@ def _build(options: argparse.Namespace) -> int:
             on_progress=show,
             **arguments,
         )
+    asked = packages or {spec.name for spec in config.specs}
+    failed = [source for source in report.sources if source.error and source.name in asked]
+    if len(failed) == len(asked):
+        one = "the source" if len(failed) == 1 else f"none of the {len(failed)} sources"
+        verb = "cannot be built" if len(failed) == 1 else "can be built; the first"
+        raise ArtifactError(f"{one} {verb}: {failed[0].error}", detail=failed[0].detail)
     units = load_manifest(options.out / MANIFEST)
     run = report.runs[-1]
     skipped = [source.name for source in report.sources if source.error]

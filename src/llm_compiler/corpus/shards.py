@@ -20,6 +20,7 @@ from llm_compiler.corpus.samples import Sample
 from llm_compiler.errors import ManifestMissing, ShardCorrupt
 from llm_compiler.output import writing_artifact
 from llm_compiler.parquet import require_pyarrow, write_table
+from llm_compiler.records import content_hash
 
 __all__ = [
     "COLUMNS",
@@ -202,13 +203,22 @@ def load_samples(
 
     Args:
         split, kind, architecture: only these; empty for all.
-        columns: only these are read (others are empty or 0); None for all.
+        columns: only these are read (others are empty or 0); None for all. Where bitcode and hash
+            are read, they are compared.
 
     Raises:
         ManifestMissing, ShardCorrupt: the folder is not complete, or a shard is damaged.
     """
+    verify = columns is None or {"module_hash", "bitcode"} <= set(columns)
     for path in shard_paths(folder, split=split, kind=kind, architecture=architecture):
-        yield from read_shard(path, columns=columns)
+        for sample in read_shard(path, columns=columns):
+            # Parquet notices a damaged page only where it no longer unpacks.
+            if verify and content_hash(sample.bitcode) != sample.module_hash:
+                raise ShardCorrupt(
+                    f"the shard {path} is damaged: module {sample.module_hash} is not what it "
+                    "says: build the samples again"
+                )
+            yield sample
 
 
 def read_shard(path: Path, *, columns: Sequence[str] | None = None) -> Iterator[Sample]:

@@ -139,6 +139,9 @@ def test_check_compares_samples_with_their_hashes(tmp_path: Path) -> None:
     write(tmp_path, [dataclasses.replace(SAMPLES[0], module_hash="0" * 32), *SAMPLES[1:]])
     with pytest.raises(ShardCorrupt, match="is not what it says"):
         check_samples(tmp_path)
+    with pytest.raises(ShardCorrupt, match=r"module 0{32} is not what it says"):
+        list(load_samples(tmp_path))
+    assert len(list(load_samples(tmp_path, columns=("package",)))) == len(SAMPLES)
 
 
 def test_check_finds_a_clone_across_splits(tmp_path: Path) -> None:
