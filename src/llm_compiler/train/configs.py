@@ -183,6 +183,8 @@ class TrainConfig:
     min_learning_rate_ratio: float = 0.1
     """The last rate, as a share of the peak."""
     warmup_steps: int = 100
+    optimizer: str = "adamw"
+    """``adamw``, or ``muon`` for the layers' matrices and AdamW for the rest; not under FSDP."""
     weight_decay: float = 0.1
     """On matrices; not on norms."""
     adam_beta1: float = 0.9
@@ -237,7 +239,11 @@ class TrainConfig:
         for name in ("mix_share", "min_learning_rate_ratio", "adam_beta1", "adam_beta2"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}: expected 0 to 1")
-        choices = {"precision": ("auto", "bf16", "fp32"), "device": ("auto", "cpu", "cuda")}
+        choices = {
+            "precision": ("auto", "bf16", "fp32"),
+            "device": ("auto", "cpu", "cuda"),
+            "optimizer": ("adamw", "muon"),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 wanted = ", ".join(allowed)

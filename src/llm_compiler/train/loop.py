@@ -46,6 +46,7 @@ from llm_compiler.train.configs import TrainConfig
 from llm_compiler.train.hardware import find_gpu
 from llm_compiler.train.language_model import PackedModel, TreeTensors, make_llama
 from llm_compiler.train.lora import add_adapters, weights_fingerprint, write_adapters
+from llm_compiler.train.optimizers import make_optimizer
 from llm_compiler.train.packing import Prefetched, Row, Step, pack_rows, read_steps
 from llm_compiler.train.progress import RunLog, plot_curves
 from llm_compiler.train.ranking import Ranking, is_ranked
@@ -266,6 +267,7 @@ class _Run:
             "row_tokens": config.row_tokens,
             "rows_per_step": config.rows_per_step,
             "shares": config.shares(),
+            **({"optimizer": config.optimizer} if config.optimizer != "adamw" else {}),
             "data": {stage: source.fingerprint for stage, source in self.sources.items()},
         }
         self.history: list[dict[str, Any]] = []
@@ -302,17 +304,14 @@ class _Run:
             flash=config.flash_attention,
             gradient_checkpointing=config.gradient_checkpointing,
         )
-        trained = [one for one in model.parameters() if one.requires_grad]
-        matrices = [one for one in trained if one.dim() >= 2]
-        others = [one for one in trained if one.dim() < 2]
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": config.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=config.learning_rate,
+        if config.optimizer == "muon" and self.is_sharded:
+            raise ConfigError("optimizer 'muon' is for whole models on each device, not for FSDP")
+        optimizer = make_optimizer(
+            model.named_parameters(),
+            name=config.optimizer,
+            learning_rate=config.learning_rate,
+            weight_decay=config.weight_decay,
             betas=(config.adam_beta1, config.adam_beta2),
-            eps=1e-8,
             fused=not self.is_sharded or self.device.type == "cuda",
         )
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
