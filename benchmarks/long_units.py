@@ -8,9 +8,10 @@ at 4,096 tokens (the context) and at 1,024 (where prompts were cut in training):
     pieces    the unit in pieces of whole functions; the lists' log-probabilities are averaged,
               weighted by the pieces' tokens
 
-and, for 16 candidates, `split`: the unit divided in four by llvm-split, each part with its own list
-(16 tried for each: as much compiling as for the whole), linked again as IR. Candidates are chosen
-as `optimize` does: the first half the coreset's, the rest the model's; -Oz as backup. Sizes are in
+and, for the most candidates, `split`: the unit divided in four by llvm-split, each part with its
+own list (as many tried for each: as much compiling as for the whole), linked again as IR; it counts
+as -Oz where that leaves calls to inline functions that are nowhere. Candidates are chosen as
+`optimize` does: the first half the coreset's, the rest the model's; -Oz as backup. Sizes are in
 process. Measurements are kept in the store: stopped, the same command goes on.
 
     python benchmarks/long_units.py work/corpus --units 20 --store work/long-units.db
@@ -36,7 +37,7 @@ from llm_compiler.console import note, print_table
 from llm_compiler.corpus.manifest import MANIFEST_NAME, load_manifest
 from llm_compiler.evaluate.statistics import gains
 from llm_compiler.llvm.jobs import EmitJob, InspectJob
-from llm_compiler.llvm.object_file import section_sizes
+from llm_compiler.llvm.object_file import section_sizes, undefined_symbols
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.embedded import EmbeddedDecoder
@@ -52,7 +53,6 @@ from llm_compiler.search.strategies import fixed
 from llm_compiler.search.trial import Trial, run_trials
 from llm_compiler.workers import LocalPool, run_jobs
 
-CANDIDATES = (1, 4, 16)
 ROOMS = (1024, 4096)
 PARTS = 4
 _OZ = PassList(("default<Oz>",))
@@ -206,7 +206,13 @@ def split(bitcode: bytes, folder: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted(folder.glob("part*"))]
 
 
-def linked_size(parts: Sequence[bytes], folder: Path, compiler: Compiler) -> int:
+def linked_size(
+    parts: Sequence[bytes], needed: frozenset[str], folder: Path, compiler: Compiler
+) -> int:
+    """Return the size of the parts together; -1 if they need what the whole does not.
+
+    A part drops an inline function (linkonce_odr) that only other parts call.
+    """
     paths = []
     for number, part in enumerate(parts):
         paths.append(folder / f"{number}.bc")
@@ -216,6 +222,8 @@ def linked_size(parts: Sequence[bytes], folder: Path, compiler: Compiler) -> int
     done = run([*map(str, command)], timeout_s=120)
     assert done.ok, done.stderr_text
     data = compiler.emit(out.read_bytes(), PassList(), "object")
+    if undefined_symbols(data) - needed:
+        return -1
     return section_sizes(data).size_bytes
 
 
@@ -226,8 +234,9 @@ def in_parts(
     lists: Sequence[PassList],
     compiler: Compiler,
     folder: Path,
+    count: int,
 ) -> None:
-    """Give each part the best of its own 16 candidates, and link."""
+    """Give each part the best of its own candidates, and link."""
     optimized, plain = [], []
     for part in split(bitcode, folder):
         text, num_functions = compiler.text(part)
@@ -236,12 +245,13 @@ def in_parts(
             oz = compiler.sizes(part, [_OZ])[_OZ]
             texts = [(largest_first(text), 1)]
             with reader.room(ROOMS[-1]):
-                best, _, _ = choose(reader, texts, part, CANDIDATES[-1], lists, compiler, oz)
+                best, _, _ = choose(reader, texts, part, count, lists, compiler, oz)
         optimized.append(compiler.emit(part, best, "bitcode"))
         plain.append(compiler.emit(part, _OZ, "bitcode"))
-    row.split_oz_bytes = linked_size(plain, folder, compiler)
-    found = linked_size(optimized, folder, compiler)
-    row.sizes["split"] = {CANDIDATES[-1]: min(row.oz_bytes, found)}
+    needed = undefined_symbols(compiler.emit(bitcode, _OZ, "object"))
+    row.split_oz_bytes = linked_size(plain, needed, folder, compiler)
+    found = linked_size(optimized, needed, folder, compiler)
+    row.sizes["split"] = {count: min(row.oz_bytes, found) if found >= 0 else row.oz_bytes}
 
 
 def measure(
@@ -251,12 +261,13 @@ def measure(
     text: str,
     lists: Sequence[PassList],
     compiler: Compiler,
+    candidates: Sequence[int],
 ) -> None:
     """Fill in a unit's row, all but `split`."""
-    known = compiler.sizes(bitcode, lists[: CANDIDATES[-1]])
+    known = compiler.sizes(bitcode, lists[: candidates[-1]])
     row.sizes["coreset"] = {
         count: min(row.oz_bytes, *(known[one] for one in lists[:count] if known[one] >= 0))
-        for count in CANDIDATES
+        for count in candidates
     }
     for room in ROOMS:
         with reader.room(room):
@@ -267,23 +278,23 @@ def measure(
             }
             for name, texts in choices.items():
                 found = row.sizes[f"{name}, {room}"] = {}
-                for count in CANDIDATES:
+                for count in candidates:
                     _, found[count], row.seconds[f"{name}, {room}"] = choose(
                         reader, texts, bitcode, count, lists, compiler, row.oz_bytes
                     )
 
 
-def table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
+def table(rows: Sequence[Row], candidates: Sequence[int]) -> list[tuple[str, ...]]:
     lines = []
     for name in rows[0].sizes:
         base = np.array([row.oz_bytes for row in rows])
         cells = [name]
-        for count in CANDIDATES:
+        for count in candidates:
             if count not in rows[0].sizes[name]:
                 cells.append("")
                 continue
             total, geomean = gains(base, np.array([row.sizes[name][count] for row in rows]))
-            cells.append(f"{100 * total.value:.2f} / {100 * geomean.value:.2f}")
+            cells.append(" / ".join(f"{100 * one.value:.2f}" for one in (total, geomean)))
         seconds = [row.seconds[name] for row in rows if name in row.seconds]
         cells.append(f"{sum(seconds) / len(seconds):.2f}" if seconds else "")
         lines.append(tuple(cells))
@@ -300,10 +311,13 @@ def main() -> None:
     parser.add_argument("--min-tokens", type=int, default=ROOMS[-1])
     parser.add_argument("--max-tokens", type=int, default=10**9)
     parser.add_argument("--max-bytes", type=int, default=150_000, help="of a unit's bitcode")
+    parser.add_argument("--candidates", default="1,4,16")
+    parser.add_argument("--parts", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--model", default=None)
     parser.add_argument("--jobs", type=int, default=None)
     parser.add_argument("--report", type=Path)
     options = parser.parse_args()
+    candidates = sorted(int(one) for one in options.candidates.split(","))
     lists = load_coreset().lists
     wanted = [
         one
@@ -333,8 +347,9 @@ def main() -> None:
             oz = compiler.sizes(bitcode, [_OZ])[_OZ]
             name = f"{unit.package}/{unit.source}"
             row = Row(name=name, oz_bytes=oz, num_tokens=tokens, num_functions=num_functions)
-            measure(reader, row, bitcode, text, lists, compiler)
-            in_parts(reader, row, bitcode, lists, compiler, folder)
+            measure(reader, row, bitcode, text, lists, compiler, candidates)
+            if options.parts:
+                in_parts(reader, row, bitcode, lists, compiler, folder, candidates[-1])
             rows.append(row)
             note(f"{name}: {tokens} tokens, {oz} bytes")
             if options.report:
@@ -344,11 +359,15 @@ def main() -> None:
                 write_atomically(options.report / "long_units.json", data)
     if not rows:
         parser.error(f"no unit has more than {options.min_tokens} tokens")
-    before = sum(row.oz_bytes for row in rows)
-    parted = sum(row.split_oz_bytes for row in rows)
-    print(f"{len(rows)} units, {before} bytes at default<Oz>; divided and linked again: {parted}")
-    header = ("saved, total / geomean in %", *(f"at {k}" for k in CANDIDATES), "model, s")
-    print_table(header, table(rows), right="l" + "r" * (len(CANDIDATES) + 1))
+    print(f"{len(rows)} units, {sum(row.oz_bytes for row in rows)} bytes at default<Oz>")
+    whole = [row for row in rows if row.split_oz_bytes >= 0]
+    if options.parts and whole:
+        before, after = (
+            sum(getattr(row, n) for row in whole) for n in ("oz_bytes", "split_oz_bytes")
+        )
+        print(f"{len(whole)} can be divided and linked again: {before} bytes, then {after}")
+    header = ("saved, total / geomean in %", *(f"at {k}" for k in candidates), "model, s")
+    print_table(header, table(rows, candidates), right="l" + "r" * (len(candidates) + 1))
 
 
 if __name__ == "__main__":
