@@ -228,6 +228,13 @@ def _disassemble(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         metavar="OUT.o",
         help="also write the input's object with lifted functions in place of the originals",
     )
+    parser.add_argument(
+        "--retarget",
+        default="",
+        metavar="T",
+        help="of x86-64 code: write the module for this target (aarch64-linux-gnu) instead, with "
+        "what means the same there; each function is run on both",
+    )
     parser.add_argument("--target-triple", default="", metavar="T", help="of assembly")
     _add_engine(parser, replay=True)
     parser.add_argument("--seed", type=int, default=0, metavar="N")
@@ -851,13 +858,15 @@ def _model(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     push.add_argument("--private", action="store_true", help="a new repository is not public")
 
 
-def _add_models(parser: argparse.ArgumentParser) -> None:
+def _add_models(parser: argparse.ArgumentParser, *, replay: bool = False) -> None:
     """Add engines and models that may be given again, as contenders of one run."""
     parser.add_argument(
         "--engine",
         action="append",
-        choices=("embedded", "transformers", "openai"),
-        help="what runs the model; one for all, or one for each --model (default: embedded)",
+        choices=("embedded", "transformers", "openai", *(["replay"] if replay else [])),
+        help="what runs the model; one for all, or one for each --model"
+        + ("; replay reads answers from the folder --model" if replay else "")
+        + " (default: embedded)",
     )
     parser.add_argument(
         "--model",
@@ -866,6 +875,116 @@ def _add_models(parser: argparse.ArgumentParser) -> None:
         help="a checkpoint's folder, a name on the hub or a server's URL; may be given again "
         "(default: the shipped weights, if this installation has them)",
     )
+
+
+def _evaluate_code(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    lifting = tasks.add_parser(
+        "disassembly",
+        help="how well models lift machine code",
+        description="Compile the functions of suites, have models lift them, and say what share "
+        "lowers, is exact, or passes the tests, by answers, target, level and length. Stopped, "
+        "the same command goes on. Clang's own flags, for suites of sources, follow behind --.",
+    )
+    lifting.add_argument(
+        "--functions",
+        type=_natural,
+        default=100,
+        metavar="N",
+        help="so many a target and level, drawn in turn from each program; 0: all (default: "
+        "%(default)s)",
+    )
+    lifting.add_argument(
+        "--levels",
+        nargs="+",
+        default=["Oz"],
+        choices=("O0", "O1", "O2", "O3", "Os", "Oz"),
+        metavar="L",
+        help="what functions are compiled at: O0 to O3, Os, Oz (default: Oz)",
+    )
+    lifting.add_argument(
+        "--candidates",
+        type=_positive,
+        default=8,
+        metavar="K",
+        help="answers of a model for a function (default: %(default)s)",
+    )
+    lifting.add_argument(
+        "--temperature",
+        type=float,
+        default=0.0,
+        metavar="T",
+        help="of all answers but the first; 0: by beams (default: %(default)g)",
+    )
+    emulating = tasks.add_parser(
+        "emulation",
+        help="how well models predict the code behind pass lists",
+        description="Ask models for the code behind a single pass, default<Oz> and a random list, "
+        "for each module of suites, and compare with what LLVM makes. Stopped, the same command "
+        "goes on. Clang's own flags, for suites of sources, follow behind --.",
+    )
+    emulating.add_argument(
+        "--modules",
+        type=_natural,
+        default=100,
+        metavar="N",
+        help="so many a target, drawn in turn from each program; 0: all (default: %(default)s)",
+    )
+    emulating.add_argument(
+        "--code",
+        choices=("ir", "assembly", "both"),
+        default="ir",
+        help="what is predicted (default: %(default)s)",
+    )
+    for task in (lifting, emulating):
+        _add_suites(task)
+        _add_models(task, replay=True)
+        task.add_argument(
+            "--min-size-bytes",
+            type=_natural,
+            default=0,
+            metavar="B",
+            help="of samples, behind default<Oz> (default: %(default)s)",
+        )
+        task.add_argument(
+            "--max-size-bytes", type=_natural, default=0, metavar="B", help="default: no limit"
+        )
+        task.add_argument(
+            "--max-minutes",
+            type=_minutes,
+            default=None,
+            metavar="M",
+            help="begin nothing behind so many minutes; the report tells of what is done",
+        )
+        _add_common(task)
+
+
+def _add_suites(task: argparse.ArgumentParser) -> None:
+    """Add what names programs, how they are drawn and compiled, and where the report goes."""
+    task.add_argument(
+        "--suite",
+        type=Path,
+        action="append",
+        required=True,
+        metavar="S",
+        help="a folder of samples, a corpus, a folder of C, C++, IR or bitcode (with "
+        "compile_commands.json or compile_flags.txt, if there is one), or a file; may be given "
+        "again",
+    )
+    task.add_argument(
+        "--report", type=Path, required=True, metavar="DIR", help="made if it is not there"
+    )
+    task.add_argument(
+        "--split", default="test", help="of samples or a corpus (default: %(default)s)"
+    )
+    task.add_argument(
+        "--architecture",
+        default="",
+        choices=("", "x86_64", "aarch64"),
+        metavar="A",
+        help="of samples, x86_64 or aarch64 (default: all)",
+    )
+    task.add_argument("--target-triple", default="", metavar="T", help="of sources")
+    task.add_argument("--seed", type=int, default=0, metavar="N")
 
 
 def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -881,19 +1000,7 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         ".json, plots, and one row a module, contender and budget (rows.parquet). Stopped, the "
         "same command goes on. Clang's own flags, for suites of sources, follow behind --.",
     )
-    tuning.add_argument(
-        "--suite",
-        type=Path,
-        action="append",
-        required=True,
-        metavar="S",
-        help="a folder of samples, a corpus, a folder of C, C++, IR or bitcode (with "
-        "compile_commands.json or compile_flags.txt, if there is one), or a file; may be given "
-        "again",
-    )
-    tuning.add_argument(
-        "--report", type=Path, required=True, metavar="DIR", help="made if it is not there"
-    )
+    _add_suites(tuning)
     _add_models(tuning)
     tuning.add_argument(
         "--protocol",
@@ -949,16 +1056,6 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     tuning.add_argument("--coreset", type=Path, metavar="JSON", help="default: the shipped one")
     tuning.add_argument(
-        "--split", default="test", help="of samples or a corpus (default: %(default)s)"
-    )
-    tuning.add_argument(
-        "--architecture",
-        default="",
-        choices=("", "x86_64", "aarch64"),
-        metavar="A",
-        help="of samples, x86_64 or aarch64 (default: all)",
-    )
-    tuning.add_argument(
         "--modules",
         type=_natural,
         default=0,
@@ -971,9 +1068,8 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     tuning.add_argument(
         "--max-size-bytes", type=_natural, default=0, metavar="B", help="default: no limit"
     )
-    tuning.add_argument("--target-triple", default="", metavar="T", help="of sources")
-    tuning.add_argument("--seed", type=int, default=0, metavar="N")
     _add_common(tuning)
+    _evaluate_code(tasks)
     sizes = tasks.add_parser(
         "size-prediction",
         help="how well models predict sizes behind a pass list",

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import shlex
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from llm_compiler.console import note, print_json, print_table, progress, warn
+from llm_compiler.commands.evaluate_code import disassembly, emulation
+from llm_compiler.commands.evaluation import (
+    Outcome,
+    command_line,
+    engines_of,
+    load_suites,
+    open_models,
+    print_outcome,
+    warn_excluded,
+)
+from llm_compiler.console import note, progress
 from llm_compiler.corpus.inputs import SAMPLES_MANIFEST
 from llm_compiler.errors import ConfigError, InputError
 from llm_compiler.evaluate.contenders import OF_MODELS, ContenderKind
@@ -20,7 +28,6 @@ from llm_compiler.evaluate.flag_tuning import (
     Protocol,
     evaluate_flag_tuning,
     fits_context,
-    model_fingerprint,
     prepare_modules,
     prompts_of,
     settings_of,
@@ -38,12 +45,17 @@ from llm_compiler.evaluate.language_report import (
     write_language_report,
 )
 from llm_compiler.evaluate.plots import require_matplotlib
-from llm_compiler.evaluate.report import make_report, summary_table, write_report
+from llm_compiler.evaluate.report import (
+    make_report,
+    report_blocks,
+    summary_table,
+    write_report,
+)
 from llm_compiler.evaluate.rows import Journal, Row, locked
-from llm_compiler.evaluate.suites import EvaluationModule, Suite, SuiteOptions, load_suite
+from llm_compiler.evaluate.suites import EvaluationModule, SuiteOptions
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.engine import Engine
-from llm_compiler.model.engines.loader import has_shipped_model, load_engine, shipped_model
+from llm_compiler.model.engines.loader import shipped_model
 from llm_compiler.model.prompts import CompactPrompts, PaperPrompts
 from llm_compiler.parquet import require_pyarrow
 from llm_compiler.search.coreset import load_coreset
@@ -53,7 +65,7 @@ from llm_compiler.search.store import Store
 from llm_compiler.verify.checker import Checker
 from llm_compiler.workers import LocalPool
 
-__all__ = ["run"]
+__all__ = ["run", "run_task"]
 
 _ALL = tuple(ContenderKind)
 _PAPER = (ContenderKind.ONE_SHOT, ContenderKind.CORESET, ContenderKind.PLAIN)
@@ -61,32 +73,25 @@ _PAPER = (ContenderKind.ONE_SHOT, ContenderKind.CORESET, ContenderKind.PLAIN)
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Run one task's evaluation; a run that was stopped goes on."""
-    if options.task == "flag-tuning":
-        return _flag_tuning(options, clang_flags)
+    return print_outcome(run_task(options, clang_flags), options)
+
+
+def run_task(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Outcome:
+    """Run one task's evaluation and write its report.
+
+    Raises:
+        LlmCompilerError: the suites, models or options do not allow it.
+    """
+    match options.task:
+        case "flag-tuning":
+            return _flag_tuning(options, clang_flags)
+        case "disassembly":
+            return disassembly(options, clang_flags)
+        case "emulation":
+            return emulation(options, clang_flags)
     if clang_flags:
         raise ConfigError(f"'evaluate {options.task}' takes no clang flags behind --")
     return _language(options)
-
-
-def _engines(options: argparse.Namespace) -> list[tuple[str, str | None]]:
-    """Pair engines with models: one engine for all, or one for each.
-
-    Raises:
-        ConfigError: their numbers do not fit.
-    """
-    engines, models = options.engine or [], options.model or []
-    if not engines and not models:
-        return [("embedded", None)] if has_shipped_model() else []
-    if not engines:
-        engines = ["embedded"]
-    if len(engines) == 1:
-        return [(engines[0], model) for model in models or [None]]
-    if len(engines) != len(models):
-        raise ConfigError(
-            f"{len(engines)} engines and {len(models)} models: name one --engine for all, or one "
-            "for each --model"
-        )
-    return list(zip(engines, models, strict=True))
 
 
 def _settings(options: argparse.Namespace, has_model: bool) -> FlagTuningOptions:
@@ -115,26 +120,13 @@ def _settings(options: argparse.Namespace, has_model: bool) -> FlagTuningOptions
     )
 
 
-def _command(task: str) -> str:
-    arguments = [*sys.argv[1:]] if Path(sys.argv[0]).stem.startswith("llm") else []
-    if not arguments:
-        return f"llm-compiler evaluate {task}"
-    return shlex.join(["llm-compiler", *arguments])
-
-
-def _language(options: argparse.Namespace) -> int:
+def _language(options: argparse.Namespace) -> Outcome:
     """Run size-prediction or perplexity.
 
     Raises:
         ConfigError: there is no model.
     """
     sizes = options.task == "size-prediction"
-    named = _engines(options)
-    if not named:
-        raise ConfigError(
-            f"'{options.task}' needs a model: name a checkpoint with --model; this installation "
-            "has none"
-        )
     require_pyarrow()
     require_matplotlib()
     toolchain = find_toolchain()
@@ -146,15 +138,7 @@ def _language(options: argparse.Namespace) -> int:
     rows: list[Any] = []
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(folder))
-        engines = [stack.enter_context(load_engine(name, model)) for name, model in named]
-        told = [
-            model_fingerprint(one, model or (shipped_model() if name == "embedded" else None))
-            for one, (name, model) in zip(engines, named, strict=True)
-        ]
-        names: list[str] = []
-        for engine in engines:
-            same = sum(name.split(" #")[0] == engine.model for name in names)
-            names.append(f"{engine.model} #{same + 1}" if same else engine.model)
+        engines, told = open_models(stack, engines_of(options), options.task)
         settings = {
             "task": options.task,
             "suites": [path.resolve().name for path in options.suite],
@@ -187,7 +171,7 @@ def _language(options: argparse.Namespace) -> int:
                     ask = size_rows if sizes else perplexity_rows
                     found = [
                         row
-                        for engine, name in zip(engines, names, strict=True)
+                        for name, engine in engines
                         for row in ask(engine, sample, suite=suite, model=name)
                     ]
                     journal.add(key, found)
@@ -196,20 +180,16 @@ def _language(options: argparse.Namespace) -> int:
                 bar.update(done, f"{sample.package}")
         bar.close()
         make = size_report if sizes else perplexity_report
-        report = make(rows, settings, _command(options.task))
+        report = make(rows, settings, command_line(options.task))
         paths = write_language_report(report, folder)
-    if options.json:
-        print_json(report.told)
-        return 0
-    width = len(report.table.header)
-    print_table(report.table.header, report.table.rows, right="lll" + "r" * (width - 3))
-    print("\nwritten: " + ", ".join(str(path) for path in sorted(paths)))
-    return 0
+    return Outcome(
+        told=report.told, blocks=report.blocks, table=report.table, paths=tuple(paths), left=3
+    )
 
 
-def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Outcome:
     started = time.monotonic()
-    named = _engines(options)
+    named = engines_of(options)
     settings = _settings(options, bool(named))
     # Before any work is done for them.
     require_pyarrow()
@@ -237,44 +217,29 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> i
         store = stack.enter_context(
             Store(options.store or folder / "measurements.db", llvm_version=toolchain.version)
         )
-        engines: list[Engine] = []
-        models = []
+        opened, models = open_models(stack, named, options.task) if named else ([], [])
+        engines = [engine for _, engine in opened]
         prompts: dict[int, CompactPrompts | PaperPrompts | None] = {}
 
         def fits(engine: Engine, module: EvaluationModule) -> bool:
             return fits_context(engine, prompts[id(engine)], module)
 
-        for engine_name, model in named:
-            engine = stack.enter_context(load_engine(engine_name, model))
-            engines.append(engine)
+        for engine, (engine_name, model) in zip(engines, named, strict=True):
             weights = model or (shipped_model() if engine_name == "embedded" else None)
-            models.append(model_fingerprint(engine, weights))
             prompts[id(engine)] = prompts_of(engine, weights)
-        suites: list[Suite] = []
-        for number, path in enumerate(options.suite):
-            own = scratch / f"suite-{number}"
-            own.mkdir()
-            name = path.resolve().name
-            if name in {suite.name for suite in suites}:
-                name = f"{name} ({number + 1})"
-            suites.append(
-                load_suite(
-                    path,
-                    suite_options,
-                    toolchain=toolchain,
-                    pool=pool,
-                    scratch=own,
-                    name=name,
-                    known=ceilings,
-                    notify=note,
-                )
-            )
+        suites = load_suites(
+            options.suite,
+            suite_options,
+            toolchain=toolchain,
+            pool=pool,
+            scratch=scratch,
+            known=ceilings,
+        )
         prepared = prepare_modules(
             suites, settings, pool=pool, store=store, engines=engines, fits=fits
         )
         excluded = [one for suite in suites for one in suite.excluded] + prepared.excluded
-        for one in excluded:
-            warn(f"{one.suite}: {one.name} is left out: {one.cause}")
+        warn_excluded(excluded)
         described = settings_of(
             prepared,
             settings,
@@ -302,7 +267,7 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> i
         report = make_report(
             rows,
             settings=described,
-            command=_command(options.task),
+            command=command_line(options.task),
             suites=[f"{suite.name}: {suite.what}" for suite in suites],
             notes=[
                 *(f"{suite.name}: {line}." for suite in suites for line in suite.notes),
@@ -311,13 +276,12 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> i
             excluded=excluded,
             seconds=time.monotonic() - started,
         )
-        paths = write_report(report, folder)
-    if options.json:
-        print_json(report.to_json())
-        return 0
-    for line in report.notes:
-        print(line)
-    table = summary_table(report, report.backup)
-    print_table(table.header, table.rows, right="l" + "r" * (len(table.header) - 1))
-    print("\nwritten: " + ", ".join(str(path) for path in sorted(paths)))
-    return 0
+        blocks = report_blocks(report)
+        paths = write_report(report, folder, blocks)
+    return Outcome(
+        told=report.to_json(),
+        blocks=tuple(blocks),
+        table=summary_table(report, report.backup),
+        paths=tuple(paths),
+        notes=report.notes,
+    )

@@ -39,6 +39,7 @@ from llm_compiler.llvm.jobs import ExtractJob, InspectJob
 from llm_compiler.llvm.object_file import ObjectSizes
 from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.questions import flag_tuning_question
 from llm_compiler.model.prompts import CompactPrompts, PaperPrompts, load_prompts
 from llm_compiler.model.tokenizer import TOKENIZER_FILE
 from llm_compiler.records import Measurement, PassList, Status, VerdictKind, content_hash
@@ -60,6 +61,7 @@ __all__ = [
     "model_fingerprint",
     "prepare_modules",
     "prompts_of",
+    "sample_fits",
     "settings_of",
 ]
 
@@ -116,22 +118,23 @@ class Prepared:
 def fits_context(
     engine: Engine, prompts: CompactPrompts | PaperPrompts | None, module: EvaluationModule
 ) -> bool:
-    """Whether a module's prompt and an answer fit a model's context, uncut.
+    """Whether a module's prompt for flag tuning and an answer fit a model's context, uncut."""
+    return sample_fits(engine, prompts, flag_tuning_question(module.text, module.target_triple))
+
+
+def sample_fits(
+    engine: Engine, prompts: CompactPrompts | PaperPrompts | None, sample: StageSample
+) -> bool:
+    """Whether a sample's prompt and a short answer fit a model's context, uncut.
 
     Args:
         prompts: None (a server's, which nobody can count here): it fits.
+
+    Raises:
+        InputError: it cannot be put into the model's words.
     """
     if prompts is None:
         return True
-    sample = StageSample(
-        stage="flag-tuning",
-        task="flag-tuning",
-        seed=0,
-        index=0,
-        draw=0,
-        target_triple=module.target_triple,
-        input_code=module.text,
-    )
     if isinstance(prompts, CompactPrompts):
         count = len(prompts.prompt(sample))
     else:
@@ -278,7 +281,9 @@ def model_fingerprint(engine: Engine, model: str | Path | None) -> dict[str, Any
     folder = Path(model) if model is not None else None
     if folder is not None and folder.is_dir():
         digest = hashlib.blake2b(digest_size=16)
-        for file in sorted((*folder.glob("*.safetensors"), *folder.glob("config.json"))):
+        # Answers that are replayed (`*.ll`, `*.s`) are a model's weights, too.
+        names = ("*.safetensors", "config.json", "*.ll", "*.s")
+        for file in sorted(path for name in names for path in folder.glob(name)):
             size = file.stat().st_size
             with file.open("rb") as stream:
                 digest.update(f"{file.name} {size} ".encode() + stream.read(_EDGE_BYTES))

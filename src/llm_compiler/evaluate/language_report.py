@@ -22,7 +22,7 @@ from llm_compiler.evaluate.document import (
 from llm_compiler.evaluate.language import PerplexityRow, SizeRow
 from llm_compiler.evaluate.plots import scatter_plot
 from llm_compiler.evaluate.rows import write_rows
-from llm_compiler.evaluate.statistics import Figure, bootstrap
+from llm_compiler.evaluate.statistics import bootstrap, mean_of
 from llm_compiler.output import write_atomically
 
 if TYPE_CHECKING:
@@ -48,20 +48,9 @@ class LanguageReport:
     told: dict[str, Any]
     blocks: tuple[Block, ...]
     table: Table
-    rows: Sequence[SizeRow] | Sequence[PerplexityRow] = field(repr=False)
+    rows: Sequence[Any] = field(repr=False)
     kind: type[Any] = SizeRow
-
-
-def _mean(values: FloatArray, seed: int) -> Figure:
-    if not len(values):
-        return Figure(value=math.nan, low=math.nan, high=math.nan)
-
-    def measure(drawn: IntArray) -> FloatArray:
-        found: FloatArray = values[drawn].mean(1)
-        return found
-
-    value, low, high = bootstrap(len(values), measure, seed)
-    return Figure(value=value, low=low, high=high)
+    """The dataclass of the rows."""
 
 
 def _head(title: str, settings: dict[str, Any], command: str, facts: Sequence[str]) -> list[Block]:
@@ -108,7 +97,7 @@ def size_report(rows: Sequence[SizeRow], settings: dict[str, Any], command: str)
                     errors = numpy.abs(stated[:, 0] - stated[:, 1]) / stated[:, 1]
                     exact = float((errors == 0).mean()) if len(errors) else math.nan
                     near = float((errors <= 0.05).mean()) if len(errors) else math.nan
-                    mape = _mean(errors, seed)
+                    mape = mean_of(errors.tolist(), seed)
                     median = float(numpy.median(errors)) if len(errors) else math.nan
                     figures.append(
                         {

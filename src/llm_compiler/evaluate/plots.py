@@ -9,7 +9,7 @@ from typing import Any
 from llm_compiler.errors import ToolchainNotFound
 from llm_compiler.evaluate.statistics import Figure, Summary
 
-__all__ = ["anytime_plot", "bar_plot", "require_matplotlib", "scatter_plot"]
+__all__ = ["anytime_plot", "bar_plot", "curve_plot", "require_matplotlib", "scatter_plot"]
 
 
 def require_matplotlib() -> Any:
@@ -83,11 +83,51 @@ def anytime_plot(
     return _png(pyplot, figure)
 
 
-def bar_plot(groups: Mapping[str, Mapping[str, Figure]], title: str) -> bytes:
-    """Draw each contender's gain in each group, with 95 % intervals.
+def curve_plot(
+    curves: Mapping[str, Sequence[tuple[int, Figure]]], title: str, *, x: str, y: str
+) -> bytes:
+    """Draw shares against whole numbers, with 95 % intervals.
+
+    Args:
+        curves: from names to points (x, share), at least one each.
+        x, y: the axes' names; y is in percent.
+    """
+    pyplot = require_matplotlib()
+    figure, axis = pyplot.subplots(figsize=(7.5, 4.4))
+    for number, (name, points) in enumerate(curves.items()):
+        places = [place for place, _ in points]
+        color = f"C{number % 10}"
+        axis.plot(
+            places,
+            [100 * one.value for _, one in points],
+            marker="o",
+            markersize=4,
+            color=color,
+            label=name,
+        )
+        low, high = ([100 * getattr(one, end) for _, one in points] for end in ("low", "high"))
+        axis.fill_between(places, low, high, alpha=0.12, color=color)
+    axis.set_xticks(sorted({place for points in curves.values() for place, _ in points}))
+    axis.set_xlabel(x)
+    axis.set_ylabel(f"{y}, 95 % interval")
+    axis.set_ylim(bottom=0)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8)
+    axis.set_title(title, fontsize=10)
+    return _png(pyplot, figure)
+
+
+def bar_plot(
+    groups: Mapping[str, Mapping[str, Figure]],
+    title: str,
+    *,
+    y: str = "% smaller than -Oz in total",
+) -> bytes:
+    """Draw each contender's share in each group, with 95 % intervals.
 
     Args:
         groups: from a group's name to contenders and their figures.
+        y: the axis's name.
     """
     pyplot = require_matplotlib()
     contenders = list(dict.fromkeys(name for found in groups.values() for name in found))
@@ -105,7 +145,7 @@ def bar_plot(groups: Mapping[str, Mapping[str, Figure]], title: str) -> bytes:
             errors[1].append(max(0.0, 100 * (one.high - one.value)))
         axis.bar(places, values, width, yerr=errors, capsize=2, label=name, error_kw={"lw": 0.8})
     axis.set_xticks(range(len(groups)), list(groups), rotation=30, ha="right", fontsize=8)
-    axis.set_ylabel("% smaller than -Oz in total")
+    axis.set_ylabel(y)
     axis.axhline(0, color="black", linewidth=0.8)
     axis.grid(axis="y", alpha=0.3)
     axis.legend(fontsize=8)

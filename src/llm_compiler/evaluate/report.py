@@ -35,7 +35,7 @@ from llm_compiler.evaluate.suites import CLANG_BASELINE, Excluded
 from llm_compiler.output import write_atomically
 from llm_compiler.search.objective import Objective
 
-__all__ = ["FlagTuningReport", "make_report", "summary_table", "write_report"]
+__all__ = ["FlagTuningReport", "make_report", "report_blocks", "summary_table", "write_report"]
 
 _MAX_PROGRAMS = 24
 _REFERENCE_BUDGET = 16
@@ -386,15 +386,25 @@ def _images(report: FlagTuningReport) -> dict[str, Image]:
     return found
 
 
-def write_report(report: FlagTuningReport, folder: Path) -> list[Path]:
+def report_blocks(report: FlagTuningReport) -> list[Block]:
+    """Return the page, its plots drawn.
+
+    Raises:
+        ToolchainNotFound: matplotlib is missing.
+    """
+    return _blocks(report, _images(report))
+
+
+def write_report(report: FlagTuningReport, folder: Path, blocks: Sequence[Block]) -> list[Path]:
     """Write the report's files and return their paths.
+
+    Args:
+        blocks: what `report_blocks` made of it.
 
     Raises:
         OutputError: the folder cannot be written.
-        ToolchainNotFound: pyarrow or matplotlib is missing.
+        ToolchainNotFound: pyarrow is missing.
     """
-    images = _images(report)
-    blocks = _blocks(report, images)
     written = []
 
     def write(name: str, data: bytes) -> None:
@@ -402,7 +412,7 @@ def write_report(report: FlagTuningReport, folder: Path) -> list[Path]:
         written.append(folder / name)
 
     try:
-        for image in images.values():
+        for image in (one for one in blocks if isinstance(one, Image)):
             write(image.name, image.data)
         write("report.md", to_markdown(blocks).encode())
         write("report.html", to_html(blocks).encode())

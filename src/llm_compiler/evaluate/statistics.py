@@ -29,6 +29,8 @@ __all__ = [
     "bootstrap",
     "gains",
     "group_rows",
+    "mean_of",
+    "share_of",
     "size_class",
     "summarize",
 ]
@@ -141,6 +143,36 @@ def bootstrap(
     found = found[~numpy.isnan(found)]
     low, high = numpy.percentile(found, [2.5, 97.5]) if len(found) else (math.nan, math.nan)
     return value, float(low), float(high)
+
+
+def mean_of(values: Sequence[float], seed: int = 0) -> Figure:
+    """Return the mean of some values with its interval; of none: NaN."""
+    import numpy
+
+    if not values:
+        return _NOTHING
+    array = numpy.array(values, dtype=numpy.float64)
+
+    def measure(drawn: IntArray) -> FloatArray:
+        found: FloatArray = array[drawn].mean(1)
+        return found
+
+    value, low, high = bootstrap(len(array), measure, seed)
+    return Figure(value=value, low=low, high=high)
+
+
+def share_of(hits: Sequence[bool], seed: int = 0) -> Figure:
+    """Return the share of hits with its interval.
+
+    Where all or none hit, resamples would all be alike, as if that were certain; there the interval
+    is the exact one of the binomial distribution (Clopper and Pearson).
+    """
+    found = mean_of([float(one) for one in hits], seed)
+    if not hits or 0 < found.value < 1:
+        return found
+    far = 0.025 ** (1 / len(hits))
+    low, high = (far, 1.0) if found.value else (0.0, 1 - far)
+    return Figure(value=found.value, low=low, high=high)
 
 
 def gains(base: IntArray, ours: IntArray, *, seed: int = 0) -> tuple[Figure, Figure]:

@@ -72,6 +72,8 @@ class SuiteOptions:
     clang_flags: tuple[str, ...] = ()
     target_triple: str = ""
     timeout_s: float = 60.0
+    kind: str = ""
+    """Of samples: "function" or "unit", if the folder has any of that kind; empty: all."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -166,6 +168,7 @@ def _from_samples(path: Path, name: str, options: SuiteOptions, known: Collectio
         samples = list(
             load_samples(path, split=options.split, architecture=architecture, columns=light)
         )
+        samples = [one for one in samples if one.kind == options.kind] or samples
         available += len(samples)
         for sample in choose_modules(
             samples,

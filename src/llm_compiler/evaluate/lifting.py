@@ -1,0 +1,468 @@
+"""Disassembly, evaluated: functions of a suite, compiled, lifted by models, and put to the test.
+
+Each answer of a model is judged alone, by the `Lifter` that `disassemble` uses, so that the rows
+tell what the first K answers are worth for every K. An item is one function at one level; its rows
+are those of all models.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from llm_compiler.dataset.records import StageSample
+from llm_compiler.disassembly.binary import Binary, read_binary
+from llm_compiler.disassembly.lift import Lifter
+from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
+from llm_compiler.errors import ConfigError, InputError, ToolchainNotFound
+from llm_compiler.evaluate.rows import Journal
+from llm_compiler.evaluate.suites import EvaluationModule, Excluded
+from llm_compiler.evaluate.text_distance import bleu
+from llm_compiler.evaluate.threads import SharedEngine, ThreadTools, work_through
+from llm_compiler.llvm.jobs import EmitJob
+from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.model.engines.engine import CodeAnswer, Engine
+from llm_compiler.model.engines.questions import disassembly_question
+from llm_compiler.records import Status, content_hash
+from llm_compiler.verify.execute import ExecuteOptions, Executor
+from llm_compiler.verify.lifted import LiftVerdict
+from llm_compiler.verify.target import architecture_of, find_target
+from llm_compiler.workers.pool import WorkerPool, run_jobs
+
+__all__ = [
+    "BEYOND_CONTEXT",
+    "LEVELS",
+    "NO_ANSWER",
+    "UNREADABLE",
+    "LiftItem",
+    "LiftOptions",
+    "LiftRow",
+    "evaluate_lifting",
+    "lift_items",
+]
+
+UNREADABLE, BEYOND_CONTEXT, NO_ANSWER = "unreadable", "beyond context", "no answer"
+_ENOUGH = "enough of this function's answers were"
+LEVELS = ("O0", "O1", "O2", "O3", "Os", "Oz")
+_FUNCTION = re.compile(
+    r'^\s*\.type\s+(?:"((?:[^"\\]|\\.)*)"|([^,\s"]+)),\s*[@%]function$', re.MULTILINE
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftRow:
+    """One answer of one model for one function; of a function without answers one row."""
+
+    suite: str
+    module: str
+    module_hash: str
+    program: str
+    target_triple: str
+    level: str
+    function: str
+    num_instructions: int
+    """Of the machine code; 0 where the function cannot be read."""
+    model: str
+    candidate: int
+    """From 1, in the model's order, the greedy one first; 0: there is no answer."""
+    verdict: str
+    reason: str
+    cause: str
+    """Of rows without answer: ``unreadable`` (no model was asked), ``beyond context`` (the prompt
+    leaves no room for an answer), ``no answer`` (none was finished in the context, or the model's
+    form has no words for the function); else empty."""
+    lowers: int
+    """1: the answer is well-formed IR of this function, and lowers."""
+    bleu: float
+    """Of its assembly against the original's, 0 to 1; 0 where it does not lower."""
+    num_inputs: int
+    num_blocks: int
+    num_covered: int
+    counterexample: str
+    model_seconds: float
+    """Of all answers of the model, in the first row."""
+    check_seconds: float
+    assembly: str
+    """The question: the function in normal form, in the first row."""
+    answer: str
+    """The model's own words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftOptions:
+    """What is asked, and how it is checked."""
+
+    levels: tuple[str, ...] = ("Oz",)
+    functions: int = 0
+    """So many a target and level; 0: all."""
+    candidates: int = 8
+    max_executed: int = 3
+    """Of a function's answers that are not exact, so many are run."""
+    temperature: float = 0.0
+    seed: int = 0
+    timeout_s: float = 60.0
+    execute: ExecuteOptions = field(default_factory=ExecuteOptions)
+
+    def __post_init__(self) -> None:
+        if unknown := [one for one in self.levels if one not in LEVELS]:
+            raise ConfigError(f"'{unknown[0]}' is no level: expected some of {', '.join(LEVELS)}")
+        if self.candidates < 1:
+            raise ConfigError("--candidates starts at 1")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what makes a run what it is."""
+        return {
+            "levels": list(self.levels),
+            "functions": self.functions,
+            "candidates": self.candidates,
+            "max_executed": self.max_executed,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "timeout_s": self.timeout_s,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftItem:
+    """One function at one level."""
+
+    module: EvaluationModule
+    level: str
+    function: str
+    assembly: Path
+    """Of the whole module."""
+
+    @property
+    def key(self) -> str:
+        """What names it in a run."""
+        return f"{self.module.key}|{self.level}|{self.function}"
+
+
+def lift_items(
+    modules: Sequence[EvaluationModule], options: LiftOptions, pool: WorkerPool, folder: Path
+) -> tuple[list[LiftItem], list[Excluded]]:
+    """Compile modules at each level, and draw functions from them.
+
+    Any beginning of what is returned is spread over targets, levels and programs: first one
+    function of each module, program by program, then a second one. The order depends on the seed
+    and the modules only.
+
+    Args:
+        folder: for the assembly files; must live as long as the items.
+
+    Raises:
+        InputError: no module has a function.
+    """
+    excluded: list[Excluded] = []
+    cells: dict[tuple[str, str], list[LiftItem]] = {}
+    for level in options.levels:
+        passes = parse_pass_list(f"default<{level}>")
+        jobs = [
+            EmitJob(
+                modules=(one.bitcode,), passes=passes, kind="assembly", timeout_s=options.timeout_s
+            )
+            for one in modules
+        ]
+        for number, (module, (emitted, *_)) in enumerate(
+            zip(modules, run_jobs(pool, jobs), strict=True)
+        ):
+            if emitted.status is not Status.OK:
+                cause = f"LLVM {emitted.status.value} at default<{level}>: {emitted.detail}"
+                excluded.append(Excluded(suite=module.suite, name=module.name, cause=cause))
+                continue
+            path = folder / f"{number}-{level}.s"
+            path.write_bytes(emitted.data)
+            text = emitted.data.decode("utf-8", "replace")
+            names = sorted({match[1] or match[2] for match in _FUNCTION.finditer(text)})
+            random.Random(f"{options.seed}:{module.module_hash}").shuffle(names)
+            cell = cells.setdefault((architecture_of(module.target_triple), level), [])
+            cell += [
+                LiftItem(module=module, level=level, function=name, assembly=path) for name in names
+            ]
+    ordered = [_spread(cell, options.seed)[: options.functions or None] for cell in cells.values()]
+    items = [
+        cell[rank]
+        for rank in range(max(map(len, ordered), default=0))
+        for cell in ordered
+        if rank < len(cell)
+    ]
+    if not items:
+        first = f": {excluded[0].cause}" if excluded else ""
+        raise InputError(f"no module of the suites has a function to lift{first}")
+    return items, excluded
+
+
+def _spread(items: Sequence[LiftItem], seed: int) -> list[LiftItem]:
+    """Take turns: programs, in each its modules, in each its functions."""
+    programs: dict[str, dict[str, list[LiftItem]]] = {}
+    for item in items:
+        members = programs.setdefault(item.module.program, {})
+        members.setdefault(item.module.key, []).append(item)
+    queues: list[list[LiftItem]] = []
+    for program in sorted(programs):
+        modules = [programs[program][key] for key in sorted(programs[program])]
+        random.Random(f"{seed}:{program}").shuffle(modules)
+        queues.append(_in_turn(modules))
+    random.Random(f"{seed}:programs").shuffle(queues)
+    return _in_turn(queues)
+
+
+def _in_turn(queues: Sequence[Sequence[LiftItem]]) -> list[LiftItem]:
+    longest = max(map(len, queues), default=0)
+    return [queue[rank] for rank in range(longest) for queue in queues if rank < len(queue)]
+
+
+def evaluate_lifting(
+    items: Sequence[LiftItem],
+    options: LiftOptions,
+    journal: Journal[LiftRow],
+    *,
+    engines: Sequence[tuple[str, Engine]],
+    fits: Callable[[Engine, StageSample], bool] = lambda engine, sample: True,
+    toolchain: Toolchain,
+    num_threads: int,
+    make_pool: Callable[[], AbstractContextManager[WorkerPool]],
+    deadline: float | None = None,
+    on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> list[LiftRow]:
+    """Lift functions and return all rows, those of the journal included.
+
+    Args:
+        engines: with the names that rows have for them.
+        fits: whether a question leaves an engine room for an answer.
+        make_pool, deadline, on_progress: as in `work_through`.
+
+    Raises:
+        EngineError: a model failed.
+        ToolchainError, WorkerLost: LLVM cannot be used.
+    """
+    shared = [(name, _Asked(engine, fits)) for name, engine in engines]
+
+    def do(item: LiftItem, tools: ThreadTools) -> list[LiftRow]:
+        return list(_lift(item, options, shared, toolchain, tools))
+
+    done = work_through(
+        items,
+        do,
+        journal,
+        num_threads=num_threads,
+        make_pool=make_pool,
+        deadline=deadline,
+        on_progress=on_progress,
+    )
+    return [row for item in done for row in journal.rows(item.key) or ()]
+
+
+class _Asked(SharedEngine):
+    """Knows, too, why there may be no answer."""
+
+    def __init__(self, engine: Engine, fits: Callable[[Engine, StageSample], bool]) -> None:
+        super().__init__(engine)
+        self._own, self._fits = engine, fits
+
+    def cause(self, assembly: str, target_triple: str) -> str:
+        """Return the cause of a row without answer."""
+        try:
+            with self.turn():
+                fits = self._fits(self._own, disassembly_question(assembly, target_triple))
+        except InputError:
+            fits = True
+        return NO_ANSWER if fits else BEYOND_CONTEXT
+
+
+class _OneByOne:
+    """An `Engine` that asks another one for all answers at once, and gives them out singly."""
+
+    def __init__(self, engine: SharedEngine, options: LiftOptions) -> None:
+        self._engine, self._options = engine, options
+        self._answers: dict[str, list[CodeAnswer]] = {}
+        self.place = 0
+        self.num_answers = 0
+        self.answer = ""
+
+    name = property(lambda self: self._engine.name)
+    model = property(lambda self: self._engine.model)
+    context = property(lambda self: self._engine.context)
+
+    def disassemble(
+        self,
+        assembly: str,
+        target_triple: str,
+        *,
+        num_candidates: int,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[CodeAnswer]:
+        """Return the answer whose turn it is, if there are as many."""
+        if assembly not in self._answers:
+            found = self._engine.disassemble(
+                assembly,
+                target_triple,
+                num_candidates=self._options.candidates,
+                temperature=temperature,
+                seed=seed,
+            )
+            self._answers[assembly] = found[: self._options.candidates]
+        found = self._answers[assembly]
+        self.num_answers = len(found)
+        now = found[self.place : self.place + 1]
+        self.answer = now[0].code if now else ""
+        return now
+
+    def propose(self, *arguments: Any, **named: Any) -> Any:
+        """Ask for pass lists."""
+        return self._engine.propose(*arguments, **named)
+
+    def emulate(self, *arguments: Any, **named: Any) -> Any:
+        """Ask for the code behind a pass list."""
+        return self._engine.emulate(*arguments, **named)
+
+    def close(self) -> None:
+        """Do nothing: the engine is another's."""
+
+    def __enter__(self) -> Self:
+        """Return the engine."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing."""
+
+
+def _lift(
+    item: LiftItem,
+    options: LiftOptions,
+    engines: Sequence[tuple[str, _Asked]],
+    toolchain: Toolchain,
+    tools: ThreadTools,
+) -> Iterator[LiftRow]:
+    binary = _binary(item, toolchain, tools)
+    symbol = binary.elf.symbol(item.function)
+    assert symbol is not None
+    executor = _executor(binary.elf.architecture, options, toolchain, tools)
+    lift_options = DisassembleOptions(
+        candidates=1,
+        temperature=options.temperature,
+        execute=options.execute,
+        timeout_s=options.timeout_s,
+        seed=options.seed,
+    )
+    for name, engine in engines:
+        source = _OneByOne(engine, options)
+        lifters = [
+            Lifter(
+                binary,
+                source,
+                lift_options,
+                pool=tools.pool,
+                toolchain=toolchain,
+                executor=one,
+                folder=tools.folder,
+            )
+            for one in (executor, None)
+        ]
+        num_executed, proved = 0, False
+        for place in range(options.candidates):
+            source.place, source.answer = place, ""
+            start = time.monotonic()
+            # Behind enough runs, or one that agreed, only exact code is news.
+            spent = proved or num_executed >= options.max_executed
+            outcome = lifters[spent].lift(symbol).outcome
+            if spent and outcome.verdict is LiftVerdict.UNPROVED:
+                outcome = dataclasses.replace(outcome, reason="not exact, and not run: " + _ENOUGH)
+            model_seconds = engine.take_seconds()
+            seconds = time.monotonic() - start - model_seconds
+            if place and not source.answer:
+                break
+            yield _row(item, name, outcome, source, engine, model_seconds, seconds)
+            if outcome.verdict is LiftVerdict.EXACT or place + 1 >= source.num_answers:
+                break
+            lowered = outcome.verdict is not LiftVerdict.NO_ANSWER
+            num_executed += lowered and not spent
+            proved = proved or outcome.verdict.is_accepted
+
+
+def _row(
+    item: LiftItem,
+    model: str,
+    outcome: LiftedFunction,
+    source: _OneByOne,
+    engine: _Asked,
+    model_seconds: float,
+    seconds: float,
+) -> LiftRow:
+    first, answered = source.place == 0, bool(source.answer)
+    lowers = outcome.verdict is not LiftVerdict.NO_ANSWER
+    cause = ""
+    if not answered and not outcome.assembly:
+        cause = UNREADABLE
+    elif not answered:
+        cause = engine.cause(outcome.assembly, item.module.target_triple)
+    example = outcome.counterexample
+    module = item.module
+    return LiftRow(
+        suite=module.suite,
+        module=module.name,
+        module_hash=module.module_hash,
+        program=module.program,
+        target_triple=module.target_triple,
+        level=item.level,
+        function=item.function,
+        num_instructions=outcome.num_instructions,
+        model=model,
+        candidate=source.place + 1 if answered else 0,
+        verdict=outcome.verdict.value,
+        reason=outcome.reason,
+        cause=cause,
+        lowers=int(lowers),
+        bleu=_bleu(outcome) if lowers else 0.0,
+        num_inputs=outcome.num_inputs,
+        num_blocks=outcome.num_blocks,
+        num_covered=outcome.num_covered,
+        counterexample=", ".join(example.arguments) if example is not None else "",
+        model_seconds=round(model_seconds, 4),
+        check_seconds=round(seconds, 4),
+        assembly=outcome.assembly if first else "",
+        answer=source.answer,
+    )
+
+
+def _bleu(outcome: LiftedFunction) -> float:
+    if outcome.bleu is not None:
+        return outcome.bleu
+    return bleu(outcome.lowered, outcome.assembly)
+
+
+def _binary(item: LiftItem, toolchain: Toolchain, tools: ThreadTools) -> Binary:
+    """Read a module's assembly; the last one of a thread is kept for the next function."""
+    if tools.kept.get("path") != item.assembly:
+        folder = tools.folder / content_hash(str(item.assembly).encode())[:16]
+        folder.mkdir(exist_ok=True)
+        tools.kept["binary"] = read_binary(
+            item.assembly, toolchain, folder, target_triple=item.module.target_triple
+        )
+        tools.kept["path"] = item.assembly
+    found: Binary = tools.kept["binary"]
+    return found
+
+
+def _executor(
+    architecture: str, options: LiftOptions, toolchain: Toolchain, tools: ThreadTools
+) -> Executor | None:
+    """Return how code of a target is run here; None: it cannot be."""
+    key = f"executor {architecture}"
+    if key not in tools.kept:
+        try:
+            target = find_target(architecture, toolchain)
+            tools.kept[key] = Executor(target, tools.folder, options.execute)
+        except ToolchainNotFound:
+            tools.kept[key] = None
+    found: Executor | None = tools.kept[key]
+    return found

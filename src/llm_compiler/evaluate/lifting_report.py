@@ -1,0 +1,334 @@
+"""The report of a disassembly evaluation, made of its rows alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from llm_compiler.evaluate.document import Block, Heading, Image, Items, Paragraph, Table
+from llm_compiler.evaluate.language_report import LanguageReport
+from llm_compiler.evaluate.lifting import BEYOND_CONTEXT, NO_ANSWER, UNREADABLE, LiftRow
+from llm_compiler.evaluate.plots import bar_plot, curve_plot
+from llm_compiler.evaluate.statistics import Figure, mean_of, share_of
+from llm_compiler.evaluate.suites import Excluded
+from llm_compiler.verify.lifted import LiftVerdict
+
+__all__ = ["PAPER_DISASSEMBLY", "LiftSummary", "lifting_report", "summarize_lifts"]
+
+PAPER_DISASSEMBLY = (
+    ("LLM Compiler FTD 7B", "2015", "46.5 %", "0.951", "12.7 %"),
+    ("LLM Compiler FTD 13B", "2015", "44.9 %", "0.960", "13.8 %"),
+)
+"""The paper's own figures on functions of MiBench at -Oz: n, lowers, BLEU, exact; one answer."""
+_EDGES = (8, 16, 32, 64, 128)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftSummary:
+    """What a model's first answers are worth on some functions; shares are of all of them."""
+
+    model: str
+    candidates: int
+    """How many of its answers count."""
+    n: int
+    num_unreadable: int
+    num_beyond_context: int
+    num_without_answer: int
+    """Of the others that could be read."""
+    lowers: Figure
+    exact: Figure
+    accepted: Figure
+    """At least tests_passed."""
+    exact_of_answered: Figure
+    """Of the functions that the model had an answer for."""
+    accepted_of_answered: Figure
+    bleu: Figure
+    """Of the best answers that lower."""
+    bleu_of_all: Figure
+    """What does not lower counts as 0."""
+    seconds: Figure
+    """A function: model and checks of these answers."""
+    verdicts: dict[str, int]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as plain values."""
+        return {
+            "model": self.model,
+            "candidates": self.candidates,
+            "n": self.n,
+            "num_unreadable": self.num_unreadable,
+            "num_beyond_context": self.num_beyond_context,
+            "num_without_answer": self.num_without_answer,
+            **{
+                name: getattr(self, name).to_json()
+                for name in (
+                    *("lowers", "exact", "accepted", "exact_of_answered"),
+                    *("accepted_of_answered", "bleu", "bleu_of_all", "seconds"),
+                )
+            },
+            "verdicts": self.verdicts,
+        }
+
+
+def _by_function(rows: Sequence[LiftRow]) -> list[list[LiftRow]]:
+    found: dict[tuple[str, ...], list[LiftRow]] = {}
+    for row in rows:
+        key = row.model, row.suite, row.module, row.module_hash, row.level, row.function
+        found.setdefault(key, []).append(row)
+    return [sorted(one, key=lambda row: row.candidate) for one in found.values()]
+
+
+def summarize_lifts(rows: Sequence[LiftRow], candidates: int, seed: int) -> LiftSummary:
+    """Return what the first answers of one model are worth; there is at least one row."""
+    functions = _by_function(rows)
+    best: list[LiftRow] = []
+    seconds: list[float] = []
+    for one in functions:
+        first = [row for row in one if row.candidate <= candidates]
+        best.append(min(first, key=lambda row: (LiftVerdict(row.verdict).rank, -row.bleu)))
+        seconds.append(one[0].model_seconds + sum(row.check_seconds for row in first))
+    answered = [row for row in best if not row.cause]
+
+    def exact(some: Sequence[LiftRow]) -> Figure:
+        return share_of([row.verdict == LiftVerdict.EXACT for row in some], seed)
+
+    def accepted(some: Sequence[LiftRow]) -> Figure:
+        return share_of([LiftVerdict(row.verdict).is_accepted for row in some], seed)
+
+    return LiftSummary(
+        model=rows[0].model,
+        candidates=candidates,
+        n=len(best),
+        num_unreadable=sum(row.cause == UNREADABLE for row in best),
+        num_beyond_context=sum(row.cause == BEYOND_CONTEXT for row in best),
+        num_without_answer=sum(row.cause == NO_ANSWER for row in best),
+        lowers=share_of([bool(row.lowers) for row in best], seed),
+        exact=exact(best),
+        accepted=accepted(best),
+        exact_of_answered=exact(answered),
+        accepted_of_answered=accepted(answered),
+        bleu=mean_of([row.bleu for row in best if row.lowers], seed),
+        bleu_of_all=mean_of([row.bleu for row in best], seed),
+        seconds=mean_of(seconds, seed),
+        verdicts={
+            one.value: count
+            for one in LiftVerdict
+            if (count := sum(r.verdict == one for r in best))
+        },
+    )
+
+
+def _length(row: LiftRow) -> str:
+    if not row.num_instructions:
+        return UNREADABLE
+    low = 1
+    for edge in _EDGES:
+        if row.num_instructions <= edge:
+            return f"{low} to {edge}"
+        low = edge + 1
+    return f"{low} and more"
+
+
+def _decimal(figure: Figure, digits: int = 3) -> str:
+    if math.isnan(figure.value):
+        return "—"
+    return f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
+
+
+_HEADER = (
+    *("answers", "n", "lowers", "BLEU, if it lowers", "exact", "at least tests_passed"),
+    *("of answered: exact", "of answered: at least tests_passed"),
+    *("beyond context", "no answer", "unreadable", "s a function"),
+)
+
+
+def _cells(one: LiftSummary) -> tuple[str, ...]:
+    return (
+        str(one.candidates),
+        str(one.n),
+        one.lowers.text(),
+        _decimal(one.bleu),
+        one.exact.text(),
+        one.accepted.text(),
+        one.exact_of_answered.text(),
+        one.accepted_of_answered.text(),
+        str(one.num_beyond_context),
+        str(one.num_without_answer),
+        str(one.num_unreadable),
+        f"{one.seconds.value:.2f}",
+    )
+
+
+def lifting_report(
+    rows: Sequence[LiftRow],
+    settings: dict[str, Any],
+    command: str,
+    *,
+    suites: Sequence[str],
+    notes: Sequence[str] = (),
+    excluded: Sequence[Excluded] = (),
+) -> LanguageReport:
+    """Return the report of disassembly.
+
+    Args:
+        settings: of the run; `candidates` and `seed` are read.
+        suites: how functions were chosen, one sentence each.
+    """
+    seed, most = int(settings["seed"]), int(settings["candidates"])
+    models = list(dict.fromkeys(row.model for row in rows))
+    budgets = sorted({1, most})
+    lines: list[tuple[str, ...]] = []
+    figures: list[dict[str, Any]] = []
+    groups: dict[str, Callable[[LiftRow], str]] = {
+        "target": lambda row: row.target_triple.split("-", 1)[0],
+        "level": lambda row: row.level,
+        "machine instructions": _length,
+    }
+    tables: dict[str, list[tuple[str, ...]]] = {}
+    bars: dict[str, dict[str, Figure]] = {}
+    curves: dict[str, list[tuple[int, Figure]]] = {}
+    for model in models:
+        own = [row for row in rows if row.model == model]
+        short = _short(model)
+        for budget in budgets:
+            one = summarize_lifts(own, budget, seed)
+            figures.append({"group": "all", "name": "all", **one.to_json()})
+            lines.append((short, *_cells(one)))
+        every = [(k, summarize_lifts(own, k, seed)) for k in range(1, most + 1)]
+        for what in ("accepted", "exact"):
+            said = "at least tests_passed" if what == "accepted" else "exact"
+            curves[f"{said}, {short}"] = [(k, getattr(found, what)) for k, found in every]
+        figures += [
+            {"group": "candidates", "name": str(k), **found.to_json()} for k, found in every
+        ]
+        for kind, key in groups.items():
+            cells: dict[str, list[LiftRow]] = {}
+            for row in own:
+                cells.setdefault(key(row), []).append(row)
+            for name in sorted(cells, key=lambda name: _place(kind, name)):
+                for budget in budgets:
+                    one = summarize_lifts(cells[name], budget, seed)
+                    figures.append({"group": kind, "name": name, **one.to_json()})
+                    tables.setdefault(kind, []).append((name, short, *_cells(one)))
+                    if kind == "machine instructions" and name != UNREADABLE:
+                        said = f"{short}, K = {budget}"
+                        bars.setdefault(f"{name} (n={one.n})", {})[said] = one.accepted
+    table = Table(("model", *_HEADER), tuple(lines))
+    blocks: list[Block] = [
+        Heading("Disassembly", 1),
+        Paragraph(f"`{command}`"),
+        Items(tuple(_facts(rows, settings, suites, notes))),
+        table,
+        Paragraph(
+            "The paper's figures, of its own models, on functions of MiBench at -Oz, one answer "
+            "each, for comparison (other functions, other assembly, other checks):"
+        ),
+        Table(("model", "n", "lowers", "BLEU, if it lowers", "exact"), PAPER_DISASSEMBLY),
+        Heading("What each further answer adds"),
+        Image(
+            "candidates.png",
+            "Share of functions by answers",
+            curve_plot(
+                curves,
+                "functions by the best of the first K answers",
+                x="answers",
+                y="% of functions",
+            ),
+        ),
+    ]
+    for kind, found in tables.items():
+        if kind == "level" and len({row.level for row in rows}) == 1:
+            continue
+        blocks.append(Heading(f"By {kind}"))
+        if kind == "machine instructions" and bars:
+            blocks.append(
+                Image(
+                    "by_length.png",
+                    "Share at least tests_passed by machine instructions",
+                    bar_plot(bars, "at least tests_passed", y="% of functions"),
+                )
+            )
+        blocks.append(Table((kind, "model", *_HEADER), tuple(found), left=2))
+    blocks += _why(rows)
+    if excluded:
+        causes = tuple((one.suite, one.name, one.cause) for one in excluded)
+        blocks += [Heading("Not measured"), Table(("suite", "unit", "cause"), causes, left=3)]
+    blocks += [
+        Heading("From a figure to its rows"),
+        Paragraph(
+            "Each row of `rows.parquet` is one answer of one model: the function as it was asked "
+            "(`assembly`), the model's words (`answer`), verdict and reason. Written to "
+            "`FOLDER/NAME.ll`, an answer is judged again with `llm-compiler disassemble --engine "
+            "replay --model FOLDER`."
+        ),
+    ]
+    told = {
+        "command": command,
+        "settings": settings,
+        "suites": list(suites),
+        "notes": list(notes),
+        "excluded": [
+            {"suite": one.suite, "name": one.name, "cause": one.cause} for one in excluded
+        ],
+        "figures": figures,
+    }
+    return LanguageReport(told=told, blocks=tuple(blocks), table=table, rows=rows, kind=LiftRow)
+
+
+def _facts(
+    rows: Sequence[LiftRow], settings: dict[str, Any], suites: Sequence[str], notes: Sequence[str]
+) -> list[str]:
+    functions = {(r.suite, r.module, r.module_hash, r.level, r.function) for r in rows}
+    return [
+        f"{len(functions)} functions at {', '.join(settings['levels'])}, compiled as for training: "
+        "the pipeline on the IR that clang makes for -Oz, then code generation as clang -Oz sets "
+        "it up; each is asked alone, in normal form.",
+        "*Lowers*: well-formed IR of this function and nothing else, which clang lowers. *Exact*: "
+        "lowered again, the same code and data. *tests_passed*: other code, which agreed with the "
+        "original on all generated inputs, all its blocks run. docs/disassembly.md says what each "
+        "shows.",
+        f"K = 1 is the model's greedy answer; K = {settings['candidates']} the best of its first "
+        f"{settings['candidates']}, of which at most {settings['max_executed']} are run.",
+        "All functions count. Beside stand those without answer, which 'of answered' leaves out: "
+        "*beyond context* (the prompt leaves no room), *no answer* (none was finished within the "
+        "context, or the model's form has no words for the function), *unreadable* (the function "
+        "cannot be read from machine code; no model was asked).",
+        "BLEU: round trip, of the lowered answer's assembly against the original's, both in normal "
+        "form, words between blanks.",
+        "Intervals are 95 %, bootstrap over functions "
+        f"(seed {settings['seed']}; where all or none hit, Clopper and Pearson's).",
+        f"LLVM {settings['llvm_version']}.",
+        *(f"Suite {one}." for one in suites),
+        *notes,
+        *(
+            f"Model {number}: {one['model']} ({one['engine']} engine, weights "
+            f"{one.get('weights', 'unknown')})."
+            for number, one in enumerate(settings["models"], 1)
+        ),
+    ]
+
+
+def _why(rows: Sequence[LiftRow]) -> list[Block]:
+    """Count what was wrong with first answers."""
+    counts: dict[tuple[str, str], int] = {}
+    for row in rows:
+        if row.candidate <= 1 and row.verdict != LiftVerdict.EXACT:
+            reason = row.reason.partition(":")[0].partition("(")[0].strip()[:80]
+            counts[row.verdict, reason] = counts.get((row.verdict, reason), 0) + 1
+    order = sorted(counts.items(), key=lambda one: (LiftVerdict(one[0][0]).rank, -one[1], one[0]))
+    lines = tuple((verdict, reason, str(count)) for (verdict, reason), count in order)
+    if not lines:
+        return []
+    head = ("verdict", "reason", "functions")
+    return [Heading("Why first answers were not exact"), Table(head, lines[:40], left=2)]
+
+
+def _place(kind: str, name: str) -> tuple[int, str]:
+    digits = name.split(" ")[0]
+    return (int(digits) if digits.isdigit() else 1 << 30 if kind != "level" else 0), name
+
+
+def _short(model: str) -> str:
+    return model if len(model) < 40 else "..." + model[-36:]

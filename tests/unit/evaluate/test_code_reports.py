@@ -1,0 +1,124 @@
+"""Figures of disassembly and emulation, from rows made by hand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from llm_compiler.evaluate.emulation import EmulationRow
+from llm_compiler.evaluate.emulation_report import summarize_emulation
+from llm_compiler.evaluate.lifting import LiftRow
+from llm_compiler.evaluate.lifting_report import summarize_lifts
+from llm_compiler.evaluate.statistics import mean_of, share_of
+
+pytest.importorskip("numpy")
+
+
+def lift(
+    function: str, candidate: int, verdict: str, bleu: float = 0.0, cause: str = ""
+) -> LiftRow:
+    return LiftRow(
+        suite="s",
+        module="m",
+        module_hash="h",
+        program="p",
+        target_triple="x86_64-linux-gnu",
+        level="Oz",
+        function=function,
+        num_instructions=5,
+        model="one",
+        candidate=candidate,
+        verdict=verdict,
+        reason="",
+        cause=cause,
+        lowers=int(verdict != "no_answer"),
+        bleu=bleu,
+        num_inputs=0,
+        num_blocks=0,
+        num_covered=0,
+        counterexample="",
+        model_seconds=1.0 if candidate <= 1 else 0.0,
+        check_seconds=2.0,
+        assembly="",
+        answer="",
+    )
+
+
+def test_the_best_of_the_first_answers_counts() -> None:
+    rows = [
+        lift("f", 1, "refuted", 0.5),
+        lift("f", 2, "tests_passed", 0.8),
+        lift("f", 3, "exact", 1.0),
+        lift("g", 1, "unproved", 0.3),
+        lift("g", 2, "no_answer"),
+        lift("h", 0, "no_answer", cause="beyond context"),
+        lift("i", 0, "no_answer", cause="unreadable"),
+    ]
+    one, two, three = (summarize_lifts(rows, k, 0) for k in (1, 2, 3))
+    assert one.verdicts == {"unproved": 1, "refuted": 1, "no_answer": 2}
+    assert two.verdicts == {"tests_passed": 1, "unproved": 1, "no_answer": 2}
+    assert three.verdicts == {"exact": 1, "unproved": 1, "no_answer": 2}
+    assert (three.n, three.num_beyond_context, three.num_unreadable) == (4, 1, 1)
+    assert (three.exact.value, three.exact_of_answered.value) == (0.25, 0.5)
+    assert (three.bleu.value, three.bleu_of_all.value) == pytest.approx((0.65, 0.325))
+    assert one.seconds.value == 3.0
+    assert three.seconds.value == pytest.approx((7 + 5 + 3 + 3) / 4)
+
+
+def test_intervals_where_all_or_none_hit() -> None:
+    assert share_of([]).value != share_of([]).value
+    none, every = share_of([False] * 20), share_of([True] * 20)
+    # The exact binomial bound: with this share, 20 misses in a row have probability 2.5 %.
+    assert (none.low, (1 - none.high) ** 20) == pytest.approx((0.0, 0.025))
+    assert (every.high, every.low**20) == pytest.approx((1.0, 0.025))
+    some = share_of([True, False, False, False])
+    assert some.value == 0.25
+    assert some.low < 0.25 < some.high
+    assert mean_of([2.0, 4.0]).value == 3.0
+    assert math.isnan(mean_of([]).value)
+
+
+def test_emulation() -> None:
+    row = EmulationRow(
+        suite="s",
+        module="m",
+        module_hash="h",
+        program="p",
+        target_triple="x86_64-linux-gnu",
+        list_kind="random list",
+        code="ir",
+        passes="x",
+        model="one",
+        verdict="exact",
+        reason="",
+        unchanged=1,
+        bleu=1.0,
+        num_functions=1,
+        num_instructions_before=20,
+        num_instructions_after=10,
+        num_instructions_predicted=12,
+        size_bytes_before=200,
+        size_bytes_after=100,
+        size_bytes_predicted=-1,
+        text_data_bytes_before=0,
+        text_data_bytes_after=0,
+        text_data_bytes_predicted=0,
+        model_seconds=1.0,
+        check_seconds=1.0,
+        question="",
+        answer="",
+    )
+    verdicts = ("exact", "same_code", "tests_passed", "compiles", "differs", "broken", "no_answer")
+    rows = [replace(row, verdict=one, unchanged=int(one == "exact")) for one in verdicts]
+    found = summarize_emulation(rows, 0)
+    shares = (found.exact, found.same_code, found.shown, found.compiles)
+    assert [round(7 * one.value) for one in shares] == [1, 2, 3, 5]
+    assert found.exact_of_changed.value == 0.0
+    assert (found.num_unchanged, found.num_without_answer) == (1, 1)
+    stated, mape, unchanged = found.errors["instructions"]
+    assert (stated, mape.value, unchanged.value) == (7, pytest.approx(0.2), pytest.approx(1.0))
+    assert found.errors["size"][0] == 0
+    # Nothing is relative to a size of nothing.
+    assert found.errors["text-data"][0] == 0
