@@ -1054,6 +1054,13 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="measurements, read and added to: what another run, 'autotune' or 'labels ceiling' "
         "has measured is not measured again (default: one in the report's folder)",
     )
+    tuning.add_argument(
+        "--programs",
+        type=Path,
+        metavar="TOML",
+        help="how programs of a suite of sources are linked and run, to compare them with their "
+        "-O2 build (default: programs.toml in the suite's folder, if it is there)",
+    )
     tuning.add_argument("--coreset", type=Path, metavar="JSON", help="default: the shipped one")
     tuning.add_argument(
         "--modules",

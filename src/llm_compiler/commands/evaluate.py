@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,15 @@ from llm_compiler.evaluate.language_report import (
     write_language_report,
 )
 from llm_compiler.evaluate.plots import require_matplotlib
+from llm_compiler.evaluate.programs import (
+    PROGRAMS_FILE,
+    ProgramRow,
+    Ready,
+    load_programs,
+    programs_hash,
+    ready_programs,
+    run_programs,
+)
 from llm_compiler.evaluate.report import (
     make_report,
     report_blocks,
@@ -52,8 +62,8 @@ from llm_compiler.evaluate.report import (
     write_report,
 )
 from llm_compiler.evaluate.rows import Journal, Row, locked
-from llm_compiler.evaluate.suites import EvaluationModule, SuiteOptions
-from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.evaluate.suites import EvaluationModule, Excluded, Suite, SuiteOptions
+from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import shipped_model
 from llm_compiler.model.prompts import CompactPrompts, PaperPrompts
@@ -92,6 +102,30 @@ def run_task(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Outco
     if clang_flags:
         raise ConfigError(f"'evaluate {options.task}' takes no clang flags behind --")
     return _language(options)
+
+
+def _programs(
+    options: argparse.Namespace, suites: Sequence[Suite], toolchain: Toolchain, folder: Path
+) -> tuple[list[Ready], list[Excluded]]:
+    """Build at -O2 what the suites say of programs that can run.
+
+    Raises:
+        ConfigError: a file of programs makes no sense.
+    """
+    found: list[Ready] = []
+    excluded: list[Excluded] = []
+    for path, suite in zip(options.suite, suites, strict=True):
+        root = path if path.is_dir() else path.parent
+        named = options.programs or root / PROGRAMS_FILE
+        if not suite.units or (options.programs is None and not named.is_file()):
+            continue
+        note(f"building the programs of {suite.name}")
+        ready, without = ready_programs(suite, load_programs(named, root), toolchain, folder)
+        found += ready
+        excluded += without
+    if options.programs is not None and not found and not excluded:
+        raise ConfigError(f"{options.programs} names programs, but no suite is of sources")
+    return found, excluded
 
 
 def _settings(options: argparse.Namespace, has_model: bool) -> FlagTuningOptions:
@@ -248,6 +282,9 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> O
             models=models,
         )
         journal = stack.enter_context(Journal(folder / "journal.jsonl", described, Row))
+        ready, unbuilt = _programs(options, suites, toolchain, scratch / "programs")
+        warn_excluded(unbuilt)
+        excluded += unbuilt
         total = len(prepared.modules) * len(settings.contenders)
         bar = stack.enter_context(progress(total, "evaluating"))
         rows = evaluate_flag_tuning(
@@ -264,6 +301,19 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> O
             on_progress=lambda done, total, what: bar.update(done, what[:60]),
         )
         bar.close()
+        programs = []
+        if ready:
+            built = {**described, "programs": programs_hash(ready)}
+            kept = stack.enter_context(Journal(folder / "programs.jsonl", built, ProgramRow))
+            bar = stack.enter_context(progress(1, "running programs"))
+            programs = run_programs(
+                ready,
+                rows,
+                kept,
+                pool=pool,
+                on_progress=lambda done, total, what: bar.update(done, f"of {total} builds"),
+            )
+            bar.close()
         report = make_report(
             rows,
             settings=described,
@@ -274,6 +324,7 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> O
                 *(f"{line}." for line in prepared.notes),
             ],
             excluded=excluded,
+            programs=programs,
             seconds=time.monotonic() - started,
         )
         blocks = report_blocks(report)

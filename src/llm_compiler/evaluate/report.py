@@ -6,6 +6,7 @@ The same rows and settings give the same report.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,11 +24,13 @@ from llm_compiler.evaluate.document import (
     to_markdown,
 )
 from llm_compiler.evaluate.plots import anytime_plot, bar_plot
+from llm_compiler.evaluate.programs import DIFFERS, EQUAL, NOT_BUILT, ProgramRow
 from llm_compiler.evaluate.rows import Row, write_rows
 from llm_compiler.evaluate.statistics import (
     Figure,
     Summary,
     group_rows,
+    share_of,
     size_class,
     summarize,
 )
@@ -59,6 +62,8 @@ class FlagTuningReport:
     by_group: dict[str, dict[str, list[Summary]]] = field(repr=False)
     """From "target", "size" and "program" to groups and their summaries at the budget that
     `reference` names."""
+    programs: Sequence[ProgramRow] = field(default=(), repr=False)
+    """Runs of linked programs, where the suites say how."""
     reference: int
     seconds: float
     """Of this run; of one that went on after a stop, only since then."""
@@ -87,6 +92,17 @@ class FlagTuningReport:
                 kind: {name: [one.to_json() for one in found] for name, found in groups.items()}
                 for kind, groups in self.by_group.items()
             },
+            "programs": [
+                {
+                    "contender": contender,
+                    "budget": budget,
+                    "num_programs": len({(r.suite, r.program) for r in found}),
+                    "num_runs": len(found),
+                    "equal": share_of([r.verdict == EQUAL for r in found]).to_json(),
+                    "verdicts": dict(sorted(Counter(r.verdict for r in found).items())),
+                }
+                for (contender, budget), found in _by_build(self.programs).items()
+            ],
             "reference_budget": self.reference,
             "seconds": round(self.seconds, 1),
         }
@@ -114,6 +130,7 @@ def make_report(
     notes: Sequence[str],
     excluded: Sequence[Excluded],
     seconds: float,
+    programs: Sequence[ProgramRow] = (),
 ) -> FlagTuningReport:
     """Compute all figures of a report."""
     objective, seed = Objective(settings["objective"]), int(settings["seed"])
@@ -146,6 +163,7 @@ def make_report(
         rows=rows,
         summaries=tuple(_summaries(rows, objective, seed)),
         by_group=by_group,
+        programs=programs,
         reference=reference,
         seconds=seconds,
     )
@@ -259,6 +277,54 @@ def _group_blocks(report: FlagTuningReport, kind: str, images: dict[str, Image])
     return [*blocks, Table(header, tuple(rows), left=2)]
 
 
+def _by_build(rows: Sequence[ProgramRow]) -> dict[tuple[str, int], list[ProgramRow]]:
+    found: dict[tuple[str, int], list[ProgramRow]] = {}
+    for row in rows:
+        found.setdefault((row.contender, row.budget), []).append(row)
+    return found
+
+
+def _program_blocks(report: FlagTuningReport) -> list[Block]:
+    """Return what running whole programs showed."""
+    if not report.programs:
+        return []
+    lines = []
+    for (contender, budget), found in _by_build(report.programs).items():
+        counts = Counter(row.verdict for row in found)
+        lines.append(
+            (
+                contender,
+                str(budget),
+                str(len({(row.suite, row.program) for row in found})),
+                str(len(found)),
+                f"{sum(row.num_changed for row in found if row.run == 0)}",
+                share_of([row.verdict == EQUAL for row in found]).text(),
+                str(counts[DIFFERS]),
+                str(counts[NOT_BUILT]),
+            )
+        )
+    header = ("contender", "evaluations", "programs", "runs", "units with a list", "equal to -O2")
+    bad = {
+        (row.suite, row.program, str(row.run), row.contender, str(row.budget), row.reason)
+        for row in report.programs
+        if row.verdict != EQUAL
+    }
+    blocks: list[Block] = [
+        Heading("Whole programs, linked and run"),
+        Paragraph(
+            "Each program is linked from the objects of the chosen lists, smaller or not, and run "
+            "as `programs.toml` says; exit status, standard output and output files are compared "
+            "with those of the program that clang -O2 makes of the same sources. Every run is a "
+            "row of `programs.parquet`."
+        ),
+        Table((*header, "differs", "not built"), tuple(lines)),
+    ]
+    if bad:
+        names = ("suite", "program", "run", "contender", "evaluations", "what")
+        blocks.append(Table(names, tuple(sorted(bad)), left=6))
+    return blocks
+
+
 def _blocks(report: FlagTuningReport, images: dict[str, Image]) -> list[Block]:
     settings = report.settings
     modules = {(r.suite, r.module, r.module_hash): r for r in report.rows}
@@ -320,6 +386,7 @@ def _blocks(report: FlagTuningReport, images: dict[str, Image]) -> list[Block]:
             "PassListEval says that they break programs."
         ),
     ]
+    blocks += _program_blocks(report)
     for kind, groups in report.by_group.items():
         if groups:
             blocks += _group_blocks(report, kind, images)
@@ -420,4 +487,8 @@ def write_report(report: FlagTuningReport, folder: Path, blocks: Sequence[Block]
     except OSError as error:
         raise OutputError(f"the report cannot be written to {folder}: {error}") from error
     write_rows(report.rows, folder / "rows.parquet", report.settings, Row)
-    return [folder / "rows.parquet", *written]
+    tables = [folder / "rows.parquet"]
+    if report.programs:
+        tables.append(folder / "programs.parquet")
+        write_rows(report.programs, tables[-1], report.settings, ProgramRow)
+    return [*tables, *written]

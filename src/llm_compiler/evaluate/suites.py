@@ -124,6 +124,8 @@ class Suite:
     excluded: list[Excluded]
     notes: list[str] = field(default_factory=list)
     """What it took to compile some of them."""
+    units: dict[Path, Unit] = field(default_factory=dict, repr=False)
+    """Of the user's files, by source: all that compile, those without a function too."""
 
 
 def load_suite(
@@ -372,6 +374,7 @@ def _take(
     if error is not None:
         suite.excluded.append(_excluded(suite, source, root, error))
         return
+    suite.units[source.path] = unit
     inspection = unit.inspection
     assert inspection is not None
     name = str(_relative(source.path, root))

@@ -193,11 +193,13 @@ class Stock:
     def _flags_for(self, source: Path) -> tuple[str, ...]:
         return self.flags.for_ir() if source.suffix in IR_SUFFIXES else self.flags.kept
 
-    def baseline_command(self, source: Path, output: Path, *, kind: str = "-c") -> tuple[str, ...]:
+    def baseline_command(
+        self, source: Path, output: Path, *, kind: str = "-c", level: str = "-Oz"
+    ) -> tuple[str, ...]:
         """Return the honest baseline: ``clang -Oz -c`` with the user's flags."""
         return (
             self._clang(source),
-            "-Oz",
+            level,
             kind,
             "-Wno-unused-command-line-argument",
             *self._target(),

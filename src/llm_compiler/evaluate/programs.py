@@ -1,0 +1,490 @@
+"""Whole programs of a suite, built with the lists that were chosen, run beside their -O2 build.
+
+A suite of sources says in ``programs.toml`` at its top how its programs are run::
+
+    [[programs]]
+    name = "sha"
+    sources = ["network/sha/*.c"]         # below the suite's folder
+    link_flags = ["-lm"]                   # libraries, behind the objects
+    files = ["network/sha/input.asc"]      # copied to where the program runs
+    timeout_s = 20
+    [[programs.runs]]
+    arguments = ["input.asc"]
+    stdin = "network/sha/input.asc"        # a file of the suite
+    outputs = ["result.txt"]               # files that it writes, compared too
+
+Compared are exit status, standard output and output files. The programs are the user's own and run
+with the user's rights, in an empty folder each, under a time limit. Other architectures' run under
+qemu-user. Safe to call from several threads, each with a folder of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import shutil
+import tomllib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from llm_compiler.errors import (
+    CompileFailed,
+    ConfigError,
+    LlmCompilerError,
+    ResourceError,
+)
+from llm_compiler.evaluate.rows import Journal, Row
+from llm_compiler.evaluate.suites import Excluded, Suite
+from llm_compiler.evaluate.threads import ThreadTools, work_through
+from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.optimization.unit import Unit
+from llm_compiler.process import Completed, run
+from llm_compiler.records import content_hash
+from llm_compiler.verify.target import Target, architecture_of, find_target
+from llm_compiler.workers.pool import WorkerPool
+
+__all__ = [
+    "DIFFERS",
+    "EQUAL",
+    "NOT_BUILT",
+    "PROGRAMS_FILE",
+    "Program",
+    "ProgramRow",
+    "Ready",
+    "Run",
+    "load_programs",
+    "programs_hash",
+    "ready_programs",
+    "run_programs",
+]
+
+PROGRAMS_FILE = "programs.toml"
+_DEFAULT_TIMEOUT_S = 60.0
+_EMULATED = 10
+"""Under an emulator a program may take so many times its limit."""
+EQUAL, DIFFERS, NOT_BUILT = "equal", "differs", "not built"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One way to call a program; paths are absolute, output files are names in its folder."""
+
+    arguments: tuple[str, ...] = ()
+    stdin: Path | None = None
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A program of a suite, and how it is called."""
+
+    name: str
+    sources: tuple[Path, ...]
+    link_flags: tuple[str, ...] = ()
+    files: tuple[Path, ...] = ()
+    runs: tuple[Run, ...]
+    timeout_s: float = _DEFAULT_TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramRow:
+    """One run of a program, built with one contender's lists."""
+
+    suite: str
+    program: str
+    target_triple: str
+    contender: str
+    budget: int
+    run: int
+    """Its number, from 0."""
+    verdict: str
+    """``equal``, ``differs``, or ``not built``."""
+    reason: str
+    lists: str
+    """As JSON: each unit's list; empty: clang -Oz's object."""
+    num_units: int
+    num_changed: int
+    """Units with a list."""
+    expected_status: int
+    exit_status: int
+    num_output_bytes: int
+    """Of the -O2 build: what there was to compare."""
+    seconds: float
+    expected_seconds: float
+
+
+# -- what the user says --------------------------------------------------------------------------
+
+
+def load_programs(path: Path, root: Path) -> list[Program]:
+    """Read a file of programs, whose paths are below the suite's folder `root`.
+
+    Raises:
+        ConfigError: it cannot be read, or says what makes no sense, with the place.
+    """
+    try:
+        told = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    entries = told.get("programs")
+    if not isinstance(entries, list) or not entries or set(told) != {"programs"}:
+        raise ConfigError(f"{path} must hold tables [[programs]] and nothing else")
+    found = [_program(entry, number, path, root) for number, entry in enumerate(entries, 1)]
+    names = [one.name for one in found]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ConfigError(f"{path} has two programs '{repeated[0]}'")
+    return found
+
+
+def _program(entry: Any, number: int, path: Path, root: Path) -> Program:
+    where = f"{path}, program {number}"
+    if not isinstance(entry, dict):
+        raise ConfigError(f"{where} is no table")
+    table = _Table(entry, where)
+    name = table.text("name")
+    sources = table.files("sources", root)
+    if not sources:
+        raise ConfigError(f"{where} ('{name}') needs 'sources'")
+    runs: list[Run] = []
+    for one in entry.pop("runs", [{}]):
+        if not isinstance(one, dict):
+            raise ConfigError(f"{where} ('{name}'): 'runs' must be tables")
+        own = _Table(one, f"{where} ('{name}'), run {len(runs) + 1}")
+        stdin = own.files("stdin", root)
+        runs.append(
+            Run(
+                arguments=own.texts("arguments"),
+                stdin=stdin[0] if stdin else None,
+                outputs=own.texts("outputs"),
+            )
+        )
+        own.end()
+    timeout_s = entry.pop("timeout_s", _DEFAULT_TIMEOUT_S)
+    if not isinstance(timeout_s, int | float) or not 0 < timeout_s < 1e6:
+        raise ConfigError(f"{where} ('{name}'): 'timeout_s' must be a number above 0")
+    found = Program(
+        name=name,
+        sources=sources,
+        link_flags=table.texts("link_flags"),
+        files=table.files("files", root),
+        runs=tuple(runs),
+        timeout_s=float(timeout_s),
+    )
+    table.end()
+    return found
+
+
+class _Table:
+    """Takes what is known out of a table, so that the rest is a mistake."""
+
+    def __init__(self, entry: dict[str, Any], where: str) -> None:
+        self._entry, self._where = entry, where
+
+    def text(self, key: str) -> str:
+        value = self._entry.pop(key, None)
+        if not isinstance(value, str) or not value:
+            raise ConfigError(f"{self._where} needs '{key}', a text")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        value = self._entry.pop(key, [])
+        if isinstance(value, str):
+            value = [value]
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise ConfigError(f"{self._where}: '{key}' must be a list of texts")
+        return tuple(value)
+
+    def files(self, key: str, root: Path) -> tuple[Path, ...]:
+        found: list[Path] = []
+        for pattern in self.texts(key):
+            if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+                raise ConfigError(f"{self._where}: '{pattern}' must lie below the suite's folder")
+            matches = sorted(path for path in root.glob(pattern) if path.is_file())
+            if not matches:
+                raise ConfigError(f"{self._where}: '{pattern}' ({key}) is no file of the suite")
+            found += matches
+        return tuple(dict.fromkeys(found))
+
+    def end(self) -> None:
+        if self._entry:
+            raise ConfigError(f"{self._where}: '{next(iter(self._entry))}' is unknown")
+
+
+# -- the -O2 builds ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    """What a run shows: compared as a whole, but for the seconds."""
+
+    status: int
+    stdout: str
+    outputs: tuple[str, ...]
+    """Hashes; empty for a file that is not there."""
+    num_bytes: int
+    seconds: float = field(compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A program whose -O2 build runs, and runs alike each time."""
+
+    suite: Suite
+    program: Program
+    units: tuple[Unit, ...] = field(repr=False)
+    keys: tuple[str, ...]
+    """Of the units' modules; empty for a unit without code of its own."""
+    names: tuple[str, ...]
+    target: Target
+    expected: tuple[_Outcome, ...]
+
+    @property
+    def name(self) -> str:
+        """Name the program in this run."""
+        return f"{self.suite.name}|{self.program.name}"
+
+
+def ready_programs(
+    suite: Suite, programs: Sequence[Program], toolchain: Toolchain, folder: Path
+) -> tuple[list[Ready], list[Excluded]]:
+    """Build programs at -O2 and run each twice.
+
+    Args:
+        folder: for what is built.
+
+    Returns:
+        The programs that can be compared, and the others with the cause.
+    """
+    found: list[Ready] = []
+    excluded: list[Excluded] = []
+    for program in programs:
+        own = folder / content_hash(f"{suite.name}|{program.name}".encode())[:12]
+        own.mkdir(parents=True)
+        try:
+            found.append(_ready(suite, program, toolchain, own))
+        except (LlmCompilerError, OSError) as error:
+            name = f"program {program.name}"
+            excluded.append(Excluded(suite=suite.name, name=name, cause=str(error)[:300]))
+    return found, excluded
+
+
+def programs_hash(programs: Sequence[Ready]) -> str:
+    """Name programs and what they are expected to do: a run with others is another run."""
+    told = [(one.name, str(one.program), str(one.expected)) for one in programs]
+    return content_hash(repr(told).encode())
+
+
+def _ready(suite: Suite, program: Program, toolchain: Toolchain, folder: Path) -> Ready:
+    units: list[Unit] = []
+    keys: list[str] = []
+    names: list[str] = []
+    by_source = {source.resolve(): unit for source, unit in suite.units.items()}
+    modules = {one.unit.source.resolve(): one for one in suite.modules if one.unit is not None}
+    for source in program.sources:
+        unit = by_source.get(source.resolve())
+        if unit is None:
+            raise CompileFailed(f"{source.name} is not compiled")
+        units.append(unit)
+        module = modules.get(source.resolve())
+        keys.append(module.key if module else "")
+        names.append(module.name if module else source.name)
+    triple = next((unit.triple for unit in units if unit.triple), "")
+    target = find_target(architecture_of(triple), toolchain)
+    objects = []
+    for number, unit in enumerate(units):
+        objects.append(folder / f"{number}.o")
+        command = unit.stock.baseline_command(unit.source, objects[-1], level="-O2")
+        unit.stock.compile_source(command, unit.source)
+    executable = folder / "program"
+    target.link(objects, executable, program.link_flags)
+    outcomes = []
+    for number, one in enumerate(program.runs):
+        first, second = (
+            _run(program, one, target, executable, folder / f"run-{number}-{again}")
+            for again in range(2)
+        )
+        if first != second:
+            raise CompileFailed(
+                f"run {number} of the -O2 build does not give the same twice: nothing to compare"
+            )
+        if first.status < 0:
+            raise CompileFailed(f"run {number} of the -O2 build dies of signal {-first.status}")
+        outcomes.append(first)
+    return Ready(
+        suite=suite,
+        program=program,
+        units=tuple(units),
+        keys=tuple(keys),
+        names=tuple(names),
+        target=target,
+        expected=tuple(outcomes),
+    )
+
+
+def _run(program: Program, one: Run, target: Target, executable: Path, folder: Path) -> _Outcome:
+    """Run an executable in a folder of its own.
+
+    Raises:
+        ResourceError: it takes longer than its limit.
+    """
+    folder.mkdir()
+    try:
+        for file in program.files:
+            shutil.copyfile(file, folder / file.name)
+        stdin = one.stdin.read_bytes() if one.stdin is not None else None
+        limit = program.timeout_s * (_EMULATED if target.runner else 1)
+        done: Completed = run(
+            [*target.runner, executable, *one.arguments],
+            timeout_s=limit,
+            stdin=stdin,
+            cwd=folder,
+        )
+        if done.timed_out:
+            raise ResourceError(f"it does not end within {limit:g} s")
+        outputs, count = [], len(done.stdout)
+        for name in one.outputs:
+            written = folder / name
+            data = written.read_bytes() if written.is_file() else None
+            outputs.append("" if data is None else content_hash(data))
+            count += len(data or b"")
+        return _Outcome(
+            status=done.exit_status,
+            stdout=content_hash(done.stdout),
+            outputs=tuple(outputs),
+            num_bytes=count,
+            seconds=done.seconds,
+        )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+# -- the contenders' builds ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Build:
+    """A program with one list for each unit; empty: clang -Oz's object."""
+
+    ready: Ready
+    lists: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What names it in a run."""
+        return f"{self.ready.name}|{content_hash(json.dumps(self.lists).encode())}"
+
+
+def run_programs(
+    programs: Sequence[Ready],
+    rows: Iterable[Row],
+    journal: Journal[ProgramRow],
+    *,
+    pool: WorkerPool,
+    on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
+) -> list[ProgramRow]:
+    """Build each program with each contender's lists at each budget, and compare.
+
+    Lists count whether they make a unit smaller or not: what is tested is whether they break it. A
+    program that several contenders build from the same lists is built once.
+
+    Args:
+        rows: of the modules; which list each contender chose.
+        journal: what it holds is not built again.
+    """
+    chosen: dict[tuple[str, int], dict[str, str]] = {}
+    for row in rows:
+        key = f"{row.suite}|{row.module}|{row.module_hash}"
+        chosen.setdefault((row.contender, row.budget), {})[key] = row.passes
+    wanted: dict[tuple[str, str, int], _Build] = {}
+    for ready in programs:
+        for (contender, budget), lists in chosen.items():
+            if any(key and key not in lists for key in ready.keys):
+                continue  # a unit that was split by function has no list of its own
+            own = tuple(lists.get(key, "") for key in ready.keys)
+            wanted[ready.name, contender, budget] = _Build(ready=ready, lists=own)
+    builds = list({one.key: one for one in wanted.values()}.values())
+    work_through(
+        builds,
+        lambda build, tools: list(_compare(build, tools)),
+        journal,
+        num_threads=pool.num_workers,
+        make_pool=lambda: contextlib.nullcontext(pool),  # nothing here asks it
+        on_progress=on_progress,
+    )
+    return [
+        dataclasses.replace(row, contender=contender, budget=budget)
+        for (_, contender, budget), build in wanted.items()
+        for row in journal.rows(build.key) or ()
+    ]
+
+
+def _compare(build: _Build, tools: ThreadTools) -> Iterator[ProgramRow]:
+    ready = build.ready
+    folder = tools.folder / content_hash(build.key.encode())[:12]
+    folder.mkdir()
+    executable = folder / "program"
+    cause = ""
+    try:
+        _link(build, folder, executable)
+    except (LlmCompilerError, OSError) as error:
+        cause = str(error)[:300]
+    for number, (one, expected) in enumerate(zip(ready.program.runs, ready.expected, strict=True)):
+        verdict, reason, found = NOT_BUILT, cause, None
+        if not cause:
+            try:
+                found = _run(ready.program, one, ready.target, executable, folder / str(number))
+                verdict, reason = _verdict(found, expected)
+            except ResourceError as error:
+                verdict, reason = DIFFERS, f"{error}; the -O2 build took {expected.seconds:.1f} s"
+        yield ProgramRow(
+            suite=ready.suite.name,
+            program=ready.program.name,
+            target_triple=ready.target.triple,
+            contender="",
+            budget=0,
+            run=number,
+            verdict=verdict,
+            reason=reason,
+            lists=json.dumps(dict(zip(ready.names, build.lists, strict=True))),
+            num_units=len(build.lists),
+            num_changed=sum(bool(one) for one in build.lists),
+            expected_status=expected.status,
+            exit_status=found.status if found else -1,
+            num_output_bytes=expected.num_bytes,
+            seconds=round(found.seconds, 4) if found else 0.0,
+            expected_seconds=round(expected.seconds, 4),
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _verdict(found: _Outcome, expected: _Outcome) -> tuple[str, str]:
+    if found.status < 0:
+        return DIFFERS, f"it dies of signal {-found.status}"
+    if found.status != expected.status:
+        return DIFFERS, f"exit code {found.status} instead of {expected.status}"
+    if found.stdout != expected.stdout:
+        return DIFFERS, "other standard output"
+    if found.outputs != expected.outputs:
+        return DIFFERS, "other output files"
+    return EQUAL, ""
+
+
+def _link(build: _Build, folder: Path, executable: Path) -> None:
+    objects = []
+    for number, (unit, pipeline) in enumerate(zip(build.ready.units, build.lists, strict=True)):
+        objects.append(folder / f"{number}.o")
+        if not pipeline:
+            objects[-1].write_bytes(unit.baseline)
+            continue
+        assert unit.inspection is not None
+        optimized = folder / f"{number}.bc"
+        passes = parse_pass_list(pipeline)
+        unit.stock.run_opt(passes, unit.bitcode_path, optimized, pic=unit.inspection.pic)
+        unit.stock.run_backend(optimized, objects[-1])
+    build.ready.target.link(objects, executable, build.ready.program.link_flags)
