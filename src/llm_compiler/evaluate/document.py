@@ -56,6 +56,9 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     left: int = 1
 
+    def __post_init__(self) -> None:
+        assert all(len(row) == len(self.header) for row in self.rows), self.header
+
 
 @dataclass(frozen=True, slots=True)
 class Image:

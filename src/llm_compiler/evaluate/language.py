@@ -20,10 +20,12 @@ from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.dataset.stages import StageOptions, make_stage
 from llm_compiler.errors import ConfigError, InputError
 from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.model.decoding import Decoder
 from llm_compiler.model.engines.compact import AnswerGrammar, CompactEngine
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.paper import PaperEngine
 from llm_compiler.model.generation import generate
-from llm_compiler.model.prompts import parse_answer
+from llm_compiler.model.prompts import CompactPrompts, PaperPrompts, parse_answer
 from llm_compiler.model.special import field_token
 from llm_compiler.workers.pool import WorkerPool
 
@@ -34,6 +36,7 @@ __all__ = [
     "nats_of",
     "perplexity_rows",
     "predict_sizes",
+    "reader_of",
     "size_rows",
 ]
 
@@ -137,7 +140,11 @@ def predict_sizes(engine: Engine, sample: StageSample) -> tuple[int, int, int]:
             return -1, -1, -1
         stated = answer.num_instructions, answer.size_bytes, answer.text_data_bytes
     else:
-        prompt = engine.prompts.prompt(sample)
+        try:
+            prompt = engine.prompts.prompt(sample)
+        except InputError:
+            # Our models are asked function by function, and state sizes of one only.
+            return -1, -1, -1
         tokenizer = engine.prompts.tokenizer
         if len(prompt) + _MAX_NUMBER_TOKENS > engine.context:
             return -1, -1, -1
@@ -161,9 +168,25 @@ def predict_sizes(engine: Engine, sample: StageSample) -> tuple[int, int, int]:
     return count, size, text_data
 
 
-def nats_of(engine: CompactEngine, ids: Sequence[int], start: int) -> float:
+def reader_of(engine: Engine) -> tuple[Decoder, CompactPrompts | PaperPrompts]:
+    """Return what gives the probabilities of a text, and what turns texts into documents.
+
+    Raises:
+        ConfigError: the engine has none: it replays, or asks a server.
+    """
+    if isinstance(engine, CompactEngine):
+        return engine.decoder, engine.prompts
+    if isinstance(engine, PaperEngine) and engine.loaded is not None:
+        return engine.loaded.decoder, engine.loaded.prompts
+    raise ConfigError(
+        f"{engine.model}: perplexity needs a model that runs here, by the engine 'embedded' or "
+        f"'transformers'; '{engine.name}' does not give the probabilities of a text"
+    )
+
+
+def nats_of(decoder: Decoder, ids: Sequence[int], start: int) -> float:
     """Return minus the log-probability of ``ids[start:]``, in nats, given those before."""
-    state = engine.decoder.start(ids[:start])
+    state = decoder.start(ids[:start])
     total = -float(state.first[ids[start]])
     for first in range(start, len(ids) - 1, _CHUNK):
         part = list(ids[first : min(first + _CHUNK, len(ids) - 1)])
@@ -205,15 +228,11 @@ def perplexity_rows(
     Raises:
         ConfigError: the engine does not give the probabilities of a text.
     """
-    if not isinstance(engine, CompactEngine):
-        raise ConfigError(
-            f"{engine.model}: perplexity needs a model of our own, run by the engine 'embedded' or "
-            f"'transformers'; '{engine.name}' does not give the probabilities of a text"
-        )
+    decoder, prompts = reader_of(engine)
     start = time.monotonic()
     nats, num_tokens = 0.0, 0
-    for piece in engine.prompts.documents(sample, engine.context):
-        nats += nats_of(engine, piece.ids, piece.answer_start)
+    for piece in prompts.documents(sample, engine.context):
+        nats += nats_of(decoder, piece.ids, piece.answer_start)
         num_tokens += len(piece.ids) - piece.answer_start
     return [
         PerplexityRow(

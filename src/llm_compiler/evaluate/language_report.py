@@ -130,6 +130,7 @@ def size_report(rows: Sequence[SizeRow], settings: dict[str, Any], command: str)
         "of what",
         "answered",
         "mean absolute error",
+        "median",
         "exact",
         "within 5 %",
     )

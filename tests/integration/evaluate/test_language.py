@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from llm_compiler.cli import main
-from llm_compiler.evaluate.language import PerplexityRow, SizeRow, nats_of
+from llm_compiler.evaluate.language import PerplexityRow, SizeRow, nats_of, reader_of
 from llm_compiler.evaluate.rows import read_rows
 from llm_compiler.model.configs import read_hf_config
-from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.embedded import load_embedded
 
 from ...unit.model.reference import Reference
@@ -28,8 +27,8 @@ def test_the_probability_of_a_text_is_the_references(checkpoint: Path) -> None:
     rows = reference.log_probabilities(ids)
     expected = -sum(rows[place - 1, ids[place]] for place in range(3, len(ids)))
     with load_embedded(checkpoint, precision="fp32", threads=1) as engine:
-        assert isinstance(engine, CompactEngine)
-        assert nats_of(engine, ids, 3) == pytest.approx(expected, rel=1e-4)
+        decoder, _ = reader_of(engine)
+        assert nats_of(decoder, ids, 3) == pytest.approx(expected, rel=1e-4)
 
 
 def test_perplexity(

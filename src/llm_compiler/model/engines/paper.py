@@ -202,6 +202,11 @@ class PaperEngine:
         """Tokens of prompt and answer together."""
         return self._text.context
 
+    @property
+    def loaded(self) -> DecoderText | None:
+        """The model and its prompts, where they are here; None: a server has them."""
+        return self._text if isinstance(self._text, DecoderText) else None
+
     def propose(
         self,
         code: str,
@@ -414,12 +419,12 @@ class DecoderText:
     """
 
     def __init__(self, decoder: Decoder, prompts: PaperPrompts) -> None:
-        self._decoder, self._prompts = decoder, prompts
+        self.decoder, self.prompts = decoder, prompts
         self.context = decoder.context
 
     def close(self) -> None:
         """Free the model."""
-        self._decoder.close()
+        self.decoder.close()
 
     def write(
         self,
@@ -434,22 +439,22 @@ class DecoderText:
     ) -> list[Written]:
         """Return up to `num` distinct answers."""
         given = self._opening_ids(opening)
-        ids = [*self._prompts.prompt_ids(prompt), *given]
+        ids = [*self.prompts.prompt_ids(prompt), *given]
         room = answer_room(self.context, len(ids), max_tokens)
         stop = stop[:1]
-        missing = opening[len(self._prompts.decode(given)) :]
+        missing = opening[len(self.prompts.decode(given)) :]
         found = generate(
-            self._decoder.start(ids),
+            self.decoder.start(ids),
             num,
-            end=self._prompts.end,
+            end=self.prompts.end,
             max_tokens=room,
-            constraint=_Closed(self._prompts, stop, missing.count(stop)) if stop else None,
+            constraint=_Closed(self.prompts, stop, missing.count(stop)) if stop else None,
             temperature=temperature,
             seed=seed,
         )
         answers: dict[str, Written] = {}
         for one in found:
-            text = self._prompts.decode([*given, *one.ids])
+            text = self.prompts.decode([*given, *one.ids])
             if stop and (end := text.find(stop, len(opening))) >= 0:
                 text = text[:end]
             written = Written(
@@ -465,17 +470,17 @@ class DecoderText:
         self, prompt: str, answers: Sequence[str], num: int, *, opening: str, seed: int = 0
     ) -> list[tuple[int, float]]:
         """Return the most probable of some answers, exactly; `seed` has no influence."""
-        trie = TokenTrie([self._prompts.encode(one) for one in answers])
-        ids = self._prompts.prompt_ids(prompt)
+        trie = TokenTrie([self.prompts.encode(one) for one in answers])
+        ids = self.prompts.prompt_ids(prompt)
         answer_room(self.context, len(ids), trie.depth)
-        found = most_probable(self._decoder.start(ids), trie, num)
+        found = most_probable(self.decoder.start(ids), trie, num)
         return [(trie.find(one.ids), one.log_probability) for one in found]
 
     def _opening_ids(self, opening: str) -> list[int]:
         """Return the ids that all answers share which begin so: its last letters may merge."""
         if not opening:
             return []
-        one, *others = (self._prompts.encode(opening + end) for end in ("function", "module", "x"))
+        one, *others = (self.prompts.encode(opening + end) for end in ("function", "module", "x"))
         shared = 0
         while all(len(ids) > shared and ids[shared] == one[shared] for ids in (one, *others)):
             shared += 1
