@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -32,6 +33,7 @@ from llm_compiler.verify.round_trip import (
     lower,
     read_code_object,
 )
+from llm_compiler.verify.variants import OWN, Match, MatchJob, Variant, function_bytes, variants_of
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["Lift", "Lifter"]
@@ -55,11 +57,23 @@ class Lift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Candidate:
-    """An answer that lowers."""
+    """An answer that lowers to other code than the original."""
 
     inspection: LiftInspection
+    number: int
+    """Its place among the answers."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Lowered:
+    """What clang makes of an answer. `change`: how that differs from the original, if it does."""
+
     code: CodeObject
     change: str
+
+
+class _Refused(Exception):
+    """An answer that is none, in words."""
 
 
 class Lifter:
@@ -80,6 +94,8 @@ class Lifter:
         self._pool, self._toolchain, self._executor = pool, toolchain, executor
         self._folder = folder
         self._reader = FunctionReader(binary)
+        self._needed: Counter[Variant] = Counter()
+        """What attributes other functions were exact with: files are compiled with one setting."""
 
     def lift(self, symbol: Symbol) -> Lift:
         """Return the best that the engine's answers to one function are worth."""
@@ -121,35 +137,25 @@ class Lifter:
         looked_at = 0
         for number, answer in enumerate(answers[: options.candidates]):
             looked_at += 1
-            candidate, refused = self._lower(text, answer.code, folder, number, proof.code)
-            if candidate is None:
-                reason = refused
+            try:
+                candidate = self._inspect(text, answer.code, number)
+                exact = self._exact(text, candidate, folder, proof.code)
+            except _Refused as error:
+                reason = str(error)
                 continue
-            if not candidate.change:
-                outcome = LiftedFunction(
-                    name=text.name,
-                    verdict=LiftVerdict.EXACT,
-                    num_candidates=looked_at,
-                    bleu=1.0,
-                    lowered=text.text,
-                    ir=candidate.inspection.text,
-                )
-                return Lift(outcome=outcome, lowered=candidate.code)
+            if exact is not None:
+                return self._exact_lift(text, *exact, looked_at)
             found.append(candidate)
-        if not found:
-            outcome = LiftedFunction(
-                name=text.name,
-                verdict=LiftVerdict.NO_ANSWER,
-                reason=reason,
-                num_candidates=looked_at,
-            )
-            return Lift(outcome=outcome)
-        return self._execute(text, proof, found, looked_at)
+        if found:
+            return self._execute(text, proof, found, folder, looked_at)
+        return _no_answer(text, reason, looked_at)
 
-    def _lower(
-        self, text: FunctionText, answer: str, folder: Path, number: int, original: CodeObject
-    ) -> tuple[_Candidate | None, str]:
-        """Return an answer that lowers, or why there is none."""
+    def _inspect(self, text: FunctionText, answer: str, number: int) -> _Candidate:
+        """Return an answer that is the function and nothing else.
+
+        Raises:
+            _Refused: it is no such module.
+        """
         job = InspectLiftJob(
             texts=(answer,),
             function=text.name,
@@ -158,13 +164,62 @@ class Lifter:
         )
         inspection: LiftInspection = run_jobs(self._pool, [job])[0][0]
         if inspection.status is not Status.OK:
-            return None, f"the answer is no module: {inspection.detail}"
+            raise _Refused(f"the answer is no module: {inspection.detail}")
         if others := [name for name in inspection.functions if name != text.name]:
-            return None, f"the answer defines other functions too ({', '.join(others[:3])})"
+            raise _Refused(f"the answer defines other functions too ({', '.join(others[:3])})")
         if refused := _needless_assembly(inspection, text):
-            return None, refused
-        source, output = folder / f"lifted-{number}.ll", folder / f"lifted-{number}.o"
-        source.write_text(inspection.text)
+            raise _Refused(refused)
+        return _Candidate(inspection=inspection, number=number)
+
+    def _exact(
+        self, text: FunctionText, candidate: _Candidate, folder: Path, original: CodeObject
+    ) -> tuple[_Candidate, _Lowered, str] | None:
+        """Return an answer that is exact: with its own attributes or others, and their name.
+
+        In process it is only guessed: what clang lowers decides.
+
+        Raises:
+            _Refused: the answer does not lower, or is more than the function.
+        """
+        ordered = sorted(
+            variants_of(text.text, self._binary.elf.architecture),
+            key=lambda one: -self._needed[one],
+        )
+        rest = [OWN, *ordered]
+        while rest:
+            job = MatchJob(
+                text=candidate.inspection.text,
+                function=text.name,
+                code=function_bytes(original.elf, text.name),
+                variants=tuple(rest),
+                timeout_s=self._options.timeout_s,
+            )
+            match: Match = run_jobs(self._pool, [job])[0][0]
+            if match.status is not Status.OK:
+                raise _Refused(f"the answer does not lower: {match.detail}")
+            if match.place < 0:
+                return None
+            variant = rest[match.place]
+            inspection = dataclasses.replace(candidate.inspection, text=match.text)
+            tried = dataclasses.replace(candidate, inspection=inspection)
+            lowered = self._lower(text, tried, folder, original)
+            if not lowered.change:
+                self._needed[variant] += 1
+                return tried, lowered, variant.name
+            del rest[: match.place + 1]
+        return None
+
+    def _lower(
+        self, text: FunctionText, candidate: _Candidate, folder: Path, original: CodeObject
+    ) -> _Lowered:
+        """Return what clang makes of an answer.
+
+        Raises:
+            _Refused: it does not lower, or is more than the function.
+        """
+        stem = f"lifted-{candidate.number}"
+        source, output = folder / f"{stem}.ll", folder / f"{stem}.o"
+        source.write_text(candidate.inspection.text)
         try:
             lower(
                 source,
@@ -175,53 +230,90 @@ class Lifter:
             )
             code = read_code_object(output, self._toolchain)
         except (CompilerError, ResourceError, InputError) as error:
-            return None, f"the answer does not lower: {error}"
+            raise _Refused(f"the answer does not lower: {error}") from error
         if foreign := foreign_definitions(original, code, text.name):
-            return None, f"the answer is more than the function: {foreign}"
-        change = difference(original, code, text.name)
-        return _Candidate(inspection=inspection, code=code, change=change), ""
+            raise _Refused(f"the answer is more than the function: {foreign}")
+        return _Lowered(code=code, change=difference(original, code, text.name))
+
+    def _exact_lift(
+        self,
+        text: FunctionText,
+        candidate: _Candidate,
+        lowered: _Lowered,
+        attributes: str,
+        looked_at: int,
+    ) -> Lift:
+        outcome = LiftedFunction(
+            name=text.name,
+            verdict=LiftVerdict.EXACT,
+            num_candidates=looked_at,
+            attributes=attributes,
+            bleu=1.0,
+            lowered=text.text,
+            ir=candidate.inspection.text,
+        )
+        return Lift(outcome=outcome, lowered=lowered.code)
 
     def _execute(
-        self, text: FunctionText, proof: Reassembled, found: list[_Candidate], looked_at: int
+        self,
+        text: FunctionText,
+        proof: Reassembled,
+        found: list[_Candidate],
+        folder: Path,
+        looked_at: int,
     ) -> Lift:
         """Run answers that are not exact; return the one with the best verdict."""
-        best: tuple[_Candidate, Execution] | None = None
-        for candidate in found[: self._options.max_executed]:
+        best: tuple[_Candidate, _Lowered, Execution] | None = None
+        reason = ""
+        num_executed = 0
+        for candidate in found:
+            if num_executed == self._options.max_executed:
+                break
+            try:
+                lowered = self._lower(text, candidate, folder, proof.code)
+            except _Refused as error:
+                reason = str(error)
+                continue
+            if not lowered.change:
+                # Clang's code generator decides, where LLVM's in process makes other code.
+                return self._exact_lift(text, candidate, lowered, "", looked_at)
+            num_executed += 1
             if self._executor is None:
                 result = Execution(
                     verdict=LiftVerdict.UNPROVED, reason="code for this target cannot be run here"
                 )
             else:
                 result = self._executor.verify(
-                    proof.code, text.text, text.name, candidate.code, candidate.inspection
+                    proof.code, text.text, text.name, lowered.code, candidate.inspection
                 )
-            if best is None or result.verdict.rank < best[1].verdict.rank:
-                best = candidate, result
+            if best is None or result.verdict.rank < best[2].verdict.rank:
+                best = candidate, lowered, result
             if result.verdict is LiftVerdict.TESTS_PASSED:
                 break
-        assert best is not None
-        candidate, result = best
-        lowered = self._text_of(candidate.code, text.name)
+        if best is None:
+            return _no_answer(text, reason, looked_at)
+        candidate, compiled, result = best
+        assembly = self._text_of(compiled.code, text.name)
         reason = result.reason
         if result.verdict is LiftVerdict.TESTS_PASSED:
-            reason = f"not exact: {candidate.change}"
+            reason = f"not exact: {compiled.change}"
         elif result.verdict is LiftVerdict.UNPROVED:
-            reason = f"not exact ({candidate.change}), and not tested enough: {result.reason}"
+            reason = f"not exact ({compiled.change}), and not tested enough: {result.reason}"
         outcome = LiftedFunction(
             name=text.name,
             verdict=result.verdict,
             reason=reason,
             num_candidates=looked_at,
-            bleu=_bleu(lowered, text.text),
+            bleu=_bleu(assembly, text.text),
             num_inputs=result.num_inputs,
             num_completed=result.num_completed,
             num_blocks=result.num_blocks,
             num_covered=result.num_covered,
             counterexample=result.counterexample,
-            lowered=lowered,
+            lowered=assembly,
             ir=candidate.inspection.text,
         )
-        return Lift(outcome=outcome, lowered=candidate.code)
+        return Lift(outcome=outcome, lowered=compiled.code)
 
     def _text_of(self, code: CodeObject, name: str) -> str:
         """Return the normal form of what an answer lowers to; empty where there is none."""
@@ -238,6 +330,13 @@ class Lifter:
             return FunctionReader(own).read(symbol).text if symbol else ""
         except Unreadable:
             return ""
+
+
+def _no_answer(text: FunctionText, reason: str, looked_at: int) -> Lift:
+    outcome = LiftedFunction(
+        name=text.name, verdict=LiftVerdict.NO_ANSWER, reason=reason, num_candidates=looked_at
+    )
+    return Lift(outcome=outcome)
 
 
 def _needless_assembly(inspection: LiftInspection, text: FunctionText) -> str:

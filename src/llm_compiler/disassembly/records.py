@@ -58,6 +58,8 @@ class LiftedFunction:
     num_completed: int = 0
     num_blocks: int = 0
     num_covered: int = 0
+    attributes: str = ""
+    """Of exact lifts: the function attributes that took the place of the answer's own."""
     counterexample: Counterexample | None = None
     seconds: float = 0.0
     assembly: str = field(default="", repr=False)
@@ -83,6 +85,7 @@ class LiftedFunction:
             "num_blocks": self.num_blocks,
             "num_covered": self.num_covered,
             "counterexample": None
+            "attributes": self.attributes,
             if example is None
             else {
                 "arguments": list(example.arguments),
