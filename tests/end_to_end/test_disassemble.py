@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.model.engines.loader import has_shipped_model
+from llm_compiler.model.engines.loader import has_shipped_model, shipped_model
 from llm_compiler.process import run
 
 from .conftest import User
@@ -68,6 +68,25 @@ def test_without_weights_both_say_so(user: User, add_o: Path) -> None:
 def test_bad_input_is_one_sentence(user: User, add_o: Path) -> None:
     (user.folder / "answers").mkdir()
     replay = ("--engine", "replay", "--model", "answers")
+@pytest.mark.skipif(not has_shipped_model(), reason="this installation has no weights")
+def test_weights_that_never_saw_the_task_say_so_once(user: User, add_o: Path) -> None:
+    model = user.folder / "model"
+    shutil.copytree(shipped_model(), model)
+    told = json.loads((model / "training.json").read_text())
+    told |= {"identity": {**told["identity"], "shares": {"flag-tuning": 1.0}}, "history": []}
+    told.pop("tasks", None)
+    (model / "training.json").write_text(json.dumps(told))
+    user.write("two.c", FUNCTION + FUNCTION.replace("add", "more"))
+    emulated = ("emulate", "two.c", "--passes", "dce", "--model", "model", "--json")
+    for command, stage in (
+        (("disassemble", "add.o", "--model", "model", "--candidates", "1"), "disassembly"),
+        (emulated, "emulation"),
+    ):
+        done = user.types(*command)
+        assert done.err.count(f"was not trained for {stage}") == 1
+        assert done.code in (0, 1)
+
+
     user.write("intel.s", ".intel_syntax noprefix\nf: mov eax, 1\n")
     user.write("text.o", "no object at all\n")
     user.write("data.s", ".data\nx: .long 1\n")

@@ -16,13 +16,16 @@ from llm_compiler.disassemble import (
 from llm_compiler.errors import CheckpointMismatch, ConfigError
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.output import check_writable, write_atomically
+from llm_compiler.model.trained import untrained_warning
 from llm_compiler.workers import LocalPool
 
 __all__ = ["open_engine", "run"]
 
 
+_STAGES = {"disassemble": "disassembly", "emulate": "emulation"}
+
 def open_engine(name: str, model: str | None, command: str) -> Engine:
-    """Load an engine; the caller closes it.
+    """Load an engine for a command; the caller closes it. Warns if its model never saw the task.
 
     Raises:
         CheckpointMismatch: no weights came with this installation, and none are named.
@@ -41,7 +44,11 @@ def open_engine(name: str, model: str | None, command: str) -> Engine:
             f"'{command}' needs a model, and this installation came without weights: name a "
             "checkpoint with --model FOLDER"
         )
-    return load_engine(name, model)
+    engine = load_engine(name, model)
+    stage = _STAGES.get(command, command.removeprefix("evaluate "))
+    if message := untrained_warning(engine.model, stage):
+        warn(message)
+    return engine
 
 
 def _output(options: argparse.Namespace) -> Path:

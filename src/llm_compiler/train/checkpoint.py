@@ -20,6 +20,7 @@ from llm_compiler.errors import CheckpointMismatch, OutputError, TokenizerMismat
 from llm_compiler.model.configs import CONFIG_FILE, ModelConfig, read_hf_config
 from llm_compiler.model.prompts import Prompts
 from llm_compiler.model.tokenizer import TOKENIZER_FILE
+from llm_compiler.model.trained import TRAINING_FILE
 from llm_compiler.records import content_hash
 
 __all__ = [
@@ -37,7 +38,6 @@ __all__ = [
 ]
 
 WEIGHTS_FILE: Final = "model.safetensors"
-TRAINING_FILE: Final = "training.json"
 STATE: Final = "state"
 _NAME = re.compile(r"^step-(\d{8,})$")
 _HEAD = "lm_head.weight"
@@ -88,8 +88,18 @@ def history(folder: Path) -> list[dict[str, Any]]:
     if not (folder / TRAINING_FILE).is_file():
         return []
     told = read_training(folder)
-    kept = ("step", "tokens", "seconds", "loss", "identity", "device", "precision", "merged")
-    own = {name: told[name] for name in kept if name in told}
+    kept = (
+        "step",
+        "tokens",
+        "seconds",
+        "loss",
+        "identity",
+        "tasks",
+        "device",
+        "precision",
+        "merged",
+    )
+    own = {name: told[name] for name in (*kept, "merged") if name in told}
     return [*told.get("history", []), own]
 
 

@@ -271,6 +271,8 @@ class _Run:
             "data": {stage: source.fingerprint for stage, source in self.sources.items()},
         }
         self.history: list[dict[str, Any]] = []
+        self.tasks: dict[str, int] = {}
+        """Tokens of answers that were learnt from, by task."""
         if config.init is not None:
             base = find_weights(config.init)
             self.history = history(base)
@@ -343,6 +345,7 @@ class _Run:
         self.step, self.tokens = told["step"], told["tokens"]
         self.seconds_before = told["seconds"]
         self.data_state = told["data"]
+        self.tasks = told.get("tasks", {})
         return float(told["time_progress"])
 
     def _llama(self) -> Any:
@@ -497,6 +500,9 @@ class _Run:
         flops = self._sum(window.flops)
         self.tokens += tokens
         answers = sum(counts)
+        for task, count in zip(TASKS, counts, strict=True):
+            if count:
+                self.tasks[task] = self.tasks.get(task, 0) + round(count)
         self.loss = sum(sums) / answers if answers else None
         line = {
             "step": self.step,
@@ -631,6 +637,7 @@ class _Run:
             "loss": self.loss,
             "identity": self.identity,
             "data": self.data_state,
+            "tasks": self.tasks,
             "init": str(self.config.init or ""),
             "history": self.history,
             "validation": self.validation_losses,

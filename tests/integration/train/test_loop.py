@@ -267,6 +267,8 @@ def test_two_processes_give_the_losses_of_one(config: TrainConfig, tmp_path: Pat
     told = [json.loads((folder / "training.json").read_text()) for folder in last]
     assert [one["num_processes"] for one in told] == [1, 2]
     assert told[0]["data"] == told[1]["data"]
+    assert told[0]["tasks"] == told[1]["tasks"]
+    assert told[0]["tasks"]["ir"] > 100
     validated = [read_log(tmp_path / name)[-1]["validation"]["ir"] for name in ("one", "two")]
     assert validated[0]["num_tokens"] == validated[1]["num_tokens"]
     assert validated[0]["loss"] == pytest.approx(validated[1]["loss"], rel=1e-5)
