@@ -9,7 +9,13 @@ from llm_compiler.errors import ConfigError
 from llm_compiler.verify.execute import Counterexample, ExecuteOptions
 from llm_compiler.verify.lifted import LiftVerdict
 
-__all__ = ["DisassembleOptions", "Disassembled", "LiftedFunction"]
+__all__ = [
+    "DisassembleOptions",
+    "Disassembled",
+    "LiftedFunction",
+    "Retargeted",
+    "RetargetedFunction",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +34,8 @@ class DisassembleOptions:
     execute: ExecuteOptions = field(default_factory=ExecuteOptions)
     relink: bool = False
     """Make the input's object again, with lifted functions in place of the originals."""
+    retarget: str = ""
+    """A triple: also make the module for this target, of what means the same there."""
     timeout_s: float = 60.0
     """Limit of each run of clang, and of each answer in a worker."""
     seed: int = 0
@@ -50,6 +58,8 @@ class LiftedFunction:
     num_candidates: int = 0
     """Answers that were looked at."""
     num_instructions: int = 0
+    attributes: str = ""
+    """Of exact lifts: the function attributes that took the place of the answer's own."""
     bleu: float | None = None
     """Of the lowered lift's assembly against the original's, 0 to 1; needs sacrebleu."""
     is_reencoded: bool = False
@@ -58,8 +68,6 @@ class LiftedFunction:
     num_completed: int = 0
     num_blocks: int = 0
     num_covered: int = 0
-    attributes: str = ""
-    """Of exact lifts: the function attributes that took the place of the answer's own."""
     counterexample: Counterexample | None = None
     seconds: float = 0.0
     assembly: str = field(default="", repr=False)
@@ -71,30 +79,84 @@ class LiftedFunction:
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints of it."""
-        example = self.counterexample
         return {
             "name": self.name,
             "verdict": self.verdict.value,
             "reason": self.reason,
             "num_candidates": self.num_candidates,
             "num_instructions": self.num_instructions,
+            "attributes": self.attributes,
             "bleu": self.bleu,
             "is_reencoded": self.is_reencoded,
             "num_inputs": self.num_inputs,
             "num_completed": self.num_completed,
             "num_blocks": self.num_blocks,
             "num_covered": self.num_covered,
-            "counterexample": None
-            "attributes": self.attributes,
-            if example is None
-            else {
-                "arguments": list(example.arguments),
-                "difference": example.difference,
-                "seed": example.seed,
-                "number": example.number,
-            },
+            "counterexample": _example_json(self.counterexample),
             "seconds": round(self.seconds, 3),
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetargetedFunction:
+    """What is shown of a lifted function on another target.
+
+    `verdict`: tests_passed: it agrees there with the original here; unproved: not on enough inputs;
+    refuted: it does not; no_answer: something keeps it from the other target.
+    """
+
+    name: str
+    verdict: LiftVerdict
+    reason: str = ""
+    is_defined: bool = False
+    """The module defines it."""
+    num_inputs: int = 0
+    num_completed: int = 0
+    counterexample: Counterexample | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints of it."""
+        return {
+            "name": self.name,
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "is_defined": self.is_defined,
+            "num_inputs": self.num_inputs,
+            "num_completed": self.num_completed,
+            "counterexample": _example_json(self.counterexample),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retargeted:
+    """A lifted file as a module for another target."""
+
+    target_triple: str
+    module: str = field(repr=False)
+    functions: tuple[RetargetedFunction, ...]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the module defines every function."""
+        return all(one.is_defined for one in self.functions)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what ``--json`` prints of it."""
+        return {
+            "target_triple": self.target_triple,
+            "functions": [one.to_json() for one in self.functions],
+        }
+
+
+def _example_json(example: Counterexample | None) -> dict[str, Any] | None:
+    if example is None:
+        return None
+    return {
+        "arguments": list(example.arguments),
+        "difference": example.difference,
+        "seed": example.seed,
+        "number": example.number,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,13 +170,16 @@ class Disassembled:
     """Textual IR: accepted functions defined, the others declared."""
     relinked: bytes = field(default=b"", repr=False)
     """An object, where it was asked for and any function was lifted."""
+    retargeted: Retargeted | None = None
+    """For another target, where it was asked for."""
     warnings: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property
     def is_complete(self) -> bool:
-        """Whether every function is at least tests_passed."""
-        return all(one.verdict.is_accepted for one in self.functions)
+        """Whether every function is at least tests_passed, and none is lost on another target."""
+        complete = all(one.verdict.is_accepted for one in self.functions)
+        return complete and (self.retargeted is None or self.retargeted.is_complete)
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
@@ -122,5 +187,6 @@ class Disassembled:
             "input": self.input,
             "target_triple": self.target_triple,
             "functions": [one.to_json() for one in self.functions],
+            "retargeted": self.retargeted.to_json() if self.retargeted else None,
             "seconds": round(self.seconds, 3),
         }
