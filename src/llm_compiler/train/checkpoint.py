@@ -99,7 +99,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
         "precision",
         "merged",
     )
-    own = {name: told[name] for name in (*kept, "merged") if name in told}
+    own = {name: told[name] for name in kept if name in told}
     return [*told.get("history", []), own]
 
 

@@ -322,3 +322,16 @@ def test_one_function_of_several_is_emulated() -> None:
     assert short.body == "define void @f0() {\n  ret void\n}\n"
     restored = short.restore("define void @f0() {\n  call void @f0()\n  ret void\n}\n")
     assert restored == more.replace("  ret void\n}", "  call void @other()\n  ret void\n}")
+
+
+def test_static_variables_that_functions_of_a_file_share_stay_hidden() -> None:
+    text = (
+        ".text\n.globl mark\n.type mark, @function\nmark:\nmovq count(%rip), %rax\nretq\n"
+        ".hidden count\n.type count, @object\n.bss\n.globl count\n.p2align 3, 0x0\n"
+        "count:\n.quad 0\n.size count, 8\n"
+    )
+    short = shorten_assembly(text, "x86_64-pc-linux-gnu")
+    restored = restore_module(
+        "define i64 @f0() {\n  %1 = load i64, ptr @g1\n  ret i64 %1\n}\n", short
+    )
+    assert "@count = hidden global [8 x i8] zeroinitializer, align 8" in restored

@@ -74,6 +74,8 @@ class DataItem:
     section: str
     alignment: int
     is_visible: bool
+    is_hidden: bool = False
+    """From other files: a static variable that functions of the file share."""
     num_zeros: int = 0
     """Of a ``.comm`` variable: its size in bytes."""
 
@@ -136,6 +138,7 @@ def shorten_assembly(text: str, target_triple: str) -> ShortAssembly:
             section=piece.section,
             alignment=piece.alignment,
             is_visible=piece.name in visible,
+            is_hidden=piece.name in hidden,
         )
         for piece in data
     ]
@@ -146,6 +149,7 @@ def shorten_assembly(text: str, target_triple: str) -> ShortAssembly:
             section=".bss",
             alignment=alignment,
             is_visible=name in visible,
+            is_hidden=name in hidden,
             num_zeros=size,
         )
         for name, size, alignment in zeros

@@ -139,7 +139,12 @@ def _definitions(short: ShortAssembly, used: set[str]) -> tuple[list[str], set[s
 
 def _definition(name: str, item: DataItem) -> tuple[str, set[str]]:
     private = item.name.startswith(".L")
-    linkage = "private unnamed_addr" if private else "dso_local" if item.is_visible else "internal"
+    if private:
+        linkage = "private unnamed_addr"
+    elif item.is_hidden:
+        linkage = "hidden"
+    else:
+        linkage = "dso_local" if item.is_visible else "internal"
     section = item.section.strip('"')
     if section.startswith((".tdata", ".tbss")):
         linkage += " thread_local"
