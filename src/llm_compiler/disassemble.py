@@ -19,6 +19,7 @@ from llm_compiler.disassembly.binary import Binary, Origin, read_binary
 from llm_compiler.disassembly.lift import Lifter
 from llm_compiler.disassembly.merge import merge, relink
 from llm_compiler.disassembly.records import Disassembled, DisassembleOptions, LiftedFunction
+from llm_compiler.disassembly.retarget import check_retarget, retarget
 from llm_compiler.errors import ConfigError, InputError, ToolchainNotFound
 from llm_compiler.llvm.elf import Symbol
 from llm_compiler.llvm.toolchain import find_toolchain
@@ -83,6 +84,8 @@ def disassemble(
         binary = read_binary(source, toolchain, folder, target_triple=options.target_triple)
         if options.relink and binary.origin is Origin.EXECUTABLE:
             raise ConfigError(f"{source} is linked already: --relink takes objects and assembly")
+        if options.retarget:
+            check_retarget(binary, options.retarget)
         symbols = _chosen(binary, options.functions)
         executor = None
         try:
@@ -113,6 +116,19 @@ def disassemble(
         relinked = b""
         if options.relink:
             relinked = relink(binary, merged, lifts, toolchain, folder)
+        retargeted = None
+        if options.retarget:
+            retargeted = retarget(
+                binary,
+                lifts,
+                merged.dropped,
+                pool=pool,
+                toolchain=toolchain,
+                folder=folder,
+                options=options.execute,
+                timeout_s=options.timeout_s,
+                on_progress=on_progress,
+            )
     functions = [
         dataclasses.replace(
             one.outcome, verdict=LiftVerdict.UNPROVED, reason=merged.dropped[one.outcome.name]
@@ -133,6 +149,7 @@ def disassemble(
         functions=tuple(functions),
         module=merged.text,
         relinked=relinked,
+        retargeted=retargeted,
         warnings=tuple(warnings),
         seconds=time.monotonic() - started,
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,9 +68,6 @@ def test_without_weights_both_say_so(user: User, add_o: Path) -> None:
     assert "'emulate' needs a model" in user.fails(7, "emulate", "add.c", "--passes", "dce")
 
 
-def test_bad_input_is_one_sentence(user: User, add_o: Path) -> None:
-    (user.folder / "answers").mkdir()
-    replay = ("--engine", "replay", "--model", "answers")
 @pytest.mark.skipif(not has_shipped_model(), reason="this installation has no weights")
 def test_weights_that_never_saw_the_task_say_so_once(user: User, add_o: Path) -> None:
     model = user.folder / "model"
@@ -87,6 +87,9 @@ def test_weights_that_never_saw_the_task_say_so_once(user: User, add_o: Path) ->
         assert done.code in (0, 1)
 
 
+def test_bad_input_is_one_sentence(user: User, add_o: Path) -> None:
+    (user.folder / "answers").mkdir()
+    replay = ("--engine", "replay", "--model", "answers")
     user.write("intel.s", ".intel_syntax noprefix\nf: mov eax, 1\n")
     user.write("text.o", "no object at all\n")
     user.write("data.s", ".data\nx: .long 1\n")
@@ -115,6 +118,23 @@ def test_a_function_of_50000_instructions(user: User) -> None:
     (function,) = done.rows[0]["functions"]
     assert function["verdict"] == "no_answer"
     assert "has 50001 instructions, and at most 20000 are lifted" in function["reason"]
+
+
+@pytest.mark.skipif(
+    not shutil.which("qemu-aarch64") or not Path("/usr/aarch64-linux-gnu/lib").is_dir(),
+    reason="needs qemu-user and a C library for AArch64",
+)
+def test_the_example_of_cross_compilation(tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "examples/cross-compile/run.sh"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = run(
+        [script],
+        timeout_s=300,
+        cwd=tmp_path,
+        env={**os.environ, "BUILD": str(tmp_path), "PATH": path},
+    )
+    assert done.ok, done.stderr_text
+    assert done.stdout.decode().endswith("\nthe same as on x86-64\n")
 
 
 def test_emulate(user: User) -> None:

@@ -13,16 +13,17 @@ from llm_compiler.disassemble import (
     LiftVerdict,
     disassemble,
 )
+from llm_compiler.disassembly.records import Retargeted
 from llm_compiler.errors import CheckpointMismatch, ConfigError
 from llm_compiler.model.engines.engine import Engine
-from llm_compiler.output import check_writable, write_atomically
 from llm_compiler.model.trained import untrained_warning
+from llm_compiler.output import check_writable, write_atomically
 from llm_compiler.workers import LocalPool
 
 __all__ = ["open_engine", "run"]
 
-
 _STAGES = {"disassemble": "disassembly", "emulate": "emulation"}
+
 
 def open_engine(name: str, model: str | None, command: str) -> Engine:
     """Load an engine for a command; the caller closes it. Warns if its model never saw the task.
@@ -71,6 +72,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         target_triple=options.target_triple,
         temperature=options.temperature,
         relink=options.relink is not None,
+        retarget=options.retarget,
         timeout_s=options.timeout_s,
         seed=options.seed,
     )
@@ -89,7 +91,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         engine.close()
     for message in result.warnings:
         warn(message)
-    write_atomically(output, result.module.encode("utf-8", "surrogateescape"))
+    module = result.retargeted.module if result.retargeted else result.module
+    write_atomically(output, module.encode("utf-8", "surrogateescape"))
     if options.relink is not None:
         write_atomically(options.relink, result.relinked)
     if options.json:
@@ -120,6 +123,24 @@ def _print(result: Disassembled) -> None:
         if (number := sum(one.verdict is verdict for one in result.functions))
     ]
     print(", ".join(counts))
+    if result.retargeted is not None:
+        _print_retargeted(result.retargeted)
+
+
+def _print_retargeted(result: Retargeted) -> None:
+    print(f"\nfor {result.target_triple}:")
+    rows = [
+        (
+            one.name,
+            one.verdict.value,
+            "yes" if one.is_defined else "no",
+            f"agrees on {one.num_completed} inputs"
+            if one.verdict is LiftVerdict.TESTS_PASSED
+            else one.reason,
+        )
+        for one in result.functions
+    ]
+    print_table(("function", "verdict", "defined", "why"), rows, right="lll")
 
 
 def _evidence(one: LiftedFunction) -> str:

@@ -24,7 +24,16 @@ from llm_compiler.verify.lifted import DetachJob
 from llm_compiler.verify.round_trip import difference, lower, read_code_object
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["Merged", "merge", "relink"]
+__all__ = [
+    "Merged",
+    "comment",
+    "detached_texts",
+    "link_modules",
+    "merge",
+    "quoted_name",
+    "relink",
+    "without_header",
+]
 
 _TIMEOUT_S = 120.0
 _HEADER = re.compile(r"^; ModuleID = .*\n(?:source_filename = .*\n)?", re.MULTILINE)
@@ -50,7 +59,8 @@ def merge(
     kept = [one for one in lifts if one.outcome.verdict.is_accepted]
     dropped: dict[str, str] = {}
     sources: dict[str, Path] = {}
-    for index, (one, text) in enumerate(zip(kept, _detached(kept, pool), strict=True)):
+    texts = detached_texts([one.outcome.ir for one in kept], kept, pool)
+    for index, (one, text) in enumerate(zip(kept, texts, strict=True)):
         if text:
             path = folder / f"part-{index}.ll"
             path.write_text(text)
@@ -59,13 +69,13 @@ def merge(
             dropped[one.outcome.name] = "its variables cannot be left to the input"
     output, lowered = folder / "merged.ll", folder / "merged.o"
     linked: list[str] = []
-    if sources and not (refused := _link_modules(list(sources.values()), output, toolchain)):
+    if sources and not (refused := link_modules(list(sources.values()), output, toolchain)):
         linked = list(sources)
     elif sources:
         # Find out which do not fit with the others (module flags, types of a symbol).
         for name, path in sources.items():
             trial = [*(sources[other] for other in linked), path]
-            if refused := _link_modules(trial, output, toolchain):
+            if refused := link_modules(trial, output, toolchain):
                 dropped[name] = f"it does not link with the others: {refused}"
             else:
                 linked.append(name)
@@ -77,7 +87,7 @@ def merge(
         dropped |= wrong
         linked = [name for name in linked if name not in wrong]
         if linked:
-            _link_modules([sources[name] for name in linked], output, toolchain)
+            link_modules([sources[name] for name in linked], output, toolchain)
     body = output.read_text() if linked else ""
     return Merged(
         text=_finished(body, binary, lifts, dropped),
@@ -85,19 +95,20 @@ def merge(
     )
 
 
-def _detached(kept: Sequence[Lift], pool: WorkerPool) -> list[str]:
+def detached_texts(texts: Sequence[str], lifts: Sequence[Lift], pool: WorkerPool) -> list[str]:
+    """Return modules of lifts with the input's variables declared; empty where LLVM refuses."""
     job = DetachJob(
-        texts=tuple(one.outcome.ir for one in kept),
+        texts=tuple(texts),
         variables=tuple(
             tuple(variable.name for variable in one.text.variables) if one.text else ()
-            for one in kept
+            for one in lifts
         ),
     )
-    found: list[str] = run_jobs(pool, [job])[0] if kept else []
+    found: list[str] = run_jobs(pool, [job])[0] if lifts else []
     return found
 
 
-def _link_modules(sources: Sequence[Path], output: Path, toolchain: Toolchain) -> str:
+def link_modules(sources: Sequence[Path], output: Path, toolchain: Toolchain) -> str:
     """Link modules; return the linker's complaint, empty if there is none."""
     command: list[str | Path] = [toolchain.tool("llvm-link"), "-S", *sources, "-o", output]
     completed = run(command, timeout_s=_TIMEOUT_S)
@@ -137,24 +148,31 @@ def _finished(body: str, binary: Binary, lifts: Sequence[Lift], dropped: dict[st
         said = f"{verdict.value} (declared: {reason})" if name in dropped else verdict.value
         if not verdict.is_accepted and reason:
             said += f": {reason}"
-        lines.append(_comment(f"{name}: {said}"))
+        lines.append(comment(f"{name}: {said}"))
         if name in dropped or not verdict.is_accepted:
             declared.append(name)
-    text = _HEADER.sub("", body, count=1)
+    text = without_header(body)
     if not body:
         text = f'target triple = "{binary.target_triple}"\n'
     parts = ["\n".join(lines) + "\n", text]
     missing = [name for name in declared if not _mentions(text, name)]
     if missing:
-        parts.append("".join(f"declare void @{_quoted(name)}(...)\n" for name in missing))
+        parts.append("".join(f"declare void @{quoted_name(name)}(...)\n" for name in missing))
     return "\n".join(parts)
 
 
-def _comment(text: str) -> str:
+def without_header(text: str) -> str:
+    """Return a module's text without the names of files that it was made from."""
+    return _HEADER.sub("", text, count=1)
+
+
+def comment(text: str) -> str:
+    """Return text as one line of comment."""
     return "; " + " ".join(text.split())
 
 
-def _quoted(name: str) -> str:
+def quoted_name(name: str) -> str:
+    """Return a symbol's name as IR writes it behind the ``@``."""
     if re.fullmatch(r"[A-Za-z$._-][\w$.-]*", name):
         return name
     return (
@@ -166,7 +184,7 @@ def _quoted(name: str) -> str:
 
 def _mentions(text: str, name: str) -> bool:
     return bool(
-        re.search(rf"^(?:define|declare) .*@{re.escape(_quoted(name))}\(", text, re.MULTILINE)
+        re.search(rf"^(?:define|declare) .*@{re.escape(quoted_name(name))}\(", text, re.MULTILINE)
     )
 
 

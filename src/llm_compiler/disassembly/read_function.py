@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -35,6 +35,8 @@ from llm_compiler.disassembly.operands import (
 )
 from llm_compiler.llvm.elf import (
     AARCH64,
+    SHN_COMMON,
+    Binding,
     FileKind,
     Relocation,
     Section,
@@ -43,7 +45,7 @@ from llm_compiler.llvm.elf import (
 )
 from llm_compiler.llvm.listing import Instruction
 
-__all__ = ["FunctionReader", "FunctionText", "Unreadable", "Variable"]
+__all__ = ["Data", "FunctionReader", "FunctionText", "Unreadable", "Variable"]
 
 _MAX_INSTRUCTIONS = 20_000
 _MAX_DATA_BYTES = 200_000
@@ -84,6 +86,24 @@ class FunctionText:
     """Functions that it refers to and that only this file sees."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Data:
+    """A variable or constant as it is in the file.
+
+    `pointers`: by offset, the 8 bytes that hold an address: a symbol's name and an addend.
+    """
+
+    name: str
+    data: bytes = field(repr=False)
+    alignment: int
+    pointers: tuple[tuple[int, str, int], ...]
+    is_constant: bool
+    is_local: bool
+    is_private: bool
+    """It has no symbol: nothing else refers to it by this name."""
+    is_thread_local: bool
+
+
 @dataclass(frozen=True, slots=True)
 class _Target:
     """What an operand or a pointer stands for.
@@ -118,6 +138,15 @@ class _Item:
     """What such distances count from."""
     scale: int = 1
 
+    @property
+    def alignment(self) -> int:
+        """In bytes: what section, place and size allow."""
+        size, offset = self.end - self.start, self.start - self.section.address
+        alignment = self.section.alignment or 1
+        if offset:
+            alignment = min(alignment, offset & -offset)
+        return min(alignment, size & -size) if size < 16 else alignment
+
 
 class FunctionReader:
     """Writes functions of one binary as assembly."""
@@ -134,6 +163,14 @@ class FunctionReader:
             Unreadable: it is no code that an assembler can be given.
         """
         return _Reading(self, symbol).read()
+
+    def read_data(self, names: Iterable[str]) -> list[Data]:
+        """Return variables of an object by name, and all data of it that they refer to in turn.
+
+        Raises:
+            Unreadable: one is not there, or where it ends or what it holds cannot be told.
+        """
+        return _DataReading(self).read_data(names)
 
     # -- what the whole file knows ---
 
@@ -404,6 +441,12 @@ class _Reading:
             return self._function_at(section, place)
         here = self.elf.symbols_at(section.index, place)
         symbols = self.elf.symbols_in(section.index)
+        if place < section.address and symbols and not self.reader.is_linked:
+            # In front of the section is nothing: loops that count first start there.
+            first = symbols[0]
+            if not self._is_own(first, section):
+                return self._by_name(first, first.name, place - first.value)
+            return self._data(section, first.value, first, place - first.value)
         before = bisect_right(symbols, place, key=lambda one: one.value)
         # One behind the last element is a place that loops compare with. Where something else
         # begins there, it is that, which stays a neighbour. But objects name visible variables by
@@ -940,12 +983,7 @@ class _Reading:
         name = _name(item.name)
         is_label = item.name.startswith((".LCPI", ".LJTI"))
         size = item.end - item.start
-        offset = item.start - item.section.address
-        alignment = item.section.alignment or 1
-        if offset:
-            alignment = min(alignment, offset & -offset)
-        if size < 16:
-            alignment = min(alignment, size & -size)
+        alignment = item.alignment
         if item.is_shared:
             yield f".hidden {name}"
         if not is_label:
@@ -992,6 +1030,71 @@ class _Reading:
             symbols,
             is_string=item.section.is_strings or item.name.startswith(".L.str"),
             as_bits=item.name.startswith(".LCPI"),
+        )
+
+
+class _DataReading(_Reading):
+    """Reads data without a function."""
+
+    def __init__(self, reader: FunctionReader) -> None:
+        # Section 0 is nowhere, and no place is between its start and its end.
+        nothing = Symbol(
+            index=-1,
+            name="",
+            kind=SymbolKind.NONE,
+            binding=Binding.LOCAL,
+            is_hidden=False,
+            section=0,
+            value=0,
+            size=1,
+        )
+        super().__init__(reader, nothing)
+        self.instructions: list[Instruction] = []
+        self.places: set[int] = set()
+
+    def read_data(self, names: Iterable[str]) -> list[Data]:
+        for name in names:
+            self.named[name] = self.elf.symbol(name)
+        done: set[str] = set()
+        # Names of variables are references, too; what each holds is collected on the way.
+        while pending := [name for name in self.named if name not in done]:
+            for name in pending:
+                done.add(name)
+                symbol = self.elf.symbol(name)
+                if symbol is not None and symbol.section == SHN_COMMON:
+                    raise Unreadable(f"refers to {name}, which other files may define (-fcommon)")
+                if symbol is None or not symbol.is_defined:
+                    continue
+                section = self.elf.sections[symbol.section]
+                if section.is_code:
+                    continue
+                if not symbol.size:
+                    raise Unreadable(f"refers to {name}, whose size its symbol does not say")
+                self._data(section, symbol.value, symbol, 0)
+        self._name_items()
+        return [self._as_data(item) for item in self.items.values()]
+
+    def _as_data(self, item: _Item) -> Data:
+        pointers = []
+        for offset, size, target, is_distance in self._relocations(item):
+            if is_distance or size != 8:
+                raise Unreadable(f"refers to {item.name}, which holds no whole addresses")
+            name = target.name or self.items[target.section, target.anchor].name
+            pointers.append((offset, name, target.addend))
+        base = item.section.address
+        symbol = item.symbol
+        is_private = symbol is None or item.name != symbol.name or item.name.startswith(".L")
+        if is_private and item.section.is_writable:
+            raise Unreadable("refers to a variable without a symbol, which may be part of another")
+        return Data(
+            name=item.name,
+            data=item.section.read(item.start - base, item.end - base),
+            alignment=item.alignment,
+            pointers=tuple(pointers),
+            is_constant=not item.section.is_writable,
+            is_local=symbol is None or symbol.is_local,
+            is_private=is_private,
+            is_thread_local=item.section.is_thread_local,
         )
 
 

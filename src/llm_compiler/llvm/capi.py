@@ -124,6 +124,17 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "LLVMGetCalledValue": (_ptr, (_ptr,)),
     "LLVMGetNumArgOperands": (c_uint, (_ptr,)),
     "LLVMIsThreadLocal": (_bool, (_ptr,)),
+    "LLVMIsAAllocaInst": (_ptr, (_ptr,)),
+    "LLVMGetAllocatedType": (_ptr, (_ptr,)),
+    "LLVMIsAGetElementPtrInst": (_ptr, (_ptr,)),
+    "LLVMGetGEPSourceElementType": (_ptr, (_ptr,)),
+    "LLVMTypeIsSized": (_bool, (_ptr,)),
+    "LLVMCreateBuilderInContext": (_ptr, (_ptr,)),
+    "LLVMPositionBuilderBefore": (None, (_ptr, _ptr)),
+    "LLVMDisposeBuilder": (None, (_ptr,)),
+    "LLVMBuildFMul": (_ptr, (_ptr, _ptr, _ptr, _str)),
+    "LLVMBuildFAdd": (_ptr, (_ptr, _ptr, _ptr, _str)),
+    "LLVMInstructionEraseFromParent": (None, (_ptr,)),
     # DebugInfo.h
     "LLVMStripModuleDebugInfo": (_bool, (_ptr,)),
     # Comdat.h
@@ -158,7 +169,9 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
         (_ptr, _ptr, _enum, POINTER(_ptr), POINTER(_ptr)),
     ),
     "LLVMGetModuleDataLayout": (_ptr, (_ptr,)),
+    "LLVMCreateTargetData": (_ptr, (_str,)),
     "LLVMABISizeOfType": (ctypes.c_ulonglong, (_ptr, _ptr)),
+    "LLVMABIAlignmentOfType": (c_uint, (_ptr, _ptr)),
     # Support.h
     "LLVMParseCommandLineOptions": (None, (c_int, POINTER(_str), _str)),
 }

@@ -17,6 +17,7 @@ from llm_compiler.errors import InputError, UnsupportedTarget
 
 __all__ = [
     "AARCH64",
+    "SHN_COMMON",
     "X86_64",
     "Binding",
     "ElfFile",

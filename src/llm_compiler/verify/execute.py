@@ -34,6 +34,7 @@ from llm_compiler.verify.inputs import (
     Frame,
     Input,
     InputGenerator,
+    Place,
     assign_places,
     buffer_address,
 )
@@ -111,6 +112,14 @@ class ExecuteOptions:
     emulated_share: float = 0.125
     """Of `num_inputs`, and of `min_inputs`, where code runs under an emulator, which is slow."""
 
+    def emulated(self) -> ExecuteOptions:
+        """Return the options for code that runs under an emulator."""
+        return dataclasses.replace(
+            self,
+            num_inputs=max(1, round(self.num_inputs * self.emulated_share)),
+            min_inputs=max(1, round(self.min_inputs * self.emulated_share)),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counterexample:
@@ -165,6 +174,8 @@ class _World:
     variables: tuple[tuple[str, int], ...]
     """Static ones: name and bytes, in the order in which the driver reports them."""
     declared: dict[str, Signature]
+    extended: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    """Bits and sign of results that functions promise to extend, where the stubs keep to it."""
 
 
 class _Unproved(Exception):
@@ -178,12 +189,7 @@ class Executor:
         self._target, self._folder = target, folder
         self._options = options or ExecuteOptions()
         if target.runner:
-            share = self._options.emulated_share
-            self._options = dataclasses.replace(
-                self._options,
-                num_inputs=max(1, round(self._options.num_inputs * share)),
-                min_inputs=max(1, round(self._options.min_inputs * share)),
-            )
+            self._options = self._options.emulated()
         self._architecture = target.architecture
         self._driver = folder / f"driver-{target.architecture}.o"
         self._linker = ""
@@ -218,18 +224,111 @@ class Executor:
         except _Unproved as error:
             return Execution(verdict=LiftVerdict.UNPROVED, reason=str(error))
 
-    def _verify(
-        self, original: CodeObject, text: str, name: str, lifted: CodeObject, lift: LiftInspection
+    def verify_across(
+        self,
+        original: CodeObject,
+        text: str,
+        name: str,
+        other: Executor,
+        lifted: CodeObject,
+        lift: LiftInspection,
+        own: LiftInspection,
+    ) -> Execution:
+        """Compare a function's own object with code of its lift for another target.
+
+        *refuted* needs that both refer to the same functions: where one target has an
+        instruction, the other may have a call. Registers that no signature names are not looked
+        at; NaN is equal to NaN, in memory too, since their signs differ.
+
+        Args:
+            text: the function's assembly, which `original` is the object of.
+            other: of the target that `lifted` is for.
+            lift: as it is for that target.
+            own: as it is for the original's; what it says of extended arguments and results holds
+                for the inputs.
+        """
+        try:
+            self._build_driver()
+            other._build_driver()
+            return self._verify_across(original, text, name, other, lifted, lift, own)
+        except _Unproved as error:
+            return Execution(verdict=LiftVerdict.UNPROVED, reason=str(error))
+
+    def _verify_across(
+        self,
+        original: CodeObject,
+        text: str,
+        name: str,
+        other: Executor,
+        lifted: CodeObject,
+        lift: LiftInspection,
+        own: LiftInspection,
     ) -> Execution:
         signature = lift.signature
+        frame, moved = self._frame(own.signature), other._frame(signature)
+        if any(one.kind == "integer" and one.bits > 64 for one in signature.parameters):
+            raise _Unproved("it takes integers of 128 bits")
+        if makes_system_calls(text, name):
+            raise _Unproved("it makes system calls of its own")
+        world = dataclasses.replace(
+            self._world(original.elf, lifted.elf, lift, name, other),
+            extended={
+                callee: (one.results[0].bits, one.result_extension == "sign")
+                for callee, one in own.declared.items()
+                if one.result_extension
+            },
+        )
+        ours = self._link(original.path, name, world, "original")
+        theirs = other._link(lifted.path, name, world, "lifted")
+        inputs, covered, blocks = self._inputs(text, name, world, own.signature, frame)
+        first = self._run(ours, inputs, world, frame)
+        moved_inputs = [_moved_input(one, signature, frame, moved) for one in inputs]
+        second = other._run(theirs, moved_inputs, world, moved)
+        evidence = Execution(
+            verdict=LiftVerdict.TESTS_PASSED,
+            num_inputs=len(inputs),
+            num_completed=sum(one.is_complete for one in first),
+            num_blocks=blocks,
+            num_covered=covered,
+        )
+        comparison = _Across(signature, world, self._architecture, other._architecture)
+        for number, (given, one, two) in enumerate(zip(inputs, first, second, strict=True)):
+            difference = comparison.compare(one, two) if one.is_complete else ""
+            if not difference:
+                continue
+            if two.kind == _HUNG:
+                raise _Unproved("it takes too long on the other target")
+            if foreign := _foreign_calls(original.elf, lifted.elf) or _foreign_calls(
+                lifted.elf, original.elf
+            ):
+                raise _Unproved(f"only one of both targets refers to {foreign}")
+            example = Counterexample(
+                arguments=describe_arguments(signature, frame, given),
+                difference=difference,
+                seed=self._options.seed,
+                number=number,
+            )
+            return dataclasses.replace(
+                evidence, verdict=LiftVerdict.REFUTED, reason=difference, counterexample=example
+            )
+        return self._with_doubts(evidence, "")
+
+    def _frame(self, signature: Signature) -> Frame:
         if signature.unsupported:
             raise _Unproved(f"its signature has {signature.unsupported}")
         frame = assign_places(signature, self._architecture)
         if frame is None:
             raise _Unproved("its signature has too many parameters")
+        return frame
+
+    def _verify(
+        self, original: CodeObject, text: str, name: str, lifted: CodeObject, lift: LiftInspection
+    ) -> Execution:
+        signature = lift.signature
+        frame = self._frame(signature)
         if makes_system_calls(text, name):
             raise _Unproved("it makes system calls of its own")
-        world = self._world(original.elf, lifted.elf, lift, name)
+        world = self._world(original.elf, lifted.elf, lift, name, self)
         ours = self._link(original.path, name, world, "original")
         theirs = self._link(lifted.path, name, world, "lifted")
         inputs, covered, blocks = self._inputs(text, name, world, signature, frame)
@@ -272,27 +371,44 @@ class Executor:
                     evidence, verdict=LiftVerdict.REFUTED, reason=hard, counterexample=example
                 )
             doubt = doubt or soft
-        if not doubt and completed < self._options.min_inputs:
-            doubt = f"the original ran to its end on {completed} of {len(inputs)} inputs"
-        if not doubt and (covered < self._options.min_coverage * blocks or not blocks):
-            doubt = f"the inputs run {covered} of its {blocks} basic blocks"
+        return self._with_doubts(evidence, doubt)
+
+    def _with_doubts(self, evidence: Execution, doubt: str) -> Execution:
+        """Return what inputs without a difference show."""
+        found, blocks = evidence.num_completed, evidence.num_blocks
+        if not doubt and found < self._options.min_inputs:
+            doubt = f"the original ran to its end on {found} of {evidence.num_inputs} inputs"
+        if not doubt and (evidence.num_covered < self._options.min_coverage * blocks or not blocks):
+            doubt = f"the inputs run {evidence.num_covered} of its {blocks} basic blocks"
         if doubt:
             return dataclasses.replace(evidence, verdict=LiftVerdict.UNPROVED, reason=doubt)
         return evidence
 
     # -- surroundings ------------------------------------------------------------------------------
 
-    def _world(self, original: ElfFile, lifted: ElfFile, lift: LiftInspection, name: str) -> _World:
+    def _branched(self, elf: ElfFile) -> set[str]:
+        """Return the names that code jumps to or calls."""
+        found = set()
+        for relocations in elf.relocations.values():
+            for one in relocations:
+                if one.type in _THREAD_LOCAL[self._architecture]:
+                    raise _Unproved("it uses thread-local storage")
+                if one.type in _BRANCHES[self._architecture]:
+                    found.add(one.symbol.name)
+        return found
+
+    def _world(
+        self,
+        original: ElfFile,
+        lifted: ElfFile,
+        lift: LiftInspection,
+        name: str,
+        other: Executor,
+    ) -> _World:
+        """Return the surroundings of both; `other` runs the lift."""
         functions: dict[str, None] = {}
         data: dict[str, None] = {}
-        branched = set()
-        for elf in (original, lifted):
-            for relocations in elf.relocations.values():
-                for one in relocations:
-                    if one.type in _THREAD_LOCAL[self._architecture]:
-                        raise _Unproved("it uses thread-local storage")
-                    if one.type in _BRANCHES[self._architecture]:
-                        branched.add(one.symbol.name)
+        branched = self._branched(original) | other._branched(lifted)
         for elf in (original, lifted):
             for symbol in elf.symbols:
                 if symbol.is_defined or not symbol.name or symbol.kind is SymbolKind.FILE:
@@ -509,7 +625,7 @@ class Executor:
         return outcomes
 
     def _stub(self, name: str, world: _World) -> tuple[int, int, int, int]:
-        """Return a stub's kind, and how many integers, floats and stack words are looked at."""
+        """Return a stub's kind, its result's bits and sign, and how many stack words are seen."""
         kind = ALLOCATORS.get(name, 1 if NO_RETURN.match(name) else 0)
         signature = world.declared.get(name)
         frame = assign_places(signature, self._architecture) if signature else None
@@ -518,7 +634,8 @@ class Executor:
             for one, place in zip(signature.parameters, frame.places, strict=True):
                 if place.kind == "stack":
                     stack = max(stack, place.index + max(1, one.memory_bytes // 8, one.bits // 64))
-        return kind, 0, 0, min(stack, 6)
+        bits, is_signed = world.extended.get(name, (0, False))
+        return kind, bits, int(is_signed), min(stack, 6)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -731,6 +848,136 @@ class _Comparison:
         if not floats and not integers and one.floats[0] != other.floats[0] and not idle:
             doubt = doubt or "the original may return a number, and the lifted function does not"
         return "", doubt
+
+
+class _Across:
+    """Compares outcomes on two targets, by what the lifted signatures name."""
+
+    def __init__(self, signature: Signature, world: _World, first: str, second: str) -> None:
+        self._signature, self._world = signature, world
+        self._architectures = first, second
+
+    def compare(self, one: _Outcome, other: _Outcome) -> str:
+        """Return the first difference; empty if there is none."""
+        if other.kind == _CRASHED:
+            signal = _SIGNALS.get(other.detail, f"signal {other.detail}")
+            return f"on the other target it crashes with {signal}"
+        if other.kind == _HUNG:
+            return "on the other target it does not end"
+        for number, (ours, theirs) in enumerate(zip(one.calls, other.calls, strict=False), 1):
+            if difference := self._compare_call(number, ours, theirs):
+                return difference
+        if len(one.calls) != len(other.calls):
+            return f"it makes {len(other.calls)} calls instead of {len(one.calls)}"
+        if one.kind != other.kind:
+            return "one returns and the other does not"
+        if one.kind == _RETURNED:
+            if difference := self._compare_results(one, other):
+                return difference
+            if other.broken & ~one.broken:
+                return "it does not preserve the registers that it must"
+        if not _same_memory(one.changes, other.changes):
+            return "memory is different afterwards"
+        return ""
+
+    def _name(self, number: int) -> str:
+        functions = self._world.functions
+        return functions[number] if number < len(functions) else "a function pointer"
+
+    def _compare_call(self, number: int, ours: tuple[int, ...], theirs: tuple[int, ...]) -> str:
+        name = self._name(ours[0])
+        if ours[0] != theirs[0]:
+            return f"call {number} is of {self._name(theirs[0])} instead of {name}"
+        signature = self._world.declared.get(name)
+        if signature is None or signature.unsupported:
+            return ""
+        frames = [assign_places(signature, one) for one in self._architectures]
+        if frames[0] is None or frames[1] is None:
+            return ""
+        places = zip(signature.parameters, frames[0].places, frames[1].places, strict=True)
+        for argument, (one, here, there) in enumerate(places, 1):
+            a, b = _passed(ours, here), _passed(theirs, there)
+            if a is None or b is None:
+                continue
+            is_float = one.kind in ("float", "vector")
+            if not (_same_float(one, a, b) if is_float else _same_integer(one, a, b)):
+                return (
+                    f"call {number}, of {name}, gets {b:#x} instead of {a:#x} as argument "
+                    + str(argument)
+                )
+        return ""
+
+    def _compare_results(self, one: _Outcome, other: _Outcome) -> str:
+        integers = floats = 0
+        for result in self._signature.results:
+            words = (result.bits + 63) // 64
+            for word in range(words):
+                if result.kind in ("integer", "pointer"):
+                    a, b = one.integers[integers], other.integers[integers]
+                    integers += 1
+                    part = dataclasses.replace(result, bits=min(64, result.bits - 64 * word))
+                    is_same = _same_integer(part, a, b)
+                else:
+                    a, b = one.floats[2 * floats + word], other.floats[2 * floats + word]
+                    floats += word == words - 1
+                    is_same = _same_float(result, a, b)
+                if not is_same:
+                    return f"it returns {b:#x} instead of {a:#x}"
+        return ""
+
+
+def _passed(call: tuple[int, ...], place: Place) -> int | None:
+    """Return what a recorded call has at a place; None where that was not recorded."""
+    start, count = {"integer": (1, 8), "float": (17, 8), "stack": (25, 6)}.get(place.kind, (0, 0))
+    return call[start + place.index] if place.index < count else None
+
+
+def _same_memory(ours: bytes, theirs: bytes) -> bool:
+    """Whether words are equal or both NaN, as doubles or half by half as floats."""
+    if ours == theirs:
+        return True
+    if len(ours) != len(theirs):
+        return False
+    double, single = Scalar(kind="float", bits=64), Scalar(kind="float", bits=32)
+    for (a,), (b,) in zip(
+        struct.iter_unpack("<Q", ours), struct.iter_unpack("<Q", theirs), strict=True
+    ):
+        halves = all(_same_float(single, a >> shift, b >> shift) for shift in (0, 32))
+        if not (halves or _same_float(double, a, b)):
+            return False
+    return True
+
+
+def _moved_input(given: Input, signature: Signature, frame: Frame, other: Frame) -> Input:
+    """Return an input with its arguments where another calling convention has them."""
+    integers, floats = list(given.integers), list(given.floats)
+    stack = [*given.stack, *[0] * other.num_stack_words][: other.num_stack_words]
+    indirect = given.indirect
+    for one, here, there in zip(signature.parameters, frame.places, other.places, strict=True):
+        words = 2 if one.bits > 64 else 1
+        if here.kind == "float":
+            values = given.floats[2 * here.index : 2 * here.index + words]
+        elif here.kind == "stack":
+            values = given.stack[here.index : here.index + words]
+        elif here.kind == "integer":
+            values = given.integers[here.index : here.index + words]
+        else:
+            values = (given.indirect,)
+        if there.kind == "float":
+            floats[2 * there.index : 2 * there.index + words] = values
+        elif there.kind == "stack":
+            stack[there.index : there.index + words] = values
+        elif there.kind == "integer":
+            integers[there.index : there.index + words] = values
+        else:
+            indirect = values[0]
+    return dataclasses.replace(
+        given,
+        integers=tuple(integers),
+        floats=tuple(floats),
+        stack=tuple(stack),
+        indirect=indirect,
+    )
 
 
 def _same_integer(one: Scalar, a: int, b: int) -> bool:

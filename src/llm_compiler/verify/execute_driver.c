@@ -87,7 +87,7 @@ struct settings {
         code_start, code_end, num_stubs, num_variables, coverage, coverage_bytes, timeout_us,
         arena_bytes, arena_end, heap;
 };
-struct stub { u64 kind, num_integers, num_floats, num_stack; };
+struct stub { u64 kind, result_bits, result_is_signed, num_stack; }; /* result_bits 0: all 64 */
 struct variable { u64 address, size; };
 struct registers { u64 integers[8], indirect, floats[16]; };
 
@@ -135,7 +135,7 @@ static u64 canonical(u64 value) {
 }
 /* What a pointer to the stack or to constants points to; soft evidence only. */
 static u64 pointee(u64 value) {
-    if (value < STACK || value + 16 > STACK + STACK_BYTES) return 0;
+    if (value < STACK || value > STACK + STACK_BYTES - 16) return 0; /* -1 + 16 is small */
     u64 *at = (u64 *)(value & ~7ul);
     return mix(canonical(at[0])) ^ canonical(at[1]);
 }
@@ -192,6 +192,10 @@ void llm_record(u64 id) {
     llm_saved.results[0] = choices[draw % NUM_CHOICES];
     llm_saved.results[1] = choices[(draw >> 8) % NUM_CHOICES];
     llm_saved.results[2] = choices[(draw >> 16) % NUM_CHOICES];
+    if (stub->result_bits) {
+        u64 shift = 64 - stub->result_bits, moved = llm_saved.results[0] << shift;
+        llm_saved.results[0] = stub->result_is_signed ? (u64)((long)moved >> shift) : moved >> shift;
+    }
     if (stub->kind >= 2) { /* malloc, calloc, realloc */
         u64 size = llm_saved.integers[stub->kind == 4 ? 1 : 0];
         if (stub->kind == 3) size *= llm_saved.integers[1];

@@ -8,6 +8,7 @@ scalars that calling conventions assign to registers; what none of ours knows is
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import re
 from collections.abc import Iterator
 from ctypes import c_void_p
@@ -27,6 +28,7 @@ _INTEGER, _STRUCT, _ARRAY, _POINTER, _VECTOR = 8, 10, 11, 12, 13
 _FLOAT_BITS = {_HALF: 16, _FLOAT: 32, _DOUBLE: 64, _X87: 80, _FP128: 128}
 _FUNCTION_INDEX = 0xFFFFFFFF
 _MAX_SCALARS = 64
+_EXTENSIONS = (("zeroext", "zero"), ("signext", "sign"))
 _HIDDEN = 1
 
 # In printed IR: strings escape their quotes, so that no constant can look like it.
@@ -81,6 +83,8 @@ class Signature:
 
     parameters: tuple[Scalar, ...] = ()
     results: tuple[Scalar, ...] = ()
+    result_extension: str = ""
+    """What it promises of its one result: ``sign``, ``zero`` or nothing."""
     is_variadic: bool = False
     unsupported: str = ""
 
@@ -256,6 +260,7 @@ class _Types:
         return Signature(
             parameters=tuple(parameters),
             results=tuple(results),
+            result_extension=self._result_extension(function) if len(results) == 1 else "",
             is_variadic=bool(library.LLVMIsFunctionVarArg(type_)),
         )
 
@@ -281,7 +286,7 @@ class _Types:
             same = [a == b for a, b in zip(common, one, strict=False)]
             common = common[: same.index(False)] if False in same else common
         parameters = max((own.parameters, tuple(common)), key=len)
-        return Signature(parameters=parameters, results=own.results, is_variadic=True)
+        return dataclasses.replace(own, parameters=parameters)
 
     def _arguments(self, call: int) -> list[Scalar] | None:
         found: list[Scalar] = []
@@ -303,6 +308,12 @@ class _Types:
         found = self.library.LLVMGetEnumAttributeAtIndex(function, index + 1, self.kinds[name])
         return int(found or 0)
 
+    def _result_extension(self, function: int) -> str:
+        for name, extension in _EXTENSIONS:
+            if self._attribute(function, -1, name):
+                return extension
+        return ""
+
     def _parameter(self, function: int, index: int, type_: int) -> list[Scalar]:
         for name in ("nest", "swiftself", "inreg", "inalloca"):
             if self._attribute(function, index, name):
@@ -316,7 +327,7 @@ class _Types:
         scalars = self._scalars(type_)
         if self._attribute(function, index, "sret"):
             return [Scalar(kind="pointer", bits=64, is_result=True)]
-        for name, extension in (("zeroext", "zero"), ("signext", "sign")):
+        for name, extension in _EXTENSIONS:
             if self._attribute(function, index, name) and len(scalars) == 1:
                 one = scalars[0]
                 return [Scalar(kind=one.kind, bits=one.bits, extension=extension)]

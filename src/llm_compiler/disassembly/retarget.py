@@ -1,0 +1,388 @@
+"""Lifted x86-64 code as one module for AArch64, each function run on both.
+
+A lift that lowers to the same x86-64 code need not mean what that code does: where the IR's
+behaviour is undefined, another target may do something else. So each function's AArch64 code is run
+under the emulator on the inputs that the original runs on (`verify.execute`). The module defines
+
+* functions that are accepted, that nothing keeps on x86-64 (`portable`), and that agree on every
+  input; of those that cannot be run on enough inputs only exact lifts;
+* the input's variables, read from its data: nothing of the input is linked in later.
+
+Safe to call from several threads, each with a folder of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+from llm_compiler.disassembly.binary import Binary, Origin
+from llm_compiler.disassembly.lift import Lift
+from llm_compiler.disassembly.merge import (
+    comment,
+    detached_texts,
+    link_modules,
+    quoted_name,
+    without_header,
+)
+from llm_compiler.disassembly.portable import Retargeting, RetargetJob, foreign_obstacle
+from llm_compiler.disassembly.read_function import Data, FunctionReader, Unreadable
+from llm_compiler.disassembly.records import Retargeted, RetargetedFunction
+from llm_compiler.errors import (
+    CompilerError,
+    ConfigError,
+    InputError,
+    ResourceError,
+    ToolchainNotFound,
+)
+from llm_compiler.llvm.assembler import triple_of
+from llm_compiler.llvm.elf import AARCH64, X86_64
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.records import Status
+from llm_compiler.verify.execute import ExecuteOptions, Execution, Executor
+from llm_compiler.verify.lifted import InspectLiftJob, LiftInspection, LiftVerdict
+from llm_compiler.verify.round_trip import CodeObject, difference, lower, read_code_object
+from llm_compiler.verify.target import architecture_of, find_target
+from llm_compiler.workers.pool import WorkerPool, run_jobs
+
+__all__ = ["check_retarget", "retarget"]
+
+
+def check_retarget(binary: Binary, target_triple: str) -> None:
+    """Refuse what is not from x86-64 to AArch64.
+
+    Raises:
+        ConfigError: another pair of targets, or the input is linked.
+    """
+    if architecture_of(target_triple) != AARCH64 or "linux" not in target_triple:
+        raise ConfigError(
+            f"--retarget {target_triple}: lifted code can be made for aarch64-linux-gnu only"
+        )
+    if binary.elf.architecture != X86_64:
+        raise ConfigError(f"--retarget takes x86-64 code, and {binary.path} is AArch64's already")
+    if binary.origin is Origin.EXECUTABLE:
+        raise ConfigError(
+            f"{binary.path} is linked: --retarget takes assembly and objects, whose variables "
+            "have sizes"
+        )
+
+
+def retarget(
+    binary: Binary,
+    lifts: Sequence[Lift],
+    dropped: Collection[str],
+    *,
+    pool: WorkerPool,
+    toolchain: Toolchain,
+    folder: Path,
+    options: ExecuteOptions,
+    timeout_s: float,
+    on_progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> Retargeted:
+    """Return accepted functions as one module for AArch64.
+
+    Args:
+        dropped: accepted functions that the x86-64 module leaves out.
+    """
+    work = _Work(
+        binary, pool=pool, toolchain=toolchain, folder=folder, options=options, timeout_s=timeout_s
+    )
+    results = []
+    for number, lift in enumerate(lifts):
+        on_progress(lift.outcome.name, number, len(lifts))
+        if lift.outcome.name in dropped or not lift.outcome.verdict.is_accepted:
+            verdict = lift.outcome.verdict.value
+            reason = f"there is no accepted lift ({verdict})"
+            results.append(_no(lift.outcome.name, reason))
+        else:
+            results.append(work.judge(lift))
+    return work.finish(results)
+
+
+def _no(name: str, reason: str) -> RetargetedFunction:
+    return RetargetedFunction(name=name, verdict=LiftVerdict.NO_ANSWER, reason=reason)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Part:
+    """A function that the module is to define."""
+
+    text: str
+    code: CodeObject
+    lift: Lift
+    inspection: LiftInspection
+
+
+class _Work:
+    def __init__(
+        self,
+        binary: Binary,
+        *,
+        pool: WorkerPool,
+        toolchain: Toolchain,
+        folder: Path,
+        options: ExecuteOptions,
+        timeout_s: float,
+    ) -> None:
+        self._binary, self._pool, self._toolchain = binary, pool, toolchain
+        self._folder, self._timeout_s = folder, timeout_s
+        self._reader = FunctionReader(binary)
+        self._parts: dict[str, _Part] = {}
+        self._executors: tuple[Executor, Executor] | None = None
+        self._no_executor = ""
+        self._triple = triple_of(AARCH64)
+        try:
+            target = find_target(AARCH64, toolchain)
+            second = Executor(target, self._subfolder("second"), options)
+            # What costs so much under the emulator is run on the original only as often.
+            first = Executor(
+                find_target(X86_64, toolchain),
+                self._subfolder("first"),
+                options.emulated() if target.runner else options,
+            )
+            self._executors = first, second
+        except ToolchainNotFound as error:
+            self._no_executor = str(error)
+
+    def _subfolder(self, name: str) -> Path:
+        folder = self._folder / f"retarget-{name}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    # -- one function ------------------------------------------------------------------------------
+
+    def judge(self, lift: Lift) -> RetargetedFunction:
+        """Say what a function is worth on the other target; keep it if it goes into the module."""
+        assert lift.text is not None
+        assert lift.original is not None
+        name, text = lift.outcome.name, lift.text
+        job = RetargetJob(
+            texts=(lift.outcome.ir,), assemblies=(text.text,), target_triple=self._triple
+        )
+        found: Retargeting = run_jobs(self._pool, [job])[0][0]
+        if found.obstacle:
+            return _no(name, f"it {found.obstacle}")
+        own, inspection = (
+            self._inspect(ir, name, triple)
+            for ir, triple in (
+                (lift.outcome.ir, self._binary.target_triple),
+                (found.text, self._triple),
+            )
+        )
+        if inspection.status is not Status.OK:
+            return _no(name, f"rewritten, it is no module: {inspection.detail}")
+        if obstacle := self._foreign(inspection):
+            return _no(name, f"it {obstacle}")
+        source = self._folder / f"retargeted-{len(self._parts)}.ll"
+        source.write_text(found.text, "utf-8", "surrogateescape")
+        try:
+            self._variables({name: inspection}, [lift])
+            lower(
+                source,
+                source.with_suffix(".o"),
+                AARCH64,
+                self._toolchain,
+                timeout_s=self._timeout_s,
+            )
+            code = read_code_object(source.with_suffix(".o"), self._toolchain)
+        except Unreadable as error:
+            return _no(name, f"it {error}")
+        except (CompilerError, ResourceError, InputError) as error:
+            return _no(name, f"it does not lower for AArch64: {error}")
+        result = self._execute(lift, code, inspection, own)
+        is_kept = result.verdict is LiftVerdict.TESTS_PASSED or (
+            result.verdict is LiftVerdict.UNPROVED and lift.outcome.verdict is LiftVerdict.EXACT
+        )
+        if is_kept:
+            self._parts[name] = _Part(text=found.text, code=code, lift=lift, inspection=inspection)
+        return RetargetedFunction(
+            name=name,
+            verdict=result.verdict,
+            reason=result.reason,
+            is_defined=is_kept,
+            num_inputs=result.num_inputs,
+            num_completed=result.num_completed,
+            counterexample=result.counterexample,
+        )
+
+    def _inspect(self, ir: str, name: str, triple: str) -> LiftInspection:
+        job = InspectLiftJob(texts=(ir,), function=name, target_triple=triple)
+        found: LiftInspection = run_jobs(self._pool, [job])[0][0]
+        return found
+
+    def _foreign(self, inspection: LiftInspection) -> str:
+        """Return what keeps calls of other files' functions from meaning the same."""
+        names = (*inspection.declared, *inspection.external_variables)
+        foreign = [one for one in names if not self._is_own(one)]
+        if found := foreign_obstacle(foreign):
+            return found
+        for name in foreign:
+            signature = inspection.declared.get(name)
+            if signature is None:
+                continue
+            kinds = {one.kind for one in signature.results}
+            has_vector = any(
+                one.kind == "vector" for one in (*signature.parameters, *signature.results)
+            )
+            if has_vector or len(kinds) > 1:
+                return f"may pass a struct to {name}, which AArch64 does in another way"
+        return ""
+
+    def _is_own(self, name: str) -> bool:
+        symbol = self._binary.elf.symbol(name)
+        return symbol is not None and symbol.is_defined
+
+    def _execute(
+        self, lift: Lift, code: CodeObject, inspection: LiftInspection, own: LiftInspection
+    ) -> Execution:
+        assert lift.text is not None
+        assert lift.original is not None
+        if self._executors is None:
+            return Execution(verdict=LiftVerdict.UNPROVED, reason=self._no_executor)
+        first, second = self._executors
+        return first.verify_across(
+            lift.original, lift.text.text, lift.outcome.name, second, code, inspection, own
+        )
+
+    # -- the module --------------------------------------------------------------------------------
+
+    def _variables(
+        self, inspections: dict[str, LiftInspection], lifts: Sequence[Lift]
+    ) -> list[Data]:
+        names = {
+            variable.symbol
+            for lift in lifts
+            if lift.text is not None
+            for variable in lift.text.variables
+        }
+        if "" in names:
+            raise Unreadable("refers to a variable without a symbol, which may be part of another")
+        for one in inspections.values():
+            names |= {name for name in one.external_variables if self._is_own(name)}
+        return self._reader.read_data(sorted(names))
+
+    def finish(self, results: list[RetargetedFunction]) -> Retargeted:
+        """Link what was kept, check it once more, and say what it is."""
+        while True:
+            body, wrong = self._link()
+            if not wrong:
+                break
+            for name, reason in wrong.items():
+                del self._parts[name]
+                place = next(i for i, one in enumerate(results) if one.name == name)
+                results[place] = _no(name, reason)
+        lines = [
+            f"; Lifted from {self._binary.path.name} (x86-64) for AArch64: what is shown of each "
+            "function there."
+        ]
+        for one in results:
+            said = one.verdict.value + ("" if one.is_defined else " (not defined)")
+            said += f": {one.reason}" if one.reason else ""
+            lines.append(comment(f"{one.name}: {said}"))
+        text = "\n".join(lines) + "\n\n" + (body or f'target triple = "{self._triple}"\n')
+        return Retargeted(target_triple=self._triple, module=text, functions=tuple(results))
+
+    def _link(self) -> tuple[str, dict[str, str]]:
+        """Return the module, or the functions that do not fit into it."""
+        parts = self._parts
+        if not parts:
+            return "", {}
+        lifts = [one.lift for one in parts.values()]
+        texts = [one.text for one in parts.values()]
+        sources = []
+        for index, text in enumerate(detached_texts(texts, lifts, self._pool)):
+            path = self._folder / f"retargeted-part-{index}.ll"
+            path.write_text(text, "utf-8", "surrogateescape")
+            sources.append(path)
+        functions = {name for one in parts.values() for name in one.inspection.declared}
+        try:
+            data = self._variables({name: one.inspection for name, one in parts.items()}, lifts)
+        except Unreadable as error:
+            return "", dict.fromkeys(parts, f"it {error}")
+        variables = self._folder / "retargeted-data.ll"
+        variables.write_text(
+            data_module(data, functions | set(parts), self._is_function, self._triple),
+            "utf-8",
+            "surrogateescape",
+        )
+        output, lowered = self._folder / "retargeted.ll", self._folder / "retargeted.o"
+        if refused := link_modules([*sources, variables], output, self._toolchain):
+            name = next(reversed(parts))
+            return "", {name: f"it does not link with the others: {refused}"}
+        try:
+            lower(output, lowered, AARCH64, self._toolchain, timeout_s=self._timeout_s)
+            code = read_code_object(lowered, self._toolchain)
+        except (CompilerError, ResourceError, InputError) as error:
+            return "", dict.fromkeys(parts, f"the module does not lower: {error}")
+        wrong = {}
+        for name, part in parts.items():
+            if change := difference(part.code, code, name, alone=False):
+                wrong[name] = f"it becomes other code when merged: {change}"
+        return without_header(output.read_text("utf-8", "surrogateescape")), wrong
+
+    def _is_function(self, name: str) -> bool:
+        symbol = self._binary.elf.symbol(name)
+        return (
+            symbol is not None
+            and symbol.is_defined
+            and self._binary.elf.sections[symbol.section].is_code
+        )
+
+
+def data_module(
+    data: Sequence[Data],
+    functions: Collection[str],
+    is_function: Callable[[str], bool],
+    target_triple: str,
+) -> str:
+    """Return variables as a module of their own.
+
+    Args:
+        functions: names that stand for functions.
+        is_function: of other names.
+    """
+    lines = [f'target triple = "{target_triple}"']
+    defined = {one.name for one in data}
+    named = dict.fromkeys(name for one in data for _, name, _ in one.pointers)
+    for name in named:
+        if name in defined:
+            continue
+        if name in functions or is_function(name):
+            lines.append(f"declare void @{quoted_name(name)}(...)")
+        else:
+            lines.append(f"@{quoted_name(name)} = external global i8")
+    lines += [_definition(one) for one in data]
+    return "\n".join(lines) + "\n"
+
+
+def _definition(one: Data) -> str:
+    fields: list[tuple[str, str]] = []
+    position = 0
+    for offset, name, addend in sorted(one.pointers):
+        fields += _bytes(one.data[position:offset])
+        pointer = f"@{quoted_name(name)}"
+        if addend:
+            pointer = f"getelementptr (i8, ptr {pointer}, i64 {addend})"
+        fields.append(("ptr", pointer))
+        position = offset + 8
+    fields += _bytes(one.data[position:])
+    types = ", ".join(kind for kind, _ in fields)
+    values = ", ".join(f"{kind} {value}" for kind, value in fields)
+    linkage = "private " if one.is_private else "hidden " if one.is_local else ""
+    storage = "thread_local " if one.is_thread_local else ""
+    kind = "constant" if one.is_constant else "global"
+    return (
+        f"@{quoted_name(one.name)} = {linkage}{storage}{kind} <{{ {types} }}> <{{ {values} }}>, "
+        f"align {one.alignment}"
+    )
+
+
+def _bytes(data: bytes) -> list[tuple[str, str]]:
+    if not data:
+        return []
+    kind = f"[{len(data)} x i8]"
+    if not any(data):
+        return [(kind, "zeroinitializer")]
+    text = "".join(chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:02X}" for b in data)
+    return [(kind, f'c"{text}"')]
