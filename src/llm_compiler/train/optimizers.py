@@ -8,7 +8,7 @@ large as AdamW's: both take the same one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -76,9 +76,8 @@ class MuonWithAdamW(torch.optim.Optimizer):
         # The very groups of the parts: a rate that is set here is theirs.
         self.param_groups = [*muon.param_groups, *adamw.param_groups]
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Take a step of both."""
+    def step(self, closure: Any = None) -> Any:
+        """Take a step of both; closures are not supported."""
         assert closure is None
         for part in self.parts.values():
             part.step()
