@@ -948,14 +948,19 @@ def _evaluate_code(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -
         task.add_argument(
             "--max-size-bytes", type=_natural, default=0, metavar="B", help="default: no limit"
         )
-        task.add_argument(
-            "--max-minutes",
-            type=_minutes,
-            default=None,
-            metavar="M",
-            help="begin nothing behind so many minutes; the report tells of what is done",
-        )
+        _add_max_minutes(task)
         _add_common(task)
+
+
+def _add_max_minutes(task: argparse.ArgumentParser, default: float | None = None) -> None:
+    task.add_argument(
+        "--max-minutes",
+        type=_minutes,
+        default=default,
+        metavar="M",
+        help="begin nothing behind so many minutes; the report tells of what is done (default: "
+        + (f"{default:g})" if default else "no limit)"),
+    )
 
 
 def _add_suites(task: argparse.ArgumentParser) -> None:
@@ -1022,6 +1027,7 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "coreset), autotuner (the paper's), random, plain (-Oz, -Os, -O2) (default: all; paper: "
         "one-shot, coreset, plain)",
     )
+    _add_max_minutes(tuning)
     tuning.add_argument(
         "--budgets",
         type=_budgets,
@@ -1090,15 +1096,7 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "Stopped, the same command goes on.",
     )
     for task in (sizes, texts):
-        task.add_argument(
-            "--suite",
-            type=Path,
-            action="append",
-            required=True,
-            metavar="S",
-            help="a folder of samples; may be given again",
-        )
-        task.add_argument("--report", type=Path, required=True, metavar="DIR")
+        _add_suites(task)
         _add_models(task)
         task.add_argument(
             "--samples",
@@ -1107,11 +1105,100 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
             metavar="N",
             help="of each suite (default: %(default)s)",
         )
-        task.add_argument("--split", default="test", help="default: %(default)s")
-        task.add_argument("--architecture", default="", help="of the target (default: all)")
-        task.add_argument("--seed", type=int, default=0, metavar="N")
-        task.add_argument("--jobs", type=_positive, default=None, metavar="N")
-        task.add_argument("--json", action="store_true", help="print the report as JSON")
+        task.add_argument(
+            "--min-size-bytes", type=_natural, default=0, metavar="B", help="default: %(default)s"
+        )
+        task.add_argument(
+            "--max-size-bytes", type=_natural, default=0, metavar="B", help="default: no limit"
+        )
+        _add_max_minutes(task)
+        _add_common(task)
+    _evaluate_all(tasks)
+
+
+def _evaluate_all(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    every = tasks.add_parser(
+        "all",
+        help="every task on the same suites, in bounded time, on one page",
+        description="Run flag tuning (our rules and the paper's), disassembly, emulation, size "
+        "prediction and perplexity, each into a folder of its own, and write one page about all "
+        "of them. Stopped, the same command goes on.",
+    )
+    _add_suites(every)
+    _add_models(every)
+    names = (
+        *("flag-tuning", "flag-tuning-paper", "disassembly", "emulation"),
+        *("size-prediction", "perplexity"),
+    )
+    every.add_argument(
+        "--tasks", nargs="+", choices=names, default=list(names), metavar="T", help="default: all"
+    )
+    _add_max_minutes(every, 55.0)
+    every.add_argument(
+        "--modules",
+        type=_natural,
+        default=110,
+        metavar="N",
+        help="flag tuning, emulation: so many a target (default: %(default)s)",
+    )
+    every.add_argument(
+        "--functions",
+        type=_natural,
+        default=110,
+        metavar="N",
+        help="disassembly: so many a target and level (default: %(default)s)",
+    )
+    every.add_argument(
+        "--samples",
+        type=_positive,
+        default=250,
+        metavar="N",
+        help="size prediction, perplexity: of each suite (default: %(default)s)",
+    )
+    every.add_argument(
+        "--contenders",
+        nargs="+",
+        default=["model", "one-shot", "coreset", "plain"],
+        choices=(
+            *("model", "model-local", "one-shot"),
+            *("coreset", "local", "autotuner", "random", "plain"),
+        ),
+        metavar="C",
+        help="of flag tuning; those that search take longer, since their winners are new to "
+        "PassListEval (default: model one-shot coreset plain)",
+    )
+    every.add_argument("--no-check", action="store_true", help="as of flag-tuning")
+    every.add_argument("--ceilings", type=Path, nargs="+", default=[], metavar="TABLE")
+    every.add_argument("--store", type=Path, metavar="DB", help="measurements, as of flag-tuning")
+    every.add_argument("--programs", type=Path, metavar="TOML", help="as of flag-tuning")
+    every.add_argument("--coreset", type=Path, metavar="JSON", help="default: the shipped one")
+    every.add_argument(
+        "--min-size-bytes",
+        type=_natural,
+        default=200,
+        metavar="B",
+        help="of flag tuning's samples (default: %(default)s)",
+    )
+    every.add_argument(
+        "--levels",
+        nargs="+",
+        default=["Oz"],
+        choices=("O0", "O1", "O2", "O3", "Os", "Oz"),
+        metavar="L",
+        help="of disassembly (default: Oz)",
+    )
+    every.add_argument(
+        "--candidates",
+        type=_positive,
+        default=4,
+        metavar="K",
+        help="of disassembly: answers for a function (default: %(default)s)",
+    )
+    every.add_argument("--temperature", type=float, default=0.0, metavar="T")
+    every.add_argument(
+        "--code", choices=("ir", "assembly", "both"), default="ir", help="of emulation"
+    )
+    _add_common(every)
 
 
 def _split_clang_flags(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:

@@ -8,21 +8,22 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from llm_compiler.commands.evaluate_all import everything
 from llm_compiler.commands.evaluate_code import disassembly, emulation
+from llm_compiler.commands.evaluate_language import language
 from llm_compiler.commands.evaluation import (
     Outcome,
     command_line,
     engines_of,
+    incomplete,
     load_suites,
     open_models,
     print_outcome,
     warn_excluded,
 )
 from llm_compiler.console import note, progress
-from llm_compiler.corpus.inputs import SAMPLES_MANIFEST
-from llm_compiler.errors import ConfigError, InputError
+from llm_compiler.errors import ConfigError
 from llm_compiler.evaluate.contenders import OF_MODELS, ContenderKind
 from llm_compiler.evaluate.flag_tuning import (
     FlagTuningOptions,
@@ -32,18 +33,6 @@ from llm_compiler.evaluate.flag_tuning import (
     prepare_modules,
     prompts_of,
     settings_of,
-)
-from llm_compiler.evaluate.language import (
-    PerplexityRow,
-    SizeRow,
-    draw_samples,
-    perplexity_rows,
-    size_rows,
-)
-from llm_compiler.evaluate.language_report import (
-    perplexity_report,
-    size_report,
-    write_language_report,
 )
 from llm_compiler.evaluate.plots import require_matplotlib
 from llm_compiler.evaluate.programs import (
@@ -99,9 +88,9 @@ def run_task(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Outco
             return disassembly(options, clang_flags)
         case "emulation":
             return emulation(options, clang_flags)
-    if clang_flags:
-        raise ConfigError(f"'evaluate {options.task}' takes no clang flags behind --")
-    return _language(options)
+        case "all":
+            return everything(options, clang_flags, run_task)
+    return language(options, clang_flags)
 
 
 def _programs(
@@ -151,73 +140,6 @@ def _settings(options: argparse.Namespace, has_model: bool) -> FlagTuningOptions
         check=not options.no_check,
         seed=options.seed,
         timeout_s=options.timeout_s,
-    )
-
-
-def _language(options: argparse.Namespace) -> Outcome:
-    """Run size-prediction or perplexity.
-
-    Raises:
-        ConfigError: there is no model.
-    """
-    sizes = options.task == "size-prediction"
-    require_pyarrow()
-    require_matplotlib()
-    toolchain = find_toolchain()
-    for path in options.suite:
-        if not (path / SAMPLES_MANIFEST).exists():
-            raise InputError(f"{path} is not a folder of samples ('llm-compiler corpus sample')")
-    folder: Path = options.report
-    kind: type[Any] = SizeRow if sizes else PerplexityRow
-    rows: list[Any] = []
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(locked(folder))
-        engines, told = open_models(stack, engines_of(options), options.task)
-        settings = {
-            "task": options.task,
-            "suites": [path.resolve().name for path in options.suite],
-            "split": options.split,
-            "architecture": options.architecture,
-            "samples": options.samples,
-            "seed": options.seed,
-            "models": told,
-            "llvm_version": toolchain.version,
-        }
-        journal = stack.enter_context(Journal(folder / "journal.jsonl", settings, kind))
-        pool = stack.enter_context(LocalPool(options.jobs))
-        total = len(options.suite) * options.samples
-        bar = stack.enter_context(progress(total, options.task))
-        done = 0
-        for path in options.suite:
-            suite = path.resolve().name
-            for sample in draw_samples(
-                path,
-                "emulation" if sizes else "pretraining",
-                pool,
-                split=options.split,
-                architecture=options.architecture,
-                count=options.samples,
-                seed=options.seed,
-            ):
-                key = f"{suite}|{sample.index}"
-                found = journal.rows(key)
-                if found is None:
-                    ask = size_rows if sizes else perplexity_rows
-                    found = [
-                        row
-                        for name, engine in engines
-                        for row in ask(engine, sample, suite=suite, model=name)
-                    ]
-                    journal.add(key, found)
-                rows += found
-                done += 1
-                bar.update(done, f"{sample.package}")
-        bar.close()
-        make = size_report if sizes else perplexity_report
-        report = make(rows, settings, command_line(options.task))
-        paths = write_language_report(report, folder)
-    return Outcome(
-        told=report.told, blocks=report.blocks, table=report.table, paths=tuple(paths), left=3
     )
 
 
@@ -298,10 +220,12 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> O
             engines=engines,
             fits=fits,
             ceilings=ceilings,
+            deadline=started + 60 * options.max_minutes if options.max_minutes else None,
             on_progress=lambda done, total, what: bar.update(done, what[:60]),
         )
         bar.close()
-        programs = []
+        num_done = sum(journal.rows(one.key) is not None for one in prepared.modules)
+        programs: list[ProgramRow] = []
         if ready:
             built = {**described, "programs": programs_hash(ready)}
             kept = stack.enter_context(Journal(folder / "programs.jsonl", built, ProgramRow))
@@ -322,6 +246,7 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> O
             notes=[
                 *(f"{suite.name}: {line}." for suite in suites for line in suite.notes),
                 *(f"{line}." for line in prepared.notes),
+                *incomplete(num_done, len(prepared.modules), "modules", options),
             ],
             excluded=excluded,
             programs=programs,
@@ -335,4 +260,6 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> O
         table=summary_table(report, report.backup),
         paths=tuple(paths),
         notes=report.notes,
+        num_done=num_done,
+        num_wanted=len(prepared.modules),
     )

@@ -6,28 +6,44 @@ import argparse
 import contextlib
 import shlex
 import sys
-from collections.abc import Collection, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llm_compiler.commands.disassemble import open_engine
 from llm_compiler.console import note, print_json, print_table, warn
+from llm_compiler.dataset.records import StageSample
 from llm_compiler.errors import ConfigError
 from llm_compiler.evaluate.document import Block, Table
-from llm_compiler.evaluate.flag_tuning import model_fingerprint
-from llm_compiler.evaluate.suites import Excluded, Suite, SuiteOptions, load_suite
-from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.evaluate.flag_tuning import model_fingerprint, prompts_of, sample_fits
+from llm_compiler.evaluate.plots import require_matplotlib
+from llm_compiler.evaluate.rows import locked
+from llm_compiler.evaluate.suites import (
+    EvaluationModule,
+    Excluded,
+    Suite,
+    SuiteOptions,
+    load_suite,
+)
+from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import has_shipped_model, shipped_model
+from llm_compiler.parquet import require_pyarrow
+from llm_compiler.workers import LocalPool
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = [
     "Outcome",
+    "Session",
     "command_line",
     "engines_of",
+    "incomplete",
     "load_suites",
     "open_models",
+    "open_session",
     "print_outcome",
     "warn_excluded",
 ]
@@ -46,8 +62,9 @@ class Outcome:
     notes: tuple[str, ...] = ()
     left: int = 1
     """Columns of the table that are text."""
-    is_complete: bool = True
-    """Nothing was left out for lack of time."""
+    num_done: int = 0
+    num_wanted: int = 0
+    """Modules, functions, questions or samples; fewer are done where time is short."""
 
 
 def engines_of(options: argparse.Namespace) -> list[tuple[str, str | None]]:
@@ -141,6 +158,107 @@ def load_suites(
             )
         )
     return suites
+
+
+@dataclass(slots=True, kw_only=True)
+class Session:
+    """A task's run: what it holds open, and what it is about."""
+
+    folder: Path
+    scratch: Path
+    toolchain: Toolchain
+    pool: LocalPool
+    engines: list[tuple[str, Engine]]
+    fits: Callable[[Engine, StageSample], bool]
+    settings: dict[str, Any]
+    suites: list[Suite]
+    excluded: list[Excluded]
+    notes: list[str]
+    deadline: float | None
+
+    @property
+    def modules(self) -> list[EvaluationModule]:
+        """Each module once: folders of samples may share some."""
+        found: dict[str, EvaluationModule] = {}
+        for suite in self.suites:
+            for module in suite.modules:
+                identity = module.module_hash if module.unit is None else module.key
+                found.setdefault(identity, module)
+        return list(found.values())
+
+
+def open_session(
+    options: argparse.Namespace,
+    clang_flags: tuple[str, ...],
+    stack: contextlib.ExitStack,
+    *,
+    count: int,
+    kind: str = "",
+    suites: Sequence[Path] | None = None,
+) -> Session:
+    """Lock the report's folder, load models and suites; the stack lets go of them.
+
+    Args:
+        count: of samples and corpora, so many modules a target; 0: all.
+        kind: as in `SuiteOptions`.
+        suites: only these; None: all that the user named.
+
+    Raises:
+        ConfigError, InputError, ArtifactError, ToolchainError: something is missing or held.
+    """
+    started = time.monotonic()
+    # Before any work is done for them.
+    require_pyarrow()
+    require_matplotlib()
+    toolchain = find_toolchain()
+    folder: Path = options.report
+    stack.enter_context(locked(folder))
+    scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-")))
+    named = engines_of(options)
+    engines, told = open_models(stack, named, options.task)
+    prompts = {
+        id(engine): prompts_of(engine, model)
+        for (_, engine), (_, model) in zip(engines, named, strict=True)
+    }
+    pool = stack.enter_context(LocalPool(options.jobs))
+    suite_options = SuiteOptions(
+        split=options.split,
+        architecture=options.architecture,
+        modules=count,
+        min_size_bytes=options.min_size_bytes,
+        max_size_bytes=options.max_size_bytes,
+        seed=options.seed,
+        clang_flags=clang_flags,
+        target_triple=options.target_triple,
+        timeout_s=options.timeout_s,
+        kind=kind,
+    )
+    paths = options.suite if suites is None else suites
+    loaded = load_suites(paths, suite_options, toolchain=toolchain, pool=pool, scratch=scratch)
+    minutes: float | None = options.max_minutes
+    return Session(
+        folder=folder,
+        scratch=scratch,
+        toolchain=toolchain,
+        pool=pool,
+        engines=engines,
+        fits=lambda engine, sample: sample_fits(engine, prompts[id(engine)], sample),
+        settings={"task": options.task, "models": told, "llvm_version": toolchain.version},
+        suites=loaded,
+        excluded=[one for suite in loaded for one in suite.excluded],
+        notes=[f"{suite.name}: {line}." for suite in loaded for line in suite.notes],
+        deadline=started + 60 * minutes if minutes else None,
+    )
+
+
+def incomplete(done: int, total: int, what: str, options: argparse.Namespace) -> list[str]:
+    """Return a note for a report that time cut short, or none."""
+    if done >= total:
+        return []
+    return [
+        f"{done} of {total} {what} were done within {options.max_minutes:.3g} minutes, the first "
+        "in an order that takes targets and programs in turn; the same command goes on."
+    ]
 
 
 def warn_excluded(excluded: Sequence[Excluded]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from llm_compiler.emulate import Emulated, EmulateOptions, emulate
 from llm_compiler.errors import CompilerError, ConfigError, InputError, ResourceError, WorkerLost
 from llm_compiler.evaluate.rows import Journal
+from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.evaluate.text_distance import bleu
 from llm_compiler.evaluate.threads import SharedEngine, ThreadTools, work_through
@@ -139,28 +140,18 @@ def emulation_items(
     Raises:
         InputError: there is no module.
     """
-    cells: dict[str, dict[str, list[EvaluationModule]]] = {}
-    for module in modules:
-        programs = cells.setdefault(architecture_of(module.target_triple), {})
-        programs.setdefault(module.program, []).append(module)
-    chosen: list[list[EvaluationModule]] = []
-    for programs in cells.values():
-        queues = []
-        for program in sorted(programs):
-            members = sorted(programs[program], key=lambda one: one.key)
-            random.Random(f"{options.seed}:{program}").shuffle(members)
-            queues.append(members)
-        random.Random(f"{options.seed}:programs").shuffle(queues)
-        longest = max(map(len, queues))
-        turns = [queue[rank] for rank in range(longest) for queue in queues if rank < len(queue)]
-        chosen.append(turns[: options.modules or None])
-    if not chosen:
+    if not modules:
         raise InputError("no module of the suites can be emulated: there is none")
+    chosen = draw_evenly(
+        modules,
+        lambda module: architecture_of(module.target_triple),
+        (lambda module: module.program, lambda module: module.key),
+        count=options.modules,
+        seed=options.seed,
+    )
     return [
-        EmulationItem(module=cell[rank], kind=kind, code=code)
-        for rank in range(max(map(len, chosen)))
-        for cell in chosen
-        if rank < len(cell)
+        EmulationItem(module=module, kind=kind, code=code)
+        for module in chosen
         for kind in options.kinds
         for code in options.codes
     ]

@@ -9,6 +9,7 @@ was under way is quick to do again.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -27,6 +28,7 @@ from llm_compiler.evaluate.contenders import (
 )
 from llm_compiler.evaluate.jobs import NormalizeJob
 from llm_compiler.evaluate.rows import Journal, Row
+from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import (
     CLANG_BASELINE,
     IN_PROCESS_BASELINE,
@@ -333,6 +335,7 @@ def evaluate_flag_tuning(
     engines: Sequence[Engine] = (),
     fits: Callable[[Engine, EvaluationModule], bool] = lambda engine, module: True,
     ceilings: Mapping[str, Ceiling] | None = None,
+    deadline: float | None = None,
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> list[Row]:
     """Measure every contender on every module and return all rows, those of the journal included.
@@ -340,6 +343,8 @@ def evaluate_flag_tuning(
     Args:
         fits: as in `prepare_modules`.
         ceilings: by module hash.
+        deadline: as `time.monotonic` counts; behind it no modules are begun, but the first few.
+            Those that are done are spread over targets and programs.
         on_progress: called with (steps done, steps in all, what is under way).
 
     Ctrl-C and kills lose at most what was not in the store: the same call goes on.
@@ -369,11 +374,19 @@ def evaluate_flag_tuning(
     chooser = Chooser(checker, options.objective, check=options.check)
     runner = _Runner(prepared, options, contenders, pool, store, chooser, ceilings or {})
     total = len(prepared.modules) * len(contenders)
-    todo = [module for module in prepared.modules if journal.rows(module.key) is None]
+    todo = draw_evenly(
+        [module for module in prepared.modules if journal.rows(module.key) is None],
+        lambda module: architecture_of(module.target_triple),
+        (lambda module: module.program, lambda module: module.key),
+        seed=options.seed,
+    )
     runner.done = total - len(todo) * len(contenders)
     runner.on_progress = lambda what: on_progress(runner.done, total, what)
     size = max(1, pool.num_workers * _MODULES_A_WORKER)
     for start in range(0, len(todo), size):
+        late = deadline is not None and time.monotonic() > deadline
+        if late and (start or len(todo) < len(prepared.modules)):
+            break
         for module, rows in runner.run(todo[start : start + size]):
             journal.add(module.key, rows)
     found: list[Row] = []

@@ -8,6 +8,7 @@ IR and assembly as text, in bits a byte, which models with different tokenizers 
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler.dataset.engine import make_samples, safe_elements
+from llm_compiler.dataset.jobs import Draw, DrawJob, Made
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.sample_set import SampleSet
-from llm_compiler.dataset.stages import StageOptions, make_stage
+from llm_compiler.dataset.stages import LEVELS, StageOptions, make_stage
 from llm_compiler.errors import ConfigError, InputError
+from llm_compiler.evaluate.spread import draw_evenly
+from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.decoding import Decoder
 from llm_compiler.model.engines.compact import AnswerGrammar, CompactEngine
@@ -27,7 +31,8 @@ from llm_compiler.model.engines.paper import PaperEngine
 from llm_compiler.model.generation import generate
 from llm_compiler.model.prompts import CompactPrompts, PaperPrompts, parse_answer
 from llm_compiler.model.special import field_token
-from llm_compiler.workers.pool import WorkerPool
+from llm_compiler.verify.target import architecture_of
+from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = [
     "PerplexityRow",
@@ -37,12 +42,14 @@ __all__ = [
     "perplexity_rows",
     "predict_sizes",
     "reader_of",
+    "samples_of_modules",
     "size_rows",
 ]
 
 _NUMBERS = ("count", "size", "text-data")
 _MAX_NUMBER_TOKENS = 64
 _CHUNK = 128
+_MAX_DRAWS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +126,68 @@ def draw_samples(
     )
     for result in make_samples(made, range(count), pool):
         yield result.sample
+
+
+def samples_of_modules(
+    modules: Sequence[EvaluationModule], stage: str, pool: WorkerPool, *, count: int, seed: int
+) -> Iterator[StageSample]:
+    """Yield samples of a training stage on a suite's modules, one each: drawn as that stage draws.
+
+    Targets and programs take turns. A draw that LLVM makes nothing of is drawn again, a few times.
+
+    Args:
+        stage: "emulation" or "pretraining" (IR and assembly).
+    """
+    space = safe_elements(pool) if stage == "emulation" else ()
+    ordered = draw_evenly(
+        modules,
+        lambda module: architecture_of(module.target_triple),
+        (lambda module: module.program, lambda module: module.key),
+        seed=seed,
+    )
+    index = 0
+    for module in ordered:
+        for attempt in range(_MAX_DRAWS):
+            rng = random.Random(f"{stage}:{seed}:{module.module_hash}:{attempt}")
+            task, passes = _drawn(stage, rng, space)
+            sample = StageSample(
+                stage=stage,
+                task=task,
+                seed=seed,
+                index=index,
+                draw=attempt,
+                module_hash=module.module_hash,
+                target_triple=module.target_triple,
+                package=module.program,
+                passes=",".join(passes),
+            )
+            draw = Draw(
+                sample=sample,
+                module=module.bitcode,
+                passes=passes,
+                max_characters=StageOptions().max_characters,
+                max_instructions=StageOptions().max_instructions,
+            )
+            made: Made = run_jobs(pool, [DrawJob(draws=(draw,))])[0][0]
+            if made.sample is not None:
+                yield made.sample
+                index += 1
+                break
+        if index == count:
+            return
+
+
+def _drawn(stage: str, rng: random.Random, space: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Return a task and a pass list, as the stage of training weighs them."""
+    how = StageOptions()
+    if stage == "pretraining":
+        level = rng.choice(("", *LEVELS))
+        return rng.choice(("ir", "assembly")), (f"default<{level}>",) if level else ()
+    kind = rng.random()
+    if kind < how.pipeline_share:
+        return "emulate-ir", (f"default<{rng.choice(LEVELS)}>",)
+    longest = 4 if kind < how.pipeline_share + how.short_share else how.max_passes
+    return "emulate-ir", tuple(rng.choice(space) for _ in range(rng.randint(1, longest)))
 
 
 def predict_sizes(engine: Engine, sample: StageSample) -> tuple[int, int, int]:

@@ -67,7 +67,9 @@ def _head(title: str, settings: dict[str, Any], command: str, facts: Sequence[st
     return [Heading(title, 1), Paragraph(f"`{command}`"), Items((*facts, *shared))]
 
 
-def size_report(rows: Sequence[SizeRow], settings: dict[str, Any], command: str) -> LanguageReport:
+def size_report(
+    rows: Sequence[SizeRow], settings: dict[str, Any], command: str, *, notes: Sequence[str] = ()
+) -> LanguageReport:
     """Return the report of size-prediction.
 
     The yardstick "no change" states what was before the pass list.
@@ -157,9 +159,15 @@ def size_report(rows: Sequence[SizeRow], settings: dict[str, Any], command: str)
             "does not answer (its prompt exceeds the context) is counted, not measured. 'no "
             "change' states what was before.",
             f"{seconds:.2f} s a prediction.",
+            *notes,
         ],
     )
-    told = {"command": command, "settings": settings, "figures": figures}
+    told = {
+        "command": command,
+        "settings": settings,
+        "notes": list(notes),
+        "figures": figures,
+    }
     return LanguageReport(
         told=told,
         blocks=(*blocks, table, Image("sizes.png", "Predicted and real sizes", image), _TRACE),
@@ -169,7 +177,11 @@ def size_report(rows: Sequence[SizeRow], settings: dict[str, Any], command: str)
 
 
 def perplexity_report(
-    rows: Sequence[PerplexityRow], settings: dict[str, Any], command: str
+    rows: Sequence[PerplexityRow],
+    settings: dict[str, Any],
+    command: str,
+    *,
+    notes: Sequence[str] = (),
 ) -> LanguageReport:
     """Return the report of perplexity."""
     import numpy
@@ -239,7 +251,12 @@ def perplexity_report(
             "A text that exceeds the context is read in pieces.",
         ],
     )
-    told = {"command": command, "settings": settings, "figures": figures}
+    told = {
+        "command": command,
+        "settings": settings,
+        "notes": list(notes),
+        "figures": figures,
+    }
     return LanguageReport(
         told=told,
         blocks=(*blocks, table, Image("texts.png", "Bits a byte by length", image), _TRACE),

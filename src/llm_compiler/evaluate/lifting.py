@@ -23,6 +23,7 @@ from llm_compiler.disassembly.lift import Lifter
 from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
 from llm_compiler.errors import ConfigError, InputError, ToolchainNotFound
 from llm_compiler.evaluate.rows import Journal
+from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule, Excluded
 from llm_compiler.evaluate.text_distance import bleu
 from llm_compiler.evaluate.threads import SharedEngine, ThreadTools, work_through
@@ -162,7 +163,7 @@ def lift_items(
         InputError: no module has a function.
     """
     excluded: list[Excluded] = []
-    cells: dict[tuple[str, str], list[LiftItem]] = {}
+    found: list[LiftItem] = []
     for level in options.levels:
         passes = parse_pass_list(f"default<{level}>")
         jobs = [
@@ -183,41 +184,20 @@ def lift_items(
             text = emitted.data.decode("utf-8", "replace")
             names = sorted({match[1] or match[2] for match in _FUNCTION.finditer(text)})
             random.Random(f"{options.seed}:{module.module_hash}").shuffle(names)
-            cell = cells.setdefault((architecture_of(module.target_triple), level), [])
-            cell += [
+            found += [
                 LiftItem(module=module, level=level, function=name, assembly=path) for name in names
             ]
-    ordered = [_spread(cell, options.seed)[: options.functions or None] for cell in cells.values()]
-    items = [
-        cell[rank]
-        for rank in range(max(map(len, ordered), default=0))
-        for cell in ordered
-        if rank < len(cell)
-    ]
+    items = draw_evenly(
+        found,
+        lambda item: f"{architecture_of(item.module.target_triple)} {item.level}",
+        (lambda item: item.module.program, lambda item: item.module.key),
+        count=options.functions,
+        seed=options.seed,
+    )
     if not items:
         first = f": {excluded[0].cause}" if excluded else ""
         raise InputError(f"no module of the suites has a function to lift{first}")
     return items, excluded
-
-
-def _spread(items: Sequence[LiftItem], seed: int) -> list[LiftItem]:
-    """Take turns: programs, in each its modules, in each its functions."""
-    programs: dict[str, dict[str, list[LiftItem]]] = {}
-    for item in items:
-        members = programs.setdefault(item.module.program, {})
-        members.setdefault(item.module.key, []).append(item)
-    queues: list[list[LiftItem]] = []
-    for program in sorted(programs):
-        modules = [programs[program][key] for key in sorted(programs[program])]
-        random.Random(f"{seed}:{program}").shuffle(modules)
-        queues.append(_in_turn(modules))
-    random.Random(f"{seed}:programs").shuffle(queues)
-    return _in_turn(queues)
-
-
-def _in_turn(queues: Sequence[Sequence[LiftItem]]) -> list[LiftItem]:
-    longest = max(map(len, queues), default=0)
-    return [queue[rank] for rank in range(longest) for queue in queues if rank < len(queue)]
 
 
 def evaluate_lifting(

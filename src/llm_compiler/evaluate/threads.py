@@ -169,7 +169,7 @@ def work_through(
     Args:
         do: makes an item's rows; called in threads.
         make_pool: makes a pool of one worker; called in each thread.
-        deadline: as `time.monotonic` counts; no item is begun behind it.
+        deadline: as `time.monotonic` counts; behind it no item is begun, but a first one.
         on_progress: called with (items done, items in all, the last one's key).
 
     Returns:
@@ -201,7 +201,8 @@ def work_through(
         running: dict[Future[list[_R]], _Item] = {}
 
         def begin() -> None:
-            if deadline is not None and time.monotonic() > deadline:
+            late = deadline is not None and time.monotonic() > deadline
+            if late and (done or running):
                 return
             if (item := next(rest, None)) is not None:
                 running[threads.submit(lambda item=item: do(item, tools()))] = item  # type: ignore[misc]

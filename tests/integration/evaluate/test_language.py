@@ -76,8 +76,8 @@ def test_size_prediction(
 
 
 @pytest.mark.parametrize("task", ["perplexity", "size-prediction"])
-def test_what_is_no_folder_of_samples(
+def test_an_empty_suite(
     task: str, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate(task, tmp_path, tmp_path / "report", "--model", str(checkpoint)) == 4
-    assert "is not a folder of samples" in capsys.readouterr().err
+    assert "holds no C, C++, IR or bitcode file" in capsys.readouterr().err

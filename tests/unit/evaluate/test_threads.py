@@ -97,11 +97,15 @@ def test_what_failed_is_done_again_and_the_rest_is_kept(tmp_path: Path) -> None:
     assert pools.open == 0
 
 
-def test_nothing_is_begun_behind_the_deadline(tmp_path: Path) -> None:
+def test_behind_the_deadline_only_a_first_item_is_begun(tmp_path: Path) -> None:
     now = time.monotonic()
+
+    def quick(item: Item, tools: ThreadTools) -> list[Made]:
+        return [Made(item.number, "")]
+
     with Journal(tmp_path / "journal", {}, Made) as journal:
-        for deadline, expected in ((now - 1, []), (now + 60, ITEMS)):
+        for deadline, expected in ((now - 1, ITEMS[:1]), (now - 1, ITEMS[:1]), (now + 60, ITEMS)):
             done = work_through(
-                ITEMS, make, journal, num_threads=2, make_pool=Pools(), deadline=deadline
+                ITEMS, quick, journal, num_threads=2, make_pool=Pools(), deadline=deadline
             )
             assert done == expected
