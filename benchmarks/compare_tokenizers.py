@@ -105,7 +105,7 @@ def train_model(
         checkpoint_every_minutes=1e9,
         seed=options.seed,
     )
-    train(config, max_minutes=options.minutes or None)
+    train(config, resume=True, max_minutes=options.minutes or None)
     # The run is over: going on with it only validates, which is not part of its minutes.
     validation = {"pretraining": DataConfig(path=folder / "validation")}
     outcome = train(dataclasses.replace(config, validation=validation), resume=True)
