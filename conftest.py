@@ -15,6 +15,7 @@ collect_ignore_glob = (
     else [
         "src/llm_compiler/train/cpu_attention.py",
         "src/llm_compiler/train/language_model.py",
+        "src/llm_compiler/train/optimizers.py",
         "src/llm_compiler/train/loop.py",
         "tests/integration/train/*",
     ]
