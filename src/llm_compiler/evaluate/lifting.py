@@ -21,7 +21,13 @@ from llm_compiler.dataset.records import StageSample
 from llm_compiler.disassembly.binary import Binary, read_binary
 from llm_compiler.disassembly.lift import Lifter
 from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
-from llm_compiler.errors import ConfigError, InputError, ToolchainNotFound
+from llm_compiler.errors import (
+    CompilerError,
+    ConfigError,
+    InputError,
+    TimedOut,
+    ToolchainNotFound,
+)
 from llm_compiler.evaluate.rows import Journal
 from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule, Excluded
@@ -80,6 +86,8 @@ class LiftRow:
     """Of rows without answer: ``unreadable`` (no model was asked), ``beyond context`` (the prompt
     leaves no room for an answer), ``no answer`` (none was finished in the context, or the model's
     form has no words for the function); else empty."""
+    attributes: str
+    """Of exact answers: the function attributes that took the place of the answer's own."""
     lowers: int
     """1: the answer is well-formed IR of this function, and lowers."""
     bleu: float
@@ -323,9 +331,15 @@ def _lift(
     toolchain: Toolchain,
     tools: ThreadTools,
 ) -> Iterator[LiftRow]:
-    binary = _binary(item, toolchain, tools)
-    symbol = binary.elf.symbol(item.function)
-    assert symbol is not None
+    try:
+        binary = _binary(item, toolchain, tools)
+        symbol = binary.elf.symbol(item.function)
+    except (InputError, CompilerError, TimedOut) as error:
+        yield from (_unread(item, name, str(error)) for name, _ in engines)
+        return
+    if symbol is None:
+        yield from (_unread(item, name, "it has no symbol") for name, _ in engines)
+        return
     executor = _executor(binary.elf.architecture, options, toolchain, tools)
     lift_options = DisassembleOptions(
         candidates=1,
@@ -354,7 +368,15 @@ def _lift(
             start = time.monotonic()
             # Behind enough runs, or one that agreed, only exact code is news.
             spent = proved or num_executed >= options.max_executed
-            outcome = lifters[spent].lift(symbol).outcome
+            try:
+                outcome = lifters[spent].lift(symbol).outcome
+            except (InputError, CompilerError, TimedOut) as error:
+                # Of a tool, on this answer: the next may be better.
+                outcome = LiftedFunction(
+                    name=item.function,
+                    verdict=LiftVerdict.NO_ANSWER,
+                    reason=f"it cannot be judged: {error}"[:500],
+                )
             if spent and outcome.verdict is LiftVerdict.UNPROVED:
                 outcome = dataclasses.replace(outcome, reason="not exact, and not run: " + _ENOUGH)
             model_seconds = engine.take_seconds()
@@ -369,6 +391,14 @@ def _lift(
             proved = proved or outcome.verdict.is_accepted
 
 
+def _unread(item: LiftItem, model: str, reason: str) -> LiftRow:
+    """Return the row of a function that no model was asked about."""
+    outcome = LiftedFunction(
+        name=item.function, verdict=LiftVerdict.NO_ANSWER, reason=f"the function: {reason}"[:500]
+    )
+    return _values(item, model, outcome, cause=UNREADABLE)
+
+
 def _row(
     item: LiftItem,
     model: str,
@@ -378,13 +408,37 @@ def _row(
     model_seconds: float,
     seconds: float,
 ) -> LiftRow:
-    first, answered = source.place == 0, bool(source.answer)
-    lowers = outcome.verdict is not LiftVerdict.NO_ANSWER
     cause = ""
-    if not answered and not outcome.assembly:
-        cause = UNREADABLE
-    elif not answered:
-        cause = engine.cause(outcome.assembly, item.module.target_triple)
+    if not source.answer:
+        asked = bool(outcome.assembly)
+        triple = item.module.target_triple
+        cause = engine.cause(outcome.assembly, triple) if asked else UNREADABLE
+    return _values(
+        item,
+        model,
+        outcome,
+        cause=cause,
+        candidate=source.place + 1 if source.answer else 0,
+        model_seconds=model_seconds,
+        seconds=seconds,
+        assembly=outcome.assembly if source.place == 0 else "",
+        answer=source.answer,
+    )
+
+
+def _values(
+    item: LiftItem,
+    model: str,
+    outcome: LiftedFunction,
+    *,
+    cause: str,
+    candidate: int = 0,
+    model_seconds: float = 0.0,
+    seconds: float = 0.0,
+    assembly: str = "",
+    answer: str = "",
+) -> LiftRow:
+    lowers = outcome.verdict is not LiftVerdict.NO_ANSWER
     example = outcome.counterexample
     module = item.module
     return LiftRow(
@@ -397,10 +451,11 @@ def _row(
         function=item.function,
         num_instructions=outcome.num_instructions,
         model=model,
-        candidate=source.place + 1 if answered else 0,
+        candidate=candidate,
         verdict=outcome.verdict.value,
         reason=outcome.reason,
         cause=cause,
+        attributes=outcome.attributes,
         lowers=int(lowers),
         bleu=_bleu(outcome) if lowers else 0.0,
         num_inputs=outcome.num_inputs,
@@ -409,8 +464,8 @@ def _row(
         counterexample=", ".join(example.arguments) if example is not None else "",
         model_seconds=round(model_seconds, 4),
         check_seconds=round(seconds, 4),
-        assembly=outcome.assembly if first else "",
-        answer=source.answer,
+        assembly=assembly,
+        answer=answer,
     )
 
 

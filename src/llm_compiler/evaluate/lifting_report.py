@@ -50,6 +50,8 @@ class LiftSummary:
     """What does not lower counts as 0."""
     seconds: Figure
     """A function: model and checks of these answers."""
+    num_other_attributes: int
+    """Of the exact ones: with function attributes other than the answer's own."""
     verdicts: dict[str, int]
 
     def to_json(self) -> dict[str, Any]:
@@ -68,6 +70,7 @@ class LiftSummary:
                     *("accepted_of_answered", "bleu", "bleu_of_all", "seconds"),
                 )
             },
+            "num_other_attributes": self.num_other_attributes,
             "verdicts": self.verdicts,
         }
 
@@ -112,6 +115,7 @@ def summarize_lifts(rows: Sequence[LiftRow], candidates: int, seed: int) -> Lift
         bleu=mean_of([row.bleu for row in best if row.lowers], seed),
         bleu_of_all=mean_of([row.bleu for row in best], seed),
         seconds=mean_of(seconds, seed),
+        num_other_attributes=sum(bool(row.attributes) for row in best),
         verdicts={
             one.value: count
             for one in LiftVerdict
@@ -289,6 +293,9 @@ def _facts(
         "lowered again, the same code and data. *tests_passed*: other code, which agreed with the "
         "original on all generated inputs, all its blocks run. docs/disassembly.md says what each "
         "shows.",
+        f"Of {sum(row.verdict == LiftVerdict.EXACT for row in rows)} exact answers "
+        f"{sum(bool(row.attributes) for row in rows)} are so with function attributes other than "
+        "their own, as compilers' settings give them.",
         f"K = 1 is the model's greedy answer; K = {settings['candidates']} the best of its first "
         f"{settings['candidates']}, of which at most {settings['max_executed']} are run.",
         "All functions count. Beside stand those without answer, which 'of answered' leaves out: "

@@ -12,9 +12,11 @@ from llm_compiler.cli import main
 from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.emulate import EmulateOptions, emulate
 from llm_compiler.evaluate.emulation import EmulationRow
-from llm_compiler.evaluate.lifting import LiftRow
-from llm_compiler.evaluate.rows import read_rows
+from llm_compiler.evaluate.lifting import LiftItem, LiftOptions, LiftRow, evaluate_lifting
+from llm_compiler.evaluate.rows import Journal, locked, read_rows
+from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.workers import LocalPool
 
 pytest.importorskip("sacrebleu")
@@ -218,3 +220,45 @@ def test_nothing_to_ask(
             (root / "a.c").write_text(text)
         assert evaluate(task, root, answers, tmp_path / "report") == 4
         assert word in capsys.readouterr().err
+
+
+def test_assembly_that_cannot_be_read_is_counted(
+    answers: Path, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    """Of a module whose machine code the assembler rejects, and one whose symbol is not there."""
+    module = EvaluationModule(
+        suite="s",
+        name="m",
+        program="p",
+        bitcode=b"",
+        target_triple="x86_64-linux-gnu",
+        num_functions=2,
+        num_instructions=1,
+    )
+    texts = {"broken": ".type f, @function\nf:\n  nonsense\n", "other": "g:\n  ret\n"}
+    items = []
+    for name, text in texts.items():
+        path = tmp_path / f"{name}.s"
+        path.write_text(f".globl g\n.type g, @function\n{text}")
+        items.append(LiftItem(module=module, level=name, function="f", assembly=path))
+    with Journal(tmp_path / "journal", {}, LiftRow) as journal:
+        rows = evaluate_lifting(
+            items,
+            LiftOptions(),
+            journal,
+            engines=[("replayed", ReplayEngine(answers))],
+            toolchain=toolchain,
+            num_threads=1,
+            make_pool=lambda: LocalPool(1),
+        )
+    assert [(row.verdict, row.cause) for row in rows] == [("no_answer", "unreadable")] * 2
+    assert "nonsense" in rows[0].reason or "mnemonic" in rows[0].reason
+    assert "no symbol" in rows[1].reason
+
+
+def test_two_runs_into_one_folder(
+    suite: Path, answers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with locked(tmp_path):
+        assert evaluate("disassembly", suite, answers, tmp_path) == 2
+    assert "another evaluation is writing" in capsys.readouterr().err

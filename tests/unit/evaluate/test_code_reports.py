@@ -33,6 +33,7 @@ def lift(
         verdict=verdict,
         reason="",
         cause=cause,
+        attributes="frame pointer" if candidate == 3 else "",
         lowers=int(verdict != "no_answer"),
         bleu=bleu,
         num_inputs=0,
@@ -63,6 +64,7 @@ def test_the_best_of_the_first_answers_counts() -> None:
     assert (three.n, three.num_beyond_context, three.num_unreadable) == (4, 1, 1)
     assert (three.exact.value, three.exact_of_answered.value) == (0.25, 0.5)
     assert (three.bleu.value, three.bleu_of_all.value) == pytest.approx((0.65, 0.325))
+    assert (two.num_other_attributes, three.num_other_attributes) == (0, 1)
     assert one.seconds.value == 3.0
     assert three.seconds.value == pytest.approx((7 + 5 + 3 + 3) / 4)
 
