@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from llm_compiler.dataset.assembly import normalize_assembly
-from llm_compiler.disassembly.binary import Binary, Origin
+from llm_compiler.disassembly.binary import Binary
 from llm_compiler.disassembly.data_text import data_lines
+from llm_compiler.disassembly.exception_text import TableText
 from llm_compiler.disassembly.operands import (
     ABSOLUTE_DATA,
     RELATIVE_DATA,
@@ -33,6 +34,7 @@ from llm_compiler.disassembly.operands import (
     is_jump,
     with_symbol,
 )
+from llm_compiler.errors import InputError
 from llm_compiler.llvm.elf import (
     AARCH64,
     SHN_COMMON,
@@ -43,6 +45,7 @@ from llm_compiler.llvm.elf import (
     Symbol,
     SymbolKind,
 )
+from llm_compiler.llvm.exceptions import Frame, read_exception_table, read_frames
 from llm_compiler.llvm.listing import Instruction
 
 __all__ = ["Data", "FunctionReader", "FunctionText", "Unreadable", "Variable"]
@@ -145,7 +148,8 @@ class _Item:
         alignment = self.section.alignment or 1
         if offset:
             alignment = min(alignment, offset & -offset)
-        return min(alignment, size & -size) if size < 16 else alignment
+        is_known = size >= 16 or self.section.is_strings
+        return alignment if is_known else min(alignment, size & -size)
 
 
 class FunctionReader:
@@ -251,6 +255,14 @@ class FunctionReader:
         return False
 
     @cached_property
+    def frames(self) -> dict[tuple[int, int], Frame]:
+        """Frame descriptions that name exception tables."""
+        try:
+            return read_frames(self.elf)
+        except InputError as error:
+            raise Unreadable(f"cannot be read: {error}") from None
+
+    @cached_property
     def slots(self) -> dict[int, tuple[str, int]]:
         """Addresses that the dynamic linker fills in: the symbol's name, if any, and the addend."""
         found = {}
@@ -274,6 +286,7 @@ class _Reading:
         self.called: set[str] = set()
         self.suffixes: dict[int, str] = {}
         self._first_alignment = 1
+        self.table: TableText | None = None
 
     # -- the way through ---
 
@@ -284,8 +297,8 @@ class _Reading:
         if self.section.takes_no_space:
             raise Unreadable("has no code in this file")
         self.instructions = self._instructions()
-        self._refuse_exception_table()
         self.places = {one.address for one in self.instructions}
+        self._read_exception_table()
         operands = {one.address: self._operand(one) for one in self.instructions}
         self._collect(target for found in operands.values() if found for target in (found[0],))
         self._name_items()
@@ -335,9 +348,23 @@ class _Reading:
             raise Unreadable("has data among its instructions")
         return found
 
-    def _refuse_exception_table(self) -> None:
-        if has_exception_table(self.binary, self.section, self.start, self.end):
-            raise Unreadable("has an exception table (landing pads), which is not read yet")
+    def _read_exception_table(self) -> None:
+        frame = self.reader.frames.get((self.section.index, self.start))
+        if frame is None or frame.table is None:
+            return
+        if self.reader.is_linked:
+            raise Unreadable("has an exception table, which is read from objects only")
+        try:
+            table = read_exception_table(self.elf, frame)
+        except InputError as error:
+            raise Unreadable(f"cannot be read: {error}") from None
+        size = self.end - self.start
+        places = {one - self.start for one in self.places} | {size}
+        for site in table.call_sites:
+            inside = {site.start, site.start + site.length} <= places
+            if not inside or (site.landing_pad and site.landing_pad not in places - {size}):
+                raise Unreadable("has landing pads or calls that throw in another part of its code")
+        self.table = TableText(table, size, self.architecture)
 
     # -- operands ---
 
@@ -882,8 +909,7 @@ class _Reading:
             if one.address in padding:
                 lines += [".p2align 4, 0x90"] if padding[one.address] else []
                 continue
-            if one.address in self.labels:
-                lines.append(f"{self._label_names[one.address]}:")
+            lines += self._labels_at(one.address)
             suffix = self.suffixes.get(one.address, "")
             if suffix == "tls":
                 if one.size == 8:
@@ -913,6 +939,13 @@ class _Reading:
             lines.append(text)
         return lines
 
+    def _labels_at(self, address: int) -> list[str]:
+        own = [f"{self._label_names[address]}:"] if address in self.labels else []
+        if self.table is None:
+            return own
+        before, behind = self.table.labels_at(address - self.start)
+        return [*before, *own, *behind]
+
     def _is_relocated(self, one: Instruction) -> bool:
         return bool(self.elf.relocations_in(self.section.index, one.address, one.end))
 
@@ -923,7 +956,7 @@ class _Reading:
             return found
         run: list[int] = []
         for one in self.instructions:
-            if _NOPS.match(one.text) and one.address not in self.labels:
+            if _NOPS.match(one.text) and not self._labels_at(one.address):
                 run.append(one.address)
                 continue
             if run and one.address % 16 == 0 and one.address - run[0] < 16:
@@ -958,12 +991,26 @@ class _Reading:
             yield ".p2align 1, 0x90"
         yield f".type {name}, @function"
         yield f"{name}:"
-        yield from body
+        if self.table is not None:
+            yield from self.table.head()
+            yield from body
+            yield from self._labels_at(self.end)
+            yield from self.table.end()
+        else:
+            yield from body
         before = None
-        for item in (*tables, *others):
+        for item in tables:
+            yield from self._item(item, section, before)
+            section, before = _directive(item.section), item
+        if self.table is not None:
+            yield from self.table.directives()
+            section, before = "", None
+        for item in others:
             yield from self._item(item, section, before)
             if not self._is_common(item):
                 section, before = _directive(item.section), item
+        if self.table is not None:
+            yield from self.table.slots(section)
         for other, one in self.named.items():
             if other == self.symbol.name:
                 continue
@@ -1128,28 +1175,3 @@ def _directive(section: Section) -> str:
     if section.name.startswith(".data.rel.ro"):
         return '.section .data.rel.ro, "aw", @progbits'
     return '.section .rodata, "a", @progbits'
-
-
-def has_exception_table(binary: Binary, section: Section, start: int, end: int) -> bool:
-    """Whether a function has landing pads: its frame description names an exception table."""
-    if binary.origin is Origin.EXECUTABLE:
-        return False
-    elf = binary.elf
-    for frames in elf.sections:
-        if frames.name != ".eh_frame":
-            continue
-        for one in elf.relocations.get(frames.index, ()):
-            if not one.symbol.is_defined or one.symbol.section != section.index:
-                continue
-            value = 0 if one.symbol.kind is SymbolKind.SECTION else one.symbol.value
-            if value + one.addend != start:
-                continue
-            # The table's address follows within the same description.
-            length_at = one.offset - 8
-            length = int.from_bytes(frames.data[length_at : length_at + 4], "little")
-            for other in elf.relocations_in(frames.index, one.offset + 1, length_at + 4 + length):
-                if other.symbol.is_defined and elf.sections[other.symbol.section].name.startswith(
-                    ".gcc_except_table"
-                ):
-                    return True
-    return False

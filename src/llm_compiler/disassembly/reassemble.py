@@ -4,7 +4,7 @@ A text passes if
 
 * it is a fixed point: read again from its own object, it is the same text;
 * in objects and assembly, each relocation of the function has its counterpart: same place, type
-  and name;
+  and name; its exception table, if it has one, is the same;
 * the bytes are the same where no linker changes them; or, where the input's assembler chose another
   encoding of an instruction (GNU as does), the instructions are (`Reassembled.is_reencoded`).
 
@@ -13,6 +13,7 @@ Safe to call from several threads.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,11 @@ from pathlib import Path
 from llm_compiler.disassembly.binary import PLT_CALL, Binary, Origin
 from llm_compiler.disassembly.operands import RELATIVE_DATA, form_of
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
-from llm_compiler.errors import CompileFailed
+from llm_compiler.errors import CompileFailed, InputError
 from llm_compiler.llvm.assembler import assemble
 from llm_compiler.llvm.elf import ElfFile, FileKind, Relocation, Symbol, SymbolKind
+from llm_compiler.llvm.exceptions import CallSite, ExceptionTable, table_of, type_size
+from llm_compiler.llvm.listing import Listing
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.verify.round_trip import CodeObject, read_code_object
 
@@ -90,7 +93,66 @@ def reassemble(
         a != b for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if i not in changed
     ):
         is_reencoded = True
+    if change := _table_change(binary, symbol, code, again, not is_reencoded):
+        raise Unreadable(f"has an exception table that {change} when assembled again")
     return Reassembled(code=code, is_reencoded=is_reencoded)
+
+
+def _table_change(
+    binary: Binary, symbol: Symbol, own: CodeObject, again: Symbol, is_same_code: bool
+) -> str:
+    """Say how the exception tables differ; empty if they do not.
+
+    Byte by byte where the code is the same; else by the instructions that places stand for.
+    """
+    if binary.elf.kind is not FileKind.RELOCATABLE:
+        return ""  # those are not read
+    try:
+        first = table_of(binary.elf, symbol.section, symbol.value)
+        second = table_of(own.elf, again.section, again.value)
+    except InputError as error:
+        return f"cannot be read ({error})"
+    if first is None or second is None:
+        return "" if first is second else "is gone"
+    if not is_same_code:
+        first, second = (
+            _by_instruction(table, listing, one)
+            for table, listing, one in (
+                (first, binary.listing, symbol),
+                (second, own.listing, again),
+            )
+        )
+    if first != second:
+        return "says something else"
+    contents = []
+    for file, (section, start, end) in ((binary.elf, first.place), (own.elf, second.place)):
+        data = bytearray(file.sections[section].read(start, end))
+        for one in file.relocations_in(section, start, end):
+            size = type_size(first.type_encoding)
+            data[one.offset - start : one.offset - start + size] = bytes(size)
+        contents.append(data)
+    return "has other bytes" if is_same_code and contents[0] != contents[1] else ""
+
+
+def _by_instruction(table: ExceptionTable, listing: Listing, symbol: Symbol) -> ExceptionTable:
+    """Return a table whose places are numbers of instructions; no-ops for alignment count not."""
+
+    def number(offset: int) -> int:
+        before = listing.between(symbol.section, symbol.value, symbol.value + offset)
+        return sum(not _ALIGNMENT.match(one.text) for one in before)
+
+    sites = []
+    for one in table.call_sites:
+        start = number(one.start)
+        sites.append(
+            CallSite(
+                start=start,
+                length=number(one.start + one.length) - start,
+                landing_pad=number(one.landing_pad),
+                action=one.action,
+            )
+        )
+    return dataclasses.replace(table, call_sites=tuple(sites))
 
 
 class _DataCheck:

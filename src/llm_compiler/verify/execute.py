@@ -270,6 +270,8 @@ class Executor:
             raise _Unproved("it takes integers of 128 bits")
         if makes_system_calls(text, name):
             raise _Unproved("it makes system calls of its own")
+        if any(one.name == ".gcc_except_table" for one in original.elf.sections):
+            raise _Unproved("it catches exceptions, and what throws is not run")
         world = dataclasses.replace(
             self._world(original.elf, lifted.elf, lift, name, other),
             extended={
@@ -328,6 +330,8 @@ class Executor:
         frame = self._frame(signature)
         if makes_system_calls(text, name):
             raise _Unproved("it makes system calls of its own")
+        if any(one.name == ".gcc_except_table" for one in original.elf.sections):
+            raise _Unproved("it catches exceptions, and what throws is not run")
         world = self._world(original.elf, lifted.elf, lift, name, self)
         ours = self._link(original.path, name, world, "original")
         theirs = self._link(lifted.path, name, world, "lifted")

@@ -7,6 +7,7 @@ clang lowered. What must be the same:
 * its relocations: place, type, and what they point to. A function or a visible variable counts by
   its name, everything else by what is there: constants, strings and jump tables by their bytes and
   their own relocations, static variables by name and initial value;
+* its exception table: ranges, landing pads, actions, and the names of types and personality;
 * nothing else is defined: no other function, no other visible variable, no constructor.
 
 What does not count: names of labels and private constants, where in a section something stands,
@@ -32,6 +33,7 @@ from llm_compiler.llvm.elf import (
     SymbolKind,
     parse_elf,
 )
+from llm_compiler.llvm.exceptions import table_of
 from llm_compiler.llvm.listing import Listing, make_listing
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
@@ -52,6 +54,7 @@ up, no pass of the optimiser. Functions say by their attributes what they were o
 _X86_BRANCH_TYPES = {4: 2}
 """R_X86_64_PLT32 counts as R_X86_64_PC32: the assembler writes it on every call."""
 _PADDING = 16
+_TABLES = ".gcc_except_table"
 _USUAL_SECTIONS = re.compile(
     r"^\.(?:text|rodata|data|bss|tdata|tbss|eh_frame|comment|note\.GNU-stack|llvm_addrsig|strtab|"
     r"symtab|shstrtab|rela)(?:\.|$)"
@@ -147,8 +150,10 @@ def foreign_definitions(original: CodeObject, lifted: CodeObject, name: str) -> 
     for one in theirs:
         if one not in ours and one not in statics:
             return f"it defines '{one}', which is not the function's own"
+    own_sections = {one.name for one in original.elf.sections} & {_TABLES}
     for section in lifted.elf.sections:
-        if section.size and section.is_allocated and not _USUAL_SECTIONS.match(section.name):
+        is_usual = _USUAL_SECTIONS.match(section.name) or section.name in own_sections
+        if section.size and section.is_allocated and not is_usual:
             return f"it has a section {section.name}"
     function, original_function = lifted.elf.symbol(name), original.elf.symbol(name)
     if function is not None and original_function is not None:
@@ -268,6 +273,7 @@ class _Comparison:
             self.a, self.b = (_Side(one, self.name) for one in self.objects)
             self.seen: set[tuple[int, int, int, int]] = set()
             self._compare_code()
+            self._compare_exception_tables()
             if self.alone:
                 self._compare_definitions()
             self._compare_references(
@@ -296,6 +302,23 @@ class _Comparison:
         if len(ours) != len(theirs):
             raise _Different(f"it has {len(theirs)} instructions instead of {len(ours)}")
         raise _Different("the same instructions are encoded differently")
+
+    def _compare_exception_tables(self) -> None:
+        ours, theirs = (
+            table_of(side.elf, side.section.index, side.start) for side in (self.a, self.b)
+        )
+        if ours == theirs:
+            return
+        if ours is None or theirs is None:
+            raise _Different(f"it has {'no' if theirs is None else 'an'} exception table")
+        if ours.call_sites != theirs.call_sites:
+            raise _Different("its calls have other landing pads")
+        if ours.types != theirs.types or ours.filters != theirs.filters:
+            kinds = [", ".join(one or "all" for one in each.types) for each in (ours, theirs)]
+            raise _Different(
+                f"it catches {kinds[1] or 'nothing'} instead of {kinds[0] or 'nothing'}"
+            )
+        raise _Different("its exception table is another one")
 
     def _compare_definitions(self) -> None:
         """Nothing but the function, and what the original defines as well, may be defined."""
