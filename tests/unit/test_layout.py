@@ -145,6 +145,7 @@ def test_torch_is_imported_by_training_only() -> None:
     assert {module_name(path) for path in FILES if imports_torch(path)} == {
         "train.cpu_attention",
         "train.language_model",
+        "train.optimizers",
         "train.loop",
     }
 
