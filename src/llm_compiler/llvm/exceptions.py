@@ -127,7 +127,7 @@ def read_frames(elf: ElfFile) -> dict[tuple[int, int], Frame]:
     Raises:
         InputError: ``.eh_frame`` is damaged.
     """
-    found = {}
+    found: dict[tuple[int, int], Frame] = {}
     for section in elf.sections:
         if section.name == ".eh_frame" and section.data:
             try:
