@@ -115,7 +115,7 @@ def main() -> None:
                     needed[found.attributes] += bool(found.attributes)
                 else:
                     reason = re.sub(r"'.*?'|\d+", "..", found.reason)
-                    counts[f"not: {reason[:70]}"] += 1
+                    counts[f"not: {reason[:140]}"] += 1
         num = max(1, counts["functions"])
         print(
             f"-{level}: {num} functions, exact as answered {counts['as answered']} "

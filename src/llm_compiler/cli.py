@@ -216,6 +216,14 @@ def _disassemble(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         help="answers looked at for each function, until one is exact (default: %(default)s)",
     )
     parser.add_argument(
+        "--repairs",
+        type=_natural,
+        default=3,
+        metavar="N",
+        help="of these answers, so many are asked for with what is wrong with the others "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
         "--temperature",
         type=float,
         default=0.0,
@@ -613,7 +621,9 @@ def _labels(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def _dataset(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("dataset", help="make the samples that training learns from")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="build|show|pack|texts")
+    actions = parser.add_subparsers(
+        dest="action", required=True, metavar="build|show|pack|texts|repairs"
+    )
     build = actions.add_parser(
         "build",
         help="write a stage's samples as Parquet",
@@ -695,6 +705,30 @@ def _dataset(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     texts.add_argument("corpus", type=Path, metavar="CORPUS")
     texts.add_argument("--out", type=Path, required=True, metavar="DIR")
+    repairs = actions.add_parser(
+        "repairs",
+        help="wrong lifts of a model, and what is wrong with them",
+        description="Have a model lift the functions of stage data, and write its wrong answers, "
+        "what is wrong with them, and the right ones: the task repair. Stopped, it resumes.",
+    )
+    repairs.add_argument("data", type=Path, metavar="DATA", help="from 'dataset build disassembly'")
+    repairs.add_argument("--model", metavar="DIR", help="default: the shipped weights")
+    repairs.add_argument("--out", type=Path, required=True, metavar="DIR")
+    repairs.add_argument("--num-samples", type=_positive, required=True, metavar="N")
+    repairs.add_argument(
+        "--candidates",
+        type=_positive,
+        default=4,
+        metavar="N",
+        help="answers a function, of which two wrong ones are written (default: %(default)s)",
+    )
+    repairs.add_argument(
+        "--temperature", type=_share, default=0.8, metavar="T", help="default: %(default)s"
+    )
+    repairs.add_argument("--shard-size", type=_positive, default=500, metavar="N")
+    repairs.add_argument("--jobs", type=_positive, default=1, metavar="N")
+    repairs.add_argument("--seed", type=int, default=0, metavar="N")
+    repairs.add_argument("--json", action="store_true", help="print JSON, one object a line")
     for action in (build, show, pack):
         action.add_argument("--seed", type=int, default=0, metavar="N")
         action.add_argument(
@@ -907,6 +941,14 @@ def _evaluate_code(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -
         default=8,
         metavar="K",
         help="answers of a model for a function (default: %(default)s)",
+    )
+    lifting.add_argument(
+        "--repairs",
+        type=_natural,
+        default=3,
+        metavar="N",
+        help="of these answers, so many are asked for with what is wrong with the others "
+        "(default: %(default)s)",
     )
     lifting.add_argument(
         "--temperature",
@@ -1193,6 +1235,14 @@ def _evaluate_all(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default=4,
         metavar="K",
         help="of disassembly: answers for a function (default: %(default)s)",
+    )
+    every.add_argument(
+        "--repairs",
+        type=_natural,
+        default=1,
+        metavar="N",
+        help="of these answers, so many are asked for with what is wrong with the others "
+        "(default: %(default)s)",
     )
     every.add_argument("--temperature", type=float, default=0.0, metavar="T")
     every.add_argument(

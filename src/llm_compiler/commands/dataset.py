@@ -6,11 +6,13 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
+from llm_compiler.commands.disassemble import open_engine
 from llm_compiler.console import print_json, print_table, progress, warn
 from llm_compiler.corpus.manifest import MANIFEST_NAME, PARTIAL_NAME, load_manifest, read_units
 from llm_compiler.corpus.texts import collect_texts
-from llm_compiler.dataset.build import build_dataset
+from llm_compiler.dataset.build import DatasetReport, build_dataset
 from llm_compiler.dataset.engine import make_samples, safe_elements
 from llm_compiler.dataset.labels import Labels
 from llm_compiler.dataset.parts import pack
@@ -19,7 +21,10 @@ from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.dataset.stages import Stage, StageOptions, make_stage
 from llm_compiler.dataset.texts import TextSet
 from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.model.engines.weights import WEIGHTS_FILE
+from llm_compiler.model.repairs import RepairStage
 from llm_compiler.output import resumable
+from llm_compiler.records import content_hash
 from llm_compiler.workers import LocalPool
 
 __all__ = ["run"]
@@ -29,7 +34,7 @@ _METRICS = {"size": "size_bytes", "text-data": "text_data_bytes"}
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Build, show, pack, or collect texts."""
-    actions = {"build": _build, "show": _show, "pack": _pack, "texts": _texts}
+    actions = {"build": _build, "show": _show, "pack": _pack, "texts": _texts, "repairs": _repairs}
     with resumable():
         return actions[options.action](options)
 
@@ -90,16 +95,52 @@ def _build(options: argparse.Namespace) -> int:
             shard_size=options.shard_size,
             on_progress=bar.update,
         )
+    _tell(report, options)
+    return 0
+
+
+def _tell(report: DatasetReport, options: argparse.Namespace) -> None:
     if options.json:
         print_json(asdict(report))
-        return 0
+        return
     print(
         f"{report.num_samples} samples in {report.num_shards} shards, {report.num_bytes} bytes, "
         f"in {options.out}"
     )
     rows = [*report.tasks.items(), *((f"drawn again: {c}", n) for c, n in report.rejected.items())]
     print_table(("task", "samples"), [(name, str(count)) for name, count in rows], right="lr")
+
+
+def _repairs(options: argparse.Namespace) -> int:
+    with (
+        open_engine("embedded", options.model, "disassemble") as engine,
+        LocalPool(options.jobs) as pool,
+        progress(options.num_samples, "repairs") as bar,
+    ):
+        stage = RepairStage(
+            options.data,
+            engine,
+            weights=_weights(Path(engine.model)),
+            candidates=options.candidates,
+            temperature=options.temperature,
+            seed=options.seed,
+        )
+        report = build_dataset(
+            stage,
+            options.out,
+            num_samples=options.num_samples,
+            pool=pool,
+            llvm_version=find_toolchain().version,
+            shard_size=options.shard_size,
+            on_progress=bar.update,
+        )
+    _tell(report, options)
     return 0
+
+
+def _weights(folder: Path) -> str:
+    """Name a checkpoint's weights."""
+    return content_hash((folder / WEIGHTS_FILE).read_bytes())
 
 
 def _show(options: argparse.Namespace) -> int:

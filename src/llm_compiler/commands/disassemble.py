@@ -69,6 +69,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     settings = DisassembleOptions(
         functions=tuple(options.function),
         candidates=options.candidates,
+        repairs=options.repairs,
         target_triple=options.target_triple,
         temperature=options.temperature,
         relink=options.relink is not None,

@@ -43,6 +43,7 @@ def disassembly(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Ou
         levels=tuple(dict.fromkeys(options.levels)),
         functions=options.functions,
         candidates=options.candidates,
+        repairs=options.repairs,
         temperature=options.temperature,
         seed=options.seed,
         timeout_s=options.timeout_s,

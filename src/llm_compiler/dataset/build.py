@@ -11,12 +11,12 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from llm_compiler.dataset.engine import make_samples
+from llm_compiler.dataset.engine import Result, make_samples
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.stages import Stage
 from llm_compiler.errors import ArtifactError, OutputError, ShardCorrupt
@@ -25,7 +25,7 @@ from llm_compiler.parquet import read_table, require_pyarrow, write_table
 from llm_compiler.records import content_hash
 from llm_compiler.workers import WorkerPool
 
-__all__ = ["MANIFEST", "DatasetReport", "build_dataset"]
+__all__ = ["MANIFEST", "DatasetReport", "MakingStage", "build_dataset"]
 
 MANIFEST = "manifest.json"
 _FORMAT = "llm-compiler stage data, version 1"
@@ -43,8 +43,27 @@ class DatasetReport:
     rejected: dict[str, int]
 
 
+@runtime_checkable
+class MakingStage(Protocol):
+    """A stage that makes its samples itself, and not by draws."""
+
+    @property
+    def name(self) -> str:
+        """One of `STAGES`."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """Names everything that the samples depend on besides LLVM's version and the index."""
+        ...
+
+    def make(self, indexes: Iterable[int], pool: WorkerPool) -> Iterator[Result]:
+        """Yield the sample of each index, in their order."""
+        ...
+
+
 def build_dataset(
-    stage: Stage,
+    stage: Stage | MakingStage,
     out: Path,
     *,
     num_samples: int,
@@ -77,7 +96,7 @@ def build_dataset(
         told = _finished(path, identity, len(indexes))
         if told is None:
             rows, causes = [], Counter[str]()
-            for result in make_samples(stage, indexes, pool):
+            for result in _make(stage, indexes, pool):
                 rows.append(result.sample)
                 causes.update(result.causes)
                 on_progress(first + len(rows))
@@ -122,6 +141,12 @@ def build_dataset(
             path.unlink()
     write_atomically(out / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     return report
+
+
+def _make(stage: Stage | MakingStage, indexes: Iterable[int], pool: WorkerPool) -> Iterator[Result]:
+    if isinstance(stage, MakingStage):
+        return stage.make(indexes, pool)
+    return make_samples(stage, indexes, pool)
 
 
 def _check_owner(out: Path, stage: str, identity: str) -> None:

@@ -9,7 +9,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ["STAGES", "STAGE_FIELDS", "StageSample", "render_paper"]
+__all__ = ["LATER_FIELDS", "STAGES", "STAGE_FIELDS", "StageSample", "render_paper"]
 
 STAGES: Final = ("pretraining", "emulation", "flag-tuning", "disassembly")
 
@@ -24,7 +24,7 @@ class StageSample:
     stage: str
     task: str
     """pretraining: ``ir``, ``assembly``, ``code`` or ``text``; emulation: ``emulate-ir`` or
-    ``emulate-assembly``; else the stage's name."""
+    ``emulate-assembly``; disassembly: ``disassembly`` or ``repair``; else the stage's name."""
     seed: int
     index: int
     draw: int
@@ -43,6 +43,10 @@ class StageSample:
     """flag-tuning: whether the list makes the module smaller than ``default<Oz>``."""
     input_code: str = field(default="", repr=False)
     output_code: str = field(default="", repr=False)
+    attempt: str = field(default="", repr=False)
+    """repair: a body in short form (`dataset.lifting`) that is wrong."""
+    report: str = field(default="", repr=False)
+    """repair: what is wrong with it (`dataset.lifting.report`)."""
     num_instructions_before: int = 0
     num_instructions_after: int = 0
     size_bytes_before: int = 0
@@ -56,6 +60,8 @@ class StageSample:
 
 
 STAGE_FIELDS: Final = tuple(one.name for one in dataclasses.fields(StageSample))
+LATER_FIELDS: Final = ("attempt", "report")
+"""Those that shards of earlier versions lack."""
 
 # The answers' wording is not published (PAPER.md); these keep to what a reader by grammar finds.
 _EMULATE = (

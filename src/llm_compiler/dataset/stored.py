@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.dataset.build import MANIFEST
-from llm_compiler.dataset.records import STAGE_FIELDS, StageSample
+from llm_compiler.dataset.records import LATER_FIELDS, STAGE_FIELDS, StageSample
 from llm_compiler.errors import ManifestMissing, ShardCorrupt
 from llm_compiler.parquet import read_table
 
@@ -70,5 +70,9 @@ def read_stage_samples(path: Path) -> list[StageSample]:
     Raises:
         ShardCorrupt: it is damaged, or lacks a column.
     """
-    rows = read_table(path, STAGE_FIELDS).select(list(STAGE_FIELDS)).to_pylist()
-    return [StageSample(**row) for row in rows]
+    table = read_table(path)
+    wanted = [name for name in STAGE_FIELDS if name not in LATER_FIELDS]
+    if missing := [name for name in wanted if name not in table.column_names]:
+        raise ShardCorrupt(f"{path} has no column '{missing[0]}'")
+    wanted += [name for name in LATER_FIELDS if name in table.column_names]
+    return [StageSample(**row) for row in table.select(wanted).to_pylist()]

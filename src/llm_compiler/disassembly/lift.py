@@ -19,10 +19,11 @@ from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.reassemble import Reassembled, reassemble
 from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
+from llm_compiler.disassembly.repair import RepairingEngine
 from llm_compiler.errors import CompilerError, InputError, ResourceError
 from llm_compiler.llvm.elf import Symbol
 from llm_compiler.llvm.toolchain import Toolchain
-from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.engine import CodeAnswer, Engine
 from llm_compiler.records import Status
 from llm_compiler.verify.execute import Execution, Executor
 from llm_compiler.verify.lifted import InspectLiftJob, LiftInspection, LiftVerdict
@@ -62,6 +63,7 @@ class _Candidate:
     inspection: LiftInspection
     number: int
     """Its place among the answers."""
+    is_repair: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,10 @@ class Lifter:
         executor: Executor | None,
         folder: Path,
     ) -> None:
-        self._binary, self._engine, self._options = binary, engine, options
+        self._binary, self._options = binary, options
+        self._engine = RepairingEngine(
+            engine, pool, repairs=options.repairs, timeout_s=options.timeout_s
+        )
         self._pool, self._toolchain, self._executor = pool, toolchain, executor
         self._folder = folder
         self._reader = FunctionReader(binary)
@@ -138,7 +143,7 @@ class Lifter:
         for number, answer in enumerate(answers[: options.candidates]):
             looked_at += 1
             try:
-                candidate = self._inspect(text, answer.code, number)
+                candidate = self._inspect(text, answer, number)
                 exact = self._exact(text, candidate, folder, proof.code)
             except _Refused as error:
                 reason = str(error)
@@ -150,14 +155,14 @@ class Lifter:
             return self._execute(text, proof, found, folder, looked_at)
         return _no_answer(text, reason, looked_at)
 
-    def _inspect(self, text: FunctionText, answer: str, number: int) -> _Candidate:
+    def _inspect(self, text: FunctionText, answer: CodeAnswer, number: int) -> _Candidate:
         """Return an answer that is the function and nothing else.
 
         Raises:
             _Refused: it is no such module.
         """
         job = InspectLiftJob(
-            texts=(answer,),
+            texts=(answer.code,),
             function=text.name,
             target_triple=self._binary.target_triple,
             timeout_s=self._options.timeout_s,
@@ -169,7 +174,7 @@ class Lifter:
             raise _Refused(f"the answer defines other functions too ({', '.join(others[:3])})")
         if refused := _needless_assembly(inspection, text):
             raise _Refused(refused)
-        return _Candidate(inspection=inspection, number=number)
+        return _Candidate(inspection=inspection, number=number, is_repair=answer.is_repair)
 
     def _exact(
         self, text: FunctionText, candidate: _Candidate, folder: Path, original: CodeObject
@@ -247,6 +252,7 @@ class Lifter:
             name=text.name,
             verdict=LiftVerdict.EXACT,
             num_candidates=looked_at,
+            is_repair=candidate.is_repair,
             attributes=attributes,
             bleu=1.0,
             lowered=text.text,
@@ -304,6 +310,7 @@ class Lifter:
             verdict=result.verdict,
             reason=reason,
             num_candidates=looked_at,
+            is_repair=candidate.is_repair,
             bleu=_bleu(assembly, text.text),
             num_inputs=result.num_inputs,
             num_completed=result.num_completed,

@@ -26,6 +26,9 @@ class DisassembleOptions:
     """Only these; empty: all."""
     candidates: int = 8
     """Answers that the engine is asked for; the first that is exact ends the search."""
+    repairs: int = 3
+    """Of the candidates, so many are second answers to what is wrong with first ones, if the model
+    was trained to give them."""
     max_executed: int = 3
     """Of the answers that are not exact, so many are run against the original."""
     temperature: float = 0.0
@@ -43,6 +46,8 @@ class DisassembleOptions:
     def __post_init__(self) -> None:
         if self.candidates < 1:
             raise ConfigError("--candidates starts at 1")
+        if self.repairs < 0:
+            raise ConfigError("--repairs starts at 0")
         if self.timeout_s <= 0:
             raise ConfigError("--timeout-s must be more than 0")
 
@@ -58,6 +63,8 @@ class LiftedFunction:
     num_candidates: int = 0
     """Answers that were looked at."""
     num_instructions: int = 0
+    is_repair: bool = False
+    """The answer that counts is a second one, to what was wrong with a first."""
     attributes: str = ""
     """Of exact lifts: the function attributes that took the place of the answer's own."""
     bleu: float | None = None
@@ -85,6 +92,7 @@ class LiftedFunction:
             "reason": self.reason,
             "num_candidates": self.num_candidates,
             "num_instructions": self.num_instructions,
+            "is_repair": self.is_repair,
             "attributes": self.attributes,
             "bleu": self.bleu,
             "is_reencoded": self.is_reencoded,

@@ -21,6 +21,7 @@ from llm_compiler.dataset.records import StageSample
 from llm_compiler.disassembly.binary import Binary, read_binary
 from llm_compiler.disassembly.lift import Lifter
 from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
+from llm_compiler.disassembly.repair import RepairingEngine
 from llm_compiler.errors import (
     CompilerError,
     ConfigError,
@@ -103,6 +104,8 @@ class LiftRow:
     """The question: the function in normal form, in the first row."""
     answer: str
     """The model's own words."""
+    is_repair: int = 0
+    """1: a second answer, to what was wrong with a first one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +116,8 @@ class LiftOptions:
     functions: int = 0
     """So many a target and level; 0: all."""
     candidates: int = 8
+    repairs: int = 3
+    """Of the candidates, so many are second answers, to what is wrong with first ones."""
     max_executed: int = 3
     """Of a function's answers that are not exact, so many are run."""
     temperature: float = 0.0
@@ -125,6 +130,8 @@ class LiftOptions:
             raise ConfigError(f"'{unknown[0]}' is no level: expected some of {', '.join(LEVELS)}")
         if self.candidates < 1:
             raise ConfigError("--candidates starts at 1")
+        if self.repairs < 0:
+            raise ConfigError("--repairs starts at 0")
 
     def to_json(self) -> dict[str, Any]:
         """Return what makes a run what it is."""
@@ -132,6 +139,7 @@ class LiftOptions:
             "levels": list(self.levels),
             "functions": self.functions,
             "candidates": self.candidates,
+            "repairs": self.repairs,
             "max_executed": self.max_executed,
             "temperature": self.temperature,
             "seed": self.seed,
@@ -269,12 +277,13 @@ class _Asked(SharedEngine):
 class _OneByOne:
     """An `Engine` that asks another one for all answers at once, and gives them out singly."""
 
-    def __init__(self, engine: SharedEngine, options: LiftOptions) -> None:
+    def __init__(self, engine: Engine, options: LiftOptions) -> None:
         self._engine, self._options = engine, options
         self._answers: dict[str, list[CodeAnswer]] = {}
         self.place = 0
         self.num_answers = 0
         self.answer = ""
+        self.is_repair = False
 
     name = property(lambda self: self._engine.name)
     model = property(lambda self: self._engine.model)
@@ -303,6 +312,7 @@ class _OneByOne:
         self.num_answers = len(found)
         now = found[self.place : self.place + 1]
         self.answer = now[0].code if now else ""
+        self.is_repair = bool(now) and now[0].is_repair
         return now
 
     def propose(self, *arguments: Any, **named: Any) -> Any:
@@ -349,7 +359,10 @@ def _lift(
         seed=options.seed,
     )
     for name, engine in engines:
-        source = _OneByOne(engine, options)
+        repairing = RepairingEngine(
+            engine, tools.pool, repairs=options.repairs, timeout_s=options.timeout_s
+        )
+        source = _OneByOne(repairing, options)
         lifters = [
             Lifter(
                 binary,
@@ -423,6 +436,7 @@ def _row(
         seconds=seconds,
         assembly=outcome.assembly if source.place == 0 else "",
         answer=source.answer,
+        is_repair=int(source.is_repair),
     )
 
 
@@ -437,6 +451,7 @@ def _values(
     seconds: float = 0.0,
     assembly: str = "",
     answer: str = "",
+    is_repair: int = 0,
 ) -> LiftRow:
     lowers = outcome.verdict is not LiftVerdict.NO_ANSWER
     example = outcome.counterexample
@@ -466,6 +481,7 @@ def _values(
         check_seconds=round(seconds, 4),
         assembly=assembly,
         answer=answer,
+        is_repair=is_repair,
     )
 
 

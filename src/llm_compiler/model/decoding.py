@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Checker",
     "Constraint",
     "Decoder",
     "DecodingState",
@@ -116,6 +117,22 @@ class Constraint(Protocol):
         ...
 
 
+class Checker(Protocol):
+    """What may follow, token by token: asked only for those that are about to be taken.
+
+    For rules that no mask of the vocabulary can be made for quickly. States are values, as a
+    `Constraint`'s.
+    """
+
+    def start(self) -> Hashable:
+        """Return the state before the first token."""
+        ...
+
+    def step(self, state: Any, id_: int) -> Hashable | None:
+        """Return the state behind a token; None: it may not stand here."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """A sequence of tokens that was found."""
@@ -123,7 +140,8 @@ class Finding:
     ids: tuple[int, ...] = field(repr=False)
     """Behind the prompt; with the end token, if it has one."""
     log_probability: float
-    """In nats, under the masks that were applied, of all tokens together; at temperature 1."""
+    """In nats, under the masks that were applied, of all tokens together; at temperature 1. What a
+    `Checker` refused counts as if it had been allowed."""
     finished: bool = True
     """Whether it ended by itself, and not at the limit."""
 

@@ -6,12 +6,14 @@ runtimes. Deterministic if the decoder is.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from llm_compiler.model.decoding import (
+    Checker,
     Constraint,
     DecodingState,
     Finding,
@@ -22,6 +24,9 @@ from llm_compiler.model.decoding import (
 
 __all__ = ["generate"]
 
+_MAX_REFUSED: Final = 256
+"""A text of which so many tokens are refused at one place, the likeliest first, is given up."""
+
 
 def generate(
     state: DecodingState,
@@ -30,6 +35,7 @@ def generate(
     end: int,
     max_tokens: int,
     constraint: Constraint | None = None,
+    checker: Checker | None = None,
     temperature: float = 0.0,
     seed: int = 0,
 ) -> list[Finding]:
@@ -43,12 +49,52 @@ def generate(
         state: fresh: no nodes yet.
         end: the token that ends a text; it is the last of `ids`.
         max_tokens: of a text, the end token among them; what is longer is not finished.
+        checker: what it refuses is passed over, the next token in turn taken or drawn instead.
     """
+    rules = _Rules(end, constraint, checker)
     if temperature > 0 or num == 1:
-        found = _draw(state, num, end, max_tokens, constraint, temperature, seed)
+        found = _draw(state, num, max_tokens, rules, temperature, seed)
     else:
-        found = _text_beams(state, num, end, max_tokens, constraint)
+        found = _text_beams(state, num, max_tokens, rules)
     return list({one.ids: one for one in found}.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """What ends a text, and what may stand in it."""
+
+    end: int
+    constraint: Constraint | None
+    checker: Checker | None
+
+    def start(self) -> _Branch:
+        """Return the text before its first token."""
+        return _Branch(
+            state=self.constraint.start() if self.constraint else None,
+            checked=self.checker.start() if self.checker else None,
+        )
+
+    def next(self, row: FloatArray, branch: _Branch) -> tuple[IdArray | None, FloatArray]:
+        """Return the tokens that may follow (None: all) and their log-probabilities."""
+        allowed = self.constraint.allowed(branch.state) if self.constraint else None
+        return allowed, row if allowed is None else log_softmax(row[allowed])
+
+    def take(self, branch: _Branch, id_: int, step: float) -> _Branch | None:
+        """Return the branch with one more token; None if it may not stand there."""
+        checked = None
+        if self.checker:
+            checked = self.checker.step(branch.checked, id_)
+            if checked is None:
+                return None
+        state = self.constraint.advance(branch.state, id_) if self.constraint else None
+        ended = id_ == self.end
+        if self.constraint and not ended:
+            allowed = self.constraint.allowed(state)
+            ended = allowed is not None and not len(allowed)
+        ids = (*branch.ids, id_)
+        return _Branch(
+            ids, branch.node, branch.log_probability + step, state, checked, ended, ended
+        )
 
 
 @dataclass(slots=True)
@@ -59,27 +105,14 @@ class _Branch:
     node: int = -1
     log_probability: float = 0.0
     state: Any = None
+    checked: Any = None
     ended: bool = False
-
-    def take(self, id_: int, step: float, end: int, constraint: Constraint | None) -> _Branch:
-        """Return the branch with one more token."""
-        state = constraint.advance(self.state, id_) if constraint else None
-        ended = id_ == end
-        if constraint and not ended:
-            allowed = constraint.allowed(state)
-            ended = allowed is not None and not len(allowed)
-        return _Branch((*self.ids, id_), self.node, self.log_probability + step, state, ended)
+    """Nothing more is written."""
+    finished: bool = False
+    """It ended as a text should."""
 
     def finding(self) -> Finding:
-        return Finding(ids=self.ids, log_probability=self.log_probability, finished=self.ended)
-
-
-def _next(
-    row: FloatArray, constraint: Constraint | None, branch: _Branch
-) -> tuple[IdArray | None, FloatArray]:
-    """Return the tokens that may follow (None: all) and their log-probabilities."""
-    allowed = constraint.allowed(branch.state) if constraint else None
-    return allowed, row if allowed is None else log_softmax(row[allowed])
+        return Finding(ids=self.ids, log_probability=self.log_probability, finished=self.finished)
 
 
 def _pick(steps: FloatArray, temperature: float, random: np.random.Generator) -> int:
@@ -91,14 +124,12 @@ def _pick(steps: FloatArray, temperature: float, random: np.random.Generator) ->
 def _draw(
     state: DecodingState,
     num: int,
-    end: int,
     max_tokens: int,
-    constraint: Constraint | None,
+    rules: _Rules,
     temperature: float,
     seed: int,
 ) -> list[Finding]:
-    start = constraint.start() if constraint else None
-    branches = [_Branch(state=start) for _ in range(num)]
+    branches = [rules.start() for _ in range(num)]
     random = [np.random.default_rng((seed, place)) for place in range(num)]
     rows: dict[int, FloatArray] = dict.fromkeys(range(num), state.first)
     num_nodes = 0
@@ -109,16 +140,14 @@ def _draw(
         parents: list[int] = []
         asked: dict[int, int] = {}
         for place, row in rows.items():
-            branch = branches[place]
-            allowed, steps = _next(row, constraint, branch)
-            best = int(steps.argmax()) if not place else _pick(steps, temperature, random[place])
-            id_ = best if allowed is None else int(allowed[best])
-            branch = branches[place] = branch.take(id_, float(steps[best]), end, constraint)
+            branch = branches[place] = _drawn(
+                rules, branches[place], row, temperature, random[place] if place else None
+            )
             if branch.ended or step == max_tokens - 1:
                 continue
             if branch.ids not in shared:
                 shared[branch.ids] = len(ids)
-                ids.append(id_)
+                ids.append(branch.ids[-1])
                 parents.append(branch.node)
             asked[place] = shared[branch.ids]
             branch.node = num_nodes + asked[place]
@@ -128,6 +157,29 @@ def _draw(
         answers = state.extend(ids, parents)
         rows = {place: answers[row] for place, row in asked.items()}
     return [branch.finding() for branch in branches]
+
+
+def _drawn(
+    rules: _Rules,
+    branch: _Branch,
+    row: FloatArray,
+    temperature: float,
+    random: np.random.Generator | None,
+) -> _Branch:
+    """Return a branch with one more token, greedy without `random`; ended if there is none."""
+    allowed, steps = rules.next(row, branch)
+    left = steps
+    for attempt in range(min(_MAX_REFUSED, len(steps))):
+        best = int(left.argmax()) if random is None else _pick(left, temperature, random)
+        id_ = best if allowed is None else int(allowed[best])
+        taken = rules.take(branch, id_, float(steps[best]))
+        if taken is not None:
+            return taken
+        if not attempt:
+            left = steps.copy()
+        left[best] = -np.inf
+    branch.ended = True
+    return branch
 
 
 def _largest(values: FloatArray, num: int) -> list[int]:
@@ -141,11 +193,9 @@ def _largest(values: FloatArray, num: int) -> list[int]:
     return order
 
 
-def _text_beams(
-    state: DecodingState, num: int, end: int, max_tokens: int, constraint: Constraint | None
-) -> list[Finding]:
+def _text_beams(state: DecodingState, num: int, max_tokens: int, rules: _Rules) -> list[Finding]:
     """Search with `num` beams; the greedy text stays among them and comes first."""
-    greedy = _Branch(state=constraint.start() if constraint else None)
+    greedy = rules.start()
     live: list[tuple[_Branch, FloatArray]] = [(greedy, state.first)]
     ended: list[_Branch] = []
     num_nodes = 0
@@ -153,18 +203,19 @@ def _text_beams(
         grown: list[_Branch] = []
         next_greedy = None
         for branch, row in live:
-            allowed, steps = _next(row, constraint, branch)
-            for best in _largest(steps, num):
-                id_ = best if allowed is None else int(allowed[best])
-                grown.append(branch.take(id_, float(steps[best]), end, constraint))
-                if branch is greedy and next_greedy is None:
-                    next_greedy = grown[-1]
+            found = list(_best(rules, branch, row, num))
+            grown += found
+            if branch is greedy:
+                next_greedy = found[0] if found else None
+                if next_greedy is None:
+                    greedy.ended = True
+                    ended.append(greedy)
         greedy = next_greedy or greedy
         grown.sort(key=lambda one: (one is not greedy, -one.log_probability, one.ids))
         del grown[num:]
         ended += [one for one in grown if one.ended]
         going = [one for one in grown if not one.ended]
-        worst = sorted(-one.log_probability for one in ended)[num - 1 : num]
+        worst = sorted(-one.log_probability for one in ended if one.finished)[num - 1 : num]
         if worst and all(-one.log_probability >= worst[0] for one in going if one is not greedy):
             going = [one for one in going if one is greedy]
         if not going or step == max_tokens - 1:
@@ -175,5 +226,25 @@ def _text_beams(
             one.node = num_nodes + place
         num_nodes += len(going)
         live = list(zip(going, answers, strict=True))
-    ended.sort(key=lambda one: (one is not greedy, not one.ended, -one.log_probability, one.ids))
+    ended.sort(key=lambda one: (one is not greedy, not one.finished, -one.log_probability, one.ids))
     return [one.finding() for one in ended[:num]]
+
+
+def _best(rules: _Rules, branch: _Branch, row: FloatArray, num: int) -> Iterator[_Branch]:
+    """Yield a branch with each of the `num` likeliest tokens that may follow."""
+    allowed, steps = rules.next(row, branch)
+    taken = 0
+    tried: set[int] = set()
+    # Most often nothing is refused; else look further down.
+    for width in (num, min(_MAX_REFUSED + num, len(steps))):
+        for best in _largest(steps, width):
+            if best in tried:
+                continue
+            tried.add(best)
+            id_ = best if allowed is None else int(allowed[best])
+            one = rules.take(branch, id_, float(steps[best]))
+            if one is not None:
+                yield one
+                taken += 1
+                if taken == num:
+                    return

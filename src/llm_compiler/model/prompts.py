@@ -12,6 +12,8 @@ With special tokens (`model.special`) for everything but code and numbers; a pas
                   or, in rounds with the compiler: <passes> P.. <size> <change> <passes> P.. ..
     disassembly   <begin> <task> <target> <code> ASSEMBLY <answer> | <code> IR <end>
                   both in the short form of one function (`dataset.lifting.assembly`)
+    repair        <begin> <task> <target> <code> ASSEMBLY <attempt> IR <report> TEXT <answer>
+                  | <code> IR <end>
 
 What stands behind the bar is the answer, which the loss is taken on; sizes of flag tuning are
 before, then after. In rounds the model says the list up to ``<size>``, and the compiler says what
@@ -204,6 +206,9 @@ class CompactPrompts:
             ids += [self._field["sketch"], *self.tokenizer.encode(sketch(sample.input_code))]
         else:
             ids += self._code(sample.input_code)
+        if sample.task == "repair":
+            for name, text in (("attempt", sample.attempt), ("report", sample.report)):
+                ids += [self._field[name], *self.tokenizer.encode(text)]
         return [*ids, self._field["answer"]]
 
     def round_ids(self, passes: str, size_bytes: int, oz_size_bytes: int) -> list[int]:
@@ -300,7 +305,7 @@ def _shortened(sample: StageSample, *, answer: bool = True) -> StageSample:
     Raises:
         InputError: the code has none.
     """
-    if sample.task == "disassembly":
+    if sample.stage == "disassembly":
         assembly = shorten_assembly(sample.input_code, sample.target_triple)
         body = body_of(sample.output_code, dict(assembly.symbols)) if answer else ""
         return dataclasses.replace(sample, input_code=assembly.text, output_code=body)

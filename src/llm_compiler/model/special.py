@@ -45,6 +45,7 @@ TASKS: Final = (
     "emulate-assembly",
     "flag-tuning",
     "disassembly",
+    "repair",  # disassembly once more, of code that was lifted wrongly
 )
 TARGETS: Final = ("x86_64", "aarch64", "other")
 FIELDS: Final = (
@@ -59,6 +60,8 @@ FIELDS: Final = (
     "cut",  # the code goes on, but is left out
     "continued",  # the piece of a longer text that follows another
     "sketch",  # a module, shortened to what decides about passes
+    "attempt",  # repair: the wrong body
+    "report",  # repair: what is wrong with it
 )
 CHANGES: Final = (
     *(-0.3, -0.2, -0.1, -0.07, -0.05, -0.035, -0.025, -0.018, -0.012, -0.008, -0.005, -0.003),
@@ -68,11 +71,14 @@ CHANGES: Final = (
 """What a list made of a module's size, as a share of that at default<Oz>: each has a token, which
 stands for all changes from its own up to the next; 0 for exactly the same size."""
 _NUM_RESERVED = 16
+_LATER: Final = {"repair": 0, "attempt": 1, "report": 2}
+"""Tasks and fields that came when tokenizers had been trained: at reserved tokens, so that those
+know them too."""
 
 
 def task_token(task: str) -> str:
     """Return the token of a task of `TASKS`."""
-    return f"<|task:{task}|>"
+    return _reserved_token(_LATER[task]) if task in _LATER else f"<|task:{task}|>"
 
 
 def target_token(target_triple: str) -> str:
@@ -84,7 +90,11 @@ def target_token(target_triple: str) -> str:
 
 def field_token(field: str) -> str:
     """Return the token of a field of `FIELDS`."""
-    return f"<|{field}|>"
+    return _reserved_token(_LATER[field]) if field in _LATER else f"<|{field}|>"
+
+
+def _reserved_token(number: int) -> str:
+    return f"<|reserved:{number}|>"
 
 
 def change_place(size_bytes: int, oz_size_bytes: int) -> int:
@@ -126,10 +136,10 @@ def special_tokens(passes: tuple[str, ...]) -> tuple[str, ...]:
         END,
         PAD,
         BEGIN,
-        *map(task_token, TASKS),
+        *(task_token(name) for name in TASKS if name not in _LATER),
         *(f"<|target:{name}|>" for name in TARGETS),
-        *map(field_token, FIELDS),
+        *(field_token(name) for name in FIELDS if name not in _LATER),
         *map(change_token, range(len(CHANGES) + 1)),
-        *(f"<|reserved:{number}|>" for number in range(_NUM_RESERVED)),
+        *map(_reserved_token, range(_NUM_RESERVED)),
         *map(pass_token, passes),
     )

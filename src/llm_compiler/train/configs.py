@@ -14,17 +14,28 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from llm_compiler.dataset.records import STAGES
 from llm_compiler.errors import ConfigError
 from llm_compiler.model.configs import ModelConfig, load_model_config, read_hf_config
 from llm_compiler.train.checkpoint import find_weights
 
-__all__ = ["DataConfig", "LabelConfig", "LoraConfig", "TrainConfig", "load_train_config"]
+__all__ = [
+    "STAGE_OF",
+    "DataConfig",
+    "LabelConfig",
+    "LoraConfig",
+    "TrainConfig",
+    "load_train_config",
+]
 
 _METRICS = ("size_bytes", "text_data_bytes")
 _MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+STAGE_OF: Final = {**{stage: stage for stage in STAGES}, "repair": "disassembly"}
+"""What data may be named for, and the stage it belongs to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +50,8 @@ class DataConfig:
     texts: Path | None = None
     """Of samples, for pretraining."""
     share: float = 0.0
-    """Of the tokens, for an earlier stage's data; 0: an equal part of `mix_share`."""
+    """Of the tokens, for an earlier stage's data and for repairs; 0: an equal part of `mix_share`,
+    for repairs all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -262,8 +274,8 @@ class TrainConfig:
             if stage not in self.data:
                 raise ConfigError(f"[data.{stage}] is missing (see mix_share for earlier stages)")
         for stage in (*self.data, *self.validation):
-            if stage not in STAGES:
-                raise ConfigError(f"'{stage}' is not a stage: expected {', '.join(STAGES)}")
+            if stage not in STAGE_OF:
+                raise ConfigError(f"'{stage}' is neither a stage nor repair: expected {', '.join(STAGE_OF)}")
         for stage, data in self.data.items():
             if isinstance(data.share, bool) or not isinstance(data.share, (int, float)):
                 raise ConfigError(f"data.{stage}.share is {data.share!r}: expected a number")
@@ -289,6 +301,8 @@ class TrainConfig:
             for name in self.earlier_stages
             if name in self.data and (self.data[name].share or self.mix_share)
         }
+        if self.stage == "disassembly" and "repair" in self.data:
+            shares["repair"] = self.data["repair"].share or self.mix_share
         return {self.stage: 1 - sum(shares.values()), **shares}
 
 

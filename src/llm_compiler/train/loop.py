@@ -42,7 +42,7 @@ from llm_compiler.train.checkpoint import (
     write_checkpoint,
     write_weights,
 )
-from llm_compiler.train.configs import TrainConfig
+from llm_compiler.train.configs import STAGE_OF, TrainConfig
 from llm_compiler.train.hardware import find_gpu
 from llm_compiler.train.language_model import PackedModel, TreeTensors, make_llama
 from llm_compiler.train.lora import add_adapters, weights_fingerprint, write_adapters
@@ -234,7 +234,7 @@ class _Run:
             )
         self.sources = {
             stage: open_source(
-                stage,
+                STAGE_OF[stage],
                 config.data[stage],
                 prompts=self.prompts,
                 tokenizer=config.tokenizer,
@@ -252,7 +252,7 @@ class _Run:
                 self.ranking = Ranking(stage, where, config, self.prompts)
                 continue
             documents = first_documents(
-                stage,
+                STAGE_OF[stage],
                 where,
                 prompts=self.prompts,
                 context=config.document_tokens,

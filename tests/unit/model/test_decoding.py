@@ -222,3 +222,55 @@ def test_what_was_decoded_before_has_no_influence(decoder: EmbeddedDecoder, tmp_
     )
     assert most_probable(decoder.start(PROMPT), trie, 60) == once
     assert most_probable(fresh.start(PROMPT), trie, 60) == once
+
+
+class Ascending:
+    """Refuses tokens that are not larger than the one before; the end may always stand."""
+
+    def start(self) -> int:
+        return 0
+
+    def step(self, state: int, id_: int) -> int | None:
+        return id_ if id_ > state or id_ == END else None
+
+
+@pytest.mark.parametrize(("num", "temperature"), [(1, 0.0), (6, 0.0), (6, 1.5)])
+def test_what_a_checker_refuses_is_passed_over(
+    decoder: EmbeddedDecoder, num: int, temperature: float
+) -> None:
+    found = generate(
+        decoder.start(PROMPT),
+        num,
+        end=END,
+        max_tokens=60,
+        checker=Ascending(),
+        temperature=temperature,
+    )
+    assert len(found) == num
+    for one in found:
+        assert one.finished
+        assert list(one.ids[:-1]) == sorted(set(one.ids[:-1]))
+        assert one.ids[-1] == END
+    # The greedy one takes the best of those that may stand, step by step.
+    reference = Reference(CONFIG)
+    ids, last = list(PROMPT), 0
+    for taken in found[0].ids:
+        row = reference.log_probabilities(ids)[-1]
+        best = max((i for i in range(40) if i > last or i == END), key=lambda i: row[i])
+        assert taken == best
+        ids.append(taken)
+        last = taken
+
+
+def test_a_text_that_cannot_go_on_is_given_up(decoder: EmbeddedDecoder) -> None:
+    class Never:
+        def start(self) -> int:
+            return 0
+
+        def step(self, state: int, id_: int) -> int | None:
+            return state + 1 if state < 3 and id_ != END else None
+
+    for num in (1, 4):
+        found = generate(decoder.start(PROMPT), num, end=END, max_tokens=9, checker=Never())
+        assert not any(one.finished for one in found)
+        assert all(len(one.ids) <= 3 for one in found)

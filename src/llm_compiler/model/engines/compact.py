@@ -7,13 +7,15 @@ over. Knows nothing of weights, tensors or LLVM. Not thread-safe.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final, Self
 
 import numpy as np
 
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
+from llm_compiler.dataset.lifting.check import BodyChecker, BodyState
 from llm_compiler.dataset.lifting.emulation import shorten_module, split_module
 from llm_compiler.dataset.lifting.restore import restore_module
 from llm_compiler.dataset.records import StageSample
@@ -25,9 +27,10 @@ from llm_compiler.model.prompts import Answer, CompactPrompts, parse_answer
 from llm_compiler.model.ranking import TokenTrie, beams, most_probable
 from llm_compiler.model.special import field_token, registry_passes
 from llm_compiler.model.tokenizer import IrTokenizer
+from llm_compiler.model.trained import trained_tasks
 from llm_compiler.records import PassList
 
-__all__ = ["AnswerGrammar", "CompactEngine", "PassGrammar", "pass_trie"]
+__all__ = ["AnswerChecker", "AnswerGrammar", "CompactEngine", "PassGrammar", "pass_trie"]
 
 MAX_NOVEL_PASSES: Final = 24
 """Elements of a new list; the labels' lists have 4 on average."""
@@ -124,24 +127,69 @@ class AnswerGrammar:
         return following if digits == _MAX_DIGITS else np.union1d(following, self._digits)
 
 
+class AnswerChecker:
+    """Answers whose code is a function's body in short form: a `Checker`.
+
+    A state is what stands there of the body; None in front of ``<code>``.
+
+    Args:
+        symbols: that the body may name.
+        num_lines: of the assembly: bodies have values and blocks in proportion.
+    """
+
+    def __init__(self, tokenizer: IrTokenizer, symbols: Collection[str], num_lines: int) -> None:
+        self._tokenizer = tokenizer
+        self._code, self._end = tokenizer.special(field_token("code")), tokenizer.end
+        self._body = BodyChecker(symbols, 2 * num_lines + 16)
+
+    def start(self) -> _Checked:
+        """Return the state before the first field."""
+        return _Checked(None)
+
+    def step(self, state: _Checked, id_: int) -> _Checked | None:
+        """Return the state behind a token, if a well-formed body may go on so."""
+        if id_ == self._code:
+            return _Checked(self._body.start())
+        if state.body is None:
+            return state
+        if id_ == self._end:
+            return state if state.body.is_complete else None
+        body = self._body.feed(state.body, self._tokenizer.decode([id_]))
+        return None if body is None else _Checked(body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    body: BodyState | None
+
+
 class CompactEngine:
     """An `Engine` of a model that reads compact prompts.
 
     Args:
         decoder: the loaded model, owned from here on: `close` closes it.
+        constrain: hold IR that is lifted to what is well-formed, as far as `AnswerChecker` sees it.
 
     Raises:
         CheckpointMismatch: model and tokenizer have vocabularies of different size.
     """
 
-    def __init__(self, decoder: Decoder, prompts: CompactPrompts, *, name: str, model: str) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        prompts: CompactPrompts,
+        *,
+        name: str,
+        model: str,
+        constrain: bool = True,
+    ) -> None:
         if decoder.vocab_size != prompts.vocab_size:
             decoder.close()
             raise CheckpointMismatch(
                 f"{model}: the model has {decoder.vocab_size} tokens, its tokenizer "
                 f"{prompts.vocab_size}: they do not belong together"
             )
-        self.name, self.model = name, model
+        self.name, self.model, self.constrain = name, model, constrain
         self.decoder = decoder
         self.prompts = prompts
         # Rounds with the compiler ask again about the same module, with ever fewer of the lists.
@@ -212,18 +260,56 @@ class CompactEngine:
         The model answers with the body of a function; the rest of the module is restored by rule.
         None for assembly that the short form has no word for.
         """
+        sample = _sample("disassembly", target_triple, input_code=assembly)
+        return self._lift(sample, num_candidates, temperature, seed)
+
+    @property
+    def can_repair(self) -> bool:
+        """Whether the records beside the weights say that they were trained to."""
+        return "repair" in (trained_tasks(self.model) or ())
+
+    def repair(
+        self,
+        assembly: str,
+        target_triple: str,
+        *,
+        body: str,
+        report: str,
+        num_candidates: int = 1,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[CodeAnswer]:
+        """Return modules for assembly once more, told what was wrong with a body."""
+        sample = _sample(
+            "disassembly",
+            target_triple,
+            task="repair",
+            input_code=assembly,
+            attempt=body,
+            report=report,
+        )
+        found = self._lift(sample, num_candidates, temperature, seed)
+        return [dataclasses.replace(one, is_repair=True) for one in found if one.body != body]
+
+    def _lift(
+        self, sample: StageSample, num: int, temperature: float, seed: int
+    ) -> list[CodeAnswer]:
         try:
-            short = shorten_assembly(assembly, target_triple)
+            short = shorten_assembly(sample.input_code, sample.target_triple)
         except InputError:
             return []
-        sample = _sample("disassembly", target_triple, input_code=assembly)
+        checker = None
+        if self.constrain:
+            symbols = [shortened for _, shortened in short.symbols]
+            lines = short.text.count("\n")
+            checker = AnswerChecker(self.prompts.tokenizer, symbols, lines)
         answers = []
-        for one in self._answers(sample, (), num_candidates, temperature, seed):
+        for one in self._answers(sample, (), num, temperature, seed, checker):
             try:
                 code = restore_module(one.code, short)
             except InputError:
                 continue
-            answers.append(dataclasses.replace(one, code=code))
+            answers.append(dataclasses.replace(one, code=code, body=one.code))
         return answers
 
     def emulate(
@@ -319,6 +405,7 @@ class CompactEngine:
         num: int,
         temperature: float,
         seed: int,
+        checker: AnswerChecker | None = None,
     ) -> list[CodeAnswer]:
         prompt = self.prompts.prompt(sample)
         fixed, each = _MAX_ANSWER_TOKENS
@@ -331,6 +418,7 @@ class CompactEngine:
             end=self.prompts.tokenizer.end,
             max_tokens=room,
             constraint=AnswerGrammar(self.prompts.tokenizer, numbers),
+            checker=checker,
             temperature=temperature,
             seed=seed,
         )

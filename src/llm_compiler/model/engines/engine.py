@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from llm_compiler.records import PassList
 
-__all__ = ["CodeAnswer", "Engine", "Proposal"]
+__all__ = ["CodeAnswer", "Engine", "Proposal", "Repairer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,10 @@ class CodeAnswer:
     num_instructions: int | None = None
     size_bytes: int | None = None
     text_data_bytes: int | None = None
+    body: str = field(default="", repr=False)
+    """Of lifted code that was restored from a function's body in short form: that body."""
+    is_repair: bool = False
+    """A second answer, to what was wrong with a first one."""
 
 
 class Engine(Protocol):
@@ -140,4 +144,34 @@ class Engine(Protocol):
 
     def __exit__(self, *_: object) -> None:
         """Close it."""
+        ...
+
+
+@runtime_checkable
+class Repairer(Protocol):
+    """An engine that may know how to answer once more, told what was wrong."""
+
+    @property
+    def can_repair(self) -> bool:
+        """Whether its model was trained to."""
+        ...
+
+    def repair(
+        self,
+        assembly: str,
+        target_triple: str,
+        *,
+        body: str,
+        report: str,
+        num_candidates: int = 1,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[CodeAnswer]:
+        """Return IR texts for assembly in normal form, distinct; none of them is the first answer.
+
+        Args:
+            body: of the wrong answer, in short form.
+            report: what is wrong with it (`dataset.lifting.report`).
+            num_candidates, temperature, seed: as in `Engine.disassemble`.
+        """
         ...
