@@ -24,7 +24,7 @@ from llm_compiler.model.decoding import (
 
 __all__ = ["generate"]
 
-_MAX_REFUSED: Final = 256
+_MAX_REFUSED: Final = 2048
 """A text of which so many tokens are refused at one place, the likeliest first, is given up."""
 
 

@@ -275,7 +275,9 @@ class TrainConfig:
                 raise ConfigError(f"[data.{stage}] is missing (see mix_share for earlier stages)")
         for stage in (*self.data, *self.validation):
             if stage not in STAGE_OF:
-                raise ConfigError(f"'{stage}' is neither a stage nor repair: expected {', '.join(STAGE_OF)}")
+                raise ConfigError(
+                    f"'{stage}' is neither a stage nor repair: expected {', '.join(STAGE_OF)}"
+                )
         for stage, data in self.data.items():
             if isinstance(data.share, bool) or not isinstance(data.share, (int, float)):
                 raise ConfigError(f"data.{stage}.share is {data.share!r}: expected a number")

@@ -81,7 +81,7 @@ _PAIRS: Final = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _MAX_DIGITS: Final = 40
 MAX_VALUES: Final = 3000
 """No function within a context has more values and blocks."""
-_MAX_LINE: Final = 20_000
+_MAX_LINE: Final = 2_000
 
 
 class _Refused(Exception):
@@ -145,11 +145,17 @@ class BodyChecker:
         symbols: what follows ``@``: the short names of the assembly's symbols. Intrinsics may
             always be named. None: any name.
         max_values: values and blocks that a body may have; what is further ahead is not named.
+        max_blocks: behind the first.
     """
 
-    def __init__(self, symbols: Collection[str] | None, max_values: int = MAX_VALUES) -> None:
+    def __init__(
+        self,
+        symbols: Collection[str] | None,
+        max_values: int = MAX_VALUES,
+        max_blocks: int = MAX_VALUES,
+    ) -> None:
         self._symbols = None if symbols is None else frozenset((*symbols, "f0"))
-        self._max_values = max_values
+        self._max_values, self._max_blocks = max_values, max_blocks
 
     def start(self) -> BodyState:
         """Return the state before the first character."""
@@ -161,16 +167,19 @@ class BodyChecker:
         *whole, partial = (state.partial + text).split("\n")
         try:
             for line in whole:
-                body = _Line(line, True, body, self._symbols, self._max_values).read()
+                body = self._line(line, True, body).read()
             if len(partial) > _MAX_LINE:
                 return None
             if partial or body.place != "done":
-                _Line(partial, False, body, self._symbols, self._max_values).read()
+                self._line(partial, False, body).read()
         except _Open:
             pass
         except _Refused:
             return None
         return BodyState(body, partial)
+
+    def _line(self, text: str, whole: bool, body: _Body) -> _Line:
+        return _Line(text, whole, body, self._symbols, self._max_values, self._max_blocks)
 
     def refused_line(self, text: str) -> int:
         """Return the number, from 1, of the first line that is refused; 0 if none is.
@@ -197,6 +206,7 @@ class _Line:
         "expected",
         "incoming",
         "limit",
+        "max_blocks",
         "owed",
         "place",
         "symbols",
@@ -212,10 +222,12 @@ class _Line:
         body: _Body,
         symbols: frozenset[str] | None,
         max_values: int,
+        max_blocks: int,
     ) -> None:
         self.text, self.whole, self.body, self.symbols = text, whole, body, symbols
         self.place = 0
         self.limit = max(body.entry, 0) + max_values
+        self.max_blocks = max_blocks
         self.expected = ""
         """The type that the defined value must have; empty: any."""
         self.targets: set[int] = set()
@@ -442,8 +454,12 @@ class _Line:
         body = self.body
         types = body.types
         if is_open:
-            if ahead and self._may_become(found):
-                raise _Open
+            if ahead:
+                taken = {*body.ahead_blocks, *self.ahead_blocks}
+                for named in (body.ahead_values, self.ahead_values):
+                    taken |= {one for one, own in named.items() if own and type_ and own != type_}
+                if self._may_become(found, taken):
+                    raise _Open
             for number, own in types.items():
                 if (own == type_ or not own or not type_) and str(number).startswith(found):
                     raise _Open
@@ -463,34 +479,47 @@ class _Line:
                 raise _Refused
         self.ahead_values[number] = type_
 
-    def _may_become(self, digits: str) -> bool:
-        """Say whether digits begin a number that is still to come."""
+    def _may_become(self, digits: str, taken: Collection[int]) -> bool:
+        """Say whether digits begin a number that is still to come, and not taken."""
+        start, stop = self.body.next, self.limit
         if not digits:
-            return self.body.next < self.limit
+            return start < stop
         low = high = int(digits)
         if not low:
             return False  # the entry block or the first parameter has it
-        while low < self.limit:
-            if high >= self.body.next:
+        while low < stop:
+            if any(one not in taken for one in range(max(low, start), min(high + 1, stop))):
                 return True
             low, high = 10 * low, 10 * high + 9
         return False
 
-    def block(self, known: Collection[int]) -> int:
-        """Read ``%N`` of a block: one of `known`, or one that stands further down."""
+    def block(
+        self, known: Collection[int], *, ahead: bool = True, taken: Collection[int] = ()
+    ) -> int:
+        """Read ``%N`` of a block: one of `known`, or one that stands further down.
+
+        Args:
+            ahead: it may stand further down.
+            taken: it may be none of these.
+        """
         self.literal("%")
         found, is_open = self.digits()
         body = self.body
+        taken = {*taken, *body.ahead_values, *self.ahead_values}
+        coming = {*body.ahead_blocks, *self.ahead_blocks}
+        if len(body.blocks) + len(coming) >= self.max_blocks:
+            known = {*known, *(coming.difference(taken) if ahead else ())}
+            ahead = False
         if is_open:
-            if self._may_become(found) or any(str(one).startswith(found) for one in known):
+            if ahead and self._may_become(found, taken):
+                raise _Open
+            if any(str(one).startswith(found) for one in known):
                 raise _Open
             raise _Refused
         number = int(found)
         if number in known:
             return number
-        if not body.next <= number < self.limit:
-            raise _Refused
-        if number in body.ahead_values or number in self.ahead_values:
+        if not ahead or number in taken or not body.next <= number < self.limit:
             raise _Refused
         self.ahead_blocks.add(number)
         return number
@@ -916,9 +945,7 @@ class _Line:
             self.literal(", ")
             known = before | {body.block} if named is None else named
             left = [one for one in known if one not in self.incoming]
-            number = self.block(left)
-            if number in self.incoming or (named is not None and number not in named):
-                raise _Refused
+            number = self.block(left, ahead=named is None, taken=self.incoming)
             self.incoming.add(number)
             self.literal(" ]")
             separator = ", "

@@ -7,6 +7,7 @@ over. Knows nothing of weights, tensors or LLVM. Not thread-safe.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -32,6 +33,8 @@ from llm_compiler.records import PassList
 
 __all__ = ["AnswerChecker", "AnswerGrammar", "CompactEngine", "PassGrammar", "pass_trie"]
 
+_BLOCK_ENDS: Final = re.compile(r"^(?:L\d+:|j\w+ |b(?:\.\w+)? L|t?cbn?z |tbn?z )", re.MULTILINE)
+"""Labels and jumps of assembly in short form."""
 MAX_NOVEL_PASSES: Final = 24
 """Elements of a new list; the labels' lists have 4 on average."""
 _MIN_WIDTH = 8
@@ -134,13 +137,14 @@ class AnswerChecker:
 
     Args:
         symbols: that the body may name.
-        num_lines: of the assembly: bodies have values and blocks in proportion.
+        assembly: in short form; bodies have values and blocks in proportion.
     """
 
-    def __init__(self, tokenizer: IrTokenizer, symbols: Collection[str], num_lines: int) -> None:
+    def __init__(self, tokenizer: IrTokenizer, symbols: Collection[str], assembly: str) -> None:
         self._tokenizer = tokenizer
         self._code, self._end = tokenizer.special(field_token("code")), tokenizer.end
-        self._body = BodyChecker(symbols, 2 * num_lines + 16)
+        num_blocks = len(_BLOCK_ENDS.findall(assembly))
+        self._body = BodyChecker(symbols, 2 * assembly.count("\n") + 16, num_blocks + 6)
 
     def start(self) -> _Checked:
         """Return the state before the first field."""
@@ -301,8 +305,7 @@ class CompactEngine:
         checker = None
         if self.constrain:
             symbols = [shortened for _, shortened in short.symbols]
-            lines = short.text.count("\n")
-            checker = AnswerChecker(self.prompts.tokenizer, symbols, lines)
+            checker = AnswerChecker(self.prompts.tokenizer, symbols, short.text)
         answers = []
         for one in self._answers(sample, (), num, temperature, seed, checker):
             try:
