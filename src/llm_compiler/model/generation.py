@@ -6,6 +6,7 @@ runtimes. Deterministic if the decoder is.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -121,6 +122,23 @@ def _pick(steps: FloatArray, temperature: float, random: np.random.Generator) ->
     return min(int(sums.searchsorted(random.random() * sums[-1], side="right")), len(sums) - 1)
 
 
+def _order(
+    steps: FloatArray, temperature: float, random: np.random.Generator | None
+) -> Iterator[int]:
+    """Yield places: the likeliest first or, with `random`, as if drawn without replacement."""
+    if random is None:
+        yield int(steps.argmax())
+        scores = steps
+    else:
+        first = _pick(steps, temperature, random)
+        yield first
+        # The largest of log-probabilities plus Gumbel noise is drawn by these probabilities.
+        noise: FloatArray = random.gumbel(size=len(steps)).astype(steps.dtype)
+        scores = steps / temperature + noise
+        scores[first] = np.inf
+    yield from _largest(scores, min(_MAX_REFUSED, len(steps)))[1:]
+
+
 def _draw(
     state: DecodingState,
     num: int,
@@ -168,16 +186,11 @@ def _drawn(
 ) -> _Branch:
     """Return a branch with one more token, greedy without `random`; ended if there is none."""
     allowed, steps = rules.next(row, branch)
-    left = steps
-    for attempt in range(min(_MAX_REFUSED, len(steps))):
-        best = int(left.argmax()) if random is None else _pick(left, temperature, random)
+    for best in _order(steps, temperature, random):
         id_ = best if allowed is None else int(allowed[best])
         taken = rules.take(branch, id_, float(steps[best]))
         if taken is not None:
             return taken
-        if not attempt:
-            left = steps.copy()
-        left[best] = -np.inf
     branch.ended = True
     return branch
 
@@ -231,20 +244,23 @@ def _text_beams(state: DecodingState, num: int, max_tokens: int, rules: _Rules) 
 
 
 def _best(rules: _Rules, branch: _Branch, row: FloatArray, num: int) -> Iterator[_Branch]:
-    """Yield a branch with each of the `num` likeliest tokens that may follow."""
+    """Yield a branch with each of the `num` likeliest tokens, as far as they may follow.
+
+    If none of them may, with the likeliest one that may.
+    """
     allowed, steps = rules.next(row, branch)
+    order = _largest(steps, num)
     taken = 0
-    tried: set[int] = set()
-    # Most often nothing is refused; else look further down.
-    for width in (num, min(_MAX_REFUSED + num, len(steps))):
-        for best in _largest(steps, width):
-            if best in tried:
-                continue
-            tried.add(best)
-            id_ = best if allowed is None else int(allowed[best])
-            one = rules.take(branch, id_, float(steps[best]))
-            if one is not None:
-                yield one
-                taken += 1
-                if taken == num:
-                    return
+    for place in itertools.count():
+        if place == len(order):
+            if taken or place > num or place == len(steps):
+                return
+            order = _largest(steps, min(num + _MAX_REFUSED, len(steps)))
+        best = order[place]
+        id_ = best if allowed is None else int(allowed[best])
+        one = rules.take(branch, id_, float(steps[best]))
+        if one is not None:
+            yield one
+            taken += 1
+            if place >= num:
+                return
