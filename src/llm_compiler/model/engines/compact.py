@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any, Final, Self
@@ -136,16 +136,11 @@ class AnswerChecker:
 
     A state is what stands there of the body; None in front of ``<code>``.
 
-    Args:
-        symbols: that the body may name.
-        assembly: in short form; bodies have values and blocks in proportion.
     """
 
-    def __init__(self, tokenizer: IrTokenizer, symbols: Collection[str], assembly: str) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: IrTokenizer, body: BodyChecker) -> None:
+        self._tokenizer, self._body = tokenizer, body
         self._code, self._end = tokenizer.special(field_token("code")), tokenizer.end
-        num_blocks = len(_BLOCK_ENDS.findall(assembly))
-        self._body = BodyChecker(symbols, 2 * assembly.count("\n") + 16, num_blocks + 6)
 
     def start(self) -> _Checked:
         """Return the state before the first field."""
@@ -173,7 +168,7 @@ class CompactEngine:
 
     Args:
         decoder: the loaded model, owned from here on: `close` closes it.
-        constrain: hold IR that is lifted to what is well-formed, as far as `AnswerChecker` sees it.
+        constrain: hold IR to what is well-formed, as far as `AnswerChecker` sees it.
 
     Raises:
         CheckpointMismatch: model and tokenizer have vocabularies of different size.
@@ -303,10 +298,12 @@ class CompactEngine:
             short = shorten_assembly(sample.input_code, sample.target_triple)
         except InputError:
             return []
-        checker = None
-        if self.constrain:
-            symbols = [shortened for _, shortened in short.symbols]
-            checker = AnswerChecker(self.prompts.tokenizer, symbols, short.text)
+        checker = BodyChecker(
+            [shortened for _, shortened in short.symbols],
+            # Bodies have values and blocks in proportion to the assembly.
+            2 * short.text.count("\n") + 16,
+            len(_BLOCK_ENDS.findall(short.text)) + 6,
+        )
         answers = []
         for one in self._answers(sample, (), num, temperature, seed, checker):
             try:
@@ -349,7 +346,8 @@ class CompactEngine:
                 text_data_bytes_before=round(share * text_data_bytes),
             )
             try:
-                found = self._answers(sample, ("count", "size", "text-data"), 1, 0.0, 0)
+                checker = None if assembly else BodyChecker(None, 4 * length + 64)
+                found = self._answers(sample, ("count", "size", "text-data"), 1, 0.0, 0, checker)
                 if not found:
                     return None
                 if not assembly:
@@ -409,7 +407,7 @@ class CompactEngine:
         num: int,
         temperature: float,
         seed: int,
-        checker: AnswerChecker | None = None,
+        checker: BodyChecker | None = None,
     ) -> list[CodeAnswer]:
         prompt = self.prompts.prompt(sample)
         fixed, each = _MAX_ANSWER_TOKENS[sample.stage]
@@ -422,7 +420,9 @@ class CompactEngine:
             end=self.prompts.tokenizer.end,
             max_tokens=room,
             constraint=AnswerGrammar(self.prompts.tokenizer, numbers),
-            checker=checker,
+            checker=AnswerChecker(self.prompts.tokenizer, checker)
+            if checker is not None and self.constrain
+            else None,
             temperature=temperature,
             seed=seed,
         )
