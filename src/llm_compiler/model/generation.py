@@ -42,7 +42,8 @@ def generate(
 ) -> list[Finding]:
     """Write up to `num` texts at once and return the distinct ones.
 
-    The first is greedy: the most probable token at each step. The others are drawn at
+    The first is greedy, unless that text cannot be finished: the most probable token at each step.
+    The others are drawn at
     `temperature`, each with random numbers of its own, so that more of them do not change the
     first ones; at temperature 0 they are the sequences of a beam search of that width.
 
@@ -239,7 +240,7 @@ def _text_beams(state: DecodingState, num: int, max_tokens: int, rules: _Rules) 
             one.node = num_nodes + place
         num_nodes += len(going)
         live = list(zip(going, answers, strict=True))
-    ended.sort(key=lambda one: (one is not greedy, not one.finished, -one.log_probability, one.ids))
+    ended.sort(key=lambda one: (not one.finished, one is not greedy, -one.log_probability, one.ids))
     return [one.finding() for one in ended[:num]]
 
 

@@ -38,6 +38,8 @@ _BLOCK_ENDS: Final = re.compile(r"^(?:L\d+:|j\w+ |b(?:\.\w+)? L|t?cbn?z |tbn?z )
 MAX_NOVEL_PASSES: Final = 24
 """Elements of a new list; the labels' lists have 4 on average."""
 _MIN_WIDTH = 8
+_MIN_BEAMS: Final = 4
+"""Where the greedy text cannot be finished."""
 _MAX_ANSWER_TOKENS: Final = {"disassembly": (96, 2.5), "emulation": (512, 6.0)}
 """So many, and so many for each of the prompt: a text that is longer has lost its way. Of 34,187
 lifts of training packages 31 are longer."""
@@ -414,18 +416,24 @@ class CompactEngine:
         room = min(self.context - len(prompt), fixed + int(each * len(prompt)))
         if num < 1 or room < 2:
             return []
-        found = generate(
-            self.decoder.start(prompt),
-            num,
-            end=self.prompts.tokenizer.end,
-            max_tokens=room,
-            constraint=AnswerGrammar(self.prompts.tokenizer, numbers),
-            checker=AnswerChecker(self.prompts.tokenizer, checker)
-            if checker is not None and self.constrain
-            else None,
-            temperature=temperature,
-            seed=seed,
-        )
+        constrained = checker is not None and self.constrain
+        found: list[Finding] = []
+        # Held to what is well-formed, the greedy text may come to where nothing can follow.
+        for width in (num, _MIN_BEAMS) if num == 1 and constrained else (num,):
+            found = generate(
+                self.decoder.start(prompt),
+                width,
+                end=self.prompts.tokenizer.end,
+                max_tokens=room,
+                constraint=AnswerGrammar(self.prompts.tokenizer, numbers),
+                checker=AnswerChecker(self.prompts.tokenizer, checker)
+                if checker is not None and constrained
+                else None,
+                temperature=temperature,
+                seed=seed,
+            )[:num]
+            if found and found[0].finished:
+                break
         answers: dict[str, CodeAnswer] = {}
         for one in found:
             told = self._parse(one)
