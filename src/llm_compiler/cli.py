@@ -218,7 +218,7 @@ def _disassemble(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--repairs",
         type=_natural,
-        default=3,
+        default=0,
         metavar="N",
         help="of these answers, so many are asked for with what is wrong with the others "
         "(default: %(default)s)",
@@ -945,7 +945,7 @@ def _evaluate_code(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -
     lifting.add_argument(
         "--repairs",
         type=_natural,
-        default=3,
+        default=0,
         metavar="N",
         help="of these answers, so many are asked for with what is wrong with the others "
         "(default: %(default)s)",
@@ -1239,7 +1239,7 @@ def _evaluate_all(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     every.add_argument(
         "--repairs",
         type=_natural,
-        default=1,
+        default=0,
         metavar="N",
         help="of these answers, so many are asked for with what is wrong with the others "
         "(default: %(default)s)",

@@ -26,9 +26,9 @@ class DisassembleOptions:
     """Only these; empty: all."""
     candidates: int = 8
     """Answers that the engine is asked for; the first that is exact ends the search."""
-    repairs: int = 3
+    repairs: int = 0
     """Of the candidates, so many are second answers to what is wrong with first ones, if the model
-    was trained to give them."""
+    was trained to give them. With the shipped weights they cost time and bring nothing yet."""
     max_executed: int = 3
     """Of the answers that are not exact, so many are run against the original."""
     temperature: float = 0.0

@@ -75,11 +75,27 @@ class RepairingEngine:
             _, wrong, report = waiting.pop(0)
             known = {one.body for one in answers}
             found = engine.repair(
-                assembly, target_triple, body=wrong.body, report=report, seed=seed
+                assembly,
+                target_triple,
+                body=wrong.body,
+                report=report,
+                num_candidates=4,
+                seed=seed,
             )
             fresh = [one for one in found if one.body not in known][:1]
             answers = [*answers, *fresh]
-        return answers
+        if len(answers) < num_candidates:
+            # Repairs that brought nothing new leave room for more first answers.
+            known = {one.code for one in answers}
+            more = engine.disassemble(
+                assembly,
+                target_triple,
+                num_candidates=num_candidates,
+                temperature=temperature,
+                seed=seed,
+            )
+            answers += [one for one in more if one.code not in known]
+        return answers[:num_candidates]
 
     def _judge(
         self, answers: Sequence[CodeAnswer], assembly: str, target_triple: str

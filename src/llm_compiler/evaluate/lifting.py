@@ -116,7 +116,7 @@ class LiftOptions:
     functions: int = 0
     """So many a target and level; 0: all."""
     candidates: int = 8
-    repairs: int = 3
+    repairs: int = 0
     """Of the candidates, so many are second answers, to what is wrong with first ones."""
     max_executed: int = 3
     """Of a function's answers that are not exact, so many are run."""
