@@ -1,4 +1,4 @@
-"""What the second round of disassembly brings: the same number of answers, with and without repairs.
+"""What the second round of disassembly brings: as many answers, with and without repairs.
 
 Functions of stage data (`llm-compiler dataset build disassembly --split validation`) at -Oz, as
 many of each target as come, are lifted with some of the answers as repairs; answers are judged in
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from llm_compiler.dataset.judge import JudgeJob
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
+from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
 from llm_compiler.disassembly.repair import RepairingEngine
 from llm_compiler.errors import InputError
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=8)
     parser.add_argument("--repairs", type=int, nargs="+", default=[0, 3])
     options = parser.parse_args()
-    samples = []
+    samples: list[StageSample] = []
     for path in open_stored_stage(options.data).paths:
         for one in read_stage_samples(path):
             if one.passes != "default<Oz>" or len(samples) == options.functions:
