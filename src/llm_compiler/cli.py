@@ -448,7 +448,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _corpus(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("corpus", help="collect real code as unoptimised bitcode")
     actions = parser.add_subparsers(
-        dest="action", required=True, metavar="build|sample|check|stats"
+        dest="action", required=True, metavar="build|sample|check|stats|synthesize"
     )
     build = actions.add_parser("build", help="fetch packages and compile their units to bitcode")
     build.add_argument("--config", type=Path, required=True, metavar="TOML")
@@ -468,6 +468,15 @@ def _corpus(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "--tokenizer", type=Path, metavar="DIR", help="of samples: count tokens with this one too"
     )
     _corpus_samples(actions)
+    synthesize = actions.add_parser(
+        "synthesize",
+        help="write made-up C: the small functions that real packages are poor in",
+        description="Write files of small made-up C functions, for 'corpus build' with "
+        "configs/corpus/synthetic.toml. The same seed gives the same files.",
+    )
+    synthesize.add_argument("--out", type=Path, required=True, metavar="DIR")
+    synthesize.add_argument("--functions", type=_positive, default=10_000, metavar="N")
+    synthesize.add_argument("--seed", type=_natural, default=0, metavar="N")
 
 
 def _corpus_samples(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -12,6 +12,7 @@ from llm_compiler.corpus.config import load_config
 from llm_compiler.corpus.inputs import MANIFEST
 from llm_compiler.corpus.manifest import Unit, load_manifest
 from llm_compiler.corpus.shards import MANIFEST_NAME as SAMPLES_MANIFEST
+from llm_compiler.corpus.synthetic import write_sources
 from llm_compiler.corpus.tools import find_tools
 from llm_compiler.errors import ArtifactError, ConfigError
 from llm_compiler.output import resumable
@@ -20,8 +21,14 @@ __all__ = ["run"]
 
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
-    """Build, sample, check or count."""
-    actions = {"build": _build, "sample": samples.build, "check": samples.check, "stats": _stats}
+    """Build, sample, check, count or make up."""
+    actions = {
+        "build": _build,
+        "sample": samples.build,
+        "check": samples.check,
+        "stats": _stats,
+        "synthesize": _synthesize,
+    }
     with resumable():
         return actions[options.action](options)
 
@@ -63,6 +70,12 @@ def _build(options: argparse.Namespace) -> int:
         f"{run.seconds:.0f} s; at most {run.peak_memory_bytes / 1e6:.0f} MB resident, "
         f"{run.peak_child_memory_bytes / 1e6:.0f} MB in the largest process that it ran"
     )
+    return 0
+
+
+def _synthesize(options: argparse.Namespace) -> int:
+    paths = write_sources(options.out, num_functions=options.functions, seed=options.seed)
+    print(f"{options.functions} functions in {len(paths)} files in {options.out}")
     return 0
 
 
