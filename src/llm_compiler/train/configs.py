@@ -34,7 +34,11 @@ _METRICS = ("size_bytes", "text_data_bytes")
 _MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-STAGE_OF: Final = {**{stage: stage for stage in STAGES}, "repair": "disassembly"}
+STAGE_OF: Final = {
+    **{stage: stage for stage in STAGES},
+    "repair": "disassembly",
+    "synthetic": "disassembly",
+}
 """What data may be named for, and the stage it belongs to."""
 
 
@@ -276,7 +280,8 @@ class TrainConfig:
         for stage in (*self.data, *self.validation):
             if stage not in STAGE_OF:
                 raise ConfigError(
-                    f"'{stage}' is neither a stage nor repair: expected {', '.join(STAGE_OF)}"
+                    f"'{stage}' is neither a stage nor data beside one: expected "
+                    f"{', '.join(STAGE_OF)}"
                 )
         for stage, data in self.data.items():
             if isinstance(data.share, bool) or not isinstance(data.share, (int, float)):
@@ -303,8 +308,9 @@ class TrainConfig:
             for name in self.earlier_stages
             if name in self.data and (self.data[name].share or self.mix_share)
         }
-        if self.stage == "disassembly" and "repair" in self.data:
-            shares["repair"] = self.data["repair"].share or self.mix_share
+        for name, stage in STAGE_OF.items():
+            if name != stage == self.stage and name in self.data:
+                shares[name] = self.data[name].share or self.mix_share
         return {self.stage: 1 - sum(shares.values()), **shares}
 
 

@@ -93,7 +93,7 @@ def test_shape_and_tokenizer_of_what_it_begins_with(write: Path, tmp_path: Path)
         (["model=huge"], "no model configuration at .*huge.toml"),
         (["data.emulation=3"], "expected a table with a path"),
         (["data.emulation.colour=3"], "'colour' is none of path, labels, texts"),
-        (["data.tuning.path=x"], "'tuning' is neither a stage nor repair"),
+        (["data.tuning.path=x"], "'tuning' is neither a stage nor data beside one"),
         (["tokenizer=3"], "tokenizer is 3: expected a path"),
         (["nonsense"], "expected KEY=VALUE"),
         (["stage=disassembly"], "is for the stage 'disassembly', not 'emulation'"),
