@@ -195,7 +195,7 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> O
             suites, settings, pool=pool, store=store, engines=engines, fits=fits
         )
         excluded = [one for suite in suites for one in suite.excluded] + prepared.excluded
-        warn_excluded(excluded)
+        warn_excluded(excluded, options)
         described = settings_of(
             prepared,
             settings,
@@ -205,7 +205,7 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> O
         )
         journal = stack.enter_context(Journal(folder / "journal.jsonl", described, Row))
         ready, unbuilt = _programs(options, suites, toolchain, scratch / "programs")
-        warn_excluded(unbuilt)
+        warn_excluded(unbuilt, options)
         excluded += unbuilt
         total = len(prepared.modules) * len(settings.contenders)
         bar = stack.enter_context(progress(total, "evaluating"))

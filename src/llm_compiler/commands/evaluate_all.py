@@ -61,6 +61,7 @@ def everything(
     folder: Path = options.report
     done: dict[str, Outcome] = {}
     left_out: dict[str, str] = {}
+    options.told = set()
     with locked(folder):
         wanted = [name for name in TASKS if name in options.tasks]
         for name in wanted:

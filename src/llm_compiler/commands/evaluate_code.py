@@ -55,7 +55,7 @@ def disassembly(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Ou
         assembly.mkdir()
         items, failed = lift_items(run.modules, how, run.pool, assembly)
         run.excluded += failed
-        warn_excluded(run.excluded)
+        warn_excluded(run.excluded, options)
         keys = "\n".join(sorted(one.key for one in items))
         run.settings |= {**how.to_json(), "items": content_hash(keys.encode())}
         journal = stack.enter_context(Journal(run.folder / "journal.jsonl", run.settings, LiftRow))
@@ -108,7 +108,7 @@ def emulation(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Outc
     with contextlib.ExitStack() as stack:
         require_sacrebleu()
         run = open_session(options, clang_flags, stack, count=options.modules)
-        warn_excluded(run.excluded)
+        warn_excluded(run.excluded, options)
         items = emulation_items(run.modules, how)
         space = safe_elements(run.pool)
         keys = "\n".join(sorted(one.key for one in items))

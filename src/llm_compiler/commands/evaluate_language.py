@@ -53,7 +53,7 @@ def language(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Outco
         folders = [path for path in options.suite if (path / SAMPLES_MANIFEST).exists()]
         others = [path for path in options.suite if path not in folders]
         run = open_session(options, clang_flags, stack, count=options.samples, suites=others)
-        warn_excluded(run.excluded)
+        warn_excluded(run.excluded, options)
         if not sizes:
             for _, engine in run.engines:
                 reader_of(engine)  # or say at once that there is none

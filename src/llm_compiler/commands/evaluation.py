@@ -261,10 +261,14 @@ def incomplete(done: int, total: int, what: str, options: argparse.Namespace) ->
     ]
 
 
-def warn_excluded(excluded: Sequence[Excluded]) -> None:
-    """Say what is left out, and why."""
+def warn_excluded(excluded: Sequence[Excluded], options: argparse.Namespace) -> None:
+    """Say what is left out, and why: once for all the tasks that share `options.told`."""
+    told: set[str] = getattr(options, "told", set())
     for one in excluded:
-        warn(f"{one.suite}: {one.name} is left out: {one.cause}")
+        text = f"{one.suite}: {one.name} is left out: {one.cause}"
+        if text not in told:
+            warn(text)
+        told.add(text)
 
 
 def print_outcome(outcome: Outcome, options: argparse.Namespace) -> int:

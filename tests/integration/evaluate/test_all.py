@@ -61,12 +61,15 @@ def test_sources_and_too_little_time(
     for name in ("a", "b", "c"):
         (suite / name).mkdir(parents=True)
         (suite / name / "unit.c").write_text(f"int {name}(int x) {{ return x * 3 + {ord(name)}; }}")
+    (suite / "a" / "broken.c").write_text("int broken(")
     some = ("--tasks", "emulation", "size-prediction", "perplexity", "--max-minutes", "0.001")
     report = tmp_path / "report"
     with locked(report):
         assert evaluate(suite, report, checkpoint, *some) == 2
     assert evaluate(suite, report, checkpoint, *some, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    assert err.count("a/broken.c is left out") == 1
+    told = json.loads(out)
     assert {name: one["num_wanted"] for name, one in told["tasks"].items()} == {
         "emulation": 3,
         "size-prediction": 2,
