@@ -100,6 +100,7 @@ def train_model(
         min_learning_rate_ratio=0.05,
         warmup_steps=20,
         log_every=10,
+        optimizer=options.optimizer,
         precision=options.precision,
         num_threads=options.threads,
         checkpoint_every_minutes=1e9,
@@ -164,6 +165,7 @@ def main() -> None:
     parser.add_argument("--row-tokens", type=int, default=4096)
     parser.add_argument("--rows-per-step", type=int, default=2)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--optimizer", default="muon", help="muon or adamw")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
