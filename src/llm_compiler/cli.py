@@ -1142,10 +1142,11 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     texts = tasks.add_parser(
         "perplexity",
-        help="how probable IR and assembly are to models",
-        description="Measure the probability of IR and assembly of a split, in bits a byte. "
-        "Stopped, the same command goes on.",
+        help="how probable IR, assembly and source code are to models",
+        description="Measure the probability of IR and assembly of a split, and of source code "
+        "and prose where texts are given, in bits a byte. Stopped, the same command goes on.",
     )
+    _add_texts(texts)
     for task in (sizes, texts):
         _add_suites(task)
         _add_models(task)
@@ -1167,6 +1168,16 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     _evaluate_all(tasks)
 
 
+def _add_texts(task: argparse.ArgumentParser) -> None:
+    task.add_argument(
+        "--texts",
+        type=Path,
+        metavar="DIR",
+        help="perplexity of source code and prose too, from 'dataset texts': as many pieces of "
+        "each as samples",
+    )
+
+
 def _evaluate_all(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     every = tasks.add_parser(
         "all",
@@ -1184,6 +1195,7 @@ def _evaluate_all(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     every.add_argument(
         "--tasks", nargs="+", choices=names, default=list(names), metavar="T", help="default: all"
     )
+    _add_texts(every)
     _add_max_minutes(every, 55.0)
     every.add_argument(
         "--modules",

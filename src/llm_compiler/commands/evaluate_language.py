@@ -28,6 +28,7 @@ from llm_compiler.evaluate.language import (
     reader_of,
     samples_of_modules,
     size_rows,
+    text_samples,
 )
 from llm_compiler.evaluate.language_report import (
     perplexity_report,
@@ -64,16 +65,22 @@ def language(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Outco
             "samples": options.samples,
             "seed": options.seed,
         }
+        texts = None if sizes else options.texts
+        if texts is not None:
+            run.settings["texts"] = texts.resolve().name
         if others:
             keys = "\n".join(sorted(one.key for one in run.modules))
             run.settings["modules"] = content_hash(keys.encode())
         journal = stack.enter_context(Journal(run.folder / "journal.jsonl", run.settings, kind))
         total = len(folders) * options.samples
         total += sum(min(len(suite.modules), options.samples) for suite in run.suites)
+        total += 2 * options.samples if texts is not None else 0
         bar = stack.enter_context(progress(total, options.task))
         done = 0
         for suite, sample in _samples(folders, run, options, sizes):
             key = f"{suite}|{sample.index}"
+            if sample.task in ("code", "text"):
+                key += f"|{sample.task}"
             found = journal.rows(key)
             if found is None:
                 late = run.deadline is not None and time.monotonic() > run.deadline
@@ -136,3 +143,8 @@ def _samples(
             suite.modules, stage, run.pool, count=options.samples, seed=options.seed
         ):
             yield suite.name, sample
+    if not sizes and options.texts is not None:
+        for sample in text_samples(
+            options.texts, split=options.split, count=options.samples, seed=options.seed
+        ):
+            yield options.texts.resolve().name, sample

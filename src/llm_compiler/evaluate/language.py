@@ -3,7 +3,8 @@
 Both tasks ask about samples of a training stage (`dataset.stages`) that are drawn from a split by
 (seed, index), so that they are the same for every model. *size-prediction*: instruction count and
 sizes behind a pass list, as emulation states them before its code. *perplexity*: the probability of
-IR and assembly as text, in bits a byte, which models with different tokenizers share.
+IR and assembly as text, and of source code and prose where texts are given, in bits a byte, which
+models with different tokenizers share.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from llm_compiler.dataset.jobs import Draw, DrawJob, Made
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.dataset.stages import LEVELS, StageOptions, make_stage
+from llm_compiler.dataset.texts import TextSet
 from llm_compiler.errors import ConfigError, InputError
 from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule
@@ -44,6 +46,7 @@ __all__ = [
     "reader_of",
     "samples_of_modules",
     "size_rows",
+    "text_samples",
 ]
 
 _NUMBERS = ("count", "size", "text-data")
@@ -175,6 +178,33 @@ def samples_of_modules(
                 break
         if index == count:
             return
+
+
+def text_samples(folder: Path, *, split: str, count: int, seed: int) -> Iterator[StageSample]:
+    """Yield pieces of source code, then of prose, as pretraining reads them: so many of each.
+
+    Args:
+        folder: from ``llm-compiler dataset texts``.
+
+    Raises:
+        ManifestMissing, ShardCorrupt, ArtifactError: the folder has no such texts.
+    """
+    for kind in ("code", "text"):
+        texts = TextSet(folder, split=split, kind=kind)
+        rng = random.Random(f"{kind}:{seed}")
+        for index, place in enumerate(rng.sample(range(len(texts)), min(count, len(texts)))):
+            piece = texts[place]
+            yield StageSample(
+                stage="pretraining",
+                task=kind,
+                seed=seed,
+                index=index,
+                draw=0,
+                package=piece.package,
+                split=piece.split,
+                path=piece.path,
+                output_code=piece.text,
+            )
 
 
 def _drawn(stage: str, rng: random.Random, space: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:

@@ -39,6 +39,7 @@ _SIZES = {
     "text-data": ("text_data_bytes", ".text + .data"),
     "instructions": ("num_instructions", "IR instructions"),
 }
+_TEXTS = ("code", "text")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,7 +222,7 @@ def perplexity_report(
         lines.append(
             (
                 _short(model),
-                target,
+                target or "—",
                 task,
                 str(len(own)),
                 f"{bits[0]:.4f} [{bits[1]:.4f}, {bits[2]:.4f}]",
@@ -245,8 +246,9 @@ def perplexity_report(
         settings,
         command,
         [
-            f"{len({(r.suite, r.index) for r in rows})} texts: IR or assembly of modules of the "
-            "corpus at one of the optimisation levels, as in pretraining.",
+            f"{len({(r.suite, r.index, r.task in _TEXTS) for r in rows})} texts: IR or assembly of "
+            "modules of the corpus at one of the optimisation levels, as in pretraining; source "
+            "code ('code') and prose ('text') of its packages where --texts names them.",
             "Bits a byte compare models with different tokenizers; perplexity a token does not. "
             "A text that exceeds the context is read in pieces.",
         ],

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from llm_compiler.cli import main
+from llm_compiler.corpus.texts import Text, _ShardWriter
 from llm_compiler.evaluate.language import PerplexityRow, SizeRow, nats_of, reader_of
 from llm_compiler.evaluate.rows import read_rows
 from llm_compiler.model.configs import read_hf_config
@@ -53,6 +55,35 @@ def test_perplexity(
     # A second run of the same command reads its journal.
     assert evaluate("perplexity", samples_folder, tmp_path, *arguments) == 0
     assert read_rows(tmp_path / "rows.parquet", PerplexityRow) == rows
+
+
+def test_perplexity_of_source_code(
+    samples_folder: Path, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    writer = _ShardWriter(texts)
+    for number in range(3):
+        for kind in ("code", "text"):
+            body = f"/* {kind} {number} */ int f(int a) {{ return a + {number}; }}\n" * 9
+            own = {"package": "p", "split": "train", "license": "MIT", "path": f"{number}.c"}
+            writer.add(Text(**own, kind=kind, text=body), f"{kind}{number}")
+    writer.flush()
+    manifest = {"format": "llm-compiler texts, version 1", "shards": writer.shards}
+    (texts / "manifest.json").write_text(json.dumps(manifest))
+
+    report = tmp_path / "report"
+    arguments = ("--model", str(checkpoint), "--texts", str(texts), "--json")
+    assert evaluate("perplexity", samples_folder, report, *arguments) == 0
+    told = json.loads(capsys.readouterr().out)
+    rows = read_rows(report / "rows.parquet", PerplexityRow)
+    assert Counter(row.task in ("code", "text") for row in rows) == {False: 5, True: 6}
+    counts = {one["task"]: one["n"] for one in told["figures"] if not one["target"]}
+    assert counts == {"code": 3, "text": 3}
+    assert all(row.nats > 0 and row.num_bytes > 300 for row in rows if row.task == "code")
+    # A second run of the same command reads its journal.
+    assert evaluate("perplexity", samples_folder, report, *arguments) == 0
+    assert read_rows(report / "rows.parquet", PerplexityRow) == rows
 
 
 def test_size_prediction(
