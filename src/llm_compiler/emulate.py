@@ -42,8 +42,16 @@ from llm_compiler.verify.round_trip import CodeObject, difference, lower
 from llm_compiler.verify.target import architecture_of, find_target
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["EmulateOptions", "Emulated", "EmulationCheck", "EmulationVerdict", "emulate"]
+__all__ = [
+    "NO_ANSWER",
+    "EmulateOptions",
+    "Emulated",
+    "EmulationCheck",
+    "EmulationVerdict",
+    "emulate",
+]
 
+NO_ANSWER = "the code exceeds the model's context, or no text of the model's comes to an end"
 _MAX_INSTRUCTIONS = 1_000_000
 _MAX_CHARACTERS = 50_000_000
 
@@ -298,7 +306,7 @@ class _Checker:
     def check(self, predicted: str | None, true: StageSample, true_ir: str) -> EmulationCheck:
         functions: dict[str, str] = {}
         if predicted is None:
-            verdict, reason = EmulationVerdict.NO_ANSWER, "the code exceeds the model's context"
+            verdict, reason = EmulationVerdict.NO_ANSWER, NO_ANSWER
         elif _lines(predicted) == _lines(true.output_code):
             verdict, reason = EmulationVerdict.EXACT, ""
         else:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llm_compiler.commands.disassemble import open_engine
 from llm_compiler.console import note, print_json, print_table, warn
-from llm_compiler.emulate import Emulated, EmulateOptions, EmulationVerdict, emulate
+from llm_compiler.emulate import NO_ANSWER, Emulated, EmulateOptions, EmulationVerdict, emulate
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
 from llm_compiler.output import check_writable, write_atomically
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     finally:
         engine.close()
     if result.code is None:
-        warn(f"{result.input}: no answer: the code exceeds the model's context")
+        warn(f"{result.input}: no answer: {NO_ANSWER}")
     elif options.output is not None:
         write_atomically(options.output, result.code.encode("utf-8", "surrogateescape"))
     if options.json:
