@@ -40,7 +40,7 @@ MAX_NOVEL_PASSES: Final = 24
 _MIN_WIDTH = 8
 _MIN_BEAMS: Final = 4
 """Where the greedy text cannot be finished."""
-_MAX_ANSWER_TOKENS: Final = {"disassembly": (96, 2.5), "emulation": (256, 2.0)}
+_MAX_ANSWER_TOKENS: Final = {"disassembly": (96, 2.5), "emulation": (128, 1.5)}
 """So many, and so many for each of the prompt: a text that is longer has lost its way. Of 34,187
 lifts of training packages 31 are longer, of 22,000 samples of emulation none."""
 _MAX_DIGITS = 18
@@ -417,6 +417,8 @@ class CompactEngine:
         if num < 1 or room < 2:
             return []
         constrained = checker is not None and self.constrain
+        # An emulated text that goes on and on does so in every beam.
+        endless = room if sample.stage == "emulation" else self.context
         found: list[Finding] = []
         # Held to what is well-formed, the greedy text may come to where nothing can follow.
         for width in (num, _MIN_BEAMS) if num == 1 and constrained else (num,):
@@ -432,7 +434,7 @@ class CompactEngine:
                 temperature=temperature,
                 seed=seed,
             )[:num]
-            if found and found[0].finished:
+            if found and (found[0].finished or len(found[0].ids) >= endless):
                 break
         answers: dict[str, CodeAnswer] = {}
         for one in found:
