@@ -35,11 +35,15 @@ __all__ = ["AnswerChecker", "AnswerGrammar", "CompactEngine", "PassGrammar", "pa
 
 _BLOCK_ENDS: Final = re.compile(r"^(?:L\d+:|j\w+ |b(?:\.\w+)? L|t?cbn?z |tbn?z )", re.MULTILINE)
 """Labels and jumps of assembly in short form."""
+_IR_LABEL: Final = re.compile(r'^[-\w$."]+:', re.MULTILINE)
+"""Passes made at most twice as many and 8 of 15,212 samples' blocks."""
 MAX_NOVEL_PASSES: Final = 24
 """Elements of a new list; the labels' lists have 4 on average."""
 _MIN_WIDTH = 8
 _MIN_BEAMS: Final = 4
 """Where the greedy text cannot be finished."""
+_MAX_BEAM_PROMPT: Final = 512
+"""Tokens of a prompt of emulation for which beams are tried."""
 _MAX_ANSWER_TOKENS: Final = {"disassembly": (96, 2.5), "emulation": (128, 1.5)}
 """So many, and so many for each of the prompt: a text that is longer has lost its way. Of 34,187
 lifts of training packages 31 are longer, of 22,000 samples of emulation none."""
@@ -348,7 +352,8 @@ class CompactEngine:
                 text_data_bytes_before=round(share * text_data_bytes),
             )
             try:
-                checker = None if assembly else BodyChecker(None, 4 * length + 64)
+                blocks = 1 + len(_IR_LABEL.findall(definition))
+                checker = None if assembly else BodyChecker(None, 4 * length + 64, 2 * blocks + 16)
                 found = self._answers(sample, ("count", "size", "text-data"), 1, 0.0, 0, checker)
                 if not found:
                     return None
@@ -417,11 +422,14 @@ class CompactEngine:
         if num < 1 or room < 2:
             return []
         constrained = checker is not None and self.constrain
-        # An emulated text that goes on and on does so in every beam.
-        endless = room if sample.stage == "emulation" else self.context
+        # An emulated text that goes on and on does so in every beam; beams of long ones take half a
+        # minute, and are hardly ever right.
+        emulated = sample.stage == "emulation"
+        endless = room if emulated else self.context
+        retries = constrained and num == 1 and not (emulated and len(prompt) > _MAX_BEAM_PROMPT)
         found: list[Finding] = []
         # Held to what is well-formed, the greedy text may come to where nothing can follow.
-        for width in (num, _MIN_BEAMS) if num == 1 and constrained else (num,):
+        for width in (num, _MIN_BEAMS) if retries else (num,):
             found = generate(
                 self.decoder.start(prompt),
                 width,
