@@ -268,7 +268,16 @@ def _emulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--passes", required=True, metavar="LIST", help="text for opt -passes=")
     parser.add_argument(
-        "-S", dest="assembly", action="store_true", help="predict assembly instead of IR"
+        "-S",
+        dest="assembly",
+        action="store_true",
+        help="assembly instead of IR: what the compiler makes of the predicted IR",
+    )
+    parser.add_argument(
+        "--direct",
+        action="store_true",
+        help="with -S: the assembly that the model itself writes, which takes a model that learnt "
+        "to (checkpoints in Meta's format are always asked so)",
     )
     parser.add_argument(
         "-o", dest="output", type=Path, metavar="OUT", help="default: standard output"

@@ -8,6 +8,7 @@ tests, only well-formed, different, or no code at all. Importing this loads no L
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import tempfile
 import time
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ from llm_compiler.llvm.elf import AARCH64, X86_64
 from llm_compiler.llvm.jobs import EmitJob, Emitted, ExtractJob, Inspection, InspectJob
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
-from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.engine import CodeAnswer, Engine
 from llm_compiler.records import PassList, Status
 from llm_compiler.verify.execute import ExecuteOptions, Executor
 from llm_compiler.verify.lifted import InspectLiftJob, LiftInspection, LiftVerdict
@@ -79,6 +80,9 @@ class EmulateOptions:
     """How to emulate; the defaults are the command line's."""
 
     assembly: bool = False
+    lower_ir: bool = False
+    """The assembly is what the compiler makes of the predicted IR, and its numbers those of that
+    code; else the model writes it."""
     check: bool = False
     target_triple: str = ""
     clang_flags: tuple[str, ...] = ()
@@ -113,11 +117,13 @@ class Emulated:
     size_bytes_before: int
     text_data_bytes_before: int
     code: str | None = field(repr=False)
-    """None where prompt or answer exceed the model's context."""
+    """None where prompt or answer exceed the model's context, or the answer is `broken`."""
     num_instructions: int | None
     size_bytes: int | None
     text_data_bytes: int | None
     check: EmulationCheck | None
+    broken: str = ""
+    """Why there is no code although the model answered."""
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
@@ -147,6 +153,7 @@ class Emulated:
                 "size_bytes": check.size_bytes,
                 "text_data_bytes": check.text_data_bytes,
             },
+            "broken": self.broken,
             "seconds": round(self.seconds, 3),
         }
 
@@ -180,15 +187,22 @@ def emulate(
         module = _read_module(source, options, pool, toolchain, folder)
         task = "emulate-assembly" if options.assembly else "emulate-ir"
         true = _draw(module, passes if options.check else PassList(), task, options, pool, source)
+        lower_ir = options.assembly and options.lower_ir
         answer = engine.emulate(
             true.input_code,
             passes,
             module.target_triple,
-            assembly=options.assembly,
+            assembly=options.assembly and not lower_ir,
             num_instructions=true.num_instructions_before,
             size_bytes=true.size_bytes_before,
             text_data_bytes=true.text_data_bytes_before,
         )
+        broken = ""
+        if answer is not None and lower_ir:
+            try:
+                answer = _lower_answer(answer, options, pool, source)
+            except (InputError, CompilerError) as error:
+                answer, broken = None, f"the predicted IR is not well-formed: {error}"
         check = None
         if options.check:
             checker = _Checker(module.target_triple, options, pool, toolchain, folder)
@@ -196,6 +210,8 @@ def emulate(
             if options.assembly:
                 ir = _draw(module, passes, "emulate-ir", options, pool, source)
             check = checker.check(answer.code if answer else None, true, ir.output_code)
+            if broken:
+                check = dataclasses.replace(check, verdict=EmulationVerdict.BROKEN, reason=broken)
     return Emulated(
         input=str(source),
         passes=passes.pipeline,
@@ -210,7 +226,31 @@ def emulate(
         size_bytes=answer.size_bytes if answer else None,
         text_data_bytes=answer.text_data_bytes if answer else None,
         check=check,
+        broken=broken,
         seconds=time.monotonic() - started,
+    )
+
+
+def _lower_answer(
+    answer: CodeAnswer, options: EmulateOptions, pool: WorkerPool, source: Path
+) -> CodeAnswer:
+    """Return the assembly of predicted IR, in normal form, with the numbers of its object.
+
+    Raises:
+        InputError, CompilerError: the IR is not well-formed, or does not lower.
+    """
+    text = answer.code.encode("utf-8", "surrogateescape")
+    job = InspectJob(inputs=(text,), names=("prediction",), timeout_s=options.timeout_s)
+    found: Inspection = run_jobs(pool, [job])[0][0]
+    if found.status is not Status.OK:
+        raise InputError(found.detail)
+    made = _draw(found, PassList(), "emulate-assembly", options, pool, source)
+    return dataclasses.replace(
+        answer,
+        code=made.output_code,
+        num_instructions=made.num_instructions_after,
+        size_bytes=made.size_bytes_after,
+        text_data_bytes=made.text_data_bytes_after,
     )
 
 

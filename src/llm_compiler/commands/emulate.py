@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import difflib
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from llm_compiler.console import note, print_json, print_table, warn
 from llm_compiler.emulate import NO_ANSWER, Emulated, EmulateOptions, EmulationVerdict, emulate
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
+from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.output import check_writable, write_atomically
 from llm_compiler.workers import LocalPool
 
@@ -27,6 +29,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         raise ConfigError("--passes names no pass")
     for element, reason in unsafe_passes(passes):
         warn(f"'{element}' is among the passes that models are not trained on: {reason}")
+    if options.direct and not options.assembly:
+        raise ConfigError("--direct is about assembly: it needs -S")
     settings = EmulateOptions(
         assembly=options.assembly,
         check=options.check,
@@ -42,11 +46,15 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     try:
         with LocalPool(1) as pool:
             note(f"emulating on {engine.model}")
+            # Models in the paper's format were trained to write assembly; replayed answers are
+            # what they are.
+            lower_ir = isinstance(engine, CompactEngine) and not options.direct
+            settings = dataclasses.replace(settings, lower_ir=lower_ir)
             result = emulate(options.file, passes, engine, settings, pool=pool)
     finally:
         engine.close()
     if result.code is None:
-        warn(f"{result.input}: no answer: {NO_ANSWER}")
+        warn(f"{result.input}: no answer: {result.broken or NO_ANSWER}")
     elif options.output is not None:
         write_atomically(options.output, result.code.encode("utf-8", "surrogateescape"))
     if options.json:

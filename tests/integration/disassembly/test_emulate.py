@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,31 @@ def test_verdicts_of_assembly(source: Path, pool: LocalPool) -> None:
         check = emulate(source, PASSES, engine, options(assembly=True), pool=pool).check
         assert check is not None
         assert check.verdict is verdict
+
+
+def test_assembly_of_predicted_ir(source: Path, pool: LocalPool) -> None:
+    settings = dataclasses.replace(options(assembly=True), lower_ir=True)
+    code = true_code(source, pool, assembly=False)
+    line = "shl nsw i32 %0, 1"
+    for replaced, verdict in (
+        (line, EmulationVerdict.EXACT),
+        ("add nsw i32 %0, %0", EmulationVerdict.EXACT),
+        ("sub i32 %0, -1", EmulationVerdict.DIFFERS),
+        ("add nsw i64 %0, %0", EmulationVerdict.BROKEN),
+    ):
+        (source.parent / "emulate.ll").write_text(code.replace(line, replaced))
+        result = emulate(source, PASSES, ReplayEngine(source.parent), settings, pool=pool)
+        assert result.check is not None
+        assert result.check.verdict is verdict
+        if verdict is EmulationVerdict.BROKEN:
+            assert result.code is None
+            assert "not well-formed" in result.broken
+            continue
+        assert result.code is not None
+        assert "define" not in result.code
+        assert result.size_bytes is not None
+        if verdict is EmulationVerdict.EXACT:
+            assert result.size_bytes == result.check.size_bytes
 
 
 def test_a_missing_function_differs(source: Path, pool: LocalPool) -> None:
