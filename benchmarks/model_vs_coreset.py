@@ -20,8 +20,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llm_compiler.corpus.shards import load_samples
+from llm_compiler.evaluate.flag_tuning import model_fingerprint
 from llm_compiler.model.engines.engine import Engine
-from llm_compiler.model.engines.loader import load_engine
+from llm_compiler.model.engines.loader import load_engine, shipped_model
 from llm_compiler.optimization.propose import first_lists, round_counts
 from llm_compiler.output import write_atomically
 from llm_compiler.records import PassList
@@ -128,7 +129,7 @@ def main() -> None:
                         seconds += time.monotonic() - start
                     best.append(min(oz, *(size for size in found if size >= 0), oz))
                 rows.setdefault(name, []).append(best)
-        told = {"model": engine.model, "engine": engine.name}
+        told = model_fingerprint(engine, options.model or shipped_model())
     before = [one.size_bytes[0] for one in modules]
     print(f"{len(modules)} modules; {seconds / len(modules):.3f} s a module for 16 in rounds")
     report = []
@@ -145,9 +146,8 @@ def main() -> None:
     if options.report:
         options.report.mkdir(parents=True, exist_ok=True)
         data = {"num_modules": len(modules), "labels": options.labels.name, **told, "rows": report}
-        write_atomically(
-            options.report / "model_vs_coreset.json", (json.dumps(data, indent=1) + "\n").encode()
-        )
+        path = options.report / f"{options.labels.stem}.json"
+        write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
 
 
 if __name__ == "__main__":
