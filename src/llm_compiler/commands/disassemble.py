@@ -22,7 +22,13 @@ from llm_compiler.workers import LocalPool
 
 __all__ = ["open_engine", "run"]
 
-_STAGES = {"disassemble": "disassembly", "emulate": "emulation"}
+_STAGES = {
+    "disassemble": "disassembly",
+    "emulate": "emulation",
+    "evaluate perplexity": "",
+    "evaluate size-prediction": "emulation",
+}
+"""What answers a command, where it is no stage by name; every model has a perplexity."""
 
 
 def open_engine(name: str, model: str | None, command: str) -> Engine:
@@ -47,7 +53,7 @@ def open_engine(name: str, model: str | None, command: str) -> Engine:
         )
     engine = load_engine(name, model)
     stage = _STAGES.get(command, command.removeprefix("evaluate "))
-    if message := untrained_warning(engine.model, stage):
+    if stage and (message := untrained_warning(engine.model, stage)):
         warn(message)
     return engine
 

@@ -38,7 +38,9 @@ def test_perplexity(
 ) -> None:
     arguments = ("--model", str(checkpoint), "--json")
     assert evaluate("perplexity", samples_folder, tmp_path, *arguments) == 0
-    told = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    assert "was not trained" not in printed.err
+    told = json.loads(printed.out)
     rows = read_rows(tmp_path / "rows.parquet", PerplexityRow)
     assert len(rows) == 5
     assert {row.task for row in rows} <= {"ir", "assembly"}
