@@ -202,6 +202,17 @@ def test_another_models_tokenizer_ends_no_build(as_the_coreset: AsTheCoreset, co
     )
 
 
+@pytest.mark.skipif(not has_shipped_model(), reason="this installation has no weights")
+def test_a_tokenizer_as_large_that_is_another_ends_no_build(
+    as_the_coreset: AsTheCoreset, tmp_path: Path
+) -> None:
+    # Only the checkpoint's record of its training tells the two apart.
+    copied = Path(shutil.copytree(shipped_model(), tmp_path / "copied"))
+    path = copied / "tokenizer.json"
+    path.write_bytes(path.read_bytes() + b"\n")
+    as_the_coreset.check("--model", str(copied), word="trained with another tokenizer")
+
+
 @pytest.fixture
 def server(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -340,7 +341,7 @@ def test_the_plan_agrees_with_what_a_run_measures(
 def steps_of(lines: list[dict[str, Any]]) -> list[int]:
     """Return the tokens of each logged step, where the log has their sum."""
     sums = [0, *(line["tokens"] for line in lines)]
-    return [after - before for before, after in zip(sums, sums[1:], strict=False)]
+    return [after - before for before, after in itertools.pairwise(sums)]
 
 
 def test_the_command(
