@@ -171,7 +171,8 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         choices=("model", "coreset", "search"),
         default=None,
         help="where the candidates come from: a model in rounds with the compiler, the fixed list "
-        "of lists, or local search (default: model, if this installation or --model has one)",
+        "of lists, or local search (default: model, if this installation or --model has one); a "
+        "model that cannot be loaded or does not answer is a warning, and the fixed list chooses",
     )
     _add_engine(parser)
     parser.add_argument(

@@ -141,11 +141,7 @@ def optimize_many(
 def _with_engine(
     options: OptimizeOptions, engine: Engine | None, stack: contextlib.ExitStack
 ) -> tuple[OptimizeOptions, Engine | None, str]:
-    """Decide who proposes; return the options, the engine if it is a model, and what went wrong.
-
-    Raises:
-        LlmCompilerError: the model was asked for, and cannot be loaded.
-    """
+    """Decide who proposes; return the options, the engine if it is a model, and what went wrong."""
     from llm_compiler.model.engines.loader import has_shipped_model, load_engine
 
     proposer = options.proposer
@@ -160,8 +156,7 @@ def _with_engine(
             engine = load_engine()
             stack.callback(engine.close)
         except (ArtifactError, ToolchainNotFound) as error:
-            if options.proposer is Proposer.MODEL or options.novel:
-                raise
             proposer = Proposer.CORESET
+            options = replace(options, novel=False)
             trouble = f"the coreset chooses, since the model failed: {error}"
     return replace(options, proposer=proposer), engine, trouble

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,9 +13,10 @@ import pytest
 from llm_compiler.cli import main
 from llm_compiler.errors import EngineError
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.model.engines.embedded import load_embedded
+from llm_compiler.model.engines.embedded import EmbeddedDecoder, load_embedded
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import has_shipped_model, shipped_model
+from llm_compiler.model.prompts import load_prompts
 from llm_compiler.model.tokenizer import train_tokenizer
 from llm_compiler.optimization.propose import first_lists, round_counts
 from llm_compiler.optimize import OptimizeOptions, Proposer, optimize_many
@@ -24,6 +26,7 @@ from llm_compiler.verify.checker import Checker
 from llm_compiler.workers import LocalPool
 
 from ..unit.model.reference import tiny_config, write_checkpoint
+from .model.completion_server import SLOW_S, CompletionServer, serving
 from .test_optimize import SOURCE
 
 
@@ -112,17 +115,142 @@ def test_command(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "word"),
+    ("arguments", "word"),
     [
-        (["--proposer", "coreset", "--model", "somewhere"], 2, "--proposer model"),
-        (["--model", "nowhere"], 7, "no checkpoint"),
+        (["--proposer", "coreset", "--model", "somewhere"], "--proposer model"),
+        (["--proposer", "search", "--novel"], "--proposer model"),
+        (["--engine", "openai"], "no server is named"),
     ],
 )
-def test_bad_models(
-    arguments: list[str], code: int, word: str, source: Path, capsys: pytest.CaptureFixture[str]
+def test_options_that_contradict_each_other(
+    arguments: list[str],
+    word: str,
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert main(["optimize", str(source), *arguments]) == code
+    monkeypatch.delenv("LLM_COMPILER_API_BASE", raising=False)
+    assert main(["optimize", str(source), *arguments]) == 2
     assert word in capsys.readouterr().err
+
+
+class AsTheCoreset:
+    """Runs the command with the coreset, then with a model that fails: the same objects."""
+
+    def __init__(self, source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        other = source.with_name("other.c")
+        other.write_text(SOURCE.replace("0", "7"))
+        self.sources, self.capsys = [source, other], capsys
+        self.expected, warnings = self._run("--proposer", "coreset")
+        assert warnings == []
+
+    def check(self, *arguments: str, word: str) -> None:
+        """Two files are optimised, and one line warns, with this word."""
+        found, warnings = self._run(*arguments)
+        assert found == self.expected
+        assert len(warnings) == 1
+        assert "the coreset chooses, since the model failed" in warnings[0]
+        assert word in warnings[0]
+
+    def _run(self, *arguments: str) -> tuple[list[object], list[str]]:
+        command = ["optimize", *map(str, self.sources), "--json", "--candidates", "4"]
+        assert main([*command, *arguments]) == 0
+        told = self.capsys.readouterr()
+        objects = [Path(source.stem + ".o") for source in self.sources]
+        found = [
+            (row["passes"], row["num_evaluations"], path.read_bytes())
+            for row, path in zip(map(json.loads, told.out.splitlines()), objects, strict=True)
+        ]
+        for path in objects:
+            path.unlink()
+        return [*found], [line for line in told.err.splitlines() if "warning:" in line]
+
+
+@pytest.fixture
+def as_the_coreset(
+    source: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> AsTheCoreset:
+    monkeypatch.chdir(source.parent)
+    return AsTheCoreset(source, capsys)
+
+
+@pytest.fixture
+def copied(checkpoint: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(checkpoint, tmp_path / "copied"))
+
+
+@pytest.mark.parametrize("proposer", [[], ["--proposer", "model"], ["--novel"]], ids=str)
+def test_a_missing_model_ends_no_build(as_the_coreset: AsTheCoreset, proposer: list[str]) -> None:
+    as_the_coreset.check("--model", "nowhere", *proposer, word="no checkpoint at nowhere")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_truncated_weights_end_no_build(
+    as_the_coreset: AsTheCoreset, copied: Path, name: str
+) -> None:
+    path = copied / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    as_the_coreset.check("--proposer", "model", "--model", str(copied), word="copied")
+
+
+def test_another_models_tokenizer_ends_no_build(as_the_coreset: AsTheCoreset, copied: Path) -> None:
+    other = train_tokenizer(iter([SOURCE] * 3), copied.parent / "other", vocab_size=540)
+    for path in (copied.parent / "other").iterdir():
+        shutil.copy(path, copied)
+    as_the_coreset.check(
+        "--model", str(copied), word=f"600 tokens, its tokenizer {other.vocab_size}"
+    )
+
+
+@pytest.mark.skipif(not has_shipped_model(), reason="this installation has no weights")
+def test_a_tokenizer_as_large_that_is_another_ends_no_build(
+    as_the_coreset: AsTheCoreset, tmp_path: Path
+) -> None:
+    # Only the checkpoint's record of its training tells the two apart.
+    copied = Path(shutil.copytree(shipped_model(), tmp_path / "copied"))
+    path = copied / "tokenizer.json"
+    path.write_bytes(path.read_bytes() + b"\n")
+    as_the_coreset.check("--model", str(copied), word="trained with another tokenizer")
+
+
+@pytest.fixture
+def server(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[CompletionServer]:
+    monkeypatch.setenv("LLM_COMPILER_API_TOKENIZER", str(checkpoint))
+    monkeypatch.setenv("LLM_COMPILER_API_RETRIES", "0")
+    monkeypatch.setenv("LLM_COMPILER_API_TIMEOUT", str(SLOW_S / 3))
+    decoder = EmbeddedDecoder(checkpoint, precision="fp32", threads=1, cache=tmp_path / "cache")
+    with serving(decoder, load_prompts(checkpoint)) as one:
+        yield one
+    decoder.close()
+
+
+@pytest.mark.parametrize(
+    ("fault", "word"),
+    [
+        ("drop", "does not answer"),
+        ("half", "does not answer"),
+        ("slow", "no answer within"),
+        ("broken", "http://127.0.0.1"),
+        ("nonsense", "http://127.0.0.1"),
+        (500, "answers 500"),
+        (401, "answers 401"),
+    ],
+    ids=str,
+)
+def test_a_server_that_fails_ends_no_build(
+    as_the_coreset: AsTheCoreset, server: CompletionServer, fault: str | int, word: str
+) -> None:
+    server.faults.extend([fault] * 100)
+    as_the_coreset.check("--engine", "openai", "--model", server.url, word=word)
+    assert server.faults, "it was asked again and again"
+
+
+def test_a_server_that_is_down_ends_no_build(as_the_coreset: AsTheCoreset) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        url = f"http://127.0.0.1:{one.getsockname()[1]}/v1"
+    as_the_coreset.check("--engine", "openai", "--model", url, word="does not answer")
 
 
 def test_new_lists_of_the_model_are_checked_if_they_win(
@@ -206,7 +334,9 @@ def test_damaged_weights_end_no_build(
     assert (found["passes"], found["num_evaluations"]) == (expected["passes"], 4)
     assert found["proposer"] in ("coreset", "baseline")
     assert len([one for one in found["warnings"] if "the coreset chooses" in one]) == 1
-    assert main([*arguments, "--proposer", "model"]) == 7, "a model that was asked for"
+    assert main([*arguments, "--proposer", "model"]) == 0
+    asked = json.loads(capsys.readouterr().out)
+    assert (asked["passes"], asked["proposer"]) == (found["passes"], found["proposer"])
 
 
 @pytest.mark.skipif(not has_shipped_model(), reason="this installation has no weights")

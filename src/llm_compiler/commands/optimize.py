@@ -10,7 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from llm_compiler.console import note, percent, print_json, print_table, progress, warn
-from llm_compiler.errors import ConfigError, EngineError, LlmCompilerError
+from llm_compiler.errors import (
+    ArtifactError,
+    ConfigError,
+    LlmCompilerError,
+    ToolchainNotFound,
+)
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.optimize import (
@@ -104,10 +109,11 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
             try:
                 engine = load_engine(options.engine, options.model)
                 stack.callback(engine.close)
-            except EngineError as error:
-                # A server that does not answer. A name that is wrong ends the command.
+            except (ArtifactError, ToolchainNotFound) as error:
+                # Even one that was named: no build shall fail for want of a model. Only options
+                # that contradict each other do (ConfigError).
                 warn(f"the coreset chooses, since the model failed: {error}")
-                settings = replace(settings, proposer=Proposer.CORESET)
+                settings = replace(settings, proposer=Proposer.CORESET, novel=False)
         pool = stack.enter_context(LocalPool(options.jobs))
         checker = stack.enter_context(Checker(toolchain=find_toolchain(), pool=pool, notify=note))
         bar = stack.enter_context(progress(total, "optimizing"))

@@ -37,6 +37,7 @@ tensors.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,7 @@ from llm_compiler.model.tokenizer import (
     IrTokenizer,
     require_tokenizers,
 )
+from llm_compiler.model.trained import TRAINING_FILE
 from llm_compiler.records import content_hash
 
 __all__ = [
@@ -473,8 +475,24 @@ def load_prompts(folder: Path) -> CompactPrompts | PaperPrompts:
     """Return the prompts that a tokenizer's folder asks for: our own, or the paper's.
 
     Raises:
-        TokenizerMismatch: it holds no tokenizer.
+        TokenizerMismatch: it holds no tokenizer, or a checkpoint with another one than it was
+            trained with.
     """
     if (folder / PASSES_FILE).is_file():
-        return CompactPrompts(IrTokenizer(folder))
+        prompts = CompactPrompts(IrTokenizer(folder))
+        trained_with = _trained_with(folder)
+        if trained_with not in (None, prompts.tokenizer_fingerprint):
+            raise TokenizerMismatch(
+                f"{folder} was trained with another tokenizer: copy the checkpoint's folder whole"
+            )
+        return prompts
     return PaperPrompts(folder)
+
+
+def _trained_with(folder: Path) -> str | None:
+    """Return the fingerprint of a checkpoint's tokenizer, where the checkpoint tells it."""
+    try:
+        found = json.loads((folder / TRAINING_FILE).read_bytes())["identity"]["tokenizer"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(found)

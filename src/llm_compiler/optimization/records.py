@@ -39,8 +39,8 @@ class OptimizeOptions:
     """Evaluations of local search after them, at most."""
     objective: Objective = Objective.SIZE
     proposer: Proposer | None = None
-    """None: the model if one is given or came with the package, else the coreset. A shipped model
-    that cannot be loaded is then a warning, and the coreset chooses."""
+    """None: the model if one is given or came with the package, else the coreset. A model that
+    cannot be loaded or does not answer is a warning, and the coreset chooses."""
     novel: bool = False
     """model: lists of its own making too; they are checked if they win."""
     target_triple: str = ""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -20,6 +21,7 @@ from llm_compiler.errors import (
     ConfigError,
     TokenizerMismatch,
 )
+from llm_compiler.model.token_shards import pack_tokens
 from llm_compiler.model.tokenizer import IrTokenizer, train_tokenizer
 from llm_compiler.train import loop
 from llm_compiler.train.checkpoint import checkpoints
@@ -27,6 +29,8 @@ from llm_compiler.train.configs import DataConfig, TrainConfig, load_train_confi
 from llm_compiler.train.loop import learning_rate, train
 from llm_compiler.train.packing import pack_rows
 from llm_compiler.train.progress import read_log
+
+from ...unit.model.conftest import make_sample, write_stage_data
 
 replace = dataclasses.replace
 
@@ -274,6 +278,72 @@ def test_two_processes_give_the_losses_of_one(config: TrainConfig, tmp_path: Pat
     assert validated[0]["loss"] == pytest.approx(validated[1]["loss"], rel=1e-5)
 
 
+def test_the_plan_agrees_with_what_a_run_measures(
+    config: TrainConfig,
+    tokenizer: IrTokenizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from safetensors.torch import load_file
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from llm_compiler.cli import main
+
+    # Texts of many contexts, cut into pieces: rows as full as the plan takes them for.
+    samples = [make_sample("pretraining", n, task="ir", repeat=200) for n in range(8)]
+    (tmp_path / "long").mkdir()
+    pack_tokens(
+        write_stage_data(tmp_path / "long", samples, shard_size=8),
+        tokenizer.folder,
+        tmp_path / "packed",
+        context=64,
+    )
+    config = replace(
+        config,
+        model=replace(config.model, context=64),
+        data={"pretraining": DataConfig(path=tmp_path / "packed")},
+        validation={},
+    )
+    toml = write_toml(config, tmp_path)
+    toml.write_text(toml.read_text().partition("[validation")[0])
+    command = ["train", "pretraining", "--config", str(toml)]
+    command += ["--out", str(tmp_path / "run"), "--json"]
+    assert main([*command, "--plan"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    # The log has operations as a share of the peak: a peak of 1 makes it operations a second.
+    monkeypatch.setattr(loop._Run, "_measure_peak", lambda self: 1.0)
+    with FlopCounterMode(display=False) as counter:
+        assert main(command) == 0
+    outcome = json.loads(capsys.readouterr().out)
+    lines = [line for line in read_log(tmp_path / "run") if "loss" in line]
+    tokens = sum(line["answer_tokens"] for line in lines)
+    counted = sum(
+        line["share_of_peak"] / line["tokens_per_s"] * num_tokens
+        for line, num_tokens in zip(lines, steps_of(lines), strict=True)
+    )
+    # An upper bound: rows are not quite full, and the last piece of a text is short.
+    assert 0.9 * plan["num_tokens"] < lines[-1]["tokens"] <= plan["num_tokens"]
+    assert tokens <= lines[-1]["tokens"]
+    assert 0.9 * plan["total_flops"] < counted <= plan["total_flops"]
+    # PyTorch's own count of the matrix products, forward and backward; attention is none to it.
+    matrices = config.model.training_flops(
+        tokens=lines[-1]["tokens"], answer_tokens=tokens, squared_lengths=0
+    )
+    assert counter.get_total_flops() == pytest.approx(matrices, rel=0.01)
+    weights = load_file(Path(outcome["checkpoint"]) / "model.safetensors")
+    assert sum(one.numel() for one in weights.values()) == plan["num_parameters"]
+    assert (Path(outcome["checkpoint"]) / "model.safetensors").stat().st_size == pytest.approx(
+        plan["checkpoint_bytes"], rel=0.05
+    )
+
+
+def steps_of(lines: list[dict[str, Any]]) -> list[int]:
+    """Return the tokens of each logged step, where the log has their sum."""
+    sums = [0, *(line["tokens"] for line in lines)]
+    return [after - before for before, after in itertools.pairwise(sums)]
+
+
 def test_the_command(
     config: TrainConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -294,8 +364,5 @@ def test_the_command(
     assert (outcome["step"], outcome["status"]) == (4, "finished")
     assert main([*command, "--plan"]) == 0
     assert "tokens/s" in capsys.readouterr().out
-    # What the plan counts is what a run counts: as many operations as its documents need at most.
-    line = [line for line in read_log(tmp_path / "run") if "loss" in line][-1]
-    assert line["tokens"] <= plan["num_tokens"]
     assert main(["train", "emulation", "--config", toml]) == 2
     assert "is for the stage 'pretraining'" in capsys.readouterr().err

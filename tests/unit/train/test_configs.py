@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,26 @@ def test_shipped_configurations(path: Path) -> None:
     assert sum(earlier) == pytest.approx(config.mix_share if earlier else 0)
     # Labels alone take a small machine's time as they are.
     assert config.mix_share == (0 if path.stem == "tiny-flag-tuning-labels" else 0.15)
+
+
+SHIPPED = sorted((CONFIGS / "shipped").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_the_runs_of_the_shipped_weights(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CONFIGS.parents[1])
+    config = load_train_config(path, "disassembly" if int(path.stem[:2]) > 2 else "flag-tuning")
+    assert config.model.name == "tiny"
+    assert make_plan(config).num_tokens == 8192 * config.max_steps
+    assert sum(config.shares().values()) == pytest.approx(1)
+    # A chain from random weights on, each run in a folder of its own name.
+    before = SHIPPED[SHIPPED.index(path) - 1].stem if path != SHIPPED[0] else None
+    assert config.out == Path("work/runs/shipped") / path.stem
+    assert config.init == (Path("work/runs/shipped") / before if before else None)
+    # The script names the run, and makes its data.
+    script = (CONFIGS.parents[1] / "scripts" / "train_shipped.sh").read_text()
+    for name in (path.stem, *(one.path.name for one in config.data.values())):
+        assert re.search(rf"\b{name}\b", script), name
 
 
 def test_the_command_line_wins(write: Path) -> None:
