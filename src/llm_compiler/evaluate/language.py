@@ -27,7 +27,7 @@ from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.decoding import Decoder
-from llm_compiler.model.engines.compact import AnswerGrammar, CompactEngine
+from llm_compiler.model.engines.compact import AnswerGrammar, CompactEngine, max_digits
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.paper import PaperEngine
 from llm_compiler.model.generation import generate
@@ -252,7 +252,7 @@ def predict_sizes(engine: Engine, sample: StageSample) -> tuple[int, int, int]:
             1,
             end=tokenizer.special(field_token("code")),
             max_tokens=_MAX_NUMBER_TOKENS,
-            constraint=AnswerGrammar(tokenizer, _NUMBERS),
+            constraint=AnswerGrammar(tokenizer, _NUMBERS, max_digits(sample)),
         )
         try:
             told = parse_answer([*found[0].ids, tokenizer.end], tokenizer)

@@ -322,6 +322,12 @@ def test_grammars_say_what_prompts_write(tokenizer: IrTokenizer) -> None:
             state = grammar.advance(state, id_)
         assert len(grammar.allowed(state)) == 0
         assert parse_answer(document.answer, tokenizer).output_code == body(1, m=2 * 37)
+    # A number ends where it would be a hundred times what was before.
+    grammar = AnswerGrammar(tokenizer, ("count",), 2)
+    state = grammar.start()
+    for id_ in (tokenizer.special(field_token("count")), *tokenizer.encode_number(12)):
+        state = grammar.advance(state, id_)
+    assert grammar.allowed(state).tolist() == [tokenizer.special(field_token("code"))]
     passes = PassGrammar(tokenizer, 3)
     assert len(passes.tokens) == len(registry_passes()) + 1
     state = passes.start()

@@ -31,7 +31,14 @@ from llm_compiler.model.tokenizer import IrTokenizer
 from llm_compiler.model.trained import trained_tasks
 from llm_compiler.records import PassList
 
-__all__ = ["AnswerChecker", "AnswerGrammar", "CompactEngine", "PassGrammar", "pass_trie"]
+__all__ = [
+    "AnswerChecker",
+    "AnswerGrammar",
+    "CompactEngine",
+    "PassGrammar",
+    "max_digits",
+    "pass_trie",
+]
 
 _BLOCK_ENDS: Final = re.compile(r"^(?:L\d+:|j\w+ |b(?:\.\w+)? L|t?cbn?z |tbn?z )", re.MULTILINE)
 """Labels and jumps of assembly in short form."""
@@ -97,13 +104,26 @@ class PassGrammar:
         return self.tokens if state < self._max_passes else np.array([self._end])
 
 
+def max_digits(sample: StageSample) -> int:
+    """Return the digits of what may be said of a sample's sizes: not 100 times those before."""
+    before = (
+        sample.num_instructions_before,
+        sample.size_bytes_before,
+        sample.text_data_bytes_before,
+    )
+    return len(str(max(1, *before))) + 1
+
+
 class AnswerGrammar:
     """Answers with code: numbers, if any, in their order, then ``<code>``, text, ``<end>``.
 
-    A state is the number of fields that have begun, and whether the last one has content.
+    A state is the number of fields that have begun, and the digits of the last one.
     """
 
-    def __init__(self, tokenizer: IrTokenizer, numbers: Sequence[str]) -> None:
+    def __init__(
+        self, tokenizer: IrTokenizer, numbers: Sequence[str], max_digits: int = _MAX_DIGITS
+    ) -> None:
+        self._max_digits = max_digits
         self._fields = [tokenizer.special(field_token(one)) for one in (*numbers, "code")]
         self._end = tokenizer.end
         self._digits = np.array(sorted(tokenizer.encode_number(1234567890)))
@@ -120,7 +140,9 @@ class AnswerGrammar:
         begun, digits = state
         if id_ == self._end:
             return -1, 0
-        return (begun + 1, 0) if id_ in self._specials else (begun, min(digits + 1, _MAX_DIGITS))
+        return (
+            (begun + 1, 0) if id_ in self._specials else (begun, min(digits + 1, self._max_digits))
+        )
 
     def allowed(self, state: tuple[int, int]) -> IdArray:
         """Return what may follow."""
@@ -134,7 +156,7 @@ class AnswerGrammar:
         if digits == 0:
             return self._digits
         following = np.array(self._fields[begun : begun + 1])
-        return following if digits == _MAX_DIGITS else np.union1d(following, self._digits)
+        return following if digits == self._max_digits else np.union1d(following, self._digits)
 
 
 class AnswerChecker:
@@ -435,7 +457,7 @@ class CompactEngine:
                 width,
                 end=self.prompts.tokenizer.end,
                 max_tokens=room,
-                constraint=AnswerGrammar(self.prompts.tokenizer, numbers),
+                constraint=AnswerGrammar(self.prompts.tokenizer, numbers, max_digits(sample)),
                 checker=AnswerChecker(self.prompts.tokenizer, checker)
                 if checker is not None and constrained
                 else None,
