@@ -56,7 +56,10 @@ CHSTONE = {
     # Compiles alone too, and would count twice.
     "soft/float.c": '#include "float-macros"\nunsigned twice(unsigned a) { return TWICE(a); }\n',
     "soft/float-macros": "#define TWICE(a) ((a) << 1)\n",
-    "one/one.c": "int main(void) { volatile int i = 3; return i * i != 9; }\n",
+    # Compiles alone, and a test elsewhere includes it.
+    "one/tests/check.c": '#include "../one.c"\nint check(void) { return square(3) == 9; }\n',
+    "one/one.c": "int square(int i) { return i * i; }\n",
+    "two/two.c": "int main(void) { volatile int i = 3; return i * i != 9; }\n",
 }
 
 OLD = """
