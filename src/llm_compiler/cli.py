@@ -1093,7 +1093,7 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--budgets",
         type=_budgets,
         metavar="N,N,...",
-        help="evaluations at which all are compared (default: 1,4,16,64; paper: 1)",
+        help="evaluations at which all are compared (default: 1,4,16,64,256; paper: 1)",
     )
     tuning.add_argument(
         "--objective",

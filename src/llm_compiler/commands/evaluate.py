@@ -134,7 +134,7 @@ def _settings(options: argparse.Namespace, has_model: bool) -> FlagTuningOptions
     objective = options.objective or ("text-data" if paper else "size")
     return FlagTuningOptions(
         contenders=kinds,
-        budgets=tuple(sorted(set(options.budgets or ((1,) if paper else (1, 4, 16, 64))))),
+        budgets=tuple(sorted(set(options.budgets or ((1,) if paper else (1, 4, 16, 64, 256))))),
         protocol=protocol,
         objective=Objective(objective),
         check=not options.no_check,

@@ -109,7 +109,8 @@ def _options_of(
             "task": "flag-tuning",
             "protocol": "paper" if paper else "ours",
             "contenders": ["one-shot", "coreset", "plain"] if paper else options.contenders,
-            "budgets": None,
+            # 256 evaluations a module would leave the other tasks no time.
+            "budgets": (1,) if paper else (1, 4, 16, 64),
             "objective": None,
             "min_size_bytes": options.min_size_bytes,
             "store": options.store or options.report / "measurements.db",

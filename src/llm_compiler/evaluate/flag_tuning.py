@@ -89,7 +89,7 @@ class FlagTuningOptions:
     """What is compared and how."""
 
     contenders: tuple[ContenderKind, ...]
-    budgets: tuple[int, ...] = (1, 4, 16, 64)
+    budgets: tuple[int, ...] = (1, 4, 16, 64, 256)
     protocol: Protocol = Protocol.OURS
     objective: Objective = Objective.SIZE
     check: bool = True

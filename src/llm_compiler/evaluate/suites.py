@@ -2,15 +2,17 @@
 
 A folder of sources may have a ``compile_commands.json`` at its top, or files ``compile_flags.txt``
 (one flag a line, as clang's tools read them), each of which holds for its folder and those below.
-Where a source does not compile with that, older C and the headers' folders of its own program are
-tried, as suites of the nineties need, and the flag that helped is told. What does not compile is
-listed with its cause and stops nothing. Runs clang; makes files in the scratch folder only.
+Where a source does not compile with that, the headers' folders of its own program, those of the
+whole suite, and older C are tried, as suites of the nineties need, and the flags that helped are
+told. What does not compile, or is a part of another source, is listed with its cause and stops
+nothing. Runs clang; makes files in the scratch folder only.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -50,7 +52,16 @@ CLANG_BASELINE = "clang -Oz"
 IN_PROCESS_BASELINE = "default<Oz> in process"
 COMPILE_COMMANDS = "compile_commands.json"
 COMPILE_FLAGS = "compile_flags.txt"
-_OLD_C = "-std=gnu89"
+_OLD_C = (
+    "-std=gnu89",
+    # What compilers of the time let pass with a warning, and clang still did long after.
+    "-Wno-error=incompatible-function-pointer-types",
+    "-Wno-error=incompatible-pointer-types",
+    "-Wno-error=int-conversion",
+    "-Wno-error=return-mismatch",
+    "-Wno-unknown-warning-option",
+)
+_INCLUDES_SOURCE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*["<][^">\n]+\.c[">]', re.MULTILINE)
 _HEADERS = (".h", ".hh", ".hpp", ".H", ".hxx", ".def", ".inc")
 _CPP_STANDARD = ("-std=", "--std=", "-ansi")
 
@@ -317,12 +328,13 @@ def _from_files(
         ]
 
     done = compile_all(sources)
-    for change in (_with_headers, _as_old_c):
+    headers = sorted({file.parent for file in root.rglob("*") if file.suffix in _HEADERS})
+    for change in (_with_headers, _with_all_headers, _as_old_c):
         again: list[_Source] = []
         before: list[_Compiled] = []
         kept: list[_Compiled] = []
         for one in done:
-            changed = change(one[0], root, one[2]) if one[2] is not None else None
+            changed = change(one[0], root, headers, one[2]) if one[2] is not None else None
             if changed is None:
                 kept.append(one)
             else:
@@ -332,15 +344,17 @@ def _from_files(
             # The first message is the more telling one, unless a header was missing.
             kept.append(old if new[2] is not None and change is _as_old_c else new)
         done = kept
+    # A compile database says itself what is compiled; a folder may hold parts of other sources.
+    parts = {} if (path / COMPILE_COMMANDS).is_file() else _parts(done)
     helped: dict[str, list[str]] = {}
     for source, _, error in done:
-        if source.added and error is None:
+        if source.added and error is None and source.path not in parts:
             name_of = str(_relative(source.path, root))
             helped.setdefault(" and ".join(source.added), []).append(name_of)
     for what, names in helped.items():
         suite.notes.append(f"{len(names)} compile only with {what}: {', '.join(sorted(names))}")
     for source, unit, error in sorted(done, key=lambda one: str(one[0].path)):
-        _take(suite, source, unit, error, root)
+        _take(suite, source, unit, error, root, part_of=parts.get(source.path))
     weak = [
         one.name
         for one in suite.modules
@@ -368,18 +382,53 @@ def _from_files(
     return suite
 
 
+def _parts(done: Sequence[_Compiled]) -> dict[Path, Path]:
+    """Return the sources that others include, which would count twice, with who includes them."""
+    known = {source.path.resolve(): source.path for source, _, _ in done}
+    found: dict[Path, Path] = {}
+    for source, unit, error in done:
+        if error is not None or source.path.suffix not in C_SUFFIXES:
+            continue
+        if not _INCLUDES_SOURCE.search(source.path.read_bytes()):
+            continue
+        # An #include may be under a condition: clang knows.
+        file = unit.folder / "dependencies.d"
+        command = unit.stock.frontend_command(
+            source.path, unit.folder / "again.bc", dependencies=("-MMD", "-MF", str(file))
+        )
+        try:
+            unit.stock.compile_source(command, source.path)
+        except LlmCompilerError:
+            continue
+        names = re.findall(r"(?:\\[ #]|[^\s\\])+", file.read_text("utf-8", "replace"))
+        for name in names[1:]:
+            part = known.get(Path(re.sub(r"\\([ #])", r"\1", name)).resolve())
+            # A test elsewhere may include what it tests, which stays a module of its own.
+            if part not in (None, source.path) and part.is_relative_to(source.path.parent):
+                found.setdefault(part, source.path)
+    return found
+
+
 def _take(
-    suite: Suite, source: _Source, unit: Unit, error: LlmCompilerError | None, root: Path
+    suite: Suite,
+    source: _Source,
+    unit: Unit,
+    error: LlmCompilerError | None,
+    root: Path,
+    part_of: Path | None,
 ) -> None:
+    name = str(_relative(source.path, root))
+    cause = f"it is part of {_relative(part_of, root)}, which includes it" if part_of else ""
     if error is not None:
-        suite.excluded.append(_excluded(suite, source, root, error))
+        excluded = _excluded(suite, source, root, error)
+        suite.excluded.append(replace(excluded, cause=cause) if cause else excluded)
         return
     suite.units[source.path] = unit
     inspection = unit.inspection
     assert inspection is not None
-    name = str(_relative(source.path, root))
-    cause = ""
-    if flag := unit.stock.flags.baseline_only:
+    if cause:
+        pass  # kept for who links it by name
+    elif flag := unit.stock.flags.baseline_only:
         cause = f"{flag} is carried out by clang's own passes"
     elif not inspection.functions:
         cause = "it has no function"
@@ -503,29 +552,53 @@ def _flags_of_folder(folder: Path, root: Path) -> tuple[str, ...]:
         folder = folder.parent
 
 
-def _with_headers(source: _Source, root: Path, error: LlmCompilerError) -> _Source | None:
+def _with_headers(
+    source: _Source, root: Path, headers: Sequence[Path], error: LlmCompilerError
+) -> _Source | None:
     """Add the header folders of the source's program, behind all others, if a header is missing."""
-    if "file not found" not in str(error) + error.detail:
-        return None
     parts = _relative(source.path, root).parts
     # Suites have a folder a program, some a folder of programs above that; all of it is looked in.
     top = root / parts[0] if len(parts) > 1 else root
-    folders = sorted({file.parent for file in top.rglob("*") if file.suffix in _HEADERS})
-    if not folders and top != root:
-        folders = sorted({file.parent for file in root.rglob("*") if file.suffix in _HEADERS})
-    if not folders:
+    own = [folder for folder in headers if folder.is_relative_to(top)]
+    return _with_folders(source, own, "its program", error)
+
+
+def _with_all_headers(
+    source: _Source, root: Path, headers: Sequence[Path], error: LlmCompilerError
+) -> _Source | None:
+    """Add the header folders of the whole suite, which may lie beside the programs, likewise."""
+    return _with_folders(source, headers, "the whole suite", error)
+
+
+def _with_folders(
+    source: _Source, folders: Sequence[Path], whose: str, error: LlmCompilerError
+) -> _Source | None:
+    if "file not found" not in str(error) + error.detail:
         return None
-    flags = [part for folder in folders for part in ("-idirafter", str(folder))]
-    added = (*source.added, "-idirafter for the header folders of its program")
+    # Programs have headers of the same names: the nearest is most likely the one that is meant.
+    nearest = sorted(folders, key=lambda folder: -_num_shared(folder, source.path))
+    new = [str(folder) for folder in nearest if str(folder) not in source.flags]
+    if not new:
+        return None
+    flags = [part for folder in new for part in ("-idirafter", folder)]
+    added = (f"-idirafter for the header folders of {whose}",)
     return _Source(source.path, (*source.flags, *flags), added)
 
 
-def _as_old_c(source: _Source, root: Path, error: LlmCompilerError) -> _Source | None:
+def _num_shared(one: Path, other: Path) -> int:
+    """Count the folders that two paths have in common."""
+    shared = os.path.commonpath((os.path.abspath(one), os.path.abspath(other)))
+    return len(Path(shared).parts)
+
+
+def _as_old_c(
+    source: _Source, root: Path, headers: Sequence[Path], error: LlmCompilerError
+) -> _Source | None:
     if source.path.suffix not in (".c", ".i") or not isinstance(error, InputError):
         return None
     if any(flag.startswith(_CPP_STANDARD) for flag in source.flags):
         return None
-    return _Source(source.path, (*source.flags, _OLD_C), (*source.added, _OLD_C))
+    return _Source(source.path, (*source.flags, *_OLD_C), (*source.added, shlex.join(_OLD_C)))
 
 
 def _relative(path: Path, root: Path) -> Path:

@@ -48,6 +48,11 @@ def test_one_page_about_all_tasks(
     for target in ("aarch64", "x86_64"):
         head = f"| flag-tuning | {target} | coreset | smaller than -Oz at 16, with backup | 1 | "
         assert head in markdown
+    # Fewer evaluations than flag tuning's own command: there are other tasks to be done.
+    settings = json.loads((tmp_path / "flag-tuning" / "report.json").read_text())["settings"]
+    assert settings["budgets"] == [1, 4, 16, 64]
+    settings = json.loads((tmp_path / "flag-tuning-paper" / "report.json").read_text())["settings"]
+    assert settings["budgets"] == [1]
     # The same command finds all done.
     before = (tmp_path / "disassembly" / "journal.jsonl").read_bytes()
     assert evaluate(samples_folder, tmp_path, checkpoint, *drawn) == 0

@@ -21,6 +21,7 @@ from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 from llm_compiler.workers import LocalPool
 
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 SUM = """
 int weight = 3;
 int sum(const int *v, int n) { int s = 0; while (n--) s += *v++; return s; }
@@ -131,6 +132,22 @@ def test_a_broken_build_is_seen(suite: Path, toolchain: Toolchain, tmp_path: Pat
             assert first.verdict == verdict
             assert reason in first.reason
             assert set(json.loads(first.lists).values()) == {""}
+
+
+def test_the_examples_can_be_compared(toolchain: Toolchain, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with LocalPool(1) as pool:
+        loaded = load_suite(
+            EXAMPLES, SuiteOptions(), toolchain=toolchain, pool=pool, scratch=scratch
+        )
+    programs = load_programs(EXAMPLES / "programs.toml", EXAMPLES)
+    ready, excluded = ready_programs(loaded, programs, toolchain, tmp_path / "programs")
+    assert excluded == []
+    assert {one.program.name: [run.status for run in one.expected] for one in ready} == {
+        "lisp": [0, 0, 0, 1],
+        "sheet": [0, 0, 0, 0, 0, 0, 2],
+    }
 
 
 def _rows(modules: object) -> list[Row]:
