@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from llm_compiler.commands.evaluate_all import everything
@@ -247,6 +247,7 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> O
                 *(f"{suite.name}: {line}." for suite in suites for line in suite.notes),
                 *(f"{line}." for line in prepared.notes),
                 *incomplete(num_done, len(prepared.modules), "modules", options),
+                *_not_built(ready, programs),
             ],
             excluded=excluded,
             programs=programs,
@@ -263,3 +264,18 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> O
         num_done=num_done,
         num_wanted=len(prepared.modules),
     )
+
+
+def _not_built(ready: Sequence[Ready], rows: Sequence[ProgramRow]) -> Iterator[str]:
+    """Tell which programs were not linked: their lists are not all there."""
+    built = {(row.suite, row.program) for row in rows}
+    names = sorted({f"'{one.program.name}'" for one in ready if _name_of(one) not in built})
+    if names:
+        yield (
+            f"Not linked: {', '.join(names)}; some of their units have no list of their own, being "
+            "not measured yet, or split by function."
+        )
+
+
+def _name_of(one: Ready) -> tuple[str, str]:
+    return one.suite.name, one.program.name
