@@ -38,7 +38,7 @@ from llm_compiler.verify.round_trip import (
     lower,
     read_code_object,
 )
-from llm_compiler.verify.target import find_target
+from llm_compiler.verify.target import architecture_of, find_target
 from llm_compiler.workers import LocalPool, run_jobs
 
 KINDS = ("constant", "off-by-one", "operands", "store", "signedness")
@@ -116,9 +116,18 @@ class Case:
     ir: str
     other: str
 
+    @property
+    def architecture(self) -> str:
+        return architecture_of(self.binary.target_triple)
+
 
 def make_case(
-    bitcode: bytes, name: str, pool: LocalPool, toolchain: Toolchain, folder: Path
+    bitcode: bytes,
+    name: str,
+    architecture: str,
+    pool: LocalPool,
+    toolchain: Toolchain,
+    folder: Path,
 ) -> Case | None:
     """Return a function as an object would hold it, its IR, and other IR of the same meaning."""
     texts: list[str] = []
@@ -136,7 +145,7 @@ def make_case(
     source = folder / "true.ll"
     source.write_text(texts[0])
     try:
-        lower(source, folder / "true.o", "x86_64", toolchain, keep_labels=False)
+        lower(source, folder / "true.o", architecture, toolchain, keep_labels=False)
         binary = read_binary(folder / "true.o", toolchain, folder)
         symbol = next((one for one in binary.functions() if one.name == name), None)
         if symbol is None:
@@ -160,13 +169,13 @@ def judge(
     source, output = folder / "lifted.ll", folder / "lifted.o"
     source.write_text(found.text)
     try:
-        lower(source, output, "x86_64", toolchain)
+        lower(source, output, case.architecture, toolchain)
         code = read_code_object(output, toolchain)
     except (CompilerError, InputError):
         return None
     if foreign_definitions(case.proof.code, code, name):
         return None
-    lower(source, folder / "plain.o", "x86_64", toolchain, keep_labels=False)
+    lower(source, folder / "plain.o", case.architecture, toolchain, keep_labels=False)
     ours = (folder / "true.o").read_bytes()
     theirs = (folder / "plain.o").read_bytes()
     # Independent of our own comparison: the two objects, section by section.
@@ -187,6 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("samples", type=Path)
     parser.add_argument("--split", default="validation")
+    parser.add_argument("--architecture", choices=("x86_64", "aarch64"), default="x86_64")
     parser.add_argument("--num-damaged", type=int, default=240)
     parser.add_argument("--each", type=int, default=3, help="damages of one function at most")
     parser.add_argument("--max-instructions", type=int, default=120)
@@ -204,7 +214,7 @@ def main() -> None:
             options.samples,
             split=options.split,
             kind="function",
-            architecture="x86_64",
+            architecture=options.architecture,
             columns=columns,
         )
         if one.num_instructions <= options.max_instructions
@@ -217,11 +227,13 @@ def main() -> None:
     with LocalPool(1) as pool, tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         settings = ExecuteOptions(num_inputs=options.num_inputs, min_coverage=options.min_coverage)
-        executor = Executor(find_target("x86_64", toolchain), folder, settings)
+        executor = Executor(find_target(options.architecture, toolchain), folder, settings)
         for sample in chosen:
             if sum(counts[kind].total() for kind in KINDS) >= options.num_damaged:
                 break
-            case = make_case(sample.bitcode, sample.function, pool, toolchain, folder)
+            case = make_case(
+                sample.bitcode, sample.function, options.architecture, pool, toolchain, folder
+            )
             if case is None:
                 continue
             lifts = [("control", case.other)]
