@@ -87,6 +87,10 @@ def disassemble(
         if options.retarget:
             check_retarget(binary, options.retarget)
         symbols = _chosen(binary, options.functions)
+        if not options.functions and (aliases := binary.aliases()):
+            shown = ", ".join(f"'{name}' of '{whose}'" for name, whose in list(aliases.items())[:8])
+            more = f" and {len(aliases) - 8} more" if len(aliases) > 8 else ""
+            warnings.append(f"second names are not lifted apart: {shown}{more}")
         executor = None
         try:
             target = find_target(binary.elf.architecture, toolchain)

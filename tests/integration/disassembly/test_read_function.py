@@ -166,9 +166,27 @@ def test_what_cannot_be_read_says_why(compile_c: Compile, read: Read, tmp_path: 
     binary = read(path)
     reader = FunctionReader(binary)
     symbols = {one.name: one for one in binary.functions()}
+    with pytest.raises(Unreadable, match="is empty"):
+        reader.read(symbols["empty"])
     with pytest.raises(Unreadable, match="data among its instructions"):
         reader.read(symbols["mixed"])
     assert reader.read(symbols["fine"]).num_instructions == 2
+
+
+def test_names_that_share_a_place(compile_c: Compile, read: Read) -> None:
+    source = (
+        "void empty(void) { __builtin_unreachable(); }\n"
+        "int first(int a) { return a + 1; }\n"
+        'int second(int a) __attribute__((alias("first")));\n'
+    )
+    binary = read(compile_c(source, "a.o"))
+    symbols = {one.name: one for one in binary.functions()}
+    assert list(symbols) == ["empty", "first"]
+    assert binary.aliases() == {"second": "first"}
+    assert binary.end_of(symbols["empty"]) == symbols["empty"].value
+    with pytest.raises(Unreadable, match="is empty"):
+        FunctionReader(binary).read(symbols["empty"])
+    assert FunctionReader(binary).read(symbols["first"]).num_instructions == 2
 
 
 def test_hand_written_assembly_without_types(read: Read, tmp_path: Path) -> None:

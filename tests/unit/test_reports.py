@@ -1,0 +1,38 @@
+"""The figures that README and model card quote are those of the weights that ship."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_compiler.evaluate.flag_tuning import model_fingerprint
+from llm_compiler.model.engines.loader import load_engine, shipped_model
+
+REPORTS = Path(__file__).parents[2] / "docs" / "reports"
+QUOTED = ("model-2026-11", "shipped-2026-11", "validation-2026-11")
+
+
+def weights_in(told: Any) -> Iterator[str]:
+    if isinstance(told, dict):
+        if isinstance(told.get("weights"), str):
+            yield told["weights"]
+        for one in told.values():
+            yield from weights_in(one)
+    elif isinstance(told, list):
+        for one in told:
+            yield from weights_in(one)
+
+
+@pytest.mark.parametrize("name", QUOTED)
+def test_reports_are_of_the_shipped_weights(name: str) -> None:
+    folder = shipped_model()
+    with load_engine("embedded", None) as engine:
+        expected = model_fingerprint(engine, folder)["weights"]
+    reports = sorted((REPORTS / name).glob("**/*.json"))
+    assert reports
+    for path in reports:
+        assert set(weights_in(json.loads(path.read_text()))) == {expected}, path
