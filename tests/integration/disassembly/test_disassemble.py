@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
+import random
 import re
 import shutil
 from collections.abc import Callable
@@ -150,6 +153,89 @@ def test_exact_lifts_and_a_program_made_of_them(
     if runner and not shutil.which(runner[0]):
         pytest.skip("needs qemu-user")
     assert run([*runner, program], timeout_s=30).stdout == OUTPUT
+
+
+def test_an_executable_is_exact_too(
+    answers: Answers, compile_c: Compile, toolchain: Toolchain, pool: LocalPool, tmp_path: Path
+) -> None:
+    program = tmp_path / "program"
+    source = compile_c(PROGRAM, "p.o", "x86_64", "-Oz", "-fPIC")
+    assert run([toolchain.tool("clang"), source, "-o", program], timeout_s=60).ok
+    result = disassemble(program, answers(), pool=pool)
+    # What a linker has made of calls and data is read as what an object would hold.
+    assert verdicts(result) == dict.fromkeys(FUNCTIONS, EXACT)
+    assert not any(one.name.startswith("_") for one in result.functions)
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs GCC")
+@pytest.mark.parametrize("suffix", [".o", ".s"])
+def test_code_of_gcc(
+    suffix: str, answers: Answers, compile_c: Compile, pool: LocalPool, tmp_path: Path
+) -> None:
+    text = (
+        "unsigned sum(unsigned a, unsigned b) { return a + b; }\n"
+        "long less(long a) { return a - 5; }\n"
+        "int pick(int a, int b) { return a < b ? a : b; }\n"
+    )
+    source, output = tmp_path / "gcc.c", tmp_path / ("gcc" + suffix)
+    source.write_text(text)
+    kind = "-c" if suffix == ".o" else "-S"
+    assert run(["gcc", "-O2", "-fcf-protection=none", kind, source, "-o", output], timeout_s=60).ok
+    found = verdicts(disassemble(output, answers(source=text, level="-O2"), pool=pool))
+    # The two compilers do not order a minimum's instructions alike.
+    assert found == {"sum": EXACT, "less": EXACT, "pick": found["pick"]}
+    assert found["pick"] in (EXACT, PASSED)
+
+
+MIX = """
+unsigned mix(unsigned a, unsigned b, unsigned n) {
+    unsigned h = 5381 ^ a;
+    for (unsigned i = 0; i < (n & 15); i++) h = h * 33 + (b >> (i & 7));
+    return n > 40 ? h ^ (b * 17) : h + 3;
+}
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="calls x86-64 code")
+@pytest.mark.parametrize(("before", "after"), [("", ""), ("5381", "5382"), (", 17", ", 19")])
+def test_verdicts_of_runs_hold_where_both_are_called(
+    before: str,
+    after: str,
+    answers: Answers,
+    compile_c: Compile,
+    toolchain: Toolchain,
+    pool: LocalPool,
+    tmp_path: Path,
+) -> None:
+    """By ctypes on two shared objects: nothing of our own driver, reader or linker."""
+    changes = {"mix": (before, after)} if before else None
+    engine = answers(changes, level="-O1", source=MIX)
+    source = compile_c(MIX, "mix.o")
+    (one,) = disassemble(source, engine, pool=pool).functions
+    clang = str(toolchain.tool("clang"))
+    original, lifted = tmp_path / "original.so", tmp_path / "lifted.so"
+    flags = ["-shared", "-fPIC", "-o"]
+    assert run([clang, *flags, str(original), str(source)], timeout_s=60).ok
+    answer = tmp_path / "answers" / "mix.ll"
+    assert run([clang, "-O1", *flags, str(lifted), str(answer)], timeout_s=60).ok
+    theirs, ours = (ctypes.CDLL(str(path)).mix for path in (original, lifted))
+    for function in (theirs, ours):
+        function.argtypes, function.restype = [ctypes.c_uint32] * 3, ctypes.c_uint32
+    if not before:
+        assert one.verdict is PASSED
+        rng = random.Random(0)
+        for _ in range(2_000):
+            given = [rng.choice((rng.getrandbits(32), rng.randrange(64))) for _ in range(3)]
+            assert ours(*given) == theirs(*given)
+        return
+    assert one.verdict is REFUTED
+    assert one.counterexample is not None
+    shown = " ".join(one.counterexample.arguments)
+    given = [int(text) & 0xFFFFFFFF for text in re.findall(r"i32 (-?\d+)", shown)]
+    assert len(given) == 3, shown
+    told = re.match(r"it returns (0x\w+) instead of (0x\w+)", one.reason)
+    assert told is not None
+    assert ours(*given) == int(told[1], 16) != int(told[2], 16) == theirs(*given)
 
 
 def test_wrong_lifts_stay_out_and_the_program_stays_right(
