@@ -13,7 +13,13 @@ from llm_compiler.evaluate.flag_tuning import model_fingerprint
 from llm_compiler.model.engines.loader import load_engine, shipped_model
 
 REPORTS = Path(__file__).parents[2] / "docs" / "reports"
-QUOTED = ("honest-2026-11", "model-2026-11", "shipped-2026-11", "validation-2026-11")
+QUOTED = (
+    "honest-2026-11",
+    "levels-2026-11",
+    "model-2026-11",
+    "shipped-2026-11",
+    "validation-2026-11",
+)
 
 
 def weights_in(told: Any) -> Iterator[str]:
