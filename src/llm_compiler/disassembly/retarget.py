@@ -95,6 +95,9 @@ def retarget(
             verdict = lift.outcome.verdict.value
             reason = f"there is no accepted lift ({verdict})"
             results.append(_no(lift.outcome.name, reason))
+        elif lift.outcome.alias_of:
+            reason = f"it is another name of '{lift.outcome.alias_of}', which alone is taken"
+            results.append(_no(lift.outcome.name, reason))
         else:
             results.append(work.judge(lift))
     return work.finish(results)

@@ -12,6 +12,7 @@ import pytest
 from llm_compiler.disassemble import Disassembled, DisassembleOptions, LiftVerdict, disassemble
 from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.errors import ConfigError, InputError
+from llm_compiler.llvm.elf import parse_elf
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.toolchain import Toolchain
@@ -187,6 +188,59 @@ def test_other_code_of_the_same_meaning_passes_tests(
     assert one.verdict is PASSED
     assert one.num_covered == one.num_blocks > 1
     assert one.reason.startswith("not exact: ")
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+def test_empty_functions_and_aliases(
+    architecture: str,
+    answers: Answers,
+    compile_c: Compile,
+    toolchain: Toolchain,
+    pool: LocalPool,
+    tmp_path: Path,
+) -> None:
+    functions = (
+        "void empty(void) { __builtin_unreachable(); }\n"
+        "int next(int a) { return a + 1; }\n"
+        "int again(int a);\n"
+        "int twice(int a) { return a > 9 ? a : again(next(a)) + twice(a * 2 + 1); }\n"
+    )
+    aliases = (
+        'int other(int) __attribute__((weak, alias("next")));\n'
+        'int again(int) __attribute__((weak, alias("twice")));\n'
+        'static int own(int) __attribute__((used, alias("next")));\n'
+    )
+    source = compile_c(functions + aliases, "p.o", architecture)
+    # The answers know nothing of aliases: they are no part of a function.
+    engine = answers(architecture=architecture, source=functions)
+    result = disassemble(source, engine, DisassembleOptions(relink=True), pool=pool)
+    assert verdicts(result) == {
+        "empty": NO_ANSWER, "next": EXACT, "other": EXACT, "own": EXACT, "twice": EXACT,
+        "again": EXACT,
+    }  # fmt: skip
+    found = {one.name: one for one in result.functions}
+    assert "is empty" in found["empty"].reason
+    names = {name: one.alias_of for name, one in found.items() if one.alias_of}
+    # Of several names at a place, the first in the symbol table that other files see.
+    assert set(names) | set(names.values()) == {"next", "other", "own", "twice", "again"}
+    assert names["own"] in ("next", "other")
+    assert re.search(r"^@own = hidden alias i32 \(i32\), ptr @next$", result.module, re.MULTILINE)
+    # Both objects, the lifted functions in place of the originals: names have one address.
+    relinked = tmp_path / "relinked.o"
+    relinked.write_bytes(result.relinked)
+    symbols = parse_elf(result.relinked).symbols
+    places = {one.name: (one.section, one.value) for one in symbols if one.is_defined}
+    assert places["next"] == places["other"] == places["own"]
+    assert places["twice"] == places["again"]
+    bindings = {one.name: one.binding.value for one in symbols if one.name}
+    assert (bindings["other"], bindings["own"]) == ("weak", "local")
+    # Asked for by name, each is what it is; what only falls into the next function is not that.
+    for name, verdict in (("empty", NO_ANSWER), ("other", NO_ANSWER), ("next", EXACT)):
+        (one,) = disassemble(
+            source, engine, DisassembleOptions(functions=(name,)), pool=pool
+        ).functions
+        assert (one.name, one.verdict, one.alias_of) == (name, verdict, "")
+        assert ("is empty" in one.reason) == (name == "empty")
 
 
 ASM = """define i32 @f(i32 %a) {
