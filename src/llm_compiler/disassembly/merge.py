@@ -145,7 +145,14 @@ def _recheck(
 ) -> dict[str, str]:
     """Return the functions that the merged module lowers to other code, and how it differs."""
     try:
-        lower(source, output, binary.elf.architecture, toolchain, timeout_s=_TIMEOUT_S)
+        lower(
+            source,
+            output,
+            binary.elf.architecture,
+            toolchain,
+            timeout_s=_TIMEOUT_S,
+            is_merged=True,
+        )
         code = read_code_object(output, toolchain)
     except (CompilerError, ResourceError, InputError) as error:
         return {one.outcome.name: f"the merged module does not lower: {error}" for one in lifts}

@@ -314,7 +314,14 @@ class _Work:
             name = next(reversed(parts))
             return "", {name: f"it does not link with the others: {refused}"}
         try:
-            lower(output, lowered, AARCH64, self._toolchain, timeout_s=self._timeout_s)
+            lower(
+                output,
+                lowered,
+                AARCH64,
+                self._toolchain,
+                timeout_s=self._timeout_s,
+                is_merged=True,
+            )
             code = read_code_object(lowered, self._toolchain)
         except (CompilerError, ResourceError, InputError) as error:
             return "", dict.fromkeys(parts, f"the module does not lower: {error}")
