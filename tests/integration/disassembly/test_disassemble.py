@@ -18,6 +18,7 @@ from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 from llm_compiler.verify.execute import ExecuteOptions
+from llm_compiler.verify.round_trip import LOWER_FLAGS
 from llm_compiler.workers import LocalPool
 
 from .conftest import TRIPLES, Compile
@@ -71,10 +72,11 @@ def answers(compile_c: Compile, tmp_path: Path) -> Answers:
         level: str = "-Oz",
         architecture: str = "x86_64",
         source: str = PROGRAM,
+        code_model: str = "-fPIC",
     ) -> ReplayEngine:
         folder = tmp_path / "answers"
         folder.mkdir(exist_ok=True)
-        path = compile_c(source, "answers.ll", architecture, level, "-fPIC")
+        path = compile_c(source, "answers.ll", architecture, level, code_model)
         with Context() as context:
             module = context.parse(path.read_bytes())
             for name in module.defined_functions():
@@ -105,13 +107,16 @@ def code_of(path: Path, toolchain: Toolchain) -> dict[str, list[str]]:
         elif match := re.match(r"^\s*([0-9a-f]+):\s+(.*)$", line):
             # Places count from the function; what data is called and where it lies may differ.
             text = re.sub(r"\s*(?:<[^>]*>|//.*|#.*)", "", match[2])
-            if place := re.search(r"0x([0-9a-f]+)$", text):
+            if place := re.search(r"(?<![$#-])0x([0-9a-f]+)$", text):
                 text = text[: place.start()] + hex(int(place[1], 16) - start)
             if "bump" in text:
                 continue  # static: the assembler has filled in the original's call by itself
             text = re.sub(r"^(callq|bl)\s.*", r"\1", text)
             data = r"(R_\w+\s+)[.\w]*(?:rodata|bss|counter|names|\.L)\S*"
             current.append(re.sub(data, r"\1DATA", text))
+    for lines in found.values():
+        while lines and re.match(r"(?:data16 |cs )*nop", lines[-1].replace("\t", " ")):
+            lines.pop()  # in front of the next function
     return found
 
 
@@ -151,6 +156,94 @@ def test_exact_lifts_and_a_program_made_of_them(
     if runner and not shutil.which(runner[0]):
         pytest.skip("needs qemu-user")
     assert run([*runner, program], timeout_s=30).stdout == OUTPUT
+
+
+def lowered(module: str, architecture: str, toolchain: Toolchain, folder: Path) -> Path:
+    """What clang alone makes of a module that is handed out."""
+    source, output = folder / "module.ll", folder / "module.o"
+    source.write_text(module)
+    command = [toolchain.tool("clang"), f"--target={TRIPLES[architecture]}", *LOWER_FLAGS]
+    done = run([*command, "-c", source, "-o", output], timeout_s=60)
+    assert done.ok, done.stderr_text
+    return output
+
+
+def without_places(lines: list[str]) -> list[str]:
+    """Instructions of x86-64 without what a linker fills in."""
+    lines = [re.sub(r"(?:-?0x[0-9a-f]+)?\(%rip\)", "(%rip)", line) for line in lines]
+    return [line for line in lines if not line.startswith("R_")]
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+@pytest.mark.parametrize(
+    ("compiled", "linked"), [("-fPIE", "-pie"), ("-fPIC", "-pie"), ("-fno-pic", "-no-pie")]
+)
+def test_exact_lifts_of_an_executable(
+    compiled: str,
+    linked: str,
+    architecture: str,
+    answers: Answers,
+    compile_c: Compile,
+    toolchain: Toolchain,
+    pool: LocalPool,
+    tmp_path: Path,
+) -> None:
+    program = compile_c(PROGRAM, "p", architecture, "-Oz", compiled, linked)
+    elf = parse_elf(program.read_bytes())
+    expected = FUNCTIONS
+    if (architecture, compiled) == ("x86_64", "-fno-pic"):
+        # Lowering makes code for any address, where these two have addresses as immediates.
+        expected = ("bump", "hash")
+    # What the linker has filled in is gone: references are resolved by address.
+    assert not elf.relocations
+    engine = answers(architecture=architecture, code_model=compiled)
+    options = DisassembleOptions(functions=FUNCTIONS)
+    result = disassemble(program, engine, options, pool=pool)
+    exact = tuple(name for name, verdict in verdicts(result).items() if verdict is EXACT)
+    assert exact == expected
+    # Independently: clang on the module that is handed out, llvm-objdump on both.
+    if architecture == "x86_64":
+        ours = code_of(program, toolchain)
+        theirs = code_of(lowered(result.module, architecture, toolchain, tmp_path), toolchain)
+        for name in exact:
+            assert without_places(ours[name]) == without_places(theirs[name]) != []
+
+
+# Where both compilers choose the same instructions.
+PLAIN = r"""
+extern int external, callee(int);
+int add(int a) { return a + 3; }
+int load(const int *p) { return p[3]; }
+void store(long *p, long v) { p[1] = v; }
+int fetch(void) { return external; }
+unsigned shift(unsigned a) { return a >> 3 | 1; }
+int pass_on(int a) { return callee(a); }
+"""
+
+
+@pytest.mark.parametrize("suffix", [".o", ".s"])
+def test_exact_lifts_of_gcc(
+    suffix: str,
+    answers: Answers,
+    compile_c: Compile,
+    toolchain: Toolchain,
+    pool: LocalPool,
+    tmp_path: Path,
+) -> None:
+    if not shutil.which("gcc"):
+        pytest.skip("needs gcc")
+    source = compile_c(PLAIN, "p" + suffix, "x86_64", "-O2", "-fPIC", compiler="gcc")
+    original = compile_c(PLAIN, "original.o", "x86_64", "-O2", "-fPIC", compiler="gcc")
+    if parse_elf(original.read_bytes()).architecture != "x86_64":
+        pytest.skip("needs an x86-64 gcc")
+    engine = answers(level="-O2", source=PLAIN)
+    result = disassemble(source, engine, pool=pool)
+    names = ("add", "load", "store", "fetch", "shift", "pass_on")
+    assert verdicts(result) == dict.fromkeys(names, EXACT)
+    ours = code_of(original, toolchain)
+    theirs = code_of(lowered(result.module, "x86_64", toolchain, tmp_path), toolchain)
+    for name in names:
+        assert theirs[name] == ours[name] != []
 
 
 def test_wrong_lifts_stay_out_and_the_program_stays_right(
