@@ -7,6 +7,9 @@ no other function. As a control, right IR that lowers to other code: the same fu
 ``minsize optsize`` behind ``default<O2>``.
 
     python benchmarks/damaged_lifts.py work/samples --num-damaged 240 --json damaged.jsonl
+
+With ``--architecture aarch64`` code runs under qemu-user where it must, on fewer inputs
+(`ExecuteOptions.emulated_share`).
 """
 
 from __future__ import annotations
@@ -38,7 +41,7 @@ from llm_compiler.verify.round_trip import (
     lower,
     read_code_object,
 )
-from llm_compiler.verify.target import find_target
+from llm_compiler.verify.target import ARCHITECTURES, find_target
 from llm_compiler.workers import LocalPool, run_jobs
 
 KINDS = ("constant", "off-by-one", "operands", "store", "signedness")
@@ -118,7 +121,12 @@ class Case:
 
 
 def make_case(
-    bitcode: bytes, name: str, pool: LocalPool, toolchain: Toolchain, folder: Path
+    bitcode: bytes,
+    name: str,
+    architecture: str,
+    pool: LocalPool,
+    toolchain: Toolchain,
+    folder: Path,
 ) -> Case | None:
     """Return a function as an object would hold it, its IR, and other IR of the same meaning."""
     texts: list[str] = []
@@ -136,7 +144,7 @@ def make_case(
     source = folder / "true.ll"
     source.write_text(texts[0])
     try:
-        lower(source, folder / "true.o", "x86_64", toolchain, keep_labels=False)
+        lower(source, folder / "true.o", architecture, toolchain, keep_labels=False)
         binary = read_binary(folder / "true.o", toolchain, folder)
         symbol = next((one for one in binary.functions() if one.name == name), None)
         if symbol is None:
@@ -152,7 +160,7 @@ def judge(
     case: Case, ir: str, pool: LocalPool, toolchain: Toolchain, executor: Executor, folder: Path
 ) -> tuple[Execution, bool] | None:
     """Return the verdict of an answer, and whether clang's assembly says the same of *exact*."""
-    name = case.text.name
+    name, architecture = case.text.name, case.binary.elf.architecture
     job = InspectLiftJob(texts=(ir,), function=name, target_triple=case.binary.target_triple)
     found: LiftInspection = run_jobs(pool, [job])[0][0]
     if found.status is not Status.OK:
@@ -160,13 +168,13 @@ def judge(
     source, output = folder / "lifted.ll", folder / "lifted.o"
     source.write_text(found.text)
     try:
-        lower(source, output, "x86_64", toolchain)
+        lower(source, output, architecture, toolchain)
         code = read_code_object(output, toolchain)
     except (CompilerError, InputError):
         return None
     if foreign_definitions(case.proof.code, code, name):
         return None
-    lower(source, folder / "plain.o", "x86_64", toolchain, keep_labels=False)
+    lower(source, folder / "plain.o", architecture, toolchain, keep_labels=False)
     ours = (folder / "true.o").read_bytes()
     theirs = (folder / "plain.o").read_bytes()
     # Independent of our own comparison: the two objects, section by section.
@@ -186,6 +194,7 @@ def _loaded(data: bytes) -> list[object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("samples", type=Path)
+    parser.add_argument("--architecture", choices=ARCHITECTURES, default=ARCHITECTURES[0])
     parser.add_argument("--split", default="validation")
     parser.add_argument("--num-damaged", type=int, default=240)
     parser.add_argument("--each", type=int, default=3, help="damages of one function at most")
@@ -204,7 +213,7 @@ def main() -> None:
             options.samples,
             split=options.split,
             kind="function",
-            architecture="x86_64",
+            architecture=options.architecture,
             columns=columns,
         )
         if one.num_instructions <= options.max_instructions
@@ -217,11 +226,13 @@ def main() -> None:
     with LocalPool(1) as pool, tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         settings = ExecuteOptions(num_inputs=options.num_inputs, min_coverage=options.min_coverage)
-        executor = Executor(find_target("x86_64", toolchain), folder, settings)
+        executor = Executor(find_target(options.architecture, toolchain), folder, settings)
         for sample in chosen:
             if sum(counts[kind].total() for kind in KINDS) >= options.num_damaged:
                 break
-            case = make_case(sample.bitcode, sample.function, pool, toolchain, folder)
+            case = make_case(
+                sample.bitcode, sample.function, options.architecture, pool, toolchain, folder
+            )
             if case is None:
                 continue
             lifts = [("control", case.other)]
@@ -244,6 +255,7 @@ def main() -> None:
                     "kind": kind,
                     "function": sample.function,
                     "package": sample.package,
+                    "architecture": options.architecture,
                     "verdict": found.verdict.value,
                     "reason": found.reason,
                     "num_completed": found.num_completed,

@@ -105,7 +105,7 @@ def disassemble(
             executor=executor,
             folder=folder,
         )
-        lifts = []
+        lifts: list[Lift] = []
         try:
             for number, symbol in enumerate(symbols):
                 on_progress(symbol.name, number, len(symbols))

@@ -57,7 +57,8 @@ class Binary:
     def functions(self) -> list[Symbol]:
         """Return the symbols of functions with code here, by place.
 
-        Empty functions and further names of a function (aliases) are there, too. Assembly that marks no function with ``.type`` gets its global labels in code instead.
+        Empty functions and further names of a function (aliases) are there, too. Assembly that
+        marks no function with ``.type`` gets its global labels in code instead.
         """
         code = {one.index for one in self.elf.sections if one.is_code}
         kinds: tuple[SymbolKind, ...] = (SymbolKind.FUNCTION, SymbolKind.IFUNC)
