@@ -12,11 +12,11 @@ import contextlib
 import dataclasses
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llm_compiler.disassembly.binary import Binary, Origin, read_binary
-from llm_compiler.disassembly.lift import Lifter
+from llm_compiler.disassembly.lift import Lift, Lifter
 from llm_compiler.disassembly.merge import merge, relink
 from llm_compiler.disassembly.records import Disassembled, DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.retarget import check_retarget, retarget
@@ -87,10 +87,6 @@ def disassemble(
         if options.retarget:
             check_retarget(binary, options.retarget)
         symbols = _chosen(binary, options.functions)
-        if not options.functions and (aliases := binary.aliases()):
-            shown = ", ".join(f"'{name}' of '{whose}'" for name, whose in list(aliases.items())[:8])
-            more = f" and {len(aliases) - 8} more" if len(aliases) > 8 else ""
-            warnings.append(f"second names are not lifted apart: {shown}{more}")
         executor = None
         try:
             target = find_target(binary.elf.architecture, toolchain)
@@ -109,11 +105,11 @@ def disassemble(
             executor=executor,
             folder=folder,
         )
-        lifts = []
+        lifts: list[Lift] = []
         try:
             for number, symbol in enumerate(symbols):
                 on_progress(symbol.name, number, len(symbols))
-                lifts.append(lifter.lift(symbol))
+                lifts.append(_alias(binary, symbol, lifts, symbols) or lifter.lift(symbol))
         except KeyboardInterrupt:
             warnings.append(f"interrupted: {len(lifts)} of {len(symbols)} functions were looked at")
         merged = merge(binary, lifts, pool=pool, toolchain=toolchain, folder=folder)
@@ -159,6 +155,20 @@ def disassemble(
     )
 
 
+def _alias(
+    binary: Binary, symbol: Symbol, lifts: Sequence[Lift], symbols: Sequence[Symbol]
+) -> Lift | None:
+    """Return the lift of the function that a symbol is another name of, if it is one."""
+    for lift, other in zip(lifts, symbols, strict=False):
+        if not lift.outcome.alias_of and binary.is_alias(symbol, other):
+            outcome = dataclasses.replace(
+                lift.outcome, name=symbol.name, alias_of=other.name, num_candidates=0, seconds=0.0
+            )
+            text = lift.text and dataclasses.replace(lift.text, is_static=symbol.is_local)
+            return dataclasses.replace(lift, outcome=outcome, text=text)
+    return None
+
+
 def _chosen(binary: Binary, names: tuple[str, ...]) -> list[Symbol]:
     found = binary.functions()
     if not names:
@@ -167,7 +177,7 @@ def _chosen(binary: Binary, names: tuple[str, ...]) -> list[Symbol]:
         return found
     by_name = {one.name: one for one in found}
     for section in {one.section for one in found}:
-        # Several names of one place (aliases) are one function: by whichever it was asked for.
+        # Names that no symbol of a function has, but stand for its code, too.
         for symbol in binary.elf.symbols_in(section):
             by_name.setdefault(symbol.name, symbol)
     for name in names:

@@ -151,6 +151,8 @@ def _print_retargeted(result: Retargeted) -> None:
 
 
 def _evidence(one: LiftedFunction) -> str:
+    if one.alias_of:
+        return f"another name of '{one.alias_of}'"
     if one.counterexample is not None:
         return f"{one.reason}; with {', '.join(one.counterexample.arguments) or 'no arguments'}"
     if one.verdict is LiftVerdict.TESTS_PASSED:

@@ -55,67 +55,60 @@ class Binary:
         return triple_of(self.elf.architecture)
 
     def functions(self) -> list[Symbol]:
-        """Return the symbols of functions with code here, one for each place, by place.
+        """Return the symbols of functions with code here, by place.
 
-        Functions without any code are among them, in front of what stands at their place. Assembly
-        that marks no function with ``.type`` gets its global labels in code instead.
+        Empty functions and further names of a function (aliases) are there, too. Assembly that
+        marks no function with ``.type`` gets its global labels in code instead.
         """
-        found: list[Symbol] = []
-        for here in self._places():
-            if here[0].size:
-                found += [one for one in here if not one.size]
-            found.append(here[0])
-        return found
-
-    def aliases(self) -> dict[str, str]:
-        """Return the other names of functions, and which of `functions` each stands for."""
-        return {
-            one.name: here[0].name
-            for here in self._places()
-            for one in here[1:]
-            if one.size or not here[0].size
-        }
-
-    def _places(self) -> list[list[Symbol]]:
-        """Return the functions' symbols by place, those with a size first."""
         code = {one.index for one in self.elf.sections if one.is_code}
         kinds: tuple[SymbolKind, ...] = (SymbolKind.FUNCTION, SymbolKind.IFUNC)
-        return self._symbols(code, kinds, local=True) or self._symbols(
-            code, (SymbolKind.NONE,), local=False
-        )
+        found = self._symbols(code, kinds, local=True)
+        return found or self._symbols(code, (SymbolKind.NONE,), local=False)
 
-    def _symbols(
-        self, code: set[int], kinds: tuple[SymbolKind, ...], local: bool
-    ) -> list[list[Symbol]]:
-        found: dict[tuple[int, int], list[Symbol]] = {}
-        for section in sorted(code):
-            for symbol in self.elf.symbols_in(section):
-                if symbol.kind in kinds and (local or not symbol.is_local):
-                    found.setdefault((section, symbol.value), []).append(symbol)
-        return [sorted(here, key=lambda one: not one.size) for here in found.values()]
+    def _symbols(self, code: set[int], kinds: tuple[SymbolKind, ...], local: bool) -> list[Symbol]:
+        return [
+            symbol
+            for section in sorted(code)
+            for symbol in self.elf.symbols_in(section)
+            if symbol.kind in kinds and (local or not symbol.is_local)
+        ]
+
+    def is_alias(self, symbol: Symbol, other: Symbol) -> bool:
+        """Whether two symbols of functions stand for the same code; an empty one has none."""
+        if (symbol.section, symbol.value) != (other.section, other.value):
+            return False
+        # What is chosen at load time (ifunc) stands where the function that chooses does.
+        if (symbol.kind is SymbolKind.IFUNC) != (other.kind is SymbolKind.IFUNC):
+            return False
+        return symbol.value < self.end_of(symbol) == self.end_of(other)
 
     def end_of(self, symbol: Symbol) -> int:
         """Return where a function ends, as an offset in its section or an address.
 
-        Without a size (hand-written assembly), it ends where the next symbol stands: at once if a
-        function with a size stands at its place.
+        Without a size (hand-written assembly), it ends where the next symbol stands. But where a
+        function with a size begins at the same place, one without is empty: compilers write that
+        for what never runs.
         """
         section = self.elf.sections[symbol.section]
         limit = section.address + section.size
         if symbol.size:
             return min(symbol.value + symbol.size, limit)
-        functions = (SymbolKind.FUNCTION, SymbolKind.IFUNC)
-        if symbol.kind in functions and any(
-            one.size and one.kind in functions
-            for one in self.elf.symbols_at(symbol.section, symbol.value)
-        ):
-            return symbol.value
+        if sizes := self._sizes_at(symbol):
+            is_empty = symbol.kind is SymbolKind.FUNCTION
+            return symbol.value if is_empty else min(symbol.value + max(sizes), limit)
         later = (
             one.value
             for one in self.elf.symbols_in(symbol.section)
             if one.value > symbol.value and not one.name.startswith(".L")
         )
         return min(next(later, limit), limit)
+
+    def _sizes_at(self, symbol: Symbol) -> list[int]:
+        return [
+            one.size
+            for one in self.elf.symbols_at(symbol.section, symbol.value)
+            if one.size and one.kind is SymbolKind.FUNCTION
+        ]
 
 
 def read_binary(

@@ -105,7 +105,7 @@ class Lifter:
     def lift(self, symbol: Symbol) -> Lift:
         """Return the best that the engine's answers to one function are worth."""
         started = time.monotonic()
-        folder = self._folder / f"function-{symbol.section}-{symbol.value:x}"
+        folder = self._folder / f"function-{symbol.section}-{symbol.index}"
         folder.mkdir(exist_ok=True)
         try:
             text = self._reader.read(symbol)

@@ -56,10 +56,12 @@ def merge(
     folder: Path,
 ) -> Merged:
     """Put accepted functions into one module, which declares the rest."""
-    kept = [one for one in lifts if one.outcome.verdict.is_accepted]
+    accepted = [one for one in lifts if one.outcome.verdict.is_accepted]
+    kept = [one for one in accepted if not one.outcome.alias_of]
+    aliases = [one for one in accepted if one.outcome.alias_of]
     dropped: dict[str, str] = {}
     sources: dict[str, Path] = {}
-    texts = detached_texts([one.outcome.ir for one in kept], kept, pool)
+    texts = detached_texts([one.outcome.ir for one in kept], kept, pool, aliases)
     for index, (one, text) in enumerate(zip(kept, texts, strict=True)):
         if text:
             path = folder / f"part-{index}.ll"
@@ -88,6 +90,11 @@ def merge(
         linked = [name for name in linked if name not in wrong]
         if linked:
             link_modules([sources[name] for name in linked], output, toolchain)
+    dropped |= {
+        one.outcome.name: dropped[one.outcome.alias_of]
+        for one in aliases
+        if one.outcome.alias_of in dropped
+    }
     body = output.read_text() if linked else ""
     return Merged(
         text=_finished(body, binary, lifts, dropped),
@@ -95,12 +102,27 @@ def merge(
     )
 
 
-def detached_texts(texts: Sequence[str], lifts: Sequence[Lift], pool: WorkerPool) -> list[str]:
-    """Return modules of lifts with the input's variables declared; empty where LLVM refuses."""
+def detached_texts(
+    texts: Sequence[str], lifts: Sequence[Lift], pool: WorkerPool, aliases: Sequence[Lift] = ()
+) -> list[str]:
+    """Return modules of lifts with the input's variables declared; empty where LLVM refuses.
+
+    Args:
+        aliases: further names of the functions, which their modules define.
+    """
     job = DetachJob(
         texts=tuple(texts),
         variables=tuple(
             tuple(variable.name for variable in one.text.variables) if one.text else ()
+            for one in lifts
+        ),
+        functions=tuple(one.outcome.name for one in lifts),
+        aliases=tuple(
+            tuple(
+                (alias.outcome.name, alias.text is not None and not alias.text.is_static)
+                for alias in aliases
+                if alias.outcome.alias_of == one.outcome.name
+            )
             for one in lifts
         ),
     )
@@ -123,7 +145,14 @@ def _recheck(
 ) -> dict[str, str]:
     """Return the functions that the merged module lowers to other code, and how it differs."""
     try:
-        lower(source, output, binary.elf.architecture, toolchain, timeout_s=_TIMEOUT_S)
+        lower(
+            source,
+            output,
+            binary.elf.architecture,
+            toolchain,
+            timeout_s=_TIMEOUT_S,
+            is_merged=True,
+        )
         code = read_code_object(output, toolchain)
     except (CompilerError, ResourceError, InputError) as error:
         return {one.outcome.name: f"the merged module does not lower: {error}" for one in lifts}
@@ -148,6 +177,8 @@ def _finished(body: str, binary: Binary, lifts: Sequence[Lift], dropped: dict[st
         said = f"{verdict.value} (declared: {reason})" if name in dropped else verdict.value
         if not verdict.is_accepted and reason:
             said += f": {reason}"
+        if one.outcome.alias_of:
+            said = f"another name of {one.outcome.alias_of}: {said}"
         lines.append(comment(f"{name}: {said}"))
         if name in dropped or not verdict.is_accepted:
             declared.append(name)

@@ -334,7 +334,7 @@ class _Reading:
             while found and _NOPS.match(found[-1].text):
                 found.pop()
         if not found:
-            raise Unreadable("is empty")
+            raise Unreadable("is empty: its symbol stands for no instructions")
         if len(found) > _MAX_INSTRUCTIONS:
             raise Unreadable(
                 f"has {len(found)} instructions, and at most {_MAX_INSTRUCTIONS} are lifted"
@@ -433,9 +433,8 @@ class _Reading:
             return self._of_place(section, section.address + addend)
         if section.is_code:
             if symbol.index != self.symbol.index and not symbol.name.startswith(".L"):
-                named = self._by_name(symbol, symbol.name, addend)
-                if self.symbol.section != symbol.section or value != self.start or addend:
-                    return named
+                # Another name of the function itself is a name, too: it may be weak.
+                return self._by_name(symbol, symbol.name, addend)
             if symbol.index == self.symbol.index and not addend:
                 return self._by_name(self.symbol, self.symbol.name, 0)
             return self._of_place(section, value + addend)

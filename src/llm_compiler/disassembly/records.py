@@ -60,6 +60,8 @@ class LiftedFunction:
     verdict: LiftVerdict
     reason: str = ""
     """Why it is no better, in words; empty for exact."""
+    alias_of: str = ""
+    """The function of the same code that was lifted: all that is said here is said of that one."""
     num_candidates: int = 0
     """Answers that were looked at."""
     num_instructions: int = 0
@@ -90,6 +92,7 @@ class LiftedFunction:
             "name": self.name,
             "verdict": self.verdict.value,
             "reason": self.reason,
+            "alias_of": self.alias_of,
             "num_candidates": self.num_candidates,
             "num_instructions": self.num_instructions,
             "is_repair": self.is_repair,

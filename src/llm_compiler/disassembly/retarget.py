@@ -95,6 +95,9 @@ def retarget(
             verdict = lift.outcome.verdict.value
             reason = f"there is no accepted lift ({verdict})"
             results.append(_no(lift.outcome.name, reason))
+        elif lift.outcome.alias_of:
+            reason = f"it is another name of '{lift.outcome.alias_of}', which alone is taken"
+            results.append(_no(lift.outcome.name, reason))
         else:
             results.append(work.judge(lift))
     return work.finish(results)
@@ -311,7 +314,14 @@ class _Work:
             name = next(reversed(parts))
             return "", {name: f"it does not link with the others: {refused}"}
         try:
-            lower(output, lowered, AARCH64, self._toolchain, timeout_s=self._timeout_s)
+            lower(
+                output,
+                lowered,
+                AARCH64,
+                self._toolchain,
+                timeout_s=self._timeout_s,
+                is_merged=True,
+            )
             code = read_code_object(lowered, self._toolchain)
         except (CompilerError, ResourceError, InputError) as error:
             return "", dict.fromkeys(parts, f"the module does not lower: {error}")

@@ -64,6 +64,8 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "LLVMGetFirstGlobalIFunc": (_ptr, (_ptr,)),
     "LLVMGetNextGlobalIFunc": (_ptr, (_ptr,)),
     "LLVMAliasGetAliasee": (_ptr, (_ptr,)),
+    "LLVMAddAlias2": (_ptr, (_ptr, _ptr, c_uint, _ptr, _str)),
+    "LLVMDeleteFunction": (None, (_ptr,)),
     "LLVMDeleteGlobal": (None, (_ptr,)),
     "LLVMGetFirstBasicBlock": (_ptr, (_ptr,)),
     "LLVMGetNextBasicBlock": (_ptr, (_ptr,)),

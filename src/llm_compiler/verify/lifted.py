@@ -136,7 +136,9 @@ class InspectLiftJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DetachJob:
-    """Turn definitions of static variables into declarations; each step's result a text.
+    """Turn definitions of static variables into declarations, and give functions further names.
+
+    Each step's result is a text.
 
     The input keeps its variables: a second copy would be another variable. A text that LLVM
     refuses gives an empty one.
@@ -145,6 +147,10 @@ class DetachJob:
     texts: tuple[str, ...] = field(repr=False)
     variables: tuple[tuple[str, ...], ...]
     """Of each text."""
+    functions: tuple[str, ...]
+    """Of each text, the function that it defines."""
+    aliases: tuple[tuple[tuple[str, bool], ...], ...]
+    """Of each text's function, the other names, and whether other files see them."""
     timeout_s: float = 30.0
     affinity: str = ""
 
@@ -164,11 +170,31 @@ class DetachJob:
                         library.LLVMSetInitializer(variable, None)
                         library.LLVMSetLinkage(variable, EXTERNAL)
                         library.LLVMSetVisibility(variable, _HIDDEN)
+                for alias, is_visible in self.aliases[step]:
+                    _add_alias(module, self.functions[step], alias, is_visible)
                 yield "" if module.verify() else module.to_text()
 
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> str:
         """Return nothing."""
         return ""
+
+
+def _add_alias(module: Module, function: str, name: str, is_visible: bool) -> None:
+    library = module.context.library
+    handle = module.function_handle(function)
+    if not handle:
+        return
+    alias = library.LLVMAddAlias2(
+        module.handle, library.LLVMGlobalGetValueType(handle), 0, handle, b""
+    )
+    if not is_visible:
+        library.LLVMSetVisibility(alias, _HIDDEN)
+    # A function that calls itself by its other name has declared that.
+    if declared := module.function_handle(name):
+        library.LLVMReplaceAllUsesWith(declared, alias)
+        library.LLVMDeleteFunction(declared)
+    encoded = name.encode("utf-8", "surrogateescape")
+    library.LLVMSetValueName2(alias, encoded, len(encoded))
 
 
 def _refused(detail: str) -> LiftInspection:

@@ -89,8 +89,13 @@ def lower(
     *,
     timeout_s: float = 60.0,
     keep_labels: bool = True,
+    is_merged: bool = False,
 ) -> None:
     """Lower an IR file to an object, with local labels among its symbols or without.
+
+    Args:
+        is_merged: it holds several functions, each to be compared with an object of its own: then
+            the assembler must not resolve calls among them.
 
     Raises:
         CompileFailed, PassCrashed, TimedOut: in clang's own words.
@@ -100,6 +105,7 @@ def lower(
         *LOWER_FLAGS,
         "-c",
         *(["-Wa,-L"] if keep_labels else []),
+        *(["-ffunction-sections"] if is_merged else []),
         "-Wno-override-module",
         "-Wno-unused-command-line-argument",
         f"--target={triple_of(architecture)}",
@@ -241,6 +247,10 @@ class _Side:
         if symbol.kind is not SymbolKind.SECTION:
             offset += symbol.value
         if section.is_code:
+            # LLVM calls what cannot be replaced at load time by a label at the same place.
+            visible = self.elf.symbols_at(section.index, offset)[:1]
+            if section.index != self.section.index and visible and not visible[0].is_local:
+                return _Place(visible[0].name, 0, 0, 0, 0)
             return _Place("", section.index, offset - self.start, 0, 0)
         anchor = symbol.value if symbol.kind is not SymbolKind.SECTION else offset
         symbols = self.elf.symbols_in(section.index)

@@ -11,9 +11,11 @@ import pytest
 
 from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassemble
 from llm_compiler.disassembly.replay import ReplayEngine
+from llm_compiler.errors import ToolchainNotFound
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 from llm_compiler.verify.round_trip import LOWER_FLAGS
+from llm_compiler.verify.target import find_target
 from llm_compiler.workers import LocalPool
 
 from .conftest import Compile
@@ -49,17 +51,23 @@ def assembly(text: str, toolchain: Toolchain, folder: Path) -> str:
     return output.read_text() if run(command, timeout_s=60).ok else ""
 
 
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
 @pytest.mark.parametrize("kind", ["constant", "off-by-one", "operands", "store", "signedness"])
 def test_damage_is_never_exact_and_seldom_passes(
     kind: str,
+    architecture: str,
     benchmark: ModuleType,
     compile_c: Compile,
     toolchain: Toolchain,
     pool: LocalPool,
     tmp_path: Path,
 ) -> None:
-    object_path = compile_c(SOURCE, "p.o")
-    right = compile_c(SOURCE, "right.ll").read_text()
+    try:
+        find_target(architecture, toolchain)
+    except ToolchainNotFound as error:
+        pytest.skip(str(error))
+    object_path = compile_c(SOURCE, "p.o", architecture)
+    right = compile_c(SOURCE, "right.ll", architecture).read_text()
     folder = tmp_path / "answers"
     folder.mkdir()
     options = DisassembleOptions()

@@ -173,20 +173,34 @@ def test_what_cannot_be_read_says_why(compile_c: Compile, read: Read, tmp_path: 
     assert reader.read(symbols["fine"]).num_instructions == 2
 
 
-def test_names_that_share_a_place(compile_c: Compile, read: Read) -> None:
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("flag", ["-ffunction-sections", "-fno-function-sections"])
+def test_empty_functions_and_aliases_are_functions_of_their_own(
+    flag: str, architecture: str, compile_c: Compile, read: Read
+) -> None:
     source = (
-        "void empty(void) { __builtin_unreachable(); }\n"
-        "int first(int a) { return a + 1; }\n"
-        'int second(int a) __attribute__((alias("first")));\n'
+        "void first(void) { __builtin_unreachable(); }\n"
+        "int next(int a) { return a + 1; }\n"
+        'int other(int) __attribute__((weak, alias("next")));\n'
+        "void last(void) { __builtin_unreachable(); }\n"
+        "void *choose(void) { return next; }\n"
+        'int chosen(int) __attribute__((ifunc("choose")));\n'
     )
-    binary = read(compile_c(source, "a.o"))
+    binary = read(compile_c(source, "a.o", architecture, "-O2", "-fPIC", flag))
     symbols = {one.name: one for one in binary.functions()}
-    assert list(symbols) == ["empty", "first"]
-    assert binary.aliases() == {"second": "first"}
-    assert binary.end_of(symbols["empty"]) == symbols["empty"].value
-    with pytest.raises(Unreadable, match="is empty"):
-        FunctionReader(binary).read(symbols["empty"])
-    assert FunctionReader(binary).read(symbols["first"]).num_instructions == 2
+    assert set(symbols) == {"first", "next", "other", "last", "choose", "chosen"}
+    reader = FunctionReader(binary)
+    for name in ("first", "last"):
+        with pytest.raises(Unreadable, match="is empty"):
+            reader.read(symbols[name])
+    pairs = [(a, b) for a in symbols for b in symbols if a < b]
+    aliases = [pair for pair in pairs if binary.is_alias(*(symbols[one] for one in pair))]
+    assert aliases == [("next", "other")]
+    texts = [reader.read(symbols[name]).text for name in ("next", "other")]
+    assert texts[0] == texts[1].replace("other", "next").replace(".weak", ".globl")
+    assert reader.read(symbols["choose"]).num_instructions > 1
+    with pytest.raises(Unreadable, match="ifunc"):
+        reader.read(symbols["chosen"])
 
 
 def test_hand_written_assembly_without_types(read: Read, tmp_path: Path) -> None:
