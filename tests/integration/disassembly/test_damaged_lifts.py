@@ -14,6 +14,7 @@ from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.errors import ToolchainNotFound
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
+from llm_compiler.verify.execute import ExecuteOptions
 from llm_compiler.verify.round_trip import LOWER_FLAGS
 from llm_compiler.verify.target import find_target
 from llm_compiler.workers import LocalPool
@@ -70,11 +71,13 @@ def test_damage_is_never_exact_and_seldom_passes(
     right = compile_c(SOURCE, "right.ll", architecture).read_text()
     folder = tmp_path / "answers"
     folder.mkdir()
-    options = DisassembleOptions()
+    # Off by one, here, is seldom shown by so few inputs as an emulator gets by default.
+    options = DisassembleOptions(execute=ExecuteOptions(emulated_share=1.0))
+    num_texts = 4 if architecture == "x86_64" else 2  # the emulator is slow
     true_assembly = assembly(right, toolchain, tmp_path)
     assert true_assembly
     verdicts = []
-    for text in benchmark.damages(right, kind)[:4]:
+    for text in benchmark.damages(right, kind)[:num_texts]:
         (folder / "update.ll").write_text(text)
         (one,) = disassemble(object_path, ReplayEngine(folder), options, pool=pool).functions
         made = assembly(text, toolchain, tmp_path)
