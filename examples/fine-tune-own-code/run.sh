@@ -29,9 +29,16 @@ done
 [ -e build/run/curves.png ] || llm-compiler train flag-tuning --config fine-tune.toml --init "$model" \
     --lora 16 --resume --max-minutes "$minutes"
 
-# 4. A plain checkpoint of both, and what it makes of code that it has not seen.
+# 4. A plain checkpoint of both, and what its first list makes of the code that it learnt from, which is
+#    what it is for, and of code that it has not seen.
 [ -e build/model ] || llm-compiler model merge build/run -o build/model
 llm-compiler model card build/model --name fine-tuned > build/MODEL_CARD.md
-mkdir -p build/before build/after
-(cd build/before && llm-compiler optimize --model "$model" --candidates 4 --jobs "$jobs" ../../../sheet/*.cpp)
-(cd build/after && llm-compiler optimize --model ../model --candidates 4 --jobs "$jobs" ../../../sheet/*.cpp)
+for code in lisp/*.c sheet/*.cpp; do
+    for who in before after; do
+        mkdir -p "build/$who"
+        [ "$who" = after ] && weights=../model || weights=$model
+        echo "$who: $code"
+        # shellcheck disable=SC2086  # the names of files
+        (cd "build/$who" && llm-compiler optimize --model "$weights" --candidates 1 --jobs "$jobs" ../../../$code)
+    done
+done

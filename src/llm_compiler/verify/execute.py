@@ -110,7 +110,7 @@ class ExecuteOptions:
     """Share of the original's basic blocks that these must run."""
     seed: int = 0
     run_timeout_s: float = 60.0
-    emulated_share: float = 0.5
+    emulated_share: float = 1.0
     """Of `num_inputs`, and of `min_inputs`, where code runs under an emulator, which is slow."""
 
     def emulated(self) -> ExecuteOptions:
