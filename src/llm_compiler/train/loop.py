@@ -305,6 +305,7 @@ class _Run:
             compiled=config.compile,
             flash=config.flash_attention,
             gradient_checkpointing=config.gradient_checkpointing,
+            savings_objective=config.labels.savings_objective,
         )
         if config.optimizer == "muon" and self.is_sharded:
             raise ConfigError("optimizer 'muon' is for whole models on each device, not for FSDP")
