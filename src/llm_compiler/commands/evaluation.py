@@ -30,7 +30,7 @@ from llm_compiler.evaluate.suites import (
 )
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import Engine
-from llm_compiler.model.engines.loader import has_shipped_model, shipped_model
+from llm_compiler.model.engines.loader import has_shipped_model, public_name, shipped_model
 from llm_compiler.parquet import require_pyarrow
 from llm_compiler.workers import LocalPool
 from llm_compiler.workers.pool import WorkerPool
@@ -114,10 +114,7 @@ def open_models(
     for engine_name, model in named:
         engine = stack.enter_context(open_engine(engine_name, model, f"evaluate {task}"))
         weights = model or (shipped_model() if engine_name == "embedded" else None)
-        # Without the machine's folders, which are nobody's business in a report.
-        name = "shipped model"
-        if model is not None:
-            name = Path(model).resolve().name if Path(model).is_dir() else engine.model
+        name = public_name(engine.model)
         told.append({**model_fingerprint(engine, weights), "model": name})
         same = sum(one.split(" #")[0] == name for one, _ in found)
         found.append((f"{name} #{same + 1}" if same else name, engine))

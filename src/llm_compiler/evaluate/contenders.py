@@ -15,6 +15,7 @@ from enum import StrEnum
 from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.loader import public_name
 from llm_compiler.optimization.propose import first_lists, round_counts
 from llm_compiler.records import PassList
 from llm_compiler.search.autotune import Method, autotune_strategy, module_rng
@@ -89,7 +90,7 @@ class Contender:
     @property
     def model(self) -> str:
         """Name the weights; empty where there is no model."""
-        return self.engine.model if self.engine is not None else ""
+        return public_name(self.engine.model) if self.engine is not None else ""
 
     def budgets(self, budgets: Sequence[int]) -> tuple[int, ...]:
         """Return the budgets that this contender is measured at."""

@@ -41,6 +41,7 @@ from llm_compiler.llvm.jobs import ExtractJob, InspectJob
 from llm_compiler.llvm.object_file import ObjectSizes
 from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.loader import public_name
 from llm_compiler.model.engines.questions import flag_tuning_question
 from llm_compiler.model.prompts import CompactPrompts, PaperPrompts, load_prompts
 from llm_compiler.model.tokenizer import TOKENIZER_FILE
@@ -279,7 +280,7 @@ def model_fingerprint(engine: Engine, model: str | Path | None) -> dict[str, Any
     Of a folder the sizes, beginnings and ends of its weights count: reading all of them would take
     minutes for large models.
     """
-    told: dict[str, Any] = {"engine": engine.name, "model": engine.model}
+    told: dict[str, Any] = {"engine": engine.name, "model": public_name(engine.model)}
     folder = Path(model) if model is not None else None
     if folder is not None and folder.is_dir():
         digest = hashlib.blake2b(digest_size=16)

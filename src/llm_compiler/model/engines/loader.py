@@ -10,7 +10,7 @@ from llm_compiler.errors import CheckpointMismatch, ConfigError
 from llm_compiler.model.configs import CONFIG_FILE
 from llm_compiler.model.engines.engine import Engine
 
-__all__ = ["ENGINES", "has_shipped_model", "load_engine", "shipped_model"]
+__all__ = ["ENGINES", "has_shipped_model", "load_engine", "public_name", "shipped_model"]
 
 ENGINES: Final = ("embedded", "transformers", "openai")
 
@@ -37,6 +37,18 @@ def shipped_model() -> Path:
             "--model FOLDER, or use --proposer coreset"
         )
     return folder
+
+
+def public_name(model: str | Path) -> str:
+    """Return a model's name for reports, without the machine's folders.
+
+    A folder is named by its last part, the weights of this package as "shipped model".
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return str(model)
+    folder = folder.resolve()
+    return "shipped model" if folder == _shipped_folder().resolve() else folder.name
 
 
 def load_engine(
