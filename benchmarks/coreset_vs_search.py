@@ -34,7 +34,7 @@ from llm_compiler.output import write_atomically
 from llm_compiler.records import PassList
 from llm_compiler.search.autotune import module_rng
 from llm_compiler.search.coreset import load_coreset
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import SIZE, TEXT_DATA, Objective
 from llm_compiler.search.store import Store
 from llm_compiler.search.strategies import fixed, in_sequence, local_search, random_search
 from llm_compiler.search.trial import Strategy, Trial, run_trials
@@ -43,7 +43,7 @@ from llm_compiler.workers import LocalPool, run_jobs
 CORESET_COUNTS = (1, 4, 16, 64)
 RANDOM_COUNTS = (64, 256, 1000)
 LOCAL_COUNTS = (32, 64, 100, 256)
-METRICS = (Objective.SIZE, Objective.TEXT_DATA)
+METRICS = (SIZE, TEXT_DATA)
 
 
 @dataclass(slots=True)

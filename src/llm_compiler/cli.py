@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llm_compiler.errors import ConfigError, LlmCompilerError, OutputError
+from llm_compiler.search.objective import SIZE, object_objectives, objectives
 
 __all__ = ["build_parser", "main"]
 
@@ -97,10 +98,11 @@ def _add_common(parser: argparse.ArgumentParser, *, timeout_s: float = 60.0) -> 
 def _add_objective(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--objective",
-        choices=("size", "text-data", "instructions"),
-        default="size",
-        help="what to make small: all allocated bytes, .text + .data, or IR instructions "
-        "(default: %(default)s)",
+        choices=[one.name for one in objectives()],
+        default=SIZE.name,
+        help="what to make small: "
+        + "; ".join(f"{one.name}: {one.title}" for one in objectives())
+        + " (default: %(default)s)",
     )
 
 
@@ -660,8 +662,8 @@ def _dataset(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         )
         action.add_argument(
             "--objective",
-            choices=("size", "text-data"),
-            default="size",
+            choices=[one.name for one in object_objectives()],
+            default=SIZE.name,
             help="flag-tuning: which sizes decide what is best (default: %(default)s)",
         )
         action.add_argument(
@@ -1097,7 +1099,7 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     tuning.add_argument(
         "--objective",
-        choices=("size", "text-data"),
+        choices=[one.name for one in object_objectives()],
         help="what winners are chosen by (default: size; paper: text-data)",
     )
     tuning.add_argument(

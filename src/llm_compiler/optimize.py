@@ -19,7 +19,7 @@ from llm_compiler.errors import ArtifactError, LlmCompilerError, ToolchainNotFou
 from llm_compiler.llvm.stock import Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.engine import Engine
-from llm_compiler.optimization.choose import finish
+from llm_compiler.optimization.finish import finish
 from llm_compiler.optimization.prepare import prepare_all, with_dependencies
 from llm_compiler.optimization.propose import search_all
 from llm_compiler.optimization.records import Optimized, OptimizeOptions, OutputKind, Proposer
@@ -133,7 +133,7 @@ def optimize_many(
                 yield failures[index]
                 continue
             try:
-                yield finish(unit, options, checker)
+                yield finish(unit, options, checker, pool)
             except LlmCompilerError as error:
                 yield error
 

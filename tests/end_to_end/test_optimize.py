@@ -23,6 +23,9 @@ KEYS = [
     "optimized_bytes",
     "baseline_text_data_bytes",
     "optimized_text_data_bytes",
+    "objective",
+    "baseline_value",
+    "optimized_value",
     "passes",
     "replay",
     "proposer",
@@ -189,6 +192,8 @@ def test_whatever_the_objective_it_is_never_larger(user, c_file: Path, objective
     user.judges(VerdictKind.PASSED)
     (row,) = user.types("optimize", c_file, "--json", "--objective", objective).rows
     assert row["optimized_bytes"] <= row["baseline_bytes"]
+    assert row["optimized_value"] <= row["baseline_value"]
+    assert (row["passes"] is None) == (row["optimized_value"] == row["baseline_value"])
 
 
 @pytest.mark.parametrize(

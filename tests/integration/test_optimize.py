@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,14 @@ import pytest
 from llm_compiler.errors import ConfigError, InputError, LlmCompilerError
 from llm_compiler.llvm.object_file import section_sizes
 from llm_compiler.llvm.passes import parse_pass_list
-from llm_compiler.optimize import Optimized, OptimizeOptions, Proposer, optimize, optimize_many
+from llm_compiler.optimize import (
+    Optimized,
+    OptimizeOptions,
+    OutputKind,
+    Proposer,
+    optimize,
+    optimize_many,
+)
 from llm_compiler.records import PassList, VerdictKind
 from llm_compiler.search.coreset import Coreset, Pick
 from llm_compiler.workers import LocalPool
@@ -121,6 +129,19 @@ def test_new_lists_that_win_are_checked_first(run: Run, later: VerdictKind) -> N
     else:
         assert found.passes is None
     assert len(judge.asked) <= 6
+
+
+def test_instructions_are_counted_in_what_the_stock_tools_make(run: Run) -> None:
+    lists = (SMALL, parse_pass_list("default<Oz>,reg2mem"), parse_pass_list("default<O1>"))
+    found = run(
+        passed(*lists), *lists, objective="instructions", kind=OutputKind.TEXT, candidates=3
+    )
+    lines = re.findall(rb"^  [^ \]]", found.output, re.MULTILINE)
+    assert found.optimized_value == len(lines) > 0
+    honest = run(passed(), objective="instructions", kind=OutputKind.TEXT, candidates=0)
+    lines = re.findall(rb"^  [^ \]]", honest.output, re.MULTILINE)
+    assert found.baseline_value == honest.baseline_value == len(lines)
+    assert (found.optimized_value < found.baseline_value) == (found.passes is not None)
 
 
 def test_output_replays_name_the_output(pool: LocalPool, source: Path) -> None:

@@ -26,7 +26,7 @@ from llm_compiler.search.autotune import (
     module_rng,
 )
 from llm_compiler.search.coreset import load_coreset
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import Objective, objective_named
 from llm_compiler.search.store import Store
 from llm_compiler.search.trial import Trial, run_trials
 from llm_compiler.workers import LocalPool, run_jobs
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         flags=parse_clang_flags(clang_flags),
         timeout_s=max(options.timeout_s, 60.0),
     )
-    objective = Objective(options.objective)
+    objective = objective_named(options.objective)
     with (
         LocalPool(options.jobs) as pool,
         Store(options.store or default_store(), llvm_version=toolchain.version) as store,

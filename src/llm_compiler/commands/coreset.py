@@ -24,7 +24,7 @@ from llm_compiler.search.coreset import (
     refine,
     write_coreset,
 )
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import Objective, objective_named
 from llm_compiler.search.store import Store
 from llm_compiler.verify.checker import Checker
 from llm_compiler.verify.verdicts import VerdictBook, write_verdicts
@@ -84,7 +84,7 @@ def _build(options: argparse.Namespace) -> int:
     check_writable(options.output)
     check_writable(options.output.with_name("verdicts.jsonl"))
     toolchain = find_toolchain()
-    objective = Objective(options.objective)
+    objective = objective_named(options.objective)
     stock = Stock(toolchain=toolchain)
     with (
         LocalPool(options.jobs) as pool,
@@ -111,12 +111,14 @@ def _build(options: argparse.Namespace) -> int:
                 return False
             return True
 
-        values, baselines = _measure(pool, store, tuned, candidates)
+        values, baselines = _measure(pool, store, tuned, candidates, objective)
         if options.refine_steps:
             # Unchecked at first: what is refined is checked when the final order is chosen.
             first = [p.passes for p in greedy(values, baselines, num_lists=options.refine_lists)]
-            candidates += _refine(pool, store, checker, tuned, candidates, first, options)
-            values, baselines = _measure(pool, store, tuned, candidates)
+            candidates += _refine(
+                pool, store, checker, tuned, candidates, first, objective, options
+            )
+            values, baselines = _measure(pool, store, tuned, candidates, objective)
         picks = greedy(values, baselines, num_lists=options.num_lists, accept=accept)
     coreset = Coreset(
         llvm_major=toolchain.major,
@@ -125,7 +127,7 @@ def _build(options: argparse.Namespace) -> int:
         provenance={
             "built": datetime.now(UTC).date().isoformat(),
             "llvm_version": toolchain.version,
-            "objective": objective.value,
+            "objective": objective.name,
             "num_modules": len(baselines),
             "num_candidates": len(candidates),
             "num_rejected": len(rejected),
@@ -153,13 +155,18 @@ def known_verdicts(coreset: Coreset, llvm_major: int) -> list[Verdict]:
 
 
 def _measure(
-    pool: WorkerPool, store: Store, modules: Sequence[NamedModule], candidates: Sequence[PassList]
+    pool: WorkerPool,
+    store: Store,
+    modules: Sequence[NamedModule],
+    candidates: Sequence[PassList],
+    objective: Objective,
 ) -> tuple[list[dict[PassList, int]], list[int]]:
     """Return for each module what each candidate and default<Oz> make of it."""
     values, baselines = [], []
     with progress(len(modules), "measuring candidates") as bar:
         pairs = [(module.name, module.bitcode) for module in modules]
-        for done, trial in enumerate(measure_candidates(pool, pairs, candidates, store), 1):
+        trials = measure_candidates(pool, pairs, candidates, store, objective=objective)
+        for done, trial in enumerate(trials, 1):
             bar.update(done, trial.name)
             plain = trial.value(_OZ)
             if plain is None:
@@ -176,13 +183,14 @@ def _refine(
     modules: Sequence[NamedModule],
     candidates: Sequence[PassList],
     first: Sequence[PassList],
+    objective: Objective,
     options: argparse.Namespace,
 ) -> list[PassList]:
     """Return the first lists improved over a sample of the modules."""
     rng = random.Random(0)
     sample = rng.sample(list(modules), min(len(modules), options.refine_modules))
     pairs = [(module.name, module.bitcode) for module in sample]
-    _, baselines = _measure(pool, store, sample, [])
+    _, baselines = _measure(pool, store, sample, [], objective)
     space = checker.search_space()
     counts = pass_weights(candidates)
     weights = [1.0 + counts.get(element, 0.0) for element in space]
@@ -197,6 +205,7 @@ def _refine(
             rng,
             store=store,
             weights=weights,
+            objective=objective,
             num_lists=len(first),
             num_steps=options.refine_steps,
         )

@@ -25,11 +25,10 @@ from llm_compiler.model.engines.weights import WEIGHTS_FILE
 from llm_compiler.model.repairs import RepairStage
 from llm_compiler.output import resumable
 from llm_compiler.records import content_hash
+from llm_compiler.search.objective import objective_named
 from llm_compiler.workers import LocalPool
 
 __all__ = ["run"]
-
-_METRICS = {"size": "size_bytes", "text-data": "text_data_bytes"}
 
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
@@ -52,7 +51,7 @@ def _open(
     )
     labels = code = text = None
     if options.stage == "flag-tuning" and options.labels is not None:
-        labels = Labels(options.labels, metric=_METRICS[options.objective])
+        labels = Labels(options.labels, metric=objective_named(options.objective).column)
         if unmatched := labels.num_unmatched(samples.hashes):
             warn(f"{unmatched} of {len(labels)} labelled modules are not among the samples")
     if options.stage == "pretraining" and options.texts is not None:

@@ -59,7 +59,7 @@ from llm_compiler.model.prompts import CompactPrompts, PaperPrompts
 from llm_compiler.parquet import require_pyarrow
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.search.labels import read_ceilings
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import objective_named
 from llm_compiler.search.store import Store
 from llm_compiler.verify.checker import Checker
 from llm_compiler.workers import LocalPool
@@ -136,7 +136,7 @@ def _settings(options: argparse.Namespace, has_model: bool) -> FlagTuningOptions
         contenders=kinds,
         budgets=tuple(sorted(set(options.budgets or ((1,) if paper else (1, 4, 16, 64, 256))))),
         protocol=protocol,
-        objective=Objective(objective),
+        objective=objective_named(objective),
         check=not options.no_check,
         seed=options.seed,
         timeout_s=options.timeout_s,

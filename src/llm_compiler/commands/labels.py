@@ -29,7 +29,7 @@ from llm_compiler.search.labels import (
     write_ceilings,
     write_labels,
 )
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import SIZE, TEXT_DATA
 from llm_compiler.search.store import Store
 from llm_compiler.search.trial import Trial, run_trials
 from llm_compiler.workers import LocalPool, WorkerPool, run_jobs
@@ -285,8 +285,8 @@ def _gains(before: Sequence[int], after: Sequence[int]) -> tuple[float, float]:
 
 def _print_ceilings(ceilings: Sequence[Ceiling], options: argparse.Namespace) -> None:
     metrics: tuple[tuple[str, Callable[[Ceiling], tuple[int, int]]], ...] = (
-        (Objective.SIZE.value, lambda c: (c.oz_size_bytes, c.best_size_bytes)),
-        (Objective.TEXT_DATA.value, lambda c: (c.oz_text_data_bytes, c.best_text_data_bytes)),
+        (SIZE.name, lambda c: (c.oz_size_bytes, c.best_size_bytes)),
+        (TEXT_DATA.name, lambda c: (c.oz_text_data_bytes, c.best_text_data_bytes)),
     )
     rows = []
     for split in dict.fromkeys(one.split for one in ceilings):

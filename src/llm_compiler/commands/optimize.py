@@ -26,7 +26,7 @@ from llm_compiler.optimize import (
     optimize_many,
 )
 from llm_compiler.output import check_writable, write_atomically
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import objective_named
 from llm_compiler.verify.checker import Checker
 from llm_compiler.workers import LocalPool
 
@@ -86,7 +86,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     settings = OptimizeOptions(
         candidates=options.candidates,
         budget=options.budget,
-        objective=Objective(options.objective),
+        objective=objective_named(options.objective),
         proposer=proposer,
         novel=options.novel,
         target_triple=options.target_triple,
@@ -177,21 +177,22 @@ def warn_error(error: LlmCompilerError) -> None:
 def _print(rows: Sequence[Optimized]) -> None:
     if not rows:
         return
-    header = ("file", "-Oz bytes", "ours", "saved", "evaluations", "pass list")
+    objective = rows[0].objective
+    header = ("file", f"-Oz {objective.unit}", "ours", "saved", "evaluations", "pass list")
     cells = [
         (
             row.input,
-            str(row.baseline_bytes),
-            str(row.optimized_bytes),
-            percent(row.saved_bytes, row.baseline_bytes),
+            str(row.baseline_value),
+            str(row.optimized_value),
+            percent(row.baseline_value - row.optimized_value, row.baseline_value),
             str(row.num_evaluations),
             row.passes or "(clang -Oz)",
         )
         for row in rows
     ]
     if len(rows) > 1:
-        before = sum(row.baseline_bytes for row in rows)
-        after = sum(row.optimized_bytes for row in rows)
+        before = sum(row.baseline_value for row in rows)
+        after = sum(row.optimized_value for row in rows)
         evaluations = sum(row.num_evaluations for row in rows)
         total = ("total", str(before), str(after), percent(before - after, before))
         cells.append((*total, str(evaluations), ""))

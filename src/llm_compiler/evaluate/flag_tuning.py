@@ -18,7 +18,7 @@ from typing import Any
 
 from llm_compiler.dataset.records import StageSample, render_paper
 from llm_compiler.errors import ConfigError, InputError
-from llm_compiler.evaluate.choose import Chooser, best_outcomes
+from llm_compiler.evaluate.choose import Chooser
 from llm_compiler.evaluate.contenders import (
     PLAIN,
     Attempt,
@@ -49,7 +49,7 @@ from llm_compiler.records import Measurement, PassList, Status, VerdictKind, con
 from llm_compiler.search.autotune import measure_baselines
 from llm_compiler.search.coreset import Coreset
 from llm_compiler.search.labels import Ceiling, lists_hash
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import SIZE, Objective, object_objectives
 from llm_compiler.search.store import Store
 from llm_compiler.search.trial import Trial, run_trials
 from llm_compiler.verify.checker import Checker
@@ -92,7 +92,7 @@ class FlagTuningOptions:
     contenders: tuple[ContenderKind, ...]
     budgets: tuple[int, ...] = (1, 4, 16, 64, 256)
     protocol: Protocol = Protocol.OURS
-    objective: Objective = Objective.SIZE
+    objective: Objective = SIZE
     check: bool = True
     """Put new lists that win to PassListEval."""
     seed: int = 0
@@ -103,8 +103,9 @@ class FlagTuningOptions:
             raise ConfigError("there is no contender to measure")
         if not self.budgets or min(self.budgets) < 1:
             raise ConfigError("budgets are numbers of evaluations of at least 1")
-        if self.objective is Objective.INSTRUCTIONS:
-            raise ConfigError("an evaluation is about sizes: --objective size or text-data")
+        if not self.objective.column:
+            known = " or ".join(one.name for one in object_objectives())
+            raise ConfigError(f"an evaluation is about sizes: --objective {known}")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -311,7 +312,7 @@ def settings_of(
         "format": _FORMAT,
         "task": "flag-tuning",
         "protocol": options.protocol.value,
-        "objective": options.objective.value,
+        "objective": options.objective.name,
         "modules": content_hash(keys.encode()),
         "contenders": [one.value for one in options.contenders],
         "budgets": list(options.budgets),
@@ -420,13 +421,10 @@ class _Runner:
             for name, budget, tried in self._readings(attempt):
                 tasks.setdefault(attempt.module.key, []).append((attempt, name, budget, tried))
         # The smallest outcomes are rebuilt side by side; `choose` asks for more where need be.
-        firsts = [
-            (attempt.module, outcomes[0][0])
-            for found in tasks.values()
-            for attempt, _, _, tried in found
-            if (outcomes := best_outcomes(tried, self.options.objective))
+        all_tried = [
+            (attempt.module, tried) for found in tasks.values() for attempt, _, _, tried in found
         ]
-        self.chooser.rebuild(firsts, self.pool.num_workers)
+        self.chooser.rebuild(all_tried, self.pool.num_workers)
         for module in modules:
             rows = [
                 self._row(attempt, name, budget, tried)

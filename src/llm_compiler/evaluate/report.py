@@ -36,16 +36,12 @@ from llm_compiler.evaluate.statistics import (
 )
 from llm_compiler.evaluate.suites import CLANG_BASELINE, Excluded
 from llm_compiler.output import write_atomically
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import Objective, object_objectives, objective_named
 
 __all__ = ["FlagTuningReport", "make_report", "report_blocks", "summary_table", "write_report"]
 
 _MAX_PROGRAMS = 24
 _REFERENCE_BUDGET = 16
-_METRICS = {
-    Objective.SIZE: "all allocated bytes of the object that take space in the file",
-    Objective.TEXT_DATA: ".text + .data",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +67,7 @@ class FlagTuningReport:
     @property
     def objective(self) -> Objective:
         """What the winners were chosen by."""
-        return Objective(self.settings["objective"])
+        return objective_named(self.settings["objective"])
 
     @property
     def backup(self) -> str:
@@ -133,7 +129,7 @@ def make_report(
     programs: Sequence[ProgramRow] = (),
 ) -> FlagTuningReport:
     """Compute all figures of a report."""
-    objective, seed = Objective(settings["objective"]), int(settings["seed"])
+    objective, seed = objective_named(settings["objective"]), int(settings["seed"])
     budgets = settings["budgets"]
     reference = max((b for b in budgets if b <= _REFERENCE_BUDGET), default=min(budgets))
     names = dict.fromkeys(row.contender for row in rows if row.budget in budgets)
@@ -191,14 +187,14 @@ def summary_table(report: FlagTuningReport, backup: str) -> Table:
     for one in report.summaries:
         cells = [one.contender, str(one.budget), str(one.num_modules)]
         cells += [
-            one.gains[metric.value, backup, mean].text()
-            for metric in (Objective.SIZE, Objective.TEXT_DATA)
+            one.gains[metric.name, backup, mean].text()
+            for metric in object_objectives()
             for mean in ("total", "geomean")
         ]
         if backup == "without":
-            cells += [" / ".join(map(str, one.counts[report.objective.value]))]
+            cells += [" / ".join(map(str, one.counts[report.objective.name]))]
         else:
-            improved, equal, regressed = one.counts[report.objective.value]
+            improved, equal, regressed = one.counts[report.objective.name]
             cells += [f"{improved} / {equal + regressed}"]
             if shares:
                 cells += [_percent(one.potential)]
@@ -253,7 +249,7 @@ def _cost_table(report: FlagTuningReport) -> Table:
 
 
 def _group_blocks(report: FlagTuningReport, kind: str, images: dict[str, Image]) -> list[Block]:
-    metric, backup = report.objective.value, report.backup
+    metric, backup = report.objective.name, report.backup
     rows = []
     for name, found in report.by_group[kind].items():
         for one in found:
@@ -336,7 +332,7 @@ def _blocks(report: FlagTuningReport, images: dict[str, Image]) -> list[Block]:
         "exceed the context split by function, what still does not fit counts as -Oz"
         if paper
         else "ours: winners by "
-        + _METRICS[report.objective]
+        + report.objective.title
         + "; clang -Oz's own object is everybody's fallback (with -Oz backup)"
     )
     facts = [
@@ -426,7 +422,7 @@ def _blocks(report: FlagTuningReport, images: dict[str, Image]) -> list[Block]:
 
 
 def _images(report: FlagTuningReport) -> dict[str, Image]:
-    metric, backup = report.objective.value, report.backup
+    metric, backup = report.objective.name, report.backup
     where = f"{metric}, {backup} -Oz backup"
     found = {
         "anytime": Image(

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from llm_compiler.evaluate.rows import Row
-from llm_compiler.search.objective import Objective
+from llm_compiler.optimization.choose import Built, wins
+from llm_compiler.search.objective import Objective, object_objectives
 
 if TYPE_CHECKING:
     import numpy
@@ -117,12 +118,29 @@ def sizes_of(rows: Sequence[Row], metric: Objective) -> tuple[IntArray, IntArray
     """Return the baseline's and the contender's sizes, without backup."""
     import numpy
 
-    if metric is Objective.SIZE:
-        pairs = [(row.baseline_size_bytes, row.size_bytes) for row in rows]
-    else:
-        pairs = [(row.baseline_text_data_bytes, row.text_data_bytes) for row in rows]
+    column = metric.column
+    pairs = [(getattr(row, f"baseline_{column}"), getattr(row, column)) for row in rows]
     array = numpy.array(pairs, dtype=numpy.int64).reshape(-1, 2)
     return array[:, 0], array[:, 1]
+
+
+def backed_sizes_of(
+    rows: Sequence[Row], metric: Objective, objective: Objective
+) -> tuple[IntArray, IntArray]:
+    """Return the baseline's sizes and those that `optimize` hands out, with -Oz backup."""
+    import numpy
+
+    base, ours = sizes_of(rows, metric)
+    won = [_won(row, objective) for row in rows]
+    return base, numpy.where(numpy.array(won, dtype=bool), ours, base)
+
+
+def _won(row: Row, objective: Objective) -> bool:
+    baseline = Built(
+        size_bytes=row.baseline_size_bytes, text_data_bytes=row.baseline_text_data_bytes
+    )
+    found = Built(size_bytes=row.size_bytes, text_data_bytes=row.text_data_bytes)
+    return wins(found, baseline, objective)
 
 
 def bootstrap(
@@ -221,12 +239,9 @@ def _potential(rows: Sequence[Row], objective: Objective, seed: int) -> tuple[Fi
     rows = [row for row in rows if row.ceiling_size_bytes >= 0]
     if not rows:
         return _NOTHING, 0
-    base, ours = sizes_of(rows, objective)
-    by_size = objective is Objective.SIZE
-    best = numpy.array(
-        [row.ceiling_size_bytes if by_size else row.ceiling_text_data_bytes for row in rows]
-    )
-    saved, possible = base - numpy.minimum(base, ours), base - numpy.minimum(base, best)
+    base, ours = backed_sizes_of(rows, objective, objective)
+    best = numpy.array([getattr(row, f"ceiling_{objective.column}") for row in rows])
+    saved, possible = base - ours, base - numpy.minimum(base, best)
     if not possible.sum():
         return _NOTHING, len(rows)
 
@@ -250,17 +265,16 @@ def summarize(
     Args:
         coreset: the coreset's rows of the same budget, to compare with.
     """
-    import numpy
-
     found: dict[tuple[str, str, str], Figure] = {}
     counts: dict[str, tuple[int, int, int]] = {}
-    for metric in (Objective.SIZE, Objective.TEXT_DATA):
+    for metric in object_objectives():
         base, ours = sizes_of(rows, metric)
-        for backup, sizes in (("with", numpy.minimum(base, ours)), ("without", ours)):
+        _, backed = backed_sizes_of(rows, metric, objective)
+        for backup, sizes in (("with", backed), ("without", ours)):
             total, geomean = gains(base, sizes, seed=seed)
-            found[metric.value, backup, "total"] = total
-            found[metric.value, backup, "geomean"] = geomean
-        counts[metric.value] = (
+            found[metric.name, backup, "total"] = total
+            found[metric.name, backup, "geomean"] = geomean
+        counts[metric.name] = (
             int((ours < base).sum()),
             int((ours == base).sum()),
             int((ours > base).sum()),
@@ -274,9 +288,9 @@ def summarize(
             for row in rows
             if (key := (row.suite, row.module, row.module_hash)) in theirs
         ]
-        base, ours = sizes_of([one for one, _ in both], objective)
-        _, other = sizes_of([two for _, two in both], objective)
-        ahead = _difference(base, numpy.minimum(base, other), numpy.minimum(base, ours), seed)
+        base, ours = backed_sizes_of([one for one, _ in both], objective, objective)
+        _, other = backed_sizes_of([two for _, two in both], objective, objective)
+        ahead = _difference(base, other, ours, seed)
     return Summary(
         contender=rows[0].contender,
         model=rows[0].model,

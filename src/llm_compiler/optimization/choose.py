@@ -1,203 +1,221 @@
-"""From measured lists to what is handed out: rebuilt by the stock tools, verified, or clang -Oz."""
+"""From measured lists to the one that is handed out: the only place where that is decided.
+
+`choose` is a pure function of what its `Bench` answers: `optimize` and the evaluations call it,
+with benches of their own. It runs nothing itself and knows nothing of files or processes.
+"""
 
 from __future__ import annotations
 
-import shlex
-import time
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Protocol
 
-from llm_compiler.errors import CompilerError, ResourceError
-from llm_compiler.llvm.object_file import ObjectSizes, section_sizes, undefined_symbols
+from llm_compiler.llvm.object_file import ObjectSizes
 from llm_compiler.llvm.passes import unsafe_passes
-from llm_compiler.optimization.records import Optimized, OptimizeOptions, OutputKind, Proposer
-from llm_compiler.optimization.unit import Unit
-from llm_compiler.records import PassList, VerdictKind
-from llm_compiler.search.coreset import load_coreset
-from llm_compiler.search.objective import Objective
-from llm_compiler.verify.checker import Checker
+from llm_compiler.records import Measurement, PassList, VerdictKind
+from llm_compiler.search.objective import Measured, Objective
 
-__all__ = ["finish"]
+__all__ = ["Bench", "Built", "Decision", "Outcome", "Step", "choose", "outcomes", "wins"]
 
 _MAX_FINALISTS = 3
 """Outcomes that are rebuilt with the stock tools where sizes in process and stock differ."""
 _MAX_CHECKS = 6
-"""New lists that are put to PassListEval for one input, smallest object first."""
+"""New lists that are put to PassListEval for one input, best first."""
+
+_PREFERENCE = {VerdictKind.PASSED: 0, VerdictKind.UNCHECKED: 1, VerdictKind.REJECTED: 2}
 
 
-@dataclass(frozen=True, slots=True)
-class _Winner:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """What the stock tools made of a module, as far as objectives ask."""
+
+    size_bytes: int
+    text_data_bytes: int
+    num_instructions: int = 0
+    """Only where the objective needs it."""
+    data: bytes = field(default=b"", repr=False)
+    """The object."""
+    dangling: tuple[str, ...] = ()
+    """Inline functions that it calls, that exist nowhere, and that clang -Oz does not call."""
+
+    @classmethod
+    def of(cls, sizes: ObjectSizes, num_instructions: int = 0) -> Built:
+        """Return what has these sizes."""
+        return cls(
+            size_bytes=sizes.size_bytes,
+            text_data_bytes=sizes.text_data_bytes,
+            num_instructions=num_instructions,
+        )
+
+    @property
+    def sizes(self) -> ObjectSizes:
+        """The object's sizes."""
+        return ObjectSizes(size_bytes=self.size_bytes, text_data_bytes=self.text_data_bytes)
+
+
+class Bench(Protocol):
+    """What `choose` asks about lists of one module."""
+
+    def known(self, passes: PassList) -> VerdictKind:
+        """Return what is known of a list without running anything."""
+        ...
+
+    def check(self, passes: PassList) -> VerdictKind:
+        """Find out; UNCHECKED where that cannot be."""
+        ...
+
+    def build(self, passes: PassList, measured: Measurement) -> Built | str:
+        """Return what the stock tools make of it, or why they make nothing."""
+        ...
+
+
+class Outcome(StrEnum):
+    """What became of one list."""
+
+    WON = "won"
+    """It is handed out."""
+    BEATEN = "beaten"
+    """Good, but a later one is better."""
+    NOT_BETTER = "not-better"
+    """No better than the best before it, or than clang -Oz."""
+    LARGER = "larger"
+    """Better by the objective, but larger in all than clang -Oz."""
+    DANGLING = "dangling"
+    """Calls inline functions that exist nowhere."""
+    BUILD_FAILED = "build-failed"
+    REJECTED = "rejected"
+    """PassListEval rejects it."""
+    UNVERIFIED = "unverified"
+    """It would win, but nothing here can check it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One list on its way through `choose`."""
+
     passes: PassList
-    data: bytes
-    sizes: ObjectSizes
+    measured: Measurement
+    outcome: Outcome
     verdict: VerdictKind
+    built: Built | None = None
+    detail: str = ""
+    """Why it could not be built."""
 
 
-def finish(unit: Unit, options: OptimizeOptions, checker: Checker) -> Optimized:
-    """Return what becomes of a unit: its best verified list, or clang -Oz.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The winner, and what became of every list that was looked at, in order."""
 
-    Raises:
-        LlmCompilerError: clang fails on the output asked for.
+    objective: Objective
+    winner: Step | None
+    trace: tuple[Step, ...]
+
+    def with_outcome(self, outcome: Outcome) -> tuple[Step, ...]:
+        """Return the steps that ended so."""
+        return tuple(step for step in self.trace if step.outcome is outcome)
+
+    @property
+    def best_built(self) -> Step | None:
+        """The winner, or without any the best sound object there is, were clang -Oz no fallback."""
+        if self.winner is not None:
+            return self.winner
+        sound = [
+            (self.objective.rank(step.built), len(step.passes), number, step)
+            for number, step in enumerate(self.trace)
+            if step.built is not None and step.outcome in (Outcome.NOT_BETTER, Outcome.LARGER)
+        ]
+        return min(sound)[-1] if sound else None
+
+
+def outcomes(
+    tried: Iterable[tuple[PassList, Measurement]], objective: Objective, bench: Bench
+) -> list[tuple[PassList, Measurement]]:
+    """Return one list for each different result, best first; of equals a passed, short one."""
+
+    def rank(one: tuple[PassList, Measurement]) -> tuple[int, int, int, int, tuple[str, ...]]:
+        passes, measured = one
+        preference = _PREFERENCE[_known(passes, bench)]
+        return (*objective.rank(measured), preference, len(passes), passes.elements)
+
+    found: dict[str, tuple[PassList, Measurement]] = {}
+    for one in sorted((one for one in tried if one[1].ok), key=rank):
+        found.setdefault(one[1].result_hash, one)
+    return list(found.values())
+
+
+def _known(passes: PassList, bench: Bench) -> VerdictKind:
+    # Whatever was believed of a list before one of its passes was found to be unsafe.
+    return VerdictKind.REJECTED if unsafe_passes(passes) else bench.known(passes)
+
+
+def wins(found: Measured, baseline: Measured, objective: Objective) -> bool:
+    """Whether an object may take the place of clang -Oz's: better, and not larger in all."""
+    return objective.beats(found, baseline) and found.size_bytes <= baseline.size_bytes
+
+
+def choose(
+    tried: Iterable[tuple[PassList, Measurement]],
+    baseline: Measured,
+    objective: Objective,
+    bench: Bench,
+    *,
+    trust: bool = False,
+) -> Decision:
+    """Rebuild the best results with the stock tools and return the best verified one.
+
+    A winner is better than clang -Oz by the objective, not larger in all than clang -Oz's object,
+    and has passed PassListEval.
+
+    Args:
+        baseline: clang -Oz's own object.
+        trust: lists that nobody has checked may win.
     """
-    winner = _choose(unit, options, checker) if unit.trial else None
-    if winner is None:
-        data, replay = _baseline_output(unit, options.kind)
-        sizes, passes = unit.baseline_sizes, None
-        proposer = verdict = "baseline"
-    else:
-        data, sizes, passes = winner.data, winner.sizes, winner.passes.pipeline
-        replay = unit.stock.replay(unit.source, winner.passes, unit.output, pic=_pic(unit))
-        proposer = _proposer_of(winner.passes, unit, options)
-        verdict = winner.verdict.value
-    return Optimized(
-        input=str(unit.source),
-        target_triple=unit.triple,
-        llvm_version=unit.stock.toolchain.version,
-        baseline_bytes=unit.baseline_sizes.size_bytes,
-        optimized_bytes=sizes.size_bytes,
-        baseline_text_data_bytes=unit.baseline_sizes.text_data_bytes,
-        optimized_text_data_bytes=sizes.text_data_bytes,
-        passes=passes,
-        replay=replay,
-        proposer=proposer,
-        verdict=verdict,
-        num_evaluations=unit.trial.num_evaluations if unit.trial else 0,
-        seconds=time.monotonic() - unit.started,
-        warnings=tuple(unit.warnings),
-        diagnostics=unit.diagnostics,
-        output=data,
-    )
-
-
-def _proposer_of(passes: PassList, unit: Unit, options: OptimizeOptions) -> str:
-    if passes in unit.from_model:
-        return Proposer.MODEL.value
-    if options.proposer is not Proposer.SEARCH and passes in set(load_coreset().lists):
-        return Proposer.CORESET.value
-    return Proposer.SEARCH.value
-
-
-def _outcomes(unit: Unit, checker: Checker) -> list[PassList]:
-    """Return one list for each different result, best first; a passed one where there is one."""
-    assert unit.trial is not None
-    chosen: dict[str, PassList] = {}
-    for passes in unit.trial.ranked():
-        if unsafe_passes(passes):
-            continue
-        key = unit.trial.known[passes].result_hash
-        if key not in chosen or (
-            checker.known(chosen[key], unit.triple) is not VerdictKind.PASSED
-            and checker.known(passes, unit.triple) is VerdictKind.PASSED
-        ):
-            chosen[key] = passes
-    return [p for p in chosen.values() if checker.known(p, unit.triple) is not VerdictKind.REJECTED]
-
-
-def _choose(unit: Unit, options: OptimizeOptions, checker: Checker) -> _Winner | None:
-    """Rebuild the best outcomes with the stock tools and return the best verified one."""
-    assert unit.trial is not None
-    best: _Winner | None = None
+    found = outcomes(tried, objective, bench)
+    # What is too large in process is too large with the stock tools, but for rare accidents.
+    found.sort(key=lambda one: one[1].size_bytes > baseline.size_bytes)
+    trace: list[Step] = []
+    best: Step | None = None
     num_checks = num_built = 0
-    for passes in _outcomes(unit, checker):
-        measured = unit.trial.known[passes]
-        known = checker.known(passes, unit.triple)
-        if known is not VerdictKind.PASSED and not options.trust and num_checks >= _MAX_CHECKS:
+    for passes, measured in found:
+        bound = best.built if best is not None and best.built is not None else baseline
+        verdict = _known(passes, bench)
+        step = Step(passes=passes, measured=measured, outcome=Outcome.NOT_BETTER, verdict=verdict)
+        if verdict is VerdictKind.REJECTED:
+            if objective.beats(measured, bound):
+                trace.append(replace(step, outcome=Outcome.REJECTED))
             continue
-        if num_built >= _MAX_FINALISTS and best is not None:
-            break
-        if num_built >= _MAX_FINALISTS + _MAX_CHECKS:
-            break
-        try:
-            data = _rebuild(unit, passes)
-        except (CompilerError, ResourceError) as error:
-            unit.warnings.append(
-                f"'{passes}' works in process but not with the stock tools: {error}"
-            )
-            num_built += 1
+        if verdict is VerdictKind.UNCHECKED and not trust and num_checks >= _MAX_CHECKS:
             continue
-        sizes = section_sizes(data)
+        if num_built >= (_MAX_FINALISTS if best is not None else _MAX_FINALISTS + _MAX_CHECKS):
+            break
         num_built += 1
-        if _needs_what_is_nowhere(unit, data):
+        built = bench.build(passes, measured)
+        if isinstance(built, str):
+            trace.append(replace(step, outcome=Outcome.BUILD_FAILED, detail=built))
             continue
-        if _better(sizes, best.sizes if best else unit.baseline_sizes, unit, options):
-            verdict = known
-            if verdict is not VerdictKind.PASSED and not options.trust:
+        step = replace(step, built=built)
+        if built.dangling:
+            trace.append(replace(step, outcome=Outcome.DANGLING))
+            continue
+        if objective.beats(built, bound):
+            if not wins(built, baseline, objective):
+                trace.append(replace(step, outcome=Outcome.LARGER))
+                continue
+            if verdict is VerdictKind.UNCHECKED and not trust:
                 num_checks += 1
-                verdict = checker.check(passes, unit.triple)
+                verdict = bench.check(passes)
+                step = replace(step, verdict=verdict)
                 if verdict is not VerdictKind.PASSED:
                     num_built -= 1
+                    unknown = verdict is VerdictKind.UNCHECKED
+                    outcome = Outcome.UNVERIFIED if unknown else Outcome.REJECTED
+                    trace.append(replace(step, outcome=outcome))
                     continue
-            best = _Winner(passes, data, sizes, verdict)
-        if sizes.size_bytes == measured.size_bytes and (best is None or best.passes == passes):
+            if best is not None:
+                trace[trace.index(best)] = replace(best, outcome=Outcome.BEATEN)
+            step = best = replace(step, outcome=Outcome.WON)
+        trace.append(step)
+        if built.size_bytes == measured.size_bytes and (best is None or best is step):
             break  # in process and stock agree: the ranking holds
-    if best is None or options.kind is OutputKind.OBJECT:
-        return best
-    return _Winner(
-        best.passes, _other_output(unit, best.passes, options.kind), best.sizes, best.verdict
-    )
-
-
-def _needs_what_is_nowhere(unit: Unit, data: bytes) -> bool:
-    """Whether an object calls an inline function that the baseline does not.
-
-    A body that is there for inlining only promises a copy in another object, but some headers
-    (libstdc++'s) break that promise for functions that clang always inlines.
-    """
-    assert unit.inspection is not None
-    promised = frozenset(unit.inspection.available_externally)
-    return bool((undefined_symbols(data) & promised) - undefined_symbols(unit.baseline))
-
-
-def _better(sizes: ObjectSizes, than: ObjectSizes, unit: Unit, options: OptimizeOptions) -> bool:
-    """Whether an object wins; whatever the objective, it is never larger than clang -Oz's."""
-    if sizes.size_bytes > unit.baseline_sizes.size_bytes:
-        return False
-    if options.objective is Objective.TEXT_DATA:
-        return (sizes.text_data_bytes, sizes.size_bytes) < (than.text_data_bytes, than.size_bytes)
-    if options.objective is Objective.INSTRUCTIONS:
-        return True  # outcomes come in the order of their instruction counts
-    return sizes.size_bytes < than.size_bytes
-
-
-def _pic(unit: Unit) -> bool:
-    assert unit.inspection is not None
-    return unit.inspection.pic
-
-
-def _rebuild(unit: Unit, passes: PassList) -> bytes:
-    optimized, final = unit.folder / "optimized.bc", unit.folder / "final.o"
-    unit.stock.run_opt(passes, unit.bitcode_path, optimized, pic=_pic(unit))
-    unit.stock.run_backend(optimized, final)
-    return final.read_bytes()
-
-
-def _other_output(unit: Unit, passes: PassList, kind: OutputKind) -> bytes:
-    """Return the winner as assembly, IR, bitcode or its pass list."""
-    if kind is OutputKind.PASSES:
-        return (passes.pipeline + "\n").encode()
-    optimized, final = unit.folder / "optimized.bc", unit.folder / "final.out"
-    unit.stock.run_opt(passes, unit.bitcode_path, optimized, pic=_pic(unit))
-    match kind:
-        case OutputKind.BITCODE:
-            return optimized.read_bytes()
-        case OutputKind.ASSEMBLY:
-            unit.stock.run_backend(optimized, final, kind="-S")
-        case _:
-            unit.stock.disassemble_bitcode(optimized, final)
-    return final.read_bytes()
-
-
-def _baseline_output(unit: Unit, kind: OutputKind) -> tuple[bytes, tuple[str, ...]]:
-    """Return clang -Oz's own output of a kind, and the command that makes it."""
-    replay = (shlex.join(unit.stock.baseline_command(unit.source, unit.output)),)
-    if kind is OutputKind.OBJECT:
-        return unit.baseline, replay
-    if kind is OutputKind.PASSES:
-        return b"", replay
-    path = unit.folder / "baseline.out"
-    command = unit.stock.baseline_command(
-        unit.source, path, kind="-c" if kind is OutputKind.BITCODE else "-S"
-    )
-    if kind is not OutputKind.ASSEMBLY:
-        command = (*command, "-emit-llvm")
-    unit.stock.compile_source(command, unit.source)
-    return path.read_bytes(), replay
+    return Decision(objective=objective, winner=best, trace=tuple(trace))

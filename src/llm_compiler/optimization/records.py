@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from llm_compiler.errors import ConfigError
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import SIZE, Objective, objective_named
 
 __all__ = ["OptimizeOptions", "Optimized", "OutputKind", "Proposer"]
 
@@ -37,7 +37,7 @@ class OptimizeOptions:
     """Pass lists compiled beside clang -Oz."""
     budget: int = 0
     """Evaluations of local search after them, at most."""
-    objective: Objective = Objective.SIZE
+    objective: Objective = SIZE
     proposer: Proposer | None = None
     """None: the model if one is given or came with the package, else the coreset. A model that
     cannot be loaded or does not answer is a warning, and the coreset chooses."""
@@ -53,6 +53,7 @@ class OptimizeOptions:
     """Hand out a new list that wins without PassListEval (its verdict is then "unchecked")."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "objective", objective_named(self.objective))
         if self.candidates < 0 or self.budget < 0:
             raise ConfigError("--candidates and --budget cannot be negative")
         if self.timeout_s <= 0:
@@ -74,6 +75,10 @@ class Optimized:
     optimized_bytes: int
     baseline_text_data_bytes: int
     optimized_text_data_bytes: int
+    objective: Objective = SIZE
+    baseline_value: int
+    """Of clang -Oz's object, by the objective."""
+    optimized_value: int
     passes: str | None
     replay: tuple[str, ...]
     proposer: str
@@ -100,6 +105,9 @@ class Optimized:
             "optimized_bytes": self.optimized_bytes,
             "baseline_text_data_bytes": self.baseline_text_data_bytes,
             "optimized_text_data_bytes": self.optimized_text_data_bytes,
+            "objective": self.objective.name,
+            "baseline_value": self.baseline_value,
+            "optimized_value": self.optimized_value,
             "passes": self.passes,
             "replay": list(self.replay),
             "proposer": self.proposer,

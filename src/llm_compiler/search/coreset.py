@@ -22,7 +22,7 @@ from llm_compiler.errors import InputError, ShardCorrupt
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
 from llm_compiler.output import write_atomically
 from llm_compiler.records import Measurement, PassList
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import SIZE, Objective, object_objectives
 from llm_compiler.search.store import Store
 from llm_compiler.search.strategies import fixed, mutate
 from llm_compiler.search.trial import Trial, run_trials
@@ -90,7 +90,7 @@ def collect_candidates(
     votes: Counter[str] = Counter()
     for module_hash in module_hashes:
         known = {p: m for p, m in store.all_measurements(module_hash).items() if m.ok}
-        for objective in (Objective.SIZE, Objective.TEXT_DATA):
+        for objective in object_objectives():
             for pipeline in _winners(known, objective, per_module):
                 votes[pipeline] += 1
     lists = (parse_pass_list(text) for text, _ in votes.most_common())
@@ -117,13 +117,14 @@ def measure_candidates(
     candidates: Sequence[PassList],
     store: Store,
     *,
+    objective: Objective = SIZE,
     on_progress: Callable[[Trial], None] = lambda trial: None,
 ) -> Iterator[Trial]:
     """Try every candidate on every (name, bitcode); what the store knows is not measured again."""
     lists = [_OZ, *candidates]
     trials = [
         (
-            Trial(bitcode=bitcode, budget=len(set(lists)), name=name),
+            Trial(bitcode=bitcode, budget=len(set(lists)), name=name, objective=objective),
             fixed(sorted(lists, key=lambda passes: passes.elements), batch_size=64),
         )
         for name, bitcode in modules
@@ -205,7 +206,7 @@ def refine(
     weights: Sequence[float] | None = None,
     num_lists: int = 16,
     num_steps: int = 60,
-    objective: Objective = Objective.SIZE,
+    objective: Objective = SIZE,
     deadline: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[int, PassList, float]]:
     """Improve the first lists of a coreset one after another by hill climbing over all modules.

@@ -30,7 +30,7 @@ from llm_compiler.llvm.jobs import EvaluateJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.parquet import read_table, require_pyarrow, write_table
 from llm_compiler.records import Measurement, PassList, Status, content_hash
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import SIZE, TEXT_DATA, Objective
 from llm_compiler.search.trial import Trial
 from llm_compiler.workers.pool import WorkerPool
 
@@ -121,7 +121,7 @@ class Ceiling:
             )
             return passes, objective.of(found[passes])
 
-        by_size, by_text_data = best(Objective.SIZE), best(Objective.TEXT_DATA)
+        by_size, by_text_data = best(SIZE), best(TEXT_DATA)
         return cls(
             module_hash=trial.module_hash,
             target_triple=sample.target_triple,

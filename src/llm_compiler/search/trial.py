@@ -14,7 +14,7 @@ from typing import Protocol
 
 from llm_compiler.llvm.jobs import EvaluateJob
 from llm_compiler.records import Measurement, PassList, content_hash
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import SIZE, Objective
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["MeasurementStore", "Strategy", "Trial", "run_trials"]
@@ -43,7 +43,7 @@ class Trial:
 
     bitcode: bytes = field(repr=False)
     budget: int
-    objective: Objective = Objective.SIZE
+    objective: Objective = SIZE
     name: str = ""
     timeout_s: float = 30.0
     module_hash: str = ""

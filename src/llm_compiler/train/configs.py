@@ -19,6 +19,7 @@ from typing import Any, Final
 from llm_compiler.dataset.records import STAGES
 from llm_compiler.errors import ConfigError
 from llm_compiler.model.configs import ModelConfig, load_model_config, read_hf_config
+from llm_compiler.search.objective import object_objectives
 from llm_compiler.train.checkpoint import find_weights
 
 __all__ = [
@@ -30,7 +31,7 @@ __all__ = [
     "load_train_config",
 ]
 
-_METRICS = ("size_bytes", "text_data_bytes")
+_METRICS = tuple(one.column for one in object_objectives())
 _MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 

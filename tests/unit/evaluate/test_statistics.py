@@ -8,7 +8,7 @@ import pytest
 
 from llm_compiler.evaluate.rows import Row
 from llm_compiler.evaluate.statistics import gains, size_class, summarize
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import SIZE
 
 ROW = Row(
     suite="s",
@@ -68,7 +68,7 @@ def test_summary_with_and_without_backup() -> None:
     coreset = [
         replace(one, contender="coreset", size_bytes=950, text_data_bytes=450) for one in rows
     ]
-    found = summarize(rows, objective=Objective.SIZE, coreset=coreset)
+    found = summarize(rows, objective=SIZE, coreset=coreset)
     assert found.counts == {"size": (2, 1, 1), "text-data": (3, 1, 0)}
     assert found.gains["size", "with", "total"].value == pytest.approx(0.05)
     assert found.gains["size", "without", "total"].value == pytest.approx(0.025)

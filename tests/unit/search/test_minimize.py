@@ -6,7 +6,7 @@ import pytest
 
 from llm_compiler.records import PassList, Status
 from llm_compiler.search.minimize import minimize
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import INSTRUCTIONS
 from llm_compiler.search.strategies import fixed, in_sequence
 from llm_compiler.search.trial import Trial, run_trials
 
@@ -96,7 +96,7 @@ def test_a_budget_that_ends_early_is_kept(make_pool) -> None:
 
 
 def test_minimises_the_objective_of_the_trial(make_pool) -> None:
-    trial = Trial(bitcode=b"m", budget=500, objective=Objective.INSTRUCTIONS)
+    trial = Trial(bitcode=b"m", budget=500, objective=INSTRUCTIONS)
     strategy = in_sequence(fixed([PassList(("adce", "noise1"))]), minimize(insertion=False))
     (done,) = run_trials(make_pool(size_of), [(trial, strategy)])
     assert done.best == PassList(("adce",))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from llm_compiler.records import Measurement, PassList, Status
-from llm_compiler.search.objective import Objective
+from llm_compiler.search.objective import INSTRUCTIONS, SIZE, TEXT_DATA, Objective
 from llm_compiler.search.strategies import fixed, random_search
 from llm_compiler.search.trial import Trial, run_trials
 
@@ -166,7 +166,7 @@ def test_two_runs_are_the_same(make_pool) -> None:
 
 @pytest.mark.parametrize(
     ("objective", "value"),
-    [(Objective.SIZE, 30), (Objective.TEXT_DATA, 20), (Objective.INSTRUCTIONS, 10)],
+    [(SIZE, 30), (TEXT_DATA, 20), (INSTRUCTIONS, 10)],
 )
 def test_objectives_read_their_number(objective: Objective, value: int) -> None:
     one = Measurement(status=Status.OK, size_bytes=30, text_data_bytes=20, num_instructions=10)

@@ -1,0 +1,142 @@
+"""From a unit's measured lists to what is handed out: the winner's output, or clang -Oz's."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import dataclass
+
+from llm_compiler.errors import CompilerError, ResourceError
+from llm_compiler.optimization.choose import Built, Decision, Outcome, choose
+from llm_compiler.optimization.rebuild import baseline_of, rebuild
+from llm_compiler.optimization.records import Optimized, OptimizeOptions, OutputKind, Proposer
+from llm_compiler.optimization.unit import Unit
+from llm_compiler.records import Measurement, PassList, VerdictKind
+from llm_compiler.search.coreset import load_coreset
+from llm_compiler.search.objective import Objective
+from llm_compiler.verify.checker import Checker
+from llm_compiler.workers.pool import WorkerPool
+
+__all__ = ["finish"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StockBench:
+    """Verdicts of the checker, objects of the stock tools."""
+
+    unit: Unit
+    objective: Objective
+    checker: Checker
+    pool: WorkerPool
+
+    def known(self, passes: PassList) -> VerdictKind:
+        return self.checker.known(passes, self.unit.triple)
+
+    def check(self, passes: PassList) -> VerdictKind:
+        return self.checker.check(passes, self.unit.triple)
+
+    def build(self, passes: PassList, measured: Measurement) -> Built | str:
+        try:
+            return rebuild(self.unit, passes, self.objective, pool=self.pool)
+        except (CompilerError, ResourceError) as error:
+            return str(error)
+
+
+def finish(unit: Unit, options: OptimizeOptions, checker: Checker, pool: WorkerPool) -> Optimized:
+    """Return what becomes of a unit: its best verified list, or clang -Oz.
+
+    Raises:
+        LlmCompilerError: clang fails on the output asked for.
+    """
+    objective = options.objective
+    baseline = Built.of(unit.baseline_sizes)
+    decision: Decision | None = None
+    if unit.trial is not None or not objective.of_object:
+        baseline = baseline_of(unit, objective, pool=pool)
+    if unit.trial is not None:
+        bench = _StockBench(unit=unit, objective=objective, checker=checker, pool=pool)
+        decision = choose(unit.trial.known.items(), baseline, objective, bench, trust=options.trust)
+        for step in decision.with_outcome(Outcome.BUILD_FAILED):
+            unit.warnings.append(
+                f"'{step.passes}' works in process but not with the stock tools: {step.detail}"
+            )
+    winner = decision.winner if decision is not None else None
+    if winner is None or winner.built is None:
+        data, replay = _baseline_output(unit, options.kind)
+        passes, built = None, baseline
+        proposer = verdict = "baseline"
+    else:
+        passes, built = winner.passes.pipeline, winner.built
+        data = _output(unit, winner.passes, built, options.kind)
+        replay = unit.stock.replay(unit.source, winner.passes, unit.output, pic=_pic(unit))
+        proposer = _proposer_of(winner.passes, unit, options)
+        verdict = winner.verdict.value
+    return Optimized(
+        input=str(unit.source),
+        target_triple=unit.triple,
+        llvm_version=unit.stock.toolchain.version,
+        baseline_bytes=unit.baseline_sizes.size_bytes,
+        optimized_bytes=built.size_bytes,
+        baseline_text_data_bytes=unit.baseline_sizes.text_data_bytes,
+        optimized_text_data_bytes=built.text_data_bytes,
+        objective=objective,
+        baseline_value=objective.of(baseline),
+        optimized_value=objective.of(built),
+        passes=passes,
+        replay=replay,
+        proposer=proposer,
+        verdict=verdict,
+        num_evaluations=unit.trial.num_evaluations if unit.trial else 0,
+        seconds=time.monotonic() - unit.started,
+        warnings=tuple(unit.warnings),
+        diagnostics=unit.diagnostics,
+        output=data,
+    )
+
+
+def _proposer_of(passes: PassList, unit: Unit, options: OptimizeOptions) -> str:
+    if passes in unit.from_model:
+        return Proposer.MODEL.value
+    if options.proposer is not Proposer.SEARCH and passes in set(load_coreset().lists):
+        return Proposer.CORESET.value
+    return Proposer.SEARCH.value
+
+
+def _pic(unit: Unit) -> bool:
+    assert unit.inspection is not None
+    return unit.inspection.pic
+
+
+def _output(unit: Unit, passes: PassList, built: Built, kind: OutputKind) -> bytes:
+    """Return the winner as object, assembly, IR, bitcode or its pass list."""
+    if kind is OutputKind.OBJECT:
+        return built.data
+    if kind is OutputKind.PASSES:
+        return (passes.pipeline + "\n").encode()
+    optimized, final = unit.folder / "optimized.bc", unit.folder / "final.out"
+    unit.stock.run_opt(passes, unit.bitcode_path, optimized, pic=_pic(unit))
+    match kind:
+        case OutputKind.BITCODE:
+            return optimized.read_bytes()
+        case OutputKind.ASSEMBLY:
+            unit.stock.run_backend(optimized, final, kind="-S")
+        case _:
+            unit.stock.disassemble_bitcode(optimized, final)
+    return final.read_bytes()
+
+
+def _baseline_output(unit: Unit, kind: OutputKind) -> tuple[bytes, tuple[str, ...]]:
+    """Return clang -Oz's own output of a kind, and the command that makes it."""
+    replay = (shlex.join(unit.stock.baseline_command(unit.source, unit.output)),)
+    if kind is OutputKind.OBJECT:
+        return unit.baseline, replay
+    if kind is OutputKind.PASSES:
+        return b"", replay
+    path = unit.folder / "baseline.out"
+    command = unit.stock.baseline_command(
+        unit.source, path, kind="-c" if kind is OutputKind.BITCODE else "-S"
+    )
+    if kind is not OutputKind.ASSEMBLY:
+        command = (*command, "-emit-llvm")
+    unit.stock.compile_source(command, unit.source)
+    return path.read_bytes(), replay
