@@ -7,10 +7,18 @@ C handle or an open file.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
-__all__ = ["Measurement", "PassList", "Status", "Verdict", "VerdictKind", "content_hash"]
+__all__ = [
+    "Measurement",
+    "PassList",
+    "Status",
+    "SymbolSize",
+    "Verdict",
+    "VerdictKind",
+    "content_hash",
+]
 
 
 def content_hash(data: bytes | memoryview) -> str:
@@ -70,6 +78,32 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SymbolSize:
+    """What one function or variable brings to an object, and what it needs of it.
+
+    A function's own nameless data (constants, jump tables, strings that only it uses) counts with
+    it; what several use is divided among them.
+    """
+
+    name: str
+    is_function: bool
+    is_exported: bool
+    """Whether others may refer to it by name; else it is there only while something needs it."""
+    text_bytes: int = 0
+    unwind_bytes: int = 0
+    """Of ``.eh_frame`` and ``.gcc_except_table``; what all functions share (CIEs) is left out."""
+    data_bytes: float = 0
+    """Constants and variables that take space in the file."""
+    references: tuple[str, ...] = ()
+    """Names of the functions and variables of the same object that it refers to."""
+
+    @property
+    def size_bytes(self) -> float:
+        """All of it."""
+        return self.text_bytes + self.unwind_bytes + self.data_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
     """What one pass list makes of one module.
 
@@ -88,6 +122,8 @@ class Measurement:
     seconds: float = 0.0
     detail: str = ""
     """LLVM's own words, where `status` is not OK."""
+    symbols: tuple[SymbolSize, ...] = field(default=(), compare=False, repr=False)
+    """What each function and variable takes, where that was asked for; never stored."""
 
     def __post_init__(self) -> None:
         if self.status is Status.OK:

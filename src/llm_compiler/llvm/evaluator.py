@@ -18,12 +18,15 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Container
+from dataclasses import replace
 
 from llm_compiler.closing import Closing
 from llm_compiler.errors import CompileFailed
 from llm_compiler.llvm.capi import Library, load
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.module import Context, Module
+from llm_compiler.llvm.object_file import section_sizes
+from llm_compiler.llvm.symbol_sizes import local_references, symbol_name, symbol_sizes
 from llm_compiler.records import Measurement, PassList, Status
 
 __all__ = ["KEPT_BYTES", "Evaluator"]
@@ -64,6 +67,7 @@ class Evaluator(Closing):
         self._share = share
         self._edges: dict[tuple[str, str], str] = {}
         self._measured: dict[str, Measurement] = {}
+        self._with_symbols: dict[str, Measurement] = {}
         self._ends: dict[tuple[str, ...], str] = {}
         """Where lists end whose states between were not hashed."""
         self._kept: OrderedDict[str, Module] = OrderedDict()
@@ -108,8 +112,11 @@ class Evaluator(Closing):
             self._edges.clear()
             self._ends.clear()
 
-    def measure(self, passes: PassList) -> Measurement:
+    def measure(self, passes: PassList, *, with_symbols: bool = False) -> Measurement:
         """Return the sizes of the module after a pass list.
+
+        Args:
+            with_symbols: what each function and variable takes as well.
 
         Errors that LLVM reports become a measurement with status REFUSED; aborts end the process.
         """
@@ -117,22 +124,14 @@ class Evaluator(Closing):
         if self._runs > _RECYCLE_AFTER:
             self._recycle()
         try:
-            measurement = self._measure(passes)
+            measurement = self._measure(passes, with_symbols)
         except CompileFailed as error:
             return Measurement(
                 status=Status.REFUSED,
                 detail=str(error)[:2000],
                 seconds=time.perf_counter() - start,
             )
-        return Measurement(
-            status=measurement.status,
-            size_bytes=measurement.size_bytes,
-            text_data_bytes=measurement.text_data_bytes,
-            num_instructions=measurement.num_instructions,
-            result_hash=measurement.result_hash,
-            detail=measurement.detail,
-            seconds=time.perf_counter() - start,
-        )
+        return replace(measurement, seconds=time.perf_counter() - start)
 
     def build(self, passes: PassList, known: Collection[str]) -> tuple[str, bytes]:
         """Return the hash of the module after a pass list, and its object.
@@ -154,14 +153,15 @@ class Evaluator(Closing):
             self._runs += 1
             return state, self._target_machine.emit_object(module)
 
-    def _measure(self, passes: PassList) -> Measurement:
+    def _measure(self, passes: PassList, with_symbols: bool) -> Measurement:
         if not self._share:
-            return self._measure_alone(passes)
-        state, module = self._reach(passes.elements, self._measured)
+            return self._measure_alone(passes, with_symbols)
+        known = self._with_symbols if with_symbols else self._measured
+        state, module = self._reach(passes.elements, known)
         if module is None:
-            return self._measured[state]
+            return known[state]
         with module:
-            return self._generate(module, state)
+            return self._generate(module, state, with_symbols)
 
     def _reach(self, elements: tuple[str, ...], done: Container[str]) -> tuple[str, Module | None]:
         """Return the state that a list ends in, and its module, which the caller owns.
@@ -215,11 +215,11 @@ class Evaluator(Closing):
         state = self._ends[elements] = module.bitcode_hash()
         return state
 
-    def _measure_alone(self, passes: PassList) -> Measurement:
+    def _measure_alone(self, passes: PassList, with_symbols: bool) -> Measurement:
         with self._root.clone() as module:
             for element in passes.elements:
                 self._run(module, element)
-            return self._generate(module, module.bitcode_hash())
+            return self._generate(module, module.bitcode_hash(), with_symbols)
 
     def _walk(self, path: list[str], elements: tuple[str, ...]) -> None:
         """Extend a path along known edges as far as they lead."""
@@ -259,7 +259,7 @@ class Evaluator(Closing):
         self._runs += 1
         self.num_pass_runs += 1
 
-    def _generate(self, module: Module, state: str) -> Measurement:
+    def _generate(self, module: Module, state: str, with_symbols: bool) -> Measurement:
         if broken := module.verify():
             raise CompileFailed(f"the passes leave a broken module: {broken}", detail=broken)
         if left := [name for name in self._must_inline if module.is_used(name)]:
@@ -267,13 +267,20 @@ class Evaluator(Closing):
         num_instructions = module.num_instructions()
         self.num_code_generations += 1
         self._runs += 1
-        sizes = self._target_machine.sizes(module)
+        # Code generation changes the module: what it refers to is read before.
+        references = local_references(module) if with_symbols else {}
+        names = [symbol_name(name) for name in module.defined_functions()] if with_symbols else []
+        data = self._target_machine.emit_object(module)
+        sizes = section_sizes(data)
         measurement = Measurement(
             status=Status.OK,
             size_bytes=sizes.size_bytes,
             text_data_bytes=sizes.text_data_bytes,
             num_instructions=num_instructions,
             result_hash=state,
+            symbols=symbol_sizes(data, references, names) if with_symbols else (),
         )
         self._measured[state] = measurement
+        if with_symbols:
+            self._with_symbols[state] = measurement
         return measurement

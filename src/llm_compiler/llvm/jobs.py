@@ -101,6 +101,8 @@ class EvaluateJob:
     timeout_s: float = 60.0
     share: bool = True
     module_hash: str = ""
+    with_symbols: bool = False
+    """Measure what each function and variable takes as well."""
 
     @property
     def num_steps(self) -> int:
@@ -116,7 +118,7 @@ class EvaluateJob:
         """Yield a measurement for each list."""
         evaluator = state.evaluator(self.bitcode, self.share)
         for passes in self.pass_lists[first_step:]:
-            yield evaluator.measure(passes)
+            yield evaluator.measure(passes, with_symbols=self.with_symbols)
 
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> Measurement:
         """Return the measurement of a list that LLVM died of."""

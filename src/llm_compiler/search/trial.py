@@ -47,6 +47,8 @@ class Trial:
     name: str = ""
     timeout_s: float = 30.0
     module_hash: str = ""
+    with_symbols: bool = False
+    """Measure what each function takes as well; what a store knows without it is measured again."""
     known: dict[PassList, Measurement] = field(default_factory=dict, repr=False)
     history: list[int | None] = field(default_factory=list, repr=False)
     best: PassList | None = None
@@ -141,6 +143,8 @@ def run_trials(
                 return False
             wanted = [p for p in dict.fromkeys(batch) if p not in trial.known][: trial.left]
             stored = store.lookup(trial.module_hash, wanted) if store is not None else {}
+            if trial.with_symbols:
+                stored = {p: m for p, m in stored.items() if m.symbols or not m.ok}
             missing = [p for p in wanted if p not in stored]
             running.batch = wanted
             running.found = {}
@@ -157,6 +161,7 @@ def run_trials(
                     pass_lists=tuple(chunk),
                     timeout_s=trial.timeout_s,
                     module_hash=trial.module_hash,
+                    with_symbols=trial.with_symbols,
                 )
                 tickets[pool.submit(job)] = (running, chunk)
             running.num_open_jobs = len(chunks)

@@ -1,0 +1,381 @@
+"""What each function of an object takes, and what it needs: read from the object and its module.
+
+The object is the one that is measured anyway: no second code generation with
+``-ffunction-sections``. Sizes come from the symbol table, unwind bytes from the frame descriptions,
+nameless data (jump tables, constant pools, private strings) from the places that relocations point
+at. Calls to a static function in the same section leave no relocation: those references are read
+from the module before code generation (`local_references`). AArch64's outliner makes functions that
+the module never had: calls of them are decoded. Pure but for the module; 64-bit little-endian ELF.
+"""
+
+from __future__ import annotations
+
+import struct
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from llm_compiler.errors import InputError
+from llm_compiler.llvm.module import AVAILABLE_EXTERNALLY, LOCAL, Module
+from llm_compiler.records import SymbolSize
+
+__all__ = ["local_references", "symbol_name", "symbol_sizes"]
+
+_HEADER = struct.Struct("<18xH20xQ10xHHH")
+_SECTION = struct.Struct("<IIQQQQIIQQ")
+_SYMBOL = struct.Struct("<IBBHQQ")
+_RELA = struct.Struct("<QQq")
+_SHT_PROGBITS, _SHT_SYMTAB, _SHT_RELA, _SHT_NOBITS = 1, 2, 4, 8
+_SHF_ALLOC, _SHF_EXECINSTR = 2, 4
+_STT_OBJECT, _STT_FUNC, _STT_SECTION, _STT_FILE = 1, 2, 3, 4
+_X86_64, _AARCH64 = 62, 183
+# x86-64 counts these from the end of the field: the addend is 4 less than the place.
+_PC_RELATIVE = frozenset((2, 4, 9, 41, 42))
+_OUTLINED = "OUTLINED_FUNCTION_"
+
+
+def symbol_name(ir_name: str) -> str:
+    r"""Return the symbol of a name of the IR: ``\x01`` asks for the rest as it is."""
+    return ir_name.removeprefix("\x01")
+
+
+def local_references(module: Module) -> dict[str, set[str]]:
+    """Return which static functions each function or variable of a module uses, by symbol.
+
+    Uses through constant expressions count; aliases count as what uses them.
+    """
+    library = module.context.library
+    found: dict[str, set[str]] = defaultdict(set)
+    for function in module.function_handles():
+        if library.LLVMGetLinkage(function) not in LOCAL:
+            continue
+        name = symbol_name(module.name_of(function))
+        for user in _users(module, function):
+            found[user].add(name)
+    return dict(found)
+
+
+def _users(module: Module, value: int) -> set[str]:
+    """Return the functions and variables that use a value, also through constants."""
+    library = module.context.library
+    found: set[str] = set()
+    seen = {value}
+    pending = [value]
+    while pending:
+        use = library.LLVMGetFirstUse(pending.pop())
+        while use:
+            user = library.LLVMGetUser(use)
+            use = library.LLVMGetNextUse(use)
+            if user in seen:
+                continue
+            seen.add(user)
+            if library.LLVMIsAInstruction(user):
+                block = library.LLVMGetInstructionParent(user)
+                function = library.LLVMGetBasicBlockParent(block)
+                if library.LLVMGetLinkage(function) != AVAILABLE_EXTERNALLY:
+                    found.add(symbol_name(module.name_of(function)))
+            elif library.LLVMIsAGlobalVariable(user) or library.LLVMIsAFunction(user):
+                found.add(symbol_name(module.name_of(user)))
+            else:
+                pending.append(user)
+    return found
+
+
+@dataclass(slots=True)
+class _Atom:
+    """A named range of a section, or a nameless piece of data."""
+
+    name: str = ""
+    is_function: bool = False
+    is_exported: bool = False
+    size: int = 0
+    unwind: int = 0
+    targets: set[_Place] = field(default_factory=set)
+    """Atoms that relocations in this one point at, by place."""
+
+
+_Place = tuple[int, int]
+"""Section and offset at which an atom starts."""
+
+
+class _Object:
+    """An object's sections, symbols and relocations, as far as sizes need them."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.machine, table, entry_size, count, names = _HEADER.unpack_from(data)
+        if count == 0 or names == 0xFFFF:
+            first = _SECTION.unpack_from(data, table)
+            count, names = count or first[5], first[6] if names == 0xFFFF else names
+        headers = [_SECTION.unpack_from(data, table + i * entry_size) for i in range(count)]
+        self.headers = headers
+        strings = headers[names][4]
+        self.section_names = [self._text(strings + header[0]) for header in headers]
+        self.symbols: list[tuple[str, int, int, int, int, int]] = []
+        """Name, binding, kind, section, value, size."""
+        self.relocations: dict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
+        """Offset, type, symbol, addend; by section."""
+        for header in headers:
+            if header[1] == _SHT_SYMTAB:
+                strings = headers[header[6]][4]
+                body = data[header[4] : header[4] + header[5]]
+                self.symbols = [
+                    (self._text(strings + name) if name else "", info >> 4, info & 15, *rest)
+                    for name, info, _, *rest in _SYMBOL.iter_unpack(body)
+                ]
+            elif header[1] == _SHT_RELA:
+                body = data[header[4] : header[4] + header[5]]
+                self.relocations[header[7]] += [
+                    (offset, info & 0xFFFFFFFF, info >> 32, addend)
+                    for offset, info, addend in _RELA.iter_unpack(body)
+                ]
+        for found in self.relocations.values():
+            found.sort()
+
+    def _text(self, start: int) -> str:
+        return self.data[start : self.data.index(b"\0", start)].decode("utf-8", "surrogateescape")
+
+    def is_data(self, section: int) -> bool:
+        header = self.headers[section]
+        return bool(header[2] & _SHF_ALLOC) and header[1] != _SHT_NOBITS
+
+    def is_frame(self, section: int) -> bool:
+        return self.section_names[section] == ".eh_frame"
+
+    def contents(self, section: int) -> bytes:
+        header = self.headers[section]
+        return self.data[header[4] : header[4] + header[5]]
+
+
+def symbol_sizes(
+    data: bytes, references: Mapping[str, Iterable[str]], primary: Iterable[str] = ()
+) -> tuple[SymbolSize, ...]:
+    """Return what each function and variable of an object takes, and what it refers to.
+
+    Args:
+        data: an ELF object of x86-64 or AArch64.
+        references: `local_references` of the module that it was made of.
+        primary: symbols that are preferred where several name one place (aliases).
+
+    Raises:
+        InputError: the object is none of those, or damaged.
+    """
+    if data[:4] != b"\x7fELF" or data[4:6] != b"\x02\x01":
+        raise InputError("sizes by function are read from 64-bit little-endian ELF objects only")
+    try:
+        return _Sizes(_Object(data), frozenset(primary)).result(references)
+    except (struct.error, IndexError, ValueError) as error:
+        raise InputError(f"the ELF object is damaged: {error}") from None
+
+
+class _Sizes:
+    """Divides an object into atoms and adds up."""
+
+    def __init__(self, found: _Object, primary: frozenset[str]) -> None:
+        self._object = found
+        self._atoms: dict[_Place, _Atom] = {}
+        self._aliases: dict[str, _Place] = {}
+        """Every defined name, also the second names of a place."""
+        self._exported: set[str] = set()
+        self._name_atoms(primary)
+        self._add_nameless()
+        self._starts = self._sorted_starts()
+        self._add_relocations()
+        self._add_frames()
+
+    def _name_atoms(self, primary: frozenset[str]) -> None:
+        for name, binding, kind, section, value, size in self._object.symbols:
+            if not name or kind in (_STT_SECTION, _STT_FILE) or not 0 < section < 0xFF00:
+                continue
+            if name.startswith(("$x", "$d")) and self._object.machine == _AARCH64:
+                continue  # says where code and data begin
+            place = section, value
+            self._aliases[name] = place
+            if binding:
+                self._exported.add(name)
+            known = self._atoms.get(place)
+            if known is None:
+                self._atoms[place] = _Atom(name, kind == _STT_FUNC, bool(binding), size)
+            elif name in primary and known.name not in primary:
+                known.name = name
+            if known is not None:
+                known.is_exported |= bool(binding)
+
+    def _target(self, section: int, relocation: tuple[int, int, int, int]) -> _Place | None:
+        """Return the place that a relocation of a section points at, if it lies in this object."""
+        offset, kind, symbol, addend = relocation
+        _, _, what, target, value, _ = self._object.symbols[symbol]
+        if not 0 < target < 0xFF00:
+            return None
+        if what != _STT_SECTION:
+            return target, value
+        if self._object.machine == _X86_64 and kind in _PC_RELATIVE:
+            if self._object.headers[section][2] & _SHF_EXECINSTR:
+                addend += 4  # counted from the end of the instruction's field
+            elif not self._object.is_frame(section):
+                # A table of distances: each entry is counted from the table's start.
+                start = self._find((section, offset))
+                addend -= offset - start[1] if start else 0
+        return target, value + addend
+
+    def _add_nameless(self) -> None:
+        """Begin a piece at each place in nameless data that a relocation points at."""
+        is_code = {
+            section: bool(self._object.headers[section][2] & _SHF_EXECINSTR)
+            for section in self._object.relocations
+        }
+        # Code first: it says where the tables begin that other relocations lie in.
+        for section in sorted(is_code, key=lambda one: not is_code[one]):
+            if not self._object.is_data(section):
+                continue
+            self._starts = self._sorted_starts()
+            for relocation in self._object.relocations[section]:
+                place = self._target(section, relocation)
+                if place is None or not self._object.is_data(place[0]):
+                    continue
+                if self._object.headers[place[0]][2] & _SHF_EXECINSTR:
+                    continue
+                holder = self._find(place)
+                if holder is None or place[1] >= holder[1] + self._atoms[holder].size:
+                    self._atoms.setdefault(place, _Atom())
+        for section, offsets in self._sorted_starts().items():
+            end = self._object.headers[section][5]
+            for offset, following in zip(offsets, [*offsets[1:], end], strict=True):
+                atom = self._atoms[section, offset]
+                if not atom.name:
+                    atom.size = max(0, following - offset)
+
+    def _sorted_starts(self) -> dict[int, list[int]]:
+        starts: dict[int, list[int]] = defaultdict(list)
+        for section, offset in self._atoms:
+            starts[section].append(offset)
+        for offsets in starts.values():
+            offsets.sort()
+        return starts
+
+    def _find(self, place: _Place) -> _Place | None:
+        """Return the start of the atom at or before a place."""
+        offsets = self._starts.get(place[0], [])
+        index = bisect_right(offsets, place[1]) - 1
+        return (place[0], offsets[index]) if index >= 0 else None
+
+    def _add_relocations(self) -> None:
+        for section, found in self._object.relocations.items():
+            if not self._object.is_data(section) or self._object.is_frame(section):
+                continue
+            for relocation in found:
+                source = self._find((section, relocation[0]))
+                target = self._target(section, relocation)
+                if source is None or target is None:
+                    continue
+                if (holder := self._find(target)) is not None and holder != source:
+                    self._atoms[source].targets.add(holder)
+        if self._object.machine == _AARCH64:
+            self._add_outlined()
+
+    def _add_outlined(self) -> None:
+        outlined = {p for p, atom in self._atoms.items() if atom.name.startswith(_OUTLINED)}
+        for section in {section for section, _ in outlined}:
+            words = struct.unpack(f"<{self._object.headers[section][5] // 4}I", self._code(section))
+            for index, word in enumerate(words):
+                if word & 0x7C000000 != 0x14000000:  # b, bl
+                    continue
+                distance = (word & 0x3FFFFFF) - (1 << 26 if word & 0x2000000 else 0)
+                target = section, 4 * (index + distance)
+                if target in outlined and (source := self._find((section, 4 * index))):
+                    self._atoms[source].targets.add(target)
+
+    def _code(self, section: int) -> bytes:
+        code = self._object.contents(section)
+        return code[: len(code) // 4 * 4]
+
+    def _add_frames(self) -> None:
+        """Give each function its frame description, and the exception table that it names."""
+        for section, found in self._object.relocations.items():
+            if not self._object.is_frame(section):
+                continue
+            offsets = [one[0] for one in found]
+            for start, end, is_shared in _frames(self._object.contents(section)):
+                first = bisect_right(offsets, start - 1)
+                last = bisect_right(offsets, end - 1)
+                if is_shared or first == last:
+                    continue
+                place = self._target(section, found[first])
+                owner = self._find(place) if place else None
+                if owner is None:
+                    continue
+                self._atoms[owner].unwind += end - start
+                for relocation in found[first + 1 : last]:
+                    place = self._target(section, relocation)
+                    table = self._find(place) if place else None
+                    if table is not None and not self._atoms[table].name:
+                        self._atoms[owner].unwind += self._atoms[table].size
+                        self._atoms[table].size = 0
+
+    def result(self, references: Mapping[str, Iterable[str]]) -> tuple[SymbolSize, ...]:
+        shares = self._shares()
+        found = []
+        for place, atom in self._atoms.items():
+            if not atom.name:
+                continue
+            names = {self._atoms[one].name for one in shares.targets[place]}
+            for used in references.get(atom.name, ()):
+                if (one := self._aliases.get(used)) is not None:
+                    names.add(self._atoms[one].name)
+            names.discard(atom.name)
+            in_file = self._object.is_data(place[0])
+            found.append(
+                SymbolSize(
+                    name=atom.name,
+                    is_function=atom.is_function,
+                    is_exported=atom.is_exported,
+                    text_bytes=atom.size if atom.is_function else 0,
+                    unwind_bytes=atom.unwind,
+                    data_bytes=shares.data[place]
+                    + (0 if atom.is_function or not in_file else atom.size),
+                    references=tuple(sorted(names)),
+                )
+            )
+        return tuple(found)
+
+    def _shares(self) -> _Shares:
+        """Fold nameless data into the named atoms that use it, also through other such data."""
+        users: dict[_Place, set[_Place]] = defaultdict(set)
+        targets: dict[_Place, set[_Place]] = defaultdict(set)
+        for place, atom in self._atoms.items():
+            if not atom.name:
+                continue
+            pending, seen = [place], {place}
+            while pending:
+                for one in self._atoms[pending.pop()].targets:
+                    if one in seen:
+                        continue
+                    seen.add(one)
+                    if self._atoms[one].name:
+                        targets[place].add(one)
+                    else:
+                        users[one].add(place)
+                        pending.append(one)
+        data: dict[_Place, float] = defaultdict(float)
+        for piece, using in users.items():
+            for one in using:
+                data[one] += self._atoms[piece].size / len(using)
+        return _Shares(data, targets)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shares:
+    data: Mapping[_Place, float]
+    targets: Mapping[_Place, set[_Place]]
+
+
+def _frames(body: bytes) -> Iterator[tuple[int, int, bool]]:
+    """Yield the records of ``.eh_frame``: start, end, and whether it is a CIE."""
+    position = 0
+    while position + 8 <= len(body):
+        length, marker = struct.unpack_from("<II", body, position)
+        if length == 0 or length == 0xFFFFFFFF:
+            return
+        yield position, position + 4 + length, marker == 0
+        position += 4 + length
