@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llm_compiler.errors import ConfigError, LlmCompilerError, OutputError
+from llm_compiler.isolation import MAX_DEPTH, depth
 from llm_compiler.search.objective import SIZE, object_objectives, objectives
 
 __all__ = ["build_parser", "main"]
@@ -1307,6 +1308,11 @@ def _run(arguments: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; never raises for the user's mistakes."""
     try:
+        if depth() > MAX_DEPTH:
+            raise ConfigError(
+                f"this tool was started by itself {depth()} times over: a program that it runs "
+                "starts it again"
+            )
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
         return code

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -17,7 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Completed", "PeakMemory", "limit_memory", "peak_memory", "run", "spawn"]
+from llm_compiler.isolation import child_environment
+
+__all__ = ["Completed", "PeakMemory", "limit_memory", "peak_memory", "run", "spawn", "which"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +103,7 @@ def run(
         arguments: program and arguments; never given to a shell.
         timeout_s: seconds until the process group is killed (`Completed.timed_out`).
         stdin: bytes for its standard input; None: nothing to read.
-        env: the whole environment; None: ours.
+        env: the whole environment; None: ours. Relative folders in its PATH are left out.
         memory_limit_bytes: cap on the address space of each process of the group.
 
     Raises:
@@ -114,7 +117,7 @@ def run(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         cwd=cwd,
-        env=None if env is None else dict(env),
+        env=child_environment(None if env is None else dict(env)),
         start_new_session=True,
         preexec_fn=_no_core if memory_limit_bytes is None else limit_memory(memory_limit_bytes),
     )
@@ -157,5 +160,14 @@ def spawn(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         pass_fds=tuple(pass_fds),
+        env=child_environment(),
         start_new_session=True,
     )
+
+
+def which(program: str) -> str | None:
+    """Return where a program is, by the folders on PATH that are named whole; None: nowhere.
+
+    `shutil.which` alone would find one in the current folder, where PATH has an empty entry.
+    """
+    return shutil.which(program, path=child_environment().get("PATH", os.defpath))

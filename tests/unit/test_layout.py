@@ -18,6 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 # DESIGN.md, layout: imports go upward in this list only. Groups on one line do not know each other
 # or are one package; `places`, `output`, `console` know nothing but errors.
 LAYERS = (
+    ("isolation",),
     ("errors",),
     ("records",),
     ("process",),
@@ -36,6 +37,7 @@ LAYERS = (
     ("evaluate",),
     ("commands",),
     ("cli",),
+    ("__main__",),
     ("cc", "serve"),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import shutil
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from llm_compiler.errors import LlmCompilerError, ToolchainError
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.places import cache_folder, data_folder
+from llm_compiler.process import which
 from llm_compiler.records import VerdictKind
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.verify.checker import Checker
@@ -95,7 +95,7 @@ def _examine() -> Iterator[Finding]:
         ("qemu-aarch64", "running AArch64 programs", "qemu-user"),
     )
     for program, use, package in programs:
-        found = shutil.which(program)
+        found = which(program)
         yield Finding(
             what=f"{program}: {use}",
             found=found or "",

@@ -9,7 +9,6 @@ the package came from. Safe in threads: a package has a folder of its own.
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -219,7 +218,7 @@ class _Build:
     def _run(self, *arguments: str, cwd: Path | None = None) -> process.Completed:
         remaining_s = self._deadline - time.monotonic()
         program = arguments[0]
-        if shutil.which(program) is None:
+        if process.which(program) is None:
             raise ArtifactError(f"{self._spec.name} needs {program}, which is not installed")
         return process.run(
             arguments,

@@ -11,13 +11,12 @@ from __future__ import annotations
 import ctypes.util
 import os
 import re
-import shutil
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from llm_compiler.errors import ToolchainMismatch, ToolchainNotFound
-from llm_compiler.process import run
+from llm_compiler.process import run, which
 
 __all__ = ["SUPPORTED_MAJORS", "Toolchain", "find_toolchain"]
 
@@ -85,9 +84,9 @@ def _bin_folders() -> list[Path]:
     folders = []
     for major in _PREFERRED_MAJORS:
         folders.append(Path(f"/usr/lib/llvm-{major}/bin"))
-        if found := shutil.which(f"clang-{major}"):
+        if found := which(f"clang-{major}"):
             folders.append(Path(found).resolve().parent)
-    if found := shutil.which("clang"):
+    if found := which("clang"):
         folders.append(Path(found).resolve().parent)
     return [f for i, f in enumerate(folders) if f.is_dir() and f not in folders[:i]]
 

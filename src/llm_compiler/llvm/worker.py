@@ -1,9 +1,10 @@
 """The child processes in which LLVM runs, and the zygote that makes them.
 
-``python -m llm_compiler.llvm.worker FD`` is a zygote: it loads libLLVM once and forks a worker for
-each request on its control socket, so that a dead worker is replaced in milliseconds. A worker
-reads (ticket, job, first step) from its socket and answers one message a step. When the control
-socket closes, the zygote and all its workers die. Single-threaded on purpose: it forks.
+The zygote is an isolated Python (`isolation.python_command`): it loads libLLVM once and forks a
+worker for each request on its control socket, so that a dead worker is replaced in milliseconds. A
+worker reads (ticket, job, first step) from its socket and answers one message a step. When the
+control socket closes, the zygote and all its workers die. The messages are pickles, between
+processes of ours only. Single-threaded on purpose: it forks.
 
 Control messages to the zygote: ``b"F" + memory limit`` with the worker's socket and its standard
 error as file descriptors; ``b"K" + pid``. From it: ``(pid, None)`` for a new worker, ``(pid,

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.stored import read_stage_samples
 from llm_compiler.errors import WorkerLost
+from llm_compiler.isolation import spawning_python
 from llm_compiler.model.prompts import Prompts, load_prompts
 from llm_compiler.model.special import TASKS
 
@@ -110,7 +111,8 @@ def encode_shards(
     try:
         while True:
             for one in itertools.islice(rest, num_workers + 2 - len(waiting)):
-                waiting.append(pool.submit(_encode, one, context))
+                with spawning_python():  # all workers start at the first one
+                    waiting.append(pool.submit(_encode, one, context))
             if not waiting:
                 return
             yield waiting.popleft().result()

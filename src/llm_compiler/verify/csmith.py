@@ -9,13 +9,12 @@ chosen is cached. Csmith: Yang et al., PLDI 2011; in Debian as ``csmith`` and ``
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed, ToolchainNotFound
 from llm_compiler.llvm.toolchain import Toolchain
-from llm_compiler.process import run
+from llm_compiler.process import run, which
 from llm_compiler.verify.prepare import write_cached
 from llm_compiler.verify.suite import Program, Suite
 from llm_compiler.verify.target import Target, native_target
@@ -54,7 +53,7 @@ def csmith_suite(
         ToolchainNotFound: Csmith or its headers are missing.
         CompileFailed: seed after seed gives no program that serves.
     """
-    tool = shutil.which("csmith")
+    tool = which("csmith")
     if tool is None:
         raise ToolchainNotFound("csmith was not found: install it with 'apt-get install csmith'")
     include = _include_dir()

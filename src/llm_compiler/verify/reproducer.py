@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed, InputError, OutputError, TimedOut, ToolchainNotFound
-from llm_compiler.process import run
+from llm_compiler.process import run, which
 from llm_compiler.records import Verdict, VerdictKind
 from llm_compiler.verify.suite import Program
 from llm_compiler.verify.target import Target
@@ -177,7 +177,7 @@ def minimize(
         command = [str(reduce), f"--test={folder / _SCRIPT_NAME}", str(folder / _BITCODE_NAME)]
         command += ["-o", str(output)]
     elif tool == "cvise":
-        found = shutil.which("cvise")
+        found = which("cvise")
         if found is None:
             raise ToolchainNotFound("cvise was not found: install it with 'apt-get install cvise'")
         source = folder / reproducer.program.file_name

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import platform
 import re
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed, ToolchainNotFound
 from llm_compiler.llvm.toolchain import Toolchain
-from llm_compiler.process import Completed, run
+from llm_compiler.process import Completed, run, which
 
 __all__ = ["ARCHITECTURES", "Target", "architecture_of", "find_target", "native_target"]
 
@@ -112,7 +111,7 @@ def find_target(architecture: str, toolchain: Toolchain) -> Target:
             f"pass lists cannot be checked for {architecture}: {root} has no C library; "
             f"install it with 'apt-get install g++-{debian}-linux-gnu'"
         )
-    emulator = shutil.which(f"qemu-{architecture}") or shutil.which(f"qemu-{architecture}-static")
+    emulator = which(f"qemu-{architecture}") or which(f"qemu-{architecture}-static")
     if emulator is None:
         raise ToolchainNotFound(
             f"pass lists cannot be checked for {architecture}: qemu-{architecture} is missing; "

@@ -14,7 +14,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from typing import Any
 
 from llm_compiler.closing import Closing
 from llm_compiler.errors import LlmCompilerError, WorkerLost
+from llm_compiler.isolation import python_command
 from llm_compiler.llvm.jobs import Job
 from llm_compiler.llvm.worker import BEGUN
 from llm_compiler.process import spawn
@@ -99,7 +99,7 @@ class LocalPool(Closing):
     def _start_zygote(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(_START_TIMEOUT_S)
-        arguments = [sys.executable, "-m", "llm_compiler.llvm.worker", str(theirs.fileno())]
+        arguments = python_command("llm_compiler.llvm.worker", str(theirs.fileno()))
         self._zygote = spawn(arguments, pass_fds=(theirs.fileno(),))
         theirs.close()
         self._control = ours
@@ -113,7 +113,7 @@ class LocalPool(Closing):
         if not answer:
             self.close()
             raise WorkerLost(
-                "the worker server ended at once: does 'python -m llm_compiler.llvm.worker' run?"
+                "the worker server ended at once: does 'python -m llm_compiler doctor' run?"
             )
         error = pickle.loads(answer)
         if isinstance(error, LlmCompilerError):
