@@ -7,12 +7,15 @@ C handle or an open file.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 __all__ = [
     "Measurement",
     "PassList",
+    "Recipe",
     "Status",
     "SymbolSize",
     "Verdict",
@@ -27,43 +30,91 @@ def content_hash(data: bytes | memoryview) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class PassList:
-    """An ordered list of passes in canonical form.
+class Recipe:
+    """What is compiled: a pass list, function attributes, code-generation options; all canonical.
 
-    Each element is the text of one pass inside the adaptors that it needs, so that it stands as a
-    whole module pipeline by itself: ``globalopt``, ``function(sroa<modify-cfg>)``. Joined with
-    commas they are the text for ``opt -passes=``. `llvm.passes.parse_pass_list` makes them.
+    Each of `elements` is the text of one pass inside the adaptors that it needs, so that it stands
+    as a whole module pipeline by itself: ``globalopt``, ``function(sroa<modify-cfg>)``. Joined with
+    commas they are the text for ``opt -passes=``. A recipe of elements alone is a *pass list*.
+    `llvm.passes.parse_pass_list` and `llvm.recipes.parse_recipe` make recipes.
     """
 
     elements: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    """``name=value`` each, sorted: given to every function that does not say otherwise."""
+    options: tuple[str, ...] = ()
+    """``name=value`` each, sorted: options of code generation, as ``-mllvm -name=value``."""
+    functions: tuple[tuple[str, Recipe], ...] = ()
+    """Functions with recipes of their own, sorted by name."""
 
     @property
     def pipeline(self) -> str:
         """The text for ``opt -passes=``; empty for the empty list."""
         return ",".join(self.elements)
 
+    @property
+    def settings(self) -> str:
+        """The canonical text of attributes and options; empty where there are none."""
+        words = [f"+{one}" for one in self.attributes] + [f"--{one}" for one in self.options]
+        return " ".join(words)
+
+    @property
+    def text(self) -> str:
+        """The canonical text, which is what stores and verdicts are keyed by.
+
+        Of a pass list it is the pipeline. Attributes follow as ``+name=value``, options as
+        ``--name=value``, then the functions' own recipes as JSON.
+
+        >>> Recipe(("globalopt",), ("frame-pointer=non-leaf",)).text
+        'globalopt +frame-pointer=non-leaf'
+        """
+        words = [self.pipeline, self.settings]
+        if self.functions:
+            own = {name: recipe.text for name, recipe in self.functions}
+            words.append(json.dumps(own, separators=(",", ":"), sort_keys=True))
+        return " ".join(word for word in words if word)
+
+    @property
+    def is_pass_list(self) -> bool:
+        """Whether there is nothing but passes."""
+        return not (self.attributes or self.options or self.functions)
+
     def __len__(self) -> int:
         return len(self.elements)
 
     def __str__(self) -> str:
-        return self.pipeline
+        return self.text
 
-    def without(self, index: int) -> PassList:
-        """Return this list with the element at `index` left out."""
-        return PassList(self.elements[:index] + self.elements[index + 1 :])
+    def with_elements(self, elements: Iterable[str]) -> Recipe:
+        """Return this recipe with other passes."""
+        return replace(self, elements=tuple(elements))
 
-    def with_inserted(self, index: int, element: str) -> PassList:
-        """Return this list with `element` put in front of position `index`."""
-        return PassList((*self.elements[:index], element, *self.elements[index:]))
+    def with_settings_of(self, other: Recipe) -> Recipe:
+        """Return these passes under the attributes and options of another recipe."""
+        return replace(self, attributes=other.attributes, options=other.options)
 
-    def with_swapped(self, index: int) -> PassList:
-        """Return this list with the elements at `index` and `index + 1` exchanged."""
+    def without(self, index: int) -> Recipe:
+        """Return this recipe with the element at `index` left out."""
+        return self.with_elements(self.elements[:index] + self.elements[index + 1 :])
+
+    def with_inserted(self, index: int, element: str) -> Recipe:
+        """Return this recipe with `element` put in front of position `index`."""
+        return self.with_elements((*self.elements[:index], element, *self.elements[index:]))
+
+    def with_swapped(self, index: int) -> Recipe:
+        """Return this recipe with the elements at `index` and `index + 1` exchanged."""
         first, second = self.elements[index : index + 2]
-        return PassList((*self.elements[:index], second, first, *self.elements[index + 2 :]))
+        return self.with_elements(
+            (*self.elements[:index], second, first, *self.elements[index + 2 :])
+        )
 
-    def with_replaced(self, index: int, element: str) -> PassList:
-        """Return this list with the element at `index` exchanged for `element`."""
-        return PassList((*self.elements[:index], element, *self.elements[index + 1 :]))
+    def with_replaced(self, index: int, element: str) -> Recipe:
+        """Return this recipe with the element at `index` exchanged for `element`."""
+        return self.with_elements((*self.elements[:index], element, *self.elements[index + 1 :]))
+
+
+PassList = Recipe
+"""A recipe where only passes are meant."""
 
 
 class Status(StrEnum):
@@ -105,10 +156,10 @@ class SymbolSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What one pass list makes of one module.
+    """What one recipe makes of one module.
 
-    The sizes are 0 unless `status` is OK. `result_hash` names the module after the passes: equal
-    hashes mean equal bitcode, thus one and the same object.
+    The sizes are 0 unless `status` is OK. `result_hash` names the module after the passes
+    and the settings that its code was generated with: equal hashes mean one and the same object.
     """
 
     status: Status
@@ -138,7 +189,7 @@ class Measurement:
 
 
 class VerdictKind(StrEnum):
-    """What is known of a pass list's safety."""
+    """What is known of a recipe's safety."""
 
     PASSED = "passed"
     REJECTED = "rejected"
@@ -147,7 +198,7 @@ class VerdictKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What PassListEval said of a pass list, for one LLVM major version and one architecture."""
+    """What PassListEval said of a recipe, for one LLVM major version and one architecture."""
 
     kind: VerdictKind
     passes: PassList

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from llm_compiler.console import print_json, progress, warn
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.capi import load
-from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
+from llm_compiler.llvm.passes import unsafe_passes
+from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.places import cache_folder, data_folder
 from llm_compiler.records import PassList, Verdict, VerdictKind, content_hash
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         raise ConfigError("name a pass list, --coreset or --sweep")
     if options.minimize and not options.reproducer:
         raise ConfigError("--minimize needs --reproducer DIR to write to")
-    lists = [parse_pass_list(text) for text in options.pass_lists]
+    lists = [parse_recipe(text) for text in options.pass_lists]
     if options.coreset:
         lists += load_coreset().lists
     toolchain = find_toolchain()
@@ -92,7 +93,7 @@ def _print(verdict: Verdict, options: argparse.Namespace) -> None:
     if options.json:
         print_json(
             {
-                "passes": verdict.passes.pipeline,
+                "passes": verdict.passes.text,
                 "architecture": verdict.architecture,
                 "llvm_major": verdict.llvm_major,
                 "verdict": verdict.kind.value,

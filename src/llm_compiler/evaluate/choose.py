@@ -72,7 +72,7 @@ class Chooser:
             if module.unit is None:
                 continue
             for passes, _ in outcomes(one, self._objective, _Bench(module, self))[:1]:
-                todo.setdefault((module.key, passes.pipeline), (module, passes))
+                todo.setdefault((module.key, passes.text), (module, passes))
         todo = {key: one for key, one in todo.items() if key not in self._built}
 
         def build(item: tuple[int, tuple[EvaluationModule, PassList]]) -> Built | str:
@@ -85,7 +85,7 @@ class Chooser:
 
     def built(self, module: EvaluationModule, passes: PassList) -> Built | str:
         """Return what the stock tools make of a module, kept or new."""
-        key = module.key, passes.pipeline
+        key = module.key, passes.text
         if key not in self._built:
             self._built[key] = self._rebuild(module, passes, "")
         return self._built[key]

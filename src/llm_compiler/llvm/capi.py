@@ -177,6 +177,8 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     # Support.h
     "LLVMParseCommandLineOptions": (None, (c_int, POINTER(_str), _str)),
 }
+_RESET_OPTIONS = "_ZN4llvm2cl25ResetAllOptionOccurrencesEv"
+"""``llvm::cl::ResetAllOptionOccurrences()``."""
 _TARGET_PARTS = ("TargetInfo", "Target", "TargetMC", "AsmPrinter", "AsmParser")
 
 
@@ -212,6 +214,21 @@ class Library:
     def __getattr__(self, name: str) -> Any:
         # Only reached for names that are not set: keeps mypy and readers from guessing.
         raise AttributeError(f"{name} is not among the C API functions declared in capi.py")
+
+    def reset_options(self) -> None:
+        """Set LLVM's command-line options of this process back to their defaults.
+
+        The C API can set an option but once; this is the C++ function that lets it be set anew.
+
+        Raises:
+            ToolchainMismatch: this libLLVM does not export it.
+        """
+        try:
+            reset = self._dll[_RESET_OPTIONS]
+        except AttributeError as error:
+            raise ToolchainMismatch(f"{self.toolchain.libllvm} lacks {_RESET_OPTIONS}") from error
+        reset.restype, reset.argtypes = None, ()
+        reset()
 
     def initialize_target(self, triple: str) -> None:
         """Register the code generator for a target triple; cheap when done before.

@@ -26,8 +26,9 @@ from llm_compiler.llvm.capi import Library, load
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.module import Context, Module
 from llm_compiler.llvm.object_file import section_sizes
+from llm_compiler.llvm.recipes import backend_options, give_attributes
 from llm_compiler.llvm.symbol_sizes import local_references, symbol_name, symbol_sizes
-from llm_compiler.records import Measurement, PassList, Status
+from llm_compiler.records import Measurement, Recipe, Status, content_hash
 
 __all__ = ["KEPT_BYTES", "Evaluator"]
 
@@ -112,7 +113,7 @@ class Evaluator(Closing):
             self._edges.clear()
             self._ends.clear()
 
-    def measure(self, passes: PassList, *, with_symbols: bool = False) -> Measurement:
+    def measure(self, passes: Recipe, *, with_symbols: bool = False) -> Measurement:
         """Return the sizes of the module after a pass list.
 
         Args:
@@ -133,7 +134,7 @@ class Evaluator(Closing):
             )
         return replace(measurement, seconds=time.perf_counter() - start)
 
-    def build(self, passes: PassList, known: Collection[str]) -> tuple[str, bytes]:
+    def build(self, passes: Recipe, known: Collection[str]) -> tuple[str, bytes]:
         """Return the hash of the module after a pass list, and its object.
 
         The object is empty where the hash is one of `known`: no code is generated then.
@@ -143,33 +144,59 @@ class Evaluator(Closing):
         """
         if self._runs > _RECYCLE_AFTER:
             self._recycle()
-        state, module = self._reach(passes.elements, known)
+        state, module = self._reach(passes.elements, _Done(known, passes.settings))
+        name = _outcome(state, passes.settings)
         if module is None:
-            return state, b""
+            return name, b""
+        self._keep_end(module, state, passes)
         with module:
             if broken := module.verify():
                 raise CompileFailed(f"the passes leave a broken module: {broken}", detail=broken)
-            self.num_code_generations += 1
-            self._runs += 1
-            return state, self._target_machine.emit_object(module)
+            return name, self._emit(module, passes)
 
-    def _measure(self, passes: PassList, with_symbols: bool) -> Measurement:
+    def _measure(self, passes: Recipe, with_symbols: bool) -> Measurement:
         if not self._share:
             return self._measure_alone(passes, with_symbols)
         known = self._with_symbols if with_symbols else self._measured
-        state, module = self._reach(passes.elements, known)
+        state, module = self._reach(passes.elements, _Done(known, passes.settings))
         if module is None:
-            return known[state]
+            return known[_outcome(state, passes.settings)]
+        self._keep_end(module, state, passes)
         with module:
-            return self._generate(module, state, with_symbols)
+            return self._generate(module, state, passes, with_symbols)
+
+    def _keep_end(self, module: Module, state: str, passes: Recipe) -> None:
+        """Keep the module that a recipe with settings ends in: the same list without is near."""
+        if passes.settings and state not in self._kept:
+            self._keep(state, module)
+
+    def _keep(self, state: str, module: Module) -> None:
+        self._kept[state] = module.clone()
+        while len(self._kept) > self._max_kept:
+            self._kept.popitem(last=False)[1].close()
+
+    def _emit(self, module: Module, passes: Recipe) -> bytes:
+        """Return a module's object, generated with a recipe's settings."""
+        self.num_code_generations += 1
+        self._runs += 1
+        give_attributes(module, passes.attributes)
+        with backend_options(self._library, passes.options):
+            if not passes.options:
+                return self._target_machine.emit_object(module)
+            # Some options are read when a code generator is made.
+            with TargetMachine.for_module(module) as target_machine:
+                return target_machine.emit_object(module)
 
     def _reach(self, elements: tuple[str, ...], done: Container[str]) -> tuple[str, Module | None]:
         """Return the state that a list ends in, and its module, which the caller owns.
 
         There is no module where the state is one of `done`.
         """
-        if (end := self._ends.get(elements)) and end in done:
-            return end, None
+        if end := self._ends.get(elements):
+            if end in done:
+                return end, None
+            if kept := self._kept.get(end):
+                return end, kept.clone()
         path = [self._root_hash]  # path[i]: the state before elements[i]
         module: Module | None = None
         at = 0  # the position that `module` is at
@@ -215,11 +242,11 @@ class Evaluator(Closing):
         state = self._ends[elements] = module.bitcode_hash()
         return state
 
-    def _measure_alone(self, passes: PassList, with_symbols: bool) -> Measurement:
+    def _measure_alone(self, passes: Recipe, with_symbols: bool) -> Measurement:
         with self._root.clone() as module:
             for element in passes.elements:
                 self._run(module, element)
-            return self._generate(module, module.bitcode_hash(), with_symbols)
+            return self._generate(module, module.bitcode_hash(), passes, with_symbols)
 
     def _walk(self, path: list[str], elements: tuple[str, ...]) -> None:
         """Extend a path along known edges as far as they lead."""
@@ -247,9 +274,7 @@ class Evaluator(Closing):
                 self._run(module, elements[index])
         if last > start and path[last] != path[start] and path[last] not in self._kept:
             # Second visit to this state: a third is likely.
-            self._kept[path[last]] = module.clone()
-            while len(self._kept) > self._max_kept:
-                self._kept.popitem(last=False)[1].close()
+            self._keep(path[last], module)
 
     def _run(self, module: Module, element: str) -> None:
         module.run_passes(element, self._target_machine.handle)
@@ -259,28 +284,44 @@ class Evaluator(Closing):
         self._runs += 1
         self.num_pass_runs += 1
 
-    def _generate(self, module: Module, state: str, with_symbols: bool) -> Measurement:
+    def _generate(
+        self, module: Module, state: str, passes: Recipe, with_symbols: bool
+    ) -> Measurement:
         if broken := module.verify():
             raise CompileFailed(f"the passes leave a broken module: {broken}", detail=broken)
         if left := [name for name in self._must_inline if module.is_used(name)]:
             raise CompileFailed(f"'{left[0]}' exists nowhere unless inlined: it would not link")
         num_instructions = module.num_instructions()
-        self.num_code_generations += 1
-        self._runs += 1
         # Code generation changes the module: what it refers to is read before.
         references = local_references(module) if with_symbols else {}
         names = [symbol_name(name) for name in module.defined_functions()] if with_symbols else []
-        data = self._target_machine.emit_object(module)
+        data = self._emit(module, passes)
         sizes = section_sizes(data)
+        name = _outcome(state, passes.settings)
         measurement = Measurement(
             status=Status.OK,
             size_bytes=sizes.size_bytes,
             text_data_bytes=sizes.text_data_bytes,
             num_instructions=num_instructions,
-            result_hash=state,
+            result_hash=name,
             symbols=symbol_sizes(data, references, names) if with_symbols else (),
         )
-        self._measured[state] = measurement
+        self._measured[name] = measurement
         if with_symbols:
-            self._with_symbols[state] = measurement
+            self._with_symbols[name] = measurement
         return measurement
+
+
+def _outcome(state: str, settings: str) -> str:
+    """Return what names an object: the module that it is made of, and the settings."""
+    return content_hash(f"{state} {settings}".encode()) if settings else state
+
+
+class _Done:
+    """States of which the object under given settings is known already."""
+
+    def __init__(self, outcomes: Container[str], settings: str) -> None:
+        self._outcomes, self._settings = outcomes, settings
+
+    def __contains__(self, state: object) -> bool:
+        return _outcome(str(state), self._settings) in self._outcomes

@@ -3,8 +3,8 @@
 What a user is handed is always made here (DESIGN.md, rules of measurement)::
 
     clang -Oz -Xclang -disable-llvm-passes -emit-llvm -c FLAGS input -o unoptimized.bc
-    opt -passes=LIST --relocation-model=... unoptimized.bc -o optimized.bc
-    clang -Oz -Xclang -disable-llvm-passes -c FLAGS optimized.bc -o output.o
+    opt -passes=LIST --relocation-model=... ATTRIBUTES unoptimized.bc -o optimized.bc
+    clang -Oz -Xclang -disable-llvm-passes OPTIONS -c FLAGS optimized.bc -o output.o
 
 The user's flags are kept but for those that name outputs, levels or dependency files. Safe to call
 from several threads.
@@ -28,9 +28,10 @@ from llm_compiler.errors import (
     PassCrashed,
     TimedOut,
 )
+from llm_compiler.llvm.settings import backend_flags, opt_flags
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import Completed, run
-from llm_compiler.records import PassList
+from llm_compiler.records import Recipe
 
 __all__ = ["C_SUFFIXES", "IR_SUFFIXES", "ClangFlags", "Stock", "parse_clang_flags"]
 
@@ -38,6 +39,7 @@ C_SUFFIXES = (".c", ".i", ".cc", ".cp", ".cpp", ".cxx", ".c++", ".C", ".CPP", ".
 IR_SUFFIXES = (".ll", ".bc")
 _CPP_SUFFIXES = (".cc", ".cp", ".cpp", ".cxx", ".c++", ".C", ".CPP", ".ii")
 
+_PLAIN = Recipe()
 _NO_PASSES = ("-Oz", "-Xclang", "-disable-llvm-passes")
 _DROPPED_WITH_VALUE = ("-o", "-MF", "-MT", "-MQ", "-MJ", "--output")
 _DROPPED = ("-c", "-S", "-E", "-emit-llvm", "-fsyntax-only", "-pipe", "-save-temps", "--compile")
@@ -228,23 +230,31 @@ class Stock:
         )
 
     def opt_command(
-        self, passes: PassList, source: Path, output: Path, *, pic: bool
+        self, passes: Recipe, source: Path, output: Path, *, pic: bool
     ) -> tuple[str, ...]:
         """Return the command that runs a pass list on bitcode."""
         return (
             str(self.toolchain.tool("opt")),
             f"-passes={passes.pipeline}",
             f"--relocation-model={'pic' if pic else 'static'}",
+            *opt_flags(passes),
             str(source),
             "-o",
             str(output),
         )
 
-    def backend_command(self, source: Path, output: Path, *, kind: str = "-c") -> tuple[str, ...]:
-        """Return the command that makes the object (``-c``) or assembly (``-S``) of bitcode."""
+    def backend_command(
+        self, source: Path, output: Path, *, kind: str = "-c", recipe: Recipe = _PLAIN
+    ) -> tuple[str, ...]:
+        """Return the command that makes the object (``-c``) or assembly (``-S``) of bitcode.
+
+        Args:
+            recipe: its options of code generation are set; its passes have been run.
+        """
         return (
             str(self.toolchain.tool("clang")),
             *_NO_PASSES,
+            *backend_flags(recipe),
             kind,
             "-Wno-unused-command-line-argument",
             "-Wno-override-module",
@@ -255,7 +265,7 @@ class Stock:
             str(output),
         )
 
-    def replay(self, source: Path, passes: PassList, output: Path, *, pic: bool) -> tuple[str, ...]:
+    def replay(self, source: Path, passes: Recipe, output: Path, *, pic: bool) -> tuple[str, ...]:
         """Return the three commands, as text for a shell, that make `output` again."""
         unoptimized = output.with_name(output.name + ".unoptimized.bc")
         optimized = output.with_name(output.name + ".optimized.bc")
@@ -264,7 +274,7 @@ class Stock:
             for command in (
                 self.frontend_command(source, unoptimized),
                 self.opt_command(passes, unoptimized, optimized, pic=pic),
-                self.backend_command(optimized, output),
+                self.backend_command(optimized, output, recipe=passes),
             )
         )
 
@@ -286,23 +296,26 @@ class Stock:
             detail=completed.stderr_text,
         )
 
-    def run_opt(self, passes: PassList, source: Path, output: Path, *, pic: bool) -> None:
+    def run_opt(self, passes: Recipe, source: Path, output: Path, *, pic: bool) -> None:
         """Run a pass list on bitcode.
 
         Raises:
             CompileFailed, PassCrashed, TimedOut, OutOfMemory: in opt's own words.
         """
         self._compile(
-            self.opt_command(passes, source, output, pic=pic), f"opt with '{passes.pipeline[:200]}'"
+            self.opt_command(passes, source, output, pic=pic), f"opt with '{passes.text[:200]}'"
         )
 
-    def run_backend(self, source: Path, output: Path, *, kind: str = "-c") -> None:
-        """Make the object or assembly of bitcode.
+    def run_backend(
+        self, source: Path, output: Path, *, kind: str = "-c", recipe: Recipe = _PLAIN
+    ) -> None:
+        """Make the object or assembly of bitcode, with a recipe's options of code generation.
 
         Raises:
             CompileFailed, PassCrashed, TimedOut, OutOfMemory: in clang's own words.
         """
-        self._compile(self.backend_command(source, output, kind=kind), f"clang on {source.name}")
+        command = self.backend_command(source, output, kind=kind, recipe=recipe)
+        self._compile(command, f"clang on {source.name}")
 
     def disassemble_bitcode(self, source: Path, output: Path) -> None:
         """Write bitcode as textual IR.

@@ -119,7 +119,7 @@ def _output(unit: Unit, passes: PassList, built: Built, kind: OutputKind) -> byt
         case OutputKind.BITCODE:
             return optimized.read_bytes()
         case OutputKind.ASSEMBLY:
-            unit.stock.run_backend(optimized, final, kind="-S")
+            unit.stock.run_backend(optimized, final, kind="-S", recipe=passes)
         case _:
             unit.stock.disassemble_bitcode(optimized, final)
     return final.read_bytes()

@@ -41,7 +41,7 @@ def rebuild(
     optimized, final = unit.folder / f"optimized{name}.bc", unit.folder / f"final{name}.o"
     try:
         unit.stock.run_opt(passes, unit.bitcode_path, optimized, pic=unit.inspection.pic)
-        unit.stock.run_backend(optimized, final)
+        unit.stock.run_backend(optimized, final, recipe=passes)
         data = final.read_bytes()
         count = _num_instructions(optimized, objective, pool)
     finally:

@@ -53,7 +53,9 @@ def _drop(trial: Trial, current: PassList) -> Generator[Batch, None, PassList]:
     while length >= 1:
         position = len(current) - length
         while position >= 0:
-            shorter = PassList(current.elements[:position] + current.elements[position + length :])
+            shorter = current.with_elements(
+                current.elements[:position] + current.elements[position + length :]
+            )
             yield [shorter]
             if _no_worse(trial, shorter, current):
                 current = shorter

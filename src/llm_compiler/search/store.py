@@ -1,8 +1,8 @@
 """Every measurement ever made, in one SQLite file: searches resume, replay, and share work.
 
 Write-ahead logging, so that several processes may write and a kill -9 loses at most the batch that
-was under way. A measurement is keyed by module hash, canonical pass list, LLVM version: the module
-holds its own target and flags. Connections belong to the thread that opened them.
+was under way. A measurement is keyed by module hash, canonical text of the recipe, LLVM version:
+the module holds its own target and flags. Connections belong to the thread that opened them.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ class Store(Closing):
         return self._module_ids[module_hash]
 
     def _list_id(self, connection: sqlite3.Connection, passes: PassList) -> int:
-        pipeline = passes.pipeline
+        pipeline = passes.text
         if pipeline not in self._list_ids:
             connection.execute("INSERT OR IGNORE INTO lists(pipeline) VALUES (?)", (pipeline,))
             row = connection.execute("SELECT id FROM lists WHERE pipeline=?", (pipeline,))
@@ -201,7 +201,7 @@ class Store(Closing):
     def lookup(self, module_hash: str, lists: Sequence[PassList]) -> dict[PassList, Measurement]:
         """Return what is known of given lists on a module."""
         found: dict[PassList, Measurement] = {}
-        by_text = {passes.pipeline: passes for passes in lists}
+        by_text = {passes.text: passes for passes in lists}
         texts = list(by_text)
         for start in range(0, len(texts), _MAX_VARIABLES):
             part = texts[start : start + _MAX_VARIABLES]

@@ -106,8 +106,10 @@ def mutate(
         else:
             other = rng.choice(others)
             cut = rng.randint(0, len(other))
-            child = PassList(child.elements[: rng.randint(0, size)] + other.elements[cut:])
-    return PassList(child.elements[:max_length])
+            child = child.with_elements(
+                child.elements[: rng.randint(0, size)] + other.elements[cut:]
+            )
+    return child.with_elements(child.elements[:max_length])
 
 
 def graft(
@@ -122,7 +124,7 @@ def graft(
         elements = parent.elements + donor[rng.randint(0, len(donor)) :]
     else:
         elements = parent.elements[: rng.randint(0, len(parent))] + donor
-    return PassList(elements[:max_length])
+    return parent.with_elements(elements[:max_length])
 
 
 def local_search(

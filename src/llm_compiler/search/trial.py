@@ -88,10 +88,10 @@ class Trial:
         """Return the lists that compiled, best first; shorter first among equals."""
         return sorted((p for p, m in self.known.items() if m.ok), key=self._rank)
 
-    def _rank(self, passes: PassList) -> tuple[int, int, tuple[str, ...]]:
+    def _rank(self, passes: PassList) -> tuple[int, int, tuple[str, ...], str]:
         value = self.value(passes)
         assert value is not None
-        return value, len(passes), passes.elements
+        return value, len(passes), passes.elements, passes.settings
 
 
 Strategy = Callable[[Trial], Generator[Batch, None, None]]

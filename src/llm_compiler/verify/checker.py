@@ -14,6 +14,7 @@ from llm_compiler.closing import Closing
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.jobs import RegistryJob
 from llm_compiler.llvm.passes import unsafe_passes
+from llm_compiler.llvm.settings import unsafe_settings
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.records import PassList, Verdict, VerdictKind
 from llm_compiler.verify.pass_list_eval import PassListEval
@@ -59,9 +60,10 @@ class Checker(Closing):
 
     def known(self, passes: PassList, target_triple: str) -> VerdictKind:
         """Return what is known of a list without running anything."""
-        if unsafe_passes(passes):
+        architecture = architecture_of(target_triple)
+        if unsafe_passes(passes) or unsafe_settings(passes, architecture):
             return VerdictKind.REJECTED
-        verdict = self._book.lookup(passes, self._toolchain.major, architecture_of(target_triple))
+        verdict = self._book.lookup(passes, self._toolchain.major, architecture)
         return verdict.kind if verdict else VerdictKind.UNCHECKED
 
     def check(self, passes: PassList, target_triple: str) -> VerdictKind:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed, InputError, OutputError, TimedOut, ToolchainNotFound
+from llm_compiler.llvm.settings import backend_flags, opt_flags
 from llm_compiler.process import run, which
 from llm_compiler.records import Verdict, VerdictKind
 from llm_compiler.verify.suite import Program
@@ -40,6 +41,8 @@ ulimit -c 0
 LLVM=${{LLVM_BIN:-{bin_dir}}}
 clang="$LLVM/{clang} --target={triple} -w"
 passes={passes}
+attributes={attributes}
+options={options}
 
 case "$file" in
 *.c | *.cc | *.cpp | *.cxx)
@@ -61,13 +64,13 @@ link o2.bc o2 "$no_passes" || exit 1
 result o2
 cmp -s plain.out o2.out || exit 1
 
-timeout 60 "$LLVM/opt" -passes="$passes" start.bc -o listed.bc >opt.log 2>&1
+timeout 60 "$LLVM/opt" -passes="$passes" $attributes start.bc -o listed.bc >opt.log 2>&1
 status=$?
 if [ $status -ne 0 ]; then
     [ "{kind}" = compiler ] && exit 0
     exit 1
 fi
-if ! link listed.bc listed "$no_passes"; then
+if ! link listed.bc listed "$no_passes $options"; then
     [ "{kind}" != output ] && exit 0
     exit 1
 fi
@@ -116,7 +119,7 @@ def save_reproducer(
         folder.mkdir(parents=True, exist_ok=True)
         source = folder / program.file_name
         source.write_text(program.source, "utf-8", "surrogateescape")
-        (folder / "passes.txt").write_text(verdict.passes.pipeline + "\n")
+        (folder / "passes.txt").write_text(verdict.passes.text + "\n")
         (folder / "expected.txt").write_bytes(expected)
         (folder / _SCRIPT_NAME).write_text(_script(verdict, program, target))
         (folder / _SCRIPT_NAME).chmod(0o755)
@@ -143,6 +146,8 @@ def _script(verdict: Verdict, program: Program, target: Target) -> str:
         clang="clang++" if program.language == "c++" else "clang",
         triple=target.triple,
         passes=shlex.quote(verdict.passes.pipeline),
+        attributes=shlex.quote(shlex.join(opt_flags(verdict.passes))),
+        options=shlex.quote(shlex.join(backend_flags(verdict.passes))),
         flags=shlex.join(program.flags),
         link_flags=shlex.join(program.link_flags),
         runner=shlex.join(target.runner),

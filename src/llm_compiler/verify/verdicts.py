@@ -1,8 +1,8 @@
 """What is known of pass lists: the user's own verdicts first, then those shipped in the package.
 
-Keyed by canonical pipeline, LLVM major version and architecture. The user's are in an SQLite file
-that several processes may write; the shipped ones in ``data/verdicts.jsonl``, read on the first
-look-up. A connection belongs to the thread that opened it.
+Keyed by the canonical text of a recipe, LLVM major version and architecture. The user's are in an
+SQLite file that several processes may write; the shipped ones in ``data/verdicts.jsonl``, read on
+the first look-up. A connection belongs to the thread that opened it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from llm_compiler.closing import Closing
 from llm_compiler.errors import ArtifactError, InputError, OutputError
-from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.places import data_folder
 from llm_compiler.records import PassList, Verdict, VerdictKind
 
@@ -40,12 +40,12 @@ _Key = tuple[str, int, str]
 
 
 def _key(verdict: Verdict) -> _Key:
-    return verdict.passes.pipeline, verdict.llvm_major, verdict.architecture
+    return verdict.passes.text, verdict.llvm_major, verdict.architecture
 
 
 def _to_document(verdict: Verdict) -> dict[str, object]:
     return {
-        "pipeline": verdict.passes.pipeline,
+        "pipeline": verdict.passes.text,
         "llvm_major": verdict.llvm_major,
         "architecture": verdict.architecture,
         "kind": verdict.kind.value,
@@ -56,9 +56,9 @@ def _to_document(verdict: Verdict) -> dict[str, object]:
 
 
 def _from_document(document: dict[str, object]) -> Verdict:
-    passes = parse_pass_list(str(document["pipeline"]))
-    if passes.pipeline != document["pipeline"]:
-        raise ValueError(f"its pipeline is not canonical: '{document['pipeline']}'")
+    passes = parse_recipe(str(document["pipeline"]))
+    if passes.text != document["pipeline"]:
+        raise ValueError(f"its recipe is not canonical: '{document['pipeline']}'")
     return Verdict(
         kind=VerdictKind(str(document["kind"])),
         passes=passes,
@@ -144,7 +144,7 @@ class VerdictBook(Closing):
         Raises:
             ArtifactError: the user's file is damaged.
         """
-        key = passes.pipeline, llvm_major, architecture
+        key = passes.text, llvm_major, architecture
         if self._connection is not None or self.path.exists():
             row = (
                 self._open()
@@ -206,7 +206,7 @@ def _from_row(row: tuple[str, int, str, str, str, str, int]) -> Verdict:
     pipeline, llvm_major, architecture, kind, program, reason, num_programs = row
     return Verdict(
         kind=VerdictKind(kind),
-        passes=parse_pass_list(pipeline),
+        passes=parse_recipe(pipeline),
         llvm_major=llvm_major,
         architecture=architecture,
         program=program,

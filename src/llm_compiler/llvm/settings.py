@@ -1,0 +1,138 @@
+"""The registry of what a recipe may hold beside passes: function attributes, backend options.
+
+An *attribute* is given to every function of a module that does not carry it already, as
+``opt --NAME=VALUE`` gives it. An *option* is one of code generation, ``-mllvm -NAME=VALUE`` to
+clang. Each entry says for which architectures it is, what it is for, how the stock tools get it,
+and why it may not be used, if so. What changes what an object offers to others (`contract`) is used
+only where the user allows it by name. Data only; nothing here loads LLVM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+
+from llm_compiler.records import Recipe
+
+__all__ = [
+    "Setting",
+    "SettingKind",
+    "all_settings",
+    "backend_flags",
+    "find_setting",
+    "opt_flags",
+    "unsafe_settings",
+]
+
+
+class SettingKind(StrEnum):
+    """What a setting is to LLVM."""
+
+    ATTRIBUTE = "attribute"
+    OPTION = "option"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One attribute or option with the values that it may have."""
+
+    kind: SettingKind
+    name: str
+    values: tuple[str, ...]
+    architectures: tuple[str, ...] = ()
+    """Empty: all."""
+    effect: str
+    """What it does to an object, in a few words."""
+    reason: str = ""
+    """Why it is not used; empty where it is."""
+    contract: bool = False
+    """Whether it changes what the object offers: to be allowed by name."""
+
+    @property
+    def safe(self) -> bool:
+        """Whether searches and recipes may hold it without being asked for."""
+        return not self.reason and not self.contract
+
+    def stock(self, value: str) -> str:
+        """Return how the stock tools get it."""
+        if self.kind is SettingKind.ATTRIBUTE:
+            return f"opt --{self.name}={value}"
+        return f"clang -mllvm -{self.name}={value}"
+
+
+_X86: tuple[str, ...] = ("x86_64",)
+_ARM: tuple[str, ...] = ("aarch64",)
+
+_ATTRIBUTES = (
+    Setting(
+        kind=SettingKind.ATTRIBUTE,
+        name="frame-pointer",
+        values=("non-leaf", "all"),
+        architectures=_X86,
+        effect="unwind tables no longer follow every push: .eh_frame shrinks, .text grows",
+    ),
+)
+
+_OPTIONS = (
+    Setting(
+        kind=SettingKind.OPTION,
+        name="outliner-benefit-threshold",
+        values=("8", "16", "24", "40"),
+        architectures=_ARM,
+        effect="outlines only what pays for the unwind tables of the new function too",
+    ),
+)
+
+
+@lru_cache(maxsize=1)
+def _by_name() -> dict[tuple[SettingKind, str], Setting]:
+    return {(one.kind, one.name): one for one in all_settings()}
+
+
+def all_settings() -> tuple[Setting, ...]:
+    """Return every entry, attributes first."""
+    return (*_ATTRIBUTES, *_OPTIONS)
+
+
+def find_setting(kind: SettingKind, name: str) -> Setting | None:
+    """Return the entry of a name; None if there is none."""
+    return _by_name().get((kind, name))
+
+
+def unsafe_settings(
+    recipe: Recipe, architecture: str, *, allowed: Container[str] = ()
+) -> tuple[tuple[str, str], ...]:
+    """Return (setting, reason) for each one that may not be used for an architecture.
+
+    Args:
+        allowed: names of settings that the user allows although they change the contract.
+    """
+    found = []
+    for kind, texts in (
+        (SettingKind.ATTRIBUTE, recipe.attributes),
+        (SettingKind.OPTION, recipe.options),
+    ):
+        for text in texts:
+            name, _, value = text.partition("=")
+            known = find_setting(kind, name)
+            if known is None or value not in known.values:
+                found.append((text, "not in the registry"))
+            elif known.reason:
+                found.append((text, known.reason))
+            elif known.architectures and architecture not in known.architectures:
+                found.append((text, f"not for {architecture}"))
+            elif known.contract and name not in allowed:
+                found.append((text, "changes what the object offers: it must be allowed by name"))
+    return tuple(found)
+
+
+def backend_flags(recipe: Recipe) -> Sequence[str]:
+    """Return the flags that make clang's code generation take a recipe's options."""
+    return [word for one in recipe.options for word in ("-mllvm", f"-{one}")]
+
+
+def opt_flags(recipe: Recipe) -> Sequence[str]:
+    """Return the flags that make opt give a recipe's attributes."""
+    return [f"--{one}" for one in recipe.attributes]
