@@ -129,7 +129,7 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "optimize",
         help="make objects smaller than clang -Oz",
         description="Make the smallest verified object of each C, C++, IR or bitcode file; never "
-        "larger than clang -Oz's. Clang's own flags follow behind --.",
+        "larger than clang -Oz's. Clang's own flags follow after --.",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument(
@@ -152,7 +152,7 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         const="passes",
         help="write the pass list for opt -passes= (to stdout without -o)",
     )
-    parser.set_defaults(kind="object")
+    parser.set_defaults(kind="")
     parser.add_argument(
         "--candidates",
         type=_natural,
@@ -264,10 +264,10 @@ def _emulate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "emulate",
         help="predict what a pass list makes of code",
-        description="Predict the code behind a pass list, its instruction count and sizes, for a "
+        description="Predict the code after a pass list, its instruction count and sizes, for a "
         "C, C++, IR or bitcode file. With --check the compiler's own result stands beside it, "
         "and the exit code is 1 if the prediction is not right. Clang's own flags follow "
-        "behind --.",
+        "after --.",
     )
     parser.add_argument("file", type=Path, metavar="FILE")
     parser.add_argument("--passes", required=True, metavar="LIST", help="text for opt -passes=")
@@ -300,7 +300,8 @@ def _autotune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "autotune",
         help="search pass lists for modules and keep every measurement",
         description="Search pass lists for C, C++, IR and bitcode files, folders of them, or a "
-        "corpus, and keep every measurement in a store. Stopped, it resumes.",
+        "corpus, and keep every measurement in a store. Stopped, it resumes. 'optimize --store' "
+        "hands out what was found. Clang's own flags, for files, follow after --.",
     )
     parser.add_argument("inputs", nargs="+", type=Path, metavar="FILE|CORPUS")
     parser.add_argument(
@@ -455,7 +456,24 @@ def build_parser() -> argparse.ArgumentParser:
     _train(commands)
     _model(commands)
     _evaluate(commands)
+    _say_exit_codes(parser)
     return parser
+
+
+_EXIT_CODES = (
+    "Exit code: 0 done, 1 a negative verdict, 2 bad usage, 3 toolchain, 4 bad input, 5 the compiler "
+    "failed, 6 out of time or memory, 7 corpus, store or checkpoint, 8 the output cannot be "
+    "written, 130 interrupted (Ctrl-C), 143 ended (SIGTERM)."
+)
+
+
+def _say_exit_codes(parser: argparse.ArgumentParser) -> None:
+    """Let the help of every command end with the exit codes, which all share."""
+    parser.epilog = _EXIT_CODES
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                _say_exit_codes(command)
 
 
 def _corpus(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -939,7 +957,7 @@ def _evaluate_code(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="how well models lift machine code",
         description="Compile the functions of suites, have models lift them, and say what share "
         "lowers, is exact, or passes the tests, by answers, target, level and length. Stopped, "
-        "the same command goes on. Clang's own flags, for suites of sources, follow behind --.",
+        "the same command goes on. Clang's own flags, for suites of sources, follow after --.",
     )
     lifting.add_argument(
         "--functions",
@@ -984,7 +1002,7 @@ def _evaluate_code(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -
         help="how well models predict the code behind pass lists",
         description="Ask models for the code behind a single pass, default<Oz> and a random list, "
         "for each module of suites, and compare with what LLVM makes. Stopped, the same command "
-        "goes on. Clang's own flags, for suites of sources, follow behind --.",
+        "goes on. Clang's own flags, for suites of sources, follow after --.",
     )
     emulating.add_argument(
         "--modules",
@@ -1067,7 +1085,7 @@ def _evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         description="Compare models, the coreset, random and local search, the paper's autotuner "
         "and the plain pipelines at equal numbers of evaluations, and write report.html, .md, "
         ".json, plots, and one row a module, contender and budget (rows.parquet). Stopped, the "
-        "same command goes on. Clang's own flags, for suites of sources, follow behind --.",
+        "same command goes on. Clang's own flags, for suites of sources, follow after --.",
     )
     _add_suites(tuning)
     _add_models(tuning)
@@ -1285,6 +1303,9 @@ def _evaluate_all(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_common(every)
 
 
+_TAKE_CLANG_FLAGS = ("optimize", "emulate", "autotune", "evaluate")
+
+
 def _split_clang_flags(arguments: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """Everything behind ``--`` is clang's; argparse itself would mix it with the files."""
     if "--" in arguments:
@@ -1296,8 +1317,8 @@ def _split_clang_flags(arguments: Sequence[str]) -> tuple[list[str], tuple[str, 
 def _run(arguments: Sequence[str]) -> int:
     own, clang_flags = _split_clang_flags(arguments)
     options = build_parser().parse_args(own)
-    if clang_flags and options.command not in ("optimize", "autotune", "evaluate"):
-        raise ConfigError(f"'{options.command}' takes no clang flags behind --")
+    if clang_flags and options.command not in _TAKE_CLANG_FLAGS:
+        raise ConfigError(f"'{options.command}' takes no clang flags after --")
     # Here, so that --help and usage errors do not wait for the rest of the package.
     from llm_compiler import commands
 

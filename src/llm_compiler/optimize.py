@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from llm_compiler.errors import ArtifactError, LlmCompilerError, ToolchainNotFound
-from llm_compiler.llvm.stock import Stock, parse_clang_flags
+from llm_compiler.errors import ArtifactError, ConfigError, LlmCompilerError, ToolchainNotFound
+from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
+from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.optimization.finish import finish
@@ -93,6 +94,7 @@ def optimize_many(
     options = options or OptimizeOptions()
     toolchain = find_toolchain()
     flags = parse_clang_flags(options.clang_flags)
+    options = _with_flags(options, flags)
     outputs = outputs or [Path(source.stem + ".o") for source in sources]
     with contextlib.ExitStack() as stack:
         scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-"))
@@ -109,6 +111,7 @@ def optimize_many(
                     output=output,
                     folder=folder,
                     started=time.monotonic(),
+                    warnings=list(flags.notes),
                     stock=Stock(
                         toolchain=toolchain,
                         flags=unit_flags,
@@ -136,6 +139,20 @@ def optimize_many(
                 yield finish(unit, options, checker, pool)
             except LlmCompilerError as error:
                 yield error
+
+
+def _with_flags(options: OptimizeOptions, flags: ClangFlags) -> OptimizeOptions:
+    """Let clang's flags say what is written, as they would for clang.
+
+    Raises:
+        ConfigError: they contradict the options.
+    """
+    triple = options.target_triple
+    if triple and flags.target and triple != flags.target:
+        raise ConfigError(f"the target is {triple} as an option and {flags.target} as a clang flag")
+    if flags.kind and options.kind is OutputKind.OBJECT:
+        return replace(options, kind=OutputKind(flags.kind))
+    return options
 
 
 def _with_engine(

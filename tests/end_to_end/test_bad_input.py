@@ -144,10 +144,19 @@ def test_bitcode_of_bitcode_takes_another_name(user) -> None:
         (["-I"], "lacks its value"),
         (["other.c"], "is not a clang flag"),
         (["-M"], "makes no object"),
+        (["-E"], "makes no object"),
+        (["-fsyntax-only"], "makes no object"),
+        (["-###"], "makes no object"),
+        (["-o", "a.o", "-x", "c"], "-o names x.o, and a.o after --"),
+        (["-S", "-o", "x.o"], "ask for bitcode, and clang's flags for assembly"),
+        (["--target=aarch64-linux-gnu"], "the target is x86_64-linux-gnu as an option and"),
+        (["@nothing"], "is not a clang flag"),
     ],
 )
 def test_clang_flags_that_do_not_fit(user, good: Path, flags: list[str], message: str) -> None:
-    assert message in user.fails(2, "optimize", good, "--", *flags)
+    own = ["-o", "x.o"] if flags[0] == "-o" else ["--emit-llvm"] if flags[0] == "-S" else []
+    own += ["--target-triple", "x86_64-linux-gnu"] if flags[0].startswith("--target") else []
+    assert message in user.fails(2, "optimize", good, *own, "--", *flags)
 
 
 def test_a_flag_that_clang_does_not_know(user, good: Path) -> None:

@@ -292,6 +292,30 @@ def test_flags_behind_the_dashes_reach_clang(user, toolchain: Toolchain) -> None
     assert (user.folder / "flags.o").read_bytes() == ours
 
 
+def test_a_clang_command_line_is_carried_out(user, c_file: Path) -> None:
+    user.write("flags", "-DX=1 -O2\n-g")
+    flags = ["@flags", "-c", "-o", "made.o", "-save-temps", "-Xclang", "-disable-llvm-passes"]
+    done = user.types("optimize", c_file, "--candidates", "0", "--json", "--", *flags)
+    assert (done.code, done.errors) == (0, [])
+    assert sorted(user.files()) == ["flags", "made.o", "program.c"]
+    assert section_sizes(user.files()["made.o"]).size_bytes == done.rows[0]["baseline_bytes"]
+    plain = user.types("optimize", c_file, "--candidates", "0", "--json").rows[0]
+    assert plain["baseline_bytes"] == done.rows[0]["baseline_bytes"], "the baseline is optimised"
+    warnings = [line for line in done.err.splitlines() if ": warning: " in line]
+    assert len(warnings) == 3
+    for what in (
+        "-O2 is overridden",
+        "-save-temps is left out",
+        "-disable-llvm-passes is left out",
+    ):
+        assert sum(what in line for line in warnings) == 1
+    done = user.types("optimize", c_file, "--candidates", "0", "--", "-S", "-o", "made.s")
+    assert done.code == 0
+    assert b".text" in user.files()["made.s"]
+    done = user.types("optimize", c_file, "--candidates", "0", "--", "-S", "-emit-llvm")
+    assert b"define" in user.files()["program.ll"]
+
+
 def test_another_target(user, toolchain: Toolchain) -> None:
     user.judges(VerdictKind.PASSED)
     source = user.write(

@@ -43,10 +43,12 @@ def test_bad_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixtu
     assert "error: " in captured.err
 
 
-def test_clang_flags_are_taken_by_two_commands_only(capsys: pytest.CaptureFixture[str]) -> None:
+def test_clang_flags_are_refused_by_commands_that_compile_nothing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert main(["passes", "--", "-O2"]) == 2
     assert capsys.readouterr().err == (
-        "llm-compiler: error: 'passes' takes no clang flags behind --\n"
+        "llm-compiler: error: 'passes' takes no clang flags after --\n"
     )
 
 
@@ -98,7 +100,7 @@ def test_faults_of_ours_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_defaults_are_those_of_the_design() -> None:
     options = build_parser().parse_args(["optimize", "a.c"])
     assert (options.candidates, options.budget, options.objective) == (16, 0, "size")
-    assert (options.proposer, options.kind, options.trust) == (None, "object", False)
+    assert (options.proposer, options.kind, options.trust) == (None, "", False)
     assert options.files == [Path("a.c")]
 
 

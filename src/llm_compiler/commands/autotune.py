@@ -43,9 +43,12 @@ def default_store() -> Path:
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Search, print one line a module; Ctrl-C keeps what was found."""
     toolchain = find_toolchain()
+    flags = parse_clang_flags(clang_flags)
+    for message in flags.notes:
+        warn(message)
     stock = Stock(
         toolchain=toolchain,
-        flags=parse_clang_flags(clang_flags),
+        flags=flags,
         timeout_s=max(options.timeout_s, 60.0),
     )
     objective = objective_named(options.objective)

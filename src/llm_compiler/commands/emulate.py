@@ -12,6 +12,7 @@ from llm_compiler.commands.disassemble import open_engine
 from llm_compiler.console import note, print_json, print_table, warn
 from llm_compiler.emulate import NO_ANSWER, Emulated, EmulateOptions, EmulationVerdict, emulate
 from llm_compiler.errors import ConfigError
+from llm_compiler.llvm.clang_flags import parse_clang_flags
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
 from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.output import check_writable, write_atomically
@@ -24,6 +25,12 @@ _GOOD = (EmulationVerdict.EXACT, EmulationVerdict.SAME_CODE, EmulationVerdict.TE
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Print the predicted code; with --check 1 if it is not right."""
+    flags = parse_clang_flags(clang_flags)
+    for message in flags.notes:
+        warn(message)
+    options.assembly = options.assembly or flags.kind == "assembly"
+    if flags.output and options.output is None:
+        options.output = Path(flags.output)
     passes = parse_pass_list(options.passes)
     if not passes:
         raise ConfigError("--passes names no pass")

@@ -16,6 +16,7 @@ from llm_compiler.errors import (
     LlmCompilerError,
     ToolchainNotFound,
 )
+from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.optimize import (
@@ -40,11 +41,34 @@ _SUFFIX = {
 }
 
 
-def _kind(options: argparse.Namespace) -> OutputKind:
-    kind = OutputKind(options.kind)
+def _kind(options: argparse.Namespace, flags: ClangFlags) -> OutputKind:
+    """Return what to write; clang's own flags may say it too.
+
+    Raises:
+        ConfigError: both say it, and differ.
+    """
+    kind = OutputKind(options.kind or flags.kind or OutputKind.OBJECT)
+    if options.kind and flags.kind and options.kind != flags.kind:
+        raise ConfigError(
+            f"the options ask for {kind.value}, and clang's flags for {flags.kind}: say it once"
+        )
     if kind is OutputKind.BITCODE and options.output and options.output.suffix == ".ll":
         return OutputKind.TEXT
     return kind
+
+
+def _output(options: argparse.Namespace, flags: ClangFlags) -> Path | None:
+    """Return the output that ``-o`` names, in front of ``--`` or after it.
+
+    Raises:
+        ConfigError: both do, and differ.
+    """
+    output: Path | None = options.output
+    if not flags.output:
+        return output
+    if output is not None and output != Path(flags.output):
+        raise ConfigError(f"-o names {output}, and {flags.output} after --: say it once")
+    return Path(flags.output)
 
 
 def _outputs(files: Sequence[Path], output: Path | None, kind: OutputKind) -> list[Path]:
@@ -80,8 +104,12 @@ def _outputs(files: Sequence[Path], output: Path | None, kind: OutputKind) -> li
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Optimise the files and print what was saved; return the first failure's exit code."""
-    kind = _kind(options)
+    flags = parse_clang_flags(clang_flags)
+    options.output = _output(options, flags)
+    kind = _kind(options, flags)
     outputs = _outputs(options.files, options.output, kind)
+    for message in flags.notes:
+        warn(message)
     proposer = _proposer(options)
     settings = OptimizeOptions(
         candidates=options.candidates,
@@ -138,7 +166,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
                 continue
             sys.stderr.write(result.diagnostics)
             for message in result.warnings:
-                warn(f"{result.input}: {message}")
+                if message not in flags.notes:
+                    warn(f"{result.input}: {message}")
             try:
                 write_atomically(output, result.output)
             except LlmCompilerError as error:

@@ -16,18 +16,18 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.errors import (
     CompileFailed,
-    ConfigError,
     InputError,
     OutOfMemory,
     OutputError,
     PassCrashed,
     TimedOut,
 )
+from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.settings import backend_flags, opt_flags
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import Completed, run
@@ -40,131 +40,8 @@ IR_SUFFIXES = (".ll", ".bc")
 _CPP_SUFFIXES = (".cc", ".cp", ".cpp", ".cxx", ".c++", ".C", ".CPP", ".ii")
 
 _PLAIN = Recipe()
+_NO_FLAGS = ClangFlags()
 _NO_PASSES = ("-Oz", "-Xclang", "-disable-llvm-passes")
-_DROPPED_WITH_VALUE = ("-o", "-MF", "-MT", "-MQ", "-MJ", "--output")
-_DROPPED = ("-c", "-S", "-E", "-emit-llvm", "-fsyntax-only", "-pipe", "-save-temps", "--compile")
-_DEPENDENCIES = ("-MD", "-MMD", "-MP", "-MG", "-MV", "-M", "-MM")
-_LEVEL = re.compile(r"^-O([0-9sgz]|fast)?$")
-_TAKES_VALUE = [
-    "-I",
-    "-D",
-    "-U",
-    "-include",
-    "-imacros",
-    "-isystem",
-    "-iquote",
-    "-idirafter",
-    "-iprefix",
-    "-isysroot",
-    "-iwithprefix",
-    "-Xclang",
-    "-Xpreprocessor",
-    "-Xassembler",
-    "-Xlinker",
-    "-mllvm",
-    "-target",
-    "-arch",
-    "-x",
-    "-L",
-    "-l",
-    "-B",
-    "-F",
-    "-z",
-    "-T",
-    "-u",
-    "--sysroot",
-    "--param",
-    "-iframework",
-]
-# What these ask for is done by passes of clang's own pipeline, which a pass list replaces.
-_NEEDS_CLANG_PASSES = re.compile(
-    r"^(-fsanitize(-coverage)?=|-fprofile|-fcoverage|--coverage$|-ftest-coverage|-fxray|-fauto-profile"
-    r"|-fcs-profile|-pg$|-p$|-finstrument|-fpass-plugin|-fmemory-profile|-fpseudo-probe|-mnop-mcount"
-    r"|-fexperimental-sanitize|-fthinlto-index|-fobjc-arc|-fkcfi)"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClangFlags:
-    """The user's flags, sorted by what they are for.
-
-    `kept` goes to every clang; `dependencies` only to the front end, so that a build system's
-    ``.d`` files are written once; `baseline_only` names a flag that clang's own passes carry out,
-    so that no pass list may take their place.
-    """
-
-    kept: tuple[str, ...] = ()
-    dependencies: tuple[str, ...] = ()
-    dependency_file: str = ""
-    dependency_target: str = ""
-    baseline_only: str = ""
-
-    def for_ir(self) -> tuple[str, ...]:
-        """Return the flags that apply to IR input: all but the language."""
-        kept: list[str] = []
-        flags = iter(self.kept)
-        for flag in flags:
-            if flag == "-x":
-                next(flags, None)
-            elif not flag.startswith(("-x", "-std=", "-include", "-imacros")):
-                kept.append(flag)
-            elif flag in ("-include", "-imacros"):
-                next(flags, None)
-        return tuple(kept)
-
-
-def parse_clang_flags(flags: Sequence[str]) -> ClangFlags:
-    """Sort a user's clang flags.
-
-    Raises:
-        ConfigError: a flag asks for something else than an object (``-flto``), or lacks its value.
-    """
-    kept: list[str] = []
-    dependencies: list[str] = []
-    found = ClangFlags()
-    position = 0
-    while position < len(flags):
-        flag = flags[position]
-        position += 1
-        if flag in _DROPPED_WITH_VALUE or flag in _TAKES_VALUE:
-            if position >= len(flags):
-                raise ConfigError(f"the clang flag '{flag}' lacks its value")
-            value = flags[position]
-            position += 1
-            if flag == "-MF":
-                found = replace(found, dependency_file=value)
-            elif flag in ("-MT", "-MQ"):
-                found = replace(found, dependency_target=value)
-            elif flag in _TAKES_VALUE:
-                kept += [flag, value]
-                if flag == "-Xclang" and value in ("-load", "-fpass-plugin"):
-                    found = replace(found, baseline_only=f"-Xclang {value}")
-            continue
-        if flag.startswith("-flto") or flag == "-fembed-bitcode":
-            raise ConfigError(
-                f"with {flag} clang writes bitcode instead of an object: leave it out"
-            )
-        if flag in _DROPPED or _LEVEL.match(flag):
-            continue
-        if flag in _DEPENDENCIES:
-            if flag in ("-M", "-MM"):
-                raise ConfigError(f"{flag} makes no object: run clang itself for it")
-            dependencies.append(flag)
-            continue
-        if flag.startswith(("-MF", "-MT", "-MQ")):
-            if flag.startswith("-MF"):
-                found = replace(found, dependency_file=flag[3:])
-            else:
-                found = replace(found, dependency_target=flag[3:])
-            continue
-        if flag.startswith("-o") and not flag.startswith("-object"):
-            continue
-        if not flag.startswith("-"):
-            raise ConfigError(f"'{flag}' behind -- is not a clang flag: name inputs in front of it")
-        if _NEEDS_CLANG_PASSES.match(flag):
-            found = replace(found, baseline_only=flag)
-        kept.append(flag)
-    return replace(found, kept=tuple(kept), dependencies=tuple(dependencies))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +55,7 @@ class Stock:
     """
 
     toolchain: Toolchain
-    flags: ClangFlags = ClangFlags()
+    flags: ClangFlags = _NO_FLAGS
     target_triple: str = ""
     timeout_s: float = 120.0
     scratch: Path | None = None

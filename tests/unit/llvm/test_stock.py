@@ -36,6 +36,62 @@ def test_levels_and_outputs_are_dropped_and_the_rest_is_kept(
     assert parse_clang_flags(flags).kept == kept
 
 
+def test_what_names_the_output_is_kept_aside() -> None:
+    for flags in (["-o", "y.o"], ["-oy.o"], ["--output=y.o"], ["--output", "y.o"]):
+        assert parse_clang_flags(flags) == ClangFlags(output="y.o")
+    assert parse_clang_flags(["-S"]).kind == "assembly"
+    assert parse_clang_flags(["-c", "-emit-llvm"]).kind == "bitcode"
+    assert parse_clang_flags(["-emit-llvm", "-S"]).kind == "text"
+    assert parse_clang_flags(["-S", "-c"]).kind == ""
+    assert parse_clang_flags(["-xc++", "--target=riscv32"]).target == "riscv32"
+    assert parse_clang_flags(["-x", "c", "-target", "arm-none-eabi"]).target == "arm-none-eabi"
+    assert parse_clang_flags(["-x", "c"]).language == "c"
+
+
+@pytest.mark.parametrize(
+    ("flags", "note"),
+    [
+        (["-O2"], "-O2 is overridden"),
+        (["-O0", "-g", "-O0", "-Ofast"], "-O0 -Ofast is overridden"),
+        (["-Xclang", "-disable-llvm-passes"], "-Xclang -disable-llvm-passes is left out"),
+        (["-Xclang", "-O3"], "-Xclang -O3 is left out"),
+        (["-save-temps=obj"], "-save-temps=obj is left out: no second output"),
+        (["-MJ", "x.json", "-gsplit-dwarf"], "-MJ -gsplit-dwarf is left out"),
+        (["-mllvm", "-inline-threshold=5"], "-mllvm -inline-threshold=5 is for clang -Oz and"),
+    ],
+    ids=str,
+)
+def test_what_is_not_carried_out_is_said(flags: list[str], note: str) -> None:
+    found = parse_clang_flags(flags)
+    assert len(found.notes) == 1
+    assert note in found.notes[0]
+    assert found.kept in ((), ("-g",), tuple(flags))
+
+
+def test_what_is_carried_out_is_not_said() -> None:
+    flags = ["-Oz", "-c", "-pipe", "-g", "-fPIC", "-m32", "-march=native", "-MD", "-Wall"]
+    assert parse_clang_flags(flags).notes == ()
+
+
+@pytest.mark.parametrize("value", ["-emit-llvm", "-fsyntax-only", "-ast-dump", "-E", "-emit-pch"])
+def test_the_compiler_proper_is_asked_for_objects_only(value: str) -> None:
+    with pytest.raises(ConfigError, match=f"-Xclang {value} makes no object"):
+        parse_clang_flags(["-Xclang", value])
+
+
+def test_response_files_are_read_as_clang_reads_them(tmp_path: Path) -> None:
+    (tmp_path / "outer").write_text(f"-DA='b c' @{tmp_path}/inner\n-O2")
+    (tmp_path / "inner").write_text('"-I some where" -g')
+    found = parse_clang_flags([f"@{tmp_path}/outer", "-fPIC"])
+    assert found.kept == ("-DA=b c", "-I some where", "-g", "-fPIC")
+    assert "-O2 is overridden" in found.notes[0]
+    (tmp_path / "loop").write_text(f"@{tmp_path}/loop")
+    with pytest.raises(ConfigError, match="names itself"):
+        parse_clang_flags([f"@{tmp_path}/loop"])
+    with pytest.raises(ConfigError, match="is not a clang flag"):
+        parse_clang_flags(["@nothing-there"])
+
+
 def test_dependency_flags_are_kept_aside() -> None:
     found = parse_clang_flags(["-MD", "-MP", "-MF", "deps/x.d", "-MT", "x.o", "-DA"])
     assert found.kept == ("-DA",)
@@ -53,7 +109,10 @@ def test_flags_that_make_bitcode_are_refused(flag: str) -> None:
         parse_clang_flags([flag])
 
 
-@pytest.mark.parametrize("flag", ["-M", "-MM"])
+@pytest.mark.parametrize(
+    "flag",
+    ["-M", "-MM", "-E", "-fsyntax-only", "-###", "--analyze", "-emit-ast", "--version", "-shared"],
+)
 def test_flags_that_make_no_object_are_refused(flag: str) -> None:
     with pytest.raises(ConfigError, match="makes no object"):
         parse_clang_flags([flag])
@@ -85,7 +144,7 @@ def test_a_missing_value_is_bad_usage(flag: str) -> None:
 
 
 def test_a_stray_file_is_bad_usage() -> None:
-    with pytest.raises(ConfigError, match=r"'b\.c' behind -- is not a clang flag"):
+    with pytest.raises(ConfigError, match=r"'b\.c' after -- is not a clang flag"):
         parse_clang_flags(["-g", "b.c"])
 
 
