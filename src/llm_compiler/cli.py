@@ -461,7 +461,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 _EXIT_CODES = (
-    "Exit code: 0 done, 1 a negative verdict, 2 bad usage, 3 toolchain, 4 bad input, 5 the compiler "
+    "Exit codes: 0 done, 1 a negative verdict, 2 bad usage, 3 toolchain, 4 bad input, 5 compiler "
     "failed, 6 out of time or memory, 7 corpus, store or checkpoint, 8 the output cannot be "
     "written, 130 interrupted (Ctrl-C), 143 ended (SIGTERM)."
 )
