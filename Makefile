@@ -17,8 +17,11 @@ run-check: run
 	@$(MAKE) -C examples/lisp OBJECTS_FROM=$(CURDIR)/$(RUN) check
 	@$(MAKE) -C examples/sheet OBJECTS_FROM=$(CURDIR)/$(RUN) check
 
+# A file stays with one process, since its fixtures are costly; one process a core.
+PYTEST := $(PYTHON) -m pytest --numprocesses auto --dist loadfile
+
 test: llvm cross $(DEV)
-	$(PYTHON) -m pytest
+	$(PYTEST)
 
 # What imports PyTorch, which `make test` does not install: some gigabytes where pip finds no build
 # for CPUs alone.
