@@ -48,6 +48,9 @@ _FLAGS: Final = """
 !1 = !{i32 7, !"PIE Level", i32 2}
 !2 = !{i32 7, !"uwtable", i32 2}
 """
+_HEAD: Final = re.compile(
+    r"^(define (?:[^{\n]|\{[^{}\n]*\})*?)((?: personality ptr \S+)?) \{$", re.MULTILINE
+)
 CALL: Final = re.compile(r"(?:^|= )(?:tail |musttail |notail )?(?:call|invoke) ")
 """Up to behind the word that makes an instruction a call."""
 _SIZES: Final = {
@@ -90,7 +93,7 @@ def restore_module(body: str, short: ShortAssembly, *, attributes: str = "") -> 
         return _global(name)
 
     body = re.sub(NAME, long_name, with_bools(body))
-    body = re.sub(r"(?m)^(define [^{\n]*?)((?: personality ptr \S+)?) \{$", r"\1 #0\2 {", body)
+    body = re.sub(_HEAD, r"\1 #0\2 {", body)
     if short.is_hidden:
         body = re.sub(r"(?m)^define ", "define hidden ", body, count=1)
     layout, triple = _LAYOUTS[short.is_arm]

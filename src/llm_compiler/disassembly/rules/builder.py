@@ -1,0 +1,510 @@
+"""What a target's table writes meanings with: nodes of one block after the other.
+
+The builder knows what every target has: a stack whose places are known, registers that a function
+saves for its caller, flags of the last comparison, calls that leave registers undefined. So no
+table says anything of frames. One builder serves one function.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from llm_compiler.disassembly.rules.code import Code, Unliftable
+from llm_compiler.disassembly.rules.nodes import (
+    Block,
+    CallSite,
+    Graph,
+    Node,
+    Place,
+    bits_of,
+    integer,
+)
+from llm_compiler.disassembly.rules.target import Target
+
+__all__ = ["ANY", "SLOT", "Builder"]
+
+ANY: Final = "any"
+"""The type of a register that is copied or passed: whatever the variable's own is."""
+SLOT: Final = "slot."
+"""Begins the names of pushed words, which are registers as long as nothing points to them."""
+_FLAG: Final = "flag."
+_FOLDED: Final[dict[str, Callable[[int, int], int]]] = {
+    "add": operator.add,
+    "sub": operator.sub,
+    "mul": operator.mul,
+    "and": operator.and_,
+    "or": operator.or_,
+    "xor": operator.xor,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """The flags at the beginning of a block that several others lead to."""
+
+    block: int
+
+
+class Builder:
+    """Appends nodes to the current block."""
+
+    def __init__(self, graph: Graph, code: Code, target: Target, slots: frozenset[int]) -> None:
+        """Start before any block.
+
+        Args:
+            slots: frame places that are pushed but read or written as memory, too.
+        """
+        self.graph, self.code, self.target = graph, code, target
+        self.convention = target.convention
+        self._slots = slots
+        self._tracks_frame_pointer = target.has_frame_pointer(code)
+        graph.uses_frame_pointer = self._tracks_frame_pointer
+        self.block: Block = graph.blocks[0]
+        self.frame: dict[str, int] = {self.convention.stack_pointer: 0}
+        """Registers that hold a known place of the frame."""
+        self.intact = set(self.convention.callee_saved)
+        """Registers of the caller that nothing was written to yet."""
+        self.flags: Any = None
+        self.pushed: list[int] = []
+        self.values: dict[str, Node] = {}
+        """Of the current block: what registers were set to as a whole."""
+        self.accessed: set[int] = set()
+        """Words of the frame that are read or written as memory, or pointed to."""
+        self._flags_out: dict[int, Any] = {}
+        self._states: dict[int, tuple[dict[str, int], set[str]]] = {}
+        self._wanted: list[tuple[int, str]] = []
+        self._nodes: list[Node] = self.block.nodes
+
+    # -- blocks ---
+
+    def enter(self, block: Block) -> None:
+        """Go on with a block whose predecessor, if any, was written already."""
+        self.block, self._nodes = block, block.nodes
+        known = [self._states[one] for one in block.predecessors if one in self._states]
+        if known:
+            self.frame = dict(known[0][0])
+            self.intact = set.intersection(*(one[1] for one in known))
+            if any(one[0] != self.frame for one in known[1:]):
+                raise Unliftable("a stack pointer that depends on the way")
+        self.values, self.pushed = {}, []
+        before = block.predecessors
+        if len(before) == 1 and before[0] in self._flags_out and block.number != 0:
+            self.flags = self._flags_out[before[0]]
+        else:
+            self.flags = _Joined(block.number) if before else None
+
+    def leave(self) -> None:
+        """Remember how the current block ends."""
+        self._flags_out[self.block.number] = self.flags
+        self._states[self.block.number] = dict(self.frame), set(self.intact)
+
+    def finish(self) -> None:
+        """Write the conditions that blocks with several predecessors ask for.
+
+        Raises:
+            Unliftable: one of the predecessors does not set them.
+        """
+        done: set[tuple[int, str]] = set()
+        while self._wanted:
+            number, code = self._wanted.pop()
+            if (number, code) in done:
+                continue
+            done.add((number, code))
+            for before in self.graph.blocks[number].predecessors:
+                if before not in self._flags_out:
+                    continue
+                self.block = self.graph.blocks[before]
+                terminator = self.block.nodes.pop()
+                self._nodes = self.block.nodes
+                self.flags = self._flags_out[before]
+                self.frame = dict(self._states[before][0])
+                self.write(f"{_FLAG}{number}.{code}", self.condition(code))
+                self.block.nodes.append(terminator)
+
+    # -- values ---
+
+    def _append(self, node: Node) -> Node:
+        node.block = self.block.number
+        self._nodes.append(node)
+        return node
+
+    def constant(self, value: int, type_: str) -> Node:
+        """Return a number of a type; what exceeds its width is cut off."""
+        bits = bits_of(type_)
+        value &= (1 << bits) - 1
+        if value >> (bits - 1) and bits > 1:
+            value -= 1 << bits
+        return Node("const", type_, (), value)
+
+    def literal(self, text: str, type_: str) -> Node:
+        """Return a constant of a type that is no integer, in LLVM's words."""
+        return Node("const", type_, (), text)
+
+    def undefined(self, type_: str) -> Node:
+        """Return a value that is not known."""
+        return Node("undef", type_)
+
+    def binary(self, op: str, left: Node, right: Node) -> Node:
+        """Return an operation of two values of one type. Places of the frame stay places."""
+        if left.op == "frame" and right.op == "const" and isinstance(right.data, int):
+            if op == "add":
+                return Node("frame", left.type, (), left.data + right.data)
+            if op == "sub":
+                return Node("frame", left.type, (), left.data - right.data)
+            if op == "and" and right.data < 0 and -right.data & (-right.data - 1) == 0:
+                return self._align(left, -right.data)
+        if op == "add" and right.op == "frame":
+            return self.binary(op, right, left)
+        is_known = left.op == right.op == "const" and op in _FOLDED
+        if is_known and isinstance(left.data, int) and isinstance(right.data, int):
+            return self.constant(_FOLDED[op](left.data, right.data), left.type)
+        return self._append(Node(op, left.type, (left, right)))
+
+    def _align(self, place: Node, alignment: int) -> Node:
+        # As if the caller's frame ended at a multiple of the alignment.
+        self.graph.aligned_to = max(self.graph.aligned_to, alignment)
+        above = self.convention.first_stack_argument
+        return Node("frame", place.type, (), (place.data - above) // alignment * alignment + above)
+
+    def cast(self, op: str, value: Node, type_: str) -> Node:
+        """Return a value converted to another type."""
+        if value.type == type_:
+            return value
+        if value.op == "const" and isinstance(value.data, int) and type_[0] == "i":
+            if op == "zext":
+                return self.constant(value.data & ((1 << bits_of(value.type)) - 1), type_)
+            if op in ("sext", "trunc"):
+                return self.constant(value.data, type_)
+        return self._append(Node(op, type_, (value,)))
+
+    def low(self, value: Node, bits: int) -> Node:
+        """Return the low bits of an integer, or the integer zero-extended."""
+        width = bits_of(value.type)
+        if width == bits:
+            return value
+        return self.cast("trunc" if width > bits else "zext", value, integer(bits))
+
+    def compare(self, predicate: str, left: Node, right: Node) -> Node:
+        """Return an ``i1``: an integer predicate (``ult``) of two values of one type."""
+        return self._append(Node("icmp", "i1", (left, right), predicate))
+
+    def compare_floats(self, predicate: str, left: Node, right: Node) -> Node:
+        """Return the ``i1`` of a floating-point predicate (``olt``)."""
+        return self._append(Node("fcmp", "i1", (left, right), predicate))
+
+    def select(self, condition: Node, yes: Node, no: Node) -> Node:
+        """Return one of two values of one type."""
+        return self._append(Node("select", yes.type, (condition, yes, no)))
+
+    def negated(self, condition: Node) -> Node:
+        """Return the opposite of an ``i1``."""
+        return self.binary("xor", condition, self.constant(1, "i1"))
+
+    def intrinsic(self, name: str, type_: str, *arguments: Node, overload: str = "") -> Node:
+        """Return the result of an intrinsic of LLVM.
+
+        Args:
+            overload: of the name, as in ``fshl.i32``; empty: the name is whole.
+        """
+        full = f"llvm.{name}.{overload}" if overload else f"llvm.{name}"
+        return self._append(Node("intrinsic", type_, arguments, full))
+
+    def overflows(self, op: str, left: Node, right: Node) -> Node:
+        """Return whether ``sadd``, ``usub``, ``smul`` ... of two integers overflows; an ``i1``."""
+        return self._append(Node("overflow", "i1", (left, right), op))
+
+    def node(
+        self, op: str, type_: str, args: Sequence[Node], data: Any = None, flags: str = ""
+    ) -> Node:
+        """Append any other node: vector operations, atomic accesses, fences."""
+        made = self._append(Node(op, type_, args, data))
+        made.flags = flags
+        return made
+
+    # -- registers ---
+
+    def read(self, register: str, type_: str) -> Node:
+        """Return a register's low bits as a value of a type, or `ANY`."""
+        if (place := self.frame.get(register)) is not None:
+            node = Node("frame", "i64", (), place)
+            return node if type_ in ("i64", ANY) else self.low(node, bits_of(type_))
+        if register == self.convention.stack_pointer:
+            raise Unliftable("a stack pointer that is not known")
+        return self._append(Node("read", type_, (), register))
+
+    def write(
+        self,
+        register: str,
+        value: Node,
+        *,
+        bits: int = 0,
+        keeps: bool = False,
+        is_copy: bool = False,
+    ) -> None:
+        """Set a register.
+
+        Args:
+            bits: how many low bits are set; 0: as many as the value has.
+            keeps: the bits above stay; else they become 0.
+            is_copy: of another register's, read as `ANY`.
+        """
+        self.values.pop(register, None)
+        if register == self.convention.stack_pointer:
+            self._set_stack_pointer(value)
+            return
+        if value.op == "entry":
+            if value.data != register:
+                raise Unliftable("a caller's register that moves")
+            self.restore(register)
+            return
+        if register == self.convention.frame_pointer and self._tracks_frame_pointer:
+            if value.op != "frame":
+                raise Unliftable("a frame pointer that changes")
+            self.frame[register] = value.data
+            return
+        self.intact.discard(register)
+        if not keeps:
+            self.values[register] = value
+        if value.op == "frame":
+            self.touch(value.data)
+        node = Node("write", "void", (value,), register)
+        node.bits = bits or (0 if value.type == ANY else bits_of(value.type))
+        node.keeps, node.is_copy = keeps, is_copy
+        self._append(node)
+
+    def _set_stack_pointer(self, value: Node) -> None:
+        pointer = self.convention.stack_pointer
+        if value.op == "frame":
+            self.frame[pointer] = value.data
+            self.graph.lowest = min(self.graph.lowest, value.data)
+            return
+        raise Unliftable("a stack pointer that is computed")
+
+    def restore(self, register: str) -> None:
+        """Give a register back its caller's value."""
+        self.frame.pop(register, None)
+        self.intact.add(register)
+        self._append(Node("restore", "void", (), register))
+
+    # -- memory ---
+
+    def address(
+        self,
+        *,
+        base: Node | None = None,
+        index: Node | None = None,
+        scale: int = 1,
+        displacement: int = 0,
+        symbol: str = "",
+        segment: str = "",
+        is_thread_local: bool = False,
+    ) -> Node:
+        """Return an address: symbol + base + index * scale + displacement."""
+        frame = None
+        if base is not None and base.op == "frame":
+            frame, displacement = base.data + displacement, 0
+            base = None
+            if index is None and not symbol:
+                return Node("frame", "i64", (), frame)
+        place = Place(
+            symbol=symbol,
+            displacement=displacement,
+            scale=scale,
+            has_base=base is not None,
+            has_index=index is not None,
+            frame=frame,
+            is_thread_local=is_thread_local,
+            segment=segment,
+        )
+        if frame is not None:
+            self.touch(frame)
+        args = tuple(one for one in (base, index) if one is not None)
+        return self._append(Node("address", "i64", args, place))
+
+    def got_address(self, symbol: str, *, is_thread_local: bool = False) -> Node:
+        """Return the address of a symbol that the dynamic linker fills in."""
+        place = Place(symbol=symbol, is_got=True, is_thread_local=is_thread_local)
+        return self._append(Node("address", "i64", (), place))
+
+    def touch(self, place: int) -> None:
+        """Note that a place of the frame is memory."""
+        self.accessed.add(place)
+
+    def load(self, address: Node, type_: str, *, alignment: int = 1, flags: str = "") -> Node:
+        """Return what is at an address."""
+        if address.op == "frame":
+            if (saved := self.graph.saved.get(address.data)) and type_ in ("i64", ANY):
+                return Node("entry", "i64", (), saved)
+            self.touch(address.data)
+        node = self._append(Node("load", type_, (address,), alignment))
+        node.flags = flags
+        return node
+
+    def store(self, address: Node, value: Node, *, alignment: int = 1, flags: str = "") -> None:
+        """Set what is at an address."""
+        if address.op == "frame":
+            if value.op == "read" and value.data in self.intact and value.type == "i64":
+                self.graph.saved[address.data] = value.data
+                return
+            self.touch(address.data)
+        if value.op == "frame":
+            self.touch(value.data)
+        node = self._append(Node("store", "void", (value, address), alignment))
+        node.flags = flags
+
+    def push(self, value: Node, register: str = "") -> None:
+        """Put a word on the stack. `register`: that it is a copy of, read as `ANY`."""
+        pointer = self.convention.stack_pointer
+        if pointer not in self.frame:
+            raise Unliftable("a word pushed where the stack pointer is not known")
+        place = self.frame[pointer] - 8
+        self.frame[pointer] = place
+        self.graph.lowest = min(self.graph.lowest, place)
+        if register in self.intact:
+            self.graph.saved[place] = register
+        elif place in self._slots:
+            if value.type == ANY:
+                value = self.read(register, "i64")
+            self._append(Node("store", "void", (value, Node("frame", "i64", (), place)), 8))
+            self.accessed.add(place)
+        else:
+            self.write(f"{SLOT}{place}", value, bits=64, is_copy=bool(register))
+            self.pushed.append(place)
+
+    def pop(self, register: str) -> None:
+        """Take a word from the stack into a register."""
+        pointer = self.convention.stack_pointer
+        if pointer not in self.frame:
+            raise Unliftable("a word popped where the stack pointer is not known")
+        place = self.frame[pointer]
+        self.frame[pointer] = place + 8
+        if place in self.graph.saved:
+            if self.graph.saved[place] == register:
+                self.restore(register)
+                return
+            # What is popped only to move the stack pointer is read by nobody.
+            self._append(Node("clobber", "void", (), register))
+            return
+        if place in self._slots:
+            self.accessed.add(place)
+            node = Node("load", "i64", (Node("frame", "i64", (), place),), 8)
+            self.write(register, self._append(node))
+            return
+        known = self.values.get(f"{SLOT}{place}")
+        if known is not None and known.op == "const":
+            self.write(register, known)
+        elif place >= 0:
+            raise Unliftable("a word popped that the caller pushed")
+        else:
+            self.write(register, self.read(f"{SLOT}{place}", ANY), bits=64, is_copy=True)
+        if self.pushed and self.pushed[-1] == place:
+            self.pushed.pop()
+
+    # -- flags ---
+
+    def condition(self, code: str) -> Node:
+        """Return whether a condition of the target's holds; an ``i1``.
+
+        Raises:
+            Unliftable: nothing that is known has set the flags.
+        """
+        if isinstance(self.flags, _Joined):
+            self._wanted.append((self.flags.block, code))
+            return self.read(f"{_FLAG}{self.flags.block}.{code}", "i1")
+        if self.flags is None:
+            raise Unliftable("a condition that nothing sets")
+        return self.target.condition(self, self.flags, code)
+
+    # -- control ---
+
+    def block_at(self, label: str) -> int:
+        """Return the number of the block at a label of the function."""
+        line = self.code.line_of(label)
+        return next(one.number for one in self.graph.blocks if one.first == line)
+
+    def jump(self, block: int) -> None:
+        """End the block."""
+        self._append(Node("jump", "void", (), block))
+
+    def branch(self, condition: Node, yes: int, no: int) -> None:
+        """End the block with a choice between two others."""
+        if yes == no:
+            self.jump(yes)
+        else:
+            self._append(Node("branch", "void", (condition,), (yes, no)))
+
+    def switch(self, index: Node, blocks: Sequence[int]) -> None:
+        """End the block with a jump to the block of a number, which counts from 0."""
+        self._append(Node("switch", "void", (index,), tuple(blocks)))
+
+    def give_back(self) -> None:
+        """End the function: return what the convention's registers hold."""
+        self._append(Node("return", "void", ()))
+        self.graph.returns.append(self.block.number)
+
+    def unreachable(self) -> None:
+        """End the block with what is never reached."""
+        self._append(Node("unreachable", "void", ()))
+
+    def call(
+        self, symbol: str = "", target: Node | None = None, *, vector_count: int | None = None
+    ) -> Node:
+        """Append a call: registers that a call may change are undefined after it."""
+        site = self._site(symbol, vector_count)
+        made = self._append(Node("call", ANY, () if target is None else (target,), site))
+        for register in self.convention.caller_saved:
+            self._append(Node("clobber", "void", (), register))
+            self.values.pop(register, None)
+        for place in site.pushed:
+            self._append(Node("clobber", "void", (), f"{SLOT}{place}"))
+        for register in (*self.convention.integer_results, *self.convention.vector_results):
+            result = self._append(Node("result", ANY, (made,), register))
+            write = Node("write", "void", (result,), register)
+            self._append(write)
+        self.pushed = []
+        self.flags = None
+        return made
+
+    def tail_call(
+        self, symbol: str = "", target: Node | None = None, *, vector_count: int | None = None
+    ) -> None:
+        """End the function with a call whose result is its own."""
+        site = self._site(symbol, vector_count)
+        site.is_tail = True
+        self._append(Node("call", ANY, () if target is None else (target,), site))
+        self._append(Node("tail_return", "void", ()))
+
+    def _site(self, symbol: str, vector_count: int | None) -> CallSite:
+        place = self.frame.get(self.convention.stack_pointer, 0)
+        pushed: list[int] = []
+        for one in reversed(self.pushed):
+            if one != place + 8 * len(pushed):
+                break
+            pushed.append(one)
+        return CallSite(
+            symbol=symbol,
+            pushed=tuple(pushed),
+            vector_count=vector_count,
+            stack_offset=place,
+        )
+
+    def extra_block(self) -> Block:
+        """Return a new block without instructions, whose predecessor is the current one."""
+        block = Block(len(self.graph.blocks), -1, -1)
+        block.predecessors.append(self.block.number)
+        self.graph.blocks.append(block)
+        return block
+
+    def tail_call_if(self, condition: Node, symbol: str, otherwise: int) -> None:
+        """End the block: where a condition holds, the function ends with a call."""
+        block = self.extra_block()
+        own = self.block
+        self.branch(condition, block.number, otherwise)
+        own.successors.append(block.number)
+        self.graph.order.append(block.number)
+        self.block, self._nodes = block, block.nodes
+        self.tail_call(symbol)
+        self.block, self._nodes = own, own.nodes

@@ -1,0 +1,239 @@
+"""A draft: the plan of one variant (calls, variables, frame), and the body in LLVM's words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from llm_compiler.disassembly.rules.calls import (
+    Arguments,
+    RegisterStates,
+    Signature,
+    arguments_of,
+    result_type,
+)
+from llm_compiler.disassembly.rules.code import Code
+from llm_compiler.disassembly.rules.frame import (
+    FrameAccesses,
+    FrameObject,
+    frame_accesses,
+    frame_objects,
+)
+from llm_compiler.disassembly.rules.liveness import Liveness, find_liveness
+from llm_compiler.disassembly.rules.nodes import Graph, Node, bits_of
+from llm_compiler.disassembly.rules.prototypes import PROTOTYPES
+from llm_compiler.disassembly.rules.target import Target
+from llm_compiler.disassembly.rules.variant import Variant
+from llm_compiler.disassembly.rules.webs import Webs, find_webs
+
+__all__ = ["Function", "Plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is decided of a variant before it is written down."""
+
+    arguments: Mapping[Node, Arguments]
+    result: str
+    results: Mapping[str, str]
+    """Registers that hold the result, and their types."""
+    live: Liveness
+    webs: Webs
+    accesses: FrameAccesses
+    objects: tuple[FrameObject, ...]
+
+
+class Function:
+    """One function's graph, and the plans that were made of it."""
+
+    def __init__(
+        self,
+        code: Code,
+        graph: Graph,
+        target: Target,
+        signatures: Mapping[str, Signature],
+    ) -> None:
+        self.code, self.graph, self.target = code, graph, target
+        self.signatures = signatures
+        self.states = RegisterStates.of(graph, target.convention)
+        self._plans: dict[tuple[object, ...], Plan] = {}
+
+    def plan(self, variant: Variant) -> Plan:
+        """Return a variant's plan.
+
+        Raises:
+            Unliftable: the frame cannot be read this way.
+        """
+        key = (
+            variant.result,
+            variant.arguments,
+            variant.natural_bits,
+            variant.has_pointers,
+            variant.is_wide,
+            variant.wide_constants,
+            variant.frame,
+        )
+        if key not in self._plans:
+            self._plans[key] = self._make(variant)
+        return self._plans[key]
+
+    def _make(self, variant: Variant) -> Plan:
+        graph, convention = self.graph, self.target.convention
+        arguments = self.arguments(variant.arguments)
+        result = variant.result or self.result_types()[0]
+        results = self._registers(result)
+        live = find_liveness(
+            graph,
+            arguments,
+            {register: bits_of(type_) for register, type_ in results.items()},
+            variant.natural_bits,
+        )
+        webs = find_webs(graph, live, arguments, results, convention, variant)
+        accesses = frame_accesses(graph, live)
+        first = convention.first_stack_argument
+        objects = frame_objects(accesses, graph, variant.frame, first)
+        return Plan(arguments, result, results, live, webs, accesses, tuple(objects))
+
+    def arguments(self, how: str) -> dict[Node, Arguments]:
+        """Return what each call reads."""
+        return {
+            node: arguments_of(node, self.states, self.target.convention, self.signatures, how)
+            for number in self.graph.order
+            for node in self.graph.blocks[number].nodes
+            if node.op == "call"
+        }
+
+    def _registers(self, result: str) -> dict[str, str]:
+        convention = self.target.convention
+        found: dict[str, str] = {}
+        if result == "void":
+            return found
+        parts = result.strip("{} ").split(", ") if result[0] == "{" else [result]
+        used = [0, 0]
+        for part in parts:
+            kind = 1 if part in ("float", "double") or part[0] == "<" else 0
+            registers = (convention.integer_results, convention.vector_results)[kind]
+            found[registers[used[kind]]] = part
+            used[kind] += 1
+        return found
+
+    def result_types(self) -> list[str]:
+        """Return the result types that fit, the likeliest first."""
+        graph, states = self.graph, self.states
+        convention = self.target.convention
+        exits = [graph.blocks[number].nodes[-1] for number in graph.returns]
+        exits = [one for one in exits if one in states.at]
+        if not exits:
+            return self._tail_results()
+        found: list[str] = []
+        integer, second = convention.integer_results[:2]
+        vector, second_vector = convention.vector_results[:2]
+        floats = self._vector_results(exits, vector, second_vector)
+        if all(states.holds(one, integer) for one in exits):
+            found += self._integer_results(exits, integer, second)
+        is_set = bool(floats) and all(states.at[one].get(vector, 0) != 2 for one in exits)
+        was_read = all(states.at[one].get(integer, 0) == 2 for one in exits)
+        if is_set and (was_read or not found or states.at[exits[0]].get(integer, 0) < 2):
+            found = floats + found
+        else:
+            found += floats
+        if "call" in self._written_kinds(integer) or found:
+            found.append("void")
+        return list(dict.fromkeys(found)) or ["void"]
+
+    def _vector_results(self, exits: list[Node], register: str, second: str) -> list[str]:
+        """Return the types of a result in a vector register; it may be an argument given back."""
+        states = self.states.at
+        if not all(states[one].get(register, 0) >= 1 for one in exits):
+            return []
+        kinds = self._written_kinds(register)
+        found: list[str] = [one for one in ("double", "float") if one in kinds]
+        if not found and kinds - {"call"} and any(states[one][register] == 3 for one in exits):
+            found = ["double"]
+        if any(one[0] == "<" for one in kinds) and all(states[one][register] == 3 for one in exits):
+            found.append("<2 x double>")
+        if found and all(states[one].get(second, 0) >= 2 for one in exits):
+            found.append("{ double, double }")
+        return found
+
+    def _integer_results(self, exits: list[Node], register: str, second: str) -> list[str]:
+        widths: list[int] = []
+        last: list[int] = []
+        pointer = False
+        for number in self.graph.order:
+            nodes = self.graph.blocks[number].nodes
+            writes = [
+                one
+                for one in nodes
+                if one.op == "write" and one.data == register and one.args[0].op != "result"
+            ]
+            widths += [one.bits for one in writes]
+            if nodes and nodes[-1] in exits and writes:
+                last.append(writes[-1].bits or 64)
+            pointer |= any(one.args[0].op in ("frame", "address") for one in writes)
+        preferred = ["i32", "i64"]
+        if last and max(last) == 64:
+            preferred = ["i64", "i32"]
+        if preferred[0] == "i64" or pointer:
+            preferred.insert(1, "ptr")
+        if 8 in widths:
+            preferred.append("i8")
+        if 16 in widths:
+            preferred.append("i16")
+        states = self.states.at
+        if all(states[one].get(second, 0) == 3 for one in exits):
+            preferred.append("{ i64, i64 }")
+        return preferred
+
+    def _written_kinds(self, register: str) -> set[str]:
+        found: set[str] = set()
+        for number in self.graph.order:
+            for node in self.graph.blocks[number].nodes:
+                if node.op == "write" and node.data == register:
+                    value = node.args[0]
+                    found.add("call" if value.op == "result" else value.type)
+        return found
+
+    def _tail_calls(self) -> list[str]:
+        """Return the symbols that the function ends with calls of; empty for computed ones."""
+        return [
+            node.data.symbol
+            for number in self.graph.order
+            for node in self.graph.blocks[number].nodes
+            if node.op == "call" and node.data.is_tail
+        ]
+
+    def _tail_results(self) -> list[str]:
+        """Return the result types of a function that has no return, only calls at its ends."""
+        found: list[str] = []
+        symbols = self._tail_calls()
+        for symbol in symbols:
+            if symbol in self.signatures:
+                found.append(self.signatures[symbol].result or "void")
+            elif symbol in PROTOTYPES:
+                found.append(result_type(PROTOTYPES[symbol]))
+        return list(dict.fromkeys([*found, "void", *(["i32", "i64"] if symbols else [])]))
+
+    def signature(self) -> Signature:
+        """Return what the function's own code shows of it."""
+        convention = self.target.convention
+        plan = self.plan(Variant())
+        parameters = plan.webs.parameters
+        integers = [
+            place for place, one in enumerate(convention.integer_arguments) if one in parameters
+        ]
+        vectors = [
+            place for place, one in enumerate(convention.vector_arguments) if one in parameters
+        ]
+        first = convention.first_stack_argument
+        direct, _ = plan.accesses.incoming(first)
+        stack = max(((place - first) // 8 + 1 for place, _ in direct), default=0)
+        never = not self.graph.returns and not self._tail_calls()
+        return Signature(
+            integers=max(integers) + 1 if integers else 0,
+            vectors=max(vectors) + 1 if vectors else 0,
+            stack=stack,
+            result=plan.result,
+            never_returns=never,
+            is_variadic=self.graph.is_variadic,
+        )

@@ -1,0 +1,148 @@
+"""The frame as objects: where they begin and end, seen from the accesses.
+
+Machine code does not say where an array on the stack ends. `Variant.frame` chooses a reading; the
+one object of ``whole`` is always right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from llm_compiler.disassembly.rules.code import Unliftable
+from llm_compiler.disassembly.rules.liveness import Liveness
+from llm_compiler.disassembly.rules.nodes import Graph, Node, bits_of
+
+__all__ = ["FrameAccesses", "FrameObject", "frame_accesses", "frame_objects"]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameObject:
+    """Bytes from `start` to `end`, counted from the stack pointer at entry."""
+
+    start: int
+    end: int
+    alignment: int
+
+
+@dataclass(frozen=True, slots=True)
+class FrameAccesses:
+    """What the code does with the frame."""
+
+    direct: tuple[tuple[int, int], ...]
+    """Place and size of loads and stores."""
+    pointed: tuple[int, ...]
+    """Places whose address is taken, or indexed from."""
+
+    def incoming(self, first: int) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
+        """Return those of the caller's frame: arguments on the stack."""
+        return (
+            tuple(one for one in self.direct if one[0] >= first),
+            tuple(one for one in self.pointed if one >= first),
+        )
+
+
+def frame_accesses(graph: Graph, live: Liveness) -> FrameAccesses:
+    """Collect the accesses that matter."""
+    direct: set[tuple[int, int]] = set()
+    pointed: set[int] = set()
+    for node in _needed(graph, live):
+        if node.op in ("load", "store"):
+            place = node.args[0] if node.op == "load" else node.args[1]
+            type_ = node.type if node.op == "load" else node.args[0].type
+            if place.op == "frame":
+                direct.add((place.data, bits_of(type_) // 8 or 1))
+            if node.op == "store" and node.args[0].op == "frame":
+                pointed.add(node.args[0].data)
+            continue
+        if node.op == "address" and node.data.frame is not None:
+            pointed.add(node.data.frame)
+        for one in node.args:
+            if one.op == "frame":
+                pointed.add(one.data)
+    return FrameAccesses(tuple(sorted(direct)), tuple(sorted(pointed)))
+
+
+def _needed(graph: Graph, live: Liveness) -> Iterator[Node]:
+    for number in graph.order:
+        for node in graph.blocks[number].nodes:
+            if node.op == "write":
+                if live.after.get(node):
+                    yield node
+            elif node in live.needs:
+                yield node
+
+
+def frame_objects(accesses: FrameAccesses, graph: Graph, how: str, first: int) -> list[FrameObject]:
+    """Return the objects of the own frame.
+
+    Args:
+        how: `Variant.frame`.
+        first: where the caller's frame begins.
+    """
+    direct = [one for one in accesses.direct if one[0] < first]
+    pointed = [one for one in accesses.pointed if one < first]
+    if not direct and not pointed:
+        return []
+    lowest = min([one[0] for one in direct] + pointed)
+    highest = max([place + size for place, size in direct] + [one + 1 for one in pointed])
+    saves = sorted(one for one in graph.saved if one >= highest)
+    top = saves[0] if saves else 0
+    top = max(top, highest)
+    if how == "whole":
+        bottom = min(lowest, graph.lowest)
+        return [_object(bottom, top, graph, first)]
+    return _parts(direct, pointed, top, how, graph, first)
+
+
+def _parts(
+    direct: list[tuple[int, int]],
+    pointed: list[int],
+    top: int,
+    how: str,
+    graph: Graph,
+    first: int,
+) -> list[FrameObject]:
+    limit = top if how == "each" or not pointed else pointed[0]
+    runs: list[list[int]] = []
+    for place, size in direct:
+        if how != "each" and place >= limit:
+            continue
+        if runs and place < runs[-1][1]:
+            runs[-1][1] = max(runs[-1][1], place + size)
+        else:
+            runs.append([place, place + size])
+    found: list[tuple[int, int]] = []
+    saved = sorted(graph.saved)
+    if how == "each":
+        starts = sorted({*(one[0] for one in runs), *pointed})
+        ends = {one[0]: one[1] for one in runs}
+        for number, start in enumerate(starts):
+            following = starts[number + 1] if number + 1 < len(starts) else top
+            is_pointed = start in pointed
+            found.append((start, following if is_pointed else min(following, ends[start])))
+    else:
+        found = [(one[0], one[1]) for one in runs]
+        for number, start in enumerate(pointed):
+            following = pointed[number + 1] if number + 1 < len(pointed) else top
+            found.append((start, following))
+    objects = []
+    for start, end in found:
+        for one in saved:
+            if start < one < end:
+                end = one
+        if end <= start:
+            raise Unliftable("a frame whose objects overlap")
+        objects.append(_object(start, end, graph, first))
+    return objects
+
+
+def _object(start: int, end: int, graph: Graph, first: int) -> FrameObject:
+    size = end - start
+    above = start - first
+    if graph.aligned_to and above % graph.aligned_to == 0:
+        return FrameObject(start, end, graph.aligned_to)
+    for alignment in (16, 8, 4, 2):
+        if size >= alignment and above % alignment == 0:
+            return FrameObject(start, end, alignment)
+    return FrameObject(start, end, 1)

@@ -1,0 +1,75 @@
+"""The choices that machine code leaves open, as one record: a draft is a graph and a `Variant`."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+__all__ = ["Variant"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """How a draft is written. The defaults claim nothing that the code does not show."""
+
+    result: str = ""
+    """The function's result type; empty: the first that fits."""
+    arguments: str = "written"
+    """Of calls whose signature is not known: registers ``written`` since they were last read,
+    ``near`` (written since the last call) or ``all`` that hold something."""
+    natural_bits: int = 32
+    """At least so wide is what a call is passed."""
+    has_pointers: bool = True
+    """Variables that addresses are made of are pointers."""
+    is_wide: bool = False
+    """Variables are as wide as their widest use, though they were set narrower."""
+    wide_constants: int = 0
+    """Constants that calls are passed are 64 bits: 0 where it is known, 1 all, others at random."""
+    frame: str = "parts"
+    """``parts``: objects begin where the frame is pointed to; ``each``: also at every access;
+    ``whole``: one object, which is always sound."""
+    overflow: str = ""
+    """What sums are said not to do: ``nsw`` or ``nuw nsw``. Not shown by the code."""
+    inbounds: bool = False
+    """Addresses stay in their objects. Not shown by the code."""
+    branches: str = "strict"
+    """``strict``: non-strict comparisons are negated, as clang writes them; ``as is``; ``negated``:
+    all are."""
+    order: int = 0
+    """Of the variables: 0 as found, 1 backwards, others at random."""
+    placement: int = 1
+    """Of the blocks: 0 as in the code; 1, 2: targets of some branches first; negative: by depth;
+    others at random."""
+    sums_first: bool = False
+    """A displacement is added to the index before the base."""
+    keeps_switch: bool = False
+    """The range check in front of a jump table stays a branch of its own."""
+    cold: int = 1
+    """Calls that report errors are cold: 0 never, 1 where they name stderr, 2 more."""
+    loads_late: bool = False
+    """What a comparison reads is read where its outcome is used."""
+    masks: bool = True
+    """Amounts of shifts are cut to what the instruction reads."""
+    pipeline: int = 0
+    """Which of `search.PIPELINES` cleans the draft."""
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether the draft has no undefined behaviour that the code does not have."""
+        return not self.overflow and not self.inbounds and self.masks
+
+    @property
+    def sound(self) -> Variant:
+        """The same without claims that the code does not show."""
+        return dataclasses.replace(self, overflow="", inbounds=False, masks=True)
+
+    @property
+    def changes(self) -> str:
+        """What differs from the default, in words; empty where nothing does."""
+        default = Variant()
+        found = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value != getattr(default, field.name):
+                found.append(f"{field.name}={value}")
+        return " ".join(found)

@@ -1,0 +1,117 @@
+"""x86-64: System V convention, AT&T syntax, general registers, SSE and SSE2.
+
+Not known: x87 and MMX, AVX, far control transfers, instructions for the operating system.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from llm_compiler.disassembly.rules.builder import Builder
+from llm_compiler.disassembly.rules.code import Code, Line
+from llm_compiler.disassembly.rules.nodes import Node
+from llm_compiler.disassembly.rules.target import Control, Convention
+from llm_compiler.disassembly.rules.x86_64 import control as _control
+from llm_compiler.disassembly.rules.x86_64.flags import Flags, condition
+from llm_compiler.disassembly.rules.x86_64.integers import INTEGERS, Rule
+from llm_compiler.disassembly.rules.x86_64.machine import Machine
+from llm_compiler.disassembly.rules.x86_64.operands import WIDE, Memory
+from llm_compiler.disassembly.rules.x86_64.vectors import VECTORS
+
+__all__ = ["RULES", "X86_64"]
+
+_VECTOR_REGISTERS: Final = tuple(f"xmm{number}" for number in range(16))
+_CALLEE_SAVED: Final = ("rbx", "rbp", "r12", "r13", "r14", "r15")
+_VECTOR_MOVE: Final = re.compile(r"%xmm\d")
+
+RULES: Final[dict[str, Rule]] = {**INTEGERS, **VECTORS, **_control.CONTROL}
+"""What every mnemonic means."""
+_LOCKED: Final = frozenset(
+    f"{name}{letter}"
+    for name in ["add", "sub", "and", "or", "xor", "inc", "dec", "xadd", "cmpxchg", "xchg"]
+    for letter in "bwlq"
+)
+_REPEATED: Final = frozenset(f"{name}{letter}" for name in ("movs", "stos") for letter in "bwlq")
+
+
+class X86_64:  # noqa: N801  # the architecture's name
+    """The target."""
+
+    name = "x86_64"
+    triple = "x86_64-pc-linux-gnu"
+    convention = Convention(
+        integer_arguments=("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
+        vector_arguments=_VECTOR_REGISTERS[:8],
+        integer_results=("rax", "rdx"),
+        vector_results=("xmm0", "xmm1"),
+        callee_saved=_CALLEE_SAVED,
+        caller_saved=(
+            *(one for one in WIDE if one not in _CALLEE_SAVED and one != "rsp"),
+            *_VECTOR_REGISTERS,
+        ),
+        stack_pointer="rsp",
+        frame_pointer="rbp",
+        struct_result="rdi",
+        first_stack_argument=8,
+        vector_prefix="xmm",
+    )
+
+    def control(self, line: Line, code: Code) -> Control:
+        """Return how control leaves an instruction."""
+        return _control.control(line, code)
+
+    def has_frame_pointer(self, code: Code) -> bool:
+        """Return whether rbp is set to the stack pointer once and given back at the end."""
+        sets = [
+            line.text
+            for line in code.lines
+            if line.operands
+            and line.operands[-1] in ("%rbp", "%ebp", "%bp", "%bpl")
+            and not line.mnemonic.startswith(("cmp", "test", "push", "pop"))
+        ]
+        first = [line.text for line in code.lines[:12]]
+        return sets == ["movq %rsp, %rbp"] and "pushq %rbp" in first
+
+    def jump_table(self, code: Code, line: Line) -> tuple[str, ...]:
+        """Return the labels that an indirect jump may go to."""
+        return _control.jump_table(code, line)
+
+    def translate(self, builder: Builder, line: Line) -> None:
+        """Append an instruction's meaning."""
+        machine = Machine(builder, line)
+        name = line.mnemonic
+        rule = RULES.get(name)
+        if name == "movq" and _VECTOR_MOVE.search(line.text):
+            self._move_quadword(machine)
+            return
+        if name == "movsd" and line.prefix:
+            raise machine.refuse()
+        if rule is None:
+            raise machine.refuse()
+        if line.prefix == "lock" and name not in _LOCKED:
+            raise machine.refuse()
+        is_repeated = line.prefix in ("rep", "repe", "repne")
+        if is_repeated and name not in _REPEATED and not name.startswith("ret"):
+            raise machine.refuse()
+        rule(machine)
+
+    def condition(self, builder: Builder, flags: Any, code: str) -> Node:
+        """Return whether a condition holds."""
+        assert isinstance(flags, Flags)
+        return condition(builder, flags, code)
+
+    @staticmethod
+    def _move_quadword(machine: Machine) -> None:
+        """``movq`` with a vector register: 64 bits, the rest becomes 0."""
+        source, destination = machine.line.operands
+        builder = machine.builder
+        first, second = machine.parse()
+        if destination.startswith("%xmm"):
+            is_number = source.startswith("%") and not source.startswith("%xmm")
+            value = machine.get(first, 64) if is_number else machine.scalar(first, "double")
+            machine.put_scalar(second, value, keeps=False)
+        elif isinstance(second, Memory):
+            builder.store(machine.address(second), machine.scalar(first, "double"))
+        else:
+            machine.put(second, builder.read(source[1:], "i64"))

@@ -1,0 +1,246 @@
+"""Jumps, calls and returns of x86-64, and the shape of its jump tables."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from llm_compiler.disassembly.rules.code import Code, Line, Unliftable
+from llm_compiler.disassembly.rules.nodes import Node
+from llm_compiler.disassembly.rules.target import Control
+from llm_compiler.disassembly.rules.x86_64.flags import CONDITIONS
+from llm_compiler.disassembly.rules.x86_64.machine import Machine
+from llm_compiler.disassembly.rules.x86_64.operands import (
+    REGISTERS,
+    Memory,
+    Operand,
+    Register,
+    parse_operand,
+)
+
+__all__ = ["CONTROL", "control", "jump_table"]
+
+_TRAPS: Final = frozenset({"ud2", "int3", "hlt"})
+_RETURNS: Final = frozenset({"ret", "retq"})
+_JUMPS: Final = frozenset({"jmp", "jmpq"})
+_CALLS: Final = frozenset({"call", "callq"})
+_REACH: Final = 400
+"""Instructions in front of a jump in which its table is looked for."""
+
+
+def control(line: Line, code: Code) -> Control:
+    """Return how control leaves an instruction."""
+    name = line.mnemonic
+    if name in _RETURNS or name in _TRAPS:
+        return Control(ends=True, falls=False)
+    if name in _CALLS:
+        target = line.operands[0]
+        if target.startswith("*"):
+            return Control(is_indirect=True)
+        return Control(call=_symbol(target))
+    if name in _JUMPS:
+        target = line.operands[0]
+        if target.startswith("*"):
+            return Control(ends=True, falls=False, is_indirect=True, targets=jump_table(code, line))
+        if target in code.labels:
+            return Control(ends=True, falls=False, targets=(target,))
+        _symbol(target)
+        return Control(ends=True, falls=False)
+    if name.startswith("j") and name[1:] in CONDITIONS:
+        target = line.operands[0]
+        return Control(ends=True, targets=(target,) if target in code.labels else ())
+    if name in ("jrcxz", "jecxz", "loop", "loope", "loopne"):
+        raise Unliftable(f"no rule for '{name}'", line.text)
+    return Control()
+
+
+def _symbol(target: str) -> str:
+    name = target.partition("@")[0].strip('"')
+    if name.startswith(".L"):
+        raise Unliftable("a jump out of the function", target)
+    if any(one in name for one in "+-()*%"):
+        raise Unliftable("a call of a place inside a function", target)
+    return name
+
+
+def jump_table(code: Code, line: Line) -> tuple[str, ...]:
+    """Return the entries of the table that an indirect jump reads: the last one named before."""
+    named = next((one for one in line.operands if ".L" in one), "")
+    for name in code.tables:
+        if named.lstrip("*").startswith(f"{name}("):
+            return tuple(dict.fromkeys(code.tables[name]))
+    operand = parse_operand(line.operands[0].lstrip("*"))
+    if not isinstance(operand, Register):
+        return ()
+    entries = _table_of(code, line)
+    return tuple(dict.fromkeys(entries))
+
+
+def _table_of(code: Code, line: Line) -> tuple[str, ...]:
+    """Return the entries of the table whose address was taken last in front of a jump.
+
+    The jump adds an entry to the table's address: without such an addition, or a load of the
+    address itself, it is a tail call.
+    """
+    before = code.lines[max(0, line.number - 4) : line.number]
+    operand = parse_operand(line.operands[0].lstrip("*"))
+    assert isinstance(operand, Register)
+    wanted = ""
+    for one in reversed(before):
+        if not one.operands:
+            continue
+        if one.mnemonic == "addq" and REGISTERS.get(one.operands[-1][1:]) == operand:
+            wanted = one.operands[0]
+        if one.mnemonic == "movq" and REGISTERS.get(one.operands[-1][1:]) == operand:
+            for name in code.tables:
+                if one.operands[0].startswith(f"{name}("):
+                    return code.tables[name]
+            break
+    if not wanted:
+        return ()
+    places = [
+        (one.operands[-1], name)
+        for one in reversed(code.lines[max(0, line.number - _REACH) : line.number])
+        if one.mnemonic == "leaq"
+        for name in code.tables
+        if one.operands[0].startswith(f"{name}(")
+    ]
+    sources = {wanted, line.operands[0].lstrip("*")}
+    for register, name in places:
+        if register in sources:
+            return code.tables[name]
+    tables = list(code.tables.values())
+    if len(tables) == 1:
+        return tables[0]
+    return code.tables[places[0][1]] if places else ()
+
+
+# -- rules ---
+
+
+def _jump(machine: Machine) -> None:
+    builder, line = machine.builder, machine.line
+    target = line.operands[0]
+    if not target.startswith("*"):
+        if target in builder.code.labels:
+            builder.jump(builder.block_at(target))
+        else:
+            builder.tail_call(_symbol(target), vector_count=_vector_count(machine))
+        return
+    operand = parse_operand(target[1:])
+    if jump_table(builder.code, line):
+        _table_jump(machine, operand)
+        return
+    if isinstance(operand, Memory) and operand.modifier == "GOTPCREL":
+        builder.tail_call(operand.symbol, vector_count=_vector_count(machine))
+        return
+    address = machine.get(operand, 64)
+    builder.tail_call(target=address, vector_count=_vector_count(machine))
+
+
+def _table_jump(machine: Machine, operand: Operand) -> None:
+    builder = machine.builder
+    index: Node | None = None
+    if isinstance(operand, Memory):
+        index = builder.read(REGISTERS[operand.index].name, "i64")
+        names = [one for one in builder.code.tables if operand.symbol == one]
+    else:
+        assert isinstance(operand, Register)
+        names = []
+        value = builder.values.get(operand.name)
+        index = None if value is None else _index_of(machine, value)
+    if index is None:
+        raise Unliftable("a jump table whose index is not seen", machine.line.text)
+    tables = builder.code.tables
+    entries = tables[names[0]] if names else _table_of(builder.code, machine.line)
+    builder.switch(index, [builder.block_at(label) for label in entries])
+
+
+def _index_of(machine: Machine, value: Node) -> Node | None:
+    """Find the index in table + (sign-extended) table[index], or in a table of addresses."""
+    pending = [value]
+    for _ in range(24):
+        if not pending:
+            return None
+        node = pending.pop()
+        if node.op == "load":
+            address = node.args[0]
+            if address.op == "address" and address.data.has_index:
+                found = address.args[-1]
+                return found if isinstance(found, Node) else None
+        elif node.op == "read" and (known := _before(machine, node)) is not None:
+            pending.append(known)
+        elif node.op in ("add", "sext", "zext"):
+            pending += node.args
+    return None
+
+
+def _before(machine: Machine, read: Node) -> Node | None:
+    """Return what the register that a node reads was set to in its block, as a whole."""
+    nodes = machine.builder.block.nodes
+    if read not in nodes:
+        return None
+    for one in reversed(nodes[: nodes.index(read)]):
+        if one.op in ("write", "clobber") and one.data == read.data:
+            return one.args[0] if one.op == "write" and not one.keeps else None
+    return None
+
+
+def _vector_count(machine: Machine) -> int | None:
+    """Return what al is set to for the call, if a constant was."""
+    known = machine.builder.values.get("rax")
+    if known is None or known.op != "const" or not isinstance(known.data, int):
+        return None
+    return known.data if 0 <= known.data <= 8 else None
+
+
+def _jump_if(machine: Machine) -> None:
+    builder, line = machine.builder, machine.line
+    condition = builder.condition(CONDITIONS[line.mnemonic[1:]])
+    target = line.operands[0]
+    following = next(
+        (one.number for one in builder.graph.blocks if one.first == line.number + 1), -1
+    )
+    if following < 0:
+        raise Unliftable("code that runs into what follows it", line.text)
+    if target in builder.code.labels:
+        builder.branch(condition, builder.block_at(target), following)
+    else:
+        builder.tail_call_if(condition, _symbol(target), following)
+
+
+def _call(machine: Machine) -> None:
+    builder = machine.builder
+    target = machine.line.operands[0]
+    count = _vector_count(machine)
+    if not target.startswith("*"):
+        builder.call(_symbol(target), vector_count=count)
+        return
+    operand = parse_operand(target[1:])
+    if isinstance(operand, Memory) and operand.modifier == "GOTPCREL":
+        builder.call(operand.symbol, vector_count=count)
+        return
+    builder.call(target=machine.get(operand, 64), vector_count=count)
+
+
+def _return(machine: Machine) -> None:
+    if machine.line.operands:
+        raise machine.refuse()
+    if machine.builder.frame.get("rsp") != 0:
+        raise Unliftable("a return with words left on the stack", machine.line.text)
+    machine.builder.give_back()
+
+
+def _trap(machine: Machine) -> None:
+    if machine.line.mnemonic == "ud2":
+        machine.builder.intrinsic("trap", "void")
+    machine.builder.unreachable()
+
+
+CONTROL: Final = {
+    **dict.fromkeys(_JUMPS, _jump),
+    **{f"j{code}": _jump_if for code in CONDITIONS},
+    **dict.fromkeys(_CALLS, _call),
+    **dict.fromkeys(_RETURNS, _return),
+    **dict.fromkeys(_TRAPS, _trap),
+}
+"""Rules by mnemonic."""

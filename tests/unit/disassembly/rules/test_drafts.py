@@ -1,0 +1,153 @@
+"""Drafts of small functions: what the rules read out of the text, without LLVM."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm_compiler.disassembly.rules.code import Unliftable, parse_code
+from llm_compiler.disassembly.rules.draft import Function
+from llm_compiler.disassembly.rules.emit import emit
+from llm_compiler.disassembly.rules.translate import translate
+from llm_compiler.disassembly.rules.variant import Variant
+from llm_compiler.disassembly.rules.x86_64 import X86_64
+
+HEAD = ".text\n.globl f\n.type f, @function\nf:\n"
+
+
+def function(body: str, data: str = "") -> Function:
+    target = X86_64()
+    code = parse_code(HEAD + body + data)
+    return Function(code, translate(code, target, frozenset({"exit"})), target, {})
+
+
+def draft(body: str, data: str = "", **choices: object) -> str:
+    return emit(function(body, data), Variant(**choices))  # type: ignore[arg-type]
+
+
+def test_a_sum_of_two_numbers() -> None:
+    text = draft("leal (%rdi, %rsi), %eax\nretq\n")
+    assert text.startswith("define i32 @f(i32 %a0, i32 %a1) {")
+    assert "add i32" in text
+
+
+def test_what_addresses_are_made_of_are_pointers() -> None:
+    text = draft("movq 8(%rdi), %rax\nmovl (%rax, %rsi, 4), %eax\nretq\n")
+    assert text.startswith("define i32 @f(ptr %a0, i64 %a1) {")
+    assert "load ptr, ptr" in text
+    assert "getelementptr i32, ptr" in text
+    assert "inttoptr" not in text
+
+
+def test_numbers_stay_numbers_where_pointers_are_not_wanted() -> None:
+    assert draft("movl (%rdi), %eax\nretq\n", has_pointers=False).startswith(
+        "define i32 @f(i64 %a0)"
+    )
+
+
+def test_flags_become_the_comparison_that_they_came_from() -> None:
+    text = draft("xorl %eax, %eax\ncmpl $7, %edi\nsetbe %al\nretq\n")
+    assert "icmp ule i32" in text
+    assert "i32 %t1, 7" in text
+
+
+def test_flags_reach_a_block_with_several_predecessors() -> None:
+    body = (
+        "testl %edi, %edi\nje .LBB0_1\ncmpl $3, %esi\njmp .LBB0_2\n"
+        ".LBB0_1:\ncmpl $9, %edx\n.LBB0_2:\nsetl %al\nretq\n"
+    )
+    text = draft(body)
+    assert text.count("icmp slt i32") == 2
+
+
+def test_words_pushed_for_alignment_are_no_parameters() -> None:
+    text = draft("pushq %rdi\ncallq g@PLT\npopq %rcx\nretq\n", result="void")
+    assert text.startswith("define void @f()")
+    assert "call void @g()" in text
+
+
+def test_registers_of_the_caller_are_saved_without_a_trace() -> None:
+    text = draft("pushq %rbx\nmovl %edi, %ebx\ncallq g@PLT\nmovl %ebx, %eax\npopq %rbx\nretq\n")
+    assert text.startswith("define i32 @f(i32 %a0) {")
+    assert "alloca [" not in text
+
+
+def test_the_frame_becomes_objects() -> None:
+    body = (
+        "subq $24, %rsp\nmovl %edi, 4(%rsp)\nleaq 8(%rsp), %rdi\nmovl $0, 8(%rsp)\n"
+        "callq g@PLT\nmovl 4(%rsp), %eax\naddq $24, %rsp\nretq\n"
+    )
+    text = draft(body)
+    assert text.count("alloca [") == 2
+    assert "alloca [4 x i8], align 4" in text
+    assert draft(body, frame="whole").count("alloca [") == 1
+
+
+def test_jump_tables_become_switches_with_their_range_check() -> None:
+    body = (
+        "cmpl $2, %edi\nja .LBB0_4\nmovl %edi, %eax\nleaq .LJTI0_0(%rip), %rcx\n"
+        "movslq (%rcx, %rax, 4), %rax\naddq %rcx, %rax\njmpq *%rax\n"
+        ".LBB0_1:\nmovl $5, %eax\nretq\n.LBB0_2:\nmovl $6, %eax\nretq\n"
+        ".LBB0_3:\nmovl $7, %eax\nretq\n.LBB0_4:\nxorl %eax, %eax\nretq\n"
+    )
+    table = (
+        '.section .rodata, "a", @progbits\n.p2align 2, 0x0\n.LJTI0_0:\n'
+        ".long .LBB0_1-.LJTI0_0\n.long .LBB0_2-.LJTI0_0\n.long .LBB0_3-.LJTI0_0\n"
+    )
+    text = draft(body, table)
+    assert "switch i32" in text
+    assert "unreached" not in text
+    assert "unreached" in draft(body, table, keeps_switch=True)
+
+
+def test_known_functions_have_their_prototypes() -> None:
+    text = draft("xorl %esi, %esi\nmovl $9, %edx\njmp memset@PLT\n")
+    assert "@memset(ptr" in text
+    assert text.startswith("define")
+    assert "i64" in text.split("@memset")[1].split(")")[0]
+
+
+def test_calls_with_dots_name_their_fixed_arguments() -> None:
+    text = draft("leaq s(%rip), %rdi\nxorl %eax, %eax\njmp printf@PLT\n")
+    assert "call i32 (ptr, ...) @printf(ptr" in text
+
+
+def test_what_never_returns_ends_its_block() -> None:
+    text = draft("pushq %rax\nmovl $1, %edi\ncallq exit@PLT\n")
+    assert "noreturn" in text
+    assert "unreachable" in text
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        ("fldt 8(%rsp)\nretq\n", "no rule for 'fldt'"),
+        ("jmp .LBB0_9\n", "a jump out of the function"),
+        ("movq %rdi, %rsp\nretq\n", "a stack pointer that is computed"),
+        ("movl %edi, %eax\n", "code that runs into what follows it"),
+        ("jne .LBB0_1\n.LBB0_1:\nretq\n", "a condition that nothing sets"),
+    ],
+)
+def test_what_is_missing_is_named(body: str, cause: str) -> None:
+    with pytest.raises(Unliftable, match=cause):
+        draft(body)
+
+
+def test_division_of_an_extended_number_is_a_plain_division() -> None:
+    text = draft("movl %edi, %eax\ncltd\nidivl %esi\nretq\n")
+    assert "sdiv i32" in text
+    assert "i64" not in text
+
+
+def test_scalar_signs_are_no_vectors() -> None:
+    data = (
+        '.section .rodata.cst16, "aM", @progbits, 16\n.p2align 4, 0x0\n.LCPI0_0:\n'
+        ".quad 0x8000000000000000\n.quad 0x8000000000000000\n"
+    )
+    text = draft("xorps .LCPI0_0(%rip), %xmm0\nretq\n", data, result="double")
+    assert "fneg double" in text
+
+
+def test_packed_sums_are_vectors() -> None:
+    text = draft("movdqu (%rdi), %xmm0\npaddd (%rsi), %xmm0\nmovdqu %xmm0, (%rdi)\nretq\n")
+    assert "add <4 x i32>" in text
+    assert text.startswith("define void @f(ptr %a0, ptr %a1)")
