@@ -24,9 +24,11 @@ from llm_compiler.closing import Closing
 from llm_compiler.errors import CompileFailed
 from llm_compiler.llvm.capi import Library, load
 from llm_compiler.llvm.codegen import TargetMachine
+from llm_compiler.llvm.constructs import constructs_of
 from llm_compiler.llvm.module import Context, Module
 from llm_compiler.llvm.object_file import section_sizes
 from llm_compiler.llvm.recipes import backend_options, give_attributes
+from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.llvm.symbol_sizes import local_references, symbol_name, symbol_sizes
 from llm_compiler.records import Measurement, Recipe, Status, content_hash
 
@@ -79,6 +81,7 @@ class Evaluator(Closing):
         self._context: Context | None = None
         self._open()
         self._root_hash = self._root.bitcode_hash()
+        self._constructs: tuple[str, ...] | None = None
         self._must_inline = self._root.available_externally(always_inline=True)
         self._max_kept = max(4, min(_KEPT_MODULES, kept_bytes // max(1, len(bitcode))))
 
@@ -113,17 +116,30 @@ class Evaluator(Closing):
             self._edges.clear()
             self._ends.clear()
 
+    def refusal(self, passes: Recipe) -> str:
+        """Return why a recipe must not be used on this module; empty if it may (`refusals`)."""
+        if self._constructs is None:
+            self._constructs = constructs_of(self._root.to_text())
+        return refusal_of(passes, self._constructs)
+
     def measure(self, passes: Recipe, *, with_symbols: bool = False) -> Measurement:
         """Return the sizes of the module after a pass list.
 
         Args:
             with_symbols: what each function and variable takes as well.
 
-        Errors that LLVM reports become a measurement with status REFUSED; aborts end the process.
+        A list that is refused for such modules is not run, and has status REFUSED. So have errors
+        that LLVM reports; aborts end the process.
         """
         start = time.perf_counter()
         if self._runs > _RECYCLE_AFTER:
             self._recycle()
+        if why := self.refusal(passes):
+            return Measurement(
+                status=Status.REFUSED,
+                detail=f"refused for this kind of module: {why}",
+                seconds=time.perf_counter() - start,
+            )
         try:
             measurement = self._measure(passes, with_symbols)
         except CompileFailed as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from llm_compiler.llvm.codegen import TargetMachine
+from llm_compiler.llvm.constructs import constructs_of
 from llm_compiler.llvm.evaluator import KEPT_BYTES, Evaluator
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
@@ -206,6 +207,8 @@ class Inspection:
     functions_without_minsize: tuple[str, ...] = ()
     available_externally: tuple[str, ...] = ()
     """Functions whose body is there for inlining only."""
+    constructs: tuple[str, ...] = ()
+    """What passes may be refused for (`llvm.constructs`)."""
     pic: bool = False
     """Whether the module asks for position-independent code."""
     bitcode: bytes = field(default=b"", repr=False)
@@ -253,6 +256,7 @@ class InspectJob:
                 return Inspection(
                     status=Status.REFUSED, detail=f"{name} is broken: {broken.splitlines()[0]}"
                 )
+            text = module.to_text()
             return Inspection(
                 status=Status.OK,
                 target_triple=module.target_triple,
@@ -260,9 +264,10 @@ class InspectJob:
                 functions=module.defined_functions(),
                 functions_without_minsize=module.functions_without_minsize(),
                 available_externally=module.available_externally(),
+                constructs=constructs_of(text),
                 pic=bool(module.flag("PIC Level")),
                 bitcode=module.to_bitcode(),
-                text=module.to_text() if with_text else "",
+                text=text if with_text else "",
             )
 
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> Inspection:

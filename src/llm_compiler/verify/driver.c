@@ -1,10 +1,13 @@
 /* Runs the programs of a suite that are linked with it, each in a child process, and reports.
  *
- * usage: driver SECONDS PROGRAM...
+ * usage: driver [-k] SECONDS PROGRAM...
  * For each program, on standard output: "NAME KIND NUMBER LENGTH\n", then LENGTH bytes that it
  * printed. KIND: exit, signal, timeout (after SECONDS), missing (its main is not linked).
- * Ends behind the first program that does not exit with 0: its list is rejected in any case, and
- * a list that makes programs loop for ever should not cost a time limit for each of them.
+ * Ends after the first program that does not exit with 0: its list is rejected in any case, and
+ * a list that makes programs loop for ever should not cost a time limit for each of them. With -k
+ * it goes on to the last program.
+ * A program that starts processes without end meets RLIMIT_NPROC; what is left of its process
+ * group is killed when it ends.
  * Compiled together with a table that is generated for the suite (verify/harness.py).
  */
 #define _GNU_SOURCE
@@ -26,7 +29,7 @@ struct program {
 extern const struct program llm_compiler_programs[];
 extern const int llm_compiler_num_programs;
 
-enum { MAX_OUTPUT_BYTES = 8 << 20 };
+enum { MAX_OUTPUT_BYTES = 8 << 20, MORE_PROCESSES = 256 };
 static const rlim_t MAX_MEMORY_BYTES = (rlim_t)4 << 30;
 
 static volatile pid_t child;
@@ -43,7 +46,16 @@ static void limit(int resource, rlim_t bytes) {
     setrlimit(resource, &wanted);
 }
 
-static void become(const struct program *program, int out) {
+/* The limit counts all processes of a user, wherever they came from: leave room for those there. */
+static void limit_processes(void) {
+    FILE *file = fopen("/proc/loadavg", "r");
+    unsigned long there = 0;
+    if (!file) return;
+    if (fscanf(file, "%*s %*s %*s %*u/%lu", &there) == 1) limit(RLIMIT_NPROC, there + MORE_PROCESSES);
+    fclose(file);
+}
+
+static void become(const struct program *program, unsigned seconds, int out) {
     char *arguments[] = {(char *)program->name, NULL};
     setpgid(0, 0);
     signal(SIGALRM, SIG_DFL);
@@ -53,6 +65,8 @@ static void become(const struct program *program, int out) {
     limit(RLIMIT_CORE, 0);
     limit(RLIMIT_AS, MAX_MEMORY_BYTES);
     limit(RLIMIT_FSIZE, MAX_OUTPUT_BYTES);
+    limit(RLIMIT_CPU, 2 * seconds);
+    limit_processes();
     exit(program->main(1, arguments));
 }
 
@@ -84,7 +98,7 @@ static int run(const struct program *program, unsigned seconds) {
     timed_out = 0;
     child = fork();
     if (child < 0) _exit(104);
-    if (child == 0) become(program, out);
+    if (child == 0) become(program, seconds, out);
     setpgid(child, child);
     alarm(seconds);
     while (waitpid(child, &status, 0) < 0)
@@ -101,14 +115,16 @@ static int run(const struct program *program, unsigned seconds) {
 
 int main(int argc, char **argv) {
     struct sigaction action;
-    unsigned seconds = argc > 1 ? (unsigned)atoi(argv[1]) : 10;
+    int go_on = argc > 1 && !strcmp(argv[1], "-k");
+    int next = 1 + go_on;
+    unsigned seconds = argc > next ? (unsigned)atoi(argv[next]) : 10;
     memset(&action, 0, sizeof action);
     action.sa_handler = expire;
     sigaction(SIGALRM, &action, NULL);
-    for (int j = 2; j < argc; j++)
+    for (int j = next + 1; j < argc; j++)
         for (int i = 0; i < llm_compiler_num_programs; i++)
             if (!strcmp(argv[j], llm_compiler_programs[i].name) &&
-                !run(&llm_compiler_programs[i], seconds))
+                !run(&llm_compiler_programs[i], seconds) && !go_on)
                 return 0;
     return 0;
 }

@@ -179,6 +179,50 @@ class Harness:
             passed |= more
         return passed, failure
 
+    def all_failures(
+        self, objects: Mapping[str, Path], expected: Mapping[str, bytes], folder: Path
+    ) -> list[Failure]:
+        """Link and run programs as `first_failure` does, but all of them; return every failure."""
+        names = sorted(objects, key=self._order.__getitem__)
+        if not names:
+            return []
+        executable = folder / f"all-{self._order[names[0]]}-{len(names)}"
+        flags = [flag for name in names for flag in self._link_flags.get(name, ())]
+        rest: list[str] = names
+        failures: list[Failure] = []
+        try:
+            self.target.link([*self._drivers, *(objects[n] for n in names)], executable, flags)
+        except CompileFailed as error:
+            reason = f"does not link: {str(error).split(': ', 1)[-1]}"
+        else:
+            reason = "crashed before its main function"
+            failures, rest = self._run_all(executable, names, expected)
+            executable.unlink()
+        if len(rest) == 1:
+            return [*failures, Failure(program=rest[0], reason=reason)]
+        middle = max(1, len(rest) // 2)
+        for part in (rest[:middle], rest[middle:]):
+            failures += self.all_failures({n: objects[n] for n in part}, expected, folder)
+        return failures
+
+    def _run_all(
+        self, executable: Path, names: Sequence[str], expected: Mapping[str, bytes]
+    ) -> tuple[list[Failure], list[str]]:
+        """Run programs to the last; the second result: those that could not be started."""
+        failures: list[Failure] = []
+        pending = list(names)
+        while pending:
+            outcomes = self._drive(executable, pending, self._program_timeout_s, go_on=True)
+            if not outcomes:
+                return failures, pending
+            for outcome in outcomes:
+                if fault := outcome.fault(expected[outcome.program]):
+                    failures.append(
+                        Failure(program=outcome.program, reason=fault, stdout=outcome.stdout)
+                    )
+            pending = pending[len(outcomes) :]
+        return failures, []
+
     def _halves(
         self,
         names: Sequence[str],
@@ -233,10 +277,12 @@ class Harness:
                 passed.append(outcome.program)
         return passed, None, []
 
-    def _drive(self, executable: Path, names: Sequence[str], timeout_s: int) -> list[Outcome]:
+    def _drive(
+        self, executable: Path, names: Sequence[str], timeout_s: int, *, go_on: bool = False
+    ) -> list[Outcome]:
         completed = self.target.run(
             executable,
-            [str(timeout_s), *names],
+            [*(["-k"] if go_on else []), str(timeout_s), *names],
             # Far below the sum of all limits: what was not run is asked for again.
             timeout_s=_START_TIMEOUT_S + 2 * timeout_s,
         )

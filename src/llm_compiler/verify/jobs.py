@@ -57,13 +57,15 @@ class RenameJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """A program behind the passes: its object, or why there is none.
+    """A program after the passes: its object, or why there is none.
 
     `module_hash` names the optimised module. Where it is one of the job's `known`, code
     generation was left out and `object_bytes` is empty.
     """
 
     status: Status
+    excused: bool = False
+    """The list is refused for such modules, so that nothing was built: no fault of the list's."""
     module_hash: str = ""
     object_bytes: bytes = field(default=b"", repr=False)
     detail: str = ""
@@ -80,6 +82,8 @@ class BuildJob:
     modules: tuple[bytes, ...] = field(repr=False)
     passes: PassList
     known: frozenset[str] = field(default=frozenset(), repr=False)
+    refusals: bool = True
+    """Whether the list is left out on modules that it is refused for, as everywhere else."""
     timeout_s: float = 30.0
     affinity: str = ""
 
@@ -93,6 +97,9 @@ class BuildJob:
         for module in self.modules[first_step:]:
             try:
                 evaluator = state.evaluator(module, kept_bytes=_KEPT_BYTES)
+                if self.refusals and evaluator.refusal(self.passes):
+                    yield Built(status=Status.OK, excused=True)
+                    continue
                 module_hash, object_bytes = evaluator.build(self.passes, self.known)
             except LlmCompilerError as error:
                 yield Built(status=Status.REFUSED, detail=str(error)[:2000])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -58,6 +58,8 @@ class PassListEval(Closing):
         transform: applied to each program's module in front of the list: a stand-in for a wrong
             pass, in tests of the suite's sensitivity.
         program_timeout_s: for one run of one program; a slow one gets a second, longer try.
+        refusals: a list is not held against programs whose kind of module it is refused for
+            (`llvm.refusals`); False: it is, to find out what must be refused.
 
     Raises:
         ToolchainNotFound: not one of the architectures can be checked.
@@ -75,8 +77,10 @@ class PassListEval(Closing):
         cache_dir: Path | None = None,
         transform: Transform | None = None,
         program_timeout_s: int = DEFAULT_PROGRAM_TIMEOUT_S,
+        refusals: bool = True,
     ) -> None:
         self.suite = suite
+        self._refusals = refusals
         self.toolchain = toolchain or find_toolchain()
         self.not_checkable: dict[str, str] = {}
         self._pool = pool
@@ -163,8 +167,20 @@ class PassListEval(Closing):
             )
         return verdicts
 
-    def _build(self, passes: PassList) -> dict[str, list[tuple[PreparedProgram, Built]]]:
-        """Return what each program became, by architecture; no more programs behind a fault."""
+    def failures(self, passes: PassList) -> dict[str, dict[str, str]]:
+        """Return every program that a list breaks, with the reason, by architecture.
+
+        Slower than `check`, which stops at the first one.
+        """
+        built = self._build(passes, go_on=True)
+        with ThreadPoolExecutor(len(self._parts)) as threads:
+            found = threads.map(lambda name: self._parts[name].judge_all(built[name]), self._parts)
+            return dict(zip(self._parts, found, strict=True))
+
+    def _build(
+        self, passes: PassList, *, go_on: bool = False
+    ) -> dict[str, list[tuple[PreparedProgram, Built]]]:
+        """Return what each program became, by architecture; no more programs after a fault."""
         waiting = {
             name: deque(part.shares(_PROGRAMS_PER_JOB)) for name, part in self._parts.items()
         }
@@ -175,7 +191,7 @@ class PassListEval(Closing):
             while any(waiting.values()) and len(running) < 2 * self._pool.num_workers:
                 name = max(waiting, key=lambda one: len(waiting[one]))
                 share = waiting[name].popleft()
-                job = self._parts[name].job(share, passes, self._transform)
+                job = self._parts[name].job(share, passes, self._transform, self._refusals)
                 running[self._pool.submit(job)] = name, share
 
         submit()
@@ -188,7 +204,7 @@ class PassListEval(Closing):
                 submit()
                 continue
             built[name].append((share[result.step], result.value))
-            if result.value.status is not Status.OK:
+            if result.value.status is not Status.OK and not go_on:
                 # A list that makes LLVM hang should not cost a time limit for each program.
                 waiting[name].clear()
         return built
@@ -257,7 +273,11 @@ class _Architecture:
         return [self.prepared[i : i + size] for i in range(0, len(self.prepared), size)]
 
     def job(
-        self, share: Sequence[PreparedProgram], passes: PassList, transform: Transform | None
+        self,
+        share: Sequence[PreparedProgram],
+        passes: PassList,
+        transform: Transform | None,
+        refusals: bool,
     ) -> BuildJob:
         modules = [one.bitcode for one in share]
         if transform is not None:
@@ -265,6 +285,7 @@ class _Architecture:
         return BuildJob(
             modules=tuple(modules),
             passes=passes,
+            refusals=refusals,
             known=frozenset(hash_ for one in share for hash_ in self._known.of(one.key)),
             timeout_s=_COMPILE_TIMEOUT_S,
             # The same programs meet the same worker: it knows what their prefixes lead to.
@@ -273,22 +294,54 @@ class _Architecture:
 
     def judge(self, built: Sequence[tuple[PreparedProgram, Built]]) -> Failure | None:
         """Return the first program that the list breaks, after linking and running what is new."""
-        order = {one.key: index for index, one in enumerate(self.prepared)}
-        built = sorted(built, key=lambda pair: order[pair[0].key])
-        for one, result in built:
-            if result.status is not Status.OK:
-                said = result.detail.strip().split("\n", 1)[0][:_MAX_REASON]
-                reason = f"{_COMPILER_FAULTS[result.status]}: {said}"
-                return Failure(program=one.program.name, reason=reason)
+        built = self._in_order(built)
+        if refused := _compiler_failures(built):
+            return refused[0]
         with tempfile.TemporaryDirectory(dir=self._folder) as name:
-            folder = Path(name)
-            objects: dict[str, Path] = {}
-            for one, result in built:
-                if result.object_bytes:
-                    path = objects[one.program.name] = folder / f"{one.program.name}.o"
-                    path.write_bytes(result.object_bytes)
-            passed, failure = self._harness.first_failure(objects, self._expected, folder)
+            objects = _write_objects(built, Path(name))
+            passed, failure = self._harness.first_failure(objects, self._expected, Path(name))
+        self._learn(built, passed)
+        return failure
+
+    def judge_all(self, built: Sequence[tuple[PreparedProgram, Built]]) -> dict[str, str]:
+        """Return every program that the list breaks, and how."""
+        built = self._in_order(built)
+        found = _compiler_failures(built)
+        with tempfile.TemporaryDirectory(dir=self._folder) as name:
+            objects = _write_objects(built, Path(name))
+            found += self._harness.all_failures(objects, self._expected, Path(name))
+        failed = {one.program: one.reason for one in found}
+        self._learn(built, objects.keys() - failed.keys())
+        return failed
+
+    def _in_order(
+        self, built: Sequence[tuple[PreparedProgram, Built]]
+    ) -> list[tuple[PreparedProgram, Built]]:
+        order = {one.key: index for index, one in enumerate(self.prepared)}
+        return sorted(built, key=lambda pair: order[pair[0].key])
+
+    def _learn(
+        self, built: Sequence[tuple[PreparedProgram, Built]], passed: Collection[str]
+    ) -> None:
         self._known.add(
             (one.key, result.module_hash) for one, result in built if one.program.name in passed
         )
-        return failure
+
+
+def _compiler_failures(built: Sequence[tuple[PreparedProgram, Built]]) -> list[Failure]:
+    failures = []
+    for one, result in built:
+        if result.status is not Status.OK:
+            said = result.detail.strip().split("\n", 1)[0][:_MAX_REASON]
+            reason = f"{_COMPILER_FAULTS[result.status]}: {said}"
+            failures.append(Failure(program=one.program.name, reason=reason))
+    return failures
+
+
+def _write_objects(built: Sequence[tuple[PreparedProgram, Built]], folder: Path) -> dict[str, Path]:
+    objects: dict[str, Path] = {}
+    for one, result in built:
+        if result.object_bytes:
+            path = objects[one.program.name] = folder / f"{one.program.name}.o"
+            path.write_bytes(result.object_bytes)
+    return objects

@@ -37,6 +37,8 @@ _FORMAT = 2
 """Part of every cache key: to be raised when what is cached means something else."""
 _REFERENCE_TIMEOUT_S = 20.0
 _ALWAYS_INLINE = "always-inline"
+_NO_PASSES = PassList()
+_OZ = PassList(("default<Oz>",))
 _FRONT_END = ("-Oz", "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-c")
 
 
@@ -149,17 +151,26 @@ def _make(
         # Header functions that must be inlined (libstdc++ has some) are defined nowhere else: a
         # program that needs them inlined gets that beforehand, or no list without
         # always-inline could pass.
-        names = {
-            new.program.name
-            for old, new in zip(renamed, checked, strict=True)
-            if new.skipped and not old.skipped
-        }
-        if not names:
-            return checked
-        again = _rename([one for one in made if one.program.name in names], pool, _ALWAYS_INLINE)
-        again = _drop_unusable(again, target, pool, folder, num_processes)
-        mended = {one.program.name: one for one in again}
-        return [mended.get(one.program.name, one) for one in checked]
+        again = _rename(_failing(made, checked), pool, _ALWAYS_INLINE)
+        checked = _replace(checked, _drop_unusable(again, target, pool, folder, num_processes))
+        # Coroutines cannot be compiled before they are split: those programs must do right at -Oz.
+        again = _rename(_failing(made, checked), pool)
+        return _replace(checked, _drop_unusable(again, target, pool, folder, num_processes, _OZ))
+
+
+def _failing(
+    made: Sequence[PreparedProgram], checked: Sequence[PreparedProgram]
+) -> list[PreparedProgram]:
+    """Return the programs that compiled, and were skipped since."""
+    return [old for old, new in zip(made, checked, strict=True) if new.skipped and not old.skipped]
+
+
+def _replace(
+    checked: Sequence[PreparedProgram], again: Sequence[PreparedProgram]
+) -> list[PreparedProgram]:
+    """Put what serves now in the place of what did not."""
+    mended = {one.program.name: one for one in again if not one.skipped}
+    return [mended.get(one.program.name, one) for one in checked]
 
 
 def _compile_one(program: Program, target: Target, parent: Path) -> PreparedProgram:
@@ -225,12 +236,13 @@ def _drop_unusable(
     pool: WorkerPool,
     folder: Path,
     num_processes: int,
+    passes: PassList = _NO_PASSES,
 ) -> list[PreparedProgram]:
     """Skip the programs that fail without any pass: those a pass list cannot be blamed for."""
     usable = [one for one in made if not one.skipped]
     reasons: dict[str, str] = {}
     if usable:
-        job = BuildJob(modules=tuple(one.bitcode for one in usable), passes=PassList())
+        job = BuildJob(modules=tuple(one.bitcode for one in usable), passes=passes)
         objects: dict[str, Path] = {}
         built: Built
         for one, built in zip(usable, run_jobs(pool, [job])[0], strict=True):

@@ -1,0 +1,94 @@
+"""Which passes are refused for which kind of module, although they are safe elsewhere.
+
+A pass of the registry keeps the meaning of ordinary modules. Some of them do not know some
+construct (`llvm.constructs`): `loop-extract` moves a loop with a call of ``setjmp`` into a function
+whose frame is dead when ``longjmp`` comes back. Such a pass is refused for modules with that
+construct, and for no other. Every evaluation in process asks here (`llvm.evaluator`), and so does
+`optimize` before it hands an object out. Data and pure functions; no LLVM is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from llm_compiler.llvm.constructs import describe, uncovered
+from llm_compiler.llvm.passes import element_name
+from llm_compiler.llvm.registry import base_name
+from llm_compiler.records import Recipe
+
+__all__ = ["REFUSALS", "Refusal", "refusal_of"]
+
+_ANY = "*"
+_WHOLE = ("default",)
+"""Pipelines that clang itself runs, in the order that the front end's IR was made for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Passes that are refused where a module has a construct."""
+
+    construct: str
+    passes: tuple[str, ...]
+    """Names without parameters, or texts with them; ``*``: all."""
+    reason: str
+    unless_after: tuple[str, ...] = ()
+    """They may be used after a pass of these names, which takes the construct away."""
+
+
+REFUSALS: tuple[Refusal, ...] = (
+    Refusal(
+        construct="returns-twice",
+        passes=("loop-extract", "hotcoldsplit", "partial-inliner", "iroutliner"),
+        reason="moves code into a function whose frame is dead when the call returns again",
+    ),
+    Refusal(
+        construct="coroutine",
+        passes=(_ANY,),
+        unless_after=_WHOLE,
+        reason="must not see a coroutine before it is split",
+    ),
+    Refusal(
+        construct="expected-probability",
+        passes=(_ANY,),
+        unless_after=(*_WHOLE, "lower-expect"),
+        reason="leaves a stated probability to the code generator, which refuses it",
+    ),
+)
+
+
+def refusal_of(recipe: Recipe, constructs: Iterable[str]) -> str:
+    """Return why a list must not be used on a module with these constructs; empty if it may.
+
+    The single default pipelines are LLVM's own and never refused.
+
+    >>> refusal_of(Recipe(("loop-extract", "default<Oz>")), ["returns-twice"])
+    'loop-extract moves code into a function whose frame is dead when the call returns again \
+(the module has calls of functions that return twice (setjmp, vfork, getcontext))'
+    >>> refusal_of(Recipe(("loop-extract", "default<Oz>")), ["musttail"])
+    ''
+    """
+    constructs = tuple(constructs)
+    if not constructs:
+        return ""
+    texts = [element_name(element) for element in recipe.elements]
+    own = recipe.is_pass_list and (not texts or texts[1:] == [] and base_name(texts[0]) in _WHOLE)
+    if not own and (missing := uncovered(constructs)):
+        return f"no self-testing program covers {missing[0]}"
+    for one in () if own else REFUSALS:
+        if one.construct in constructs and (text := _first_refused(texts, one)):
+            return f"{text} {one.reason} (the module has {describe(one.construct)})"
+    for _, inner in recipe.functions:
+        if why := refusal_of(inner, constructs):
+            return why
+    return ""
+
+
+def _first_refused(texts: Sequence[str], refusal: Refusal) -> str:
+    for text in texts:
+        name = base_name(text)
+        if name in refusal.unless_after:
+            return ""
+        if _ANY in refusal.passes or name in refusal.passes or text in refusal.passes:
+            return text
+    return ""
