@@ -17,7 +17,7 @@ from llm_compiler.llvm.passes import element_name
 from llm_compiler.llvm.registry import base_name
 from llm_compiler.records import Recipe
 
-__all__ = ["REFUSALS", "Refusal", "refusal_of"]
+__all__ = ["REFUSALS", "Refusal", "kinds_refused", "never_allowed", "refusal_of"]
 
 _ANY = "*"
 _WHOLE = ("default",)
@@ -49,6 +49,11 @@ REFUSALS: tuple[Refusal, ...] = (
         reason="must not see a coroutine before it is split",
     ),
     Refusal(
+        construct="musttail",
+        passes=("mergereturn",),
+        reason="puts a branch between a call and its return",
+    ),
+    Refusal(
         construct="expected-probability",
         passes=(_ANY,),
         unless_after=(*_WHOLE, "lower-expect"),
@@ -72,7 +77,7 @@ def refusal_of(recipe: Recipe, constructs: Iterable[str]) -> str:
     if not constructs:
         return ""
     texts = [element_name(element) for element in recipe.elements]
-    own = recipe.is_pass_list and (not texts or texts[1:] == [] and base_name(texts[0]) in _WHOLE)
+    own = recipe.is_pass_list and (not texts or (texts[1:] == [] and base_name(texts[0]) in _WHOLE))
     if not own and (missing := uncovered(constructs)):
         return f"no self-testing program covers {missing[0]}"
     for one in () if own else REFUSALS:
@@ -92,3 +97,17 @@ def _first_refused(texts: Sequence[str], refusal: Refusal) -> str:
         if _ANY in refusal.passes or name in refusal.passes or text in refusal.passes:
             return text
     return ""
+
+
+def never_allowed(element: str, constructs: Iterable[str]) -> bool:
+    """Whether a pass is refused for such modules wherever it stands: searches need not draw it."""
+    text = element_name(element)
+    return any(
+        one.construct in constructs and not one.unless_after and _first_refused([text], one)
+        for one in REFUSALS
+    )
+
+
+def kinds_refused(recipe: Recipe) -> tuple[str, ...]:
+    """Return the kinds of module that a list is refused for, as words; for messages."""
+    return tuple(describe(one.construct) for one in REFUSALS if refusal_of(recipe, [one.construct]))

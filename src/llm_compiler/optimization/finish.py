@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 
 from llm_compiler.errors import CompilerError, ResourceError
+from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.optimization.choose import Built, Decision, Outcome, choose
 from llm_compiler.optimization.rebuild import baseline_of, rebuild
 from llm_compiler.optimization.records import Optimized, OptimizeOptions, OutputKind, Proposer
@@ -30,6 +31,10 @@ class _StockBench:
     pool: WorkerPool
 
     def known(self, passes: PassList) -> VerdictKind:
+        assert self.unit.inspection is not None
+        # A store may hold measurements from before a pass was refused for such modules.
+        if refusal_of(passes, self.unit.inspection.constructs):
+            return VerdictKind.REJECTED
         return self.checker.known(passes, self.unit.triple)
 
     def check(self, passes: PassList) -> VerdictKind:

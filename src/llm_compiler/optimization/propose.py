@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llm_compiler.errors import ArtifactError
+from llm_compiler.llvm.constructs import uncovered
 from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.refusals import never_allowed, refusal_of
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.optimization.records import OptimizeOptions, Proposer
 from llm_compiler.optimization.unit import Unit
@@ -47,6 +49,12 @@ def search_all(
             continue
         if not unit.inspection.functions:
             continue  # nothing that a pass could shrink
+        if missing := uncovered(unit.inspection.constructs):
+            unit.warnings.append(
+                f"clang -Oz stands: the module has {missing[0]}, which no self-testing program "
+                "covers, so that no pass list is known to keep its meaning"
+            )
+            continue
         trial = Trial(
             bitcode=unit.bitcode_path.read_bytes(),
             budget=budget,
@@ -98,9 +106,11 @@ def _strategy(
     engine: Engine | None,
     failed: list[ArtifactError],
 ) -> Strategy | None:
+    assert unit.inspection is not None
+    constructs = unit.inspection.constructs
     start: Sequence[PassList] = starting_lists()
     weights = None
-    space = checker.search_space()
+    space = [one for one in checker.search_space() if not never_allowed(one, constructs)]
     try:
         coreset = coreset or load_coreset()
         weights = coreset.weights_for(space)
@@ -113,9 +123,14 @@ def _strategy(
             for passes in coreset.lists
             if options.trust or checker.known(passes, unit.triple) is VerdictKind.PASSED
         ]
-        if not start and not options.budget and not options.novel:
-            unit.warnings.append(checker.why_unchecked(unit.triple))
+        allowed = [passes for passes in start if not refusal_of(passes, constructs)]
+        if not allowed and not options.budget and not options.novel:
+            why = checker.why_unchecked(unit.triple)
+            if start:
+                why = f"clang -Oz stands: {refusal_of(start[0], constructs)}"
+            unit.warnings.append(why)
             return None
+        start = allowed
     rng = module_rng(options.seed, trial.module_hash)
     if engine is not None:
         proposed = _led_by_model(unit, options, engine, start, failed)
