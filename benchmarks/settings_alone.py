@@ -47,7 +47,7 @@ class Row:
 
 
 def draw_units(
-    corpus: Path, architecture: str, count: int, *, seed: int = 0, max_bytes: int = 400_000
+    corpus: Path, architecture: str, count: int, *, seed: int = 0, max_bytes: int = 200_000
 ) -> list[Unit]:
     """Return units of the validation split, drawn evenly over its packages."""
     rng = random.Random(seed)
@@ -127,6 +127,7 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--timeout-s", type=float, default=10.0)
     parser.add_argument("--also", nargs="*", default=[], metavar="NAME=VALUE")
     parser.add_argument("--also-file", type=Path, help="one NAME=VALUE a line")
     parser.add_argument("--base", default="", metavar="+NAME=VALUE", help="beside each setting")
@@ -148,6 +149,7 @@ def main() -> None:
         EvaluateJob(
             bitcode=(options.corpus / unit.path).read_bytes(),
             pass_lists=tuple(recipes),
+            timeout_s=options.timeout_s,
             module_hash=unit.sha256,
         )
         for unit in units

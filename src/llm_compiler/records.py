@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 __all__ = [
+    "OZ",
     "Measurement",
     "PassList",
     "Recipe",
@@ -75,6 +76,20 @@ class Recipe:
         return " ".join(word for word in words if word)
 
     @property
+    def pass_list(self) -> PassList:
+        """The passes alone."""
+        return PassList(self.elements)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the parts as JSON says them (DESIGN.md, command line)."""
+        return {
+            "passes": self.pipeline,
+            "attributes": list(self.attributes),
+            "options": list(self.options),
+            "functions": {name: recipe.to_json() for name, recipe in self.functions},
+        }
+
+    @property
     def is_pass_list(self) -> bool:
         """Whether there is nothing but passes."""
         return not (self.attributes or self.options or self.functions)
@@ -115,6 +130,9 @@ class Recipe:
 
 PassList = Recipe
 """A recipe where only passes are meant."""
+
+OZ = PassList(("default<Oz>",))
+"""The baseline's pipeline, as an ordinary pass list."""
 
 
 class Status(StrEnum):

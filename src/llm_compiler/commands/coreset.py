@@ -13,7 +13,7 @@ from llm_compiler.errors import InputError
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.output import check_writable, write_atomically
-from llm_compiler.records import PassList, Verdict, VerdictKind, content_hash
+from llm_compiler.records import OZ, PassList, Verdict, VerdictKind, content_hash
 from llm_compiler.search.coreset import (
     Coreset,
     collect_candidates,
@@ -32,7 +32,6 @@ from llm_compiler.workers import LocalPool, WorkerPool
 
 __all__ = ["run"]
 
-_OZ = PassList(("default<Oz>",))
 _TRIPLES = {"x86_64": "x86_64-pc-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}
 
 
@@ -168,7 +167,7 @@ def _measure(
         trials = measure_candidates(pool, pairs, candidates, store, objective=objective)
         for done, trial in enumerate(trials, 1):
             bar.update(done, trial.name)
-            plain = trial.value(_OZ)
+            plain = trial.value(OZ)
             if plain is None:
                 continue
             baselines.append(plain)

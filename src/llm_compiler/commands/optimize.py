@@ -215,7 +215,7 @@ def _print(rows: Sequence[Optimized]) -> None:
             str(row.optimized_value),
             percent(row.baseline_value - row.optimized_value, row.baseline_value),
             str(row.num_evaluations),
-            row.passes or "(clang -Oz)",
+            row.recipe.text if row.recipe is not None else "(clang -Oz)",
         )
         for row in rows
     ]

@@ -17,6 +17,7 @@ from llm_compiler.llvm.constructs import constructs_of
 from llm_compiler.llvm.evaluator import KEPT_BYTES, Evaluator
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.settings import unfit_settings
 from llm_compiler.records import Measurement, PassList, Status, content_hash
 
 __all__ = [
@@ -209,6 +210,8 @@ class Inspection:
     """Functions whose body is there for inlining only."""
     constructs: tuple[str, ...] = ()
     """What passes may be refused for (`llvm.constructs`)."""
+    unfit_settings: tuple[str, ...] = ()
+    """Names of settings that the code of this module cannot have (`llvm.settings`)."""
     pic: bool = False
     """Whether the module asks for position-independent code."""
     bitcode: bytes = field(default=b"", repr=False)
@@ -266,6 +269,7 @@ class InspectJob:
                 available_externally=module.available_externally(),
                 constructs=constructs_of(text),
                 pic=bool(module.flag("PIC Level")),
+                unfit_settings=unfit_settings(text),
                 bitcode=module.to_bitcode(),
                 text=text if with_text else "",
             )

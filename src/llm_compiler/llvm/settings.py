@@ -9,6 +9,7 @@ only where the user allows it by name. Data only; nothing here loads LLVM.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +24,7 @@ __all__ = [
     "backend_flags",
     "find_setting",
     "opt_flags",
+    "unfit_settings",
     "unsafe_settings",
 ]
 
@@ -43,6 +45,8 @@ class Setting:
     values: tuple[str, ...]
     architectures: tuple[str, ...] = ()
     """Empty: all."""
+    objectives: tuple[str, ...] = ("size",)
+    """Names of the objectives that it may serve."""
     effect: str
     """What it does to an object, in a few words."""
     reason: str = ""
@@ -125,6 +129,32 @@ def unsafe_settings(
                 found.append((text, f"not for {architecture}"))
             elif known.contract and name not in allowed:
                 found.append((text, "changes what the object offers: it must be allowed by name"))
+    return tuple(found)
+
+
+_ASM = re.compile(r'\basm (?:[a-z]+ )*"(?P<text>[^"]*)", "(?P<constraints>[^"]*)"')
+_FRAME_REGISTER = re.compile(r"\b[er]?bpl?\b")
+_OWN_FRAME_REGISTER = re.compile(r"^define .*\b(?:ghccc|cc 1[01])\b", re.MULTILINE)
+_NAMED_REGISTERS = ("@llvm.read_register", "@llvm.write_register")
+
+
+def unfit_settings(text: str) -> tuple[str, ...]:
+    """Return the names of settings that a module's code cannot have, from the module's text.
+
+    A frame pointer is not for functions that use its register otherwise: in inline assembly (LLVM
+    does not save it around one), as a global register variable, or for arguments.
+    """
+    found = []
+    assembly = any(
+        _FRAME_REGISTER.search(match["text"]) or _FRAME_REGISTER.search(match["constraints"])
+        for match in _ASM.finditer(text)
+    )
+    if (
+        assembly
+        or any(name in text for name in _NAMED_REGISTERS)
+        or _OWN_FRAME_REGISTER.search(text)
+    ):
+        found.append("frame-pointer")
     return tuple(found)
 
 

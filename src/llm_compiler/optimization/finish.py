@@ -12,7 +12,7 @@ from llm_compiler.optimization.choose import Built, Decision, Outcome, choose
 from llm_compiler.optimization.rebuild import baseline_of, rebuild
 from llm_compiler.optimization.records import Optimized, OptimizeOptions, OutputKind, Proposer
 from llm_compiler.optimization.unit import Unit
-from llm_compiler.records import Measurement, PassList, VerdictKind
+from llm_compiler.records import OZ, Measurement, PassList, VerdictKind
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.search.objective import Objective
 from llm_compiler.verify.checker import Checker
@@ -68,10 +68,10 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker, pool: WorkerP
     winner = decision.winner if decision is not None else None
     if winner is None or winner.built is None:
         data, replay = _baseline_output(unit, options.kind)
-        passes, built = None, baseline
+        recipe, built = None, baseline
         proposer = verdict = "baseline"
     else:
-        passes, built = winner.passes.pipeline, winner.built
+        recipe, built = winner.passes, winner.built
         data = _output(unit, winner.passes, built, options.kind)
         replay = unit.stock.replay(unit.source, winner.passes, unit.output, pic=_pic(unit))
         proposer = _proposer_of(winner.passes, unit, options)
@@ -87,7 +87,8 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker, pool: WorkerP
         objective=objective,
         baseline_value=objective.of(baseline),
         optimized_value=objective.of(built),
-        passes=passes,
+        passes=recipe.pipeline if recipe is not None else None,
+        recipe=recipe,
         replay=replay,
         proposer=proposer,
         verdict=verdict,
@@ -100,9 +101,10 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker, pool: WorkerP
 
 
 def _proposer_of(passes: PassList, unit: Unit, options: OptimizeOptions) -> str:
-    if passes in unit.from_model:
+    if passes.pass_list in unit.from_model:
         return Proposer.MODEL.value
-    if options.proposer is not Proposer.SEARCH and passes in set(load_coreset().lists):
+    fixed = {*load_coreset().lists, OZ}
+    if options.proposer is not Proposer.SEARCH and passes.pass_list in fixed:
         return Proposer.CORESET.value
     return Proposer.SEARCH.value
 

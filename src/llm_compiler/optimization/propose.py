@@ -10,19 +10,21 @@ from llm_compiler.llvm.constructs import uncovered
 from llm_compiler.llvm.jobs import EvaluateJob
 from llm_compiler.llvm.refusals import never_allowed, refusal_of
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.optimization.choose import Built
 from llm_compiler.optimization.records import OptimizeOptions, Proposer
+from llm_compiler.optimization.settings import settings_for
 from llm_compiler.optimization.unit import Unit
-from llm_compiler.records import PassList, VerdictKind
+from llm_compiler.records import OZ, PassList, Recipe, VerdictKind
 from llm_compiler.search.autotune import module_rng, starting_lists
 from llm_compiler.search.coreset import Coreset, load_coreset
+from llm_compiler.search.objective import SIZE
 from llm_compiler.search.strategies import fixed, in_rounds, in_sequence, local_search
 from llm_compiler.search.trial import MeasurementStore, Strategy, Trial, run_trials
+from llm_compiler.search.under_settings import under_settings
 from llm_compiler.verify.checker import Checker
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["first_lists", "round_counts", "search_all"]
-
-_OZ = PassList(("default<Oz>",))
 
 
 def search_all(
@@ -87,7 +89,7 @@ def _measure_oz(trials: Sequence[tuple[Unit, Trial]], pool: WorkerPool) -> None:
     jobs = [
         EvaluateJob(
             bitcode=trial.bitcode,
-            pass_lists=(_OZ,),
+            pass_lists=(OZ,),
             timeout_s=trial.timeout_s,
             module_hash=trial.module_hash,
         )
@@ -132,10 +134,29 @@ def _strategy(
             return None
         start = allowed
     rng = module_rng(options.seed, trial.module_hash)
+    settings = settings_for(unit, options, coreset)
+
+    def passed(recipe: Recipe) -> bool:
+        return options.trust or checker.known(recipe, unit.triple) is VerdictKind.PASSED
+
     if engine is not None:
-        proposed = _led_by_model(unit, options, engine, start, failed)
+        lists = _led_by_model(unit, options, engine, start, failed)
     else:
-        proposed = fixed(start[: options.candidates])
+        lists = fixed(start[: options.candidates])
+
+    def probed(chosen: Recipe, value: int) -> None:
+        # What the model is told that sizes changed from.
+        if chosen.settings and options.objective is SIZE:
+            unit.oz_size_bytes = value
+
+    proposed = under_settings(
+        lists,
+        settings,
+        num_evaluations=options.candidates,
+        plain_value=options.objective.of(Built.of(unit.baseline_sizes)),
+        passed=passed,
+        on_probe=probed,
+    )
     if from_coreset and not options.budget:
         return proposed
     donors = start if from_coreset else ()

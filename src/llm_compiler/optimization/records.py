@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from llm_compiler.errors import ConfigError
+from llm_compiler.records import Recipe
 from llm_compiler.search.objective import SIZE, Objective, objective_named
 
 __all__ = ["OptimizeOptions", "Optimized", "OutputKind", "Proposer"]
@@ -80,6 +81,8 @@ class Optimized:
     """Of clang -Oz's object, by the objective."""
     optimized_value: int
     passes: str | None
+    recipe: Recipe | None
+    """The passes and what else the object was compiled with."""
     replay: tuple[str, ...]
     proposer: str
     verdict: str
@@ -109,6 +112,7 @@ class Optimized:
             "baseline_value": self.baseline_value,
             "optimized_value": self.optimized_value,
             "passes": self.passes,
+            "recipe": self.recipe.to_json() if self.recipe is not None else None,
             "replay": list(self.replay),
             "proposer": self.proposer,
             "verdict": self.verdict,

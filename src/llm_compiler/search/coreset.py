@@ -20,8 +20,9 @@ from typing import Any
 
 from llm_compiler.errors import InputError, ShardCorrupt
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
+from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.output import write_atomically
-from llm_compiler.records import Measurement, PassList
+from llm_compiler.records import OZ, Measurement, PassList, Recipe
 from llm_compiler.search.objective import SIZE, Objective, object_objectives
 from llm_compiler.search.store import Store
 from llm_compiler.search.strategies import fixed, mutate
@@ -41,7 +42,6 @@ __all__ = [
 ]
 
 _FORMAT = 1
-_OZ = PassList(("default<Oz>",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,20 @@ class Coreset:
     picks: tuple[Pick, ...]
     pass_weights: dict[str, float] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, tuple[Recipe, ...]] = field(default_factory=dict)
+    """By architecture: recipes without passes that the lists are tried with, the best first."""
+
+    def settings_for(self, architecture: str) -> tuple[Recipe, ...]:
+        """Return the settings for an architecture, without the plain pass list."""
+        return self.settings.get(architecture, ())
+
+    def recipes_for(self, architecture: str) -> tuple[Recipe, ...]:
+        """Return all that may be tried for an architecture: each list plain and with settings."""
+        return tuple(
+            passes.with_settings_of(settings)
+            for settings in (*self.settings_for(architecture), Recipe())
+            for passes in self.lists
+        )
 
     @property
     def lists(self) -> tuple[PassList, ...]:
@@ -105,7 +119,7 @@ def _winners(known: dict[str, Measurement], objective: Objective, count: int) ->
         before = outcomes.get(measurement.result_hash)
         if before is None or pipeline.count(",") < before.count(","):
             outcomes[measurement.result_hash] = pipeline
-    plain = known.get(_OZ.pipeline)
+    plain = known.get(OZ.pipeline)
     ranked = sorted(outcomes.values(), key=lambda p: (objective.of(known[p]), p.count(","), p))
     bound = objective.of(plain) if plain else math.inf
     return [p for p in ranked[:count] if objective.of(known[p]) < bound]
@@ -121,7 +135,7 @@ def measure_candidates(
     on_progress: Callable[[Trial], None] = lambda trial: None,
 ) -> Iterator[Trial]:
     """Try every candidate on every (name, bitcode); what the store knows is not measured again."""
-    lists = [_OZ, *candidates]
+    lists = [OZ, *candidates]
     trials = [
         (
             Trial(bitcode=bitcode, budget=len(set(lists)), name=name, objective=objective),
@@ -276,6 +290,9 @@ def write_coreset(coreset: Coreset, path: Path) -> None:
         "llvm_major": coreset.llvm_major,
         "provenance": coreset.provenance,
         "lists": [{**asdict(pick), "passes": pick.passes.pipeline} for pick in coreset.picks],
+        "settings": {
+            name: [one.text for one in recipes] for name, recipes in coreset.settings.items()
+        },
         "pass_weights": coreset.pass_weights,
     }
     write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
@@ -300,6 +317,10 @@ def load_coreset(path: Path | None = None) -> Coreset:
             picks=picks,
             pass_weights=data["pass_weights"],
             provenance=data["provenance"],
+            settings={
+                name: tuple(parse_recipe(text) for text in texts)
+                for name, texts in data.get("settings", {}).items()
+            },
         )
     except (OSError, ValueError, KeyError, TypeError, InputError) as error:
         raise ShardCorrupt(f"{source} is not a coreset: {error}") from error

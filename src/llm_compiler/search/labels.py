@@ -29,7 +29,7 @@ from llm_compiler.errors import InputError, OutputError, ShardCorrupt
 from llm_compiler.llvm.jobs import EvaluateJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.parquet import read_table, require_pyarrow, write_table
-from llm_compiler.records import Measurement, PassList, Status, content_hash
+from llm_compiler.records import OZ, Measurement, PassList, Status, content_hash
 from llm_compiler.search.objective import SIZE, TEXT_DATA, Objective
 from llm_compiler.search.trial import Trial
 from llm_compiler.workers.pool import WorkerPool
@@ -78,7 +78,6 @@ BASELINE_INDEX = -1
 MIN_SIZE_BYTES = 200
 """Smaller objects are mostly unwind tables: a byte more or less there teaches nothing."""
 _MAX_PACKAGE_SHARE = 0.1
-_OZ = PassList(("default<Oz>",))
 _FAILED = -1
 
 
@@ -113,12 +112,10 @@ class Ceiling:
     @classmethod
     def of(cls, trial: Trial, sample: Sample, baseline: Measurement) -> Ceiling:
         """Return the best of all that a trial measured; default<Oz> where nothing is smaller."""
-        found = {_OZ: baseline, **{p: m for p, m in trial.known.items() if m.ok}}
+        found = {OZ: baseline, **{p: m for p, m in trial.known.items() if m.ok}}
 
         def best(objective: Objective) -> tuple[PassList, int]:
-            passes = min(
-                found, key=lambda p: (objective.of(found[p]), p != _OZ, len(p), p.elements)
-            )
+            passes = min(found, key=lambda p: (objective.of(found[p]), p != OZ, len(p), p.elements))
             return passes, objective.of(found[passes])
 
         by_size, by_text_data = best(SIZE), best(TEXT_DATA)
@@ -212,7 +209,7 @@ def label_modules(
     """
     present = {one.module_hash: one for one in (*known, *read_journal(journal, lists))}
     done = 0
-    everything = (_OZ, *lists)
+    everything = (OZ, *lists)
     # Lists that begin alike stand side by side: the worker runs their common beginning once.
     order = sorted(range(len(everything)), key=lambda index: everything[index].elements)
     ordered = tuple(everything[index] for index in order)

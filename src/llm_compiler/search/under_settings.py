@@ -1,0 +1,85 @@
+"""Try pass lists under attributes and options of code generation, at the same evaluations.
+
+A strategy of pass lists is carried out under one group of settings. Which one is found out by a
+single evaluation each of a list that is known without settings already (default<Oz>, which clang
+itself has compiled); in the end the best list is tried under the others. The inner strategy sees a
+trial of its own, in which a pass list has the measurement that it had under the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+
+from llm_compiler.records import OZ, PassList, Recipe
+from llm_compiler.search.trial import Batch, Strategy, Trial
+
+__all__ = ["under_settings"]
+
+_MIN_LISTS_TO_PROBE = 4
+"""With fewer evaluations none is spent on asking which settings are the better."""
+_MIN_LISTS_TO_CROSS = 12
+"""With fewer evaluations none is spent on trying the best list under other settings."""
+
+
+def under_settings(
+    inner: Strategy,
+    settings: Sequence[Recipe],
+    *,
+    num_evaluations: int,
+    plain_value: int,
+    passed: Callable[[Recipe], bool],
+    on_probe: Callable[[Recipe, int], None] = lambda settings, value: None,
+) -> Strategy:
+    """Carry out a strategy of pass lists under the settings that suit the module.
+
+    Args:
+        inner: yields pass lists.
+        settings: recipes without passes, the likely best first, the plain one among them.
+        num_evaluations: at most so many, whatever they are spent on.
+        plain_value: the objective of default<Oz> without settings.
+        passed: whether a recipe may be handed out; else its pass list is tried plainly.
+        on_probe: called with the settings chosen and the objective of default<Oz> under them.
+    """
+
+    def strategy(trial: Trial) -> Generator[Batch, None, None]:
+        chosen, value = settings[0], plain_value
+        others = [one for one in settings if one.settings and passed(OZ.with_settings_of(one))]
+        probed = 0
+        if others and num_evaluations >= _MIN_LISTS_TO_PROBE:
+            probes = [OZ.with_settings_of(one) for one in others]
+            yield probes
+            probed = len(probes)
+            found = [trial.value(one) for one in probes]
+            values = [(one, at) for at, one in enumerate(found) if one is not None]
+            best, at = min(values, default=(plain_value, 0))
+            # Among equals without: what needs no settings needs none.
+            chosen, value = (others[at], best) if best < plain_value else (Recipe(), plain_value)
+        on_probe(chosen, value)
+        crossed = len(others) if num_evaluations >= _MIN_LISTS_TO_CROSS else 0
+        seen = Trial(
+            bitcode=b"",
+            module_hash=trial.module_hash,
+            budget=num_evaluations - probed - crossed,
+            objective=trial.objective,
+            name=trial.name,
+        )
+        for batch in inner(seen):
+            lists = [one for one in dict.fromkeys(batch) if one not in seen.known][: seen.left]
+            recipes = {one: _under(one, chosen, passed) for one in lists}
+            yield list(recipes.values())
+            for passes, recipe in recipes.items():
+                if recipe in trial.known:
+                    seen.add(passes, trial.known[recipe])
+            if seen.left <= 0:
+                break
+        if crossed and seen.best is not None:
+            best_list = seen.best
+            rest = [_under(best_list, one, passed) for one in settings if one != chosen]
+            yield [one for one in rest if one not in trial.known][:crossed]
+
+    return strategy
+
+
+def _under(passes: PassList, settings: Recipe, passed: Callable[[Recipe], bool]) -> Recipe:
+    recipe = passes.with_settings_of(settings)
+    return recipe if not recipe.settings or passed(recipe) else passes
