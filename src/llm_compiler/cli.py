@@ -158,7 +158,7 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         type=_natural,
         default=16,
         metavar="K",
-        help="pass lists compiled beside clang -Oz (default: %(default)s)",
+        help="recipes compiled beside clang -Oz (default: %(default)s)",
     )
     parser.add_argument(
         "--budget",
@@ -178,6 +178,11 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "model that cannot be loaded or does not answer is a warning, and the fixed list chooses",
     )
     _add_engine(parser)
+    parser.add_argument(
+        "--pass-lists-only",
+        action="store_true",
+        help="leave function attributes and options of code generation as clang -Oz has them",
+    )
     parser.add_argument(
         "--novel",
         action="store_true",

@@ -117,6 +117,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         objective=objective_named(options.objective),
         proposer=proposer,
         novel=options.novel,
+        pass_lists_only=options.pass_lists_only,
         target_triple=options.target_triple,
         clang_flags=clang_flags,
         kind=kind,

@@ -135,7 +135,7 @@ def unsafe_settings(
 _ASM = re.compile(r'\basm (?:[a-z]+ )*"(?P<text>[^"]*)", "(?P<constraints>[^"]*)"')
 _FRAME_REGISTER = re.compile(r"\b[er]?bpl?\b")
 _OWN_FRAME_REGISTER = re.compile(r"^define .*\b(?:ghccc|cc 1[01])\b", re.MULTILINE)
-_NAMED_REGISTERS = ("@llvm.read_register", "@llvm.write_register")
+_NAMED_REGISTER = re.compile(r'!\{!"[er]?bp"\}')
 
 
 def unfit_settings(text: str) -> tuple[str, ...]:
@@ -149,11 +149,7 @@ def unfit_settings(text: str) -> tuple[str, ...]:
         _FRAME_REGISTER.search(match["text"]) or _FRAME_REGISTER.search(match["constraints"])
         for match in _ASM.finditer(text)
     )
-    if (
-        assembly
-        or any(name in text for name in _NAMED_REGISTERS)
-        or _OWN_FRAME_REGISTER.search(text)
-    ):
+    if assembly or _NAMED_REGISTER.search(text) or _OWN_FRAME_REGISTER.search(text):
         found.append("frame-pointer")
     return tuple(found)
 

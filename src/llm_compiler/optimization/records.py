@@ -42,6 +42,8 @@ class OptimizeOptions:
     proposer: Proposer | None = None
     """None: the model if one is given or came with the package, else the coreset. A model that
     cannot be loaded or does not answer is a warning, and the coreset chooses."""
+    pass_lists_only: bool = False
+    """Leave attributes and options of code generation as clang -Oz has them."""
     novel: bool = False
     """model: lists of its own making too; they are checked if they win."""
     target_triple: str = ""

@@ -29,7 +29,7 @@ def settings_for(
     unit: Unit, options: OptimizeOptions, coreset: Coreset | None
 ) -> tuple[Recipe, ...]:
     """Return recipes without passes, the likely best first; the plain one is always there."""
-    if coreset is None or options.kind is OutputKind.PASSES:
+    if coreset is None or options.pass_lists_only or options.kind is OutputKind.PASSES:
         return (_PLAIN,)
     named = coreset.settings_for(architecture_of(unit.triple))
     usable = [

@@ -13,6 +13,7 @@ from llm_compiler.llvm.settings import (
     backend_flags,
     find_setting,
     opt_flags,
+    unfit_settings,
     unsafe_settings,
 )
 from llm_compiler.records import Recipe
@@ -100,6 +101,24 @@ def test_stock_tools_get_the_settings() -> None:
     found = find_setting(SettingKind.ATTRIBUTE, "frame-pointer")
     assert found is not None
     assert found.stock("all") == "opt --frame-pointer=all"
+
+
+@pytest.mark.parametrize(
+    ("text", "unfit"),
+    [
+        ('call void asm sideeffect "mov $0, %ebp", "~{ebp}"()', True),
+        ('call i64 asm "movq %rbp, $0", "=r,~{dirflag}"()', True),
+        ('call void asm sideeffect "nop", "~{rbp},~{flags}"()', True),
+        ('call void asm sideeffect "cpuid # bypass", "~{ebx},~{dirflag}"()', False),
+        ('call void asm sideeffect "", "~{memory}"()', False),
+        ("define ghccc void @haskell() {", True),
+        ('!0 = !{!"rbp"}', True),
+        ('!0 = !{!"rsp"}', False),
+        ("define i32 @bp(i32 %bp) {", False),
+    ],
+)
+def test_code_that_uses_the_frame_register_itself_is_known(text: str, unfit: bool) -> None:
+    assert unfit_settings(f"; a module\n{text}\n") == (("frame-pointer",) if unfit else ())
 
 
 def test_every_entry_says_what_it_is_for() -> None:

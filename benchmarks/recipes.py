@@ -1,0 +1,375 @@
+"""What recipes save beyond one pass list, part by part, on packages held out of training.
+
+``settings``: every attribute and option of code generation in the registry (and those named with
+--also, whether the registry holds them or not) alone, in process, on the module that default<Oz>
+makes. One line a setting: all allocated bytes and .text + .data, total and geometric mean over the
+units, the share where each unit keeps the better, and how many units it makes smaller or larger.
+
+``optimize``: `optimize` itself on units and on functions of a corpus, over clang -Oz's own objects,
+with each part of a recipe alone and all together; seconds a module are those of this machine. Rows
+are kept in a file, so that a run that was stopped goes on where it was.
+
+    python benchmarks/recipes.py settings work/corpus --architecture x86_64 --units 60
+    python benchmarks/recipes.py optimize work/corpus --units 150 --functions 100 --rows rows.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from llm_compiler.console import note, print_table
+from llm_compiler.corpus.manifest import Unit, load_manifest
+from llm_compiler.errors import LlmCompilerError
+from llm_compiler.llvm.jobs import EvaluateJob, ExtractJob, InspectJob
+from llm_compiler.llvm.recipes import parse_recipe
+from llm_compiler.llvm.settings import SettingKind, all_settings
+from llm_compiler.model.engines.loader import load_engine
+from llm_compiler.optimize import OptimizeOptions, Proposer, optimize_many
+from llm_compiler.output import write_atomically
+from llm_compiler.records import OZ, Measurement, Recipe
+from llm_compiler.search.coreset import Pick, load_coreset
+from llm_compiler.verify.target import architecture_of
+from llm_compiler.workers import LocalPool, run_jobs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What one setting saved, in percent; negative: it cost."""
+
+    setting: str
+    total: float
+    geomean: float
+    kept: float
+    """Total, where each unit keeps the better of with and without."""
+    text_data: float
+    text_data_kept: float
+    num_smaller: int
+    num_larger: int
+    num_failed: int
+
+
+def draw_units(
+    corpus: Path, architecture: str, count: int, *, seed: int = 0, max_bytes: int = 200_000
+) -> list[Unit]:
+    """Return units of the validation split, drawn evenly over its packages."""
+    rng = random.Random(seed)
+    by_package: dict[str, list[Unit]] = {}
+    for unit in load_manifest(corpus):
+        if (
+            unit.split == "validation"
+            and architecture_of(unit.target_triple) == architecture
+            and unit.num_functions
+            and unit.num_bytes <= max_bytes
+        ):
+            by_package.setdefault(unit.package, []).append(unit)
+    for units in by_package.values():
+        rng.shuffle(units)
+    drawn: list[Unit] = []
+    while any(by_package.values()) and len(drawn) < count:
+        for name in sorted(by_package):
+            if by_package[name] and len(drawn) < count:
+                drawn.append(by_package[name].pop())
+    return drawn
+
+
+def settings_for(architecture: str, also: Sequence[str]) -> list[Recipe]:
+    """Return a recipe for every value of every setting for an architecture."""
+    texts = [
+        (one.kind, f"{one.name}={value}")
+        for one in all_settings()
+        if not one.architectures or architecture in one.architectures
+        for value in one.values
+    ]
+    texts += [
+        (SettingKind.ATTRIBUTE if text.startswith("+") else SettingKind.OPTION, text.lstrip("+-"))
+        for text in also
+    ]
+    return [
+        Recipe(OZ.elements, attributes=(text,))
+        if kind is SettingKind.ATTRIBUTE
+        else Recipe(OZ.elements, options=(text,))
+        for kind, text in dict.fromkeys(texts)
+    ]
+
+
+def row_of(
+    setting: str, plain: Sequence[Measurement], found: Sequence[Measurement], base: str
+) -> Row:
+    """Add up one setting over the units; where it failed, the unit keeps what it had."""
+
+    def saved(values: Sequence[tuple[int, int]]) -> float:
+        return 100 * (1 - sum(new for _, new in values) / sum(old for old, _ in values))
+
+    sizes = [
+        (a.size_bytes, b.size_bytes if b.ok else a.size_bytes)
+        for a, b in zip(plain, found, strict=True)
+    ]
+    texts = [
+        (a.text_data_bytes, b.text_data_bytes if b.ok else a.text_data_bytes)
+        for a, b in zip(plain, found, strict=True)
+    ]
+    logs = [math.log(max(new, 1) / max(old, 1)) for old, new in sizes]
+    return Row(
+        setting=setting.removeprefix(base).strip(),
+        total=saved(sizes),
+        geomean=100 * (1 - math.exp(sum(logs) / len(logs))),
+        kept=saved([(old, min(old, new)) for old, new in sizes]),
+        text_data=saved(texts),
+        text_data_kept=saved([(old, min(old, new)) for old, new in texts]),
+        num_smaller=sum(new < old for old, new in sizes),
+        num_larger=sum(new > old for old, new in sizes),
+        num_failed=sum(not one.ok for one in found),
+    )
+
+
+def run_settings(options: argparse.Namespace) -> None:
+    """Measure each setting alone and print the table."""
+    also = list(options.also)
+    if options.also_file:
+        also += options.also_file.read_text().split()
+    units = draw_units(options.corpus, options.architecture, options.units, seed=options.seed)
+    base = OZ
+    if options.base:
+        base = parse_recipe(f"default<Oz> {options.base}")
+    recipes = [
+        Recipe(
+            one.elements,
+            tuple(sorted({*one.attributes, *base.attributes})),
+            tuple(sorted({*one.options, *base.options})),
+        )
+        for one in settings_for(options.architecture, also)
+    ]
+    recipes = [base, *(one for one in dict.fromkeys(recipes) if one != base)]
+    jobs = [
+        EvaluateJob(
+            bitcode=(options.corpus / unit.path).read_bytes(),
+            pass_lists=tuple(recipes),
+            timeout_s=options.timeout_s,
+            module_hash=unit.sha256,
+        )
+        for unit in units
+    ]
+    with LocalPool(options.jobs) as pool:
+        found = [one for one in run_jobs(pool, jobs) if one[0].ok]
+    plain = [one[0] for one in found]
+    rows = [
+        row_of(recipe.text, plain, [one[place] for one in found], base.text)
+        for place, recipe in enumerate(recipes)
+        if place
+    ]
+    rows.sort(key=lambda row: -row.kept)
+    total = sum(one.size_bytes for one in plain)
+    print(f"{len(found)} units, {total} bytes at {base.text}, {options.architecture}")
+    print_table(
+        ("setting", "saved %", "geomean", "kept", ".text+.data", "kept", "smaller", "larger", "no"),
+        [
+            (
+                row.setting,
+                f"{row.total:.2f}",
+                f"{row.geomean:.2f}",
+                f"{row.kept:.2f}",
+                f"{row.text_data:.2f}",
+                f"{row.text_data_kept:.2f}",
+                str(row.num_smaller),
+                str(row.num_larger),
+                str(row.num_failed),
+            )
+            for row in rows
+        ],
+        right="lrrrrrrrr",
+    )
+    if options.json:
+        data = {
+            "architecture": options.architecture,
+            "num_units": len(found),
+            "base": base.text,
+            "rows": [{name: getattr(row, name) for name in Row.__slots__} for row in rows],
+        }
+        write_atomically(options.json, (json.dumps(data, indent=1) + "\n").encode())
+
+
+# -- optimize, part by part ---------------------------------------------------------------------
+
+PARTS: dict[str, OptimizeOptions] = {
+    "16 lists": OptimizeOptions(pass_lists_only=True),
+    "default<Oz> under settings": OptimizeOptions(proposer=Proposer.CORESET, candidates=1),
+    "16 recipes": OptimizeOptions(),
+}
+"""Name to options; settings alone are measured by a coreset that holds default<Oz> only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Module:
+    """A unit or a function as a bitcode file."""
+
+    kind: str
+    name: str
+    path: Path
+
+
+def draw_modules(options: argparse.Namespace, folder: Path) -> list[Module]:
+    """Return units, and functions cut out of other units, one from each."""
+    count = options.units + options.functions
+    units = draw_units(options.corpus, options.architecture, count, seed=options.seed)
+    modules = [
+        Module(kind="unit", name=unit.path, path=options.corpus / unit.path)
+        for unit in units[: options.units]
+    ]
+    rng = random.Random(options.seed)
+    jobs, names = [], []
+    for unit in units[::-1][: 2 * options.functions]:
+        data = (options.corpus / unit.path).read_bytes()
+        jobs.append(InspectJob(inputs=(data,)))
+        names.append((unit, data))
+    with LocalPool(1) as pool:
+        extracts = []
+        for (unit, data), (found,) in zip(names, run_jobs(pool, jobs), strict=True):
+            if found.functions:
+                function = rng.choice(found.functions)
+                job = ExtractJob(bitcode=data, functions=(function,))
+                extracts.append((f"{unit.path}:{function}", job))
+        results = run_jobs(pool, [job for _, job in extracts])
+    for number, ((name, _), (made,)) in enumerate(zip(extracts, results, strict=True)):
+        if made.data and sum(one.kind == "function" for one in modules) < options.functions:
+            path = folder / f"{number}.bc"
+            path.write_bytes(made.data)
+            modules.append(Module(kind="function", name=name, path=path))
+    return modules
+
+
+def run_optimize(options: argparse.Namespace) -> None:
+    """Run `optimize` on every module with every part, and print what each saved."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    if options.rows.exists():
+        for line in options.rows.read_text().splitlines():
+            row = json.loads(line)
+            rows[row["part"], row["name"]] = row
+    parts = {name: PARTS[name] for name in options.parts or PARTS}
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        modules = draw_modules(options, folder)
+        engine = stack.enter_context(load_engine())
+        pool = stack.enter_context(LocalPool(options.jobs))
+        lists = stack.enter_context(options.rows.open("a"))
+        oz_only = replace(
+            load_coreset(),
+            picks=(Pick(passes=OZ, geomean_gain=0.0, total_gain=0.0, num_best=0),),
+        )
+        for module in modules:
+            for name, part in parts.items():
+                if (name, module.name) in rows:
+                    continue
+                start = time.monotonic()
+                (found,) = optimize_many(
+                    [module.path],
+                    replace(part, trust=options.trust),
+                    pool=pool,
+                    engine=engine if part.candidates > 1 else None,
+                    coreset=None if part.candidates > 1 else oz_only,
+                )
+                if isinstance(found, LlmCompilerError):
+                    note(f"{module.name}: {found}")
+                    continue
+                row = {
+                    "part": name,
+                    "name": module.name,
+                    "kind": module.kind,
+                    "baseline_bytes": found.baseline_bytes,
+                    "optimized_bytes": found.optimized_bytes,
+                    "baseline_text_data_bytes": found.baseline_text_data_bytes,
+                    "optimized_text_data_bytes": found.optimized_text_data_bytes,
+                    "recipe": found.recipe.text if found.recipe is not None else "",
+                    "verdict": found.verdict,
+                    "num_evaluations": found.num_evaluations,
+                    "seconds": round(time.monotonic() - start, 3),
+                }
+                rows[name, module.name] = row
+                lists.write(json.dumps(row) + "\n")
+                lists.flush()
+    wanted = {module.name for module in modules}
+    # Compared on the same modules: those that every part has.
+    common = {name for name in wanted if all((part, name) in rows for part in parts)}
+    for kind in ("unit", "function"):
+        print_parts([one for one in rows.values() if one["name"] in common], kind, list(parts))
+
+
+def print_parts(rows: Sequence[dict[str, Any]], kind: str, parts: Sequence[str]) -> None:
+    """Print one line a part: both metrics, total and geometric mean with 95 % intervals."""
+    cells = []
+    for part in parts:
+        mine = sorted(
+            (one for one in rows if one["kind"] == kind and one["part"] == part),
+            key=lambda one: str(one["name"]),
+        )
+        if not mine:
+            continue
+        cells.append(
+            (
+                part,
+                str(len(mine)),
+                saving_text(mine, "bytes", total=True),
+                saving_text(mine, "bytes", total=False),
+                saving_text(mine, "text_data_bytes", total=True),
+                f"{statistics.mean(one['num_evaluations'] for one in mine):.0f}",
+                f"{statistics.median(one['seconds'] for one in mine):.2f}",
+            )
+        )
+    header = ("part", f"{kind}s", "all bytes", "geomean", ".text+.data", "evaluations", "s")
+    print_table(header, cells, right="lrrrrrr")
+
+
+def saving_text(rows: Sequence[dict[str, Any]], metric: str, *, total: bool) -> str:
+    """Return what rows saved in percent with its 95 % interval (bootstrap over modules)."""
+    pairs = [(one[f"baseline_{metric}"], one[f"optimized_{metric}"]) for one in rows]
+    pairs = [(old, new) for old, new in pairs if old]
+
+    def figure(of: Sequence[tuple[int, int]]) -> float:
+        if total:
+            return 100 * (1 - sum(new for _, new in of) / sum(old for old, _ in of))
+        return 100 * (1 - math.exp(sum(math.log(max(n, 1) / o) for o, n in of) / len(of)))
+
+    rng = random.Random(0)
+    drawn = sorted(figure(rng.choices(pairs, k=len(pairs))) for _ in range(1000))
+    return f"{figure(pairs):.2f} [{drawn[25]:.2f}, {drawn[974]:.2f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    alone = commands.add_parser("settings")
+    whole = commands.add_parser("optimize")
+    for one in (alone, whole):
+        one.add_argument("corpus", type=Path)
+        one.add_argument("--architecture", default="x86_64", choices=("x86_64", "aarch64"))
+        one.add_argument("--units", type=int, default=60)
+        one.add_argument("--seed", type=int, default=0)
+        one.add_argument("--jobs", type=int, default=1)
+    alone.add_argument("--timeout-s", type=float, default=10.0)
+    alone.add_argument("--also", nargs="*", default=[], metavar="NAME=VALUE")
+    alone.add_argument("--also-file", type=Path, help="one NAME=VALUE a line")
+    alone.add_argument("--base", default="", metavar="+NAME=VALUE", help="beside each setting")
+    alone.add_argument("--json", type=Path, metavar="FILE")
+    whole.add_argument("--functions", type=int, default=0)
+    whole.add_argument("--parts", nargs="*", choices=list(PARTS))
+    whole.add_argument("--rows", type=Path, required=True, metavar="FILE")
+    whole.add_argument("--trust", action="store_true", help="without checking what wins")
+    options = parser.parse_args()
+    if options.command == "settings":
+        run_settings(options)
+    else:
+        run_optimize(options)
+
+
+if __name__ == "__main__":
+    main()
