@@ -223,7 +223,8 @@ class TrainConfig:
     mix_share: float = 0.15
     """Of the tokens: earlier stages' data, in equal parts."""
     precision: str = "auto"
-    """``bf16``, ``fp32``, or ``auto``: bf16 on a GPU. Weights and sums are fp32 either way."""
+    """``bf16``, ``fp32``, or ``auto``: bf16 on a GPU, and on a CPU that multiplies it by itself.
+    Weights and sums are fp32 either way."""
     device: str = "auto"
     """``cpu``, ``cuda``, or ``auto``."""
     num_threads: int = 0

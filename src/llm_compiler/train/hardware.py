@@ -1,14 +1,19 @@
 """What devices can do at best: the figures behind "share of peak" and the plans' days.
 
-GPUs: dense bf16 with fp32 sums, and memory, from NVIDIA's data sheets. No PyTorch here.
+GPUs: dense bf16 with fp32 sums, and memory, from NVIDIA's data sheets. CPUs: whether they multiply
+bf16 by themselves, which decides a run's precision. No PyTorch here.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-__all__ = ["GPUS", "Gpu", "find_gpu"]
+__all__ = ["GPUS", "Gpu", "cpu_multiplies_bf16", "find_gpu"]
+
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16", "svebf16"}
+"""As Linux calls them on x86-64 and AArch64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,3 +48,20 @@ def find_gpu(device_name: str) -> Gpu | None:
         if all(word in words for word in gpu.name.lower().split()):
             return gpu
     return None
+
+
+def cpu_multiplies_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether the processor has instructions for bf16 products (AVX-512, AMX, NEON, SVE).
+
+    Where it has, they take half of fp32's time or less (`benchmarks/training_speed.py`); where it
+    has not, bf16 is emulated, and slower.
+    """
+    try:
+        text = cpuinfo.read_text()
+    except OSError:
+        return False
+    for line in text.splitlines():
+        name, _, flags = line.partition(":")
+        if name.strip().lower() in ("flags", "features"):
+            return not _BF16_FLAGS.isdisjoint(flags.split())
+    return False

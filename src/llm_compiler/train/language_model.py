@@ -23,7 +23,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from llm_compiler.model.configs import ModelConfig
 from llm_compiler.train import cpu_attention
+from llm_compiler.train.lean import LeanLayers, head_losses
 from llm_compiler.train.packing import IGNORED, RowTrees
+from llm_compiler.train.row_attention import attend_row, group_documents
 from llm_compiler.train.trees import Choices
 
 __all__ = ["PackedModel", "TreeTensors", "make_llama", "packed_attention"]
@@ -200,6 +202,7 @@ class PackedModel(nn.Module):
         num_tasks: losses are summed by task.
         savings_objective: see `LabelConfig`.
         longest: no document is longer.
+        lean: on a CPU, compute as `lean` does instead of through transformers' modules.
     """
 
     def __init__(
@@ -212,8 +215,10 @@ class PackedModel(nn.Module):
         flash: bool = True,
         gradient_checkpointing: bool = False,
         savings_objective: str = "distribution",
+        lean: bool = False,
     ) -> None:
         super().__init__()
+        self._lean = lean
         self.llama = llama
         self._num_tasks, self._longest, self._flash = num_tasks, longest, flash
         if gradient_checkpointing:
@@ -243,6 +248,8 @@ class PackedModel(nn.Module):
             () fp32 in nats; (tasks,) fp32; (tasks,) fp32: how many targets, those of trees by
             their weights; and (edges,) fp32, the trees' log-probabilities, detached.
         """
+        if self._lean and ids.device.type == "cpu":
+            return self._forward_lean(ids, positions, targets, tasks, lengths, trees)
         if self._body is None:
             body = self.llama.model
             self._body = (torch.compile(body, dynamic=True),) if self._compiled else (body,)
@@ -285,6 +292,66 @@ class PackedModel(nn.Module):
         sums = sums.index_add(0, trees.edge_tasks, weighted.detach())
         counts = counts.index_add(0, trees.edge_tasks, trees.edge_weights)
         return total + weighted.sum(), sums, counts, -edge_losses.detach()
+
+    def _forward_lean(
+        self,
+        ids: Any,
+        positions: Any,
+        targets: Any,
+        tasks: Any,
+        lengths: tuple[int, ...],
+        trees: TreeTensors | None,
+    ) -> tuple[Any, Any, Any, Any]:
+        """What `forward` returns, on a CPU."""
+        half = torch.is_autocast_enabled("cpu")
+        masks = trees.masks if trees is not None else ()
+        with torch.autocast("cpu", enabled=False):
+            layers = LeanLayers(self.llama, on_cpu=True)
+            groups = group_documents(lengths, masks) if half else ()
+
+            def attention(projected: Any, cos: Any, sin: Any) -> Any:
+                if half:
+                    heads, kv_heads = layers.heads, layers.kv_heads
+                    return attend_row(projected, cos, sin, groups, heads, kv_heads)
+                query, key, value = layers.split(projected, cos, sin)
+                found, _ = packed_attention(
+                    None,
+                    query,
+                    key,
+                    value,
+                    None,
+                    scaling=layers.size**-0.5,
+                    lengths=lengths,
+                    masks=masks,
+                )
+                return found.reshape(len(projected), -1)
+
+            hidden = layers(ids, positions, attention, half)
+            matrix = self.llama.lm_head.weight
+            places = (targets != IGNORED).nonzero(as_tuple=True)[0]
+            zeros = torch.zeros(self._num_tasks)
+            total, losses = head_losses(hidden[places], matrix, targets[places], half=half)
+            if not len(places):
+                total = hidden.float().sum() * 0
+            sums = zeros.index_add(0, tasks[places], losses)
+            counts = zeros.index_add(0, tasks[places], torch.ones_like(losses))
+            if trees is None:
+                return total, sums, counts, zeros[:0]
+            if trees.choices is not None:
+                divergences = self._savings_losses(hidden, trees.choices)
+                total = total + divergences.sum()
+                of_tasks = trees.choices["tasks"]
+                sums = sums.index_add(0, of_tasks, divergences.detach())
+                counts = counts.index_add(0, of_tasks, trees.choices["weights"])
+            if not len(trees.edge_ids):
+                return total, sums, counts, zeros[:0]
+            edges = (trees.edge_rows, trees.edge_weights, None)
+            of_edges, losses = head_losses(
+                hidden[trees.parents], matrix, trees.edge_ids, half=half, edges=edges
+            )
+            sums = sums.index_add(0, trees.edge_tasks, losses * trees.edge_weights)
+            counts = counts.index_add(0, trees.edge_tasks, trees.edge_weights)
+            return total + of_edges, sums, counts, -losses
 
     def _edge_losses(self, hidden: Any, trees: TreeTensors) -> Any:
         """Return -log p of each edge, (edges,): one softmax for all that a parent predicts."""

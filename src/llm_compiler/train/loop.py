@@ -43,7 +43,7 @@ from llm_compiler.train.checkpoint import (
     write_weights,
 )
 from llm_compiler.train.configs import STAGE_OF, TrainConfig
-from llm_compiler.train.hardware import find_gpu
+from llm_compiler.train.hardware import cpu_multiplies_bf16, find_gpu
 from llm_compiler.train.language_model import PackedModel, TreeTensors, make_llama
 from llm_compiler.train.lora import add_adapters, weights_fingerprint, write_adapters
 from llm_compiler.train.optimizers import make_optimizer
@@ -194,7 +194,9 @@ class _Run:
                 f"rows_per_step is {config.rows_per_step}, which is no multiple of the "
                 f"{self.world} processes"
             )
-        half = config.precision == "bf16" or (config.precision == "auto" and not cpu)
+        half = config.precision == "bf16"
+        if config.precision == "auto":
+            half = not cpu or cpu_multiplies_bf16()
         self.precision = "bf16" if half else "fp32"
         if config.compile and not (half and not cpu and config.flash_attention):
             # Elsewhere each row's documents are constants of the graph: every row would compile.
@@ -306,6 +308,8 @@ class _Run:
             flash=config.flash_attention,
             gradient_checkpointing=config.gradient_checkpointing,
             savings_objective=config.labels.savings_objective,
+            # Adapters, FSDP and checkpointing of activations hook into transformers' modules.
+            lean=not (config.lora or self.is_sharded or config.gradient_checkpointing),
         )
         if config.optimizer == "muon" and self.is_sharded:
             raise ConfigError("optimizer 'muon' is for whole models on each device, not for FSDP")
