@@ -147,6 +147,8 @@ def test_torch_is_imported_by_training_only() -> None:
     assert {module_name(path) for path in FILES if imports_torch(path)} == {
         "train.cpu_attention",
         "train.language_model",
+        "train.lean",
+        "train.row_attention",
         "train.optimizers",
         "train.loop",
     }
