@@ -16,6 +16,7 @@ from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.constructs import constructs_of
 from llm_compiler.llvm.evaluator import KEPT_BYTES, Evaluator
 from llm_compiler.llvm.extract import extract_function
+from llm_compiler.llvm.function_wise.assemble import Assembler
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.settings import unfit_settings
 from llm_compiler.records import Measurement, PassList, Status, content_hash
@@ -33,6 +34,8 @@ __all__ = [
 ]
 
 _MAX_EVALUATORS = 512
+_MAX_PART_RUNS = 200
+"""Lists run by one assembler: LLVM contexts never give back constants and types."""
 _MAX_EVALUATOR_BYTES = 12_000_000
 """Bitcode bytes of the modules that one worker keeps evaluators for."""
 
@@ -43,6 +46,23 @@ class WorkerState:
     def __init__(self) -> None:
         self._evaluators: OrderedDict[tuple[str, bool], Evaluator] = OrderedDict()
         self._bytes = 0
+        self._assembler: tuple[str, Assembler] | None = None
+
+    def assembler(self, bitcode: bytes) -> Assembler:
+        """Return what assembles a unit function by function; the last unit's is kept.
+
+        Raises:
+            LlmCompilerError: of the unit itself.
+        """
+        key = content_hash(bitcode)
+        if self._assembler is not None:
+            if self._assembler[0] == key and self._assembler[1].num_part_runs < _MAX_PART_RUNS:
+                return self._assembler[1]
+            self._assembler[1].close()
+            self._assembler = None
+        made = Assembler(bitcode)
+        self._assembler = key, made
+        return made
 
     def evaluator(
         self, bitcode: bytes, share: bool = True, *, kept_bytes: int = KEPT_BYTES

@@ -154,6 +154,19 @@ class Module(Closing):
             self._library.LLVMDisposeModule(self._handle)
             self._handle = None
 
+    def link(self, other: Module) -> None:
+        """Add another module of the same context to this one; the other is used up.
+
+        Raises:
+            CompileFailed: they do not fit. This module is then in no defined state.
+        """
+        assert other.context is self.context
+        handle, other._handle = other.handle, None
+        failed = self._library.LLVMLinkModules2(self.handle, handle)
+        text = self.context.take_diagnostics()
+        if failed:
+            raise CompileFailed(f"modules do not link: {text}", detail=text)
+
     def clone(self) -> Module:
         """Return a copy in the same context; the caller owns it.
 
@@ -359,6 +372,13 @@ class Module(Closing):
                 following = getattr(library, f"LLVMGetNextGlobal{kind}")(value)
                 yield value
                 value = following
+
+    def variable_handle(self, name: str) -> int:
+        """Return the global variable of a name, 0 or None if there is none."""
+        handle: int = self._library.LLVMGetNamedGlobal(
+            self.handle, name.encode("utf-8", "surrogateescape")
+        )
+        return handle
 
     def function_handle(self, name: str) -> int:
         """Return the function of a name, 0 or None if there is none."""

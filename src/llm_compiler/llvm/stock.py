@@ -142,6 +142,27 @@ class Stock:
             str(output),
         )
 
+    def link_command(self, base: Path, others: Sequence[Path], output: Path) -> tuple[str, ...]:
+        """Return the command that links bitcode files into the first; it keeps its file's name."""
+        return (
+            str(self.toolchain.tool("clang")),
+            *_NO_PASSES,
+            "-emit-llvm",
+            "-c",
+            "-Wno-unused-command-line-argument",
+            "-Wno-override-module",
+            *self._target(),
+            *self.flags.for_ir(),
+            *(
+                word
+                for other in others
+                for word in ("-Xclang", "-mlink-bitcode-file", "-Xclang", str(other))
+            ),
+            str(base),
+            "-o",
+            str(output),
+        )
+
     def replay(self, source: Path, passes: Recipe, output: Path, *, pic: bool) -> tuple[str, ...]:
         """Return the three commands, as text for a shell, that make `output` again."""
         unoptimized = output.with_name(output.name + ".unoptimized.bc")
@@ -202,6 +223,14 @@ class Stock:
         """
         command = (*self.backend_command(source, output, kind="-S"), "-emit-llvm")
         self._compile(command, f"clang on {source.name}")
+
+    def run_tool(self, command: Sequence[str], what: str) -> None:
+        """Run one of LLVM's tools on bitcode.
+
+        Raises:
+            CompileFailed, PassCrashed, TimedOut, OutOfMemory: in the tool's own words.
+        """
+        self._compile(command, what)
 
     def _compile(self, command: Sequence[str], what: str) -> None:
         completed = self._run(command)

@@ -1,0 +1,1 @@
+"""Assemble one unit from functions that were optimised by different pass lists."""

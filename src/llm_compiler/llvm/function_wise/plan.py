@@ -1,0 +1,207 @@
+"""From lists by function to the parts of an assembly. Pure; no LLVM is loaded.
+
+A *part* is a module in which the functions of one list are defined; bodies that they may inline are
+there as ``available_externally``: LLVM may look inside, but infers nothing from them, since they
+are not the definitions that count (another part's list makes those). So signatures, calling
+conventions and inferred attributes agree by construction. The first part, the *base*, owns the
+variables, constructors, module assembly, ifuncs, and the functions that must be with them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from llm_compiler.llvm.function_wise.structure import FORBIDDEN, Structure
+from llm_compiler.records import PassList
+
+__all__ = ["SUFFIXES", "AssemblyPlan", "Part", "make_plan"]
+
+SUFFIXES = (
+    "globalopt,globaldce,constmerge",
+    "ipsccp,globalopt,deadargelim,globaldce,constmerge",
+)
+"""What runs on the whole after everything is static again that was."""
+_MAX_IMPORTED_INSTRUCTIONS = 400
+"""Of a body before any pass; larger ones are not inlined where size counts."""
+_MAX_DEPTH = 4
+"""Calls from a part's own functions to a body that is imported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One module of an assembly: names are those of the IR, in the unit's order."""
+
+    passes: PassList
+    functions: tuple[str, ...]
+    """Defined here."""
+    is_base: bool = False
+    aliases: tuple[str, ...] = ()
+    imported: tuple[str, ...] = ()
+    """Functions of other parts that may be inlined here."""
+    internal_functions: tuple[str, ...] = ()
+    internal_variables: tuple[str, ...] = ()
+    """Static ones that nothing outside this part uses: they stay static while its list runs."""
+    absent_variables: tuple[str, ...] = ()
+    """Of the base: the variables that are in other parts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssemblyPlan:
+    """The parts, the base first, and what runs on the whole."""
+
+    parts: tuple[Part, ...]
+    suffix: str = SUFFIXES[0]
+
+    @property
+    def lists(self) -> dict[str, PassList]:
+        """The list of each function."""
+        return {name: part.passes for part in self.parts for name in part.functions}
+
+
+def make_plan(
+    structure: Structure,
+    lists: Mapping[str, PassList],
+    *,
+    default: PassList | None = None,
+    keep_internal: bool = False,
+    suffix: str = SUFFIXES[0],
+) -> AssemblyPlan:
+    """Return the parts of a unit for lists by function.
+
+    Args:
+        lists: by name of the IR; what has none gets `default` (none: the most frequent list).
+            Functions that are tied to each other all get the list of the first of them.
+        keep_internal: static functions and variables whose users all lie in one part stay static
+            there; no other part may then see their users.
+    """
+    assert not structure.refusal
+    chosen = _resolve(structure, lists, default)
+    groups: dict[PassList, list[str]] = defaultdict(list)
+    for name in structure.functions:
+        groups[chosen[name]].append(name)
+    base = _base_list(structure, groups, chosen)
+    home = {
+        name: base if name in structure.pinned else chosen[name] for name in structure.functions
+    }
+    order = [base, *(one for one in groups if one != base)]
+    internal = _internal(structure, home, base) if keep_internal else {}
+    closed = {
+        user
+        for user, used in structure.references.items()
+        if any(name in internal for name in used)
+    }
+    closed |= set(internal)
+    variables = {n: at for n, at in internal.items() if n in structure.local_variables}
+    parts = []
+    for passes in order:
+        own = tuple(name for name in structure.functions if home[name] == passes)
+        if not own and passes != base:
+            continue
+        parts.append(
+            Part(
+                passes=passes,
+                functions=own,
+                is_base=passes == base,
+                aliases=tuple(a for a, f in structure.aliases if f and home.get(f) == passes),
+                imported=_imported(structure, own, closed),
+                internal_functions=tuple(
+                    n for n in own if n in internal and n in structure.local_functions
+                ),
+                internal_variables=tuple(sorted(n for n, at in variables.items() if at == passes)),
+                absent_variables=tuple(
+                    sorted(n for n, at in variables.items() if passes == base != at)
+                ),
+            )
+        )
+    return AssemblyPlan(parts=tuple(parts), suffix=suffix)
+
+
+def _resolve(
+    structure: Structure, lists: Mapping[str, PassList], default: PassList | None
+) -> dict[str, PassList]:
+    given = {name: lists[name] for name in structure.functions if name in lists}
+    if default is None:
+        counts: dict[PassList, int] = defaultdict(int)
+        for passes in given.values():
+            counts[passes] += 1
+        default = max(counts, key=counts.__getitem__) if counts else PassList()
+    chosen = {name: given.get(name, default) for name in structure.functions}
+    for tied in structure.ties:
+        for name in tied[1:]:
+            chosen[name] = chosen[tied[0]]
+    return chosen
+
+
+def _base_list(
+    structure: Structure, groups: Mapping[PassList, list[str]], chosen: Mapping[str, PassList]
+) -> PassList:
+    """Return the list of the base: that of most pinned functions, else that of most functions."""
+    counts: dict[PassList, int] = defaultdict(int)
+    for name in structure.functions:
+        if name in structure.pinned:
+            counts[chosen[name]] += 1
+    if counts:
+        return max(counts, key=counts.__getitem__)
+    if groups:
+        return max(groups, key=lambda one: len(groups[one]))
+    return PassList()
+
+
+def _imported(structure: Structure, own: tuple[str, ...], closed: set[str]) -> tuple[str, ...]:
+    """Return what a part may inline: what its functions use, and what that uses in turn."""
+    found: set[str] = set()
+    level = set(own)
+    seen = set(own)
+    for _ in range(_MAX_DEPTH):
+        used = {one for name in level for one in structure.references.get(name, ())} - seen
+        # Through variables too: a table of functions that folds to one of them.
+        seen |= used
+        level = {
+            one
+            for one in used
+            if one not in closed
+            and (
+                one in structure.importable_constants
+                or (
+                    one in structure.importable_functions
+                    and structure.num_instructions[one] <= _MAX_IMPORTED_INSTRUCTIONS
+                )
+            )
+        }
+        found |= level & structure.importable_functions
+    return tuple(name for name in structure.num_instructions if name in found)
+
+
+def _internal(
+    structure: Structure, home: Mapping[str, PassList], base: PassList
+) -> dict[str, PassList]:
+    """Return the static functions and variables that only one part uses, with that part's list."""
+    users: dict[str, set[str]] = defaultdict(set)
+    for user, used in structure.references.items():
+        for name in used:
+            users[name].add(user)
+    aliased = {function for _, function in structure.aliases}
+    place: dict[str, PassList | None] = dict(home)
+    # A variable lies where all its users lie; all others stay in the base.
+    changed = True
+    while changed:
+        changed = False
+        for name in structure.local_variables:
+            if name in place or name in structure.opaque_constants or not users[name]:
+                continue
+            homes = {place.get(user) for user in users[name]}
+            if len(homes) == 1 and (only := homes.pop()) is not None:
+                place[name] = only
+                changed = True
+    if any(FORBIDDEN & set(n) for n in (*structure.local_functions, *structure.local_variables)):
+        return {}
+    found = {}
+    for name in (*structure.local_functions, *structure.local_variables):
+        if name in structure.pinned or name in aliased or not users[name]:
+            continue
+        at = place.get(name)
+        if at is not None and all(place.get(user) == at for user in users[name]):
+            found[name] = at
+    return found
