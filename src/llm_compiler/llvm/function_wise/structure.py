@@ -137,6 +137,10 @@ class _Inspection:
         constants = {names[v] for v in variables if library.LLVMIsGlobalConstant(v)}
         interposable = {name for name, kind in linkage.items() if kind in INTERPOSABLE}
         aliases = self._aliases()
+        ties = self._comdat_ties(functions, variables, names)
+        for tied in ties:
+            if self._pinned & set(tied):
+                self._pinned |= set(tied)
         others = self._exported_aliases() + self._indirect()
         special = {n for n in names.values() if n.startswith("llvm.")}
         exported = [
@@ -156,7 +160,7 @@ class _Inspection:
             local_functions=frozenset(n for n in own if n in local),
             local_variables=frozenset(names[v] for v in variables) & local,
             pinned=frozenset(self._pinned),
-            ties=self._comdat_ties(functions, variables, names),
+            ties=ties,
             aliases=aliases,
             importable_functions=frozenset(names[f] for f in functions)
             - interposable
