@@ -50,6 +50,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "LLVMSetSourceFileName": (None, (_ptr, _str, c_size_t)),
     "LLVMGetModuleFlag": (_ptr, (_ptr, _str, c_size_t)),
     "LLVMGetModuleInlineAsm": (_ptr, (_ptr, POINTER(c_size_t))),
+    "LLVMSetModuleInlineAsm2": (None, (_ptr, _str, c_size_t)),
     "LLVMGetModuleContext": (_ptr, (_ptr,)),
     "LLVMMetadataAsValue": (_ptr, (_ptr, _ptr)),
     "LLVMConstIntGetZExtValue": (ctypes.c_ulonglong, (_ptr,)),

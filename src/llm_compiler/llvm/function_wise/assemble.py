@@ -25,6 +25,7 @@ from llm_compiler.llvm.module import (
     Context,
     Module,
 )
+from llm_compiler.llvm.recipes import backend_options, give_attributes
 
 __all__ = ["Assembler", "drop_unused", "internalize_pipeline"]
 
@@ -82,6 +83,21 @@ class Assembler(Closing):
         """The code generator of the unit's target; the assembler's own."""
         return self._target_machine
 
+    def emit_object(self, module: Module, plan: AssemblyPlan) -> bytes:
+        """Return the object of an assembled module, which code generation changes.
+
+        Raises:
+            CompileFailed: in LLVM's own words.
+        """
+        if not plan.options:
+            return self._target_machine.emit_object(module)
+        with (
+            backend_options(self._library, plan.options),
+            # Some options are read when a code generator is made.
+            TargetMachine.for_module(module) as target_machine,
+        ):
+            return target_machine.emit_object(module)
+
     def assemble(self, plan: AssemblyPlan) -> Module:
         """Return the assembled module, ready for code generation; the caller owns it.
 
@@ -116,7 +132,8 @@ class Assembler(Closing):
         module = self._unit.clone()
         try:
             _Reduction(module, part, self.structure).run()
-            for element in part.passes.elements:
+            give_attributes(module, part.recipe.attributes)
+            for element in part.recipe.elements:
                 module.run_passes(element, self._target_machine.handle)
             module.run_passes(_DROP_BODIES, self._target_machine.handle)
             self.num_part_runs += 1
@@ -147,6 +164,8 @@ class _Reduction:
         self._imported: list[int] = []
 
     def run(self) -> None:
+        if not self._part.is_base:
+            self._library.LLVMSetModuleInlineAsm2(self._module.handle, b"", 0)
         self._sort_functions()
         self._sort_variables()
         self._sort_aliases()

@@ -18,7 +18,7 @@ from llm_compiler.llvm.function_wise.structure import Structure
 from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.object_file import section_sizes
-from llm_compiler.records import Measurement, Status
+from llm_compiler.records import Measurement, Status, content_hash
 
 __all__ = ["AssembleJob", "Assembled", "LeftoversJob", "StructureJob", "UnitStructure"]
 
@@ -97,13 +97,11 @@ class AssembleJob:
 
     def _assemble(self, assembler: Assembler, plan: AssemblyPlan, start: float) -> Assembled:
         with assembler.assemble(plan) as module:
-            state = module.bitcode_hash()
+            state = content_hash(f"{module.bitcode_hash()} {' '.join(plan.options)}".encode())
             if state in self.known:
-                return Assembled(
-                    measurement=Measurement(status=Status.OK, result_hash=state), object_bytes=b""
-                )
+                return Assembled(measurement=Measurement(status=Status.OK, result_hash=state))
             num_instructions = module.num_instructions()
-            data = assembler.target_machine.emit_object(module)
+            data = assembler.emit_object(module, plan)
         sizes = section_sizes(data)
         measurement = Measurement(
             status=Status.OK,

@@ -1,8 +1,8 @@
-"""From lists by function to the parts of an assembly. Pure; no LLVM is loaded.
+"""From recipes by function to the parts of an assembly. Pure; no LLVM is loaded.
 
-A *part* is a module in which the functions of one list are defined; bodies that they may inline are
-there as ``available_externally``: LLVM may look inside, but infers nothing from them, since they
-are not the definitions that count (another part's list makes those). So signatures, calling
+A *part* is a module in which the functions of one recipe are defined; bodies that they may inline
+are there as ``available_externally``: LLVM may look inside, but infers nothing from them, since
+they are not the definitions that count (another part's recipe makes those). So signatures, calling
 conventions and inferred attributes agree by construction. The first part, the *base*, owns the
 variables, constructors, module assembly, ifuncs, and the functions that must be with them.
 """
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm_compiler.llvm.function_wise.structure import FORBIDDEN, Structure
-from llm_compiler.records import PassList
+from llm_compiler.records import Recipe
 
 __all__ = ["SUFFIXES", "AssemblyPlan", "Part", "make_plan"]
 
@@ -33,7 +33,7 @@ _MAX_DEPTH = 4
 class Part:
     """One module of an assembly: names are those of the IR, in the unit's order."""
 
-    passes: PassList
+    recipe: Recipe
     functions: tuple[str, ...]
     """Defined here."""
     is_base: bool = False
@@ -53,35 +53,40 @@ class AssemblyPlan:
 
     parts: tuple[Part, ...]
     suffix: str = SUFFIXES[0]
+    options: tuple[str, ...] = ()
+    """Of code generation, as in a recipe."""
 
     @property
-    def lists(self) -> dict[str, PassList]:
-        """The list of each function."""
-        return {name: part.passes for part in self.parts for name in part.functions}
+    def recipes(self) -> dict[str, Recipe]:
+        """The recipe of each function."""
+        return {name: part.recipe for part in self.parts for name in part.functions}
 
 
 def make_plan(
     structure: Structure,
-    lists: Mapping[str, PassList],
+    recipes: Mapping[str, Recipe],
     *,
-    default: PassList | None = None,
+    default: Recipe | None = None,
+    options: tuple[str, ...] = (),
     keep_internal: bool = False,
     suffix: str = SUFFIXES[0],
 ) -> AssemblyPlan:
-    """Return the parts of a unit for lists by function.
+    """Return the parts of a unit for recipes by function.
 
     Args:
-        lists: by name of the IR; what has none gets `default` (none: the most frequent list).
-            Functions that are tied to each other all get the list of the first of them.
+        recipes: by name of the IR; what has none gets `default` (none: the most frequent recipe).
+            Functions that are tied to each other all get the recipe of the first of them. Options
+            of code generation in them do not count: one object has one set of them.
+        options: those of the whole.
         keep_internal: static functions and variables whose users all lie in one part stay static
             there; no other part may then see their users.
     """
     assert not structure.refusal
-    chosen = _resolve(structure, lists, default)
-    groups: dict[PassList, list[str]] = defaultdict(list)
+    chosen = _resolve(structure, recipes, default)
+    groups: dict[Recipe, list[str]] = defaultdict(list)
     for name in structure.functions:
         groups[chosen[name]].append(name)
-    base = _base_list(structure, groups, chosen)
+    base = _base_recipe(structure, groups, chosen)
     home = {
         name: base if name in structure.pinned else chosen[name] for name in structure.functions
     }
@@ -95,38 +100,42 @@ def make_plan(
     closed |= set(internal)
     variables = {n: at for n, at in internal.items() if n in structure.local_variables}
     parts = []
-    for passes in order:
-        own = tuple(name for name in structure.functions if home[name] == passes)
-        if not own and passes != base:
+    for recipe in order:
+        own = tuple(name for name in structure.functions if home[name] == recipe)
+        if not own and recipe != base:
             continue
         parts.append(
             Part(
-                passes=passes,
+                recipe=recipe,
                 functions=own,
-                is_base=passes == base,
-                aliases=tuple(a for a, f in structure.aliases if f and home.get(f) == passes),
+                is_base=recipe == base,
+                aliases=tuple(a for a, f in structure.aliases if f and home.get(f) == recipe),
                 imported=_imported(structure, own, closed),
                 internal_functions=tuple(
                     n for n in own if n in internal and n in structure.local_functions
                 ),
-                internal_variables=tuple(sorted(n for n, at in variables.items() if at == passes)),
+                internal_variables=tuple(sorted(n for n, at in variables.items() if at == recipe)),
                 absent_variables=tuple(
-                    sorted(n for n, at in variables.items() if passes == base != at)
+                    sorted(n for n, at in variables.items() if recipe == base != at)
                 ),
             )
         )
-    return AssemblyPlan(parts=tuple(parts), suffix=suffix)
+    return AssemblyPlan(parts=tuple(parts), suffix=suffix, options=options)
 
 
 def _resolve(
-    structure: Structure, lists: Mapping[str, PassList], default: PassList | None
-) -> dict[str, PassList]:
-    given = {name: lists[name] for name in structure.functions if name in lists}
+    structure: Structure, recipes: Mapping[str, Recipe], default: Recipe | None
+) -> dict[str, Recipe]:
+    given = {
+        name: replace(recipes[name], options=(), functions=())
+        for name in structure.functions
+        if name in recipes
+    }
     if default is None:
-        counts: dict[PassList, int] = defaultdict(int)
-        for passes in given.values():
-            counts[passes] += 1
-        default = max(counts, key=counts.__getitem__) if counts else PassList()
+        counts: dict[Recipe, int] = defaultdict(int)
+        for recipe in given.values():
+            counts[recipe] += 1
+        default = max(counts, key=counts.__getitem__) if counts else Recipe()
     chosen = {name: given.get(name, default) for name in structure.functions}
     for tied in structure.ties:
         for name in tied[1:]:
@@ -134,11 +143,11 @@ def _resolve(
     return chosen
 
 
-def _base_list(
-    structure: Structure, groups: Mapping[PassList, list[str]], chosen: Mapping[str, PassList]
-) -> PassList:
-    """Return the list of the base: that of most pinned functions, else that of most functions."""
-    counts: dict[PassList, int] = defaultdict(int)
+def _base_recipe(
+    structure: Structure, groups: Mapping[Recipe, list[str]], chosen: Mapping[str, Recipe]
+) -> Recipe:
+    """Return the recipe of the base: that of most pinned functions, else that of most functions."""
+    counts: dict[Recipe, int] = defaultdict(int)
     for name in structure.functions:
         if name in structure.pinned:
             counts[chosen[name]] += 1
@@ -146,7 +155,7 @@ def _base_list(
         return max(counts, key=counts.__getitem__)
     if groups:
         return max(groups, key=lambda one: len(groups[one]))
-    return PassList()
+    return Recipe()
 
 
 def _imported(structure: Structure, own: tuple[str, ...], closed: set[str]) -> tuple[str, ...]:
@@ -174,16 +183,14 @@ def _imported(structure: Structure, own: tuple[str, ...], closed: set[str]) -> t
     return tuple(name for name in structure.num_instructions if name in found)
 
 
-def _internal(
-    structure: Structure, home: Mapping[str, PassList], base: PassList
-) -> dict[str, PassList]:
-    """Return the static functions and variables that only one part uses, with that part's list."""
+def _internal(structure: Structure, home: Mapping[str, Recipe], base: Recipe) -> dict[str, Recipe]:
+    """Return the static functions and variables that one part alone uses, with its recipe."""
     users: dict[str, set[str]] = defaultdict(set)
     for user, used in structure.references.items():
         for name in used:
             users[name].add(user)
     aliased = {function for _, function in structure.aliases}
-    place: dict[str, PassList | None] = dict(home)
+    place: dict[str, Recipe | None] = dict(home)
     # A variable lies where all its users lie; all others stay in the base.
     changed = True
     while changed:

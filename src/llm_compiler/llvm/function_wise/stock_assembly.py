@@ -21,7 +21,9 @@ from llm_compiler.llvm.function_wise.assemble import internalize_pipeline
 from llm_compiler.llvm.function_wise.plan import AssemblyPlan, Part
 from llm_compiler.llvm.function_wise.prefix import PREFIX_PIPELINE, Prefix
 from llm_compiler.llvm.function_wise.structure import Structure
+from llm_compiler.llvm.settings import opt_flags
 from llm_compiler.llvm.stock import Stock
+from llm_compiler.records import Recipe
 
 __all__ = ["Leftovers", "StockAssembly", "run_commands"]
 
@@ -58,12 +60,14 @@ class StockAssembly:
 
     def commands(self, unoptimized: Path, output: Path) -> tuple[tuple[str, ...], ...]:
         """Return all commands from the unoptimised bitcode to the object `output`."""
-        stem = str(output)
-        optimized = Path(f"{stem}.optimized.bc")
+        return (*self.link_commands(unoptimized, str(output)), *self.last_commands(output))
+
+    def last_commands(self, output: Path) -> tuple[tuple[str, ...], ...]:
+        """Return the commands from the linked parts to the object."""
+        optimized = Path(f"{output}.optimized.bc")
         return (
-            *self.link_commands(unoptimized, stem),
-            *self.finish_commands(stem, optimized),
-            self.stock.backend_command(optimized, output),
+            *self.finish_commands(str(output), optimized),
+            self.stock.backend_command(optimized, output, recipe=Recipe(options=self.plan.options)),
         )
 
     def replay(self, source: Path, output: Path) -> tuple[str, ...]:
@@ -170,8 +174,8 @@ class StockAssembly:
     def _part_commands(self, part: Part, merged: str, stem: str) -> Iterator[tuple[str, ...]]:
         own, seen, rest = f"{stem}.own.bc", f"{stem}.seen.bc", f"{stem}.rest.bc"
         yield self._own_command(part, merged, own)
-        passes = [*part.passes.elements, "elim-avail-extern"]
-        options: list[str] = []
+        passes = [*part.recipe.elements, "elim-avail-extern"]
+        options = list(opt_flags(part.recipe))
         constants, all_constants = self._constants(part)
         if part.imported or constants or all_constants:
             yield self._extract(
@@ -185,7 +189,7 @@ class StockAssembly:
             if internal := self._internalize_part(part):
                 passes.insert(0, internal)
             passes.insert(0, "function-import")
-            options = [f"-summary-file={rest}", "-import-all-index"]
+            options += [f"-summary-file={rest}", "-import-all-index"]
         elif internal := self._internalize_part(part):
             passes.insert(0, internal)
         yield self._opt(",".join(passes), own, f"{stem}.bc", *options)
