@@ -1343,7 +1343,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except LlmCompilerError as error:
-        print(f"llm-compiler: error: {error}", file=sys.stderr)
+        from llm_compiler.console import print_error
+
+        print_error(error)
         return error.exit_code
     except BrokenPipeError:
         # The reader has gone (a pager, head); nothing more can be said to it.

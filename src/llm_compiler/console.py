@@ -11,12 +11,30 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["Progress", "note", "percent", "print_json", "print_table", "progress", "warn"]
+from llm_compiler.errors import CompileFailed, InputError, LlmCompilerError
+
+__all__ = [
+    "Progress",
+    "note",
+    "percent",
+    "print_error",
+    "print_json",
+    "print_table",
+    "progress",
+    "warn",
+]
 
 
 def warn(message: str) -> None:
     """Print one warning line to standard error."""
     print(f"llm-compiler: warning: {message}", file=sys.stderr)
+
+
+def print_error(error: LlmCompilerError) -> None:
+    """Print one error line to standard error, after the compiler's own words where it has any."""
+    if isinstance(error, InputError | CompileFailed) and error.detail.strip():
+        print(error.detail.rstrip("\n"), file=sys.stderr)
+    print(f"llm-compiler: error: {error}", file=sys.stderr)
 
 
 def note(message: str) -> None:

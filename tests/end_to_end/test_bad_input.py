@@ -35,9 +35,12 @@ def test_a_directory(user) -> None:
 
 
 @pytest.mark.parametrize("name", ["empty.c", "empty.cpp", "empty.ll", "empty.bc"])
-def test_an_empty_file(user, name: str) -> None:
+def test_an_empty_file_is_compiled_as_clang_does(user, name: str) -> None:
     user.write(name, "")
-    assert f"{name} is empty" in user.fails(4, "optimize", name)
+    done = user.types("optimize", name, "--json")
+    assert (done.code, done.errors) == (0, [])
+    assert done.rows[0]["baseline_bytes"] == done.rows[0]["optimized_bytes"]
+    assert "empty.o" in user.files()
 
 
 def test_a_file_of_another_kind(user) -> None:
@@ -76,6 +79,22 @@ def test_a_syntax_error_in_clangs_words(user) -> None:
     assert "clang rejects bad.c: bad.c:1:25: error: expected expression" in message
 
 
+def test_all_that_clang_says_is_shown(user) -> None:
+    text = "int f(void) { return a; }\nint g(void) { return b; }\n#warning odd\n"
+    user.write("bad.c", text)
+    done = user.types("optimize", "bad.c")
+    assert done.code == 4
+    for part in (
+        "bad.c:1:22: error: use of undeclared identifier 'a'",
+        "bad.c:2:22: error: use of undeclared identifier 'b'",
+        "bad.c:3:2: warning: odd",
+        "2 errors generated.",
+        "    1 | int f(void) { return a; }",
+    ):
+        assert part in done.err
+    assert done.err.splitlines()[-1].startswith("llm-compiler: error: clang rejects bad.c: ")
+
+
 def test_a_missing_header_in_clangs_words(user) -> None:
     user.write("bad.c", '#include "nowhere.h"\n')
     assert "'nowhere.h' file not found" in user.fails(4, "optimize", "bad.c")
@@ -91,6 +110,11 @@ def test_an_unknown_pass(user, text: str) -> None:
     assert re.search(r"unknown pass '(frobnicate|instcombin)'", message)
     if "instcombin" in text:
         assert "did you mean instcombine" in message
+
+
+@pytest.mark.parametrize("text", ["default<O9>", "instcombine<frobnicate>", "sroa,gvn<no-such>"])
+def test_a_pass_list_that_llvm_cannot_read_is_no_rejected_one(user, text: str) -> None:
+    assert "LLVM cannot read the pass list" in user.fails(4, "validate", text)
 
 
 def test_unbalanced_brackets(user) -> None:
@@ -220,6 +244,31 @@ def test_a_read_only_output(user, good: Path) -> None:
 def test_a_store_that_cannot_be_made(user, good: Path) -> None:
     message = user.fails(8, "autotune", good, "--budget", "1", "--store", "/proc/none/m.db")
     assert "the store /proc/none/m.db cannot be made" in message
+    message = user.fails(8, "autotune", good, "--budget", "1", "--store", "none/m.db")
+    assert "there is no directory none" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("x.c", "int f(void) { return 1; }\n", "x.c is C or C++ by its name"),
+        ("x.ll", GOOD_IR, "x.ll is LLVM-IR already"),
+        ("x.s", GOOD_IR, "x.s is LLVM-IR already"),
+    ],
+)
+def test_what_needs_no_disassembling(user, name: str, text: str, message: str) -> None:
+    user.write(name, text)
+    assert message in user.fails(4, "disassemble", name)
+
+
+def test_a_model_that_was_typed_and_is_not_there(user, good: Path) -> None:
+    message = user.fails(7, "optimize", good, "--model", "/nonexistent")
+    assert message == "llm-compiler: error: there is no checkpoint at /nonexistent"
+
+
+def test_results_and_json_on_one_output(user, good: Path) -> None:
+    message = user.fails(2, "optimize", good, "--json", "-o", "-")
+    assert "would both be written to standard output" in message
 
 
 def test_a_file_that_is_no_store(user, good: Path) -> None:

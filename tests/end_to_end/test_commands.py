@@ -110,6 +110,14 @@ def test_autotune_resumes_and_replays(user, source: Path) -> None:
     assert more.rows[0]["best"] <= row["best"]
 
 
+@pytest.mark.parametrize("method", ["local", "paper"])
+def test_a_small_budget_is_never_worse_than_the_yardstick(user, source: Path, method: str) -> None:
+    command = ("autotune", source, "--budget", "1", "--method", method, "--store", "m.db")
+    (row,) = user.types(*command, "--seed", "3", "--json").rows
+    assert row["best"] <= row["default_oz"]
+    assert row["passes"]
+
+
 def test_autotune_with_the_papers_method_and_broadcast(user, source: Path) -> None:
     other = user.write("other.c", SOURCE.replace("sum", "add").replace("* (i + 1)", "^ i"))
     done = user.types(

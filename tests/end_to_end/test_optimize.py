@@ -35,6 +35,11 @@ KEYS = [
 ]
 
 
+SUMS = """
+void add(float *a, const float *b) { a[0] += b[0]; a[1] += b[1]; a[2] += b[2]; a[3] += b[3]; }
+"""
+
+
 def sizes(path: Path) -> tuple[int, int]:
     found = section_sizes(path.read_bytes())
     return found.size_bytes, found.text_data_bytes
@@ -241,14 +246,40 @@ def test_bitcode_and_text(user, c_file: Path, toolchain: Toolchain) -> None:
         assert sizes(user.folder / "x.o")[0] == pytest.approx(row["optimized_bytes"], rel=0.02)
 
 
-def test_the_pass_list(user, c_file: Path, toolchain: Toolchain) -> None:
-    user.judges(VerdictKind.PASSED)
-    done = user.types("optimize", c_file, "--emit-passes")
+@pytest.mark.parametrize(
+    ("verdict", "flags"),
+    [
+        (VerdictKind.PASSED, []),
+        (VerdictKind.REJECTED, []),
+        (VerdictKind.REJECTED, ["-fPIC", "-funroll-loops", "-fno-exceptions"]),
+    ],
+    ids=["a list wins", "clang -Oz wins", "with flags"],
+)
+def test_the_pass_list_pasted_gives_the_promised_size(
+    user, c_file: Path, toolchain: Toolchain, verdict: VerdictKind, flags: list[str]
+) -> None:
+    user.judges(verdict)
+    # Code on which default<Oz> and clang -Oz differ: clang adds the SLP vectoriser.
+    user.write("program.c", (user.folder / c_file).read_text() + SUMS)
+    done = user.types("optimize", c_file, "--emit-passes", "--", *flags)
     assert done.code == 0
-    assert parse_pass_list(done.out).pipeline == done.out.strip() != ""
+    assert len(done.out.splitlines()) == 1
     assert sorted(user.files()) == ["program.c"], "to standard output only"
-    assert user.types("optimize", c_file, "--emit-passes", "-o", "list.txt").code == 0
+    first, *commands = [line for line in done.err.splitlines() if ": warning: " not in line]
+    promised = re.fullmatch(r"llm-compiler: program\.c: (\d+) bytes, by", first)
+    assert promised, done.err
+    assert len(commands) == 3
+    user.shell("\n".join([f"LIST={shlex.quote(done.out.strip())}", *commands]))
+    assert sizes(user.folder / "program.o")[0] == int(promised[1])
+    clang(toolchain, user, "-Oz", "-c", c_file, "-o", "honest.o", *flags)
+    honest = sizes(user.folder / "honest.o")[0]
+    assert (int(promised[1]) < honest) == (verdict is VerdictKind.PASSED)
+    assert int(promised[1]) <= honest
+    assert user.types("optimize", c_file, "--emit-passes", "-o", "list.txt", "--", *flags).code == 0
     assert (user.folder / "list.txt").read_text() == done.out
+    (row,) = user.types("optimize", c_file, "--emit-passes", "--json", "--", *flags).rows
+    assert row["passes"] + "\n" == done.out
+    assert row["optimized_bytes"] == int(promised[1])
 
 
 def test_the_object_on_standard_output(user, c_file: Path) -> None:
@@ -263,6 +294,64 @@ def test_the_object_on_standard_output(user, c_file: Path) -> None:
         check=True,
     )
     assert section_sizes(done.stdout).size_bytes > 0
+
+
+def test_textual_ir_names_its_source_and_no_temporary_file(user, c_file: Path) -> None:
+    for verdict in (VerdictKind.PASSED, VerdictKind.REJECTED):
+        user.judges(verdict)
+        assert user.types("optimize", c_file, "--emit-llvm", "-o", "x.ll").code == 0
+        text = (user.folder / "x.ll").read_text()
+        assert text.splitlines()[0] == "; ModuleID = 'program.c'"
+        assert "/tmp" not in text
+
+
+# -- targets without verdicts, and other formats ---------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "architecture"),
+    [
+        (["--target=thumbv7m-none-eabi"], "thumbv7m"),
+        (["--target=riscv32-unknown-elf"], "riscv32"),
+        (["-m32"], "i386"),
+    ],
+    ids=" ".join,
+)
+def test_where_no_list_can_be_checked_nothing_is_searched(
+    user, flags: list[str], architecture: str
+) -> None:
+    source = user.write(
+        "t.c", "int f(int *p, int n) { int s = 0; while (n--) s += *p++; return s; }\n"
+    )
+    done = user.types("optimize", source, "--json", "--budget", "60", "--", *flags)
+    assert (done.code, done.errors) == (0, [])
+    (row,) = done.rows
+    assert (row["num_evaluations"], row["verdict"]) == (0, "baseline")
+    assert f"pass lists cannot be checked for {architecture}: only x86_64 and aarch64" in done.err
+    assert "validate" not in done.err, "which could not help"
+    (row,) = user.types(
+        "optimize", source, "--json", "--budget", "8", "--trust", "--candidates", "4", "--", *flags
+    ).rows
+    assert row["num_evaluations"] > 0, "what the message says works"
+
+
+@pytest.mark.parametrize(
+    ("triple", "name"),
+    [
+        ("wasm32-unknown-unknown", "WebAssembly"),
+        ("x86_64-w64-mingw32", "COFF"),
+        ("arm64-apple-macosx14", "Mach-O"),
+    ],
+)
+def test_other_formats_are_clangs_own(user, toolchain: Toolchain, triple: str, name: str) -> None:
+    source = user.write("f.c", "int f(int x) { return x * 3; }\n")
+    done = user.types("optimize", source, "--json", "--target-triple", triple)
+    assert (done.code, done.errors) == (0, [])
+    assert done.err.count("warning: ") == 1
+    assert f"f.c: its object is in the format {name}" in done.err
+    clang(toolchain, user, "-Oz", "-c", source, "-o", "honest.o", f"--target={triple}")
+    assert user.files()["f.o"] == user.files()["honest.o"]
+    assert done.rows[0]["verdict"] == "baseline"
 
 
 # -- clang's flags ---------------------------------------------------------------------------------

@@ -180,8 +180,20 @@ def copied(checkpoint: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("proposer", [[], ["--proposer", "model"], ["--novel"]], ids=str)
-def test_a_missing_model_ends_no_build(as_the_coreset: AsTheCoreset, proposer: list[str]) -> None:
-    as_the_coreset.check("--model", "nowhere", *proposer, word="no checkpoint at nowhere")
+def test_a_model_that_was_typed_and_is_not_there_is_an_error(
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    proposer: list[str],
+) -> None:
+    monkeypatch.chdir(source.parent)
+    assert main(["optimize", source.name, "--model", "nowhere", *proposer]) == 7
+    captured = capsys.readouterr()
+    assert captured.err == "llm-compiler: error: there is no checkpoint at nowhere\n"
+    (source.parent / "empty").mkdir()
+    assert main(["optimize", source.name, "--model", "empty", *proposer]) == 7
+    assert "empty holds no checkpoint: it has no config.json" in capsys.readouterr().err
+    assert not (source.parent / f"{source.stem}.o").exists()
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])

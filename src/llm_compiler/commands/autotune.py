@@ -8,16 +8,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from llm_compiler.commands.optimize import warn_error
-from llm_compiler.console import percent, print_json, print_table, progress, warn
+from llm_compiler.console import percent, print_error, print_json, print_table, progress, warn
 from llm_compiler.corpus.inputs import NamedModule, load_modules
-from llm_compiler.errors import InputError
+from llm_compiler.errors import InputError, OutputError
 from llm_compiler.llvm.jobs import EvaluateJob, RegistryJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.stock import Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.places import data_folder
-from llm_compiler.records import Measurement, content_hash
+from llm_compiler.records import Measurement, PassList, content_hash
 from llm_compiler.search.autotune import (
     Method,
     autotune_strategy,
@@ -36,8 +35,17 @@ __all__ = ["run"]
 
 
 def default_store() -> Path:
-    """Return the user's own store of measurements."""
-    return data_folder() / "measurements.db"
+    """Return the user's own store of measurements; makes its folder.
+
+    Raises:
+        OutputError: the folder cannot be made.
+    """
+    folder = data_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made: {error.strerror}") from error
+    return folder / "measurements.db"
 
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
@@ -68,7 +76,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
             seed=options.seed,
         )
         for _, error in failures:
-            warn_error(error)
+            print_error(error)
         if not modules:
             raise InputError("none of the inputs compiles: there is nothing to search on")
         if options.replay:
@@ -150,7 +158,10 @@ def _print(
     for trial in sorted(trials, key=lambda one: one.name):
         plain = baselines[trial.module_hash]
         before = objective.of(plain) if plain.ok else None
-        after = trial.best_value
+        after, best = trial.best_value, trial.best
+        if before is not None and (after is None or before < after):
+            # A small budget may find nothing: the yardstick itself was measured, too.
+            after, best = before, PassList(("default<Oz>",))
         if options.json:
             print_json(
                 {
@@ -159,7 +170,7 @@ def _print(
                     "objective": options.objective,
                     "default_oz": before,
                     "best": after,
-                    "passes": trial.best.pipeline if trial.best is not None else None,
+                    "passes": best.pipeline if best is not None else None,
                     "num_evaluations": trial.num_evaluations,
                 }
             )
@@ -170,7 +181,7 @@ def _print(
             (
                 *cells,
                 str(trial.num_evaluations),
-                trial.best.pipeline if trial.best is not None else "",
+                best.pipeline if best is not None else "",
             )
         )
     if not options.json:

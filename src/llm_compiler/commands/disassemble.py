@@ -14,11 +14,14 @@ from llm_compiler.disassemble import (
     disassemble,
 )
 from llm_compiler.disassembly.records import Retargeted
-from llm_compiler.errors import CheckpointMismatch, ConfigError
+from llm_compiler.errors import CheckpointMismatch, CompileFailed, ConfigError
+from llm_compiler.llvm.jobs import Inspection, InspectJob
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.trained import untrained_warning
 from llm_compiler.output import check_writable, write_atomically
+from llm_compiler.records import Status
 from llm_compiler.workers import LocalPool
+from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["open_engine", "run"]
 
@@ -94,12 +97,15 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
                 bar.update(done, f"of {total}: {name}")
 
             result = disassemble(options.file, engine, settings, pool=pool, on_progress=show)
+            module = result.retargeted.module if result.retargeted else result.module
+            data = module.encode("utf-8", "surrogateescape")
+            if output.suffix == ".bc":
+                data = _as_bitcode(data, output, pool)
     finally:
         engine.close()
     for message in result.warnings:
         warn(message)
-    module = result.retargeted.module if result.retargeted else result.module
-    write_atomically(output, module.encode("utf-8", "surrogateescape"))
+    write_atomically(output, data)
     if options.relink is not None:
         write_atomically(options.relink, result.relinked)
     if options.json:
@@ -107,6 +113,19 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     elif str(output) != "-":
         _print(result)
     return 0 if result.is_complete else 1
+
+
+def _as_bitcode(text: bytes, output: Path, pool: WorkerPool) -> bytes:
+    """Return a module's text as bitcode.
+
+    Raises:
+        CompileFailed: LLVM does not read it.
+    """
+    (found,) = run_jobs(pool, [InspectJob(inputs=(text,), names=(str(output),))])[0]
+    inspection: Inspection = found
+    if inspection.status is not Status.OK:
+        raise CompileFailed(f"LLVM cannot make {output}: {inspection.detail}")
+    return inspection.bitcode
 
 
 def _print(result: Disassembled) -> None:

@@ -16,6 +16,7 @@ from llm_compiler.llvm.clang_flags import parse_clang_flags
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
 from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.output import check_writable, write_atomically
+from llm_compiler.verify.accepted import refuse_unreadable
 from llm_compiler.workers import LocalPool
 
 __all__ = ["run"]
@@ -53,6 +54,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     try:
         with LocalPool(1) as pool:
             note(f"emulating on {engine.model}")
+            refuse_unreadable(pool, [passes])
             # Models in the paper's format were trained to write assembly; replayed answers are
             # what they are.
             lower_ir = isinstance(engine, CompactEngine) and not options.direct

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from llm_compiler.console import note, percent, print_json, print_table, progress, warn
+from llm_compiler.console import note, percent, print_error, print_json, print_table, progress, warn
 from llm_compiler.errors import (
     ArtifactError,
     ConfigError,
@@ -18,7 +19,7 @@ from llm_compiler.errors import (
 )
 from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.model.engines.loader import load_engine
+from llm_compiler.model.engines.loader import load_engine, require_named_model
 from llm_compiler.optimize import (
     Optimized,
     OptimizeOptions,
@@ -125,8 +126,11 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         seed=options.seed,
         trust=options.trust,
     )
+    if options.json and kind is not OutputKind.PASSES and any(str(o) == "-" for o in outputs):
+        raise ConfigError("--json and -o - would both be written to standard output")
     for output in outputs:
         check_writable(output)
+    require_named_model(options.engine, options.model)
     code = 0
     rows: list[Optimized] = []
     to_stdout = any(str(output) == "-" for output in outputs)
@@ -139,8 +143,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
                 engine = load_engine(options.engine, options.model)
                 stack.callback(engine.close)
             except (ArtifactError, ToolchainNotFound) as error:
-                # Even one that was named: no build shall fail for want of a model. Only options
-                # that contradict each other do (ConfigError).
+                # No build shall fail for want of a model; only options that contradict each other
+                # (ConfigError), and a folder that was named and is not there.
                 warn(f"the coreset chooses, since the model failed: {error}")
                 settings = replace(settings, proposer=Proposer.CORESET, novel=False)
         pool = stack.enter_context(LocalPool(options.jobs))
@@ -157,12 +161,18 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
             pool=pool,
             checker=checker,
             engine=engine,
-            outputs=outputs,
+            outputs=[
+                # Replay commands make objects, where standard output or a list is asked for.
+                Path(file.stem + _SUFFIX.get(kind, ".o"))
+                if str(output) == "-" or kind is OutputKind.PASSES
+                else output
+                for file, output in zip(options.files, outputs, strict=True)
+            ],
             on_progress=show,
         )
         for output, result in zip(outputs, results, strict=True):
             if isinstance(result, LlmCompilerError):
-                warn_error(result)
+                print_error(result)
                 code = code or result.exit_code
                 continue
             sys.stderr.write(result.diagnostics)
@@ -170,17 +180,33 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
                 if message not in flags.notes:
                     warn(f"{result.input}: {message}")
             try:
-                write_atomically(output, result.output)
+                if not (options.json and str(output) == "-"):
+                    write_atomically(output, result.output)
             except LlmCompilerError as error:
-                warn_error(error)
+                print_error(error)
                 code = code or error.exit_code
                 continue
             rows.append(result)
-            if options.json and not to_stdout:
+            if kind is OutputKind.PASSES and not options.json:
+                _say_how(result, output)
+            if options.json:
                 print_json(result.to_json())
     if not options.json and not to_stdout:
         _print(rows)
     return code
+
+
+def _say_how(result: Optimized, output: Path) -> None:
+    """Say on standard error which commands make the promised size of a pass list."""
+    assert result.passes is not None
+    text = '"$LIST"' if str(output) == "-" else f'"$(cat {shlex.quote(str(output))})"'
+    lines = [
+        one.replace(shlex.quote(f"-passes={result.passes}"), f"-passes={text}")
+        for one in result.replay
+    ]
+    print(f"llm-compiler: {result.input}: {result.optimized_bytes} bytes, by", file=sys.stderr)
+    for line in lines:
+        print(f"  {line}", file=sys.stderr)
 
 
 def _proposer(options: argparse.Namespace) -> Proposer | None:
@@ -197,11 +223,6 @@ def _proposer(options: argparse.Namespace) -> Proposer | None:
             )
         return Proposer(options.proposer)
     return Proposer.MODEL if named else None
-
-
-def warn_error(error: LlmCompilerError) -> None:
-    """Print one input's error as the command line prints a fatal one."""
-    print(f"llm-compiler: error: {error}", file=sys.stderr)
 
 
 def _print(rows: Sequence[Optimized]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from collections.abc import Sequence
 
 from llm_compiler.console import print_json, progress, warn
@@ -14,6 +15,7 @@ from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.places import cache_folder, data_folder
 from llm_compiler.records import PassList, Verdict, VerdictKind, content_hash
 from llm_compiler.search.coreset import load_coreset
+from llm_compiler.verify.accepted import refuse_unreadable
 from llm_compiler.verify.csmith import csmith_suite
 from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.reproducer import minimize
@@ -50,15 +52,17 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     if options.coreset:
         lists += load_coreset().lists
     toolchain = find_toolchain()
-    with (
-        LocalPool(options.jobs) as pool,
-        PassListEval(
-            _suite(options, toolchain),
-            architectures=options.architecture or ARCHITECTURES,
-            pool=pool,
-            toolchain=toolchain,
-        ) as evaluation,
-    ):
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(LocalPool(options.jobs))
+        refuse_unreadable(pool, lists)
+        evaluation = stack.enter_context(
+            PassListEval(
+                _suite(options, toolchain),
+                architectures=options.architecture or ARCHITECTURES,
+                pool=pool,
+                toolchain=toolchain,
+            )
+        )
         for architecture, reason in evaluation.not_checkable.items():
             warn(f"{architecture} is not checked: {reason}")
         if options.sweep:

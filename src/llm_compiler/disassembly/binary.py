@@ -15,6 +15,7 @@ from llm_compiler.errors import CompileFailed, ConfigError, InputError, Unsuppor
 from llm_compiler.llvm.assembler import assemble, triple_of
 from llm_compiler.llvm.elf import AARCH64, X86_64, ElfFile, FileKind, Symbol, SymbolKind, parse_elf
 from llm_compiler.llvm.listing import Listing, make_listing
+from llm_compiler.llvm.stock import C_SUFFIXES
 from llm_compiler.llvm.toolchain import Toolchain
 
 __all__ = ["PLT_CALL", "Binary", "Origin", "read_binary"]
@@ -173,7 +174,20 @@ def _architecture_of(triple: str) -> str:
     return name
 
 
+_IR = re.compile(
+    rb"^(; ModuleID|source_filename =|target (triple|datalayout) =|define |declare |[@%]\S+ = )",
+    re.MULTILINE,
+)
+
+
 def _refuse_other_formats(path: Path, data: bytes) -> None:
+    if path.suffix in C_SUFFIXES:
+        raise InputError(
+            f"{path} is C or C++ by its name: expected assembly or an ELF file "
+            f"('clang -S -emit-llvm {path}' makes LLVM-IR of it)"
+        )
+    if path.suffix == ".ll" or (b"\t.text" not in data and _IR.search(data)):
+        raise InputError(f"{path} is LLVM-IR already: expected assembly or an ELF file")
     known = (
         (b"!<arch>\n", "is an archive: take the objects out with 'llvm-ar x' first"),
         (b"MZ", "is a Windows executable: only ELF files are read"),

@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 from llm_compiler.errors import InputError
 
-__all__ = ["ObjectSizes", "object_contents", "section_sizes", "undefined_symbols"]
+__all__ = [
+    "ObjectSizes",
+    "object_contents",
+    "object_format",
+    "section_sizes",
+    "undefined_symbols",
+]
 
 _SHT_SYMTAB = 2
 _SHT_STRTAB = 3
@@ -32,6 +38,39 @@ class ObjectSizes:
 
     size_bytes: int
     text_data_bytes: int
+
+
+_MAGIC = {
+    b"\x7fELF": "ELF",
+    b"\0asm": "WebAssembly",
+    b"\xfe\xed\xfa\xce": "Mach-O",
+    b"\xfe\xed\xfa\xcf": "Mach-O",
+    b"\xce\xfa\xed\xfe": "Mach-O",
+    b"\xcf\xfa\xed\xfe": "Mach-O",
+    b"BC\xc0\xde": "LLVM bitcode",
+    b"\x03\x02\x23\x07": "SPIR-V",
+    b"DXBC": "DXContainer",
+}
+# The first two bytes of a COFF object name the machine; "big" ones begin with 0 and 0xFFFF.
+_COFF_MACHINES = (0x014C, 0x8664, 0x01C0, 0x01C4, 0xAA64, 0xA641, 0xA64E)
+_XCOFF = (0x01DF, 0x01F7)
+
+
+def object_format(data: bytes) -> str:
+    """Return the format of an object file for people: ``ELF``, ``COFF``, ``Mach-O``, ...
+
+    Of what no compiler of this package writes: ``unknown``.
+
+    >>> object_format(b"\\0asm\\1\\0\\0\\0")
+    'WebAssembly'
+    """
+    if data[:4] in _MAGIC:
+        return _MAGIC[data[:4]]
+    if int.from_bytes(data[:2], "big") in _XCOFF:
+        return "XCOFF"
+    if int.from_bytes(data[:2], "little") in _COFF_MACHINES or data[:4] == b"\0\0\xff\xff":
+        return "COFF"
+    return "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,6 +194,16 @@ class Stock:
             detail=completed.stderr_text,
         )
 
+    def baseline_pipeline(self, source: Path) -> str:
+        """Return clang -Oz's own passes as text for ``opt -passes=``.
+
+        Raises:
+            LlmCompilerError: as of `compile_source`.
+        """
+        command = self.baseline_command(source, Path(os.devnull))
+        done = self.compile_source((*command, "-mllvm", "-print-pipeline-passes"), source)
+        return done.stdout.decode("utf-8", "replace").strip()
+
     def run_opt(self, passes: Recipe, source: Path, output: Path, *, pic: bool) -> None:
         """Run a pass list on bitcode.
 

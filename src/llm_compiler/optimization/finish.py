@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import time
 from dataclasses import dataclass
 
-from llm_compiler.errors import CompilerError, ResourceError
+from llm_compiler.errors import CompileFailed, CompilerError, InputError, ResourceError
 from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.optimization.choose import Built, Decision, Outcome, choose
 from llm_compiler.optimization.rebuild import baseline_of, rebuild
@@ -19,6 +20,9 @@ from llm_compiler.verify.checker import Checker
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["finish"]
+
+
+_MODULE_ID = re.compile(rb"\A; ModuleID = '[^'\n]*'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +64,22 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker, pool: WorkerP
         baseline = baseline_of(unit, objective, pool=pool)
     if unit.trial is not None:
         bench = _StockBench(unit=unit, objective=objective, checker=checker, pool=pool)
-        decision = choose(unit.trial.known.items(), baseline, objective, bench, trust=options.trust)
-        for step in decision.with_outcome(Outcome.BUILD_FAILED):
-            unit.warnings.append(
-                f"'{step.passes}' works in process but not with the stock tools: {step.detail}"
-            )
+        tried = unit.trial.known.items()
+        if options.kind is OutputKind.PASSES:
+            # What `opt -passes=` alone cannot do again is not what was asked for.
+            tried = {one: found for one, found in tried if one.is_pass_list}.items()
+        decision = choose(tried, baseline, objective, bench, trust=options.trust)
+        unit.warnings += _discarded(decision, unit, checker)
     winner = decision.winner if decision is not None else None
     if winner is None or winner.built is None:
-        data, replay = _baseline_output(unit, options.kind)
         recipe, built = None, baseline
         proposer = verdict = "baseline"
+        if options.kind is OutputKind.PASSES:
+            recipe, built = _list_like_baseline(unit, baseline, objective, pool)
+            data = (recipe.pipeline + "\n").encode()
+            replay = unit.stock.replay(unit.source, recipe, unit.output, pic=_pic(unit))
+        else:
+            data, replay = _baseline_output(unit, options.kind)
     else:
         recipe, built = winner.passes, winner.built
         data = _output(unit, winner.passes, built, options.kind)
@@ -98,6 +108,52 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker, pool: WorkerP
         diagnostics=unit.diagnostics,
         output=data,
     )
+
+
+def _discarded(decision: Decision, unit: Unit, checker: Checker) -> list[str]:
+    """Say what became of lists that would have won, where that is no everyday matter."""
+    found = [
+        f"'{step.passes}' works in process but not with the stock tools: {step.detail}"
+        for step in decision.with_outcome(Outcome.BUILD_FAILED)
+    ]
+    if unverified := decision.with_outcome(Outcome.UNVERIFIED):
+        found.append(
+            f"{len(unverified)} smaller results were discarded, since their lists are new: "
+            + checker.why_unchecked(unit.triple)
+        )
+    rejected = decision.with_outcome(Outcome.REJECTED)
+    if rejected and decision.winner is None:
+        found.append(
+            f"{len(rejected)} smaller results were discarded: PassListEval rejects their lists"
+        )
+    return found
+
+
+def _list_like_baseline(
+    unit: Unit, baseline: Built, objective: Objective, pool: WorkerPool
+) -> tuple[PassList, Built]:
+    """Return a list that makes what clang -Oz makes: the default pipeline, or clang's own text.
+
+    The two differ where clang adds passes of its own (the SLP vectoriser).
+    """
+    best: tuple[PassList, Built] | None = None
+    for text in ("default<Oz>", unit.stock.baseline_pipeline(unit.source)):
+        passes = PassList((text,))
+        try:
+            built = rebuild(unit, passes, objective, pool=pool)
+        except (CompilerError, ResourceError, InputError):
+            continue
+        if best is None or objective.beats(built, best[1]):
+            best = passes, built
+        if best[1].sizes == baseline.sizes:
+            return best
+    if best is None:
+        raise CompileFailed(f"{unit.source}: neither default<Oz> nor clang's own pipeline compiles")
+    unit.warnings.append(
+        f"no list makes clang -Oz's own object of {baseline.size_bytes} bytes: this one makes "
+        f"{best[1].size_bytes}"
+    )
+    return best
 
 
 def _proposer_of(passes: PassList, unit: Unit, options: OptimizeOptions) -> str:
@@ -129,6 +185,9 @@ def _output(unit: Unit, passes: PassList, built: Built, kind: OutputKind) -> byt
             unit.stock.run_backend(optimized, final, kind="-S", recipe=passes)
         case _:
             unit.stock.disassemble_bitcode(optimized, final)
+            # Clang names the file that it read, which nobody knows.
+            name = b"; ModuleID = '" + str(unit.source).encode("utf-8", "surrogateescape") + b"'"
+            return _MODULE_ID.sub(lambda match: name, final.read_bytes(), count=1)
     return final.read_bytes()
 
 
@@ -137,8 +196,6 @@ def _baseline_output(unit: Unit, kind: OutputKind) -> tuple[bytes, tuple[str, ..
     replay = (shlex.join(unit.stock.baseline_command(unit.source, unit.output)),)
     if kind is OutputKind.OBJECT:
         return unit.baseline, replay
-    if kind is OutputKind.PASSES:
-        return b"", replay
     path = unit.folder / "baseline.out"
     command = unit.stock.baseline_command(
         unit.source, path, kind="-c" if kind is OutputKind.BITCODE else "-S"

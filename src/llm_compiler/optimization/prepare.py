@@ -9,7 +9,7 @@ from pathlib import Path
 
 from llm_compiler.errors import InputError, IrParseError, LlmCompilerError
 from llm_compiler.llvm.jobs import Inspection, InspectJob
-from llm_compiler.llvm.object_file import section_sizes
+from llm_compiler.llvm.object_file import object_format, section_sizes
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, ClangFlags
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import Status
@@ -40,12 +40,10 @@ def _check_input(source: Path) -> None:
             f"(expected {', '.join(C_SUFFIXES + IR_SUFFIXES)})"
         )
     try:
-        with source.open("rb") as stream:
-            first = stream.read(1)
+        with source.open("rb"):
+            pass
     except OSError as error:
         raise InputError(f"{source} cannot be read: {error.strerror}") from error
-    if not first:
-        raise InputError(f"{source} is empty: there is nothing to optimise")
 
 
 def prepare_all(
@@ -97,7 +95,9 @@ def _inspect_ir(
     todo = [
         index
         for index, unit in enumerate(units)
-        if index not in failures and unit.source.suffix in IR_SUFFIXES
+        if index not in failures
+        and unit.source.suffix in IR_SUFFIXES
+        and unit.source.stat().st_size  # an empty file is an empty module to clang
     ]
     jobs = [
         InspectJob(inputs=(units[i].source.read_bytes(),), names=(str(units[i].source),))
@@ -123,7 +123,14 @@ def _run_clang(unit: Unit) -> None:
     done = stock.compile_source(stock.baseline_command(unit.source, baseline_path), unit.source)
     unit.diagnostics = done.stderr_text
     unit.baseline = baseline_path.read_bytes()
-    unit.baseline_sizes = section_sizes(unit.baseline)
+    unit.object_format = object_format(unit.baseline)
+    if unit.object_format == "ELF":
+        unit.baseline_sizes = section_sizes(unit.baseline)
+    else:
+        unit.warnings.append(
+            f"its object is in the format {unit.object_format}, and only ELF is measured: "
+            "clang -Oz's own object stands, and no sizes are given"
+        )
     dependencies: tuple[str, ...] = ()
     if stock.flags.dependencies:
         dependencies = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from llm_compiler.errors import ArtifactError
@@ -49,8 +50,8 @@ def search_all(
     for unit in units:
         if unit.stock.flags.baseline_only or budget == 0 or unit.inspection is None:
             continue
-        if not unit.inspection.functions:
-            continue  # nothing that a pass could shrink
+        if not unit.inspection.functions or unit.object_format != "ELF":
+            continue  # nothing that a pass could shrink, or nothing that can be measured
         if missing := uncovered(unit.inspection.constructs):
             unit.warnings.append(
                 f"clang -Oz stands: the module has {missing[0]}, which no self-testing program "
@@ -126,13 +127,21 @@ def _strategy(
             if options.trust or checker.known(passes, unit.triple) is VerdictKind.PASSED
         ]
         allowed = [passes for passes in start if not refusal_of(passes, constructs)]
-        if not allowed and not options.budget and not options.novel:
-            why = checker.why_unchecked(unit.triple)
-            if start:
-                why = f"clang -Oz stands: {refusal_of(start[0], constructs)}"
-            unit.warnings.append(why)
+        if start and not allowed and not options.budget and not options.novel:
+            unit.warnings.append(f"clang -Oz stands: {refusal_of(start[0], constructs)}")
             return None
         start = allowed
+    novel, search = options.novel, options.budget > 0 or not from_coreset
+    if (novel or search) and not options.trust:
+        reason = checker.not_checkable(unit.triple)
+        if reason and start and from_coreset:
+            unit.warnings.append(f"only lists that have passed before are tried: {reason}")
+        elif reason:
+            start = ()
+        novel, search = novel and not reason, search and not reason
+    if not search and not (from_coreset and (start or novel)):
+        unit.warnings.append(checker.why_unchecked(unit.triple))
+        return None
     rng = module_rng(options.seed, trial.module_hash)
     settings = settings_for(unit, options, coreset)
 
@@ -140,7 +149,7 @@ def _strategy(
         return options.trust or checker.known(recipe, unit.triple) is VerdictKind.PASSED
 
     if engine is not None:
-        lists = _led_by_model(unit, options, engine, start, failed)
+        lists = _led_by_model(unit, replace(options, novel=novel), engine, start, failed)
     else:
         lists = fixed(start[: options.candidates])
 
@@ -157,7 +166,7 @@ def _strategy(
         passed=passed,
         on_probe=probed,
     )
-    if from_coreset and not options.budget:
+    if from_coreset and not search:
         return proposed
     donors = start if from_coreset else ()
     return in_sequence(proposed, local_search(space, rng, weights=weights, donors=donors))

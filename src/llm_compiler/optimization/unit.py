@@ -33,6 +33,8 @@ class Unit:
     """Lists that the model chose."""
     oz_size_bytes: int = 0
     """At default<Oz>, in process, if that was measured."""
+    object_format: str = "ELF"
+    """Of the target; what is not ELF is not measured."""
     warnings: list[str] = field(default_factory=list)
     diagnostics: str = ""
     """What clang printed of the input: its warnings."""

@@ -56,7 +56,7 @@ class Store(Closing):
     """A store of measurements; a context manager.
 
     Args:
-        path: the file; it and its folder are made if missing.
+        path: the file; it is made if missing, its folder is not.
         llvm_version: the version that measurements are looked up and recorded for.
 
     Raises:
@@ -69,7 +69,10 @@ class Store(Closing):
         self.llvm_version = llvm_version
         opened = contextlib.ExitStack()
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.is_dir():
+                raise OutputError(
+                    f"the store {path} cannot be made: there is no directory {path.parent}"
+                )
             self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
             opened.callback(self._connection.close)
             self._connection.execute("PRAGMA journal_mode=WAL")

@@ -19,7 +19,7 @@ from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.records import PassList, Verdict, VerdictKind
 from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.suite import built_in_suite
-from llm_compiler.verify.target import architecture_of
+from llm_compiler.verify.target import architecture_of, find_target
 from llm_compiler.verify.verdicts import VerdictBook
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
@@ -102,12 +102,25 @@ class Checker(Closing):
                 self._reasons[architecture] = str(error)
         return self._evaluations[architecture]
 
+    def not_checkable(self, target_triple: str) -> str:
+        """Return why this machine can check no list for a target; empty where it can."""
+        architecture = architecture_of(target_triple)
+        if architecture not in self._reasons:
+            try:
+                find_target(architecture, self._toolchain)
+                self._reasons[architecture] = ""
+            except LlmCompilerError as error:
+                self._reasons[architecture] = str(error)
+        return self._reasons[architecture]
+
     def why_unchecked(self, target_triple: str) -> str:
         """Return one line that says why no list may be used for a target, and what mends it."""
         architecture = architecture_of(target_triple)
-        reason = self._reasons.get(architecture, "")
-        if reason:
-            return f"clang -Oz stands: pass lists cannot be checked for {architecture}: {reason}"
+        if reason := self.not_checkable(target_triple):
+            return (
+                f"clang -Oz stands: {reason}; --trust hands out lists that nothing has checked "
+                f"on {architecture}"
+            )
         return (
             f"clang -Oz stands: no pass list has been checked for LLVM {self._toolchain.major} on "
             f"{architecture}; 'llm-compiler validate --coreset' does that once, in minutes"

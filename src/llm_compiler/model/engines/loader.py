@@ -10,7 +10,14 @@ from llm_compiler.errors import CheckpointMismatch, ConfigError
 from llm_compiler.model.configs import CONFIG_FILE
 from llm_compiler.model.engines.engine import Engine
 
-__all__ = ["ENGINES", "has_shipped_model", "load_engine", "public_name", "shipped_model"]
+__all__ = [
+    "ENGINES",
+    "has_shipped_model",
+    "load_engine",
+    "public_name",
+    "require_named_model",
+    "shipped_model",
+]
 
 ENGINES: Final = ("embedded", "transformers", "openai")
 
@@ -49,6 +56,24 @@ def public_name(model: str | Path) -> str:
         return str(model)
     folder = folder.resolve()
     return "shipped model" if folder == _shipped_folder().resolve() else folder.name
+
+
+def require_named_model(engine: str, model: str | None) -> None:
+    """Refuse a model that was named and is not there, before anything is done for it.
+
+    A server that does not answer, or weights that are damaged, are found out later.
+
+    Raises:
+        CheckpointMismatch: the folder does not exist, or is no checkpoint's.
+    """
+    if model is None or engine == "openai":
+        return
+    folder = Path(model).expanduser()
+    is_path = engine == "embedded" or model.startswith(("/", ".", "~"))
+    if is_path and not folder.is_dir():
+        raise CheckpointMismatch(f"there is no checkpoint at {model}")
+    if engine == "embedded" and not (folder / CONFIG_FILE).is_file():
+        raise CheckpointMismatch(f"{model} holds no checkpoint: it has no {CONFIG_FILE}")
 
 
 def load_engine(
