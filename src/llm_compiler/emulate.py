@@ -33,6 +33,7 @@ from llm_compiler.errors import (
 )
 from llm_compiler.llvm.elf import AARCH64, X86_64
 from llm_compiler.llvm.jobs import EmitJob, Emitted, ExtractJob, Inspection, InspectJob
+from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import CodeAnswer, Engine
@@ -185,6 +186,8 @@ def emulate(
 
             pool = stack.enter_context(LocalPool(1))
         module = _read_module(source, options, pool, toolchain, folder)
+        if why := refusal_of(passes, module.constructs):
+            raise InputError(f"{source} must not be compiled with this list: {why}")
         task = "emulate-assembly" if options.assembly else "emulate-ir"
         true = _draw(module, passes if options.check else PassList(), task, options, pool, source)
         lower_ir = options.assembly and options.lower_ir

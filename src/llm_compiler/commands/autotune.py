@@ -21,6 +21,7 @@ from llm_compiler.search.autotune import (
     Method,
     autotune_strategy,
     broadcast,
+    find_constructs,
     measure_baselines,
     module_rng,
 )
@@ -113,6 +114,7 @@ def _search(
             weights=coreset.weights_for(space),
         )
         pairs.append((trial, strategy))
+    find_constructs(pool, [trial for trial, _ in pairs])
     baselines = measure_baselines(pool, store, [trial for trial, _ in pairs])
     finished: list[Trial] = []
     counts: dict[int, int] = {}

@@ -16,7 +16,13 @@ from llm_compiler.llvm.jobs import RegistryJob
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.output import check_writable, resumable
 from llm_compiler.records import PassList
-from llm_compiler.search.autotune import Method, autotune_strategy, measure_baselines, module_rng
+from llm_compiler.search.autotune import (
+    Method,
+    autotune_strategy,
+    find_constructs,
+    measure_baselines,
+    module_rng,
+)
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.search.labels import (
     Ceiling,
@@ -155,6 +161,7 @@ def _search(
         )
         for sample in chosen
     ]
+    find_constructs(pool, trials)
     baselines = measure_baselines(pool, store, trials)
     pairs = [
         (

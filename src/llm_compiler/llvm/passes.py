@@ -15,6 +15,7 @@ import re
 
 from llm_compiler.errors import InputError, UnknownPass
 from llm_compiler.llvm.registry import (
+    UNSTABLE,
     Level,
     PassEntry,
     all_entries,
@@ -158,6 +159,10 @@ def unsafe_passes(passes: PassList) -> tuple[tuple[str, str], ...]:
             found.append((text, "not in the registry"))
         elif known.reason:
             found.append((text, known.reason))
+    names = {base_name(element_name(element)) for element in passes.elements}
+    for first, second in UNSTABLE:
+        if first in names and second in names:
+            found.append((first, f"with {second} its result differs from run to run"))
     return tuple(found)
 
 

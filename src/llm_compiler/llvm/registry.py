@@ -15,7 +15,16 @@ from functools import lru_cache
 from llm_compiler.errors import CompileFailed
 from llm_compiler.llvm.capi import Library
 
-__all__ = ["EXCLUDED", "Level", "PassEntry", "all_entries", "available", "entry", "level_of"]
+__all__ = [
+    "EXCLUDED",
+    "UNSTABLE",
+    "Level",
+    "PassEntry",
+    "all_entries",
+    "available",
+    "entry",
+    "level_of",
+]
 
 
 class Level(StrEnum):
@@ -232,6 +241,9 @@ _EXCLUDED_BY_REASON: tuple[tuple[Level, str, str], ...] = (
     ),
     (Level.FUNCTION, _OTHER_LANGUAGE, "objc-arc objc-arc-contract objc-arc-expand"),
 )
+
+UNSTABLE: tuple[tuple[str, str], ...] = (("loop-extract", "iroutliner"),)
+"""Passes that a list must not hold both of: its result differs from run to run (LLVM 19)."""
 
 _DEFAULT_PIPELINES = ("default", "lto", "lto-pre-link", "thinlto", "thinlto-pre-link")
 

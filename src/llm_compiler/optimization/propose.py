@@ -64,6 +64,7 @@ def search_all(
             objective=options.objective,
             name=str(unit.source),
             timeout_s=options.timeout_s,
+            constructs=unit.inspection.constructs,
         )
         strategy = _strategy(unit, trial, options, checker, coreset, engine, failed)
         if strategy is None:

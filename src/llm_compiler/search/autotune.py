@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from enum import StrEnum
 
-from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.jobs import EvaluateJob, InspectJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.records import Measurement, PassList
 from llm_compiler.search.minimize import minimize
@@ -26,6 +26,7 @@ __all__ = [
     "Method",
     "autotune_strategy",
     "broadcast",
+    "find_constructs",
     "first_part",
     "measure_baselines",
     "module_rng",
@@ -108,6 +109,13 @@ def autotune_strategy(
         minimize(insertion=False),
         local_search(space, rng, weights=weights, donors=start),
     )
+
+
+def find_constructs(pool: WorkerPool, trials: Sequence[Trial]) -> None:
+    """Let trials know what their modules are made of (`Trial.constructs`)."""
+    jobs = [InspectJob(inputs=(trial.bitcode,)) for trial in trials]
+    for trial, (inspection, *_) in zip(trials, run_jobs(pool, jobs), strict=True):
+        trial.constructs = inspection.constructs
 
 
 def measure_baselines(

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.records import Measurement, PassList, content_hash
 from llm_compiler.search.objective import SIZE, Objective
 from llm_compiler.workers.pool import WorkerPool
@@ -47,6 +48,9 @@ class Trial:
     name: str = ""
     timeout_s: float = 30.0
     module_hash: str = ""
+    constructs: tuple[str, ...] = ()
+    """Of the module, where they are known: what a store says of lists that are refused for them is
+    from before they were, and is not believed."""
     with_symbols: bool = False
     """Measure what each function takes as well; what a store knows without it is measured again."""
     known: dict[PassList, Measurement] = field(default_factory=dict, repr=False)
@@ -143,6 +147,8 @@ def run_trials(
                 return False
             wanted = [p for p in dict.fromkeys(batch) if p not in trial.known][: trial.left]
             stored = store.lookup(trial.module_hash, wanted) if store is not None else {}
+            if trial.constructs:
+                stored = {p: m for p, m in stored.items() if not refusal_of(p, trial.constructs)}
             if trial.with_symbols:
                 stored = {p: m for p, m in stored.items() if m.symbols or not m.ok}
             missing = [p for p in wanted if p not in stored]

@@ -33,7 +33,9 @@ from llm_compiler.verify.suite import Suite
 from llm_compiler.verify.target import ARCHITECTURES, Target, find_target
 from llm_compiler.workers.pool import WorkerPool
 
-__all__ = ["PassListEval", "Transform"]
+__all__ = ["PASSED", "SAME", "PassListEval", "Transform"]
+
+PASSED, SAME = "passed", "same"
 
 Transform = Callable[[str, bytes], bytes]
 """From a program's name and module (bitcode or text) to the module that the passes start from."""
@@ -111,6 +113,8 @@ class PassListEval(Closing):
                 self._pool,
                 cache_dir=cache_dir,
                 scratch=scratch,
+                # A wrong module that nobody notices is not one that is known to do right.
+                learns=self._transform is None,
                 program_timeout_s=program_timeout_s,
             )
         if not self._parts:
@@ -171,6 +175,17 @@ class PassListEval(Closing):
         """Return every program that a list breaks, with the reason, by architecture.
 
         Slower than `check`, which stops at the first one.
+        """
+        return {
+            name: {program: why for program, why in found.items() if why not in (SAME, PASSED)}
+            for name, found in self.outcomes(passes).items()
+        }
+
+    def outcomes(self, passes: PassList) -> dict[str, dict[str, str]]:
+        """Return what a list makes of every program, by architecture.
+
+        `SAME`: a module that did right before, or the list is refused for it; `PASSED`: it ran and
+        did right; else the reason why it is rejected.
         """
         built = self._build(passes, go_on=True)
         with ThreadPoolExecutor(len(self._parts)) as threads:
@@ -243,9 +258,11 @@ class _Architecture:
         *,
         cache_dir: Path,
         scratch: Path,
+        learns: bool,
         program_timeout_s: int,
     ) -> None:
         self.target = target
+        self.learns = learns
         self._folder = scratch
         programs = prepare_programs(suite, target, pool, cache_dir, num_processes=pool.num_workers)
         self.prepared = [one for one in programs if not one.skipped]
@@ -304,7 +321,7 @@ class _Architecture:
         return failure
 
     def judge_all(self, built: Sequence[tuple[PreparedProgram, Built]]) -> dict[str, str]:
-        """Return every program that the list breaks, and how."""
+        """Return what became of every program (`PassListEval.outcomes`)."""
         built = self._in_order(built)
         found = _compiler_failures(built)
         with tempfile.TemporaryDirectory(dir=self._folder) as name:
@@ -312,7 +329,10 @@ class _Architecture:
             found += self._harness.all_failures(objects, self._expected, Path(name))
         failed = {one.program: one.reason for one in found}
         self._learn(built, objects.keys() - failed.keys())
-        return failed
+        plain = {
+            one.program.name: PASSED if one.program.name in objects else SAME for one, _ in built
+        }
+        return {**plain, **failed}
 
     def _in_order(
         self, built: Sequence[tuple[PreparedProgram, Built]]
@@ -323,6 +343,8 @@ class _Architecture:
     def _learn(
         self, built: Sequence[tuple[PreparedProgram, Built]], passed: Collection[str]
     ) -> None:
+        if not self.learns:
+            return
         self._known.add(
             (one.key, result.module_hash) for one, result in built if one.program.name in passed
         )

@@ -6,9 +6,6 @@ random place, before the normal way of a list: passes, object, link, run, compar
 
 from __future__ import annotations
 
-import random
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,60 +15,15 @@ from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.records import PassList, Verdict, VerdictKind
 from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.suite import Suite, built_in_suite
+from llm_compiler.verify.wrong_edits import (
+    WRONG_EDITS,
+    WrongEdit,
+    edit_at_one_place,
+    edit_everywhere,
+)
 from llm_compiler.workers import LocalPool, run_jobs
 
-# Not the first word of a constant expression.
-_VALUE = r"[%@\-\d][^,\s]*"
-_TYPE = r"(?:i\d+|float|double|<[^>]+>)"
-
-
-def _binary(operations: str) -> re.Pattern[str]:
-    return re.compile(
-        rf"(?P<head>^ +%\S+ = (?:{operations}) (?:[a-z]+ )*{_TYPE} )"
-        rf"(?P<a>{_VALUE}), (?P<b>{_VALUE})",
-        re.MULTILINE,
-    )
-
-
-_PREDICATES = {"slt": "sle", "sle": "slt", "sgt": "sge", "sge": "sgt", "ult": "ule", "ugt": "uge"}
-_PREDICATES |= {"ule": "ult", "uge": "ugt"}
-
-Edit = tuple[re.Pattern[str], Callable[[re.Match[str]], str]]
-
-WRONG_PASSES: dict[str, Edit] = {
-    "swaps the operands of a subtraction": (
-        _binary("sub|fsub"),
-        lambda m: f"{m['head']}{m['b']}, {m['a']}",
-    ),
-    "swaps the operands of a shift or division": (
-        _binary("shl|lshr|ashr|sdiv|udiv|srem|urem"),
-        lambda m: f"{m['head']}{m['b']}, {m['a']}",
-    ),
-    "drops a store": (re.compile(r"^ +store .*\n", re.MULTILINE), lambda m: ""),
-    "takes < for <= and the like": (
-        re.compile(rf"(?<== icmp )({'|'.join(_PREDICATES)})\b"),
-        lambda m: _PREDICATES[m[1]],
-    ),
-    "takes a signed comparison for an unsigned one": (
-        re.compile(r"(?<== icmp )s(?=[lg][te] )"),
-        lambda m: "u",
-    ),
-    "changes a constant operand by one": (
-        re.compile(rf"(^ +%\S+ = (?:add|sub|mul|and|or|xor) (?:[a-z]+ )*{_TYPE} \S+, )(\d+)", re.M),
-        lambda m: f"{m[1]}{int(m[2]) + 1}",
-    ),
-    "takes zero extension for sign extension": (re.compile(r"= sext\b"), lambda m: "= zext"),
-    "takes an arithmetic shift for a logical one": (
-        re.compile(r"= lshr (?:exact )?"),
-        lambda m: "= ashr ",
-    ),
-    "takes and for or": (re.compile(r"= or (?:disjoint )?"), lambda m: "= and "),
-    "exchanges a switch's first case and its default": (
-        re.compile(r"(switch i\d+ \S+, label )(%\S+) \[\n( +i\d+ \S+, label )(%\S+)"),
-        lambda m: f"{m[1]}{m[4]} [\n{m[3]}{m[2]}",
-    ),
-}
-
+_EDITS = WRONG_EDITS
 _PROGRAMS = (
     "big_number_arithmetic",
     "bit_tricks",
@@ -89,18 +41,6 @@ _PROGRAMS = (
     "text_codecs",
     "virtual_diamond",
 )
-
-
-def _everywhere(text: str, edit: Edit) -> str:
-    return edit[0].sub(edit[1], text)
-
-
-def _at_one_place(text: str, edit: Edit, seed: int) -> str:
-    places = list(edit[0].finditer(text))
-    if not places:
-        return text
-    place = random.Random(seed).choice(places)
-    return text[: place.start()] + edit[1](place) + text[place.end() :]
 
 
 @pytest.fixture(scope="module")
@@ -137,11 +77,11 @@ def test_the_way_through_text_alone_is_harmless(
     assert _verdict(suite, pool, cache_dir, texts, "sroa").kind is VerdictKind.PASSED
 
 
-@pytest.mark.parametrize("name", WRONG_PASSES)
+@pytest.mark.parametrize("edit", _EDITS, ids=lambda edit: edit.name)
 def test_a_wrong_pass_is_rejected(
-    suite: Suite, pool: LocalPool, cache_dir: Path, texts: dict[str, str], name: str
+    suite: Suite, pool: LocalPool, cache_dir: Path, texts: dict[str, str], edit: WrongEdit
 ) -> None:
-    wrong = {key: _everywhere(text, WRONG_PASSES[name]) for key, text in texts.items()}
+    wrong = {key: edit_everywhere(text, edit) for key, text in texts.items()}
     assert wrong != texts, "no program has a place for it"
     verdict = _verdict(suite, pool, cache_dir, wrong, "sroa")
     assert verdict.kind is VerdictKind.REJECTED
@@ -149,12 +89,11 @@ def test_a_wrong_pass_is_rejected(
     assert not verdict.reason.startswith("compiler"), verdict
 
 
-@pytest.mark.parametrize("name", WRONG_PASSES)
+@pytest.mark.parametrize("edit", _EDITS, ids=lambda edit: edit.name)
 def test_a_pass_that_is_wrong_once_in_a_program_is_rejected(
-    suite: Suite, pool: LocalPool, cache_dir: Path, texts: dict[str, str], name: str
+    suite: Suite, pool: LocalPool, cache_dir: Path, texts: dict[str, str], edit: WrongEdit
 ) -> None:
-    edit = WRONG_PASSES[name]
-    wrong = {key: _at_one_place(text, edit, seed=7) for key, text in texts.items()}
+    wrong = {key: edit_at_one_place(text, edit, seed=7) for key, text in texts.items()}
     assert wrong != texts, "no program has a place for it"
     verdict = _verdict(suite, pool, cache_dir, wrong, "sroa")
     assert verdict.kind is VerdictKind.REJECTED
