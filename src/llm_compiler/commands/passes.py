@@ -7,6 +7,7 @@ import argparse
 from llm_compiler.console import print_json, print_table
 from llm_compiler.llvm.jobs import RegistryJob
 from llm_compiler.llvm.registry import all_entries
+from llm_compiler.llvm.settings import Setting, SettingKind, all_settings
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.workers import LocalPool, run_jobs
 
@@ -18,6 +19,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     toolchain = find_toolchain()
     with LocalPool(1) as pool:
         available = set(run_jobs(pool, [RegistryJob()])[0][0])
+    settings = [one for one in all_settings() if one.safe or options.all]
     rows = [
         one
         for one in all_entries()
@@ -34,13 +36,48 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
                     "element": one.element,
                 }
             )
+        for setting in settings:
+            print_json(
+                {
+                    "setting": setting.name,
+                    "kind": setting.kind.value,
+                    "values": list(setting.values),
+                    "architectures": list(setting.architectures),
+                    "objectives": list(setting.objectives),
+                    "effect": setting.effect,
+                    "stock": [setting.stock(value) for value in setting.values],
+                    "safe": setting.safe,
+                    "contract": setting.contract,
+                    "reason": setting.reason,
+                }
+            )
         return 0
     print_table(
         ("pass", "level", "safe"),
         [(one.text, one.level.value, "safe" if one.safe else f"no: {one.reason}") for one in rows],
+    )
+    print()
+    print_table(
+        ("attribute or option", "values", "targets", "safe", "effect"),
+        [
+            (
+                f"{'+' if one.kind is SettingKind.ATTRIBUTE else '--'}{one.name}",
+                " ".join(one.values),
+                " ".join(one.architectures) or "all",
+                _word(one),
+                one.effect,
+            )
+            for one in settings
+        ],
     )
     safe = sum(one.safe for one in rows)
     excluded = sum(not one.safe for one in all_entries())
     print(f"\n{safe} safe passes in LLVM {toolchain.version}; {excluded} excluded", end="")
     print("" if options.all else " ('llm-compiler passes --all' says why)")
     return 0
+
+
+def _word(setting: Setting) -> str:
+    if setting.reason:
+        return f"no: {setting.reason}"
+    return f"with --allow {setting.name}" if setting.contract else "safe"

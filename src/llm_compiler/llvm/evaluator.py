@@ -195,7 +195,7 @@ class Evaluator(Closing):
         """Return a module's object, generated with a recipe's settings."""
         self.num_code_generations += 1
         self._runs += 1
-        give_attributes(module, passes.attributes)
+        give_attributes(module, passes)
         with backend_options(self._library, passes.options):
             if not passes.options:
                 return self._target_machine.emit_object(module)

@@ -22,7 +22,12 @@ from llm_compiler.errors import InputError
 from llm_compiler.llvm.capi import Library
 from llm_compiler.llvm.module import Module
 from llm_compiler.llvm.passes import parse_pass_list
-from llm_compiler.llvm.settings import SettingKind, find_setting
+from llm_compiler.llvm.settings import (
+    SettingKind,
+    find_setting,
+    given_attributes,
+    removed_attributes,
+)
 from llm_compiler.records import Recipe
 
 __all__ = ["backend_options", "give_attributes", "parse_recipe"]
@@ -93,13 +98,17 @@ def _split_functions(text: str) -> tuple[str, tuple[tuple[str, Recipe], ...]]:
     return text[:start], tuple((name, parse_recipe(one)) for name, one in pairs)
 
 
-def give_attributes(module: Module, attributes: Sequence[str]) -> None:
-    """Give attributes to every function of a module that lacks them, as opt does."""
-    if not attributes:
+def give_attributes(module: Module, recipe: Recipe) -> None:
+    """Give a recipe's attributes to every function that lacks them, and take away what it says."""
+    if not recipe.attributes:
         return
     library = module.context.library
     made = []
-    for text in attributes:
+    removed = [
+        library.LLVMGetEnumAttributeKindForName(name.encode(), len(name))
+        for name in removed_attributes(recipe)
+    ]
+    for text in given_attributes(recipe):
         key, _, value = text.encode().partition(b"=")
         made.append(
             (
@@ -110,6 +119,8 @@ def give_attributes(module: Module, attributes: Sequence[str]) -> None:
             )
         )
     for function in module.function_handles():
+        for attribute_kind in removed:
+            library.LLVMRemoveEnumAttributeAtIndex(function, _FUNCTION_INDEX, attribute_kind)
         if module.name_of(function).startswith(_MADE_BY_PASSES):
             continue
         for key, attribute in made:

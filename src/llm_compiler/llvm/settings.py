@@ -1,7 +1,8 @@
 """The registry of what a recipe may hold beside passes: function attributes, backend options.
 
 An *attribute* is given to every function of a module that does not carry it already, as
-``opt --NAME=VALUE`` gives it. An *option* is one of code generation, ``-mllvm -NAME=VALUE`` to
+``opt --NAME=VALUE`` gives it; or it takes attributes away after the passes, as opt's ``forceattrs``
+does. An *option* is one of code generation, ``-mllvm -NAME=VALUE`` to
 clang. Each entry says for which architectures it is, what it is for, how the stock tools get it,
 and why it may not be used, if so. What changes what an object offers to others (`contract`) is used
 only where the user allows it by name. Data only; nothing here loads LLVM.
@@ -23,7 +24,10 @@ __all__ = [
     "all_settings",
     "backend_flags",
     "find_setting",
+    "given_attributes",
     "opt_flags",
+    "opt_pipeline",
+    "removed_attributes",
     "unfit_settings",
     "unsafe_settings",
 ]
@@ -51,6 +55,8 @@ class Setting:
     """What it does to an object, in a few words."""
     reason: str = ""
     """Why it is not used; empty where it is."""
+    removes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """For an attribute that takes away: by value, LLVM's names of what every function loses."""
     contract: bool = False
     """Whether it changes what the object offers: to be allowed by name."""
 
@@ -59,8 +65,15 @@ class Setting:
         """Whether searches and recipes may hold it without being asked for."""
         return not self.reason and not self.contract
 
+    def removed(self, value: str) -> tuple[str, ...]:
+        """Return LLVM's names of the attributes that a value takes away."""
+        return dict(self.removes).get(value, ())
+
     def stock(self, value: str) -> str:
         """Return how the stock tools get it."""
+        if self.removes:
+            flags = " ".join(f"--force-remove-attribute={one}" for one in self.removed(value))
+            return f"opt -passes=...,forceattrs {flags}"
         if self.kind is SettingKind.ATTRIBUTE:
             return f"opt --{self.name}={value}"
         return f"clang -mllvm -{self.name}={value}"
@@ -76,6 +89,21 @@ _ATTRIBUTES = (
         values=("non-leaf", "all"),
         architectures=_X86,
         effect="unwind tables no longer follow every push: .eh_frame shrinks, .text grows",
+    ),
+    Setting(
+        kind=SettingKind.ATTRIBUTE,
+        name="size-level",
+        values=("s", "2"),
+        removes=(("s", ("minsize",)), ("2", ("minsize", "optsize"))),
+        effect="generates code as for -Os or -O2 after the passes: no push and pop of constants",
+    ),
+    Setting(
+        kind=SettingKind.ATTRIBUTE,
+        name="unwind-tables",
+        values=("none",),
+        removes=(("none", ("uwtable",)),),
+        contract=True,
+        effect="no .eh_frame for functions that never throw: no backtraces through them",
     ),
 )
 
@@ -159,6 +187,35 @@ def backend_flags(recipe: Recipe) -> Sequence[str]:
     return [word for one in recipe.options for word in ("-mllvm", f"-{one}")]
 
 
+def removed_attributes(recipe: Recipe) -> tuple[str, ...]:
+    """Return LLVM's names of the attributes that every function loses, in order, each once."""
+    found: dict[str, None] = {}
+    for text in recipe.attributes:
+        name, _, value = text.partition("=")
+        known = find_setting(SettingKind.ATTRIBUTE, name)
+        found |= dict.fromkeys(known.removed(value) if known is not None else ())
+    return tuple(found)
+
+
+def given_attributes(recipe: Recipe) -> tuple[str, ...]:
+    """Return the ``name=value`` of LLVM's string attributes that every function is given."""
+    found = []
+    for text in recipe.attributes:
+        known = find_setting(SettingKind.ATTRIBUTE, text.partition("=")[0])
+        if known is None or not known.removes:
+            found.append(text)
+    return tuple(found)
+
+
+def opt_pipeline(recipe: Recipe) -> str:
+    """Return the text for ``opt -passes=`` that makes opt take away attributes too."""
+    last = ("forceattrs",) if removed_attributes(recipe) else ()
+    return ",".join((*recipe.elements, *last))
+
+
 def opt_flags(recipe: Recipe) -> Sequence[str]:
-    """Return the flags that make opt give a recipe's attributes."""
-    return [f"--{one}" for one in recipe.attributes]
+    """Return the flags beside `opt_pipeline` that make opt give and take a recipe's attributes."""
+    return [
+        *(f"--{one}" for one in given_attributes(recipe)),
+        *(f"--force-remove-attribute={one}" for one in removed_attributes(recipe)),
+    ]

@@ -28,7 +28,7 @@ from llm_compiler.errors import (
     TimedOut,
 )
 from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
-from llm_compiler.llvm.settings import backend_flags, opt_flags
+from llm_compiler.llvm.settings import backend_flags, opt_flags, opt_pipeline
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import Completed, run
 from llm_compiler.records import Recipe
@@ -112,7 +112,7 @@ class Stock:
         """Return the command that runs a pass list on bitcode."""
         return (
             str(self.toolchain.tool("opt")),
-            f"-passes={passes.pipeline}",
+            f"-passes={opt_pipeline(passes)}",
             f"--relocation-model={'pic' if pic else 'static'}",
             *opt_flags(passes),
             str(source),
