@@ -86,21 +86,22 @@ def draw_units(
 def settings_for(architecture: str, also: Sequence[str]) -> list[Recipe]:
     """Return a recipe for every value of every setting for an architecture."""
     texts = [
-        (one.kind, f"{one.name}={value}")
+        f"{'+' if one.kind is SettingKind.ATTRIBUTE else '--'}{one.name}={value}"
         for one in all_settings()
         if not one.architectures or architecture in one.architectures
         for value in one.values
     ]
-    texts += [
-        (SettingKind.ATTRIBUTE if text.startswith("+") else SettingKind.OPTION, text.lstrip("+-"))
-        for text in also
-    ]
-    return [
-        Recipe(OZ.elements, attributes=(text,))
-        if kind is SettingKind.ATTRIBUTE
-        else Recipe(OZ.elements, options=(text,))
-        for kind, text in dict.fromkeys(texts)
-    ]
+    recipes = []
+    for text in dict.fromkeys([*texts, *also]):
+        words = text.split("&")
+        recipes.append(
+            Recipe(
+                OZ.elements,
+                attributes=tuple(one.lstrip("+") for one in words if one.startswith("+")),
+                options=tuple(one.lstrip("-") for one in words if not one.startswith("+")),
+            )
+        )
+    return recipes
 
 
 def row_of(
@@ -356,7 +357,7 @@ def main() -> None:
         one.add_argument("--seed", type=int, default=0)
         one.add_argument("--jobs", type=int, default=1)
     alone.add_argument("--timeout-s", type=float, default=10.0)
-    alone.add_argument("--also", nargs="*", default=[], metavar="NAME=VALUE")
+    alone.add_argument("--also", nargs="*", default=[], metavar="A=B&C=D")
     alone.add_argument("--also-file", type=Path, help="one NAME=VALUE a line")
     alone.add_argument("--base", default="", metavar="+NAME=VALUE", help="beside each setting")
     alone.add_argument("--json", type=Path, metavar="FILE")

@@ -154,18 +154,32 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     parser.set_defaults(kind="")
     parser.add_argument(
+        "--effort",
+        choices=("fast", "default", "high", "max"),
+        default=None,
+        help="how much is tried: about 0.3, 1, 10 or 100 s for a unit of median size on one idle "
+        "core, and always the same number of recipes (default: default)",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_seconds,
+        default=None,
+        metavar="S",
+        help="measure at most so long for each input; without --effort: as much as fits",
+    )
+    parser.add_argument(
         "--candidates",
         type=_natural,
-        default=16,
+        default=None,
         metavar="K",
-        help="recipes compiled beside clang -Oz (default: %(default)s)",
+        help="recipes compiled beside clang -Oz (default: 4, 16, 32, 64 by effort)",
     )
     parser.add_argument(
         "--budget",
         type=_natural,
-        default=0,
+        default=None,
         metavar="N",
-        help="evaluations of local search after the candidates (default: %(default)s)",
+        help="evaluations of local search after the candidates (default: 0, 0, 384, 4096)",
     )
     _add_objective(parser)
     parser.add_argument("--target-triple", default="", metavar="T", help="default: clang's own")

@@ -23,14 +23,28 @@ from llm_compiler.model.engines.engine import Engine
 from llm_compiler.optimization.finish import finish
 from llm_compiler.optimization.prepare import prepare_all, with_dependencies
 from llm_compiler.optimization.propose import search_all
-from llm_compiler.optimization.records import Optimized, OptimizeOptions, OutputKind, Proposer
+from llm_compiler.optimization.records import (
+    Effort,
+    Optimized,
+    OptimizeOptions,
+    OutputKind,
+    Proposer,
+)
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.search.coreset import Coreset
 from llm_compiler.search.trial import MeasurementStore
 from llm_compiler.verify.checker import Checker
 from llm_compiler.workers.pool import WorkerPool
 
-__all__ = ["OptimizeOptions", "Optimized", "OutputKind", "Proposer", "optimize", "optimize_many"]
+__all__ = [
+    "Effort",
+    "OptimizeOptions",
+    "Optimized",
+    "OutputKind",
+    "Proposer",
+    "optimize",
+    "optimize_many",
+]
 
 
 def optimize(

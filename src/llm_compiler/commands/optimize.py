@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import shlex
 import sys
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.loader import load_engine, require_named_model
 from llm_compiler.optimize import (
+    Effort,
     Optimized,
     OptimizeOptions,
     OutputKind,
@@ -112,9 +114,16 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     for message in flags.notes:
         warn(message)
     proposer = _proposer(options)
+    effort = Effort(options.effort or Effort.DEFAULT)
+    if options.seconds is not None and options.effort is None:
+        effort = Effort.MAX  # the seconds end it
+    budget = effort.budget if options.budget is None else options.budget
+    if options.candidates is not None and options.budget is None and options.effort is None:
+        budget = 0
     settings = OptimizeOptions(
-        candidates=options.candidates,
-        budget=options.budget,
+        candidates=effort.candidates if options.candidates is None else options.candidates,
+        budget=budget,
+        seconds=math.inf if options.seconds is None else options.seconds,
         objective=objective_named(options.objective),
         proposer=proposer,
         novel=options.novel,
@@ -135,7 +144,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     rows: list[Optimized] = []
     to_stdout = any(str(output) == "-" for output in outputs)
     done: dict[Path, int] = {}
-    total = (options.candidates + options.budget) * len(options.files)
+    total = (settings.candidates + settings.budget) * len(options.files)
     with contextlib.ExitStack() as stack:
         engine = None
         if proposer is Proposer.MODEL:

@@ -18,14 +18,18 @@ from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import OZ, PassList, Recipe, VerdictKind
 from llm_compiler.search.autotune import module_rng, starting_lists
 from llm_compiler.search.coreset import Coreset, load_coreset
+from llm_compiler.search.minimize import minimize
 from llm_compiler.search.objective import SIZE
-from llm_compiler.search.strategies import fixed, in_rounds, in_sequence, local_search
+from llm_compiler.search.strategies import fixed, in_rounds, in_sequence, local_search, until
 from llm_compiler.search.trial import MeasurementStore, Strategy, Trial, run_trials
 from llm_compiler.search.under_settings import under_settings
 from llm_compiler.verify.checker import Checker
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["first_lists", "round_counts", "search_all"]
+
+_SEARCH_SHARE = 0.85
+"""Of the budget, for local search; the rest makes its winner shorter."""
 
 
 def search_all(
@@ -63,7 +67,8 @@ def search_all(
             budget=budget,
             objective=options.objective,
             name=str(unit.source),
-            timeout_s=options.timeout_s,
+            timeout_s=min(options.timeout_s, max(1.0, options.seconds)),
+            seconds=options.seconds,
             constructs=unit.inspection.constructs,
         )
         strategy = _strategy(unit, trial, options, checker, coreset, engine, failed)
@@ -170,7 +175,9 @@ def _strategy(
     if from_coreset and not search:
         return proposed
     donors = start if from_coreset else ()
-    return in_sequence(proposed, local_search(space, rng, weights=weights, donors=donors))
+    # Short lists are often known already, and what is new is checked faster: the rest goes there.
+    search = until(local_search(space, rng, weights=weights, donors=donors), _SEARCH_SHARE)
+    return in_sequence(proposed, search, minimize(insertion=False))
 
 
 def _led_by_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -9,7 +10,7 @@ from llm_compiler.errors import ConfigError
 from llm_compiler.records import Recipe
 from llm_compiler.search.objective import SIZE, Objective, objective_named
 
-__all__ = ["OptimizeOptions", "Optimized", "OutputKind", "Proposer"]
+__all__ = ["Effort", "OptimizeOptions", "Optimized", "OutputKind", "Proposer"]
 
 
 class Proposer(StrEnum):
@@ -30,14 +31,42 @@ class OutputKind(StrEnum):
     PASSES = "passes"
 
 
+class Effort(StrEnum):
+    """How much is tried; the seconds are those of a unit of median size on one idle core.
+
+    Numbers of evaluations and not of seconds, so that a result does not depend on the machine.
+    """
+
+    FAST = "fast"
+    """About 0.3 s."""
+    DEFAULT = "default"
+    """About 1 s."""
+    HIGH = "high"
+    """About 10 s."""
+    MAX = "max"
+    """About 100 s."""
+
+    @property
+    def candidates(self) -> int:
+        """Recipes compiled beside clang -Oz."""
+        return {Effort.FAST: 4, Effort.DEFAULT: 16, Effort.HIGH: 32, Effort.MAX: 64}[self]
+
+    @property
+    def budget(self) -> int:
+        """Evaluations of local search after them."""
+        return {Effort.FAST: 0, Effort.DEFAULT: 0, Effort.HIGH: 384, Effort.MAX: 4096}[self]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptimizeOptions:
     """How to optimise; the defaults are the command line's."""
 
-    candidates: int = 16
-    """Pass lists compiled beside clang -Oz."""
-    budget: int = 0
+    candidates: int = Effort.DEFAULT.candidates
+    """Recipes compiled beside clang -Oz."""
+    budget: int = Effort.DEFAULT.budget
     """Evaluations of local search after them, at most."""
+    seconds: float = math.inf
+    """At most so long for measuring, for each input: what was best until then counts."""
     objective: Objective = SIZE
     proposer: Proposer | None = None
     """None: the model if one is given or came with the package, else the coreset. A model that
@@ -59,6 +88,8 @@ class OptimizeOptions:
         object.__setattr__(self, "objective", objective_named(self.objective))
         if self.candidates < 0 or self.budget < 0:
             raise ConfigError("--candidates and --budget cannot be negative")
+        if not self.seconds > 0:
+            raise ConfigError("--seconds must be more than 0")
         if self.timeout_s <= 0:
             raise ConfigError("--timeout-s must be more than 0")
 

@@ -14,7 +14,16 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from llm_compiler.records import PassList
 from llm_compiler.search.trial import Batch, Strategy, Trial
 
-__all__ = ["fixed", "graft", "in_rounds", "in_sequence", "local_search", "mutate", "random_search"]
+__all__ = [
+    "fixed",
+    "graft",
+    "in_rounds",
+    "in_sequence",
+    "local_search",
+    "mutate",
+    "random_search",
+    "until",
+]
 
 _GRAFT_SHARE = 0.4
 
@@ -72,6 +81,18 @@ def in_sequence(*strategies: Strategy) -> Strategy:
     def strategy(trial: Trial) -> Generator[Batch, None, None]:
         for one in strategies:
             yield from one(trial)
+
+    return strategy
+
+
+def until(inner: Strategy, share: float) -> Strategy:
+    """Carry out a strategy until a share of the trial's budget is spent."""
+
+    def strategy(trial: Trial) -> Generator[Batch, None, None]:
+        for batch in inner(trial):
+            yield batch
+            if trial.share_spent >= share:
+                return
 
     return strategy
 

@@ -8,6 +8,8 @@ lists asked for, whether or not the worker could answer from shared work.
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -47,6 +49,8 @@ class Trial:
     objective: Objective = SIZE
     name: str = ""
     timeout_s: float = 30.0
+    seconds: float = math.inf
+    """From the first batch on; then the search ends, whatever the budget has left."""
     module_hash: str = ""
     constructs: tuple[str, ...] = ()
     """Of the module, where they are known: what a store says of lists that are refused for them is
@@ -56,6 +60,8 @@ class Trial:
     known: dict[PassList, Measurement] = field(default_factory=dict, repr=False)
     history: list[int | None] = field(default_factory=list, repr=False)
     best: PassList | None = None
+    started: float | None = None
+    """When the first batch was asked for, by the monotonic clock."""
 
     def __post_init__(self) -> None:
         self.module_hash = self.module_hash or content_hash(self.bitcode)
@@ -67,8 +73,18 @@ class Trial:
 
     @property
     def left(self) -> int:
-        """Evaluations that the budget still allows."""
-        return self.budget - len(self.history)
+        """Evaluations that budget and time still allow."""
+        return 0 if self.elapsed_s >= self.seconds else self.budget - len(self.history)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the first batch was asked for."""
+        return 0.0 if self.started is None else time.monotonic() - self.started
+
+    @property
+    def share_spent(self) -> float:
+        """How much of the budget is spent, of evaluations or of time, whichever is more."""
+        return max(len(self.history) / max(1, self.budget), self.elapsed_s / self.seconds)
 
     def value(self, passes: PassList) -> int | None:
         """Return the objective of a list; None if not measured or not compiled."""
@@ -182,6 +198,7 @@ def run_trials(
                 return
             trial, strategy = pair
             num_running += 1
+            trial.started = time.monotonic()
             if not proceed(_Running(trial, iter(strategy(trial)))):
                 num_running -= 1
                 finished.append(trial)
