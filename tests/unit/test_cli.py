@@ -99,7 +99,8 @@ def test_faults_of_ours_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_defaults_are_those_of_the_design() -> None:
     options = build_parser().parse_args(["optimize", "a.c"])
-    assert (options.candidates, options.budget, options.objective) == (16, 0, "size")
+    assert (options.candidates, options.budget, options.effort) == (None, None, None)
+    assert options.objective == "size"
     assert (options.proposer, options.kind, options.trust) == (None, "", False)
     assert options.files == [Path("a.c")]
 
