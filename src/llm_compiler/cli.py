@@ -401,7 +401,7 @@ def _validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "validate",
         help="put pass lists to PassListEval",
         description="Apply pass lists to self-testing programs, run them, and say whether any "
-        "breaks. Exit code 1 if a list is rejected.",
+        "breaks. Exit code 1 if a list is rejected or an assembly does wrong.",
     )
     parser.add_argument("pass_lists", nargs="*", metavar="PASSLIST")
     parser.add_argument(
@@ -419,7 +419,21 @@ def _validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser.add_argument(
         "--csmith", type=_natural, default=0, metavar="N", help="and N Csmith programs"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the first Csmith seed")
+    parser.add_argument(
+        "--function-wise",
+        type=_natural,
+        default=0,
+        metavar="N",
+        help="N times, assemble every program from functions whose lists are drawn at random "
+        "(from the lists named, else the coreset), and run it",
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the first seed of Csmith and of --function-wise",
+    )
     parser.add_argument(
         "--architecture",
         action="append",

@@ -17,7 +17,7 @@ from llm_compiler.records import PassList, Verdict, VerdictKind, content_hash
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.verify.accepted import refuse_unreadable
 from llm_compiler.verify.csmith import csmith_suite
-from llm_compiler.verify.pass_list_eval import PassListEval
+from llm_compiler.verify.pass_list_eval import AssemblyCheck, PassListEval
 from llm_compiler.verify.reproducer import minimize
 from llm_compiler.verify.suite import Suite, built_in_suite, join_suites, load_suite
 from llm_compiler.verify.sweep import sweep, sweep_entries
@@ -44,8 +44,8 @@ def _suite(options: argparse.Namespace, toolchain: Toolchain) -> Suite:
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Check the lists; exit code 1 if one is rejected, 0 if all pass."""
-    if not options.pass_lists and not options.coreset and not options.sweep:
-        raise ConfigError("name a pass list, --coreset or --sweep")
+    if not (options.pass_lists or options.coreset or options.sweep or options.function_wise):
+        raise ConfigError("name a pass list, --coreset, --sweep or --function-wise N")
     if options.minimize and not options.reproducer:
         raise ConfigError("--minimize needs --reproducer DIR to write to")
     lists = [parse_recipe(text) for text in options.pass_lists]
@@ -67,6 +67,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
             warn(f"{architecture} is not checked: {reason}")
         if options.sweep:
             return _sweep(evaluation, options)
+        if options.function_wise:
+            return _assemble(evaluation, lists or load_coreset().lists, options)
         return _check(evaluation, lists, options)
 
 
@@ -91,6 +93,49 @@ def _check(
                 if verdict.kind is VerdictKind.REJECTED and options.reproducer:
                     _reproduce(evaluation, verdict, options)
     return 1 if rejected else 0
+
+
+def _assemble(
+    evaluation: PassListEval, lists: Sequence[PassList], options: argparse.Namespace
+) -> int:
+    """Assemble all programs from random lists, once for each seed; exit code 1 if one breaks."""
+    num_failures = 0
+    first = options.seed or 1
+    with progress(options.function_wise, "assembling") as bar:
+        for done, seed in enumerate(range(first, first + options.function_wise), 1):
+            for name, found in evaluation.check_assemblies(lists, seed).items():
+                num_failures += len(found.failures)
+                _print_assemblies(name, seed, found, options)
+            bar.update(done)
+    return 1 if num_failures else 0
+
+
+def _print_assemblies(
+    architecture: str, seed: int, found: AssemblyCheck, options: argparse.Namespace
+) -> None:
+    if options.json:
+        print_json(
+            {
+                "architecture": architecture,
+                "seed": seed,
+                "num_programs": found.num_programs,
+                "left": dict(found.left),
+                "failures": [
+                    {"program": name, "reason": reason, "functions": found.drawn.get(name, "")}
+                    for name, reason in found.failures.items()
+                ],
+            }
+        )
+        return
+    for program, reason in found.failures.items():
+        print(f"rejected  {architecture:8} seed {seed}: {program}: {reason}", flush=True)
+    left = "; ".join(f"{name}: {reason}" for name, reason in found.left.items())
+    print(
+        f"{'rejected' if found.failures else 'passed':9} {architecture:8} seed {seed}: "
+        f"{found.num_programs - len(found.failures)} of {found.num_programs} programs do right"
+        + (f"; {len(found.left)} left whole ({left})" if left else ""),
+        flush=True,
+    )
 
 
 def _print(verdict: Verdict, options: argparse.Namespace) -> None:

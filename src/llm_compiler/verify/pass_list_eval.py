@@ -11,17 +11,19 @@ from __future__ import annotations
 
 import tempfile
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_compiler.closing import Closing
 from llm_compiler.errors import InputError, ToolchainNotFound
+from llm_compiler.llvm.jobs import Job
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.places import cache_folder
 from llm_compiler.records import PassList, Status, Verdict, VerdictKind
 from llm_compiler.verify.harness import DEFAULT_PROGRAM_TIMEOUT_S, Failure, Harness
-from llm_compiler.verify.jobs import BuildJob, Built
+from llm_compiler.verify.jobs import AssembleProgramsJob, BuildJob, Built
 from llm_compiler.verify.known import KnownModules
 from llm_compiler.verify.prepare import (
     PreparedProgram,
@@ -33,7 +35,7 @@ from llm_compiler.verify.suite import Suite
 from llm_compiler.verify.target import ARCHITECTURES, Target, find_target
 from llm_compiler.workers.pool import WorkerPool
 
-__all__ = ["PASSED", "SAME", "PassListEval", "Transform"]
+__all__ = ["PASSED", "SAME", "AssemblyCheck", "PassListEval", "Transform"]
 
 PASSED, SAME = "passed", "same"
 
@@ -41,6 +43,7 @@ Transform = Callable[[str, bytes], bytes]
 """From a program's name and module (bitcode or text) to the module that the passes start from."""
 
 _COMPILE_TIMEOUT_S = 20.0
+_ASSEMBLE_TIMEOUT_S = 60.0
 _PROGRAMS_PER_JOB = 5
 _MAX_REASON = 240
 _COMPILER_FAULTS = {
@@ -49,6 +52,20 @@ _COMPILER_FAULTS = {
     Status.TIMED_OUT: "compiler timed out",
     Status.OUT_OF_MEMORY: "compiler ran out of memory",
 }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssemblyCheck:
+    """What became of a suite whose programs were assembled function by function."""
+
+    num_programs: int
+    """Those that could be taken apart."""
+    left: Mapping[str, str]
+    """The others, with the reason."""
+    failures: Mapping[str, str]
+    """Programs that do wrong, and how."""
+    drawn: Mapping[str, str] = field(repr=False)
+    """The list of each function, as JSON, by program."""
 
 
 class PassListEval(Closing):
@@ -192,10 +209,46 @@ class PassListEval(Closing):
             found = threads.map(lambda name: self._parts[name].judge_all(built[name]), self._parts)
             return dict(zip(self._parts, found, strict=True))
 
+    def check_assemblies(self, lists: Sequence[PassList], seed: int) -> dict[str, AssemblyCheck]:
+        """Assemble every program from functions whose lists are drawn at random; run them all.
+
+        Args:
+            lists: drawn from (`AssembleProgramsJob`).
+            seed: another one draws anew.
+        """
+
+        def job(part: _Architecture, share: Sequence[PreparedProgram]) -> AssembleProgramsJob:
+            return part.assembly_job(share, lists, seed)
+
+        built = self._run_jobs(job, go_on=True)
+        found = {}
+        for name, part in self._parts.items():
+            left = {
+                one.program.name: result.detail for one, result in built[name] if result.excused
+            }
+            drawn = {one.program.name: result.detail for one, result in built[name]}
+            found[name] = AssemblyCheck(
+                num_programs=len(built[name]) - len(left),
+                left=left,
+                failures=part.judge_all(built[name]),
+                drawn=drawn,
+            )
+        return found
+
     def _build(
         self, passes: PassList, *, go_on: bool = False
     ) -> dict[str, list[tuple[PreparedProgram, Built]]]:
         """Return what each program became, by architecture; no more programs after a fault."""
+
+        def job(part: _Architecture, share: Sequence[PreparedProgram]) -> BuildJob:
+            return part.job(share, passes, self._transform, self._refusals)
+
+        return self._run_jobs(job, go_on=go_on)
+
+    def _run_jobs(
+        self, make_job: Callable[[_Architecture, Sequence[PreparedProgram]], Job], *, go_on: bool
+    ) -> dict[str, list[tuple[PreparedProgram, Built]]]:
+        """Run jobs over all programs; return what each became, by architecture."""
         waiting = {
             name: deque(part.shares(_PROGRAMS_PER_JOB)) for name, part in self._parts.items()
         }
@@ -206,7 +259,7 @@ class PassListEval(Closing):
             while any(waiting.values()) and len(running) < 2 * self._pool.num_workers:
                 name = max(waiting, key=lambda one: len(waiting[one]))
                 share = waiting[name].popleft()
-                job = self._parts[name].job(share, passes, self._transform, self._refusals)
+                job = make_job(self._parts[name], share)
                 running[self._pool.submit(job)] = name, share
 
         submit()
@@ -307,6 +360,18 @@ class _Architecture:
             timeout_s=_COMPILE_TIMEOUT_S,
             # The same programs meet the same worker: it knows what their prefixes lead to.
             affinity=f"{self.target.architecture}/{share[0].program.name}",
+        )
+
+    def assembly_job(
+        self, share: Sequence[PreparedProgram], lists: Sequence[PassList], seed: int
+    ) -> AssembleProgramsJob:
+        return AssembleProgramsJob(
+            modules=tuple(one.bitcode for one in share),
+            names=tuple(one.program.name for one in share),
+            lists=tuple(lists),
+            seed=seed,
+            known=frozenset(hash_ for one in share for hash_ in self._known.of(one.key)),
+            timeout_s=_ASSEMBLE_TIMEOUT_S,
         )
 
     def judge(self, built: Sequence[tuple[PreparedProgram, Built]]) -> Failure | None:

@@ -26,6 +26,7 @@ from llm_compiler.llvm.module import (
     Module,
 )
 from llm_compiler.llvm.recipes import backend_options, give_attributes
+from llm_compiler.llvm.refusals import refusal_of
 
 __all__ = ["Assembler", "drop_unused", "internalize_pipeline"]
 
@@ -107,6 +108,9 @@ class Assembler(Closing):
         """
         if self.structure.refusal:
             raise InputError(f"not assembled function by function: {self.structure.refusal}")
+        for part in plan.parts:
+            if why := refusal_of(part.recipe, self.structure.constructs):
+                raise CompileFailed(f"refused for this kind of module: {why}")
         whole = self._optimized(plan.parts[0])
         try:
             for part in plan.parts[1:]:

@@ -7,8 +7,9 @@ no LLVM. Names are those of the IR.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from llm_compiler.llvm.constructs import constructs_of, describe, uncovered
 from llm_compiler.llvm.module import AVAILABLE_EXTERNALLY, LOCAL, Module
 
 __all__ = ["DISCARDABLE", "FORBIDDEN", "INTERPOSABLE", "Structure", "inspect_structure"]
@@ -33,6 +34,8 @@ class Structure:
     """
 
     refusal: str = ""
+    constructs: tuple[str, ...] = ()
+    """What the unit holds that some passes are refused for (`llvm.constructs`)."""
     functions: tuple[str, ...] = ()
     """Those that are optimised here, in the module's order."""
     exported: tuple[str, ...] = ()
@@ -65,13 +68,18 @@ class Structure:
 
 def inspect_structure(module: Module) -> Structure:
     """Return the structure of a module that the prefix was carried out on."""
-    if refusal := _refusal(module):
+    constructs = constructs_of(module.to_text())
+    if refusal := _refusal(module, constructs):
         return Structure(refusal=refusal)
-    return _Inspection(module).result()
+    return replace(_Inspection(module).result(), constructs=constructs)
 
 
-def _refusal(module: Module) -> str:
+def _refusal(module: Module, constructs: tuple[str, ...]) -> str:
     library = module.context.library
+    if missing := uncovered(constructs):
+        return f"no self-testing program covers {missing[0]}"
+    if "coroutine" in constructs:
+        return f"it has {describe('coroutine')}"
     triple = module.target_triple
     if any(name in triple for name in _OTHER_FORMATS):
         return f"its target {triple} is not one of ELF"
