@@ -14,7 +14,7 @@ from llm_compiler.disassemble import (
     disassemble,
 )
 from llm_compiler.disassembly.records import Retargeted
-from llm_compiler.errors import CheckpointMismatch, CompileFailed, ConfigError
+from llm_compiler.errors import CheckpointMismatch, CompileFailed, ConfigError, InputError
 from llm_compiler.llvm.jobs import Inspection, InspectJob
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.trained import untrained_warning
@@ -63,6 +63,8 @@ def open_engine(name: str, model: str | None, command: str) -> Engine:
 
 def _output(options: argparse.Namespace) -> Path:
     source: Path = options.file
+    if source.suffix == ".ll" and source.is_file():
+        raise InputError(f"{source} is LLVM-IR already: expected assembly or an ELF file")
     output: Path = options.output or Path(source.name).with_suffix(".ll")
     for path in (output, options.relink):
         if path is not None and str(path) != "-" and path.resolve() == source.resolve():
