@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from llm_compiler import Verb
 from llm_compiler.disassembly.binary import Binary, Origin, read_binary
 from llm_compiler.disassembly.lift import Lift, Lifter
 from llm_compiler.disassembly.merge import merge, relink
@@ -185,3 +187,6 @@ def _chosen(binary: Binary, names: tuple[str, ...]) -> list[Symbol]:
             known = ", ".join(one.name for one in found[:8]) + (", ..." if len(found) > 8 else "")
             raise InputError(f"{binary.path} has no function '{name}'; it has: {known}")
     return [by_name[name] for name in dict.fromkeys(names)]
+
+
+sys.modules[__name__].__class__ = Verb

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from llm_compiler import Verb
 from llm_compiler.dataset.jobs import Draw, DrawJob, Made
 from llm_compiler.dataset.lifting.emulation import same_bodies
 from llm_compiler.dataset.records import StageSample
@@ -37,6 +39,7 @@ from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import CodeAnswer, Engine
+from llm_compiler.option_values import adopt_values
 from llm_compiler.records import PassList, Status
 from llm_compiler.verify.execute import ExecuteOptions, Executor
 from llm_compiler.verify.lifted import InspectLiftJob, LiftInspection, LiftVerdict
@@ -89,6 +92,9 @@ class EmulateOptions:
     clang_flags: tuple[str, ...] = ()
     timeout_s: float = 60.0
     execute: ExecuteOptions = field(default_factory=ExecuteOptions)
+
+    def __post_init__(self) -> None:
+        adopt_values(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -487,3 +493,6 @@ class _Checker:
 
 def _lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.splitlines() if line.strip()]
+
+
+sys.modules[__name__].__class__ = Verb

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_compiler.errors import ConfigError
+from llm_compiler.option_values import adopt_values
 from llm_compiler.verify.execute import Counterexample, ExecuteOptions
 from llm_compiler.verify.lifted import LiftVerdict
 
@@ -44,6 +45,7 @@ class DisassembleOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        adopt_values(self)
         if self.candidates < 1:
             raise ConfigError("--candidates starts at 1")
         if self.repairs < 0:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from llm_compiler.errors import ConfigError
+from llm_compiler.option_values import adopt_values
 from llm_compiler.records import Recipe
 from llm_compiler.search.objective import SIZE, Objective, objective_named
 
@@ -86,6 +87,7 @@ class OptimizeOptions:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objective", objective_named(self.objective))
+        adopt_values(self)
         if self.candidates < 0 or self.budget < 0:
             raise ConfigError("--candidates and --budget cannot be negative")
         if not self.seconds > 0:
