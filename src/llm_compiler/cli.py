@@ -14,6 +14,7 @@ from pathlib import Path
 
 from llm_compiler.errors import ConfigError, LlmCompilerError, OutputError
 from llm_compiler.isolation import MAX_DEPTH, depth
+from llm_compiler.llvm.clang_flags import expand_response_files
 from llm_compiler.search.objective import SIZE, object_objectives, objectives
 
 __all__ = ["build_parser", "main"]
@@ -1348,7 +1349,7 @@ def _split_clang_flags(arguments: Sequence[str]) -> tuple[list[str], tuple[str, 
 
 
 def _run(arguments: Sequence[str]) -> int:
-    own, clang_flags = _split_clang_flags(arguments)
+    own, clang_flags = _split_clang_flags(list(expand_response_files(arguments)))
     options = build_parser().parse_args(own)
     if clang_flags and options.command not in _TAKE_CLANG_FLAGS:
         raise ConfigError(f"'{options.command}' takes no clang flags after --")

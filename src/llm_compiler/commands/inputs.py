@@ -36,6 +36,8 @@ _LANGUAGES = {
     "c++-cpp-output": ".ii",
     "ir": ".ll",
 }
+_LTO = re.compile(r"^-(flto|fno-fat-lto|ffat-lto|fwhole-program-vtables)")
+"""What a build links later is no object of a file."""
 _IR = re.compile(rb"^(; ModuleID|source_filename =|target (triple|datalayout) =)", re.MULTILINE)
 
 
@@ -68,7 +70,7 @@ def _of_database(file: Path) -> list[Source]:
     found = [
         Source(
             path=Path(one.source),
-            clang_flags=one.flags,
+            clang_flags=tuple(flag for flag in one.flags if not _LTO.match(flag)),
             directory=one.directory,
             name=_from_here(one.path),
         )

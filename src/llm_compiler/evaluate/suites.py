@@ -10,7 +10,6 @@ nothing. Runs clang; makes files in the scratch folder only.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -26,7 +25,8 @@ from llm_compiler.corpus.inputs import (
 )
 from llm_compiler.corpus.samples import ARCHITECTURES, Sample
 from llm_compiler.corpus.shards import COLUMNS, load_samples
-from llm_compiler.errors import ArtifactError, InputError, LlmCompilerError
+from llm_compiler.errors import InputError, LlmCompilerError
+from llm_compiler.llvm.compile_commands import COMPILE_COMMANDS, read_compile_commands
 from llm_compiler.llvm.jobs import InspectJob
 from llm_compiler.llvm.object_file import ObjectSizes
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, ClangFlags, Stock, parse_clang_flags
@@ -50,7 +50,6 @@ __all__ = [
 
 CLANG_BASELINE = "clang -Oz"
 IN_PROCESS_BASELINE = "default<Oz> in process"
-COMPILE_COMMANDS = "compile_commands.json"
 COMPILE_FLAGS = "compile_flags.txt"
 _OLD_C = (
     "-std=gnu89",
@@ -482,8 +481,7 @@ def _sources(path: Path, root: Path, flags: tuple[str, ...]) -> Iterator[_Source
     """Yield the sources of a suite with their flags; the user's own come last, so they count.
 
     Raises:
-        InputError: there is none.
-        ArtifactError: a compile database cannot be read.
+        InputError: there is none, or a compile database cannot be read.
     """
     database = path / COMPILE_COMMANDS
     if database.is_file():
@@ -499,27 +497,13 @@ def _sources(path: Path, root: Path, flags: tuple[str, ...]) -> Iterator[_Source
 def _of_database(database: Path, flags: tuple[str, ...]) -> Iterator[_Source]:
     """Yield each compilation once, its folders made absolute: clang is run from elsewhere."""
     seen: set[_Source] = set()
-    try:
-        entries = json.loads(database.read_text("utf-8"))
-        for entry in entries:
-            folder = Path(os.path.join(database.parent, entry["directory"]))
-            arguments = entry.get("arguments") or shlex.split(entry["command"])
-            source = Path(os.path.normpath(folder / entry["file"]))
-            if source.suffix not in C_SUFFIXES + IR_SUFFIXES or not source.is_file():
-                continue
-            own = [one for one in arguments[1:] if not _names(one, source, folder)]
-            one = _Source(source, (*_absolute(own, folder), *flags))
-            if one not in seen:
-                seen.add(one)
-                yield one
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{database} is not a compile database: {error!r}") from error
-
-
-def _names(argument: str, source: Path, folder: Path) -> bool:
-    if argument.startswith("-"):
-        return argument == "--"
-    return os.path.normpath(folder / argument) == str(source)
+    for one in read_compile_commands(database):
+        if one.path.suffix not in C_SUFFIXES + IR_SUFFIXES or not one.path.is_file():
+            continue
+        source = _Source(one.path, (*_absolute(one.flags, one.directory), *flags))
+        if source not in seen:
+            seen.add(source)
+            yield source
 
 
 _FOLDER_FLAGS = ("-isystem", "-iquote", "-idirafter", "-include", "-imacros", "-I")

@@ -52,6 +52,7 @@ class Stock:
         target_triple: empty for clang's own default.
         timeout_s: limit of each command.
         scratch: where the tools put temporary files, which they leave behind when they crash.
+        cwd: where they are started; all paths but those of flags and sources are absolute then.
     """
 
     toolchain: Toolchain
@@ -59,6 +60,7 @@ class Stock:
     target_triple: str = ""
     timeout_s: float = 120.0
     scratch: Path | None = None
+    cwd: Path | None = None
 
     # -- command lines -----------------------------------------------------------------------
 
@@ -256,7 +258,7 @@ class Stock:
         if self.scratch is not None:
             env = {**os.environ, "TMPDIR": str(self.scratch)}
         try:
-            return run(command, timeout_s=self.timeout_s, env=env)
+            return run(command, timeout_s=self.timeout_s, env=env, cwd=self.cwd)
         except OSError as error:
             raise CompileFailed(f"{command[0]} cannot be started: {error.strerror}") from error
 
