@@ -230,7 +230,11 @@ class PassListEval(Closing):
             found[name] = AssemblyCheck(
                 num_programs=len(built[name]) - len(left),
                 left=left,
-                failures=part.judge_all(built[name]),
+                failures={
+                    program: said
+                    for program, said in part.judge_all(built[name]).items()
+                    if said not in (PASSED, SAME)
+                },
                 drawn=drawn,
             )
         return found

@@ -136,9 +136,9 @@ class Assembler(Closing):
         module = self._unit.clone()
         try:
             _Reduction(module, part, self.structure).run()
-            give_attributes(module, part.recipe.attributes)
             for element in part.recipe.elements:
                 module.run_passes(element, self._target_machine.handle)
+            give_attributes(module, part.recipe)
             module.run_passes(_DROP_BODIES, self._target_machine.handle)
             self.num_part_runs += 1
             if broken := module.verify():

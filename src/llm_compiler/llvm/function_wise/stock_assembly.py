@@ -21,7 +21,7 @@ from llm_compiler.llvm.function_wise.assemble import internalize_pipeline
 from llm_compiler.llvm.function_wise.plan import AssemblyPlan, Part
 from llm_compiler.llvm.function_wise.prefix import PREFIX_PIPELINE, Prefix
 from llm_compiler.llvm.function_wise.structure import Structure
-from llm_compiler.llvm.settings import opt_flags
+from llm_compiler.llvm.settings import opt_flags, opt_pipeline
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.records import Recipe
 
@@ -174,7 +174,7 @@ class StockAssembly:
     def _part_commands(self, part: Part, merged: str, stem: str) -> Iterator[tuple[str, ...]]:
         own, seen, rest = f"{stem}.own.bc", f"{stem}.seen.bc", f"{stem}.rest.bc"
         yield self._own_command(part, merged, own)
-        passes = [*part.recipe.elements, "elim-avail-extern"]
+        passes = [opt_pipeline(part.recipe), "elim-avail-extern"]
         options = list(opt_flags(part.recipe))
         constants, all_constants = self._constants(part)
         if part.imported or constants or all_constants:
@@ -192,7 +192,7 @@ class StockAssembly:
             options += [f"-summary-file={rest}", "-import-all-index"]
         elif internal := self._internalize_part(part):
             passes.insert(0, internal)
-        yield self._opt(",".join(passes), own, f"{stem}.bc", *options)
+        yield self._opt(",".join(filter(None, passes)), own, f"{stem}.bc", *options)
 
     def _own_command(self, part: Part, merged: str, own: str) -> tuple[str, ...]:
         """Cut out what a part defines."""
