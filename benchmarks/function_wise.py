@@ -1,9 +1,10 @@
 """The best list for each function beside the best list for the unit, from the same measurements.
 
 Reads units of a corpus (`llm-compiler corpus build`), measures the first lists of the coreset on
-each, assembles it function by function, and prints what is saved over clang -Oz. One JSON line a
-unit goes to --rows, so that a run that was stopped goes on. With --stock, every N-th assembly is
-made with the stock tools too, and its size compared.
+each, assembles it function by function, and prints what is saved over clang -Oz: for each objective
+and with each attribute on all functions. One JSON line for each unit goes to --rows, so that a run
+that was stopped goes on. With --stock, every N-th unit is assembled with the stock tools too, and
+its size compared.
 
     python benchmarks/function_wise.py work/corpus --packages dash mawk --triple x86_64 --num 50
 """
@@ -15,6 +16,7 @@ import json
 import random
 import tempfile
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,8 +55,15 @@ def main() -> None:
     parser.add_argument("--lists", type=int, default=16)
     parser.add_argument("--max-lists", type=int, default=6, help="different ones in an assembly")
     parser.add_argument("--with-outliners", action="store_true")
-    parser.add_argument("--attributes", nargs="*", default=[], help="frame-pointer=non-leaf")
-    parser.add_argument("--objective", default="size")
+    parser.add_argument(
+        "--attributes",
+        nargs="*",
+        default=["", "frame-pointer=non-leaf"],
+        help="each is tried on all lists, empty: none",
+    )
+    parser.add_argument("--objectives", nargs="+", default=["size", "text-data"])
+    parser.add_argument("--min-functions", type=int, default=1)
+    parser.add_argument("--max-bytes", type=int, default=400_000, help="of a unit's bitcode")
     parser.add_argument("--stock", type=int, default=0, metavar="N", help="check every N-th")
     parser.add_argument("--rows", type=Path, default=Path("function-wise.jsonl"))
     parser.add_argument("--jobs", type=int, default=1)
@@ -63,7 +72,10 @@ def main() -> None:
     units = [
         one
         for one in units
-        if one["package"] in options.packages and one["target_triple"].startswith(options.triple)
+        if one["package"] in options.packages
+        and one["target_triple"].startswith(options.triple)
+        and one["num_functions"] >= options.min_functions
+        and one["num_bytes"] <= options.max_bytes
     ]
     units = random.Random(options.seed).sample(units, min(options.num, len(units)))
     done = {}
@@ -85,40 +97,62 @@ def coreset_lists(options: argparse.Namespace) -> list[Recipe]:
     for passes in load_coreset().lists:
         names = [element_name(element) for element in passes.elements]
         if options.with_outliners or not any(n.startswith(OUTLINERS) for n in names):
-            found.append(replace(passes, attributes=tuple(options.attributes)))
+            found.append(passes)
     return found[: options.lists]
 
 
 def measure(
     unit: dict[str, Any], options: argparse.Namespace, pool: LocalPool, with_stock: bool
 ) -> dict[str, Any]:
+    """Return what becomes of a unit under each set of attributes and objective."""
     path = options.corpus / unit["path"]
-    bitcode = path.read_bytes()
-    objective = objective_named(options.objective)
     row: dict[str, Any] = {"unit": unit["path"], "package": unit["package"]}
+    stock = Stock(
+        toolchain=find_toolchain(),
+        flags=parse_clang_flags(unit["flags"]),
+        target_triple=unit["target_triple"],
+    )
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        stock = Stock(
-            toolchain=find_toolchain(),
-            flags=parse_clang_flags(unit["flags"]),
-            target_triple=unit["target_triple"],
-        )
         try:
-            baseline = folder / "baseline.o"
+            baseline = Path(name) / "baseline.o"
             stock.compile_source(stock.baseline_command(path, baseline), path)
             sizes = section_sizes(baseline.read_bytes())
             row["baseline"] = [sizes.text_data_bytes, sizes.size_bytes]
-            start = time.perf_counter()
-            lists = coreset_lists(options)
-            job = EvaluateJob(bitcode=bitcode, pass_lists=tuple(lists), with_symbols=True)
-            measured = dict(zip(lists, run_jobs(pool, [job])[0], strict=True))
-            row["measure_s"] = time.perf_counter() - start
-            good = [found for found in measured.values() if found.ok]
+            row |= compare(path, stock, options, pool, Path(name) if with_stock else None)
+        except (LlmCompilerError, ValueError) as error:
+            row["error"] = str(error)[:500]
+    return row
+
+
+def compare(
+    path: Path,
+    stock: Stock,
+    options: argparse.Namespace,
+    pool: LocalPool,
+    folder: Path | None,
+) -> dict[str, Any]:
+    bitcode = path.read_bytes()
+    structure = unit_structure(pool, bitcode)
+    row: dict[str, Any] = {
+        "refusal": structure.structure.refusal,
+        "num_functions": len(structure.structure.functions),
+    }
+    for attribute in options.attributes:
+        lists = [
+            replace(one, attributes=(attribute,) if attribute else ())
+            for one in coreset_lists(options)
+        ]
+        start = time.perf_counter()
+        job = EvaluateJob(
+            bitcode=bitcode, pass_lists=tuple(lists), with_symbols=True, module_hash=str(path)
+        )
+        measured = dict(zip(lists, run_jobs(pool, [job])[0], strict=True))
+        row.setdefault("measure_s", time.perf_counter() - start)
+        good = [found for found in measured.values() if found.ok]
+        for name in options.objectives:
+            objective = objective_named(name)
             best = min(good, key=objective.rank)
-            row["single"] = [best.text_data_bytes, best.size_bytes]
             start = time.perf_counter()
-            structure = unit_structure(pool, bitcode)
-            row["refusal"] = structure.structure.refusal
             found = best_assembly(
                 pool,
                 bitcode,
@@ -127,74 +161,65 @@ def measure(
                 objective=objective,
                 max_lists=options.max_lists,
             )
-            row["assemble_s"] = time.perf_counter() - start
-            row["num_functions"] = len(structure.structure.functions)
+            variant: dict[str, Any] = {"single": [best.text_data_bytes, best.size_bytes]}
             if found is not None:
-                row["assembled"] = [found.measurement.text_data_bytes, found.measurement.size_bytes]
-                row["num_lists"] = len(found.plan.parts)
-                row["keeps_internal"] = any(p.internal_functions for p in found.plan.parts)
-                row["suffix"] = found.plan.suffix
-            if found is not None and with_stock:
+                variant |= {
+                    "assembled": [found.measurement.text_data_bytes, found.measurement.size_bytes],
+                    "assemble_s": time.perf_counter() - start,
+                    "num_lists": len(found.plan.parts),
+                    "keeps_internal": any(p.internal_functions for p in found.plan.parts),
+                    "suffix": found.plan.suffix,
+                }
+            row[f"{attribute}|{name}"] = variant
+            if found is not None and folder is not None and "stock" not in row:
                 start = time.perf_counter()
+                pic = "-fPIC" in stock.flags.kept or "-fpic" in stock.flags.kept
                 data, _ = rebuild_assembly(
-                    pool,
-                    stock,
-                    structure,
-                    found.plan,
-                    path,
-                    folder,
-                    pic=bool(unit["flags"]) and any(f.startswith("-fP") for f in unit["flags"]),
+                    pool, stock, structure, found.plan, path, folder, pic=pic
                 )
-                sizes = section_sizes(data)
-                row["stock"] = [sizes.text_data_bytes, sizes.size_bytes]
+                row["stock"] = section_sizes(data).size_bytes == found.measurement.size_bytes
                 row["stock_s"] = time.perf_counter() - start
-        except (LlmCompilerError, ValueError) as error:
-            row["error"] = str(error)[:500]
     return row
 
 
 def report(rows: list[dict[str, Any]]) -> None:
-    good = [row for row in rows if "single" in row]
-    print(f"{len(good)} of {len(rows)} units")
+    good = [row for row in rows if not row.get("error")]
+    print(
+        f"{len(good)} of {len(rows)} units, {sum(row['num_functions'] for row in good)} functions"
+    )
     for row in rows:
         if row.get("error"):
             print(f"  {row['unit']}: {row['error'][:200]}")
-    refused: dict[str, int] = {}
-    for row in good:
-        if row["refusal"]:
-            refused[row["refusal"]] = refused.get(row["refusal"], 0) + 1
-    for reason, count in refused.items():
+    for reason, count in Counter(row["refusal"] for row in good if row["refusal"]).items():
         print(f"  {count} left to the best single list: {reason}")
-    for index, name in ((0, ".text + .data"), (1, "all allocated bytes")):
+    variants = dict.fromkeys(key for row in good for key in row if "|" in key)
+    for variant in variants:
+        attribute, objective = variant.split("|")
+        index = 0 if objective == "text-data" else 1
         total = sum(row["baseline"][index] for row in good)
-
-        def saved(choice: list[int], total: int = total) -> str:
-            return f"{100 * (1 - sum(choice) / total):6.2f} %"
-
-        def best(row: dict[str, Any], key: str, index: int = index) -> int:
-            return min(row["baseline"], row.get(key) or row["baseline"], key=lambda o: o[index])[
-                index
-            ]
-
-        single = [best(row, "single") for row in good]
-        assembled = [
-            min(best(row, "assembled"), one) for row, one in zip(good, single, strict=True)
-        ]
-        raw = [row.get("assembled", row["single"])[index] for row in good]
+        single = [min(row["baseline"][index], row[variant]["single"][index]) for row in good]
+        raw = [row[variant].get("assembled", row[variant]["single"])[index] for row in good]
+        best = [min(pair) for pair in zip(single, raw, strict=True)]
+        won = sum(one < other for one, other in zip(best, single, strict=True))
         print(
-            f"{name}: best single list {saved(single)}, assembled {saved(raw)}, "
-            f"better of both {saved(assembled)} "
-            f"({sum(a < s for a, s in zip(assembled, single, strict=True))} units)"
+            f"{objective} {attribute or '(no attribute)'}: saved over clang -Oz with the best "
+            f"single list {100 * (1 - sum(single) / total):.2f} %, assembled "
+            f"{100 * (1 - sum(raw) / total):.2f} %, the better of both "
+            f"{100 * (1 - sum(best) / total):.2f} % ({won} units)"
         )
-    for key in ("measure_s", "assemble_s", "stock_s", "num_lists"):
-        values = sorted(row[key] for row in good if key in row)
-        if values:
-            middle = values[len(values) // 2]
-            print(f"{key}: mean {sum(values) / len(values):.2f}, median {middle:.2f}")
-    stock = [row for row in good if "stock" in row]
-    same = sum(row["stock"] == row["assembled"] for row in stock)
+    variants_of = [row[variant] for row in good for variant in variants]
+    for key, values in (
+        ("measuring the lists once, s", [row["measure_s"] for row in good]),
+        ("assembling three times, s", [one.get("assemble_s") for one in variants_of]),
+        ("stock tools, s", [row.get("stock_s") for row in good]),
+        ("lists in an assembly", [one.get("num_lists") for one in variants_of]),
+    ):
+        known = sorted(value for value in values if value is not None)
+        if known:
+            print(f"{key}: mean {sum(known) / len(known):.2f}, median {known[len(known) // 2]:.2f}")
+    stock = [row["stock"] for row in good if "stock" in row]
     if stock:
-        print(f"stock tools: {same} of {len(stock)} of the size that they have in process")
+        print(f"stock tools: {sum(stock)} of {len(stock)} of the size that they have in process")
 
 
 if __name__ == "__main__":
