@@ -16,6 +16,7 @@ from llm_compiler.records import VerdictKind
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.workers import LocalPool
 
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 CALLS = """
 int g(int); int h(int, int, int, int, int, int, int, int);
 int f(int a, int b) { for (int i = 0; i < a; i++) b += g(i) * h(a, b, i, 4, 5, 6, 7, 8); return b; }
@@ -41,14 +42,14 @@ class Passed:
         return ""
 
 
-def run(pool: LocalPool, path: Path, **options: object) -> Optimized:
+def run(pool: LocalPool, path: Path, *, output: Path | None = None, **options: object) -> Optimized:
     settings = {"proposer": Proposer.CORESET, "candidates": 6, **options}
     return optimize(
         path,
         OptimizeOptions(**settings),
         pool=pool,
         checker=Passed(),
-        output=path.with_suffix(".o"),
+        output=output or path.with_suffix(".o"),
     )
 
 
@@ -133,6 +134,22 @@ def test_code_that_uses_the_register_itself_gets_no_frame_pointer(
     )
     found = run(pool, write(tmp_path, CALLS + code), target_triple="x86_64-linux-gnu")
     assert found.recipe is None or found.recipe.attributes == ()
+
+
+def test_functions_get_recipes_of_their_own_and_replay_makes_the_same_bytes(
+    pool: LocalPool, tmp_path: Path
+) -> None:
+    found = run(pool, EXAMPLES / "lisp" / "printer.c", candidates=12, output=tmp_path / "unit.o")
+    alone = run(pool, EXAMPLES / "lisp" / "printer.c", candidates=12, function_wise=False)
+    assert alone.num_assemblies == 0
+    assert found.optimized_bytes <= alone.optimized_bytes
+    assert found.recipe is not None
+    assert found.recipe.functions, "no assembly won: choose another example"
+    assert found.num_assemblies > 0
+    assert replayed(found, tmp_path) == found.output
+    assert parse_recipe(found.recipe.text) == found.recipe
+    own = found.to_json()["recipe"]["functions"]  # type: ignore[index]
+    assert set(own) == {name for name, _ in found.recipe.functions}
 
 
 def test_pass_lists_alone_on_request(pool: LocalPool, tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from llm_compiler.errors import CompileFailed, CompilerError, InputError, ResourceError
 from llm_compiler.llvm.refusals import refusal_of
+from llm_compiler.optimization.assembly import AssembledUnit, assemble_unit, assembly_wanted
 from llm_compiler.optimization.choose import Built, Decision, Outcome, choose
 from llm_compiler.optimization.rebuild import baseline_of, rebuild
 from llm_compiler.optimization.records import Optimized, OptimizeOptions, OutputKind, Proposer
 from llm_compiler.optimization.unit import Unit
-from llm_compiler.records import OZ, Measurement, PassList, VerdictKind
+from llm_compiler.records import OZ, Measurement, PassList, Recipe, VerdictKind
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.search.objective import Objective
 from llm_compiler.verify.checker import Checker
@@ -86,6 +87,15 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker, pool: WorkerP
         replay = unit.stock.replay(unit.source, winner.passes, unit.output, pic=_pic(unit))
         proposer = _proposer_of(winner.passes, unit, options)
         verdict = winner.verdict.value
+    if unit.trial is not None and assembly_wanted(options):
+        bench = _StockBench(unit=unit, objective=objective, checker=checker, pool=pool)
+        assembled = assemble_unit(unit, options, bench, baseline, built, pool)
+        if assembled is not None:
+            recipe, built = assembled.recipe, assembled.built
+            data = _assembled_output(unit, assembled, options.kind)
+            replay = assembled.commands.replay(unit.source, unit.output)
+            proposer = _proposer_of(recipe, unit, options)
+            verdict = VerdictKind.UNCHECKED.value if options.trust else VerdictKind.PASSED.value
     return Optimized(
         input=str(unit.source),
         target_triple=unit.triple,
@@ -103,11 +113,28 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker, pool: WorkerP
         proposer=proposer,
         verdict=verdict,
         num_evaluations=unit.trial.num_evaluations if unit.trial else 0,
+        num_assemblies=unit.num_assemblies,
         seconds=time.monotonic() - unit.started,
         warnings=tuple(unit.warnings),
         diagnostics=unit.diagnostics,
         output=data,
     )
+
+
+def _assembled_output(unit: Unit, assembled: AssembledUnit, kind: OutputKind) -> bytes:
+    """Return an assembly as object, assembly text, IR or bitcode."""
+    final = unit.folder / "final.out"
+    match kind:
+        case OutputKind.OBJECT:
+            return assembled.built.data
+        case OutputKind.BITCODE:
+            return assembled.optimized.read_bytes()
+        case OutputKind.ASSEMBLY:
+            recipe = Recipe(options=assembled.recipe.options)
+            unit.stock.run_backend(assembled.optimized, final, kind="-S", recipe=recipe)
+        case _:
+            unit.stock.disassemble_bitcode(assembled.optimized, final)
+    return final.read_bytes()
 
 
 def _discarded(decision: Decision, unit: Unit, checker: Checker) -> list[str]:

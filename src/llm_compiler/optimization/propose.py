@@ -11,6 +11,7 @@ from llm_compiler.llvm.constructs import uncovered
 from llm_compiler.llvm.jobs import EvaluateJob
 from llm_compiler.llvm.refusals import never_allowed, refusal_of
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.optimization.assembly import assembly_wanted
 from llm_compiler.optimization.choose import Built
 from llm_compiler.optimization.records import OptimizeOptions, Proposer
 from llm_compiler.optimization.settings import settings_for
@@ -69,6 +70,7 @@ def search_all(
             name=str(unit.source),
             timeout_s=min(options.timeout_s, max(1.0, options.seconds)),
             seconds=options.seconds,
+            with_symbols=assembly_wanted(options),
             constructs=unit.inspection.constructs,
         )
         strategy = _strategy(unit, trial, options, checker, coreset, engine, failed)

@@ -17,7 +17,7 @@ from llm_compiler.records import PassList, Status
 from llm_compiler.search.objective import Objective
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["baseline_of", "rebuild"]
+__all__ = ["baseline_of", "dangling_symbols", "rebuild"]
 
 
 def rebuild(
@@ -48,7 +48,7 @@ def rebuild(
         optimized.unlink(missing_ok=True)
         final.unlink(missing_ok=True)
     built = replace(Built.of(section_sizes(data), count), data=data)
-    return replace(built, dangling=_dangling(unit, data))
+    return replace(built, dangling=dangling_symbols(unit, data))
 
 
 def baseline_of(unit: Unit, objective: Objective, *, pool: WorkerPool | None = None) -> Built:
@@ -77,7 +77,7 @@ def _num_instructions(bitcode: Path, objective: Objective, pool: WorkerPool | No
     return inspection.num_instructions
 
 
-def _dangling(unit: Unit, data: bytes) -> tuple[str, ...]:
+def dangling_symbols(unit: Unit, data: bytes) -> tuple[str, ...]:
     """Return the inline functions that an object calls and that the baseline does not.
 
     A body that is there for inlining only promises a copy in another object, but some headers

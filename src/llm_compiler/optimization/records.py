@@ -74,6 +74,8 @@ class OptimizeOptions:
     cannot be loaded or does not answer is a warning, and the coreset chooses."""
     pass_lists_only: bool = False
     """Leave attributes and options of code generation as clang -Oz has them."""
+    function_wise: bool = True
+    """Assemble units from the best recipe of each function, where that is smaller."""
     novel: bool = False
     """model: lists of its own making too; they are checked if they win."""
     target_triple: str = ""
@@ -122,6 +124,8 @@ class Optimized:
     proposer: str
     verdict: str
     num_evaluations: int
+    num_assemblies: int
+    """Assemblies function by function that were compiled beside them."""
     seconds: float
     warnings: tuple[str, ...] = ()
     diagnostics: str = field(default="", repr=False)
@@ -152,6 +156,7 @@ class Optimized:
             "proposer": self.proposer,
             "verdict": self.verdict,
             "num_evaluations": self.num_evaluations,
+            "num_assemblies": self.num_assemblies,
             "seconds": round(self.seconds, 3),
             "warnings": list(self.warnings),
         }

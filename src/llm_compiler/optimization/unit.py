@@ -35,6 +35,8 @@ class Unit:
     """At default<Oz>, in process, if that was measured."""
     object_format: str = "ELF"
     """Of the target; what is not ELF is not measured."""
+    num_assemblies: int = 0
+    """Assemblies function by function that were compiled."""
     warnings: list[str] = field(default_factory=list)
     diagnostics: str = ""
     """What clang printed of the input: its warnings."""

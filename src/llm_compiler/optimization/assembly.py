@@ -1,0 +1,142 @@
+"""The assembly of a unit from the best recipe of each function, where it beats the best whole one.
+
+The measurements of the search say what every function takes, so that no further evaluation is
+needed to choose; the assemblies themselves are compiled and counted. Only recipes that may be
+handed out take part. What comes out is made by the stock tools, as everything is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from llm_compiler.errors import LlmCompilerError
+from llm_compiler.llvm.function_wise.plan import AssemblyPlan
+from llm_compiler.llvm.function_wise.stock_assembly import StockAssembly
+from llm_compiler.llvm.object_file import section_sizes
+from llm_compiler.optimization.choose import Bench, Built, wins
+from llm_compiler.optimization.function_wise import (
+    best_assembly,
+    rebuild_assembly,
+    unit_structure,
+)
+from llm_compiler.optimization.rebuild import dangling_symbols
+from llm_compiler.optimization.records import OptimizeOptions, OutputKind
+from llm_compiler.optimization.unit import Unit
+from llm_compiler.records import Measurement, Recipe, VerdictKind
+from llm_compiler.workers.pool import WorkerPool
+
+__all__ = ["AssembledUnit", "assemble_unit", "assembly_wanted"]
+
+_NUM_ASSEMBLIES = 3
+"""What `best_assembly` compiles, at most."""
+_MIN_FUNCTIONS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssembledUnit:
+    """An assembly that is better than any single recipe."""
+
+    recipe: Recipe
+    """The base's, with the functions that have another."""
+    built: Built
+    commands: StockAssembly
+    optimized: Path
+    """The bitcode that the object was made of."""
+
+
+def assembly_wanted(options: OptimizeOptions) -> bool:
+    """Whether units are to be assembled function by function where that is smaller."""
+    return (
+        options.function_wise
+        and options.candidates + options.budget > 1
+        and options.objective.of_object
+        and options.kind is not OutputKind.PASSES
+    )
+
+
+def assemble_unit(
+    unit: Unit,
+    options: OptimizeOptions,
+    bench: Bench,
+    baseline: Built,
+    best: Built,
+    pool: WorkerPool,
+) -> AssembledUnit | None:
+    """Return the unit's assembly if it beats `best`, the best object so far; else None.
+
+    An assembly that fails in any tool is none: the best object so far stands.
+    """
+    assert unit.inspection is not None
+    if unit.trial is None or len(unit.inspection.functions) < _MIN_FUNCTIONS:
+        return None
+    usable = _usable(unit, options, bench)
+    if len(usable) < 2:
+        return None
+    bitcode = unit.bitcode_path.read_bytes()
+    structure = unit_structure(pool, bitcode, timeout_s=options.timeout_s)
+    (group, *_) = {recipe.options for recipe in usable}
+    found = best_assembly(
+        pool,
+        bitcode,
+        structure.structure,
+        usable,
+        objective=options.objective,
+        options=group,
+        timeout_s=options.timeout_s,
+    )
+    unit.num_assemblies += _NUM_ASSEMBLIES
+    if found is None or not options.objective.beats(found.measurement, best):
+        return None
+    folder = unit.folder / "assembly"
+    folder.mkdir(exist_ok=True)
+    try:
+        data, commands = rebuild_assembly(
+            pool,
+            unit.stock,
+            structure,
+            found.plan,
+            unit.bitcode_path,
+            folder,
+            pic=unit.inspection.pic,
+        )
+    except LlmCompilerError as error:
+        unit.warnings.append(f"the functions' best recipes do not fit together: {error}")
+        return None
+    built = replace(Built.of(section_sizes(data)), data=data, dangling=dangling_symbols(unit, data))
+    better = options.objective.beats(built, best) and wins(built, baseline, options.objective)
+    if built.dangling or not better:
+        return None
+    return AssembledUnit(
+        recipe=_recipe_of(found.plan),
+        built=built,
+        commands=commands,
+        optimized=folder / "assembly.o.optimized.bc",
+    )
+
+
+def _usable(unit: Unit, options: OptimizeOptions, bench: Bench) -> dict[Recipe, Measurement]:
+    """Return the recipes that may take part: passed, and of the best one's code generation."""
+    assert unit.trial is not None
+    found = {
+        recipe: measured
+        for recipe, measured in unit.trial.known.items()
+        if measured.ok
+        and measured.symbols
+        and (options.trust or bench.known(recipe) is VerdictKind.PASSED)
+        and bench.known(recipe) is not VerdictKind.REJECTED
+    }
+    if not found:
+        return {}
+    # Code is generated once, for all functions, with one set of options.
+    best = min(found, key=lambda recipe: options.objective.rank(found[recipe]))
+    return {one: measured for one, measured in found.items() if one.options == best.options}
+
+
+def _recipe_of(plan: AssemblyPlan) -> Recipe:
+    """Return a plan as a recipe: the most frequent one, with those of the other functions."""
+    by_function = plan.recipes
+    base, _ = Counter(by_function.values()).most_common(1)[0]
+    own = tuple(sorted((name, one) for name, one in by_function.items() if one != base))
+    return replace(base, options=plan.options, functions=own)
