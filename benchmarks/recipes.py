@@ -203,9 +203,14 @@ def run_settings(options: argparse.Namespace) -> None:
 # -- optimize, part by part ---------------------------------------------------------------------
 
 PARTS: dict[str, OptimizeOptions] = {
-    "16 lists": OptimizeOptions(pass_lists_only=True),
-    "default<Oz> under settings": OptimizeOptions(proposer=Proposer.CORESET, candidates=1),
-    "16 recipes": OptimizeOptions(),
+    "16 lists": OptimizeOptions(pass_lists_only=True, function_wise=False),
+    "default<Oz> under settings": OptimizeOptions(
+        proposer=Proposer.CORESET, candidates=1, function_wise=False
+    ),
+    "16 lists, function-wise": OptimizeOptions(pass_lists_only=True),
+    "16 recipes": OptimizeOptions(function_wise=False),
+    "16 recipes, function-wise": OptimizeOptions(),
+    "32 recipes, function-wise": OptimizeOptions(candidates=32),
 }
 """Name to options; settings alone are measured by a coreset that holds default<Oz> only."""
 

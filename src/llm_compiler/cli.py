@@ -194,6 +194,17 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     _add_engine(parser)
     parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="say which element of the recipe brings how many bytes, by section (leaving out each)",
+    )
+    parser.add_argument(
+        "--no-function-wise",
+        dest="function_wise",
+        action="store_false",
+        help="one recipe for a whole file, even where functions do better with their own",
+    )
+    parser.add_argument(
         "--pass-lists-only",
         action="store_true",
         help="leave function attributes and options of code generation as clang -Oz has them",

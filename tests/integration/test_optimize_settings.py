@@ -152,6 +152,25 @@ def test_functions_get_recipes_of_their_own_and_replay_makes_the_same_bytes(
     assert set(own) == {name for name, _ in found.recipe.functions}
 
 
+def test_every_element_is_explained_by_leaving_it_out(pool: LocalPool, tmp_path: Path) -> None:
+    source = write(tmp_path, CALLS)
+    found = run(pool, source, explain=True, function_wise=False, target_triple="x86_64-linux-gnu")
+    told = found.explanation
+    assert told is not None
+    assert found.recipe is not None
+    assert sum(told.baseline.values()) == found.baseline_bytes
+    assert sum(told.optimized.values()) == found.optimized_bytes
+    assert len(told.contributions) == len(found.recipe.elements) + 1
+    (frame,) = (one for one in told.contributions if one.kind == "attribute")
+    assert frame.element == FRAMED
+    assert frame.saved_bytes > 0
+    assert frame.sections[".eh_frame"] > frame.saved_bytes - 30
+    assert frame.saved_bytes == sum(frame.sections.values())
+    printed = found.to_json()["explain"]
+    assert printed["elements"][0]["saved_bytes"] >= printed["elements"][-1]["saved_bytes"]  # type: ignore[index]
+    assert run(pool, source).explanation is None
+
+
 def test_pass_lists_alone_on_request(pool: LocalPool, tmp_path: Path) -> None:
     source = write(tmp_path, CALLS)
     found = run(pool, source, pass_lists_only=True, target_triple="x86_64-linux-gnu")

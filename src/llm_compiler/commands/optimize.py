@@ -21,6 +21,7 @@ from llm_compiler.errors import (
 from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.loader import load_engine, require_named_model
+from llm_compiler.optimization.explain import Explanation
 from llm_compiler.optimize import (
     Effort,
     Optimized,
@@ -128,6 +129,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         proposer=proposer,
         novel=options.novel,
         pass_lists_only=options.pass_lists_only,
+        function_wise=options.function_wise,
+        explain=options.explain,
         target_triple=options.target_triple,
         clang_flags=clang_flags,
         kind=kind,
@@ -246,7 +249,7 @@ def _print(rows: Sequence[Optimized]) -> None:
             str(row.optimized_value),
             percent(row.baseline_value - row.optimized_value, row.baseline_value),
             str(row.num_evaluations),
-            row.recipe.text if row.recipe is not None else "(clang -Oz)",
+            _recipe_text(row),
         )
         for row in rows
     ]
@@ -257,3 +260,47 @@ def _print(rows: Sequence[Optimized]) -> None:
         total = ("total", str(before), str(after), percent(before - after, before))
         cells.append((*total, str(evaluations), ""))
     print_table(header, cells, right="lrrrr")
+    for row in rows:
+        if row.explanation is not None:
+            _print_explanation(row.input, row.explanation)
+
+
+def _recipe_text(row: Optimized) -> str:
+    if row.recipe is None:
+        return "(clang -Oz)"
+    whole = replace(row.recipe, functions=()).text
+    count = len(row.recipe.functions)
+    return f"{whole} (another for {count} function{'s'[: count > 1]})" if count else whole
+
+
+def _print_explanation(name: str, explanation: Explanation) -> None:
+    """Print the sections of both objects, and what each element of the recipe brings."""
+
+    def words(sections: dict[str, int]) -> str:
+        return ", ".join(f"{section} {count:+d}" for section, count in sections.items())
+
+    names = sorted({*explanation.baseline, *explanation.optimized})
+    before, after = explanation.baseline, explanation.optimized
+    print(f"\n{name}, by section:")
+    print_table(
+        ("section", "-Oz bytes", "ours", "saved"),
+        [
+            (
+                one,
+                str(before.get(one, 0)),
+                str(after.get(one, 0)),
+                str(before.get(one, 0) - after.get(one, 0)),
+            )
+            for one in names
+        ],
+        right="lrrr",
+    )
+    print("\nwithout this element the object would take so much more:")
+    print_table(
+        ("bytes", "element", "of them"),
+        [
+            (str(one.saved_bytes), f"{one.kind} {one.element}", words(one.sections))
+            for one in explanation.contributions
+        ],
+        right="rll",
+    )

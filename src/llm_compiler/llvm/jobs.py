@@ -18,8 +18,9 @@ from llm_compiler.llvm.evaluator import KEPT_BYTES, Evaluator
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.function_wise.assemble import Assembler
 from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.object_file import section_groups
 from llm_compiler.llvm.settings import unfit_settings
-from llm_compiler.records import Measurement, PassList, Status, content_hash
+from llm_compiler.records import Measurement, PassList, Recipe, Status, content_hash
 
 __all__ = [
     "EmitJob",
@@ -30,6 +31,7 @@ __all__ = [
     "Inspection",
     "Job",
     "RegistryJob",
+    "SectionsJob",
     "WorkerState",
 ]
 
@@ -145,6 +147,39 @@ class EvaluateJob:
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> Measurement:
         """Return the measurement of a list that LLVM died of."""
         return Measurement(status=status, detail=detail, seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SectionsJob:
+    """Measure the sections of a module's object; each step's result is bytes by section.
+
+    Empty where LLVM makes no object.
+    """
+
+    bitcode: bytes = field(repr=False)
+    recipes: tuple[Recipe, ...]
+    timeout_s: float = 60.0
+    affinity: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One for each recipe."""
+        return len(self.recipes)
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[dict[str, int]]:
+        """Yield the sections for each recipe."""
+        from llm_compiler.errors import LlmCompilerError
+
+        evaluator = state.evaluator(self.bitcode)
+        for recipe in self.recipes[first_step:]:
+            try:
+                yield section_groups(evaluator.build(recipe, ())[1])
+            except LlmCompilerError:
+                yield {}
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> dict[str, int]:
+        """Return that there is no object: LLVM died."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

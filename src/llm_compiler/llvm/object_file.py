@@ -15,6 +15,7 @@ __all__ = [
     "ObjectSizes",
     "object_contents",
     "object_format",
+    "section_groups",
     "section_sizes",
     "undefined_symbols",
 ]
@@ -26,6 +27,7 @@ _SHT_NOBITS = 8
 _SHT_REL = 9
 _SHT_GROUP = 17
 _SHF_ALLOC = 2
+_SPLIT = (".text.", ".rodata.", ".data.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +125,25 @@ def section_sizes(data: bytes) -> ObjectSizes:
         if data.startswith((b".text", b".data"), table.strings + name):
             text_data += length
     return ObjectSizes(size_bytes=size, text_data_bytes=text_data)
+
+
+def section_groups(data: bytes) -> dict[str, int]:
+    """Return what the allocated sections of an ELF object take in the file, by name.
+
+    Those of single functions and variables (``.text.f``, ``.rodata.cst8``) count with their kind.
+
+    Raises:
+        InputError: `data` is not an ELF file, or is cut short.
+    """
+    table = _read_sections(data)
+    found: dict[str, int] = {}
+    for name, kind, flags, _, _, length, *_ in table.headers:
+        if flags & _SHF_ALLOC and kind != _SHT_NOBITS and length:
+            start = table.strings + name
+            text = data[start : data.index(b"\0", start)].decode("utf-8", "replace")
+            group = ".".join(text.split(".")[:2]) if text.startswith(_SPLIT) else text
+            found[group] = found.get(group, 0) + length
+    return found
 
 
 def undefined_symbols(data: bytes) -> frozenset[str]:

@@ -11,6 +11,7 @@ from llm_compiler.errors import CompileFailed, CompilerError, InputError, Resour
 from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.optimization.assembly import AssembledUnit, assemble_unit, assembly_wanted
 from llm_compiler.optimization.choose import Built, Decision, Outcome, choose
+from llm_compiler.optimization.explain import explain
 from llm_compiler.optimization.rebuild import baseline_of, rebuild
 from llm_compiler.optimization.records import Optimized, OptimizeOptions, OutputKind, Proposer
 from llm_compiler.optimization.unit import Unit
@@ -96,6 +97,17 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker, pool: WorkerP
             replay = assembled.commands.replay(unit.source, unit.output)
             proposer = _proposer_of(recipe, unit, options)
             verdict = VerdictKind.UNCHECKED.value if options.trust else VerdictKind.PASSED.value
+    explanation = None
+    if options.explain and winner is not None and winner.built is not None:
+        explanation = explain(
+            unit.bitcode_path.read_bytes(),
+            winner.passes,
+            baseline=unit.baseline,
+            whole=winner.built.data,
+            optimized=built.data,
+            pool=pool,
+            timeout_s=options.timeout_s,
+        )
     return Optimized(
         input=str(unit.source),
         target_triple=unit.triple,
@@ -115,6 +127,7 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker, pool: WorkerP
         num_evaluations=unit.trial.num_evaluations if unit.trial else 0,
         num_assemblies=unit.num_assemblies,
         seconds=time.monotonic() - unit.started,
+        explanation=explanation,
         warnings=tuple(unit.warnings),
         diagnostics=unit.diagnostics,
         output=data,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from llm_compiler.errors import ConfigError
+from llm_compiler.optimization.explain import Explanation
 from llm_compiler.option_values import adopt_values
 from llm_compiler.records import Recipe
 from llm_compiler.search.objective import SIZE, Objective, objective_named
@@ -84,6 +85,8 @@ class OptimizeOptions:
     timeout_s: float = 60.0
     """Limit of each evaluation and each run of clang or opt."""
     seed: int = 0
+    explain: bool = False
+    """Find out which element of the recipe brings how many bytes."""
     trust: bool = False
     """Hand out a new list that wins without PassListEval (its verdict is then "unchecked")."""
 
@@ -127,6 +130,8 @@ class Optimized:
     num_assemblies: int
     """Assemblies function by function that were compiled beside them."""
     seconds: float
+    explanation: Explanation | None = None
+    """Where that was asked for, and a recipe won."""
     warnings: tuple[str, ...] = ()
     diagnostics: str = field(default="", repr=False)
     """clang's own warnings about the input, as it printed them."""
@@ -139,7 +144,7 @@ class Optimized:
 
     def to_json(self) -> dict[str, object]:
         """Return the object that ``optimize --json`` prints (DESIGN.md, command line)."""
-        return {
+        found: dict[str, object] = {
             "input": self.input,
             "target_triple": self.target_triple,
             "llvm_version": self.llvm_version,
@@ -160,3 +165,6 @@ class Optimized:
             "seconds": round(self.seconds, 3),
             "warnings": list(self.warnings),
         }
+        if self.explanation is not None:
+            found["explain"] = self.explanation.to_json()
+        return found
