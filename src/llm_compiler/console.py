@@ -15,6 +15,7 @@ from llm_compiler.errors import CompileFailed, InputError, LlmCompilerError
 
 __all__ = [
     "Progress",
+    "Table",
     "note",
     "percent",
     "print_error",
@@ -45,7 +46,8 @@ def note(message: str) -> None:
 
 def print_json(value: Any) -> None:
     """Print one JSON object on a line of its own."""
-    print(json.dumps(value), flush=True)
+    with _bar_away():
+        print(json.dumps(value), flush=True)
 
 
 def percent(part: float, whole: float) -> str:
@@ -59,14 +61,60 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: 
     Args:
         right: one character a column, ``r`` for columns of numbers.
     """
-    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
-    widths[-1] = 0
-    for row in [header, *rows]:
+    table = Table(header, rows, right=right)
+    for row in rows:
+        table.add(row)
+
+
+class Table:
+    """A table in aligned columns whose rows are printed when they are there.
+
+    Args:
+        widest: rows as wide as any that will come; a wider one still is printed, out of line.
+        right: one character a column, ``r`` for columns of numbers.
+    """
+
+    def __init__(
+        self, header: Sequence[str], widest: Sequence[Sequence[str]], *, right: str = ""
+    ) -> None:
+        rows = [header, *widest]
+        self._widths = [max(len(row[column]) for row in rows) for column in range(len(header))]
+        self._widths[-1] = 0
+        self._right = right
+        self._header: Sequence[str] | None = header
+
+    def add(self, row: Sequence[str]) -> None:
+        """Print a row, and the header above the first one."""
+        header, self._header = self._header, None
+        with _bar_away():
+            for one in (header, row):
+                if one is not None:
+                    print(self._line(one), flush=True)
+
+    def _line(self, row: Sequence[str]) -> str:
         cells = [
-            cell.rjust(width) if right[column : column + 1] == "r" else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(width) if self._right[column : column + 1] == "r" else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, self._widths, strict=True))
         ]
-        print("  ".join(cells).rstrip())
+        return "  ".join(cells).rstrip()
+
+
+_shown: Progress | None = None
+"""The bar on the terminal: what is printed must not end up in its line."""
+
+
+@contextmanager
+def _bar_away() -> Iterator[None]:
+    """Take the bar off the terminal while something else is printed on it."""
+    bar = _shown
+    if bar is None or not sys.stdout.isatty():
+        yield
+        return
+    bar.hide()
+    try:
+        yield
+    finally:
+        bar.show()
 
 
 class Progress:
@@ -97,13 +145,27 @@ class Progress:
                 TextColumn("{task.fields[note]}"),
                 console=Console(stderr=True),
                 transient=True,
+                # Else it would print on the terminal what goes to a file (`_bar_away`).
+                redirect_stdout=False,
             )
             self._task = self._bar.add_task(what, total=total, note="", rate="")
             self._bar.start()
 
-    def update(self, done: int, note: str = "") -> None:
-        """Show how many are done, and a short note."""
+    def hide(self) -> None:
+        """Take the bar off the terminal for a while."""
         if self._bar is not None:
+            self._bar.stop()
+
+    def show(self) -> None:
+        """Put it back."""
+        if self._bar is not None:
+            self._bar.start()
+
+    def update(self, done: int, note: str = "", total: int | None = None) -> None:
+        """Show how many are done, and a short note; `total` says a better figure than before."""
+        if self._bar is not None:
+            if total is not None:
+                self._bar.update(self._task, total=total)
             speed = self._bar.tasks[0].speed
             rate = f"{speed:.0f}/s" if speed else ""
             self._bar.update(self._task, completed=done, note=note, rate=rate)
@@ -117,8 +179,11 @@ class Progress:
 @contextmanager
 def progress(total: int, what: str) -> Iterator[Progress]:
     """Show a progress bar while the block runs, if standard error is a terminal."""
+    global _shown
     bar = Progress(total, what)
+    before, _shown = _shown, bar
     try:
         yield bar
     finally:
+        _shown = before
         bar.close()

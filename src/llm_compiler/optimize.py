@@ -9,22 +9,34 @@ it); else, and wherever no list wins, clang -Oz's own object stands. Importing t
 from __future__ import annotations
 
 import contextlib
+import itertools
+import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
-from llm_compiler import Verb
-from llm_compiler.errors import ArtifactError, ConfigError, LlmCompilerError, ToolchainNotFound
+from llm_compiler import Verb, process
+from llm_compiler.errors import (
+    ArtifactError,
+    ConfigError,
+    LlmCompilerError,
+    OutputError,
+    ToolchainNotFound,
+    WorkerLost,
+)
 from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.optimization.finish import finish
-from llm_compiler.optimization.prepare import prepare_all, with_dependencies
-from llm_compiler.optimization.propose import search_all
+from llm_compiler.optimization.prepare import prepare, with_dependencies
+from llm_compiler.optimization.propose import ProposingModel, Searcher
 from llm_compiler.optimization.records import (
     Effort,
     Optimized,
@@ -32,11 +44,11 @@ from llm_compiler.optimization.records import (
     OutputKind,
     Proposer,
 )
-from llm_compiler.optimization.unit import Unit
+from llm_compiler.optimization.unit import Request
 from llm_compiler.search.coreset import Coreset
 from llm_compiler.search.trial import MeasurementStore
 from llm_compiler.verify.checker import Checker
-from llm_compiler.workers.pool import WorkerPool
+from llm_compiler.workers.pool import PoolInterrupted, WorkerPool
 
 __all__ = [
     "Effort",
@@ -44,9 +56,14 @@ __all__ = [
     "Optimized",
     "OutputKind",
     "Proposer",
+    "in_order",
     "optimize",
+    "optimize_each",
     "optimize_many",
 ]
+
+GRACE_S: Final = 5.0
+"""After Ctrl-C, how long what is under way may take to end by itself."""
 
 
 def optimize(
@@ -100,61 +117,192 @@ def optimize_many(
 ) -> Iterator[Optimized | LlmCompilerError]:
     """Optimise several inputs side by side; yield a result or the error of each, in their order.
 
+    Each is yielded as soon as it and those before it are there (`optimize_each` waits for none).
+    The arguments are those of `optimize_each`.
+    """
+    stream = optimize_each(
+        sources,
+        options,
+        pool=pool,
+        checker=checker,
+        coreset=coreset,
+        engine=engine,
+        outputs=outputs,
+        store=store,
+        on_progress=on_progress,
+    )
+    for _, result in in_order(stream):
+        yield result
+
+
+Numbered = Iterator[tuple[int, Optimized | LlmCompilerError]]
+
+
+def in_order(results: Numbered) -> Numbered:
+    """Yield numbered results in their order, each as soon as it and those before it are there."""
+    ready: dict[int, Optimized | LlmCompilerError] = {}
+    following = 0
+    for index, result in results:
+        ready[index] = result
+        while following in ready:
+            yield following, ready.pop(following)
+            following += 1
+
+
+def optimize_each(
+    sources: Sequence[Path],
+    options: OptimizeOptions | None = None,
+    *,
+    pool: WorkerPool,
+    checker: Checker | None = None,
+    coreset: Coreset | None = None,
+    engine: Engine | None = None,
+    outputs: Sequence[Path] | None = None,
+    store: MeasurementStore | None = None,
+    on_progress: Callable[[Path, int, int], None] = lambda source, done, budget: None,
+) -> Numbered:
+    """Optimise several inputs side by side; yield each one's index and result when it is there.
+
+    Several inputs are under way at once, each in a thread that takes it from clang's baseline to
+    the object that is handed out, so that the workers are busy while clang runs and the other way
+    round. What is not yet begun takes neither memory nor files.
+
     Args:
+        pool: shared by the threads.
         engine: the model that proposes; default: the shipped one, if `options` want a model.
         outputs: for each input, the name that its replay commands write to.
-        on_progress: called with (input, evaluations done, evaluations at most).
+        on_progress: called with (input, evaluations done, evaluations at most), one call at a
+            time, from several threads.
 
-    Ctrl-C during the search ends the search and keeps what was found.
+    Ctrl-C begins nothing more and ends the searches that are under way; they yield what they have
+    found. It is raised again after the last result.
     """
     options = options or OptimizeOptions()
-    toolchain = find_toolchain()
     flags = parse_clang_flags(options.clang_flags)
     options = _with_flags(options, flags)
     outputs = outputs or [Path(source.stem + ".o") for source in sources]
+    num_threads = max(1, min(len(sources), pool.num_workers + 1))
     with contextlib.ExitStack() as stack:
-        scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-"))
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-")))
         if checker is None:
-            checker = stack.enter_context(Checker(toolchain=toolchain, pool=pool))
-        units = []
-        for index, (source, output) in enumerate(zip(sources, outputs, strict=True)):
-            folder = Path(scratch) / str(index)
-            folder.mkdir()
-            unit_flags = with_dependencies(flags, output)
-            units.append(
-                Unit(
-                    source=source,
-                    output=output,
-                    folder=folder,
-                    started=time.monotonic(),
-                    warnings=list(flags.notes),
-                    stock=Stock(
-                        toolchain=toolchain,
-                        flags=unit_flags,
-                        target_triple=options.target_triple,
-                        timeout_s=options.timeout_s,
-                        scratch=folder,
-                    ),
-                )
-            )
+            checker = stack.enter_context(Checker(toolchain=find_toolchain(), pool=pool))
         options, engine, trouble = _with_engine(options, engine, stack)
-        failures = prepare_all(units, pool, with_text=engine is not None)
-        good = [unit for index, unit in enumerate(units) if index not in failures]
-        if trouble and good:
-            good[0].warnings.append(trouble)
+        flow = _Flow(
+            searcher=Searcher(
+                options=options,
+                pool=pool,
+                checker=checker,
+                coreset=coreset,
+                model=ProposingModel(engine) if engine is not None else None,
+                store=store,
+                parts=max(1, pool.num_workers // num_threads),
+            ),
+            flags=flags,
+            scratch=scratch,
+            num_threads=num_threads,
+            on_progress=on_progress,
+        )
+        threads = ThreadPoolExecutor(max_workers=num_threads, thread_name_prefix="optimize")
+        stack.callback(threads.shutdown, cancel_futures=True)
+        for index, result in flow.run(threads, list(zip(sources, outputs, strict=True))):
+            if trouble and isinstance(result, Optimized):
+                result = replace(result, warnings=(trouble, *result.warnings))
+                trouble = ""
+            yield index, result
+
+
+@dataclass(slots=True, kw_only=True)
+class _Flow:
+    """Takes inputs from their sources to results, several at once."""
+
+    searcher: Searcher
+    flags: ClangFlags
+    scratch: Path
+    num_threads: int
+    on_progress: Callable[[Path, int, int], None]
+    _reporting: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, threads: ThreadPoolExecutor, inputs: Sequence[tuple[Path, Path]]) -> Numbered:
+        """Yield each input's index and result as it is there.
+
+        Args:
+            inputs: sources, and what their replay commands write to.
+        """
+        waiting = iter(enumerate(inputs))
+        running: dict[Future[Optimized | LlmCompilerError], int] = {}
+        interrupted: BaseException | None = None
+
+        def begin(count: int) -> None:
+            for index, (source, output) in itertools.islice(waiting, count):
+                running[threads.submit(self._one, index, source, output)] = index
+
         try:
-            search_all(good, options, pool, checker, coreset, engine, store, on_progress)
-        except KeyboardInterrupt:
-            for unit in good:
-                unit.warnings.append("interrupted: this is the best found until then")
-        for index, unit in enumerate(units):
-            if index in failures:
-                yield failures[index]
-                continue
-            try:
-                yield finish(unit, options, checker, pool)
-            except LlmCompilerError as error:
-                yield error
+            begin(self.num_threads)
+            while running:
+                try:
+                    patience = None if interrupted is None else GRACE_S
+                    ended, _ = wait(running, timeout=patience, return_when=FIRST_COMPLETED)
+                    if not ended:
+                        process.kill_running()
+                    for future in ended:
+                        index, result = running.pop(future), future.result()
+                        # A clang that was stopped says nothing about its input.
+                        if interrupted is None or isinstance(result, Optimized):
+                            yield index, result
+                    if interrupted is None:
+                        begin(self.num_threads - len(running))
+                except KeyboardInterrupt as error:
+                    if interrupted is not None:
+                        raise
+                    interrupted = error
+                    self.stop_now()
+        finally:
+            if running:
+                self.stop_now()
+                if interrupted is not None:
+                    process.kill_running()
+        if interrupted is not None:
+            raise interrupted
+
+    def stop_now(self) -> None:
+        """End every search; whoever waits for workers goes on with what there is."""
+        self.searcher.stop.set()
+        self.searcher.pool.interrupt()
+
+    def _one(self, index: int, source: Path, output: Path) -> Optimized | LlmCompilerError:
+        """Take one input through all steps, in a folder of its own."""
+        started = time.monotonic()
+        searcher, options = self.searcher, self.searcher.options
+        folder = self.scratch / str(index)
+
+        def report(done: int) -> None:
+            with self._reporting:
+                self.on_progress(source, done, options.candidates + options.budget)
+
+        try:
+            if searcher.stop.is_set():
+                raise PoolInterrupted
+            folder.mkdir()
+            stock = Stock(
+                toolchain=find_toolchain(),
+                flags=with_dependencies(self.flags, output),
+                target_triple=options.target_triple,
+                timeout_s=options.timeout_s,
+                scratch=folder,
+            )
+            request = Request(source=source, output=output, folder=folder, stock=stock)
+            unit = prepare(request, searcher.pool, with_text=searcher.model is not None)
+            found = searcher.search(unit, report)
+            return finish(unit, found, searcher, started=started)
+        except LlmCompilerError as error:
+            return error
+        except PoolInterrupted:
+            return WorkerLost(f"{source}: interrupted")
+        except OSError as error:
+            return OutputError(f"{source}: a temporary file cannot be written: {error}")
+        finally:
+            report(options.candidates + options.budget)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _with_flags(options: OptimizeOptions, flags: ClangFlags) -> OptimizeOptions:

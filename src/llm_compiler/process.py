@@ -8,19 +8,28 @@ program runs. Knows nothing of LLVM. Safe to call from several threads.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import resource
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.isolation import child_environment
 
-__all__ = ["Completed", "PeakMemory", "limit_memory", "peak_memory", "run", "spawn", "which"]
+__all__ = [
+    "Completed",
+    "PeakMemory",
+    "kill_running",
+    "peak_memory",
+    "run",
+    "spawn",
+    "which",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,18 +78,30 @@ def peak_memory() -> PeakMemory:
     return PeakMemory(own_bytes=own, child_bytes=children)
 
 
-def limit_memory(limit_bytes: int) -> Callable[[], None]:
-    """Return a function that caps the address space of the process it is called in."""
+def _limit(pid: int, memory_limit_bytes: int | None, cpu_limit_s: float) -> None:
+    """Set limits of a program that has just been started.
 
-    def apply() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (limit_bytes, limit_bytes))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    From outside: code between fork and exec can deadlock where there are threads.
+    """
+    limits = {resource.RLIMIT_CORE: 0, resource.RLIMIT_CPU: math.ceil(cpu_limit_s)}
+    if memory_limit_bytes is not None:
+        limits[resource.RLIMIT_AS] = memory_limit_bytes
+    for limit, value in limits.items():
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            _, hard = resource.prlimit(pid, limit)
+            wanted = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.prlimit(pid, limit, (wanted, wanted))
 
-    return apply
+
+_CPUS = os.cpu_count() or 1
+_running: set[subprocess.Popen[bytes]] = set()
+"""What `run` waits for, in any thread."""
 
 
-def _no_core() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+def kill_running() -> None:
+    """Kill every program that `run` waits for in another thread; its caller sees it killed."""
+    for process in list(_running):
+        _kill_group(process)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -119,9 +140,11 @@ def run(
         cwd=cwd,
         env=child_environment(None if env is None else dict(env)),
         start_new_session=True,
-        preexec_fn=_no_core if memory_limit_bytes is None else limit_memory(memory_limit_bytes),
     )
+    # Should we be killed, nobody ends a program that hangs, but the system does.
+    _limit(process.pid, memory_limit_bytes, cpu_limit_s=_CPUS * timeout_s + 10)
     timed_out = False
+    _running.add(process)
     try:
         stdout, stderr = process.communicate(stdin, timeout=timeout_s)
     except subprocess.TimeoutExpired:
@@ -137,6 +160,7 @@ def run(
         process.wait()
         raise
     finally:
+        _running.discard(process)
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 stream.close()

@@ -7,11 +7,21 @@ import contextlib
 import math
 import shlex
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from llm_compiler.console import note, percent, print_error, print_json, print_table, progress, warn
+from llm_compiler.console import (
+    Table,
+    note,
+    percent,
+    print_error,
+    print_json,
+    print_table,
+    progress,
+    warn,
+)
 from llm_compiler.errors import (
     ArtifactError,
     ConfigError,
@@ -28,7 +38,8 @@ from llm_compiler.optimize import (
     OptimizeOptions,
     OutputKind,
     Proposer,
-    optimize_many,
+    in_order,
+    optimize_each,
 )
 from llm_compiler.output import check_writable, write_atomically
 from llm_compiler.search.objective import objective_named
@@ -108,6 +119,7 @@ def _outputs(files: Sequence[Path], output: Path | None, kind: OutputKind) -> li
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Optimise the files and print what was saved; return the first failure's exit code."""
+    started = time.monotonic()
     flags = parse_clang_flags(clang_flags)
     options.output = _output(options, flags)
     kind = _kind(options, flags)
@@ -146,6 +158,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     code = 0
     rows: list[Optimized] = []
     to_stdout = any(str(output) == "-" for output in outputs)
+    table = None if options.json or to_stdout else _table(options.files, settings)
     done: dict[Path, int] = {}
     total = (settings.candidates + settings.budget) * len(options.files)
     with contextlib.ExitStack() as stack:
@@ -167,7 +180,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
             done[source] = evaluations
             bar.update(sum(done.values()), source.name)
 
-        results = optimize_many(
+        results = optimize_each(
             options.files,
             settings,
             pool=pool,
@@ -182,7 +195,10 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
             ],
             on_progress=show,
         )
-        for output, result in zip(outputs, results, strict=True):
+        if to_stdout:
+            results = in_order(results)  # what is written there does not name its file
+        for index, result in results:
+            output = outputs[index]
             if isinstance(result, LlmCompilerError):
                 print_error(result)
                 code = code or result.exit_code
@@ -199,12 +215,19 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
                 code = code or error.exit_code
                 continue
             rows.append(result)
+            if table is not None:
+                table.add(_cells(result))
             if kind is OutputKind.PASSES and not options.json:
                 _say_how(result, output)
             if options.json:
-                print_json(result.to_json())
-    if not options.json and not to_stdout:
-        _print(rows)
+                elapsed = round(time.monotonic() - started, 3)
+                print_json(result.to_json() | {"elapsed_seconds": elapsed})
+    if table is not None and len(rows) > 1:
+        table.add(_total(rows))
+    if table is not None:
+        for row in rows:
+            if row.explanation is not None:
+                _print_explanation(row.input, row.explanation)
     return code
 
 
@@ -237,32 +260,29 @@ def _proposer(options: argparse.Namespace) -> Proposer | None:
     return Proposer.MODEL if named else None
 
 
-def _print(rows: Sequence[Optimized]) -> None:
-    if not rows:
-        return
-    objective = rows[0].objective
-    header = ("file", f"-Oz {objective.unit}", "ours", "saved", "evaluations", "pass list")
-    cells = [
-        (
-            row.input,
-            str(row.baseline_value),
-            str(row.optimized_value),
-            percent(row.baseline_value - row.optimized_value, row.baseline_value),
-            str(row.num_evaluations),
-            _recipe_text(row),
-        )
-        for row in rows
-    ]
-    if len(rows) > 1:
-        before = sum(row.baseline_value for row in rows)
-        after = sum(row.optimized_value for row in rows)
-        evaluations = sum(row.num_evaluations for row in rows)
-        total = ("total", str(before), str(after), percent(before - after, before))
-        cells.append((*total, str(evaluations), ""))
-    print_table(header, cells, right="lrrrr")
-    for row in rows:
-        if row.explanation is not None:
-            _print_explanation(row.input, row.explanation)
+def _table(files: Sequence[Path], settings: OptimizeOptions) -> Table:
+    header = ("file", f"-Oz {settings.objective.unit}", "ours", "saved", "evaluations", "pass list")
+    name = max((str(file) for file in files), key=len)
+    return Table(header, [(name, "12345678", "12345678", "12.3 %", "", "")], right="lrrrr")
+
+
+def _cells(row: Optimized) -> tuple[str, ...]:
+    return (
+        row.input,
+        str(row.baseline_value),
+        str(row.optimized_value),
+        percent(row.baseline_value - row.optimized_value, row.baseline_value),
+        str(row.num_evaluations),
+        _recipe_text(row),
+    )
+
+
+def _total(rows: Sequence[Optimized]) -> tuple[str, ...]:
+    before = sum(row.baseline_value for row in rows)
+    after = sum(row.optimized_value for row in rows)
+    evaluations = sum(row.num_evaluations for row in rows)
+    saved = percent(before - after, before)
+    return ("total", str(before), str(after), saved, str(evaluations), "")
 
 
 def _recipe_text(row: Optimized) -> str:

@@ -482,7 +482,6 @@ def _link(build: _Build, folder: Path, executable: Path) -> None:
         if not pipeline:
             objects[-1].write_bytes(unit.baseline)
             continue
-        assert unit.inspection is not None
         optimized = folder / f"{number}.bc"
         passes = parse_pass_list(pipeline)
         unit.stock.run_opt(passes, unit.bitcode_path, optimized, pic=unit.inspection.pic)

@@ -26,13 +26,14 @@ from llm_compiler.corpus.inputs import (
 from llm_compiler.corpus.samples import ARCHITECTURES, Sample
 from llm_compiler.corpus.shards import COLUMNS, load_samples
 from llm_compiler.errors import InputError, LlmCompilerError
+from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.compile_commands import COMPILE_COMMANDS, read_compile_commands
 from llm_compiler.llvm.jobs import InspectJob
 from llm_compiler.llvm.object_file import ObjectSizes
-from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, ClangFlags, Stock, parse_clang_flags
+from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.optimization.prepare import prepare_all
-from llm_compiler.optimization.unit import Unit
+from llm_compiler.optimization.unit import Request, Unit
 from llm_compiler.records import content_hash
 from llm_compiler.search.labels import choose_modules
 from llm_compiler.workers.pool import WorkerPool, run_jobs
@@ -285,7 +286,7 @@ class _Source:
     """What was tried beyond the suite's own flags."""
 
 
-_Compiled = tuple[_Source, Unit, LlmCompilerError | None]
+_Compiled = tuple[_Source, Unit | LlmCompilerError]
 
 
 def _from_files(
@@ -305,7 +306,7 @@ def _from_files(
     def compile_all(some: Sequence[_Source]) -> list[_Compiled]:
         if not some:
             return []
-        units: list[Unit] = []
+        requests: list[Request] = []
         kept: list[_Source] = []
         for source in some:
             folder = scratch / str(next(numbers))
@@ -317,14 +318,10 @@ def _from_files(
                 continue
             # Dependency files would be written beside the user's sources.
             flags = replace(flags, dependencies=())
-            units.append(_unit(source.path, folder, flags, toolchain, options))
+            requests.append(_request(source.path, folder, flags, toolchain, options))
             kept.append(source)
-        notify(f"compiling {len(units)} files of {name}")
-        failures = prepare_all(units, pool)
-        return [
-            (source, unit, failures.get(index))
-            for index, (source, unit) in enumerate(zip(kept, units, strict=True))
-        ]
+        notify(f"compiling {len(requests)} files of {name}")
+        return list(zip(kept, prepare_all(requests, pool), strict=True))
 
     done = compile_all(sources)
     headers = sorted({file.parent for file in root.rglob("*") if file.suffix in _HEADERS})
@@ -333,7 +330,9 @@ def _from_files(
         before: list[_Compiled] = []
         kept: list[_Compiled] = []
         for one in done:
-            changed = change(one[0], root, headers, one[2]) if one[2] is not None else None
+            changed = None
+            if isinstance(one[1], LlmCompilerError):
+                changed = change(one[0], root, headers, one[1])
             if changed is None:
                 kept.append(one)
             else:
@@ -341,25 +340,25 @@ def _from_files(
                 before.append(one)
         for old, new in zip(before, compile_all(again), strict=True):
             # The first message is the more telling one, unless a header was missing.
-            kept.append(old if new[2] is not None and change is _as_old_c else new)
+            failed = isinstance(new[1], LlmCompilerError)
+            kept.append(old if failed and change is _as_old_c else new)
         done = kept
     # A compile database says itself what is compiled; a folder may hold parts of other sources.
     parts = {} if (path / COMPILE_COMMANDS).is_file() else _parts(done)
     helped: dict[str, list[str]] = {}
-    for source, _, error in done:
-        if source.added and error is None and source.path not in parts:
+    for source, unit in done:
+        if source.added and isinstance(unit, Unit) and source.path not in parts:
             name_of = str(_relative(source.path, root))
             helped.setdefault(" and ".join(source.added), []).append(name_of)
     for what, names in helped.items():
         suite.notes.append(f"{len(names)} compile only with {what}: {', '.join(sorted(names))}")
-    for source, unit, error in sorted(done, key=lambda one: str(one[0].path)):
-        _take(suite, source, unit, error, root, part_of=parts.get(source.path))
+    for source, unit in sorted(done, key=lambda one: str(one[0].path)):
+        _take(suite, source, unit, root, part_of=parts.get(source.path))
     weak = [
         one.name
         for one in suite.modules
         if one.unit is not None
         and one.unit.source.suffix in IR_SUFFIXES
-        and one.unit.inspection is not None
         and one.unit.inspection.functions_without_minsize
     ]
     if weak:
@@ -383,10 +382,10 @@ def _from_files(
 
 def _parts(done: Sequence[_Compiled]) -> dict[Path, Path]:
     """Return the sources that others include, which would count twice, with who includes them."""
-    known = {source.path.resolve(): source.path for source, _, _ in done}
+    known = {source.path.resolve(): source.path for source, _ in done}
     found: dict[Path, Path] = {}
-    for source, unit, error in done:
-        if error is not None or source.path.suffix not in C_SUFFIXES:
+    for source, unit in done:
+        if isinstance(unit, LlmCompilerError) or source.path.suffix not in C_SUFFIXES:
             continue
         if not _INCLUDES_SOURCE.search(source.path.read_bytes()):
             continue
@@ -411,20 +410,18 @@ def _parts(done: Sequence[_Compiled]) -> dict[Path, Path]:
 def _take(
     suite: Suite,
     source: _Source,
-    unit: Unit,
-    error: LlmCompilerError | None,
+    unit: Unit | LlmCompilerError,
     root: Path,
     part_of: Path | None,
 ) -> None:
     name = str(_relative(source.path, root))
     cause = f"it is part of {_relative(part_of, root)}, which includes it" if part_of else ""
-    if error is not None:
-        excluded = _excluded(suite, source, root, error)
+    if isinstance(unit, LlmCompilerError):
+        excluded = _excluded(suite, source, root, unit)
         suite.excluded.append(replace(excluded, cause=cause) if cause else excluded)
         return
     suite.units[source.path] = unit
     inspection = unit.inspection
-    assert inspection is not None
     if cause:
         pass  # kept for who links it by name
     elif flag := unit.stock.flags.baseline_only:
@@ -459,14 +456,13 @@ def _excluded(suite: Suite, source: _Source, root: Path, error: LlmCompilerError
     return Excluded(suite=suite.name, name=name, cause=cause)
 
 
-def _unit(
+def _request(
     source: Path, folder: Path, flags: ClangFlags, toolchain: Toolchain, options: SuiteOptions
-) -> Unit:
-    return Unit(
+) -> Request:
+    return Request(
         source=source,
         output=folder / "unit.o",
         folder=folder,
-        started=0.0,
         stock=Stock(
             toolchain=toolchain,
             flags=flags,

@@ -8,6 +8,7 @@ handed out take part. What comes out is made by the stock tools, as everything i
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import Measurement, Recipe, VerdictKind
 from llm_compiler.workers.pool import WorkerPool
 
-__all__ = ["AssembledUnit", "assemble_unit", "assembly_wanted"]
+__all__ = ["AssembledUnit", "Attempt", "assemble_unit", "assembly_wanted"]
 
 _NUM_ASSEMBLIES = 3
 """What `best_assembly` compiles, at most."""
@@ -46,6 +47,17 @@ class AssembledUnit:
     """The bitcode that the object was made of."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What came of assembling a unit."""
+
+    unit: AssembledUnit | None = None
+    """None: the best object so far stands."""
+    num_assemblies: int = 0
+    """Assemblies that were compiled."""
+    warnings: tuple[str, ...] = ()
+
+
 def assembly_wanted(options: OptimizeOptions) -> bool:
     """Whether units are to be assembled function by function where that is smaller."""
     return (
@@ -58,22 +70,25 @@ def assembly_wanted(options: OptimizeOptions) -> bool:
 
 def assemble_unit(
     unit: Unit,
+    tried: Mapping[Recipe, Measurement],
     options: OptimizeOptions,
     bench: Bench,
     baseline: Built,
     best: Built,
     pool: WorkerPool,
-) -> AssembledUnit | None:
-    """Return the unit's assembly if it beats `best`, the best object so far; else None.
+) -> Attempt:
+    """Return the unit's assembly if it beats `best`, the best object so far.
 
     An assembly that fails in any tool is none: the best object so far stands.
+
+    Args:
+        tried: what was measured of whole units.
     """
-    assert unit.inspection is not None
-    if unit.trial is None or len(unit.inspection.functions) < _MIN_FUNCTIONS:
-        return None
-    usable = _usable(unit, options, bench)
+    if len(unit.inspection.functions) < _MIN_FUNCTIONS:
+        return Attempt()
+    usable = _usable(tried, options, bench)
     if len(usable) < 2:
-        return None
+        return Attempt()
     bitcode = unit.bitcode_path.read_bytes()
     structure = unit_structure(pool, bitcode, timeout_s=options.timeout_s)
     (group, *_) = {recipe.options for recipe in usable}
@@ -86,9 +101,9 @@ def assemble_unit(
         options=group,
         timeout_s=options.timeout_s,
     )
-    unit.num_assemblies += _NUM_ASSEMBLIES
+    attempt = Attempt(num_assemblies=_NUM_ASSEMBLIES)
     if found is None or not options.objective.beats(found.measurement, best):
-        return None
+        return attempt
     folder = unit.folder / "assembly"
     folder.mkdir(exist_ok=True)
     try:
@@ -102,26 +117,28 @@ def assemble_unit(
             pic=unit.inspection.pic,
         )
     except LlmCompilerError as error:
-        unit.warnings.append(f"the functions' best recipes do not fit together: {error}")
-        return None
+        warning = f"the functions' best recipes do not fit together: {error}"
+        return replace(attempt, warnings=(warning,))
     built = replace(Built.of(section_sizes(data)), data=data, dangling=dangling_symbols(unit, data))
     better = options.objective.beats(built, best) and wins(built, baseline, options.objective)
     if built.dangling or not better:
-        return None
-    return AssembledUnit(
+        return attempt
+    assembled = AssembledUnit(
         recipe=_recipe_of(found.plan),
         built=built,
         commands=commands,
         optimized=folder / "assembly.o.optimized.bc",
     )
+    return replace(attempt, unit=assembled)
 
 
-def _usable(unit: Unit, options: OptimizeOptions, bench: Bench) -> dict[Recipe, Measurement]:
+def _usable(
+    tried: Mapping[Recipe, Measurement], options: OptimizeOptions, bench: Bench
+) -> dict[Recipe, Measurement]:
     """Return the recipes that may take part: passed, and of the best one's code generation."""
-    assert unit.trial is not None
     found = {
         recipe: measured
-        for recipe, measured in unit.trial.known.items()
+        for recipe, measured in tried.items()
         if measured.ok
         and measured.symbols
         and (options.trust or bench.known(recipe) is VerdictKind.PASSED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import time
@@ -9,17 +10,23 @@ from dataclasses import dataclass
 
 from llm_compiler.errors import CompileFailed, CompilerError, InputError, ResourceError
 from llm_compiler.llvm.refusals import refusal_of
-from llm_compiler.optimization.assembly import AssembledUnit, assemble_unit, assembly_wanted
+from llm_compiler.optimization.assembly import (
+    AssembledUnit,
+    Attempt,
+    assemble_unit,
+    assembly_wanted,
+)
 from llm_compiler.optimization.choose import Built, Decision, Outcome, choose
 from llm_compiler.optimization.explain import explain
+from llm_compiler.optimization.propose import Searcher
 from llm_compiler.optimization.rebuild import baseline_of, rebuild
 from llm_compiler.optimization.records import Optimized, OptimizeOptions, OutputKind, Proposer
-from llm_compiler.optimization.unit import Unit
+from llm_compiler.optimization.unit import Found, Unit
 from llm_compiler.records import OZ, Measurement, PassList, Recipe, VerdictKind
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.search.objective import Objective
 from llm_compiler.verify.checker import Checker
-from llm_compiler.workers.pool import WorkerPool
+from llm_compiler.workers.pool import PoolInterrupted, WorkerPool
 
 __all__ = ["finish"]
 
@@ -32,52 +39,65 @@ class _StockBench:
     """Verdicts of the checker, objects of the stock tools."""
 
     unit: Unit
-    objective: Objective
-    checker: Checker
-    pool: WorkerPool
+    searcher: Searcher
 
     def known(self, passes: PassList) -> VerdictKind:
-        assert self.unit.inspection is not None
         # A store may hold measurements from before a pass was refused for such modules.
         if refusal_of(passes, self.unit.inspection.constructs):
             return VerdictKind.REJECTED
-        return self.checker.known(passes, self.unit.triple)
+        return self.searcher.checker.known(passes, self.unit.triple)
 
     def check(self, passes: PassList) -> VerdictKind:
-        return self.checker.check(passes, self.unit.triple)
+        # Checking may take a minute: nobody who stopped the search waits for that.
+        if not self.searcher.stop.is_set():
+            with contextlib.suppress(PoolInterrupted):
+                return self.searcher.checker.check(passes, self.unit.triple)
+        return self.known(passes)
 
     def build(self, passes: PassList, measured: Measurement) -> Built | str:
         try:
-            return rebuild(self.unit, passes, self.objective, pool=self.pool)
+            objective = self.searcher.options.objective
+            return rebuild(self.unit, passes, objective, pool=self.searcher.pool)
         except (CompilerError, ResourceError) as error:
             return str(error)
 
 
-def finish(unit: Unit, options: OptimizeOptions, checker: Checker, pool: WorkerPool) -> Optimized:
+def finish(unit: Unit, found: Found, searcher: Searcher, *, started: float) -> Optimized:
     """Return what becomes of a unit: its best verified list, or clang -Oz.
+
+    Args:
+        searcher: what found it: its checker, pool and options count here too.
+        started: when the unit's own work began, as `time.monotonic` counts.
 
     Raises:
         LlmCompilerError: clang fails on the output asked for.
     """
+    options, pool = searcher.options, searcher.pool
     objective = options.objective
     baseline = Built.of(unit.baseline_sizes)
     decision: Decision | None = None
-    if unit.trial is not None or not objective.of_object:
+    warnings = [*unit.warnings, *found.warnings]
+    if found.searched or not objective.of_object:
         baseline = baseline_of(unit, objective, pool=pool)
-    if unit.trial is not None:
-        bench = _StockBench(unit=unit, objective=objective, checker=checker, pool=pool)
-        tried = unit.trial.known.items()
+    if found.searched:
+        bench = _StockBench(unit=unit, searcher=searcher)
+        tried = found.measured.items()
         if options.kind is OutputKind.PASSES:
             # What `opt -passes=` alone cannot do again is not what was asked for.
-            tried = {one: found for one, found in tried if one.is_pass_list}.items()
+            tried = {one: measured for one, measured in tried if one.is_pass_list}.items()
         decision = choose(tried, baseline, objective, bench, trust=options.trust)
-        unit.warnings += _discarded(decision, unit, checker)
+        warnings += _discarded(decision, unit, searcher.checker)
     winner = decision.winner if decision is not None else None
     if winner is None or winner.built is None:
         recipe, built = None, baseline
         proposer = verdict = "baseline"
         if options.kind is OutputKind.PASSES:
             recipe, built = _list_like_baseline(unit, baseline, objective, pool)
+            if built.sizes != baseline.sizes:
+                warnings.append(
+                    f"no list makes clang -Oz's own object of {baseline.size_bytes} bytes: this "
+                    f"one makes {built.size_bytes}"
+                )
             data = (recipe.pipeline + "\n").encode()
             replay = unit.stock.replay(unit.source, recipe, unit.output, pic=_pic(unit))
         else:
@@ -86,19 +106,25 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker, pool: WorkerP
         recipe, built = winner.passes, winner.built
         data = _output(unit, winner.passes, built, options.kind)
         replay = unit.stock.replay(unit.source, winner.passes, unit.output, pic=_pic(unit))
-        proposer = _proposer_of(winner.passes, unit, options)
+        proposer = _proposer_of(winner.passes, found, options)
         verdict = winner.verdict.value
-    if unit.trial is not None and assembly_wanted(options):
-        bench = _StockBench(unit=unit, objective=objective, checker=checker, pool=pool)
-        assembled = assemble_unit(unit, options, bench, baseline, built, pool)
-        if assembled is not None:
+    num_assemblies = 0
+    if found.searched and assembly_wanted(options) and not searcher.stop.is_set():
+        bench = _StockBench(unit=unit, searcher=searcher)
+        attempt = Attempt()
+        with contextlib.suppress(PoolInterrupted):
+            attempt = assemble_unit(unit, found.measured, options, bench, baseline, built, pool)
+        num_assemblies = attempt.num_assemblies
+        warnings += attempt.warnings
+        if (assembled := attempt.unit) is not None:
             recipe, built = assembled.recipe, assembled.built
             data = _assembled_output(unit, assembled, options.kind)
             replay = assembled.commands.replay(unit.source, unit.output)
-            proposer = _proposer_of(recipe, unit, options)
+            proposer = _proposer_of(recipe, found, options)
             verdict = VerdictKind.UNCHECKED.value if options.trust else VerdictKind.PASSED.value
     explanation = None
-    if options.explain and winner is not None and winner.built is not None:
+    stopped = searcher.stop.is_set()
+    if options.explain and not stopped and winner is not None and winner.built is not None:
         explanation = explain(
             unit.bitcode_path.read_bytes(),
             winner.passes,
@@ -124,11 +150,11 @@ def finish(unit: Unit, options: OptimizeOptions, checker: Checker, pool: WorkerP
         replay=replay,
         proposer=proposer,
         verdict=verdict,
-        num_evaluations=unit.trial.num_evaluations if unit.trial else 0,
-        num_assemblies=unit.num_assemblies,
-        seconds=time.monotonic() - unit.started,
+        num_evaluations=len(found.measured),
+        num_assemblies=num_assemblies,
+        seconds=time.monotonic() - started,
         explanation=explanation,
-        warnings=tuple(unit.warnings),
+        warnings=tuple(warnings),
         diagnostics=unit.diagnostics,
         output=data,
     )
@@ -189,15 +215,11 @@ def _list_like_baseline(
             return best
     if best is None:
         raise CompileFailed(f"{unit.source}: neither default<Oz> nor clang's own pipeline compiles")
-    unit.warnings.append(
-        f"no list makes clang -Oz's own object of {baseline.size_bytes} bytes: this one makes "
-        f"{best[1].size_bytes}"
-    )
     return best
 
 
-def _proposer_of(passes: PassList, unit: Unit, options: OptimizeOptions) -> str:
-    if passes.pass_list in unit.from_model:
+def _proposer_of(passes: PassList, found: Found, options: OptimizeOptions) -> str:
+    if passes.pass_list in found.from_model:
         return Proposer.MODEL.value
     fixed = {*load_coreset().lists, OZ}
     if options.proposer is not Proposer.SEARCH and passes.pass_list in fixed:
@@ -206,7 +228,6 @@ def _proposer_of(passes: PassList, unit: Unit, options: OptimizeOptions) -> str:
 
 
 def _pic(unit: Unit) -> bool:
-    assert unit.inspection is not None
     return unit.inspection.pic
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from llm_compiler.errors import InputError, IrParseError, LlmCompilerError
+from llm_compiler.llvm.clang_flags import ClangFlags
 from llm_compiler.llvm.jobs import Inspection, InspectJob
-from llm_compiler.llvm.object_file import object_format, section_sizes
-from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, ClangFlags
-from llm_compiler.optimization.unit import Unit
+from llm_compiler.llvm.object_file import ObjectSizes, object_format, section_sizes
+from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock
+from llm_compiler.optimization.unit import Request, Unit
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["prepare_all", "with_dependencies"]
+__all__ = ["prepare", "prepare_all", "with_dependencies"]
+
+_NO_SIZES = ObjectSizes(size_bytes=0, text_data_bytes=0)
 
 
 def with_dependencies(flags: ClangFlags, output: Path) -> ClangFlags:
@@ -46,91 +49,22 @@ def _check_input(source: Path) -> None:
         raise InputError(f"{source} cannot be read: {error.strerror}") from error
 
 
-def prepare_all(
-    units: Sequence[Unit], pool: WorkerPool, *, with_text: bool = False
-) -> dict[int, LlmCompilerError]:
-    """Make every unit's baseline and unoptimised module; return the failures by index.
+def prepare(request: Request, pool: WorkerPool, *, with_text: bool = False) -> Unit:
+    """Make an input's baseline and its unoptimised module.
 
     Args:
-        with_text: keep the modules' text too, for a model to read.
+        with_text: keep the module's text too, for a model to read.
+
+    Raises:
+        LlmCompilerError: the input cannot be read or does not compile.
     """
-    failures: dict[int, LlmCompilerError] = {}
-
-    def guarded(step: Callable[[Unit], None], index: int) -> None:
-        if index in failures:
-            return
-        try:
-            step(units[index])
-        except LlmCompilerError as error:
-            failures[index] = error
-
-    for index in range(len(units)):
-        guarded(lambda unit: _check_input(unit.source), index)
-    # IR comes from outside: LLVM reads it in a worker before clang does.
-    _inspect_ir(units, pool, failures)
-    with ThreadPoolExecutor(max_workers=max(1, pool.num_workers)) as threads:
-        list(threads.map(lambda index: guarded(_run_clang, index), range(len(units))))
-    todo = [index for index in range(len(units)) if index not in failures]
-    jobs = [
-        InspectJob(
-            inputs=(units[index].bitcode_path.read_bytes(),),
-            names=(str(units[index].source),),
-            with_text=with_text,
-        )
-        for index in todo
-    ]
-    for index, results in zip(todo, run_jobs(pool, jobs), strict=True):
-        inspection: Inspection = results[0]
-        if inspection.status is not Status.OK:
-            failures[index] = InputError(f"{units[index].source}: {inspection.detail}")
-            continue
-        units[index].inspection = inspection
-        _warn(units[index], inspection)
-    return failures
-
-
-def _inspect_ir(
-    units: Sequence[Unit], pool: WorkerPool, failures: dict[int, LlmCompilerError]
-) -> None:
-    todo = [
-        index
-        for index, unit in enumerate(units)
-        if index not in failures
-        and unit.source.suffix in IR_SUFFIXES
-        and unit.source.stat().st_size  # an empty file is an empty module to clang
-    ]
-    jobs = [
-        InspectJob(inputs=(units[i].source.read_bytes(),), names=(str(units[i].source),))
-        for i in todo
-    ]
-    for index, results in zip(todo, run_jobs(pool, jobs), strict=True):
-        found: Inspection = results[0]
-        unit = units[index]
-        if found.target_triple and not unit.stock.target_triple:
-            # Else clang would compile the module for this machine, whatever it was made for.
-            unit.stock = replace(unit.stock, target_triple=found.target_triple)
-        if found.status is Status.REFUSED:
-            failures[index] = IrParseError(found.detail, line=found.line, column=found.column)
-        elif found.status is not Status.OK:
-            failures[index] = InputError(
-                f"{units[index].source}: LLVM {found.status.value} while reading it: {found.detail}"
-            )
-
-
-def _run_clang(unit: Unit) -> None:
-    stock = unit.stock
-    baseline_path = unit.folder / "baseline.o"
-    done = stock.compile_source(stock.baseline_command(unit.source, baseline_path), unit.source)
-    unit.diagnostics = done.stderr_text
-    unit.baseline = baseline_path.read_bytes()
-    unit.object_format = object_format(unit.baseline)
-    if unit.object_format == "ELF":
-        unit.baseline_sizes = section_sizes(unit.baseline)
-    else:
-        unit.warnings.append(
-            f"its object is in the format {unit.object_format}, and only ELF is measured: "
-            "clang -Oz's own object stands, and no sizes are given"
-        )
+    source = request.source
+    _check_input(source)
+    stock = request.stock
+    if source.suffix in IR_SUFFIXES and source.stat().st_size:  # clang knows what an empty one is
+        stock = _for_module(request, pool)
+    baseline_path = request.folder / "baseline.o"
+    done = stock.compile_source(stock.baseline_command(source, baseline_path), source)
     dependencies: tuple[str, ...] = ()
     if stock.flags.dependencies:
         dependencies = (
@@ -140,18 +74,79 @@ def _run_clang(unit: Unit) -> None:
             "-MT",
             stock.flags.dependency_target,
         )
-    command = stock.frontend_command(unit.source, unit.bitcode_path, dependencies=dependencies)
-    stock.compile_source(command, unit.source)
+    command = stock.frontend_command(source, request.bitcode_path, dependencies=dependencies)
+    stock.compile_source(command, source)
+    inspection = _inspect(request.bitcode_path, source, pool, with_text=with_text)
+    if inspection.status is not Status.OK:
+        raise InputError(f"{source}: {inspection.detail}")
+    baseline = baseline_path.read_bytes()
+    format_name = object_format(baseline)
+    sizes = _NO_SIZES if format_name != "ELF" else section_sizes(baseline)
+    return Unit(
+        source=source,
+        output=request.output,
+        folder=request.folder,
+        stock=stock,
+        baseline=baseline,
+        baseline_sizes=sizes,
+        object_format=format_name,
+        inspection=inspection,
+        warnings=(*stock.flags.notes, *_warnings(source, stock, inspection, format_name)),
+        diagnostics=done.stderr_text,
+    )
 
 
-def _warn(unit: Unit, inspection: Inspection) -> None:
-    if flag := unit.stock.flags.baseline_only:
-        unit.warnings.append(
-            f"{flag} is carried out by clang's own passes, so clang -Oz's object stands"
+def prepare_all(requests: Sequence[Request], pool: WorkerPool) -> list[Unit | LlmCompilerError]:
+    """Prepare several inputs side by side; return a unit or the error of each, in their order."""
+
+    def one(request: Request) -> Unit | LlmCompilerError:
+        try:
+            return prepare(request, pool)
+        except LlmCompilerError as error:
+            return error
+
+    with ThreadPoolExecutor(max_workers=max(1, pool.num_workers)) as threads:
+        return list(threads.map(one, requests))
+
+
+def _inspect(path: Path, source: Path, pool: WorkerPool, *, with_text: bool = False) -> Inspection:
+    job = InspectJob(inputs=(path.read_bytes(),), names=(str(source),), with_text=with_text)
+    found: Inspection = run_jobs(pool, [job])[0][0]
+    return found
+
+
+def _for_module(request: Request, pool: WorkerPool) -> Stock:
+    """Read IR in a worker before clang does, since it comes from outside; return its tools.
+
+    Raises:
+        IrParseError, InputError: LLVM refuses it, or dies of it.
+    """
+    found = _inspect(request.source, request.source, pool)
+    if found.status is Status.REFUSED:
+        raise IrParseError(found.detail, line=found.line, column=found.column)
+    if found.status is not Status.OK:
+        raise InputError(
+            f"{request.source}: LLVM {found.status.value} while reading it: {found.detail}"
         )
-    if unit.source.suffix in IR_SUFFIXES and inspection.functions_without_minsize:
+    if found.target_triple and not request.stock.target_triple:
+        # Else clang would compile the module for this machine, whatever it was made for.
+        return replace(request.stock, target_triple=found.target_triple)
+    return request.stock
+
+
+def _warnings(
+    source: Path, stock: Stock, inspection: Inspection, format_name: str
+) -> Iterator[str]:
+    if format_name != "ELF":
+        yield (
+            f"its object is in the format {format_name}, and only ELF is measured: "
+            "clang -Oz's own object stands, and no sizes are given"
+        )
+    if flag := stock.flags.baseline_only:
+        yield f"{flag} is carried out by clang's own passes, so clang -Oz's object stands"
+    if source.suffix in IR_SUFFIXES and inspection.functions_without_minsize:
         count = len(inspection.functions_without_minsize)
-        unit.warnings.append(
+        yield (
             f"{count} of {len(inspection.functions)} functions lack 'minsize' "
             f"({inspection.functions_without_minsize[0]}, ...): the baseline is clang -Oz on this "
             "file, which leaves them larger than clang -Oz on their source would"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
+import threading
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from llm_compiler.errors import ArtifactError
 from llm_compiler.llvm.constructs import uncovered
@@ -15,7 +16,7 @@ from llm_compiler.optimization.assembly import assembly_wanted
 from llm_compiler.optimization.choose import Built
 from llm_compiler.optimization.records import OptimizeOptions, Proposer
 from llm_compiler.optimization.settings import settings_for
-from llm_compiler.optimization.unit import Unit
+from llm_compiler.optimization.unit import Found, Unit
 from llm_compiler.records import OZ, PassList, Recipe, VerdictKind
 from llm_compiler.search.autotune import module_rng, starting_lists
 from llm_compiler.search.coreset import Coreset, load_coreset
@@ -25,44 +26,99 @@ from llm_compiler.search.strategies import fixed, in_rounds, in_sequence, local_
 from llm_compiler.search.trial import MeasurementStore, Strategy, Trial, run_trials
 from llm_compiler.search.under_settings import under_settings
 from llm_compiler.verify.checker import Checker
-from llm_compiler.workers.pool import WorkerPool, run_jobs
+from llm_compiler.workers.pool import PoolInterrupted, WorkerPool, run_jobs
 
-__all__ = ["first_lists", "round_counts", "search_all"]
+__all__ = ["ProposingModel", "Searcher", "first_lists", "round_counts"]
 
 _SEARCH_SHARE = 0.85
 """Of the budget, for local search; the rest makes its winner shorter."""
+_INTERRUPTED = "interrupted: this is the best found until then"
 
 
-def search_all(
-    units: Sequence[Unit],
-    options: OptimizeOptions,
-    pool: WorkerPool,
-    checker: Checker,
-    coreset: Coreset | None,
-    engine: Engine | None,
-    store: MeasurementStore | None,
-    on_progress: Callable[[Path, int, int], None],
-) -> None:
-    """Propose and measure lists for every unit; each unit's trial holds what was found.
+class ProposingModel:
+    """An engine that threads share: one question at a time, and none after it has failed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._turn = threading.Lock()
+        self._failed = False
+
+    def propose(
+        self,
+        unit: Unit,
+        trial: Trial,
+        count: int,
+        *,
+        lists: Sequence[PassList] | None,
+        oz_size_bytes: int,
+        seed: int,
+    ) -> list[PassList]:
+        """Return the lists that the model chooses; none where it has failed before.
+
+        Raises:
+            ArtifactError: it fails now.
+        """
+        tried = [
+            (passes, found.size_bytes if found.ok else -1) for passes, found in trial.known.items()
+        ]
+        with self._turn:
+            if self._failed:
+                return []  # one time-out is enough
+            try:
+                proposals = self._engine.propose(
+                    unit.text,
+                    unit.triple,
+                    num_candidates=count,
+                    lists=lists,
+                    oz_size_bytes=oz_size_bytes,
+                    tried=tried,
+                    seed=seed,
+                )
+            except ArtifactError:
+                self._failed = True
+                raise
+        return [one.passes for one in proposals]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searcher:
+    """Proposes and measures lists, one unit at a time; threads may share it.
 
     Args:
-        engine: for `Proposer.MODEL`; None: the coreset proposes.
+        model: for `Proposer.MODEL`; None: the coreset proposes.
+        stop: ends every search at its next batch, with what it has.
+        parts: in how many jobs a batch is measured side by side.
     """
-    pairs: list[tuple[Trial, Strategy]] = []
-    sources: dict[int, Path] = {}
-    failed: list[ArtifactError] = []
-    budget = options.candidates + options.budget
-    for unit in units:
-        if unit.stock.flags.baseline_only or budget == 0 or unit.inspection is None:
-            continue
-        if not unit.inspection.functions or unit.object_format != "ELF":
-            continue  # nothing that a pass could shrink, or nothing that can be measured
+
+    options: OptimizeOptions
+    pool: WorkerPool
+    checker: Checker
+    coreset: Coreset | None = None
+    model: ProposingModel | None = None
+    store: MeasurementStore | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    parts: int = 1
+
+    def search(self, unit: Unit, on_progress: Callable[[int], None] = lambda done: None) -> Found:
+        """Return what the lists make of a unit.
+
+        Args:
+            on_progress: called with the number of evaluations done.
+        """
+        options = self.options
+        budget = options.candidates + options.budget
+        # Without functions there is nothing that a pass could shrink.
+        if unit.stock.flags.baseline_only or budget == 0 or not unit.inspection.functions:
+            return Found()
+        if unit.object_format != "ELF":
+            return Found()  # nothing that can be measured
         if missing := uncovered(unit.inspection.constructs):
-            unit.warnings.append(
-                f"clang -Oz stands: the module has {missing[0]}, which no self-testing program "
-                "covers, so that no pass list is known to keep its meaning"
+            return Found(
+                warnings=(
+                    f"clang -Oz stands: the module has {missing[0]}, which no self-testing program "
+                    "covers, so that no pass list is known to keep its meaning",
+                )
             )
-            continue
         trial = Trial(
             bitcode=unit.bitcode_path.read_bytes(),
             budget=budget,
@@ -73,160 +129,164 @@ def search_all(
             with_symbols=assembly_wanted(options),
             constructs=unit.inspection.constructs,
         )
-        strategy = _strategy(unit, trial, options, checker, coreset, engine, failed)
+        asked = _Search(searcher=self, unit=unit, trial=trial)
+        strategy = asked.strategy()
         if strategy is None:
-            continue
-        unit.trial = trial
-        sources[id(trial)] = unit.source
-        pairs.append((trial, strategy))
-
-    if engine is not None:
-        _measure_oz([(unit, unit.trial) for unit in units if unit.trial is not None], pool)
-
-    def progress(trial: Trial) -> None:
-        on_progress(sources[id(trial)], trial.num_evaluations, trial.budget)
-
-    for trial in run_trials(pool, pairs, store=store, on_progress=progress):
-        progress(trial)
-
-
-def _measure_oz(trials: Sequence[tuple[Unit, Trial]], pool: WorkerPool) -> None:
-    """Measure default<Oz> in process: what the model is told that sizes changed from.
-
-    It is no candidate: clang -Oz's own object is.
-    """
-    jobs = [
-        EvaluateJob(
-            bitcode=trial.bitcode,
-            pass_lists=(OZ,),
-            timeout_s=trial.timeout_s,
-            module_hash=trial.module_hash,
+            return Found(warnings=tuple(asked.warnings))
+        try:
+            for _ in run_trials(
+                self.pool,
+                [(trial, self._until_stopped(strategy))],
+                store=self.store,
+                on_progress=lambda trial: on_progress(trial.num_evaluations),
+                parts=self.parts,
+            ):
+                on_progress(trial.num_evaluations)
+        except PoolInterrupted:
+            if not self.stop.is_set():
+                raise
+        if self.stop.is_set():
+            asked.warnings.append(_INTERRUPTED)
+        return Found(
+            measured=MappingProxyType(trial.known),
+            from_model=frozenset(asked.from_model),
+            searched=True,
+            warnings=tuple(asked.warnings),
         )
-        for _, trial in trials
-    ]
-    for (unit, _), results in zip(trials, run_jobs(pool, jobs), strict=True):
-        unit.oz_size_bytes = results[0].size_bytes if results[0].ok else 0
+
+    def _until_stopped(self, strategy: Strategy) -> Strategy:
+        def steps(trial: Trial) -> Generator[Sequence[PassList], None, None]:
+            for batch in strategy(trial):
+                if self.stop.is_set():
+                    return
+                yield batch
+
+        return steps
 
 
-def _strategy(
-    unit: Unit,
-    trial: Trial,
-    options: OptimizeOptions,
-    checker: Checker,
-    coreset: Coreset | None,
-    engine: Engine | None,
-    failed: list[ArtifactError],
-) -> Strategy | None:
-    assert unit.inspection is not None
-    constructs = unit.inspection.constructs
-    start: Sequence[PassList] = starting_lists()
-    weights = None
-    space = [one for one in checker.search_space() if not never_allowed(one, constructs)]
-    try:
-        coreset = coreset or load_coreset()
-        weights = coreset.weights_for(space)
-    except ArtifactError as error:
-        unit.warnings.append(str(error))
-    from_coreset = options.proposer is not Proposer.SEARCH
-    if from_coreset and coreset is not None:
-        start = [
-            passes
-            for passes in coreset.lists
-            if options.trust or checker.known(passes, unit.triple) is VerdictKind.PASSED
-        ]
-        allowed = [passes for passes in start if not refusal_of(passes, constructs)]
-        if start and not allowed and not options.budget and not options.novel:
-            unit.warnings.append(f"clang -Oz stands: {refusal_of(start[0], constructs)}")
+@dataclass(slots=True, kw_only=True)
+class _Search:
+    """The search on one unit: what it says and which lists came from the model."""
+
+    searcher: Searcher
+    unit: Unit
+    trial: Trial
+    warnings: list[str] = field(default_factory=list)
+    from_model: set[PassList] = field(default_factory=set)
+    oz_size_bytes: int = 0
+    """At default<Oz>, in process, if that was measured."""
+
+    def strategy(self) -> Strategy | None:
+        """Return what to try, in which order; None where no list is allowed."""
+        options, checker = self.searcher.options, self.searcher.checker
+        coreset = self.searcher.coreset
+        start: Sequence[PassList] = starting_lists()
+        weights = None
+        constructs = self.unit.inspection.constructs
+        space = [one for one in checker.search_space() if not never_allowed(one, constructs)]
+        try:
+            coreset = coreset or load_coreset()
+            weights = coreset.weights_for(space)
+        except ArtifactError as error:
+            self.warnings.append(str(error))
+        from_coreset = options.proposer is not Proposer.SEARCH
+        if from_coreset and coreset is not None:
+            start = [
+                passes
+                for passes in coreset.lists
+                if options.trust or checker.known(passes, self.unit.triple) is VerdictKind.PASSED
+            ]
+            allowed = [passes for passes in start if not refusal_of(passes, constructs)]
+            if start and not allowed and not options.budget and not options.novel:
+                self.warnings.append(f"clang -Oz stands: {refusal_of(start[0], constructs)}")
+                return None
+            start = allowed
+        novel, search = options.novel, options.budget > 0 or not from_coreset
+        if (novel or search) and not options.trust:
+            reason = checker.not_checkable(self.unit.triple)
+            if reason and start and from_coreset:
+                self.warnings.append(f"only lists that have passed before are tried: {reason}")
+            elif reason:
+                start = ()
+            novel, search = novel and not reason, search and not reason
+        if not search and not (from_coreset and (start or novel)):
+            self.warnings.append(checker.why_unchecked(self.unit.triple))
             return None
-        start = allowed
-    novel, search = options.novel, options.budget > 0 or not from_coreset
-    if (novel or search) and not options.trust:
-        reason = checker.not_checkable(unit.triple)
-        if reason and start and from_coreset:
-            unit.warnings.append(f"only lists that have passed before are tried: {reason}")
-        elif reason:
-            start = ()
-        novel, search = novel and not reason, search and not reason
-    if not search and not (from_coreset and (start or novel)):
-        unit.warnings.append(checker.why_unchecked(unit.triple))
-        return None
-    rng = module_rng(options.seed, trial.module_hash)
-    settings = settings_for(unit, options, coreset)
+        rng = module_rng(options.seed, self.trial.module_hash)
+        if self.searcher.model is not None:
+            lists = self._led_by(self.searcher.model, start, novel=novel)
+        else:
+            lists = fixed(start[: options.candidates])
+        proposed = under_settings(
+            lists,
+            settings_for(self.unit, options, coreset),
+            num_evaluations=options.candidates,
+            plain_value=options.objective.of(Built.of(self.unit.baseline_sizes)),
+            passed=self._passed,
+            on_probe=self._probed,
+        )
+        if from_coreset and not search:
+            return proposed
+        donors = start if from_coreset else ()
+        # Short lists are often known already, and what is new is checked faster: the rest goes
+        # there.
+        local = until(local_search(space, rng, weights=weights, donors=donors), _SEARCH_SHARE)
+        return in_sequence(proposed, local, minimize(insertion=False))
 
-    def passed(recipe: Recipe) -> bool:
-        return options.trust or checker.known(recipe, unit.triple) is VerdictKind.PASSED
+    def _passed(self, recipe: Recipe) -> bool:
+        if self.searcher.options.trust:
+            return True
+        return self.searcher.checker.known(recipe, self.unit.triple) is VerdictKind.PASSED
 
-    if engine is not None:
-        lists = _led_by_model(unit, replace(options, novel=novel), engine, start, failed)
-    else:
-        lists = fixed(start[: options.candidates])
-
-    def probed(chosen: Recipe, value: int) -> None:
+    def _probed(self, chosen: Recipe, value: int) -> None:
         # What the model is told that sizes changed from.
-        if chosen.settings and options.objective is SIZE:
-            unit.oz_size_bytes = value
+        if chosen.settings and self.searcher.options.objective is SIZE:
+            self.oz_size_bytes = value
 
-    proposed = under_settings(
-        lists,
-        settings,
-        num_evaluations=options.candidates,
-        plain_value=options.objective.of(Built.of(unit.baseline_sizes)),
-        passed=passed,
-        on_probe=probed,
-    )
-    if from_coreset and not search:
-        return proposed
-    donors = start if from_coreset else ()
-    # Short lists are often known already, and what is new is checked faster: the rest goes there.
-    search = until(local_search(space, rng, weights=weights, donors=donors), _SEARCH_SHARE)
-    return in_sequence(proposed, search, minimize(insertion=False))
+    def _led_by(self, model: ProposingModel, lists: Sequence[PassList], *, novel: bool) -> Strategy:
+        """Return the coreset's first lists, then the model's choices among all passed ones.
 
+        What the compiler made of the first ones tells the model more than the code does.
+        """
+        options = self.searcher.options
+        num_first = first_lists(options.candidates)
+        self.oz_size_bytes = self._measure_oz()
 
-def _led_by_model(
-    unit: Unit,
-    options: OptimizeOptions,
-    engine: Engine,
-    lists: Sequence[PassList],
-    failed: list[ArtifactError],
-) -> Strategy:
-    """Return the coreset's first lists, then the model's choices among all passed ones.
-
-    What the compiler made of the first ones tells the model more than the code does.
-
-    Args:
-        failed: what the engine failed with, for any unit; it is not asked again.
-    """
-    num_first = first_lists(options.candidates)
-
-    def choose(trial: Trial, count: int) -> Sequence[PassList]:
-        tried = [
-            (passes, found.size_bytes if found.ok else -1) for passes, found in trial.known.items()
-        ]
-        chosen: list[PassList] = []
-        if not failed:
+        def choose(trial: Trial, count: int) -> Sequence[PassList]:
+            chosen: list[PassList] = []
             try:
-                proposals = engine.propose(
-                    unit.text,
-                    unit.triple,
-                    num_candidates=count,
-                    lists=None if options.novel else lists,
-                    oz_size_bytes=unit.oz_size_bytes,
-                    tried=tried,
+                chosen = model.propose(
+                    self.unit,
+                    trial,
+                    count,
+                    lists=None if novel else lists,
+                    oz_size_bytes=self.oz_size_bytes,
                     seed=options.seed,
                 )
-                chosen = [one.passes for one in proposals]
             except ArtifactError as error:
-                # One time-out is enough: the other units do not ask again.
-                failed.append(error)
-                unit.warnings.append(f"the coreset chooses, since the model failed: {error}")
-        unit.from_model.update(chosen)
-        # Where the model names fewer lists, or none, the coreset's next ones are tried.
-        known = {*trial.known, *chosen}
-        rest = [one for one in lists if one not in known]
-        return [*chosen, *rest[: count - len(chosen)]]
+                self.warnings.append(f"the coreset chooses, since the model failed: {error}")
+            self.from_model.update(chosen)
+            # Where the model names fewer lists, or none, the coreset's next ones are tried.
+            known = {*trial.known, *chosen}
+            rest = [one for one in lists if one not in known]
+            return [*chosen, *rest[: count - len(chosen)]]
 
-    rounds = in_rounds(choose, round_counts(options.candidates - num_first))
-    return in_sequence(fixed(lists[:num_first]), rounds)
+        rounds = in_rounds(choose, round_counts(options.candidates - num_first))
+        return in_sequence(fixed(lists[:num_first]), rounds)
+
+    def _measure_oz(self) -> int:
+        """Measure default<Oz> in process, which sizes are compared with; 0 where it fails.
+
+        It is no candidate: clang -Oz's own object is.
+        """
+        job = EvaluateJob(
+            bitcode=self.trial.bitcode,
+            pass_lists=(OZ,),
+            timeout_s=self.trial.timeout_s,
+            module_hash=self.trial.module_hash,
+        )
+        found = run_jobs(self.searcher.pool, [job])[0][0]
+        return int(found.size_bytes) if found.ok else 0
 
 
 def first_lists(num_candidates: int) -> int:

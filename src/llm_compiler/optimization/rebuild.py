@@ -37,7 +37,6 @@ def rebuild(
     Raises:
         CompilerError, ResourceError: the list works in process, but not with the stock tools.
     """
-    assert unit.inspection is not None
     optimized, final = unit.folder / f"optimized{name}.bc", unit.folder / f"final{name}.o"
     try:
         unit.stock.run_opt(passes, unit.bitcode_path, optimized, pic=unit.inspection.pic)
@@ -83,7 +82,6 @@ def dangling_symbols(unit: Unit, data: bytes) -> tuple[str, ...]:
     A body that is there for inlining only promises a copy in another object, but some headers
     (libstdc++'s) break that promise for functions that clang always inlines.
     """
-    assert unit.inspection is not None
     promised = frozenset(unit.inspection.available_externally)
     if not promised:
         return ()

@@ -130,6 +130,7 @@ class Optimized:
     num_assemblies: int
     """Assemblies function by function that were compiled beside them."""
     seconds: float
+    """From the start of this input's own work, not of the run's."""
     explanation: Explanation | None = None
     """Where that was asked for, and a recipe won."""
     warnings: tuple[str, ...] = ()

@@ -43,7 +43,6 @@ def settings_for(
 
 
 def _serves(settings: Recipe, unit: Unit, objective: Objective) -> bool:
-    assert unit.inspection is not None
     for kind, texts in (
         (SettingKind.ATTRIBUTE, settings.attributes),
         (SettingKind.OPTION, settings.options),

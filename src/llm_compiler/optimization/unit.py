@@ -1,57 +1,76 @@
-"""One input on its way through the steps of `optimize`."""
+"""One input on its way through `optimize`: each step makes a new value of the one before.
+
+`Request` is what is asked for; `prepare` makes a `Unit` of it, `search` finds `Found` for the unit,
+and `finish` makes of both what is handed out. None of them is changed by a later step.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from llm_compiler.llvm.jobs import Inspection
 from llm_compiler.llvm.object_file import ObjectSizes
 from llm_compiler.llvm.stock import Stock
-from llm_compiler.records import PassList
-from llm_compiler.search.trial import Trial
+from llm_compiler.records import Measurement, PassList
 
-__all__ = ["Unit"]
-
-_NO_SIZES = ObjectSizes(size_bytes=0, text_data_bytes=0)
+__all__ = ["Found", "Request", "Unit"]
 
 
-@dataclass(slots=True)
-class Unit:
-    """One input on its way through."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """An input, and how clang is to compile it.
+
+    `folder` is the unit's own, for temporary files; `output` is what replay commands write to.
+    """
 
     source: Path
     output: Path
     folder: Path
-    started: float
     stock: Stock
-    baseline: bytes = b""
-    baseline_sizes: ObjectSizes = _NO_SIZES
-    inspection: Inspection | None = None
-    trial: Trial | None = None
-    from_model: set[PassList] = field(default_factory=set)
-    """Lists that the model chose."""
-    oz_size_bytes: int = 0
-    """At default<Oz>, in process, if that was measured."""
+
+    @property
+    def bitcode_path(self) -> Path:
+        """Where `prepare` leaves the unoptimised bitcode."""
+        return self.folder / "unoptimized.bc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit(Request):
+    """An input with its baseline object and its unoptimised module."""
+
+    baseline: bytes = field(repr=False)
+    """clang -Oz's own object."""
+    baseline_sizes: ObjectSizes
     object_format: str = "ELF"
     """Of the target; what is not ELF is not measured."""
-    num_assemblies: int = 0
-    """Assemblies function by function that were compiled."""
-    warnings: list[str] = field(default_factory=list)
+    inspection: Inspection = field(repr=False)
+    warnings: tuple[str, ...] = ()
     diagnostics: str = ""
     """What clang printed of the input: its warnings."""
 
     @property
-    def bitcode_path(self) -> Path:
-        """The unoptimised bitcode, once `prepare` has made it."""
-        return self.folder / "unoptimized.bc"
-
-    @property
     def triple(self) -> str:
-        """The target triple, empty until the module was looked at."""
-        return self.inspection.target_triple if self.inspection else ""
+        """The target triple."""
+        return self.inspection.target_triple
 
     @property
     def text(self) -> str:
         """The unoptimised module's text, if it was kept."""
-        return self.inspection.text if self.inspection else ""
+        return self.inspection.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What a search found for a unit."""
+
+    measured: Mapping[PassList, Measurement] = field(
+        default_factory=lambda: MappingProxyType({}), repr=False
+    )
+    from_model: frozenset[PassList] = frozenset()
+    """Lists that the model chose."""
+    searched: bool = False
+    """False where nothing was tried: no list is allowed, or there is nothing to shrink."""
+    warnings: tuple[str, ...] = ()

@@ -2,13 +2,14 @@
 
 Write-ahead logging, so that several processes may write and a kill -9 loses at most the batch that
 was under way. A measurement is keyed by module hash, canonical text of the recipe, LLVM version:
-the module holds its own target and flags. Connections belong to the thread that opened them.
+the module holds its own target and flags. Threads take turns.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -67,13 +68,16 @@ class Store(Closing):
     def __init__(self, path: Path, *, llvm_version: str) -> None:
         self.path = path
         self.llvm_version = llvm_version
+        self._turn = threading.RLock()
         opened = contextlib.ExitStack()
         try:
             if not path.parent.is_dir():
                 raise OutputError(
                     f"the store {path} cannot be made: there is no directory {path.parent}"
                 )
-            self._connection = sqlite3.connect(path, timeout=60, isolation_level=None)
+            self._connection = sqlite3.connect(
+                path, timeout=60, isolation_level=None, check_same_thread=False
+            )
             opened.callback(self._connection.close)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=NORMAL")
@@ -103,6 +107,10 @@ class Store(Closing):
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._turn:
+            yield from self._in_transaction()
+
+    def _in_transaction(self) -> Iterator[sqlite3.Connection]:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.OperationalError as error:
@@ -126,7 +134,8 @@ class Store(Closing):
 
     def _read(self, query: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         try:
-            return self._connection.execute(query, tuple(values)).fetchall()
+            with self._turn:
+                return self._connection.execute(query, tuple(values)).fetchall()
         except sqlite3.DatabaseError as error:
             raise self._damaged(error) from error
 

@@ -133,6 +133,7 @@ def run_trials(
     store: MeasurementStore | None = None,
     on_progress: Callable[[Trial], None] = lambda trial: None,
     parallel_trials: int | None = None,
+    parts: int | None = None,
 ) -> Iterator[Trial]:
     """Run searches and yield each trial as it ends.
 
@@ -140,6 +141,8 @@ def run_trials(
         store: asked before anything is measured, and told of everything measured.
         on_progress: called after each batch of a trial.
         parallel_trials: how many searches are under way at once; default: two a worker.
+        parts: in how many jobs a batch is measured side by side; default: as many as keep all
+            workers busy with the searches that are under way.
 
     Closing the generator (or Ctrl-C) leaves in the trials and the store all that was measured.
     """
@@ -176,7 +179,7 @@ def run_trials(
                 continue
             for passes, measurement in stored.items():
                 running.found[passes] = measurement
-            chunks = _chunks(missing, max(1, pool.num_workers // max(1, num_running)))
+            chunks = _chunks(missing, parts or max(1, pool.num_workers // max(1, num_running)))
             for chunk in chunks:
                 job = EvaluateJob(
                     bitcode=trial.bitcode,
@@ -203,36 +206,44 @@ def run_trials(
                 num_running -= 1
                 finished.append(trial)
 
-    refill()
-    while tickets or finished:
-        yield from finished
-        finished.clear()
-        for result in pool.results():
-            if result.ticket not in tickets:
-                continue  # left over from a search that ended early (an error, Ctrl-C)
-            running, chunk = tickets[result.ticket]
-            if result.error is not None:
-                raise result.error
-            if not result.last:
-                running.found[chunk[result.step]] = result.value
-                continue
-            del tickets[result.ticket]
-            running.num_open_jobs -= 1
-            if running.num_open_jobs:
-                continue
-            trial = running.trial
-            for passes in running.batch:
-                # Counted in the order asked for, so that a run is reproducible.
-                if passes in running.found:
-                    trial.add(passes, running.found[passes])
-            flush(running)
-            on_progress(trial)
-            if not proceed(running):
-                num_running -= 1
-                finished.append(trial)
-                refill()
+    try:
+        refill()
+        while tickets or finished:
             yield from finished
             finished.clear()
+            for result in pool.results():
+                if result.ticket not in tickets:
+                    continue  # left over from a search that ended early (an error, Ctrl-C)
+                running, chunk = tickets[result.ticket]
+                if result.error is not None:
+                    raise result.error
+                if not result.last:
+                    running.found[chunk[result.step]] = result.value
+                    continue
+                del tickets[result.ticket]
+                running.num_open_jobs -= 1
+                if running.num_open_jobs:
+                    continue
+                trial = running.trial
+                for passes in running.batch:
+                    # Counted in the order asked for, so that a run is reproducible.
+                    if passes in running.found:
+                        trial.add(passes, running.found[passes])
+                flush(running)
+                on_progress(trial)
+                if not proceed(running):
+                    num_running -= 1
+                    finished.append(trial)
+                    refill()
+                yield from finished
+                finished.clear()
+    finally:
+        # Cut off in the middle (an error, Ctrl-C, nobody asks for more): what is known is kept.
+        for running in {id(one): one for one, _ in tickets.values()}.values():
+            for passes in running.batch:
+                if passes in running.found and passes not in running.trial.known:
+                    running.trial.add(passes, running.found[passes])
+            flush(running)
 
 
 def _chunks(lists: list[PassList], count: int) -> list[list[PassList]]:

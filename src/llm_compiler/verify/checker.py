@@ -2,11 +2,13 @@
 
 Knowledge comes from the verdicts shipped with the package and from the user's own; what is not
 known is put to PassListEval on the built-in suite and some Csmith programs, which costs seconds,
-and the answer is kept. Nothing is prepared before the first check. Not shared between threads.
+and the answer is kept. Nothing is prepared before the first check. Threads may share a checker:
+they take turns at the book, and at checking.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,19 +53,22 @@ class Checker(Closing):
         self._evaluations: dict[str, PassListEval | None] = {}
         self._reasons: dict[str, str] = {}
         self._space: tuple[str, ...] | None = None
+        self._reading, self._checking = threading.RLock(), threading.RLock()
 
     def search_space(self) -> tuple[str, ...]:
         """Return the safe passes of the LLVM found, which searches draw from."""
-        if self._space is None:
-            self._space = run_jobs(self._pool, [RegistryJob()])[0][0]
-        return self._space
+        with self._checking:
+            if self._space is None:
+                self._space = run_jobs(self._pool, [RegistryJob()])[0][0]
+            return self._space
 
     def known(self, passes: PassList, target_triple: str) -> VerdictKind:
         """Return what is known of a list without running anything."""
         architecture = architecture_of(target_triple)
         if unsafe_passes(passes) or unsafe_settings(passes, architecture):
             return VerdictKind.REJECTED
-        verdict = self._book.lookup(passes, self._toolchain.major, architecture)
+        with self._reading:
+            verdict = self._book.lookup(passes, self._toolchain.major, architecture)
         return verdict.kind if verdict else VerdictKind.UNCHECKED
 
     def check(self, passes: PassList, target_triple: str) -> VerdictKind:
@@ -71,17 +76,20 @@ class Checker(Closing):
 
         UNCHECKED where this machine cannot run programs of that architecture.
         """
-        known = self.known(passes, target_triple)
-        if known is not VerdictKind.UNCHECKED:
-            return known
         architecture = architecture_of(target_triple)
-        evaluation = self._evaluation(architecture)
-        if evaluation is None:
-            return VerdictKind.UNCHECKED
-        verdict: Verdict = evaluation.check(passes)[architecture]
-        if verdict.kind is not VerdictKind.UNCHECKED:
-            self._book.record(verdict)
-        return verdict.kind
+        with self._checking:
+            # Another thread may have found out meanwhile.
+            known = self.known(passes, target_triple)
+            if known is not VerdictKind.UNCHECKED:
+                return known
+            evaluation = self._evaluation(architecture)
+            if evaluation is None:
+                return VerdictKind.UNCHECKED
+            verdict: Verdict = evaluation.check(passes)[architecture]
+            if verdict.kind is not VerdictKind.UNCHECKED:
+                with self._reading:
+                    self._book.record(verdict)
+            return verdict.kind
 
     def _evaluation(self, architecture: str) -> PassListEval | None:
         if architecture not in self._evaluations:

@@ -270,6 +270,8 @@ class PassListEval(Closing):
         for result in self._pool.results():
             if result.error is not None:
                 raise result.error
+            if result.ticket not in running:
+                continue  # left over from a check that ended early
             name, share = running[result.ticket]
             if result.last:
                 del running[result.ticket]

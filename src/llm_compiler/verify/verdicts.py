@@ -2,7 +2,7 @@
 
 Keyed by the canonical text of a recipe, LLVM major version and architecture. The user's are in an
 SQLite file that several processes may write; the shipped ones in ``data/verdicts.jsonl``, read on
-the first look-up. A connection belongs to the thread that opened it.
+the first look-up. Threads must take turns.
 """
 
 from __future__ import annotations
@@ -116,7 +116,9 @@ class VerdictBook(Closing):
         if self._connection is None:
             try:
                 self.path.parent.mkdir(parents=True, exist_ok=True)
-                connection = sqlite3.connect(self.path, timeout=60, isolation_level=None)
+                connection = sqlite3.connect(
+                    self.path, timeout=60, isolation_level=None, check_same_thread=False
+                )
                 connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=NORMAL")
                 version = connection.execute("PRAGMA user_version").fetchone()[0]

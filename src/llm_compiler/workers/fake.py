@@ -57,6 +57,10 @@ class FakePool(Closing):
                 step += 1
             yield StepResult(ticket=ticket, step=-1, value=None, last=True)
 
+    def interrupt(self) -> None:
+        """Drop what was queued."""
+        self._queue.clear()
+
     def close(self) -> None:
         """Drop what was queued."""
         self._queue.clear()

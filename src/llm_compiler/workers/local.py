@@ -2,7 +2,10 @@
 
 Each worker is a fork of a zygote that has libLLVM loaded (`llvm.worker`). The pool gives a step its
 job's time limit, kills a worker that exceeds it, and replaces every worker that dies; the job goes
-on behind the step it died in. Not safe to share between threads.
+on behind the step it died in.
+
+Threads may share a pool. One of those that wait for results reads them from the workers, for all;
+when one of its own has come, another takes its place. The pool is closed when all are at rest.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import signal
 import socket
 import struct
 import subprocess
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -28,7 +32,7 @@ from llm_compiler.llvm.jobs import Job
 from llm_compiler.llvm.worker import BEGUN
 from llm_compiler.process import spawn
 from llm_compiler.records import Status
-from llm_compiler.workers.pool import StepResult
+from llm_compiler.workers.pool import PoolInterrupted, StepResult
 
 __all__ = ["DEFAULT_MEMORY_LIMIT_BYTES", "LocalPool"]
 
@@ -40,9 +44,20 @@ _LAST_WORDS_BYTES = 4000
 
 
 @dataclass(slots=True)
+class _Inbox:
+    """What one thread waits for."""
+
+    results: deque[StepResult] = field(default_factory=deque)
+    num_open: int = 0
+    """Jobs that it submitted and that have not ended."""
+    interrupted: bool = False
+
+
+@dataclass(slots=True)
 class _Assignment:
     ticket: int
     job: Job
+    inbox: _Inbox
     next_step: int = 0
     begun: bool = False
     """The worker said that it has read the job."""
@@ -81,6 +96,11 @@ class LocalPool(Closing):
         self._workers: list[_Worker] = []
         self._deaths: dict[int, int] = {}
         self._next_ticket = 0
+        self._threads = threading.local()
+        self._state = threading.Condition(threading.RLock())
+        self._has_reader = False
+        self._wake_fd = -1
+        """Written to when a reader that waits for the workers should look at the queue again."""
         self._control: socket.socket | None = None
         self._zygote: subprocess.Popen[bytes] | None = None
 
@@ -182,22 +202,87 @@ class LocalPool(Closing):
 
     def submit(self, job: Job) -> int:
         """Queue a job and return its ticket."""
-        ticket = self._next_ticket
-        self._next_ticket += 1
-        self._queue.append(_Assignment(ticket, job))
+        inbox = self._inbox()
+        with self._state:
+            ticket = self._next_ticket
+            self._next_ticket += 1
+            inbox.num_open += 1
+            inbox.interrupted = False
+            self._queue.append(_Assignment(ticket, job, inbox))
+            self._wake_reader()
         return ticket
 
     def results(self) -> Iterator[StepResult]:
-        """Yield results until nothing that was submitted is left.
+        """Yield results until nothing that this thread submitted is left.
 
         Raises:
             WorkerLost: the zygote or worker after worker dies without a job at hand.
+            PoolInterrupted: see `interrupt`.
         """
-        while self._queue or any(worker.current for worker in self._workers):
+        inbox = self._inbox()
+        while True:
+            with self._state:
+                while self._has_reader and inbox.num_open and not inbox.results:
+                    self._state.wait()
+                if inbox.interrupted:
+                    inbox.interrupted = False
+                    raise PoolInterrupted
+                if not inbox.results:
+                    if not inbox.num_open:
+                        return
+                    self._has_reader = True
+            if inbox.results:
+                yield inbox.results.popleft()
+                continue
+            try:
+                self._read()
+            finally:
+                with self._state:
+                    self._has_reader = False
+                    self._state.notify_all()
+
+    def _inbox(self) -> _Inbox:
+        if not hasattr(self._threads, "inbox"):
+            self._threads.inbox = _Inbox()
+        found: _Inbox = self._threads.inbox
+        return found
+
+    def _read(self) -> None:
+        """Hand out jobs, wait until a worker answers or is too late, and deliver what there is."""
+        with self._state:
             self._assign()
-            for worker in self._ready_workers():
-                yield from self._receive(worker)
-            yield from self._expire()
+        for worker in self._ready_workers():
+            with self._state:
+                if worker.current is not None:
+                    self._receive(worker)
+        with self._state:
+            self._expire()
+
+    def _deliver(self, assignment: _Assignment, result: StepResult) -> None:
+        assignment.inbox.results.append(result)
+        if result.last:
+            assignment.inbox.num_open -= 1
+
+    def _wake_reader(self) -> None:
+        if self._has_reader and self._wake_fd >= 0:
+            os.eventfd_write(self._wake_fd, 1)
+
+    def interrupt(self) -> None:
+        """Drop all work, of every thread, at once; whoever waits for results learns of it.
+
+        The pool can be used again.
+        """
+        with self._state:
+            dropped = [*self._queue, *(w.current for w in self._workers if w.current)]
+            self._queue.clear()
+            for worker in [one for one in self._workers if one.current]:
+                self._kill(worker)
+                self._bury(worker)
+            for inbox in (one.inbox for one in dropped):
+                inbox.results.clear()
+                inbox.num_open, inbox.interrupted = 0, True
+            self._wake_reader()
+            self._state.notify_all()
 
     def _assign(self) -> None:
         while self._queue:
@@ -232,22 +317,27 @@ class LocalPool(Closing):
         return idle[0], candidates[0]
 
     def _ready_workers(self) -> list[_Worker]:
-        busy = [worker for worker in self._workers if worker.current]
-        if not busy:
-            return []
-        now = time.monotonic()
-        deadline = min(w.started + w.current.job.timeout_s for w in busy if w.current)
-        ready = wait([worker.connection for worker in busy], timeout=max(0.0, deadline - now))
+        with self._state:
+            busy = [worker for worker in self._workers if worker.current]
+            if not busy:
+                return []
+            if self._wake_fd < 0:
+                self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            deadline = min(w.started + w.current.job.timeout_s for w in busy if w.current)
+        waited = max(0.0, deadline - time.monotonic())
+        ready = wait([self._wake_fd, *(worker.connection for worker in busy)], timeout=waited)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake_fd)
         return [worker for worker in busy if worker.connection in ready]
 
-    def _receive(self, worker: _Worker) -> Iterator[StepResult]:
+    def _receive(self, worker: _Worker) -> None:
         assignment = worker.current
         assert assignment is not None
         try:
             ticket, step, value, error = worker.connection.recv()
         except (EOFError, OSError, pickle.UnpicklingError):
             # Cut off in the middle of a message, or before one.
-            yield from self._died(worker)
+            self._died(worker)
             return
         assert ticket == assignment.ticket
         worker.started = time.monotonic()
@@ -257,12 +347,17 @@ class LocalPool(Closing):
         assignment.num_killed = 0
         if step < 0:
             worker.current = None
-            yield StepResult(ticket=ticket, step=-1, value=None, last=True)
+            self._end(assignment)
             return
         assignment.next_step = step + 1
-        yield StepResult(ticket=ticket, step=step, value=value, last=False, error=error)
+        result = StepResult(ticket=ticket, step=step, value=value, last=False, error=error)
+        self._deliver(assignment, result)
 
-    def _expire(self) -> Iterator[StepResult]:
+    def _end(self, assignment: _Assignment) -> None:
+        last = StepResult(ticket=assignment.ticket, step=-1, value=None, last=True)
+        self._deliver(assignment, last)
+
+    def _expire(self) -> None:
         now = time.monotonic()
         for worker in list(self._workers):
             if worker.current and now > worker.started + worker.current.job.timeout_s:
@@ -270,9 +365,9 @@ class LocalPool(Closing):
                     continue  # it answered just now
                 worker.timed_out = True
                 self._kill(worker)
-                yield from self._died(worker)
+                self._died(worker)
 
-    def _died(self, worker: _Worker) -> Iterator[StepResult]:
+    def _died(self, worker: _Worker) -> None:
         assignment = worker.current
         assert assignment is not None
         seconds = time.monotonic() - worker.started
@@ -280,8 +375,8 @@ class LocalPool(Closing):
         status, detail = _cause(wait_status, words, worker.timed_out, assignment.job.timeout_s)
         step = assignment.next_step
         if step >= assignment.job.num_steps:
-            # Died behind its last step (freeing memory): nothing is lost.
-            yield StepResult(ticket=assignment.ticket, step=-1, value=None, last=True)
+            # Died after its last step (freeing memory): nothing is lost.
+            self._end(assignment)
             return
         killed = os.WIFSIGNALED(wait_status) and os.WTERMSIG(wait_status) == signal.SIGKILL
         if not worker.timed_out and (killed or not assignment.begun):
@@ -293,14 +388,18 @@ class LocalPool(Closing):
                 return
         value = assignment.job.failed(step, status, detail, seconds)
         assignment.next_step = step + 1
-        yield StepResult(ticket=assignment.ticket, step=step, value=value, last=False)
+        found = StepResult(ticket=assignment.ticket, step=step, value=value, last=False)
+        self._deliver(assignment, found)
         if assignment.next_step < assignment.job.num_steps:
             self._queue.appendleft(assignment)
         else:
-            yield StepResult(ticket=assignment.ticket, step=-1, value=None, last=True)
+            self._end(assignment)
 
     def close(self) -> None:
         """End all workers and the zygote; closing twice does nothing."""
+        if self._wake_fd >= 0:
+            os.close(self._wake_fd)
+            self._wake_fd = -1
         for worker in self._workers:
             worker.connection.close()
             os.close(worker.stderr_fd)

@@ -2,7 +2,8 @@
 
 Callers submit jobs and read results in the order in which they finish; they may submit more while
 they read. A pool never raises because a job's code crashed, hung or ate its memory: that is the
-step's result (`Job.failed`). The local pool is `workers.local`; a cluster can take its place.
+step's result (`Job.failed`). Threads may share a pool: each gets the results of its own jobs. The
+local pool is `workers.local`; a cluster can take its place.
 """
 
 from __future__ import annotations
@@ -14,7 +15,11 @@ from typing import Any, Protocol, Self
 
 from llm_compiler.llvm.jobs import Job
 
-__all__ = ["StepResult", "WorkerPool", "run_jobs"]
+__all__ = ["PoolInterrupted", "StepResult", "WorkerPool", "run_jobs"]
+
+
+class PoolInterrupted(Exception):  # the end of waiting, not an error
+    """What was submitted has been dropped (`WorkerPool.interrupt`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +38,7 @@ class StepResult:
 
 
 class WorkerPool(Protocol):
-    """Runs jobs in worker processes; owned by whoever made it; not shared between threads."""
+    """Runs jobs in worker processes; owned by whoever made it."""
 
     @property
     def num_workers(self) -> int:
@@ -45,11 +50,16 @@ class WorkerPool(Protocol):
         ...
 
     def results(self) -> Iterator[StepResult]:
-        """Yield results until nothing that was submitted is left.
+        """Yield results until nothing that this thread submitted is left.
 
         Raises:
             WorkerLost: workers cannot be started.
+            PoolInterrupted: another thread had all work dropped.
         """
+        ...
+
+    def interrupt(self) -> None:
+        """Drop all work, of every thread, at once; whoever waits for results learns of it."""
         ...
 
     def close(self) -> None:
