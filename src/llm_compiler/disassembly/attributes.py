@@ -1,0 +1,127 @@
+"""Attributes of lifted IR that claim something of the program, and how they are taken away.
+
+What stays: attributes that belong to calling conventions, that say how code is generated, or that
+forbid an optimisation. Runs in a worker.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from ctypes import c_void_p
+from typing import Final
+
+from llm_compiler.llvm.module import Module
+
+__all__ = ["ABI_ATTRIBUTES", "CLAIMS", "strip_attributes"]
+
+ABI_ATTRIBUTES: Final = (
+    "zeroext",
+    "signext",
+    "inreg",
+    "byval",
+    "sret",
+    "byref",
+    "inalloca",
+    "preallocated",
+    "nest",
+    "swiftself",
+    "swifterror",
+    "swiftasync",
+    "returned",
+)
+"""On parameters and results: both sides of a call must have the same (`returned` is a claim, too,
+but changes the caller's code)."""
+
+CLAIMS: Final = (
+    "allocalign allockind allocptr allocsize captures dead_on_return dead_on_unwind "
+    "dereferenceable dereferenceable_or_null initializes memory mustprogress noalias nocallback "
+    "nocapture nofree nofpclass nonnull norecurse noreturn nosync noundef nounwind range readnone "
+    "readonly speculatable willreturn writable writeonly argmemonly inaccessiblememonly "
+    "inaccessiblemem_or_argmemonly returned"
+).split()
+_CLAIMED_ALIGNMENT: Final = "align"
+_STRINGS: Final = (
+    "unsafe-fp-math",
+    "no-nans-fp-math",
+    "no-infs-fp-math",
+    "no-signed-zeros-fp-math",
+    "approx-func-fp-math",
+)
+_FUNCTION, _RESULT = 0xFFFFFFFF, 0
+_BY_VALUE: Final = ("byval", "sret", "byref", "inalloca", "preallocated")
+
+
+def strip_attributes(module: Module) -> None:
+    """Take all claims from a module's functions and calls; intrinsics have LLVM's own."""
+    stripper = _Stripper(module)
+    for function in module.function_handles():
+        if not module.context.library.LLVMGetIntrinsicID(function):
+            stripper.function(function)
+    for instruction in module.instruction_handles():
+        if stripper.is_call(instruction):
+            stripper.call(instruction)
+
+
+class _Stripper:
+    def __init__(self, module: Module) -> None:
+        self._module, self._library = module, module.context.library
+        kind = self._library.LLVMGetEnumAttributeKindForName
+        names = [*CLAIMS, _CLAIMED_ALIGNMENT]
+        self._kinds = {kind(name.encode(), len(name)): name for name in names}
+        self._kinds.pop(0, None)
+        self._by_value = [kind(name.encode(), len(name)) for name in _BY_VALUE]
+
+    def is_call(self, instruction: int) -> bool:
+        library = self._library
+        return bool(library.LLVMIsACallInst(instruction) or library.LLVMIsAInvokeInst(instruction))
+
+    def function(self, function: int) -> None:
+        library = self._library
+        type_ = library.LLVMGlobalGetValueType(function)
+        for index in (_FUNCTION, _RESULT, *range(1, library.LLVMCountParamTypes(type_) + 1)):
+            for kind in self._claimed(
+                lambda i: library.LLVMGetAttributeCountAtIndex(function, i),
+                lambda i, to: library.LLVMGetAttributesAtIndex(function, i, to),
+                index,
+            ):
+                library.LLVMRemoveEnumAttributeAtIndex(function, index, kind)
+        for name in _STRINGS:
+            library.LLVMRemoveStringAttributeAtIndex(
+                function, _FUNCTION, name.encode(), len(name)
+            )
+
+    def call(self, call: int) -> None:
+        library = self._library
+        for index in (_FUNCTION, _RESULT, *range(1, library.LLVMGetNumArgOperands(call) + 1)):
+            for kind in self._claimed(
+                lambda i: library.LLVMGetCallSiteAttributeCount(call, i),
+                lambda i, to: library.LLVMGetCallSiteAttributes(call, i, to),
+                index,
+            ):
+                library.LLVMRemoveCallSiteEnumAttribute(call, index, kind)
+
+    def _claimed(
+        self, count: Callable[[int], int], read: Callable[[int, object], None], index: int
+    ) -> list[int]:
+        """Return the kinds of the claims among the attributes at one index."""
+        number = count(index)
+        if not number:
+            return []
+        held = (c_void_p * number)()
+        read(index, ctypes.cast(held, ctypes.POINTER(c_void_p)))
+        library = self._library
+        kinds = [
+            int(library.LLVMGetEnumAttributeKind(one))
+            for one in held
+            if library.LLVMIsEnumAttribute(one) or not library.LLVMIsStringAttribute(one)
+        ]
+        # The place of a copy on the stack has its alignment by the calling convention.
+        keeps_alignment = any(kind in self._by_value for kind in kinds)
+        return [
+            kind
+            for kind in kinds
+            if kind in self._kinds
+            and not (keeps_alignment and self._kinds[kind] == _CLAIMED_ALIGNMENT)
+        ]
+

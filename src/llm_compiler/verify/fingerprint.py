@@ -1,0 +1,49 @@
+"""What code generation in process makes of a module, to tell whether an edit of the IR changed it.
+
+Both sides come from the same code generator, so nothing but the edit can make a difference. What
+is no code and no data of the program (frame descriptions, the compiler's name) does not count.
+Pure functions; safe in threads.
+"""
+
+from __future__ import annotations
+
+from llm_compiler.llvm.codegen import TargetMachine
+from llm_compiler.llvm.elf import Relocation, SymbolKind, parse_elf
+from llm_compiler.llvm.module import Module
+
+__all__ = ["Fingerprint", "fingerprint"]
+
+Fingerprint = tuple[tuple[object, ...], ...]
+
+_IGNORED = (".eh_frame", ".comment", ".note", ".llvm_addrsig")
+
+
+def fingerprint(module: Module, machine: TargetMachine) -> Fingerprint:
+    """Return all allocated sections with their contents and relocations; the module stays as it is.
+
+    Raises:
+        CompileFailed: in LLVM's own words.
+    """
+    with module.clone() as copy:
+        elf = parse_elf(machine.emit_object(copy), "the module")
+    sections = {one.index: one.name for one in elf.sections}
+
+    def relocation(one: Relocation) -> tuple[object, ...]:
+        symbol = one.symbol
+        place: object = symbol.name
+        if symbol.is_defined and (symbol.kind is SymbolKind.SECTION or symbol.is_local):
+            place = sections[symbol.section], symbol.value
+        return one.offset, one.type, place, one.addend
+
+    found: list[tuple[object, ...]] = []
+    for section in elf.sections:
+        if not section.is_allocated or not section.size or section.name.startswith(_IGNORED):
+            continue
+        found.append(
+            (
+                section.name,
+                section.read(0, section.size),
+                tuple(relocation(one) for one in elf.relocations.get(section.index, ())),
+            )
+        )
+    return tuple(found)
