@@ -114,7 +114,15 @@ def disassemble(
                 lifts.append(_alias(binary, symbol, lifts, symbols) or lifter.lift(symbol))
         except KeyboardInterrupt:
             warnings.append(f"interrupted: {len(lifts)} of {len(symbols)} functions were looked at")
-        merged = merge(binary, lifts, pool=pool, toolchain=toolchain, folder=folder)
+        merged = merge(
+            binary,
+            lifts,
+            pool=pool,
+            toolchain=toolchain,
+            folder=folder,
+            judge=lifter.judge_again,
+        )
+        lifts = list(merged.lifts)
         relinked = b""
         if options.relink:
             relinked = relink(binary, merged, lifts, toolchain, folder)

@@ -7,13 +7,13 @@ forbid an optimisation. Runs in a worker.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from ctypes import c_void_p
 from typing import Final
 
 from llm_compiler.llvm.module import Module
 
-__all__ = ["ABI_ATTRIBUTES", "CLAIMS", "strip_attributes"]
+__all__ = ["ABI_ATTRIBUTES", "CLAIMS", "CONTROL_CLAIMS", "strip_attributes"]
 
 ABI_ATTRIBUTES: Final = (
     "zeroext",
@@ -33,14 +33,16 @@ ABI_ATTRIBUTES: Final = (
 """On parameters and results: both sides of a call must have the same (`returned` is a claim, too,
 but changes the caller's code)."""
 
-CLAIMS: Final = (
+CLAIMS: Final[list[str]] = (
     "allocalign allockind allocptr allocsize captures dead_on_return dead_on_unwind "
     "dereferenceable dereferenceable_or_null initializes memory mustprogress noalias nocallback "
-    "nocapture nofree nofpclass nonnull norecurse noreturn nosync noundef nounwind range readnone "
+    "nocapture nofree nofpclass nonnull norecurse nosync noundef range readnone "
     "readonly speculatable willreturn writable writeonly argmemonly inaccessiblememonly "
-    "inaccessiblemem_or_argmemonly returned"
+    "inaccessiblemem_or_argmemonly align"
 ).split()
-_CLAIMED_ALIGNMENT: Final = "align"
+CONTROL_CLAIMS: Final = ("noreturn", "nounwind", "returned")
+"""Claims that code after calls depends on; functions that are left otherwise need them."""
+_ALIGNMENT: Final = "align"
 _STRINGS: Final = (
     "unsafe-fp-math",
     "no-nans-fp-math",
@@ -52,9 +54,11 @@ _FUNCTION, _RESULT = 0xFFFFFFFF, 0
 _BY_VALUE: Final = ("byval", "sret", "byref", "inalloca", "preallocated")
 
 
-def strip_attributes(module: Module) -> None:
-    """Take all claims from a module's functions and calls; intrinsics have LLVM's own."""
-    stripper = _Stripper(module)
+def strip_attributes(module: Module, names: Collection[str]) -> None:
+    """Take attributes from a module's functions and calls; intrinsics have LLVM's own."""
+    if not names:
+        return
+    stripper = _Stripper(module, names)
     for function in module.function_handles():
         if not module.context.library.LLVMGetIntrinsicID(function):
             stripper.function(function)
@@ -64,10 +68,9 @@ def strip_attributes(module: Module) -> None:
 
 
 class _Stripper:
-    def __init__(self, module: Module) -> None:
+    def __init__(self, module: Module, names: Collection[str]) -> None:
         self._module, self._library = module, module.context.library
         kind = self._library.LLVMGetEnumAttributeKindForName
-        names = [*CLAIMS, _CLAIMED_ALIGNMENT]
         self._kinds = {kind(name.encode(), len(name)): name for name in names}
         self._kinds.pop(0, None)
         self._by_value = [kind(name.encode(), len(name)) for name in _BY_VALUE]
@@ -122,6 +125,6 @@ class _Stripper:
             kind
             for kind in kinds
             if kind in self._kinds
-            and not (keeps_alignment and self._kinds[kind] == _CLAIMED_ALIGNMENT)
+            and not (keeps_alignment and self._kinds[kind] == _ALIGNMENT)
         ]
 

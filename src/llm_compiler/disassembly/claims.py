@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from llm_compiler.disassembly.attributes import strip_attributes
+from llm_compiler.disassembly.attributes import CLAIMS, CONTROL_CLAIMS, strip_attributes
 from llm_compiler.errors import CompilerError, InputError, LlmCompilerError
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.jobs import WorkerState
@@ -73,8 +73,14 @@ _RULES: Final = (
     ),
     _rule("tail", _HEAD + r"tail (call )", r"\1\2"),
     _rule("zero and minimum", r"(@llvm\.(?:ctlz|cttz|abs)\.[^(]*\(.*, i1 )true\)", r"\1false)"),
-    _rule("external variables", r"^(@\S+ = .*?external .*?)\bconstant (.*)$", r"\1global \2"),
+    _rule("constant variables", r"^(@\S+ = .*?external .*?)\bconstant (.*)$", r"\1global \2"),
+    _rule(
+        "types of variables",
+        r"^(@\S+ = (?:external|extern_weak) .*?\b(?:global|constant) )(?!i8, align 1$).*$",
+        r"\1i8, align 1",
+    ),
 )
+_OF_VARIABLES: Final = ("constant variables", "types of variables")
 _ASSUMED: Final = re.compile(
     r"^\s+(?:tail )?call void @llvm\.(?:assume|lifetime\.\w+|experimental\.noalias\.scope\.decl|"
     r"invariant\.\w+)[\w.]*\("
@@ -83,6 +89,7 @@ _SHIFT: Final = re.compile(rf"^(\s+){_NAME} = (?:shl|lshr|ashr)(?: nuw| nsw| exa
 _SHIFTED_BY: Final = re.compile(rf"({_NAME})(?=$|, !)")
 _RETURN: Final = re.compile(r"^\s+(?:ret |resume |unreachable)")
 _ATTRIBUTES: Final = "attributes"
+_NO_RETURN: Final = "noreturn and nounwind"
 _STATEMENTS: Final = "assumptions"
 _SHIFTS: Final = "shift amounts"
 _BUDGET: Final = 48
@@ -91,7 +98,7 @@ _BUDGET: Final = 48
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """One place that can be made modest: a line and the kind of claim in it; -1: all attributes."""
+    """One place that can be made modest: a line and the kind of claim in it; below 0: attributes."""
 
     line: int
     kind: str
@@ -107,6 +114,8 @@ class Modest:
     status: Status
     text: str = field(default="", repr=False)
     kept: tuple[str, ...] = ()
+    bare: str = field(default="", repr=False)
+    """The text without any claim, where it lowers to other code than with those kept."""
     detail: str = ""
 
 
@@ -153,11 +162,12 @@ class _Search:
         self._tries = 0
 
     def run(self) -> Modest:
-        sites = [*claim_sites(self._lines), _Site(-1, _ATTRIBUTES)]
+        sites = [*claim_sites(self._lines), _Site(-1, _ATTRIBUTES), _Site(-2, _NO_RETURN)]
         gone = self._without(sites)
         text = self._text(gone)
         kept = sorted({one.kind for one in sites if one not in gone})
-        return Modest(status=Status.OK, text=text, kept=tuple(kept))
+        bare = self._text(sites) if kept else ""
+        return Modest(status=Status.OK, text=text, kept=tuple(kept), bare=bare)
 
     def _without(self, sites: list[_Site]) -> list[_Site]:
         """Return sites that can go together: all, or those of as many kinds as possible."""
@@ -218,8 +228,8 @@ class _Search:
         text = "\n".join(lines) + "\n"
         with Context() as context:
             module = context.parse(text.encode("utf-8", "surrogateescape"), "answer")
-            if -1 in by_line:
-                strip_attributes(module)
+            names = (CLAIMS if -1 in by_line else ()), (CONTROL_CLAIMS if -2 in by_line else ())
+            strip_attributes(module, frozenset().union(*names))
             return module.to_text()
 
 
@@ -231,9 +241,9 @@ def claim_sites(lines: Sequence[str]) -> list[_Site]:
     found: list[_Site] = []
     for number, line in enumerate(lines):
         if line.startswith("@"):
-            rules: tuple[_Rule, ...] = tuple(r for r in _RULES if r.name == "external variables")
+            rules = [one for one in _RULES if one.name in _OF_VARIABLES]
         elif line.startswith(" "):
-            rules = tuple(r for r in _RULES if r.name != "external variables")
+            rules = [one for one in _RULES if one.name not in _OF_VARIABLES]
         else:
             continue
         if _ASSUMED.match(line):

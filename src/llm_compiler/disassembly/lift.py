@@ -10,6 +10,7 @@ import dataclasses
 import re
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -54,6 +55,10 @@ class Lift:
     text: FunctionText | None = field(default=None, repr=False)
     original: CodeObject | None = field(default=None, repr=False)
     lowered: CodeObject | None = field(default=None, repr=False)
+    bare: str = field(default="", repr=False)
+    """The IR without the claims that it keeps for the sake of its code."""
+    is_changed: bool = False
+    """Its IR lowers to other code than what was judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +133,61 @@ class Lifter:
         )
         return dataclasses.replace(lift, outcome=outcome, text=text, original=proof.code)
 
+    def judge_again(self, lift: Lift, ir: str) -> Lift:
+        """Return what a function's IR is worth after an edit.
+
+        IR that still lowers to the judged code, but keeps claims for it, is optimised and run: if
+        the claims are wrong, the IR without them is judged instead.
+        """
+        text, original = lift.text, lift.original
+        assert text is not None
+        assert original is not None
+        folder = self._folder / f"again-{text.name.replace('/', '_')[:80]}"
+        folder.mkdir(exist_ok=True)
+        if not lift.is_changed:
+            wrong = self._wrong_when_optimised(text, original, ir, folder)
+            if not wrong:
+                return dataclasses.replace(lift, outcome=dataclasses.replace(lift.outcome, ir=ir))
+            ir = lift.bare
+        proof = Reassembled(code=original, is_reencoded=lift.outcome.is_reencoded)
+        found = self._judge_answers(text, proof, [CodeAnswer(code=ir)], folder)
+        outcome = dataclasses.replace(
+            found.outcome,
+            num_candidates=lift.outcome.num_candidates,
+            num_instructions=lift.outcome.num_instructions,
+            is_reencoded=lift.outcome.is_reencoded,
+            assembly=text.text,
+            seconds=lift.outcome.seconds,
+            claims=(),
+        )
+        return Lift(outcome=outcome, text=text, original=original, lowered=found.lowered)
+
+    def _wrong_when_optimised(
+        self, text: FunctionText, original: CodeObject, ir: str, folder: Path
+    ) -> bool:
+        """Whether the optimised function differs from the original on an input."""
+        if self._executor is None:
+            return False
+        try:
+            candidate = self._inspect(text, CodeAnswer(code=ir), 0)
+            source, output = folder / "optimised.ll", folder / "optimised.o"
+            source.write_text(candidate.inspection.text, "utf-8", "surrogateescape")
+            lower(
+                source,
+                output,
+                self._binary.elf.architecture,
+                self._toolchain,
+                timeout_s=self._options.timeout_s,
+                flags=("-O2",),
+            )
+            code = read_code_object(output, self._toolchain)
+        except (_Refused, CompilerError, ResourceError, InputError):
+            return True
+        result = self._executor.verify(
+            original, text.text, text.name, code, candidate.inspection
+        )
+        return result.verdict is LiftVerdict.REFUTED
+
     def _judge(self, text: FunctionText, proof: Reassembled, folder: Path) -> Lift:
         options = self._options
         answers = self._engine.disassemble(
@@ -137,10 +197,19 @@ class Lifter:
             temperature=options.temperature,
             seed=options.seed,
         )
+        return self._judge_answers(text, proof, answers[: options.candidates], folder)
+
+    def _judge_answers(
+        self,
+        text: FunctionText,
+        proof: Reassembled,
+        answers: Sequence[CodeAnswer],
+        folder: Path,
+    ) -> Lift:
         found: list[_Candidate] = []
         reason = "the engine gives no answer (the function may exceed its context)"
         looked_at = 0
-        for number, answer in enumerate(answers[: options.candidates]):
+        for number, answer in enumerate(answers):
             looked_at += 1
             try:
                 candidate = self._inspect(text, answer, number)

@@ -7,31 +7,37 @@ visible. Safe to call from several threads, each with a folder of its own.
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llm_compiler.disassembly.agree import agree
 from llm_compiler.disassembly.binary import Binary, Origin
+from llm_compiler.disassembly.claims import ClaimsJob, Modest
 from llm_compiler.disassembly.lift import Lift
+from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.disassembly.read_function import Variable
 from llm_compiler.errors import CompileFailed, CompilerError, InputError, ResourceError
 from llm_compiler.llvm.assembler import assemble
 from llm_compiler.llvm.elf import Binding, Symbol
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
+from llm_compiler.records import Status
 from llm_compiler.verify.lifted import DetachJob
 from llm_compiler.verify.round_trip import difference, lower, read_code_object
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = [
+    "Judge",
     "Merged",
     "comment",
     "detached_texts",
     "link_modules",
     "merge",
-    "quoted_name",
     "relink",
+    "same_variables",
     "without_header",
 ]
 
@@ -39,12 +45,21 @@ _TIMEOUT_S = 120.0
 _HEADER = re.compile(r"^; ModuleID = .*\n(?:source_filename = .*\n)?", re.MULTILINE)
 
 
+Judge = Callable[[Lift, str], Lift]
+"""Judges a lift anew whose text was changed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Merged:
-    """One module. `dropped`: functions that it does not define after all, and why."""
+    """One module.
+
+    `dropped`: functions that it does not define after all, and why. `lifts`: with the texts and
+    verdicts that count in it.
+    """
 
     text: str = field(repr=False)
     dropped: dict[str, str]
+    lifts: tuple[Lift, ...] = ()
 
 
 def merge(
@@ -54,18 +69,31 @@ def merge(
     pool: WorkerPool,
     toolchain: Toolchain,
     folder: Path,
+    judge: Judge | None = None,
 ) -> Merged:
-    """Put accepted functions into one module, which declares the rest."""
-    accepted = [one for one in lifts if one.outcome.verdict.is_accepted]
+    """Put accepted functions into one module, which declares the rest.
+
+    The texts are made modest (`claims`) and agree on each other's prototypes (`agree`) first.
+
+    Args:
+        judge: of functions that this leaves with other code; without it they are left out.
+    """
+    lifts, dropped = _united(lifts, pool, judge)
+    accepted = [
+        one
+        for one in lifts
+        if one.outcome.verdict.is_accepted and one.outcome.name not in dropped
+    ]
     kept = [one for one in accepted if not one.outcome.alias_of]
     aliases = [one for one in accepted if one.outcome.alias_of]
-    dropped: dict[str, str] = {}
     sources: dict[str, Path] = {}
-    texts = detached_texts([one.outcome.ir for one in kept], kept, pool, aliases)
+    texts = detached_texts(
+        [one.outcome.ir for one in kept], kept, pool, aliases, alignments=_alignments(binary, kept)
+    )
     for index, (one, text) in enumerate(zip(kept, texts, strict=True)):
         if text:
             path = folder / f"part-{index}.ll"
-            path.write_text(text)
+            path.write_text(text, "utf-8", "surrogateescape")
             sources[one.outcome.name] = path
         else:
             dropped[one.outcome.name] = "its variables cannot be left to the input"
@@ -95,20 +123,126 @@ def merge(
         for one in aliases
         if one.outcome.alias_of in dropped
     }
-    body = output.read_text() if linked else ""
+    body = output.read_text("utf-8", "surrogateescape") if linked else ""
     return Merged(
-        text=_finished(body, binary, lifts, dropped),
-        dropped=dropped,
+        text=_finished(body, binary, lifts, dropped), dropped=dropped, lifts=tuple(lifts)
     )
 
 
+def _united(
+    lifts: Sequence[Lift], pool: WorkerPool, judge: Judge | None
+) -> tuple[list[Lift], dict[str, str]]:
+    """Return lifts whose accepted texts claim little and agree, and which of them cannot."""
+    named = {
+        one.outcome.name: one
+        for one in lifts
+        if one.outcome.verdict.is_accepted and not one.outcome.alias_of
+    }
+    if not named:
+        return list(lifts), {}
+    found: list[Modest] = run_jobs(
+        pool, [ClaimsJob(texts=tuple(one.outcome.ir for one in named.values()))]
+    )[0]
+    for (name, one), modest in zip(list(named.items()), found, strict=True):
+        if modest.status is not Status.OK:
+            continue
+        outcome = dataclasses.replace(one.outcome, ir=modest.text, claims=modest.kept)
+        named[name] = dataclasses.replace(one, outcome=outcome, bare=modest.bare)
+    aliases = {
+        one.outcome.name: one.outcome.alias_of
+        for one in lifts
+        if one.outcome.alias_of and one.outcome.alias_of in named
+    }
+    agreed = agree({name: one.outcome.ir for name, one in named.items()}, pool, aliases=aliases)
+    dropped = dict(agreed.refused)
+    for name, text in same_variables(agreed.texts).items():
+        one = named[name]
+        is_changed = name in agreed.changed
+        if is_changed and judge is None:
+            dropped[name] = "it lowers to other code once it agrees with its callers"
+        elif is_changed or (one.outcome.claims and judge is not None):
+            assert judge is not None
+            one = judge(dataclasses.replace(one, is_changed=is_changed), text)
+            if not one.outcome.verdict.is_accepted:
+                dropped[name] = one.outcome.reason
+        else:
+            one = dataclasses.replace(one, outcome=dataclasses.replace(one.outcome, ir=text))
+        named[name] = one
+    result = []
+    for one in lifts:
+        if real := named.get(one.outcome.alias_of or one.outcome.name):
+            result.append(_with_name(real, one))
+        else:
+            result.append(one)
+    dropped |= {alias: dropped[real] for alias, real in aliases.items() if real in dropped}
+    return result, dropped
+
+
+def _with_name(real: Lift, one: Lift) -> Lift:
+    """Return a function's lift as the lift of one of its names."""
+    if not one.outcome.alias_of:
+        return real
+    outcome = dataclasses.replace(
+        real.outcome,
+        name=one.outcome.name,
+        alias_of=one.outcome.alias_of,
+        num_candidates=0,
+        seconds=0.0,
+    )
+    return dataclasses.replace(real, outcome=outcome, text=one.text)
+
+
+_EXTERNAL = re.compile(r"^(@\S+) = (?:external|extern_weak) .*$", re.MULTILINE)
+_ALIGNED = re.compile(r", align (\d+)")
+
+
+def same_variables(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return texts that declare each variable of other files in the same way.
+
+    The declaration with the largest alignment is taken: some function's code needs it.
+    """
+    declared: dict[str, dict[str, int]] = {}
+    for text in texts.values():
+        for match in _EXTERNAL.finditer(text):
+            aligned = _ALIGNED.search(match[0])
+            declared.setdefault(match[1], {})[match[0]] = int(aligned[1]) if aligned else 0
+    best = {
+        name: max(lines, key=lambda line: (lines[line], len(line)))
+        for name, lines in declared.items()
+        if len(lines) > 1
+    }
+    if not best:
+        return dict(texts)
+    return {
+        name: _EXTERNAL.sub(lambda match: best.get(match[1], match[0]), text)
+        for name, text in texts.items()
+    }
+
+
+def _alignments(binary: Binary, lifts: Sequence[Lift]) -> dict[str, int]:
+    """Return how the input's static variables are aligned in memory, in bytes."""
+    found: dict[str, int] = {}
+    for one in lifts:
+        for variable in one.text.variables if one.text else ():
+            alignment = binary.elf.sections[variable.section].alignment or 1
+            offset = variable.offset
+            found[variable.name] = min(alignment, offset & -offset) if offset else alignment
+    return found
+
+
 def detached_texts(
-    texts: Sequence[str], lifts: Sequence[Lift], pool: WorkerPool, aliases: Sequence[Lift] = ()
+    texts: Sequence[str],
+    lifts: Sequence[Lift],
+    pool: WorkerPool,
+    aliases: Sequence[Lift] = (),
+    *,
+    alignments: Mapping[str, int] | None = None,
 ) -> list[str]:
     """Return modules of lifts with the input's variables declared; empty where LLVM refuses.
 
     Args:
         aliases: further names of the functions, which their modules define.
+        alignments: of the variables, in bytes; more is not claimed.
     """
     job = DetachJob(
         texts=tuple(texts),
@@ -125,6 +259,7 @@ def detached_texts(
             )
             for one in lifts
         ),
+        alignments=tuple((alignments or {}).items()),
     )
     found: list[str] = run_jobs(pool, [job])[0] if lifts else []
     return found
@@ -200,17 +335,6 @@ def without_header(text: str) -> str:
 def comment(text: str) -> str:
     """Return text as one line of comment."""
     return "; " + " ".join(text.split())
-
-
-def quoted_name(name: str) -> str:
-    """Return a symbol's name as IR writes it behind the ``@``."""
-    if re.fullmatch(r"[A-Za-z$._-][\w$.-]*", name):
-        return name
-    return (
-        '"'
-        + "".join(c if c.isprintable() and c not in '"\\' else f"\\{ord(c):02X}" for c in name)
-        + '"'
-    )
 
 
 def _mentions(text: str, name: str) -> bool:

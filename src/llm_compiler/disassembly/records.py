@@ -71,6 +71,9 @@ class LiftedFunction:
     """The answer that counts is a second one, to what was wrong with a first."""
     attributes: str = ""
     """Of exact lifts: the function attributes that took the place of the answer's own."""
+    claims: tuple[str, ...] = ()
+    """What its IR claims beyond its code, since the code is another without it: `nsw`, ...; each
+    was tested on the optimised function."""
     bleu: float | None = None
     """Of the lowered lift's assembly against the original's, 0 to 1; needs sacrebleu."""
     is_reencoded: bool = False
@@ -99,6 +102,7 @@ class LiftedFunction:
             "num_instructions": self.num_instructions,
             "is_repair": self.is_repair,
             "attributes": self.attributes,
+            "claims": list(self.claims),
             "bleu": self.bleu,
             "is_reencoded": self.is_reencoded,
             "num_inputs": self.num_inputs,

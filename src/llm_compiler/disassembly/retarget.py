@@ -23,9 +23,9 @@ from llm_compiler.disassembly.merge import (
     comment,
     detached_texts,
     link_modules,
-    quoted_name,
     without_header,
 )
+from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.disassembly.portable import Retargeting, RetargetJob, foreign_obstacle
 from llm_compiler.disassembly.read_function import Data, FunctionReader, Unreadable
 from llm_compiler.disassembly.records import Retargeted, RetargetedFunction

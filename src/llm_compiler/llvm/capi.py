@@ -150,6 +150,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "LLVMGetAttributeCountAtIndex": (c_uint, (_ptr, c_uint)),
     "LLVMGetAttributesAtIndex": (None, (_ptr, c_uint, POINTER(_ptr))),
     "LLVMGetEnumAttributeKind": (c_uint, (_ptr,)),
+    "LLVMGetEnumAttributeValue": (ctypes.c_uint64, (_ptr,)),
     "LLVMIsEnumAttribute": (_bool, (_ptr,)),
     "LLVMIsStringAttribute": (_bool, (_ptr,)),
     "LLVMGetCallSiteAttributeCount": (c_uint, (_ptr, c_uint)),

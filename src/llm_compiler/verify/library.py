@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ALLOCATORS", "KNOWN_ARITIES", "NO_RETURN", "REAL"]
+__all__ = ["ALLOCATORS", "KNOWN_ARITIES", "KNOWN_RESULTS", "NO_RETURN", "REAL"]
 
 REAL = {
     name: f"llm_{real}"
@@ -62,3 +62,45 @@ _ARITIES = (
 )
 KNOWN_ARITIES = {name: arity for arity, names in _ARITIES for name in names.split()}
 """How many integer arguments well-known functions take; none takes numbers of another kind."""
+
+_RESULTS = (
+    (
+        "void",
+        "abort free exit _exit rewind perror qsort _ZdlPv _ZdaPv _ZdlPvm _ZdaPvm srand bzero "
+        "closelog syslog freeaddrinfo va_end longjmp siglongjmp __assert_fail setbuf clearerr "
+        "regfree endpwent endgrent tzset pthread_exit",
+    ),
+    (
+        "i32",
+        "puts putchar printf fprintf sprintf snprintf vprintf vfprintf vsprintf vsnprintf "
+        "fclose fflush close open atoi isatty fileno feof ferror getc fgetc getchar toupper "
+        "tolower isspace isalpha isdigit isalnum unlink closedir pthread_mutex_lock "
+        "pthread_mutex_unlock fputs fputc putc strcmp strcasecmp strncmp strncasecmp memcmp bcmp "
+        "stat fstat lstat rename gettimeofday mkdir access strcoll kill ungetc fseek setvbuf "
+        "sscanf fscanf scanf system atexit rand abs socket bind listen accept connect fork "
+        "dup dup2 pipe poll select ioctl fcntl setjmp _setjmp raise sigaction",
+    ),
+    (
+        "i64",
+        "strlen strspn strcspn fread fwrite read write lseek ftell time atol strtol strtoul "
+        "strtoll strtoull labs strftime send recv clock getline mktime readlink wcslen strnlen "
+        "pread pwrite sysconf",
+    ),
+    (
+        "ptr",
+        "malloc calloc realloc strdup strndup getenv _Znwm _Znam strerror opendir readdir strcpy "
+        "strcat strchr strrchr strstr strncpy strncat fopen fdopen freopen strpbrk strtok memcpy "
+        "memmove memset memchr mempcpy fgets bsearch reallocarray index rindex dlsym dlopen "
+        "__errno_location stpcpy localtime gmtime ctime setlocale __cxa_begin_catch "
+        "__ctype_b_loc __ctype_tolower_loc __ctype_toupper_loc __memcpy_chk __memset_chk "
+        "__memmove_chk __strcpy_chk",
+    ),
+    (
+        "double",
+        "sin cos tan asin acos atan atan2 sinh cosh tanh exp exp2 log log2 log10 pow sqrt cbrt "
+        "floor ceil round trunc fabs fmod hypot atof strtod ldexp fmin fmax",
+    ),
+    ("float", "sinf cosf tanf expf logf powf sqrtf floorf ceilf roundf fabsf fmodf atan2f strtof"),
+)
+KNOWN_RESULTS = {name: result for result, names in _RESULTS for name in names.split()}
+"""What well-known functions return, as IR's types."""

@@ -151,6 +151,8 @@ class DetachJob:
     """Of each text, the function that it defines."""
     aliases: tuple[tuple[tuple[str, bool], ...], ...]
     """Of each text's function, the other names, and whether other files see them."""
+    alignments: tuple[tuple[str, int], ...] = ()
+    """Of variables, in bytes: what is known of them; more is not claimed."""
     timeout_s: float = 30.0
     affinity: str = ""
 
@@ -161,15 +163,20 @@ class DetachJob:
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[str]:
         """Yield each text without its variables' definitions."""
+        alignments = dict(self.alignments)
         for step in range(first_step, len(self.texts)):
             with Context() as context:
-                module = context.parse(self.texts[step].encode(), "lifted")
+                text = self.texts[step].encode("utf-8", "surrogateescape")
+                module = context.parse(text, "lifted")
                 library = context.library
                 for variable in list(module.variable_handles()):
                     if module.name_of(variable) in self.variables[step]:
                         library.LLVMSetInitializer(variable, None)
                         library.LLVMSetLinkage(variable, EXTERNAL)
                         library.LLVMSetVisibility(variable, _HIDDEN)
+                        known = alignments.get(module.name_of(variable))
+                        if known and library.LLVMGetAlignment(variable) > known:
+                            library.LLVMSetAlignment(variable, known)
                 for alias, is_visible in self.aliases[step]:
                     _add_alias(module, self.functions[step], alias, is_visible)
                 yield "" if module.verify() else module.to_text()

@@ -90,19 +90,21 @@ def lower(
     timeout_s: float = 60.0,
     keep_labels: bool = True,
     is_merged: bool = False,
+    flags: tuple[str, ...] = LOWER_FLAGS,
 ) -> None:
     """Lower an IR file to an object, with local labels among its symbols or without.
 
     Args:
         is_merged: it holds several functions, each to be compared with an object of its own: then
             the assembler must not resolve calls among them.
+        flags: of clang, which say how.
 
     Raises:
         CompileFailed, PassCrashed, TimedOut: in clang's own words.
     """
     command: tuple[str | Path, ...] = (
         toolchain.tool("clang"),
-        *LOWER_FLAGS,
+        *flags,
         "-c",
         *(["-Wa,-L"] if keep_labels else []),
         *(["-ffunction-sections"] if is_merged else []),

@@ -1,0 +1,444 @@
+"""What functions are called as: the claim of a definition, and of every call, in lifted modules.
+
+Functions are lifted one by one, so a definition and its calls in other functions may disagree.
+`SurveyJob` reads both; `candidates` proposes prototypes that all could agree on. Jobs run in a
+worker.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+from collections.abc import Iterator, Sequence
+from ctypes import c_void_p
+from dataclasses import dataclass, field
+
+from llm_compiler.disassembly.attributes import ABI_ATTRIBUTES
+from llm_compiler.errors import LlmCompilerError
+from llm_compiler.llvm.capi import take_message
+from llm_compiler.llvm.jobs import WorkerState
+from llm_compiler.llvm.module import Context, Module
+from llm_compiler.records import Status
+
+__all__ = [
+    "CallSite",
+    "Prototype",
+    "PrototypeReader",
+    "Survey",
+    "SurveyJob",
+    "candidates",
+    "calls_of",
+]
+
+_POINTER_BITS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prototype:
+    """A function's type and what its calling convention needs, as IR writes it.
+
+    `parameters` and `result` are types (``i32``, ``ptr``, ``{ i64, i64 }``); the attributes are
+    those that both sides of a call must share (``zeroext``, ``byval([8 x i8]) align 8``).
+    """
+
+    result: str = "void"
+    parameters: tuple[str, ...] = ()
+    result_attributes: str = ""
+    parameter_attributes: tuple[str, ...] = ()
+    is_variadic: bool = False
+    convention: int = 0
+
+    def declaration(self, quoted: str) -> str:
+        """Return a line of IR that declares a function of this prototype.
+
+        Args:
+            quoted: its name as IR writes it after the ``@``.
+        """
+        parts = [
+            f"{type_} {attributes}".strip()
+            for type_, attributes in itertools.zip_longest(
+                self.parameters, self.parameter_attributes[: len(self.parameters)], fillvalue=""
+            )
+        ]
+        parts += ["..."] if self.is_variadic else []
+        convention = f"cc{self.convention} " if self.convention else ""
+        attributes = f"{self.result_attributes} " if self.result_attributes else ""
+        return f"declare {convention}{attributes}{self.result} @{quoted}({', '.join(parts)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSite:
+    """What one function calls another as."""
+
+    callee: str
+    prototype: Prototype
+    uses_result: bool
+    num_arguments: int
+    from_parameters: tuple[int, ...] = ()
+    """Of each argument, which of the caller's own parameters it is, as it came; -1: none."""
+    is_returned: bool = False
+    """The caller returns its result as it is."""
+    is_declared: bool = True
+    """The module declares (or defines) the callee as it is called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """What one text defines a function as, and what it calls others as."""
+
+    status: Status
+    own: Prototype | None = None
+    returns_undefined: bool = False
+    """Some return gives a value that is left open."""
+    calls: tuple[CallSite, ...] = ()
+    last_calls: tuple[tuple[str, str], ...] = ()
+    """Of a function that returns nothing: the nearest call in front of each return, if every return
+    has one: the callee's name and the type of its result."""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SurveyJob:
+    """Read the prototypes in texts; each step's result is a `Survey`."""
+
+    texts: tuple[str, ...] = field(repr=False)
+    functions: tuple[str, ...]
+    """Of each text, the one that it defines."""
+    timeout_s: float = 30.0
+    affinity: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One for each text."""
+        return len(self.texts)
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[Survey]:
+        """Yield what each text says."""
+        for step in range(first_step, len(self.texts)):
+            try:
+                yield _survey(self.texts[step], self.functions[step])
+            except LlmCompilerError as error:
+                yield Survey(status=Status.REFUSED, detail=str(error)[:500])
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> Survey:
+        """Return nothing."""
+        return Survey(status=status, detail=detail)
+
+
+def _survey(text: str, function: str) -> Survey:
+    with Context() as context:
+        module = context.parse(text.encode("utf-8", "surrogateescape"), "answer")
+        reader = PrototypeReader(module)
+        library = context.library
+        handle = module.function_handle(function)
+        calls: list[CallSite] = []
+        count = library.LLVMCountParamTypes(library.LLVMGlobalGetValueType(handle))
+        places = {library.LLVMGetParam(handle, index): index for index in range(count)}
+        for name, call in calls_of(module):
+            number = library.LLVMGetNumArgOperands(call)
+            use = library.LLVMGetFirstUse(call)
+            prototype = reader.of_call(call)
+            calls.append(
+                CallSite(
+                    callee=name,
+                    prototype=prototype,
+                    uses_result=bool(use),
+                    num_arguments=number,
+                    from_parameters=tuple(
+                        places.get(library.LLVMGetOperand(call, index), -1)
+                        for index in range(number)
+                    ),
+                    is_returned=bool(use)
+                    and not library.LLVMGetNextUse(use)
+                    and bool(library.LLVMIsAReturnInst(library.LLVMGetUser(use))),
+                    is_declared=prototype
+                    == reader.of_function(library.LLVMGetCalledValue(call)),
+                )
+            )
+        returned = [
+            library.LLVMGetOperand(one, 0)
+            for one in module.instruction_handles(handle)
+            if library.LLVMIsAReturnInst(one) and library.LLVMGetNumOperands(one)
+        ]
+        return Survey(
+            status=Status.OK,
+            own=reader.of_function(handle),
+            returns_undefined=any(library.LLVMIsUndef(one) for one in returned),
+            calls=tuple(dict.fromkeys(calls)),
+            last_calls=_last_calls(module, handle, reader),
+        )
+
+
+def _last_calls(
+    module: Module, function: int, reader: PrototypeReader
+) -> tuple[tuple[str, str], ...]:
+    library = module.context.library
+    direct = {call: name for name, call in calls_of(module)}
+    found = []
+    returns = [one for one in module.instruction_handles(function) if library.LLVMIsAReturnInst(one)]
+    for one in returns:
+        call = _last_call(module, one)
+        ways = [] if call else _ways_into(module, library.LLVMGetInstructionParent(one))
+        ends = [call] if call else [_last_call(module, end) for end in ways]
+        for each in ends or [0]:
+            if not each or each not in direct:
+                return ()
+            type_ = library.LLVMGetReturnType(library.LLVMGetCalledFunctionType(each))
+            found.append((direct[each], reader.text_of(type_)))
+    return tuple(dict.fromkeys(found))
+
+
+def _ways_into(module: Module, block: int) -> list[int]:
+    """Return the ends of the blocks in front of a block."""
+    library = module.context.library
+    found = []
+    one = library.LLVMGetFirstBasicBlock(library.LLVMGetBasicBlockParent(block))
+    while one:
+        end = library.LLVMGetBasicBlockTerminator(one)
+        count = library.LLVMGetNumSuccessors(end)
+        if block in [library.LLVMGetSuccessor(end, index) for index in range(count)]:
+            found.append(end)
+        one = library.LLVMGetNextBasicBlock(one)
+    return found
+
+
+def _last_call(module: Module, instruction: int) -> int:
+    """Return the nearest call of a function in front of an instruction, in the same block."""
+    library = module.context.library
+    one = library.LLVMGetPreviousInstruction(instruction)
+    while one:
+        if library.LLVMIsACallInst(one):
+            callee = library.LLVMGetCalledValue(one)
+            if not (library.LLVMIsAFunction(callee) and library.LLVMGetIntrinsicID(callee)):
+                return int(one)
+        one = library.LLVMGetPreviousInstruction(one)
+    return 0
+
+
+def calls_of(module: Module) -> list[tuple[str, int]]:
+    """Return the direct calls of functions that are no intrinsics: names and instructions."""
+    library = module.context.library
+    found = []
+    for one in module.instruction_handles():
+        if not library.LLVMIsACallInst(one) and not library.LLVMIsAInvokeInst(one):
+            continue
+        callee = library.LLVMGetCalledValue(one)
+        if library.LLVMIsAFunction(callee) and not library.LLVMGetIntrinsicID(callee):
+            found.append((module.name_of(callee), one))
+    return found
+
+
+class PrototypeReader:
+    """Reads prototypes of one module's functions and calls."""
+
+    def __init__(self, module: Module) -> None:
+        self._module, self._library = module, module.context.library
+        self._layout = self._library.LLVMGetModuleDataLayout(module.handle)
+        kind = self._library.LLVMGetEnumAttributeKindForName
+        self._kinds = {
+            kind(name.encode(), len(name)): name for name in (*ABI_ATTRIBUTES, "align")
+        }
+
+    def of_function(self, function: int) -> Prototype:
+        """Return what a function is declared or defined as."""
+        library = self._library
+        return self._prototype(
+            library.LLVMGlobalGetValueType(function),
+            lambda index: self._function_attributes(function, index),
+            library.LLVMGetFunctionCallConv(function),
+        )
+
+    def of_call(self, call: int) -> Prototype:
+        """Return what a call takes its callee for; attributes of the callee's count, too."""
+        library = self._library
+        type_ = library.LLVMGetCalledFunctionType(call)
+        callee = library.LLVMGetCalledValue(call)
+        is_same = (
+            bool(library.LLVMIsAFunction(callee))
+            and library.LLVMGlobalGetValueType(callee) == type_
+        )
+
+        def attributes(index: int) -> dict[str, int]:
+            found = self._call_attributes(call, index)
+            return {**(self._function_attributes(callee, index) if is_same else {}), **found}
+
+        return self._prototype(type_, attributes, library.LLVMGetInstructionCallConv(call))
+
+    def _prototype(self, type_: int, attributes: object, convention: int) -> Prototype:
+        library = self._library
+        assert callable(attributes)
+        types = self.parameter_types(type_)
+        return Prototype(
+            result=self.text_of(library.LLVMGetReturnType(type_)),
+            parameters=tuple(self.text_of(one) for one in types),
+            result_attributes=self._text(attributes(0)),
+            parameter_attributes=tuple(
+                self._text(attributes(index)) for index in range(1, len(types) + 1)
+            ),
+            is_variadic=bool(library.LLVMIsFunctionVarArg(type_)),
+            convention=convention,
+        )
+
+    def parameter_types(self, type_: int) -> list[int]:
+        """Return the types of a function type's parameters."""
+        count = self._library.LLVMCountParamTypes(type_)
+        types = (c_void_p * max(1, count))()
+        self._library.LLVMGetParamTypes(type_, ctypes.cast(types, ctypes.POINTER(c_void_p)))
+        return [one for one in types[:count] if one]
+
+    def text_of(self, type_: int) -> str:
+        """Return a type as IR writes it, without names of structs."""
+        library = self._library
+        if library.LLVMGetTypeKind(type_) == 10:  # a struct, maybe a named one
+            count = library.LLVMCountStructElementTypes(type_)
+            inside = [
+                self.text_of(library.LLVMStructGetTypeAtIndex(type_, i)) for i in range(count)
+            ]
+            return f"{{ {', '.join(inside)} }}" if inside else "{}"
+        return take_message(library, library.LLVMPrintTypeToString(type_))
+
+    def _function_attributes(self, function: int, index: int) -> dict[str, int]:
+        library = self._library
+        held = (c_void_p * max(1, library.LLVMGetAttributeCountAtIndex(function, index)))()
+        library.LLVMGetAttributesAtIndex(
+            function, index, ctypes.cast(held, ctypes.POINTER(c_void_p))
+        )
+        return self._named(list(held))
+
+    def _call_attributes(self, call: int, index: int) -> dict[str, int]:
+        library = self._library
+        held = (c_void_p * max(1, library.LLVMGetCallSiteAttributeCount(call, index)))()
+        library.LLVMGetCallSiteAttributes(call, index, ctypes.cast(held, ctypes.POINTER(c_void_p)))
+        return self._named(list(held))
+
+    def _named(self, held: Sequence[int | None]) -> dict[str, int]:
+        library = self._library
+        found = {}
+        for one in held:
+            if one and not library.LLVMIsStringAttribute(one):
+                name = self._kinds.get(library.LLVMGetEnumAttributeKind(one))
+                if name:
+                    found[name] = one
+        return found
+
+    def _text(self, attributes: dict[str, int]) -> str:
+        parts = []
+        for name, one in attributes.items():
+            if name in ("byval", "sret", "byref", "inalloca", "preallocated"):
+                size = self._library.LLVMABISizeOfType(
+                    self._layout, self._library.LLVMGetTypeAttributeValue(one)
+                )
+                parts.append(f"{name}([{size} x i8])")
+            elif name not in ("align", "returned"):
+                parts.append(name)
+        if "align" in attributes and any(part.startswith("byval") for part in parts):
+            value = self._library.LLVMGetEnumAttributeValue(attributes["align"])
+            parts.append(f"align {value}")
+        return " ".join(sorted(parts, key=lambda part: part.startswith("align")))
+
+
+# -- what all could agree on -----------------------------------------------------------------------
+
+
+def candidates(
+    own: Prototype | None, calls: Sequence[CallSite], *, limit: int = 24
+) -> list[Prototype]:
+    """Return prototypes for one function that its definition and its calls could share.
+
+    Args:
+        own: of the definition; None: it is defined in another file.
+    """
+    claims = [one.prototype for one in calls]
+    if own is not None and all(_agrees(own, one) for one in calls):
+        return [own]
+    everything = [own, *claims] if own is not None else claims
+    first = own or max(claims, key=lambda one: (len(one.parameters), claims.count(one)))
+    results = _results(own, calls)
+    is_variadic = any(one.is_variadic for one in everything)
+    if is_variadic:
+        fixed = min(len(one.parameters) for one in everything if one.is_variadic)
+        longest = fixed
+    else:
+        longest = max(len(one.parameters) for one in everything)
+    positions: list[list[tuple[str, str]]] = []
+    for index in range(longest):
+        seen = [
+            (one.parameters[index], _at(one.parameter_attributes, index))
+            for one in everything
+            if index < len(one.parameters)
+        ]
+        positions.append(sorted(dict.fromkeys(seen), key=lambda one: _preference(one, first, index)))
+    found = []
+    for result in results:
+        for choice in _choices(positions, limit):
+            found.append(
+                Prototype(
+                    result=result[0],
+                    result_attributes=result[1],
+                    parameters=tuple(one[0] for one in choice),
+                    parameter_attributes=tuple(one[1] for one in choice),
+                    is_variadic=is_variadic,
+                    convention=first.convention,
+                )
+            )
+    return list(dict.fromkeys(found))[:limit]
+
+
+def _agrees(own: Prototype, call: CallSite) -> bool:
+    return own == call.prototype
+
+
+def _results(own: Prototype | None, calls: Sequence[CallSite]) -> list[tuple[str, str]]:
+    """Return types of the result, the best first: what somebody uses must be there."""
+    used = [
+        (one.prototype.result, one.prototype.result_attributes) for one in calls if one.uses_result
+    ]
+    unused = [
+        (one.prototype.result, one.prototype.result_attributes)
+        for one in calls
+        if not one.uses_result
+    ]
+    mine = [(own.result, own.result_attributes)] if own is not None else []
+    needed = [one for one in dict.fromkeys([*mine, *used]) if one[0] != "void"]
+    needed.sort(key=lambda one: -_width(one[0]))
+    if used or (mine and mine[0][0] != "void"):
+        # A definition that returns enough stays as it is.
+        if mine and mine[0] in needed and all(_width(mine[0][0]) >= _width(one[0]) for one in used):
+            needed.remove(mine[0])
+            needed.insert(0, mine[0])
+        # An attribute promises how the result is extended: without it nothing is promised.
+        bare = [(one[0], "") for one in needed if one[1]]
+        return list(dict.fromkeys([*needed, *bare]))
+    return list(dict.fromkeys([*mine, *unused]))
+
+
+def _width(type_: str) -> int:
+    if type_ == "ptr":
+        return _POINTER_BITS + 1
+    if type_ == "void":
+        return 0
+    return int(type_[1:]) if type_[:1] == "i" and type_[1:].isdigit() else 1000
+
+
+def _preference(one: tuple[str, str], first: Prototype, index: int) -> tuple[bool, int]:
+    is_own = index < len(first.parameters) and one == (
+        first.parameters[index],
+        _at(first.parameter_attributes, index),
+    )
+    return not is_own, -_width(one[0])
+
+
+def _choices(
+    positions: list[list[tuple[str, str]]], limit: int
+) -> Iterator[tuple[tuple[str, str], ...]]:
+    """Yield choices, those first that differ from everybody's first choice in few positions."""
+    base = tuple(one[0] for one in positions)
+    yield base
+    for index, options in enumerate(positions):
+        for other in options[1:]:
+            yield (*base[:index], other, *base[index + 1 :])
+    yield from itertools.islice(itertools.product(*positions), limit * 4)
+
+
+def _at(values: Sequence[str], index: int) -> str:
+    return values[index] if index < len(values) else ""
