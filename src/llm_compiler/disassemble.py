@@ -22,6 +22,7 @@ from llm_compiler.disassembly.lift import Lift, Lifter
 from llm_compiler.disassembly.merge import merge, relink
 from llm_compiler.disassembly.records import Disassembled, DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.retarget import check_retarget, retarget
+from llm_compiler.disassembly.whole import whole_module
 from llm_compiler.errors import ConfigError, InputError, ToolchainNotFound
 from llm_compiler.llvm.elf import Symbol
 from llm_compiler.llvm.toolchain import find_toolchain
@@ -123,6 +124,9 @@ def disassemble(
             judge=lifter.judge_again,
         )
         lifts = list(merged.lifts)
+        whole = whole_module(
+            binary, lifts, merged, pool=pool, toolchain=toolchain, folder=folder
+        )
         relinked = b""
         if options.relink:
             relinked = relink(binary, merged, lifts, toolchain, folder)
@@ -157,7 +161,9 @@ def disassemble(
         input=str(source),
         target_triple=binary.target_triple,
         functions=tuple(functions),
-        module=merged.text,
+        module=whole.text or merged.text,
+        is_whole=bool(whole.text),
+        obstacle=whole.obstacle,
         relinked=relinked,
         retargeted=retargeted,
         warnings=tuple(warnings),

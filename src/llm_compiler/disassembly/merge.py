@@ -36,6 +36,7 @@ __all__ = [
     "detached_texts",
     "link_modules",
     "merge",
+    "recheck",
     "relink",
     "same_variables",
     "without_header",
@@ -111,7 +112,7 @@ def merge(
                 linked.append(name)
     by_name = {one.outcome.name: one for one in kept}
     while linked:
-        wrong = _recheck(binary, [by_name[name] for name in linked], output, lowered, toolchain)
+        wrong = recheck(binary, [by_name[name] for name in linked], output, lowered, toolchain)
         if not wrong:
             break
         dropped |= wrong
@@ -275,10 +276,10 @@ def link_modules(sources: Sequence[Path], output: Path, toolchain: Toolchain) ->
     return (lines or ["no message"])[-1][:200]
 
 
-def _recheck(
+def recheck(
     binary: Binary, lifts: Sequence[Lift], source: Path, output: Path, toolchain: Toolchain
 ) -> dict[str, str]:
-    """Return the functions that the merged module lowers to other code, and how it differs."""
+    """Return the functions that a merged module lowers to other code, and how it differs."""
     try:
         lower(
             source,

@@ -105,6 +105,9 @@ class Data:
     is_private: bool
     """It has no symbol: nothing else refers to it by this name."""
     is_thread_local: bool
+    part_of: str = ""
+    """The piece that it lies in, `offset` bytes from its start; then it has no bytes of its own."""
+    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +171,17 @@ class FunctionReader:
         """
         return _Reading(self, symbol).read()
 
-    def read_data(self, names: Iterable[str]) -> list[Data]:
+    def read_data(self, names: Iterable[str], sections: Iterable[int] = ()) -> list[Data]:
         """Return variables of an object by name, and all data of it that they refer to in turn.
+
+        Args:
+            sections: of these, all that they hold is returned as one piece each, and what lies in
+                them as a `Data.part_of` of that piece.
 
         Raises:
             Unreadable: one is not there, or where it ends or what it holds cannot be told.
         """
-        return _DataReading(self).read_data(names)
+        return _DataReading(self, frozenset(sections)).read_data(names)
 
     # -- what the whole file knows ---
 
@@ -1082,7 +1089,8 @@ class _Reading:
 class _DataReading(_Reading):
     """Reads data without a function."""
 
-    def __init__(self, reader: FunctionReader) -> None:
+    def __init__(self, reader: FunctionReader, whole: frozenset[int] = frozenset()) -> None:
+        self.whole = whole
         # Section 0 is nowhere, and no place is between its start and its end.
         nothing = Symbol(
             index=-1,
@@ -1101,13 +1109,21 @@ class _DataReading(_Reading):
     def read_data(self, names: Iterable[str]) -> list[Data]:
         for name in names:
             self.named[name] = self.elf.symbol(name)
+        pieces: dict[int, _Item] = {}
+        for index in sorted(self.whole):
+            section = self.elf.sections[index]
+            end = section.address + section.size
+            item = _Item(section=section, start=section.address, end=end, symbol=None)
+            item.name = f"section{section.name}"
+            pieces[index] = item
+            self._collect_pointers(item)
         done: set[str] = set()
         # Names of variables are references, too; what each holds is collected on the way.
         while pending := [name for name in self.named if name not in done]:
             for name in pending:
                 done.add(name)
                 symbol = self.elf.symbol(name)
-                if symbol is not None and symbol.section == SHN_COMMON:
+                if symbol is not None and symbol.section == SHN_COMMON and not self.whole:
                     raise Unreadable(f"refers to {name}, which other files may define (-fcommon)")
                 if symbol is None or not symbol.is_defined:
                     continue
@@ -1118,7 +1134,27 @@ class _DataReading(_Reading):
                     raise Unreadable(f"refers to {name}, whose size its symbol does not say")
                 self._data(section, symbol.value, symbol, 0)
         self._name_items()
-        return [self._as_data(item) for item in self.items.values()]
+        found = [self._as_data(item) for item in pieces.values()]
+        for item in self.items.values():
+            if piece := pieces.get(item.section.index):
+                found.append(self._as_part(item, piece))
+            else:
+                found.append(self._as_data(item))
+        return found
+
+    def _as_part(self, item: _Item, piece: _Item) -> Data:
+        return Data(
+            name=item.name,
+            data=bytes(item.end - item.start),
+            alignment=1,
+            pointers=(),
+            is_constant=False,
+            is_local=item.symbol is None or item.symbol.is_local,
+            is_private=False,
+            is_thread_local=item.section.is_thread_local,
+            part_of=piece.name,
+            offset=item.start - piece.start,
+        )
 
     def _as_data(self, item: _Item) -> Data:
         pointers = []
@@ -1130,7 +1166,7 @@ class _DataReading(_Reading):
         base = item.section.address
         symbol = item.symbol
         is_private = symbol is None or item.name != symbol.name or item.name.startswith(".L")
-        if is_private and item.section.is_writable:
+        if is_private and item.section.is_writable and item.section.index not in self.whole:
             raise Unreadable("refers to a variable without a symbol, which may be part of another")
         return Data(
             name=item.name,

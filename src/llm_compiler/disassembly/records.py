@@ -185,6 +185,10 @@ class Disassembled:
     functions: tuple[LiftedFunction, ...]
     module: str = field(repr=False)
     """Textual IR: accepted functions defined, the others declared."""
+    is_whole: bool = False
+    """The module defines all that the input does, its variables too: it can take its place."""
+    obstacle: str = ""
+    """What keeps it from that."""
     relinked: bytes = field(default=b"", repr=False)
     """An object, where it was asked for and any function was lifted."""
     retargeted: Retargeted | None = None
@@ -204,6 +208,8 @@ class Disassembled:
             "input": self.input,
             "target_triple": self.target_triple,
             "functions": [one.to_json() for one in self.functions],
+            "is_whole": self.is_whole,
+            "obstacle": self.obstacle,
             "retargeted": self.retargeted.to_json() if self.retargeted else None,
             "seconds": round(self.seconds, 3),
         }

@@ -25,10 +25,10 @@ from llm_compiler.disassembly.merge import (
     link_modules,
     without_header,
 )
-from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.disassembly.portable import Retargeting, RetargetJob, foreign_obstacle
 from llm_compiler.disassembly.read_function import Data, FunctionReader, Unreadable
 from llm_compiler.disassembly.records import Retargeted, RetargetedFunction
+from llm_compiler.disassembly.variables import data_module
 from llm_compiler.errors import (
     CompilerError,
     ConfigError,
@@ -338,61 +338,3 @@ class _Work:
             and symbol.is_defined
             and self._binary.elf.sections[symbol.section].is_code
         )
-
-
-def data_module(
-    data: Sequence[Data],
-    functions: Collection[str],
-    is_function: Callable[[str], bool],
-    target_triple: str,
-) -> str:
-    """Return variables as a module of their own.
-
-    Args:
-        functions: names that stand for functions.
-        is_function: of other names.
-    """
-    lines = [f'target triple = "{target_triple}"']
-    defined = {one.name for one in data}
-    named = dict.fromkeys(name for one in data for _, name, _ in one.pointers)
-    for name in named:
-        if name in defined:
-            continue
-        if name in functions or is_function(name):
-            lines.append(f"declare void @{quoted_name(name)}(...)")
-        else:
-            lines.append(f"@{quoted_name(name)} = external global i8")
-    lines += [_definition(one) for one in data]
-    return "\n".join(lines) + "\n"
-
-
-def _definition(one: Data) -> str:
-    fields: list[tuple[str, str]] = []
-    position = 0
-    for offset, name, addend in sorted(one.pointers):
-        fields += _bytes(one.data[position:offset])
-        pointer = f"@{quoted_name(name)}"
-        if addend:
-            pointer = f"getelementptr (i8, ptr {pointer}, i64 {addend})"
-        fields.append(("ptr", pointer))
-        position = offset + 8
-    fields += _bytes(one.data[position:])
-    types = ", ".join(kind for kind, _ in fields)
-    values = ", ".join(f"{kind} {value}" for kind, value in fields)
-    linkage = "private " if one.is_private else "hidden " if one.is_local else ""
-    storage = "thread_local " if one.is_thread_local else ""
-    kind = "constant" if one.is_constant else "global"
-    return (
-        f"@{quoted_name(one.name)} = {linkage}{storage}{kind} <{{ {types} }}> <{{ {values} }}>, "
-        f"align {one.alignment}"
-    )
-
-
-def _bytes(data: bytes) -> list[tuple[str, str]]:
-    if not data:
-        return []
-    kind = f"[{len(data)} x i8]"
-    if not any(data):
-        return [(kind, "zeroinitializer")]
-    text = "".join(chr(b) if 32 <= b < 127 and b not in b'"\\' else f"\\{b:02X}" for b in data)
-    return [(kind, f'c"{text}"')]

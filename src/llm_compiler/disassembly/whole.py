@@ -1,0 +1,300 @@
+"""Everything that an object holds as one module: to be compiled at any level, in its place.
+
+Where every function is lifted, the module need not leave anything to the input: variables,
+constants with names, lists of constructors, functions chosen at load time and further names are
+read from the object, and what only this file saw is internal again. What cannot be told of the
+object's data is the obstacle; then the module stays as `merge` leaves it.
+
+Safe to call from several threads, each with a folder of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_compiler.disassembly.binary import Binary, Origin
+from llm_compiler.disassembly.lift import Lift
+from llm_compiler.disassembly.merge import Merged, link_modules, recheck, without_header
+from llm_compiler.disassembly.naming import quoted_name
+from llm_compiler.disassembly.read_function import Data, FunctionReader, Unreadable
+from llm_compiler.disassembly.variables import constructors, data_module
+from llm_compiler.llvm.elf import SHN_COMMON, Binding, Symbol, SymbolKind
+from llm_compiler.llvm.jobs import WorkerState
+from llm_compiler.llvm.module import INTERNAL, Context
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.records import Status
+from llm_compiler.workers.pool import WorkerPool, run_jobs
+
+__all__ = ["Whole", "whole_module"]
+
+_DATA = re.compile(
+    r"^\.(?:text|rodata|data|bss|tdata|tbss|eh_frame|gcc_except_table|note|comment|lrodata|lbss|"
+    r"ldata|llvm_addrsig|rela)(?:\.|$)"
+)
+_LISTS = re.compile(r"^\.(?:init|fini)_array(?:\.\d+)?$")
+_WEAK = 5  # LLVMWeakAnyLinkage, llvm-c/Core.h
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """A module that stands for all of an object; empty, with the obstacle, where there is none."""
+
+    text: str = field(default="", repr=False)
+    obstacle: str = ""
+
+
+class _Obstacle(Exception):
+    """What keeps a module from standing for the object."""
+
+
+def whole_module(
+    binary: Binary,
+    lifts: Sequence[Lift],
+    merged: Merged,
+    *,
+    pool: WorkerPool,
+    toolchain: Toolchain,
+    folder: Path,
+) -> Whole:
+    """Return a module that defines all that an object does."""
+    try:
+        text = _Work(binary, lifts, merged, pool, toolchain, folder).run()
+    except (_Obstacle, Unreadable) as error:
+        return Whole(obstacle=str(error))
+    return Whole(text=text)
+
+
+class _Work:
+    def __init__(
+        self,
+        binary: Binary,
+        lifts: Sequence[Lift],
+        merged: Merged,
+        pool: WorkerPool,
+        toolchain: Toolchain,
+        folder: Path,
+    ) -> None:
+        self._binary, self._elf = binary, binary.elf
+        self._lifts, self._merged = lifts, merged
+        self._pool, self._toolchain, self._folder = pool, toolchain, folder
+        self._functions = {one.outcome.name for one in lifts}
+
+    def run(self) -> str:
+        if self._binary.origin is Origin.EXECUTABLE:
+            raise _Obstacle("it is linked: where its variables end is not known")
+        lists = self._check()
+        data, sections = self._data()
+        linkages = {one.name: linkage for one in data if (linkage := self._linkage(one)) is not None}
+        named = dict.fromkeys(name for found in lists.values() for name in found)
+        lines = [*constructors(lists), *self._commons(), *self._same_places(data)]
+        path, output = self._folder / "whole-data.ll", self._folder / "whole.ll"
+        text = data_module(
+            [*data, *self._parts(data, sections)],
+            self._functions,
+            self._is_function,
+            self._binary.target_triple,
+            linkages=linkages,
+            more=lines,
+            named=tuple(named),
+        )
+        path.write_text(text, "utf-8", "surrogateescape")
+        source = self._folder / "whole-functions.ll"
+        source.write_text(self._merged.text, "utf-8", "surrogateescape")
+        if refused := link_modules([source, path], output, self._toolchain):
+            raise _Obstacle(f"its variables do not link with its functions: {refused}")
+        own = [one for one in self._lifts if not one.outcome.alias_of]
+        wrong = recheck(
+            self._binary, own, output, self._folder / "whole.o", self._toolchain
+        )
+        if wrong:
+            name, reason = next(iter(wrong.items()))
+            raise _Obstacle(f"with its variables, {name} is not the same: {reason}")
+        return self._finished(output.read_text("utf-8", "surrogateescape"))
+
+    def _check(self) -> dict[str, list[str]]:
+        """Return the lists of constructors.
+
+        Raises:
+            _Obstacle: something that no module can hold.
+        """
+        missing = [
+            one.outcome.name
+            for one in self._lifts
+            if one.outcome.name in self._merged.dropped or not one.outcome.verdict.is_accepted
+        ]
+        asked = {one.name for one in self._binary.functions()}
+        missing += sorted(asked - self._functions)
+        if missing:
+            raise _Obstacle(f"not lifted: {', '.join(missing[:5])}")
+        lists: dict[str, list[str]] = {}
+        for section in self._elf.sections:
+            if not section.is_allocated or not section.size:
+                continue
+            if _LISTS.match(section.name):
+                found = lists.setdefault(section.name, [])
+                for one in self._elf.relocations.get(section.index, ()):
+                    found.append(self._function_at(one.symbol, one.addend))
+            elif not _DATA.match(section.name):
+                raise _Obstacle(f"it has a section {section.name}, whose meaning is not known")
+        return lists
+
+    def _function_at(self, symbol: Symbol, addend: int) -> str:
+        if symbol.kind is not SymbolKind.SECTION and not addend:
+            return symbol.name
+        at = self._elf.symbols_at(symbol.section, addend) if symbol.is_defined else ()
+        names = [one.name for one in at if one.name in self._functions]
+        if not names:
+            raise _Obstacle("a list of constructors names code without a symbol")
+        return names[0]
+
+    def _data(self) -> tuple[list[Data], set[int]]:
+        """Return all data, and the sections that are taken as one piece each."""
+        sections = {
+            variable.section
+            for one in self._lifts
+            for variable in (one.text.variables if one.text else ())
+            if not variable.symbol
+        }
+        names: dict[str, int] = {}
+        for symbol in self._elf.symbols:
+            if not self._is_variable(symbol):
+                continue
+            is_writable = self._elf.sections[symbol.section].is_writable
+            if symbol.is_local and not is_writable:
+                continue
+            if symbol.is_local and symbol.name in names:
+                raise _Obstacle(f"two of its variables are called {symbol.name}")
+            names[symbol.name] = symbol.index
+        return FunctionReader(self._binary).read_data(names, sections), sections
+
+    def _is_variable(self, symbol: Symbol) -> bool:
+        if not symbol.is_defined or not symbol.name or symbol.name.startswith((".L", "$")):
+            return False
+        section = self._elf.sections[symbol.section]
+        return (
+            symbol.kind in (SymbolKind.OBJECT, SymbolKind.TLS, SymbolKind.NONE)
+            and section.is_allocated
+            and not section.is_code
+            and bool(_DATA.match(section.name))
+            and bool(symbol.size)
+        )
+
+    def _linkage(self, one: Data) -> str | None:
+        symbol = self._elf.symbol(one.name)
+        if symbol is None or symbol.is_local or one.is_private:
+            return None
+        weak = "weak " if symbol.binding is Binding.WEAK else ""
+        return f"{weak}{'hidden' if symbol.is_hidden else ''}".strip()
+
+    def _commons(self) -> Iterator[str]:
+        for one in self._elf.symbols:
+            if one.section == SHN_COMMON and one.size:
+                yield (
+                    f"@{quoted_name(one.name)} = common global [{one.size} x i8] zeroinitializer, "
+                    f"align {max(1, one.value)}"
+                )
+
+    def _same_places(self, data: Sequence[Data]) -> Iterator[str]:
+        """Yield further names of variables as aliases."""
+        known = {one.name for one in data}
+        for symbol in self._elf.symbols:
+            if not self._is_variable(symbol) or symbol.name in known:
+                continue
+            at = self._elf.symbols_at(symbol.section, symbol.value)
+            first = next((one.name for one in at if one.name in known), None)
+            if first is None:
+                if symbol.is_local:
+                    continue  # a constant that nothing in the data names
+                raise _Obstacle(f"its variable {symbol.name} lies within another")
+            weak = "weak " if symbol.binding is Binding.WEAK else ""
+            visibility = "hidden " if symbol.is_local or symbol.is_hidden else ""
+            yield (
+                f"@{quoted_name(symbol.name)} = {weak}{visibility}alias [{symbol.size} x i8], "
+                f"ptr @{quoted_name(first)}"
+            )
+
+    def _parts(self, data: Sequence[Data], sections: set[int]) -> Iterator[Data]:
+        """Yield the variables without symbols that functions refer to, within their sections."""
+        seen = {one.name for one in data}
+        for lift in self._lifts:
+            for one in lift.text.variables if lift.text else ():
+                if one.section in sections and one.name not in seen:
+                    seen.add(one.name)
+                    section = self._elf.sections[one.section]
+                    yield Data(
+                        name=one.name,
+                        data=bytes(max(1, section.size - one.offset)),
+                        alignment=1,
+                        pointers=(),
+                        is_constant=False,
+                        is_local=True,
+                        is_private=False,
+                        is_thread_local=section.is_thread_local,
+                        part_of=f"section{section.name}",
+                        offset=one.offset,
+                    )
+
+    def _is_function(self, name: str) -> bool:
+        symbol = self._elf.symbol(name)
+        return (
+            symbol is not None
+            and symbol.is_defined
+            and self._elf.sections[symbol.section].is_code
+        )
+
+    def _finished(self, text: str) -> str:
+        symbols = {one.outcome.name: self._elf.symbol(one.outcome.name) for one in self._lifts}
+        weak = tuple(
+            name for name, one in symbols.items() if one and one.binding is Binding.WEAK
+        )
+        hidden = tuple(
+            one.name for one in self._elf.symbols if one.is_hidden and not one.is_local
+        )
+        job = InternalizeJob(text=text, weak=weak, kept=hidden)
+        result: str = run_jobs(self._pool, [job])[0][0]
+        if not result:
+            raise _Obstacle("LLVM refuses the module")
+        head = [line for line in self._merged.text.splitlines() if line.startswith("; ")]
+        comments = []
+        for line in head:
+            if line.startswith("; ModuleID"):
+                break
+            comments.append(line)
+        note = "; It defines all that the input does: its variables and constants, too."
+        return "\n".join([*comments, note, "", without_header(result)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InternalizeJob:
+    """Make what is hidden internal, but for `kept`, and functions weak; the result is a text."""
+
+    text: str = field(repr=False)
+    weak: tuple[str, ...]
+    kept: tuple[str, ...]
+    timeout_s: float = 60.0
+    affinity: str = ""
+
+    num_steps = 1
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[str]:
+        """Yield the text; empty where LLVM refuses it."""
+        with Context() as context:
+            module = context.parse(self.text.encode("utf-8", "surrogateescape"), "lifted")
+            library = context.library
+            for value in list(module.symbol_handles()):
+                name = module.name_of(value)
+                if library.LLVMIsDeclaration(value) or name.startswith("llvm."):
+                    continue
+                if name in self.weak:
+                    library.LLVMSetLinkage(value, _WEAK)
+                elif library.LLVMGetVisibility(value) == 1 and name not in self.kept:
+                    library.LLVMSetVisibility(value, 0)
+                    library.LLVMSetLinkage(value, INTERNAL)
+            yield "" if module.verify() else module.to_text()
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> str:
+        """Return nothing."""
+        return ""

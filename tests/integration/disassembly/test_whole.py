@@ -1,0 +1,162 @@
+"""A lifted file as a whole: compiled at every level, it does what the original program does.
+
+The answers are clang's own IR, damaged as a lift may be: each lowers to the right code, and claims
+what is not true, returns nothing where a result is used, or takes words for pointers.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from llm_compiler.disassemble import Disassembled, LiftVerdict, disassemble
+from llm_compiler.disassembly.replay import ReplayEngine
+from llm_compiler.llvm.elf import parse_elf
+from llm_compiler.llvm.extract import extract_function
+from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.process import run
+from llm_compiler.workers import LocalPool
+
+from .conftest import TRIPLES, Compile
+
+PROGRAMS = sorted((Path(__file__).parents[2] / "cases" / "lifted_programs").glob("*.c"))
+LEVELS = ("-O0", "-O1", "-O2", "-O3", "-Oz")
+RUNNERS = {"x86_64": [], "aarch64": ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]}
+DISHONEST = (
+    (r" = (add|sub|mul) (?=i)", r" = \1 nuw nsw "),
+    (r"(load|store) (i32|i64|i16)\b(.*), align \d+", r"\1 \2\3, align 16"),
+    (r"getelementptr (?!inbounds)", "getelementptr inbounds "),
+    (r"(?m)^(define .*?)ptr noundef %", r"\1ptr noalias noundef nonnull dereferenceable(64) %"),
+    (r"(?m)^(declare (?!.*@llvm\.).*\)) .*$", r"\1 mustprogress nounwind willreturn memory(none)"),
+    (r"(?m)^(attributes #\d+ = \{)(?=.*\"target-cpu\")", r"\1 mustprogress norecurse willreturn"),
+)
+
+
+def dishonest(text: str) -> str:
+    """Claim what is not so."""
+    for pattern, replacement in DISHONEST:
+        text = re.sub(pattern, replacement, text)
+    return text
+
+
+def forgetful(text: str) -> str:
+    """Return nothing where the result of a call is returned; else take every word for an i64."""
+    call = re.search(r"(?m)^  (%\S+) = tail call (?:\w+ )*?(i32|i64|ptr|double) @.*\n  ret ", text)
+    if not call or text.count(call[1] + "\n") != 1:
+        return text
+    text = text.replace(f"  {call[1]} = tail call", "  tail call", 1)
+    text = re.sub(rf"(tail call (?:\w+ )*?){call[2]} @", r"\1void @", text, count=1)
+    text = text.replace(f"  ret {call[2]} {call[1]}\n", "  ret void\n", 1)
+    return re.sub(rf"(?m)^(define .*?)\b{call[2]} @", r"\1void @", text, count=1)
+
+
+def wordy(text: str) -> str:
+    """Take the arguments and the result of a function that only passes them on for words."""
+    body = re.search(r"\{\n(  %\S+ = tail call .*\n  ret (?:i32|i64|ptr) %\S+)\n\}", text)
+    if not body:
+        return text
+    head = re.search(r"(?m)^define .*$", text)
+    assert head is not None
+    for line in (head[0], *body[1].splitlines()):
+        words = re.sub(r"\b(?:noundef|nocapture|readonly|nonnull|signext|zeroext) ", "", line)
+        text = text.replace(line, re.sub(r"\b(?:i32|ptr)(?= [%@])", "i64", words))
+    return text
+
+
+def lift(
+    source: Path,
+    architecture: str,
+    compile_c: Compile,
+    pool: LocalPool,
+    folder: Path,
+    *flags: str,
+) -> tuple[Disassembled, dict[str, str]]:
+    """Lift an object of a program from damaged answers; also the answers."""
+    text = source.read_text()
+    options = flags or ("-Oz", "-fPIC")
+    binary = compile_c(text, "program.o", architecture, *options)
+    compiled = compile_c(text, "answers.ll", architecture, *options)
+    answers = folder / "answers"
+    answers.mkdir()
+    damaged = {}
+    with Context() as context:
+        module = context.parse(compiled.read_bytes())
+        for name in module.defined_functions():
+            with extract_function(module, name) as one:
+                right = one.to_text()
+            wrong = dishonest(wordy(right))
+            if wordy(right) == right or len(damaged) % 2:
+                wrong = dishonest(forgetful(right))
+            damaged[name] = wrong
+            # What cannot be damaged in these ways without changing the code has other answers.
+            for number, answer in enumerate((wrong, dishonest(right), right)):
+                (answers / f"{name}{f'.{number}' if number else ''}.ll").write_text(answer)
+    return disassemble(binary, ReplayEngine(answers), pool=pool), damaged
+
+
+def outputs(
+    module: Path, architecture: str, toolchain: Toolchain, folder: Path, levels: tuple[str, ...]
+) -> dict[str, bytes]:
+    found = {}
+    for level in levels:
+        program = folder / f"program{level}"
+        done = run(
+            [
+                toolchain.tool("clang"),
+                f"--target={TRIPLES[architecture]}",
+                level,
+                "-fPIC",
+                "-Wno-override-module",
+                module,
+                "-o",
+                program,
+                "-lm",
+            ],
+            timeout_s=60,
+        )
+        assert done.ok, done.stderr_text
+        ran = run([*RUNNERS[architecture], program], timeout_s=30)
+        found[level] = ran.stdout + str(ran.exit_status).encode()
+    return found
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("source", PROGRAMS, ids=lambda path: path.stem)
+def test_a_lifted_file_does_the_same_at_every_level(
+    source: Path,
+    architecture: str,
+    compile_c: Compile,
+    toolchain: Toolchain,
+    pool: LocalPool,
+    tmp_path: Path,
+) -> None:
+    result, _ = lift(source, architecture, compile_c, pool, tmp_path)
+    assert {one.verdict for one in result.functions} == {LiftVerdict.EXACT}, [
+        (one.name, one.reason) for one in result.functions
+    ]
+    assert result.is_whole, result.obstacle
+    module = tmp_path / "module.ll"
+    module.write_text(result.module)
+    original = tmp_path / "program.o"
+    expected = outputs(original, architecture, toolchain, tmp_path, ("-Oz",))["-Oz"]
+    assert len(expected) > 8
+    found = outputs(module, architecture, toolchain, tmp_path, LEVELS)
+    assert found == dict.fromkeys(LEVELS, expected)
+    # What the object offers to others, the module offers, too, and nothing else.
+    again = tmp_path / "again.o"
+    command = [toolchain.tool("clang"), f"--target={TRIPLES[architecture]}", "-Oz", "-fPIC", "-c"]
+    done = run([*command, "-Wno-override-module", module, "-o", again], timeout_s=60)
+    assert done.ok, done.stderr_text
+    assert offered(again) == offered(original)
+
+
+def offered(path: Path) -> set[tuple[str, str, bool]]:
+    elf = parse_elf(path.read_bytes())
+    return {
+        (one.name, one.binding.value, one.is_hidden)
+        for one in elf.symbols
+        if one.is_defined and not one.is_local
+    }
