@@ -124,9 +124,7 @@ def disassemble(
             judge=lifter.judge_again,
         )
         lifts = list(merged.lifts)
-        whole = whole_module(
-            binary, lifts, merged, pool=pool, toolchain=toolchain, folder=folder
-        )
+        whole = whole_module(binary, lifts, merged, pool=pool, toolchain=toolchain, folder=folder)
         relinked = b""
         if options.relink:
             relinked = relink(binary, merged, lifts, toolchain, folder)

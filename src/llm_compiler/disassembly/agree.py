@@ -94,9 +94,7 @@ class _Agreement:
         )
 
     def _survey(self, names: list[str]) -> None:
-        job = SurveyJob(
-            texts=tuple(self._texts[one] for one in names), functions=tuple(names)
-        )
+        job = SurveyJob(texts=tuple(self._texts[one] for one in names), functions=tuple(names))
         found: list[Survey] = run_jobs(self._pool, [job])[0] if names else []
         for name, survey in zip(names, found, strict=True):
             self._surveys[name] = survey
@@ -201,7 +199,9 @@ class _Agreement:
             own = replace(own, result="void", result_attributes="")
         found = candidates(own, calls)
         involved = list(
-            dict.fromkeys([*([name] if own is not None else []), *(c for c, _ in self._calls(name))])
+            dict.fromkeys(
+                [*([name] if own is not None else []), *(c for c, _ in self._calls(name))]
+            )
         )
         best: tuple[tuple[int, int], dict[str, Rewritten]] | None = None
         for group in (found[:_FIRST], found[_FIRST:]):

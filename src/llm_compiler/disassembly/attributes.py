@@ -33,13 +33,14 @@ ABI_ATTRIBUTES: Final = (
 """On parameters and results: both sides of a call must have the same (`returned` is a claim, too,
 but changes the caller's code)."""
 
-CLAIMS: Final[list[str]] = (
+_CLAIMS: Final = (
     "allocalign allockind allocptr allocsize captures dead_on_return dead_on_unwind "
-    "dereferenceable dereferenceable_or_null initializes memory mustprogress noalias nocallback "
-    "nocapture nofree nofpclass nonnull norecurse nosync noundef range readnone "
+    "dereferenceable dereferenceable_or_null initializes memory mustprogress noalias "
+    "nocallback nocapture nofree nofpclass nonnull norecurse nosync noundef range readnone "
     "readonly speculatable willreturn writable writeonly argmemonly inaccessiblememonly "
-    "inaccessiblemem_or_argmemonly align"
-).split()
+    "inaccessiblemem_or_argmemonly align "
+)
+CLAIMS: Final = tuple(_CLAIMS.split())
 CONTROL_CLAIMS: Final = ("noreturn", "nounwind", "returned")
 """Claims that code after calls depends on; functions that are left otherwise need them."""
 _ALIGNMENT: Final = "align"
@@ -90,9 +91,7 @@ class _Stripper:
             ):
                 library.LLVMRemoveEnumAttributeAtIndex(function, index, kind)
         for name in _STRINGS:
-            library.LLVMRemoveStringAttributeAtIndex(
-                function, _FUNCTION, name.encode(), len(name)
-            )
+            library.LLVMRemoveStringAttributeAtIndex(function, _FUNCTION, name.encode(), len(name))
 
     def call(self, call: int) -> None:
         library = self._library
@@ -124,7 +123,5 @@ class _Stripper:
         return [
             kind
             for kind in kinds
-            if kind in self._kinds
-            and not (keeps_alignment and self._kinds[kind] == _ALIGNMENT)
+            if kind in self._kinds and not (keeps_alignment and self._kinds[kind] == _ALIGNMENT)
         ]
-

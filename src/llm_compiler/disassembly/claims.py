@@ -98,7 +98,7 @@ _BUDGET: Final = 48
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """One place that can be made modest: a line and the kind of claim in it; below 0: attributes."""
+    """A place that can be made modest: its line (below 0: attributes) and the kind of claim."""
 
     line: int
     kind: str

@@ -183,7 +183,7 @@ class Lifter:
             code = read_code_object(output, self._toolchain)
         except (_Refused, CompilerError, ResourceError, InputError):
             return True
-        result = self._executor.verify(
+        result = self._executor.lighter(folder).verify(
             original, text.text, text.name, code, candidate.inspection
         )
         return result.verdict is LiftVerdict.REFUTED

@@ -81,9 +81,7 @@ def merge(
     """
     lifts, dropped = _united(lifts, pool, judge)
     accepted = [
-        one
-        for one in lifts
-        if one.outcome.verdict.is_accepted and one.outcome.name not in dropped
+        one for one in lifts if one.outcome.verdict.is_accepted and one.outcome.name not in dropped
     ]
     kept = [one for one in accepted if not one.outcome.alias_of]
     aliases = [one for one in accepted if one.outcome.alias_of]
@@ -125,9 +123,7 @@ def merge(
         if one.outcome.alias_of in dropped
     }
     body = output.read_text("utf-8", "surrogateescape") if linked else ""
-    return Merged(
-        text=_finished(body, binary, lifts, dropped), dropped=dropped, lifts=tuple(lifts)
-    )
+    return Merged(text=_finished(body, binary, lifts, dropped), dropped=dropped, lifts=tuple(lifts))
 
 
 def _united(

@@ -26,8 +26,8 @@ __all__ = [
     "PrototypeReader",
     "Survey",
     "SurveyJob",
-    "candidates",
     "calls_of",
+    "candidates",
 ]
 
 _POINTER_BITS = 64
@@ -151,8 +151,7 @@ def _survey(text: str, function: str) -> Survey:
                     is_returned=bool(use)
                     and not library.LLVMGetNextUse(use)
                     and bool(library.LLVMIsAReturnInst(library.LLVMGetUser(use))),
-                    is_declared=prototype
-                    == reader.of_function(library.LLVMGetCalledValue(call)),
+                    is_declared=prototype == reader.of_function(library.LLVMGetCalledValue(call)),
                 )
             )
         returned = [
@@ -175,7 +174,9 @@ def _last_calls(
     library = module.context.library
     direct = {call: name for name, call in calls_of(module)}
     found = []
-    returns = [one for one in module.instruction_handles(function) if library.LLVMIsAReturnInst(one)]
+    returns = [
+        one for one in module.instruction_handles(function) if library.LLVMIsAReturnInst(one)
+    ]
     for one in returns:
         call = _last_call(module, one)
         ways = [] if call else _ways_into(module, library.LLVMGetInstructionParent(one))
@@ -235,9 +236,7 @@ class PrototypeReader:
         self._module, self._library = module, module.context.library
         self._layout = self._library.LLVMGetModuleDataLayout(module.handle)
         kind = self._library.LLVMGetEnumAttributeKindForName
-        self._kinds = {
-            kind(name.encode(), len(name)): name for name in (*ABI_ATTRIBUTES, "align")
-        }
+        self._kinds = {kind(name.encode(), len(name)): name for name in (*ABI_ATTRIBUTES, "align")}
 
     def of_function(self, function: int) -> Prototype:
         """Return what a function is declared or defined as."""
@@ -367,7 +366,9 @@ def candidates(
             for one in everything
             if index < len(one.parameters)
         ]
-        positions.append(sorted(dict.fromkeys(seen), key=lambda one: _preference(one, first, index)))
+        positions.append(
+            sorted(dict.fromkeys(seen), key=lambda one: _preference(one, first, index))
+        )
     found = []
     for result in results:
         for choice in _choices(positions, limit):

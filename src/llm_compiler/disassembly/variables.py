@@ -84,7 +84,10 @@ def constructors(lists: Mapping[str, Sequence[str]]) -> list[str]:
         lists: by section (``.init_array``, ``.fini_array.00101``), the functions in its order.
     """
     lines = []
-    for variable, prefix in (("llvm.global_ctors", ".init_array"), ("llvm.global_dtors", ".fini_array")):
+    for variable, prefix in (
+        ("llvm.global_ctors", ".init_array"),
+        ("llvm.global_dtors", ".fini_array"),
+    ):
         entries = []
         for section, functions in lists.items():
             if match := re.fullmatch(rf"{re.escape(prefix)}(?:\.(\d+))?", section):

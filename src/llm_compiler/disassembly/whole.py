@@ -87,7 +87,9 @@ class _Work:
             raise _Obstacle("it is linked: where its variables end is not known")
         lists = self._check()
         data, sections = self._data()
-        linkages = {one.name: linkage for one in data if (linkage := self._linkage(one)) is not None}
+        linkages = {
+            one.name: linkage for one in data if (linkage := self._linkage(one)) is not None
+        }
         named = dict.fromkeys(name for found in lists.values() for name in found)
         lines = [*constructors(lists), *self._commons(), *self._same_places(data)]
         path, output = self._folder / "whole-data.ll", self._folder / "whole.ll"
@@ -106,9 +108,7 @@ class _Work:
         if refused := link_modules([source, path], output, self._toolchain):
             raise _Obstacle(f"its variables do not link with its functions: {refused}")
         own = [one for one in self._lifts if not one.outcome.alias_of]
-        wrong = recheck(
-            self._binary, own, output, self._folder / "whole.o", self._toolchain
-        )
+        wrong = recheck(self._binary, own, output, self._folder / "whole.o", self._toolchain)
         if wrong:
             name, reason = next(iter(wrong.items()))
             raise _Obstacle(f"with its variables, {name} is not the same: {reason}")
@@ -240,19 +240,13 @@ class _Work:
     def _is_function(self, name: str) -> bool:
         symbol = self._elf.symbol(name)
         return (
-            symbol is not None
-            and symbol.is_defined
-            and self._elf.sections[symbol.section].is_code
+            symbol is not None and symbol.is_defined and self._elf.sections[symbol.section].is_code
         )
 
     def _finished(self, text: str) -> str:
         symbols = {one.outcome.name: self._elf.symbol(one.outcome.name) for one in self._lifts}
-        weak = tuple(
-            name for name, one in symbols.items() if one and one.binding is Binding.WEAK
-        )
-        hidden = tuple(
-            one.name for one in self._elf.symbols if one.is_hidden and not one.is_local
-        )
+        weak = tuple(name for name, one in symbols.items() if one and one.binding is Binding.WEAK)
+        hidden = tuple(one.name for one in self._elf.symbols if one.is_hidden and not one.is_local)
         job = InternalizeJob(text=text, weak=weak, kept=hidden)
         result: str = run_jobs(self._pool, [job])[0][0]
         if not result:

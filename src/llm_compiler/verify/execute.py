@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -62,6 +63,8 @@ _CLOBBER = 0xDEADBEEF5C000000
 _STACK_TAG = 0xFEED000000000001
 _ALL = (1 << 64) - 1
 _FIRST_INPUTS = 8
+_PIECE = 96
+"""Inputs between two looks at the clock."""
 _RETURNED, _ENDED, _TOO_MANY, _CRASHED, _HUNG = 1, 2, 4, 5, 6
 
 _THREAD_LOCAL = {
@@ -110,6 +113,9 @@ class ExecuteOptions:
     """Share of the original's basic blocks that these must run."""
     seed: int = 0
     run_timeout_s: float = 60.0
+    max_seconds: float = 10.0
+    """For one function and one lift: after that no more inputs are drawn or run. Code that never
+    ends on most inputs would else cost minutes."""
     emulated_share: float = 1.0
     """Of `num_inputs`, and of `min_inputs`, where code runs under an emulator, which is slow."""
 
@@ -195,6 +201,16 @@ class Executor:
         self._driver = folder / f"driver-{target.architecture}.o"
         self._linker = ""
         self._corpora: dict[tuple[object, ...], tuple[list[Input], int, int]] = {}
+
+    def lighter(self, folder: Path) -> Executor:
+        """Return one with fewer inputs and less time: to find plain differences only."""
+        few = dataclasses.replace(
+            self._options,
+            num_inputs=min(96, self._options.num_inputs),
+            num_rounds=1,
+            max_seconds=min(3.0, self._options.max_seconds),
+        )
+        return Executor(self._target, folder, few)
 
     def _build_driver(self) -> None:
         if self._linker:
@@ -297,7 +313,8 @@ class Executor:
             first = self._run(ours, some, world, frame)
             return zip(first, other._run(theirs, there, world, moved), strict=True)
 
-        for number, (given, one, two) in enumerate(_in_turn(inputs, run_both)):
+        end = time.monotonic() + self._options.max_seconds
+        for number, (given, one, two) in enumerate(_in_turn(inputs, run_both, end)):
             completed = evidence.num_completed + one.is_complete
             evidence = dataclasses.replace(evidence, num_completed=completed)
             difference = comparison.compare(one, two) if one.is_complete else ""
@@ -354,7 +371,8 @@ class Executor:
             first = self._run(ours, some, world, frame)
             return zip(first, self._run(theirs, some, world, frame), strict=True)
 
-        for number, (given, one, other) in enumerate(_in_turn(inputs, run_both)):
+        end = time.monotonic() + self._options.max_seconds
+        for number, (given, one, other) in enumerate(_in_turn(inputs, run_both, end)):
             completed = evidence.num_completed + one.is_complete
             evidence = dataclasses.replace(evidence, num_completed=completed)
             if not one.is_complete:
@@ -533,18 +551,25 @@ class Executor:
         seen: set[int] = set()
         telling: list[Input] = []
         batch = [generator.draw() for _ in range(options.num_inputs)]
+        end = time.monotonic() + options.max_seconds / 2
         for _ in range(options.num_rounds + 1):
-            inputs += batch
             if probed is None:
+                inputs += batch
                 break
-            outcomes = self._run(probed, batch, world, frame, num_blocks=blocks)
-            for given, outcome in zip(batch, outcomes, strict=True):
-                ran = {i for i, byte in enumerate(outcome.coverage) if byte}
-                if outcome.is_complete and not ran <= seen:
-                    seen |= ran
-                    telling.append(given)
-            hung = sum(one.kind == _HUNG for one in outcomes)
-            if len(seen) == blocks or 4 * hung > len(batch):
+            hung = 0
+            for start in range(0, len(batch), _PIECE):
+                piece = batch[start : start + _PIECE]
+                inputs += piece
+                outcomes = self._run(probed, piece, world, frame, num_blocks=blocks)
+                for given, outcome in zip(piece, outcomes, strict=True):
+                    ran = {i for i, byte in enumerate(outcome.coverage) if byte}
+                    if outcome.is_complete and not ran <= seen:
+                        seen |= ran
+                        telling.append(given)
+                hung += sum(one.kind == _HUNG for one in outcomes)
+                if time.monotonic() > end:
+                    break
+            if len(seen) == blocks or 4 * hung > len(batch) or time.monotonic() > end:
                 break
             batch = [
                 generator.mutate(generator._random.choice(telling))
@@ -660,6 +685,7 @@ class _Executable:
 def _in_turn(
     inputs: Sequence[Input],
     run_both: Callable[[Sequence[Input]], Iterator[tuple[_Outcome, _Outcome]]],
+    end: float,
 ) -> Iterator[tuple[Input, _Outcome, _Outcome]]:
     """Yield each input and what both make of it.
 
@@ -667,11 +693,11 @@ def _in_turn(
     one that never ends costs its time limit on each.
     """
     start, size = 0, _FIRST_INPUTS
-    while start < len(inputs):
+    while start < len(inputs) and time.monotonic() < end:
         some = inputs[start : start + size]
         for given, (one, other) in zip(some, run_both(some), strict=True):
             yield given, one, other
-        start, size = start + size, size * 4
+        start, size = start + size, min(size * 4, _PIECE)
 
 
 def _foreign_calls(original: ElfFile, lifted: ElfFile) -> str:

@@ -429,7 +429,10 @@ class _Comparison:
         start = min(ours.start - ours.offset, theirs.start - theirs.offset)
         ends = [ours.end - ours.offset, theirs.end - theirs.offset]
         end = max(ends)
-        if ends[0] != ends[1]:
+        # Constants that code reads in parts look like several in an object: what the lift has in
+        # one must be there, all of it, where the original's first part is.
+        is_in_parts = not a.is_writable and ends[0] < ends[1] <= a.size - ours.offset
+        if ends[0] != ends[1] and not is_in_parts:
             shorter, longer = sorted(((ends[0], 0), (ends[1], 1)))
             place = (ours, theirs)[longer[1]]
             section = (a, b)[longer[1]]

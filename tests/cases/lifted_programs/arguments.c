@@ -7,7 +7,7 @@ __attribute__((noinline)) unsigned char low(unsigned char x) { return x + 1; }
 __attribute__((noinline)) int sign(signed char x) { return x < 0 ? -1 : x > 0; }
 __attribute__((noinline)) _Bool odd(unsigned x) { return x & 1; }
 int chain(int x) { return low((unsigned char)(x * 7)) + sign((signed char)x) + odd((unsigned)x); }
-int main(void) {
+__attribute__((optnone, noinline)) int main(void) {
     int t = 0;
     for (int i = -40; i < 300; i += 7) t = t * 31 + chain(i);
     printf("%d %d %ld\n", t, forward(3, 4), wide(1L << 33, 1));

@@ -20,7 +20,7 @@ __attribute__((noinline)) uint32_t length_of(const struct header *h) { return h-
 __attribute__((noinline)) unsigned mix(struct flags f) { return f.a * 100 + f.b * 10 + f.c; }
 __attribute__((noinline)) int zeros(uint64_t x) { return x ? __builtin_clzll(x) : 64; }
 __attribute__((noinline)) int64_t middle(int64_t a, int64_t b) { return a / b + a % b; }
-int main(void) {
+__attribute__((optnone, noinline)) int main(void) {
     uint8_t bytes[16];
     for (int i = 0; i < 16; i++) bytes[i] = (uint8_t)(i * i);
     struct flags f = {5, 100, 1234};

@@ -21,7 +21,10 @@ static int idle(machine *m, int c) {
     return -1;
 }
 __attribute__((noinline)) long run(const char *text) {
-    machine m = {idle, 0, 0, 0};
+    machine m;
+    m.now = idle;
+    m.depth = m.errors = 0;
+    m.value = 0;
     while (*text) m.now(&m, *text++);
     return m.value * 100 + m.depth * 10 + m.errors;
 }
@@ -32,7 +35,7 @@ __attribute__((noinline)) int each(int *values, int n, int (*f)(int)) {
     return t;
 }
 static int half(int x) { return x / 2; }
-int main(void) {
+__attribute__((optnone, noinline)) int main(void) {
     int values[7] = {3, 1, 4, 1, 5, 9, 2};
     qsort(values, 7, sizeof(int), descending);
     printf("%ld %ld %d %d\n", run("(12 (3) 45"), run("x)"), values[0] * 10 + values[6],

@@ -33,7 +33,7 @@ __attribute__((noinline)) int wait_for(volatile int *flag) {
     while (!*flag) if (++n == 10) *flag = 1;
     return n;
 }
-int main(void) {
+__attribute__((optnone, noinline)) int main(void) {
     volatile int flag = 0;
     int code = setjmp(top);
     if (!code) for (int i = 0; i < 9; i++) fail(i);

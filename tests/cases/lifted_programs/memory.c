@@ -42,7 +42,7 @@ __attribute__((noinline)) int drop(void) {
     }
     return n;
 }
-int main(void) {
+__attribute__((optnone, noinline)) int main(void) {
     char name[12];
     for (int i = 0; i < 10; i++) {
         snprintf(name, sizeof name, "node%d", i * i);

@@ -13,9 +13,9 @@ __attribute__((constructor(150))) static void first(void) { order[filled++] = 1;
 __attribute__((constructor)) static void third(void) { order[filled++] = 3; }
 __attribute__((destructor)) static void last(void) { printf("last %d\n", filled); }
 __attribute__((noinline)) int local(int x) { return mine += x; }
-int main(void) {
-    other_name++;
-    printf("%d %d %d %d %d %d\n", also(1), base(2), replaceable(9), secret(3), local(5), local(1));
+__attribute__((optnone, noinline)) int main(void) {
+    shared_name++;
+    printf("%d %d %d %d %d %d\n", base(1), base(2), replaceable(9), secret(3), local(5), local(1));
     printf("%d%d%d\n", order[0], order[1], order[2]);
     return 0;
 }

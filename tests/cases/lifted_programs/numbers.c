@@ -20,7 +20,7 @@ __attribute__((noinline)) struct big make(long x) {
 __attribute__((noinline)) long use(struct big b) { return b.a - b.b + b.c; }
 __attribute__((noinline)) double root(double x) { return sqrt(x); }
 __attribute__((noinline)) int is_odd_one(double x) { return x != x; }
-int main(void) {
+__attribute__((optnone, noinline)) int main(void) {
     double values[6] = {1e16, 1, -1e16, 3, 0.1, 0.2};
     struct point p = {1.5, -2.5};
     p = mirror(p);

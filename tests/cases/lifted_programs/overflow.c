@@ -23,7 +23,7 @@ __attribute__((noinline)) int read_after(int *a, int *b) {
     *b = 2;
     return *a;
 }
-int main(void) {
+__attribute__((optnone, noinline)) int main(void) {
     char bytes[32];
     for (int i = 0; i < 32; i++) bytes[i] = (char)(i * 37);
     unsigned long sum = 0;

@@ -25,7 +25,7 @@ __attribute__((noinline)) void multiply(int n, const float *a, const float *b, f
             c[i * n + j] = s;
         }
 }
-int main(void) {
+__attribute__((optnone, noinline)) int main(void) {
     int t = 0, b;
     for (int i = 0; i < 40; i++) {
         push((uint8_t)(i * 13));

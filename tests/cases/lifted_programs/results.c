@@ -10,7 +10,7 @@ __attribute__((noinline)) long number(const char *s) { return strtol(s, 0, 10); 
 __attribute__((noinline)) static int compare(const void *a, const void *b) {
     return memcmp(a, b, sizeof(int));
 }
-int main(void) {
+__attribute__((optnone, noinline)) int main(void) {
     int values[5] = {5, 3, 4, 1, 2};
     qsort(values, 5, sizeof(int), compare);
     printf("%zu %s %ld %d %d\n", two("hello"), after("key=value", '='), number("42") + 1, values[0],

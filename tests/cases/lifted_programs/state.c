@@ -21,7 +21,7 @@ __attribute__((noinline)) int apply(int which, int x) {
     chosen = operations[which & 1];
     return chosen(x) + table[x & 3] + visible;
 }
-int main(void) {
+__attribute__((optnone, noinline)) int main(void) {
     for (int i = 0; i < 5; i++) printf("%d %s %d\n", bump(i), name_of((unsigned)i), apply(i, i + 1));
     long sum = 0;
     for (int i = 0; i < 8; i++) sum += zeros[i] * (i + 1);

@@ -29,7 +29,7 @@ __attribute__((noinline)) unsigned hash(const char *s) {
     for (; *s; s++) h = (h ^ (unsigned char)*s) * 16777619u;
     return h;
 }
-int main(void) {
+__attribute__((optnone, noinline)) int main(void) {
     const char *rest;
     char word[] = "assembly";
     long n = parse("  -1234 tail", &rest);
