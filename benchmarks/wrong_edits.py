@@ -6,8 +6,10 @@ In every program one random place is made wrong as each kind of mistake would
 (`llm_compiler.verify.wrong_edits`); default<Oz> follows, as after a wrong pass. A mutant whose
 optimised module is one that is known to do right changes nothing and counts for nothing. One that
 does not compile counts for nothing either: the compiler notices it. Of the rest, the share that the
-program itself notices is the score. The seeds are fixed; each edit done is one line of the output,
-and a run that was stopped goes on.
+program itself notices is the score. Where it notices nothing, a trap in the same place tells
+whether any run comes there (`unreached`: mostly the library's error paths, and what a failed check
+would do). The seeds are fixed; each edit done is one line of the output, and a run that was stopped
+goes on.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from llm_compiler.places import cache_folder
 from llm_compiler.records import PassList
 from llm_compiler.verify.pass_list_eval import PASSED, SAME, PassListEval
 from llm_compiler.verify.suite import Suite, built_in_suite
-from llm_compiler.verify.wrong_edits import WRONG_EDITS, edit_at_one_place
+from llm_compiler.verify.wrong_edits import WRONG_EDITS, edit_at_one_place, trap_at_the_place
 from llm_compiler.workers import LocalPool, run_jobs
 
 _OZ = PassList(("default<Oz>",))
@@ -32,8 +34,10 @@ _ARCHITECTURE = "x86_64"
 def texts_of(suite: Suite, pool: LocalPool, cache: Path) -> dict[str, str]:
     """Return the programs' modules as text, and see to it that what -Oz makes of them is known."""
     with PassListEval(suite, architectures=[_ARCHITECTURE], pool=pool, cache_dir=cache) as plain:
-        assert not plain.failures(_OZ)[_ARCHITECTURE], "the suite must do right at -Oz"
-        names = [one.name for one in suite.programs if one.name not in plain.skipped[_ARCHITECTURE]]
+        unfit = {**plain.skipped[_ARCHITECTURE], **plain.failures(_OZ)[_ARCHITECTURE]}
+        for name, why in unfit.items():
+            print(f"left out, since it fails at -Oz: {name}: {why}")
+        names = [one.name for one in suite.programs if one.name not in unfit]
         modules = tuple(plain.prepared(_ARCHITECTURE, name)[1].bitcode for name in names)
     emitted = run_jobs(pool, [EmitJob(modules=modules, passes=PassList(), kind="text")])[0]
     return {name: one.data.decode() for name, one in zip(names, emitted, strict=True)}
@@ -44,7 +48,6 @@ def _round(
     wrong: dict[str, str],
     pool: LocalPool,
     cache: Path,
-    num_processes: int,
 ) -> dict[str, str]:
     """Return what became of one mutant of each program."""
     with PassListEval(
@@ -105,24 +108,32 @@ def main() -> None:
                     if name in todo
                 }
                 wrong = {name: text for name, text in mutants.items() if text != texts[name]}
-                outcomes = _round(suite, wrong, pool, options.cache, options.jobs) if wrong else {}
-                for name in todo:
+                outcomes = _round(suite, wrong, pool, options.cache) if wrong else {}
+                classes = {name: _class_of(outcome) for name, outcome in outcomes.items()}
+                traps = {
+                    name: trap_at_the_place(texts[name], edit, f"{seed}:{edit.name}:{name}")
+                    for name, found_class in classes.items()
+                    if found_class == "missed"
+                }
+                traps = {name: text for name, text in traps.items() if text != texts[name]}
+                reached = _round(suite, traps, pool, options.cache) if traps else {}
+                for name, outcome in reached.items():
+                    if _class_of(outcome) in ("missed", "same"):
+                        classes[name] = "unreached"
+                for name in (name for name in todo if name in texts):
                     row = {
                         "edit": edit.name,
                         "seed": seed,
                         "program": name,
                         "hash": hashes[name],
-                        "class": _class_of(outcomes[name]) if name in outcomes else "no place",
+                        "class": classes.get(name, "no place"),
                         "outcome": outcomes.get(name, ""),
                     }
                     found.append(row)
                     options.output.parent.mkdir(parents=True, exist_ok=True)
                     with options.output.open("a") as stream:
                         stream.write(json.dumps(row) + "\n")
-                print(
-                    f"{edit.name}: {dict(Counter(_class_of(o) for o in outcomes.values()))}",
-                    flush=True,
-                )
+                print(f"{edit.name}: {dict(Counter(classes.values()))}", flush=True)
     for heading in ("edit", "program"):
         print(f"\nnoticed, by {heading}")
         groups: dict[str, Counter[str]] = {}
@@ -131,7 +142,9 @@ def main() -> None:
         for name, counts in sorted(groups.items(), key=lambda one: one[0]):
             print(f"  {_share(counts)}  {name}")
     total = Counter(row["class"] for row in found)
-    print(f"\n{_share(total)} of the edits that change something are noticed; {dict(total)}")
+    print(f"\n{_share(total)} of the edits that change what some run reaches are noticed")
+    anywhere = Counter(noticed=total["noticed"], missed=total["missed"] + total["unreached"])
+    print(f"{_share(anywhere)} of those that change the optimised module; {dict(total)}")
 
 
 if __name__ == "__main__":

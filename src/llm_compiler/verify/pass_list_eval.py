@@ -343,6 +343,8 @@ class _Architecture:
             link_flags={one.program.name: one.program.link_flags for one in self.prepared},
             num_processes=pool.num_workers,
             program_timeout_s=program_timeout_s,
+            # Wrong modules hang often, and are expected to.
+            **({} if learns else {"retry_factor": 1}),
         )
 
     def shares(self, size: int) -> list[list[PreparedProgram]]:

@@ -13,7 +13,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-__all__ = ["WRONG_EDITS", "WrongEdit", "edit_at_one_place", "edit_everywhere"]
+__all__ = [
+    "WRONG_EDITS",
+    "WrongEdit",
+    "edit_at_one_place",
+    "edit_everywhere",
+    "trap_at_the_place",
+]
 
 # Not the first word of a constant expression.
 _VALUE = r"[%@\-\d][^,\s]*"
@@ -176,8 +182,31 @@ def edit_everywhere(text: str, edit: WrongEdit) -> str:
 
 def edit_at_one_place(text: str, edit: WrongEdit, seed: int | str) -> str:
     """Return the text with one place made wrong, drawn by `seed`; the same where there is none."""
-    places = list(edit.pattern.finditer(text))
-    if not places:
+    place = _place(text, edit, seed)
+    if place is None:
         return text
-    place = random.Random(seed).choice(places)
     return text[: place.start()] + edit.replace(place) + text[place.end() :]
+
+
+def trap_at_the_place(text: str, edit: WrongEdit, seed: int | str) -> str:
+    """Return the text with a trap where `edit_at_one_place` edits: does any run come there?
+
+    The same text where the place is not in a function.
+    """
+    place = _place(text, edit, seed)
+    if place is None:
+        return text
+    start = text.rfind("\n", 0, place.start() + 1) + 1
+    if not text.startswith("  ", start):
+        return text
+    # The cases of a switch stand below it.
+    while text.startswith("    ", start):
+        start = text.rfind("\n", 0, start - 1) + 1
+    declaration = "declare void @llvm.trap()"
+    end = "" if declaration in text else f"\n{declaration}\n"
+    return f"{text[:start]}  call void @llvm.trap()\n{text[start:]}{end}"
+
+
+def _place(text: str, edit: WrongEdit, seed: int | str) -> re.Match[str] | None:
+    places = list(edit.pattern.finditer(text))
+    return random.Random(seed).choice(places) if places else None
