@@ -46,6 +46,9 @@ class Construct:
 _RETURNS_TWICE = "setjmp|_setjmp|sigsetjmp|__sigsetjmp|savectx|vfork|__vfork|getcontext"
 
 
+MIXED_TARGETS = "mixed-targets"
+"""Seen by comparing the functions' attributes."""
+
 CONSTRUCTS: tuple[Construct, ...] = (
     # -- covered by programs -----------------------------------------------------------------
     Construct(
@@ -171,6 +174,18 @@ CONSTRUCTS: tuple[Construct, ...] = (
         text=r"= alloca [^\n]*, i\d+ %",
         programs=("alloca_in_loops", "vla_and_alloca"),
     ),
+    Construct(
+        name="frame-introspection",
+        words="questions about the function's own frame (__builtin_return_address)",
+        token=r"@llvm\.(?:returnaddress|frameaddress|addressofreturnaddress|sponentry"
+        r"|get\.dynamic\.area\.offset).*",
+        programs=("frames_and_callers",),
+    ),
+    Construct(
+        name=MIXED_TARGETS,
+        words="functions for different features of the processor",
+        programs=("function_targets",),
+    ),
     # -- not covered: clang -Oz's object stands ----------------------------------------------
     Construct(name="builtin-setjmp", words="__builtin_setjmp", token=r"@llvm\.eh\.sjlj\..*"),
     Construct(
@@ -290,6 +305,7 @@ _STRINGS = re.compile(
     r"|asm (?:(?:sideeffect|alignstack|inteldialect) )*\"[^\"\n]*\", \"[^\"\n]*\""
 )
 """Data, names in quotes, and inline assembly; the strings of attributes and bundles stay."""
+_TARGET_FEATURES = re.compile(r"\"target-features\"=\"([^\"]*)\"")
 _TOKEN = re.compile(r"[\w.%@$-]+")
 _BY_NAME = {one.name: one for one in CONSTRUCTS}
 
@@ -340,6 +356,7 @@ def constructs_of(text: str) -> tuple[str, ...]:
             hits
             or (one.attribute and any(map(one.attribute.fullmatch, attributes)))
             or (one.text and one.text.search(bare))
+            or (one.name == MIXED_TARGETS and len(set(_TARGET_FEATURES.findall(bare))) > 1)
         ):
             found.append(one.name)
     unknown = {f"intrinsic {name[6:]}" for name in tokens - explained if _is_doubtful(name)}

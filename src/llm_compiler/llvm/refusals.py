@@ -20,6 +20,8 @@ from llm_compiler.records import Recipe
 __all__ = ["REFUSALS", "Refusal", "kinds_refused", "never_allowed", "refusal_of"]
 
 _ANY = "*"
+_MOVES_CODE = ("loop-extract", "hotcoldsplit", "partial-inliner", "iroutliner")
+"""Passes that make functions of parts of functions."""
 _WHOLE = ("default",)
 """Pipelines that clang itself runs, in the order that the front end's IR was made for."""
 
@@ -39,8 +41,13 @@ class Refusal:
 REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         construct="returns-twice",
-        passes=("loop-extract", "hotcoldsplit", "partial-inliner", "iroutliner"),
+        passes=_MOVES_CODE,
         reason="moves code into a function whose frame is dead when the call returns again",
+    ),
+    Refusal(
+        construct="frame-introspection",
+        passes=_MOVES_CODE,
+        reason="moves code into another function, whose frame is another one",
     ),
     Refusal(
         construct="coroutine",

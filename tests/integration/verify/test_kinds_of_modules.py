@@ -67,6 +67,7 @@ def _holds(pipeline: str, *names: str) -> bool:
     ("text", "program"),
     [
         ("loop-extract,default<O1>", "setjmp_before_a_loop"),
+        ("loop-extract,default<O1>", "return_address_in_a_loop"),
         ("scc-oz-module-inliner,default<Oz>", "generator"),
     ],
 )

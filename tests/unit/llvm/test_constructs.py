@@ -31,6 +31,9 @@ _TEXTS = {
     "target-intrinsic": "declare <16 x i8> @llvm.x86.sse2.pavg.b(<16 x i8>, <16 x i8>)",
     "assumption": "  call void @llvm.assume(i1 %c)",
     "dynamic-alloca": "  %a = alloca i8, i64 %n, align 16",
+    "frame-introspection": "  %r = call ptr @llvm.returnaddress(i32 0)",
+    "mixed-targets": 'attributes #0 = { "target-features"="+a" }\n'
+    'attributes #1 = { "target-features"="+a,+b" }',
     "builtin-setjmp": "declare i32 @llvm.eh.sjlj.setjmp(ptr)",
     "funclet": "  %p = catchpad within %s [ptr null]",
     "garbage-collection": 'define void @f() gc "statepoint-example" {',
