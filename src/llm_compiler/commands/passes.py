@@ -6,12 +6,20 @@ import argparse
 
 from llm_compiler.console import print_json, print_table
 from llm_compiler.llvm.jobs import RegistryJob
-from llm_compiler.llvm.registry import all_entries
+from llm_compiler.llvm.refusals import refused_for
+from llm_compiler.llvm.registry import PassEntry, all_entries
 from llm_compiler.llvm.settings import Setting, SettingKind, all_settings
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.workers import LocalPool, run_jobs
 
 __all__ = ["run"]
+
+
+def _verdict(one: PassEntry) -> str:
+    if not one.safe:
+        return f"no: {one.reason}"
+    kinds = refused_for(one.text)
+    return f"safe, but for modules with {'; '.join(kinds)}" if kinds else "safe"
 
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
@@ -33,6 +41,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
                     "level": one.level.value,
                     "safe": one.safe,
                     "reason": one.reason,
+                    "refused_for": list(refused_for(one.text)),
                     "element": one.element,
                 }
             )
@@ -54,7 +63,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         return 0
     print_table(
         ("pass", "level", "safe"),
-        [(one.text, one.level.value, "safe" if one.safe else f"no: {one.reason}") for one in rows],
+        [(one.text, one.level.value, _verdict(one)) for one in rows],
     )
     print()
     print_table(

@@ -11,6 +11,7 @@ from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.capi import load
 from llm_compiler.llvm.passes import unsafe_passes
 from llm_compiler.llvm.recipes import parse_recipe
+from llm_compiler.llvm.refusals import kinds_refused
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.places import cache_folder, data_folder
 from llm_compiler.records import PassList, Verdict, VerdictKind, content_hash
@@ -85,6 +86,8 @@ def _check(
             bar.update(done)
             for name, reason in unsafe_passes(passes):
                 warn(f"'{name}' is not used by searches: {reason}")
+            if options.pass_lists and (kinds := kinds_refused(passes)):
+                warn(f"never used on modules with {'; '.join(kinds)}: {passes}")
             for verdict in verdicts.values():
                 rejected += verdict.kind is VerdictKind.REJECTED
                 if keep and verdict.kind is not VerdictKind.UNCHECKED:

@@ -17,7 +17,7 @@ from llm_compiler.llvm.passes import element_name
 from llm_compiler.llvm.registry import base_name
 from llm_compiler.records import Recipe
 
-__all__ = ["REFUSALS", "Refusal", "kinds_refused", "never_allowed", "refusal_of"]
+__all__ = ["REFUSALS", "Refusal", "kinds_refused", "never_allowed", "refusal_of", "refused_for"]
 
 _ANY = "*"
 _MOVES_CODE = ("loop-extract", "hotcoldsplit", "partial-inliner", "iroutliner")
@@ -118,3 +118,15 @@ def never_allowed(element: str, constructs: Iterable[str]) -> bool:
 def kinds_refused(recipe: Recipe) -> tuple[str, ...]:
     """Return the kinds of module that a list is refused for, as words; for messages."""
     return tuple(describe(one.construct) for one in REFUSALS if refusal_of(recipe, [one.construct]))
+
+
+def refused_for(text: str) -> tuple[str, ...]:
+    """Return the kinds of module that a pass by name is refused for wherever it stands, as words.
+
+    What only must not come too early (`Refusal.unless_after`) is left out.
+    """
+    return tuple(
+        describe(one.construct)
+        for one in REFUSALS
+        if not one.unless_after and _first_refused([text], one)
+    )
