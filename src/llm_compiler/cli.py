@@ -132,9 +132,22 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         description="Make the smallest verified object of each C, C++, IR or bitcode file; never "
         "larger than clang -Oz's. Clang's own flags follow after --.",
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="C, C++, IR or bitcode; - for standard input; a compile_commands.json for all files "
+        "of a build, each with its flags and folder; @FILE for arguments from a file",
+    )
     parser.add_argument(
         "-o", dest="output", type=Path, metavar="OUT", help="default: the input's name with .o"
+    )
+    parser.add_argument(
+        "--out-dir",
+        type=Path,
+        metavar="DIR",
+        help="write all outputs below DIR, under the relative paths of their inputs",
     )
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("-c", dest="kind", action="store_const", const="object", help="write objects")
@@ -215,6 +228,16 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="the model may make lists of its own; those that win are checked, which takes seconds",
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument(
+        "--store",
+        type=Path,
+        metavar="DB",
+        help="try first what 'autotune' found for the very same unit and flags, and keep what is "
+        "measured now",
+    )
+    parser.add_argument(
+        "--verbose", action="store_true", help="print each file's recipe below its row"
+    )
     parser.add_argument(
         "--trust",
         action="store_true",

@@ -6,6 +6,7 @@ Progress bars are drawn only on a terminal. Knows nothing of compilers.
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,14 +17,19 @@ from llm_compiler.errors import CompileFailed, InputError, LlmCompilerError
 __all__ = [
     "Progress",
     "Table",
+    "name_width",
     "note",
     "percent",
     "print_error",
     "print_json",
     "print_table",
     "progress",
+    "shorten",
     "warn",
 ]
+
+
+_MIN_NAME = 12
 
 
 def warn(message: str) -> None:
@@ -64,6 +70,25 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: 
     table = Table(header, rows, right=right)
     for row in rows:
         table.add(row)
+
+
+def name_width(others: int) -> int:
+    """Return how wide a column of names may be on a terminal beside `others`; else no limit.
+
+    Scripts read whole names; people read lines that are not broken.
+    """
+    if not sys.stdout.isatty():
+        return sys.maxsize
+    return max(_MIN_NAME, shutil.get_terminal_size().columns - others)
+
+
+def shorten(name: str, width: int) -> str:
+    """Return a name in at most `width` characters: the end of a path tells the most.
+
+    >>> shorten("a/long/path/file.c", 10)
+    '.../file.c'
+    """
+    return name if len(name) <= width else "..." + name[len(name) + 3 - width :]
 
 
 class Table:

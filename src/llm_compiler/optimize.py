@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import shlex
 import shutil
 import sys
 import tempfile
@@ -44,6 +45,7 @@ from llm_compiler.optimization.records import (
     OutputKind,
     Proposer,
 )
+from llm_compiler.optimization.sources import Source
 from llm_compiler.optimization.unit import Request
 from llm_compiler.search.coreset import Coreset
 from llm_compiler.search.trial import MeasurementStore
@@ -56,6 +58,7 @@ __all__ = [
     "Optimized",
     "OutputKind",
     "Proposer",
+    "Source",
     "in_order",
     "optimize",
     "optimize_each",
@@ -104,7 +107,7 @@ def optimize(
 
 
 def optimize_many(
-    sources: Sequence[Path],
+    sources: Sequence[Path | Source],
     options: OptimizeOptions | None = None,
     *,
     pool: WorkerPool,
@@ -150,7 +153,7 @@ def in_order(results: Numbered) -> Numbered:
 
 
 def optimize_each(
-    sources: Sequence[Path],
+    sources: Sequence[Path | Source],
     options: OptimizeOptions | None = None,
     *,
     pool: WorkerPool,
@@ -180,7 +183,8 @@ def optimize_each(
     options = options or OptimizeOptions()
     flags = parse_clang_flags(options.clang_flags)
     options = _with_flags(options, flags)
-    outputs = outputs or [Path(source.stem + ".o") for source in sources]
+    inputs = [Source.of(one) for one in sources]
+    outputs = outputs or [Path(one.path.stem + ".o") for one in inputs]
     num_threads = max(1, min(len(sources), pool.num_workers + 1))
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-")))
@@ -204,7 +208,7 @@ def optimize_each(
         )
         threads = ThreadPoolExecutor(max_workers=num_threads, thread_name_prefix="optimize")
         stack.callback(threads.shutdown, cancel_futures=True)
-        for index, result in flow.run(threads, list(zip(sources, outputs, strict=True))):
+        for index, result in flow.run(threads, list(zip(inputs, outputs, strict=True))):
             if trouble and isinstance(result, Optimized):
                 result = replace(result, warnings=(trouble, *result.warnings))
                 trouble = ""
@@ -222,7 +226,7 @@ class _Flow:
     on_progress: Callable[[Path, int, int], None]
     _reporting: threading.Lock = field(default_factory=threading.Lock)
 
-    def run(self, threads: ThreadPoolExecutor, inputs: Sequence[tuple[Path, Path]]) -> Numbered:
+    def run(self, threads: ThreadPoolExecutor, inputs: Sequence[tuple[Source, Path]]) -> Numbered:
         """Yield each input's index and result as it is there.
 
         Args:
@@ -269,15 +273,18 @@ class _Flow:
         self.searcher.stop.set()
         self.searcher.pool.interrupt()
 
-    def _one(self, index: int, source: Path, output: Path) -> Optimized | LlmCompilerError:
-        """Take one input through all steps, in a folder of its own."""
+    def _one(self, index: int, source: Source, output: Path) -> Optimized | LlmCompilerError:
+        """Take one input through all steps, in a folder of its own; name it as the user did."""
+        return _renamed(self._take(index, source, output), source)
+
+    def _take(self, index: int, source: Source, output: Path) -> Optimized | LlmCompilerError:
         started = time.monotonic()
         searcher, options = self.searcher, self.searcher.options
         folder = self.scratch / str(index)
 
         def report(done: int) -> None:
             with self._reporting:
-                self.on_progress(source, done, options.candidates + options.budget)
+                self.on_progress(Path(source.shown), done, options.candidates + options.budget)
 
         try:
             if searcher.stop.is_set():
@@ -285,24 +292,66 @@ class _Flow:
             folder.mkdir()
             stock = Stock(
                 toolchain=find_toolchain(),
-                flags=with_dependencies(self.flags, output),
+                flags=with_dependencies(self._flags_of(source), output),
                 target_triple=options.target_triple,
                 timeout_s=options.timeout_s,
                 scratch=folder,
+                cwd=source.directory,
             )
-            request = Request(source=source, output=output, folder=folder, stock=stock)
+            if source.directory is not None:
+                output = output.absolute()
+            request = Request(source=source.path, output=output, folder=folder, stock=stock)
             unit = prepare(request, searcher.pool, with_text=searcher.model is not None)
             found = searcher.search(unit, report)
             return finish(unit, found, searcher, started=started)
         except LlmCompilerError as error:
             return error
         except PoolInterrupted:
-            return WorkerLost(f"{source}: interrupted")
+            return WorkerLost(f"{source.path}: interrupted")
         except OSError as error:
-            return OutputError(f"{source}: a temporary file cannot be written: {error}")
+            return OutputError(f"{source.path}: a temporary file cannot be written: {error}")
         finally:
             report(options.candidates + options.budget)
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _flags_of(self, source: Source) -> ClangFlags:
+        """Return the flags of an input, which may have some of its own."""
+        if not source.clang_flags:
+            return self.flags
+        flags = parse_clang_flags((*source.clang_flags, *self.searcher.options.clang_flags))
+        return flags if source.directory is None else replace(flags, dependencies=())
+
+
+_LANGUAGES = {".c": "c", ".cpp": "c++", ".i": "cpp-output", ".ii": "c++-cpp-output"}
+
+
+def _renamed(result: Optimized | LlmCompilerError, source: Source) -> Optimized | LlmCompilerError:
+    """Say in all texts what the user calls an input, and in which folder commands are run."""
+    if not source.name:
+        return result
+    path = str(source.path)
+
+    def said(text: str) -> str:
+        return text.replace(path, source.name)
+
+    if isinstance(result, LlmCompilerError):
+        result.args = (said(str(result)),)
+        result.detail = said(result.detail)
+        return result
+    replay = result.replay
+    if source.directory is not None:
+        replay = tuple(f"cd {shlex.quote(str(source.directory))} && {one}" for one in replay)
+    else:
+        # It came from standard input, where it comes from again.
+        language = _LANGUAGES.get(source.path.suffix, "ir")
+        replay = tuple(one.replace(shlex.quote(path), f"-x {language} -") for one in replay)
+    return replace(
+        result,
+        input=source.name,
+        replay=replay,
+        diagnostics=said(result.diagnostics),
+        warnings=tuple(said(one) for one in result.warnings),
+    )
 
 
 def _with_flags(options: OptimizeOptions, flags: ClangFlags) -> OptimizeOptions:

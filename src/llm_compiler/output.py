@@ -11,7 +11,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from llm_compiler.errors import ArtifactError, OutputError
@@ -19,6 +19,7 @@ from llm_compiler.errors import ArtifactError, OutputError
 __all__ = [
     "TEMPORARY_PREFIX",
     "check_writable",
+    "make_folders",
     "resumable",
     "write_atomically",
     "writing_artifact",
@@ -65,6 +66,21 @@ def check_writable(path: Path) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
     os.close(descriptor)
     os.unlink(name)
+
+
+def make_folders(folder: Path, outputs: Sequence[Path]) -> None:
+    """Make an output folder, and those below it that outputs lie in; what it lies in must exist.
+
+    Raises:
+        OutputError: with the system's reason.
+    """
+    if not folder.absolute().parent.is_dir():
+        raise OutputError(f"cannot make {folder}: there is no directory {folder.parent}")
+    try:
+        for parent in dict.fromkeys([folder, *(output.parent for output in outputs)]):
+            parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot make {error.filename}: {error.strerror}") from error
 
 
 @contextlib.contextmanager

@@ -7,19 +7,24 @@ import contextlib
 import math
 import shlex
 import sys
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from llm_compiler.commands.inputs import SUFFIX, collect_sources, name_outputs
 from llm_compiler.console import (
     Table,
+    name_width,
     note,
     percent,
     print_error,
     print_json,
     print_table,
     progress,
+    shorten,
     warn,
 )
 from llm_compiler.errors import (
@@ -41,19 +46,13 @@ from llm_compiler.optimize import (
     in_order,
     optimize_each,
 )
-from llm_compiler.output import check_writable, write_atomically
+from llm_compiler.output import check_writable, make_folders, write_atomically
 from llm_compiler.search.objective import objective_named
+from llm_compiler.search.store import Store
 from llm_compiler.verify.checker import Checker
 from llm_compiler.workers import LocalPool
 
 __all__ = ["run"]
-
-_SUFFIX = {
-    OutputKind.OBJECT: ".o",
-    OutputKind.ASSEMBLY: ".s",
-    OutputKind.BITCODE: ".bc",
-    OutputKind.TEXT: ".ll",
-}
 
 
 def _kind(options: argparse.Namespace, flags: ClangFlags) -> OutputKind:
@@ -86,46 +85,19 @@ def _output(options: argparse.Namespace, flags: ClangFlags) -> Path | None:
     return Path(flags.output)
 
 
-def _outputs(files: Sequence[Path], output: Path | None, kind: OutputKind) -> list[Path]:
-    """Name each input's output, and refuse names that would overwrite something of the user's.
-
-    Raises:
-        ConfigError: one -o for several inputs, two inputs with one output, output over an input.
-    """
-    if output is not None:
-        if len(files) > 1:
-            raise ConfigError("-o names one output, but there are several inputs")
-        outputs = [output]
-    elif kind is OutputKind.PASSES:
-        return [Path("-") for _ in files]
-    else:
-        outputs = [Path(file.stem + _SUFFIX[kind]) for file in files]
-        outputs = [
-            out.with_suffix(".opt" + out.suffix) if out.resolve() == file.resolve() else out
-            for out, file in zip(outputs, files, strict=True)
-        ]
-    inputs = {file.resolve(): file for file in files}
-    seen: dict[Path, Path] = {}
-    for out, file in zip(outputs, files, strict=True):
-        if out.resolve() == file.resolve() and str(out) != "-":
-            raise ConfigError(f"the output {out} would overwrite its own input")
-        if out.resolve() in inputs and str(out) != "-":
-            raise ConfigError(f"the output {out} of {file} would overwrite another input")
-        if out.resolve() in seen:
-            raise ConfigError(f"{seen[out.resolve()]} and {file} would both be written to {out}")
-        seen[out.resolve()] = file
-    return outputs
-
-
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Optimise the files and print what was saved; return the first failure's exit code."""
+    with contextlib.ExitStack() as stack:
+        return _run(options, clang_flags, stack)
+
+
+def _run(
+    options: argparse.Namespace, clang_flags: tuple[str, ...], stack: contextlib.ExitStack
+) -> int:
     started = time.monotonic()
     flags = parse_clang_flags(clang_flags)
     options.output = _output(options, flags)
     kind = _kind(options, flags)
-    outputs = _outputs(options.files, options.output, kind)
-    for message in flags.notes:
-        warn(message)
     proposer = _proposer(options)
     effort = Effort(options.effort or Effort.DEFAULT)
     if options.seconds is not None and options.effort is None:
@@ -150,85 +122,122 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         seed=options.seed,
         trust=options.trust,
     )
+    sources = collect_sources(options.files, flags, lambda: _temporary_folder(stack))
+    outputs = name_outputs(sources, kind, output=options.output, out_dir=options.out_dir)
     if options.json and kind is not OutputKind.PASSES and any(str(o) == "-" for o in outputs):
         raise ConfigError("--json and -o - would both be written to standard output")
+    if options.out_dir is not None:
+        make_folders(options.out_dir, outputs)
     for output in outputs:
         check_writable(output)
     require_named_model(options.engine, options.model)
-    code = 0
-    rows: list[Optimized] = []
-    to_stdout = any(str(output) == "-" for output in outputs)
-    table = None if options.json or to_stdout else _table(options.files, settings)
-    done: dict[Path, int] = {}
-    total = (settings.candidates + settings.budget) * len(options.files)
-    with contextlib.ExitStack() as stack:
-        engine = None
-        if proposer is Proposer.MODEL:
-            try:
-                engine = load_engine(options.engine, options.model)
-                stack.callback(engine.close)
-            except (ArtifactError, ToolchainNotFound) as error:
-                # No build shall fail for want of a model; only options that contradict each other
-                # (ConfigError), and a folder that was named and is not there.
-                warn(f"the coreset chooses, since the model failed: {error}")
-                settings = replace(settings, proposer=Proposer.CORESET, novel=False)
-        pool = stack.enter_context(LocalPool(options.jobs))
-        checker = stack.enter_context(Checker(toolchain=find_toolchain(), pool=pool, notify=note))
-        bar = stack.enter_context(progress(total, "optimizing"))
-
-        def show(source: Path, evaluations: int, budget: int) -> None:
-            done[source] = evaluations
-            bar.update(sum(done.values()), source.name)
-
-        results = optimize_each(
-            options.files,
-            settings,
-            pool=pool,
-            checker=checker,
-            engine=engine,
-            outputs=[
-                # Replay commands make objects, where standard output or a list is asked for.
-                Path(file.stem + _SUFFIX.get(kind, ".o"))
-                if str(output) == "-" or kind is OutputKind.PASSES
-                else output
-                for file, output in zip(options.files, outputs, strict=True)
-            ],
-            on_progress=show,
+    if options.store is not None and not options.store.is_file():
+        raise ArtifactError(
+            f"there is no store {options.store}: 'llm-compiler autotune --store' makes one"
         )
-        if to_stdout:
-            results = in_order(results)  # what is written there does not name its file
-        for index, result in results:
-            output = outputs[index]
-            if isinstance(result, LlmCompilerError):
-                print_error(result)
-                code = code or result.exit_code
-                continue
-            sys.stderr.write(result.diagnostics)
-            for message in result.warnings:
-                if message not in flags.notes:
-                    warn(f"{result.input}: {message}")
-            try:
-                if not (options.json and str(output) == "-"):
-                    write_atomically(output, result.output)
-            except LlmCompilerError as error:
-                print_error(error)
-                code = code or error.exit_code
-                continue
-            rows.append(result)
-            if table is not None:
-                table.add(_cells(result))
-            if kind is OutputKind.PASSES and not options.json:
-                _say_how(result, output)
-            if options.json:
-                elapsed = round(time.monotonic() - started, 3)
-                print_json(result.to_json() | {"elapsed_seconds": elapsed})
-    if table is not None and len(rows) > 1:
-        table.add(_total(rows))
-    if table is not None:
-        for row in rows:
-            if row.explanation is not None:
-                _print_explanation(row.input, row.explanation)
+    for message in flags.notes:
+        warn(message)
+    engine = None
+    if proposer is Proposer.MODEL:
+        try:
+            engine = load_engine(options.engine, options.model)
+            stack.callback(engine.close)
+        except (ArtifactError, ToolchainNotFound) as error:
+            # No build shall fail for want of a model; only options that contradict each other
+            # (ConfigError), and a folder that was named and is not there.
+            warn(f"the coreset chooses, since the model failed: {error}")
+            settings = replace(settings, proposer=Proposer.CORESET, novel=False)
+    toolchain = find_toolchain()
+    pool = stack.enter_context(LocalPool(options.jobs))
+    checker = stack.enter_context(Checker(toolchain=toolchain, pool=pool, notify=note))
+    store = None
+    if options.store is not None:
+        store = stack.enter_context(Store(options.store, llvm_version=toolchain.version))
+    total = (settings.candidates + settings.budget) * len(sources)
+    bar = stack.enter_context(progress(total, "optimizing"))
+    done: dict[Path, int] = {}
+
+    def show(source: Path, evaluations: int, budget: int) -> None:
+        done[source] = evaluations
+        bar.update(sum(done.values()), source.name)
+
+    results = optimize_each(
+        sources,
+        settings,
+        pool=pool,
+        checker=checker,
+        engine=engine,
+        store=store,
+        outputs=[
+            # Replay commands make objects, where standard output or a list is asked for.
+            Path(one.path.stem + SUFFIX.get(kind, ".o"))
+            if str(output) == "-" or kind is OutputKind.PASSES
+            else output
+            for one, output in zip(sources, outputs, strict=True)
+        ],
+        on_progress=show,
+    )
+    to_stdout = any(str(output) == "-" for output in outputs)
+    if to_stdout:
+        results = in_order(results)  # what is written there does not name its file
+    shown = None
+    if not options.json and not to_stdout:
+        shown = _Shown([one.shown for one in sources], settings, options.verbose)
+    warnings = _Warnings(flags.notes)
+    stack.callback(warnings.close)
+    code = 0
+    for index, result in results:
+        output = outputs[index]
+        if isinstance(result, LlmCompilerError):
+            print_error(result)
+            code = code or result.exit_code
+            continue
+        sys.stderr.write(result.diagnostics)
+        warnings.say(result.input, result.warnings)
+        try:
+            if not (options.json and str(output) == "-"):
+                write_atomically(output, result.output)
+        except LlmCompilerError as error:
+            print_error(error)
+            code = code or error.exit_code
+            continue
+        if shown is not None:
+            shown.add(result)
+        if kind is OutputKind.PASSES and not options.json:
+            _say_how(result, output)
+        if options.json:
+            elapsed = round(time.monotonic() - started, 3)
+            print_json(result.to_json() | {"elapsed_seconds": elapsed})
+    if shown is not None:
+        shown.total()
     return code
+
+
+def _temporary_folder(stack: contextlib.ExitStack) -> Path:
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-")))
+
+
+class _Warnings:
+    """Prints each warning once with its file; of how many more files it is true comes last."""
+
+    def __init__(self, known: Sequence[str]) -> None:
+        self._known = frozenset(known)
+        self._counts: Counter[str] = Counter()
+
+    def say(self, name: str, warnings: Sequence[str]) -> None:
+        """Print the warnings of a file that were not printed before."""
+        for message in warnings:
+            if message in self._known:
+                continue
+            if not self._counts[message]:
+                warn(f"{name}: {message}")
+            self._counts[message] += 1
+
+    def close(self) -> None:
+        """Print what was left out."""
+        for message, count in self._counts.items():
+            if count > 1:
+                warn(f"{count - 1} more files: {message}")
 
 
 def _say_how(result: Optimized, output: Path) -> None:
@@ -260,37 +269,45 @@ def _proposer(options: argparse.Namespace) -> Proposer | None:
     return Proposer.MODEL if named else None
 
 
-def _table(files: Sequence[Path], settings: OptimizeOptions) -> Table:
-    header = ("file", f"-Oz {settings.objective.unit}", "ours", "saved", "evaluations", "pass list")
-    name = max((str(file) for file in files), key=len)
-    return Table(header, [(name, "12345678", "12345678", "12.3 %", "", "")], right="lrrrr")
+class _Shown:
+    """The table that people see, a row at a time; recipes only if they are wanted.
 
+    Args:
+        names: of all files that will come.
+    """
 
-def _cells(row: Optimized) -> tuple[str, ...]:
-    return (
-        row.input,
-        str(row.baseline_value),
-        str(row.optimized_value),
-        percent(row.baseline_value - row.optimized_value, row.baseline_value),
-        str(row.num_evaluations),
-        _recipe_text(row),
-    )
+    def __init__(self, names: Sequence[str], settings: OptimizeOptions, verbose: bool) -> None:
+        self._rows: list[Optimized] = []
+        self._verbose = verbose
+        header = ("file", f"-Oz {settings.objective.unit}", "ours", "saved", "evaluations", "by")
+        wide = ("total", "12345678", "12345678", "12.3 %", "evaluations", "clang -Oz")
+        widths = [max(map(len, pair)) for pair in zip(header, wide, strict=True)]
+        self._room = name_width(sum(widths[1:]) + 2 * len(widths[1:]))
+        widest = max((shorten(name, self._room) for name in (*names, "total")), key=len)
+        self._table = Table(header, [(widest, *wide[1:])], right="lrrrr")
 
+    def add(self, row: Optimized) -> None:
+        """Print a result."""
+        self._rows.append(row)
+        by = "clang -Oz" if row.verdict == "baseline" else row.proposer
+        self._line(row.input, row.baseline_value, row.optimized_value, row.num_evaluations, by)
+        if self._verbose and row.recipe is not None:
+            print(f"  {row.recipe.text}", flush=True)
 
-def _total(rows: Sequence[Optimized]) -> tuple[str, ...]:
-    before = sum(row.baseline_value for row in rows)
-    after = sum(row.optimized_value for row in rows)
-    evaluations = sum(row.num_evaluations for row in rows)
-    saved = percent(before - after, before)
-    return ("total", str(before), str(after), saved, str(evaluations), "")
+    def total(self) -> None:
+        """Print the sum of several results, and the explanations that were asked for."""
+        if len(self._rows) > 1:
+            before = sum(row.baseline_value for row in self._rows)
+            after = sum(row.optimized_value for row in self._rows)
+            evaluations = sum(row.num_evaluations for row in self._rows)
+            self._line("total", before, after, evaluations, "")
+        for row in self._rows:
+            if row.explanation is not None:
+                _print_explanation(row.input, row.explanation)
 
-
-def _recipe_text(row: Optimized) -> str:
-    if row.recipe is None:
-        return "(clang -Oz)"
-    whole = replace(row.recipe, functions=()).text
-    count = len(row.recipe.functions)
-    return f"{whole} (another for {count} function{'s'[: count > 1]})" if count else whole
+    def _line(self, name: str, before: int, after: int, evaluations: int, by: str) -> None:
+        numbers = (str(before), str(after), percent(before - after, before), str(evaluations))
+        self._table.add((shorten(name, self._room), *numbers, by))
 
 
 def _print_explanation(name: str, explanation: Explanation) -> None:

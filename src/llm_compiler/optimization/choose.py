@@ -16,7 +16,17 @@ from llm_compiler.llvm.passes import unsafe_passes
 from llm_compiler.records import Measurement, PassList, VerdictKind
 from llm_compiler.search.objective import Measured, Objective
 
-__all__ = ["Bench", "Built", "Decision", "Outcome", "Step", "choose", "outcomes", "wins"]
+__all__ = [
+    "Bench",
+    "Built",
+    "Decision",
+    "Outcome",
+    "Step",
+    "Verdicts",
+    "choose",
+    "outcomes",
+    "wins",
+]
 
 _MAX_FINALISTS = 3
 """Outcomes that are rebuilt with the stock tools where sizes in process and stock differ."""
@@ -54,12 +64,16 @@ class Built:
         return ObjectSizes(size_bytes=self.size_bytes, text_data_bytes=self.text_data_bytes)
 
 
-class Bench(Protocol):
-    """What `choose` asks about lists of one module."""
+class Verdicts(Protocol):
+    """What is known of lists for one module."""
 
     def known(self, passes: PassList) -> VerdictKind:
         """Return what is known of a list without running anything."""
         ...
+
+
+class Bench(Verdicts, Protocol):
+    """What `choose` asks about lists of one module."""
 
     def check(self, passes: PassList) -> VerdictKind:
         """Find out; UNCHECKED where that cannot be."""
@@ -129,7 +143,7 @@ class Decision:
 
 
 def outcomes(
-    tried: Iterable[tuple[PassList, Measurement]], objective: Objective, bench: Bench
+    tried: Iterable[tuple[PassList, Measurement]], objective: Objective, bench: Verdicts
 ) -> list[tuple[PassList, Measurement]]:
     """Return one list for each different result, best first; of equals a passed, short one."""
 
@@ -144,7 +158,7 @@ def outcomes(
     return list(found.values())
 
 
-def _known(passes: PassList, bench: Bench) -> VerdictKind:
+def _known(passes: PassList, bench: Verdicts) -> VerdictKind:
     # Whatever was believed of a list before one of its passes was found to be unsafe.
     return VerdictKind.REJECTED if unsafe_passes(passes) else bench.known(passes)
 

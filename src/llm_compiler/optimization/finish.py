@@ -20,7 +20,13 @@ from llm_compiler.optimization.choose import Built, Decision, Outcome, choose
 from llm_compiler.optimization.explain import explain
 from llm_compiler.optimization.propose import Searcher
 from llm_compiler.optimization.rebuild import baseline_of, rebuild
-from llm_compiler.optimization.records import Optimized, OptimizeOptions, OutputKind, Proposer
+from llm_compiler.optimization.records import (
+    FROM_STORE,
+    Optimized,
+    OptimizeOptions,
+    OutputKind,
+    Proposer,
+)
 from llm_compiler.optimization.unit import Found, Unit
 from llm_compiler.records import OZ, Measurement, PassList, Recipe, VerdictKind
 from llm_compiler.search.coreset import load_coreset
@@ -202,6 +208,8 @@ def _list_like_baseline(
 
     The two differ where clang adds passes of its own (the SLP vectoriser).
     """
+    if unit.object_format != "ELF":
+        return OZ, baseline  # nothing here can be compared
     best: tuple[PassList, Built] | None = None
     for text in ("default<Oz>", unit.stock.baseline_pipeline(unit.source)):
         passes = PassList((text,))
@@ -219,6 +227,8 @@ def _list_like_baseline(
 
 
 def _proposer_of(passes: PassList, found: Found, options: OptimizeOptions) -> str:
+    if passes in found.from_store:
+        return FROM_STORE
     if passes.pass_list in found.from_model:
         return Proposer.MODEL.value
     fixed = {*load_coreset().lists, OZ}

@@ -18,6 +18,8 @@ from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["prepare", "prepare_all", "with_dependencies"]
 
+_LANGUAGES = ("c", "c++", "cpp-output", "c++-cpp-output")
+"""That ``-x`` may name for files of other names."""
 _NO_SIZES = ObjectSizes(size_bytes=0, text_data_bytes=0)
 
 
@@ -32,12 +34,12 @@ def with_dependencies(flags: ClangFlags, output: Path) -> ClangFlags:
     )
 
 
-def _check_input(source: Path) -> None:
+def _check_input(source: Path, language: str) -> None:
     if not source.exists():
         raise InputError(f"{source} does not exist")
     if source.is_dir():
         raise InputError(f"{source} is a directory: name the files in it")
-    if source.suffix not in C_SUFFIXES + IR_SUFFIXES:
+    if source.suffix not in C_SUFFIXES + IR_SUFFIXES and language not in _LANGUAGES:
         raise InputError(
             f"{source} is not C, C++, LLVM-IR or bitcode by its name "
             f"(expected {', '.join(C_SUFFIXES + IR_SUFFIXES)})"
@@ -59,9 +61,10 @@ def prepare(request: Request, pool: WorkerPool, *, with_text: bool = False) -> U
         LlmCompilerError: the input cannot be read or does not compile.
     """
     source = request.source
-    _check_input(source)
+    _check_input(request.file, request.stock.flags.language)
     stock = request.stock
-    if source.suffix in IR_SUFFIXES and source.stat().st_size:  # clang knows what an empty one is
+    # Clang knows what an empty file is; the reader of IR does not.
+    if source.suffix in IR_SUFFIXES and request.file.stat().st_size:
         stock = _for_module(request, pool)
     baseline_path = request.folder / "baseline.o"
     done = stock.compile_source(stock.baseline_command(source, baseline_path), source)
@@ -121,7 +124,7 @@ def _for_module(request: Request, pool: WorkerPool) -> Stock:
     Raises:
         IrParseError, InputError: LLVM refuses it, or dies of it.
     """
-    found = _inspect(request.source, request.source, pool)
+    found = _inspect(request.file, request.source, pool)
     if found.status is Status.REFUSED:
         raise IrParseError(found.detail, line=found.line, column=found.column)
     if found.status is not Status.OK:

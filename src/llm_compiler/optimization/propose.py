@@ -7,17 +7,18 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from llm_compiler.errors import ArtifactError
+from llm_compiler.errors import ArtifactError, InputError
 from llm_compiler.llvm.constructs import uncovered
 from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.refusals import never_allowed, refusal_of
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.optimization.assembly import assembly_wanted
-from llm_compiler.optimization.choose import Built
-from llm_compiler.optimization.records import OptimizeOptions, Proposer
+from llm_compiler.optimization.choose import Built, outcomes
+from llm_compiler.optimization.records import OptimizeOptions, OutputKind, Proposer
 from llm_compiler.optimization.settings import settings_for
 from llm_compiler.optimization.unit import Found, Unit
-from llm_compiler.records import OZ, PassList, Recipe, VerdictKind
+from llm_compiler.records import OZ, Measurement, PassList, Recipe, VerdictKind
 from llm_compiler.search.autotune import module_rng, starting_lists
 from llm_compiler.search.coreset import Coreset, load_coreset
 from llm_compiler.search.minimize import minimize
@@ -32,7 +33,21 @@ __all__ = ["ProposingModel", "Searcher", "first_lists", "round_counts"]
 
 _SEARCH_SHARE = 0.85
 """Of the budget, for local search; the rest makes its winner shorter."""
+_MAX_STORED = 8
+"""Results that are taken from a store, best first: the first that passes counts."""
 _INTERRUPTED = "interrupted: this is the best found until then"
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdicts:
+    """What is known of recipes for a target."""
+
+    checker: Checker
+    triple: str
+
+    def known(self, recipe: Recipe) -> VerdictKind:
+        """Return the verdict, without running anything."""
+        return self.checker.known(recipe, self.triple)
 
 
 class ProposingModel:
@@ -107,8 +122,10 @@ class Searcher:
         """
         options = self.options
         budget = options.candidates + options.budget
+        if self.store is None and budget == 0:
+            return Found()
         # Without functions there is nothing that a pass could shrink.
-        if unit.stock.flags.baseline_only or budget == 0 or not unit.inspection.functions:
+        if unit.stock.flags.baseline_only or not unit.inspection.functions:
             return Found()
         if unit.object_format != "ELF":
             return Found()  # nothing that can be measured
@@ -150,6 +167,7 @@ class Searcher:
         return Found(
             measured=MappingProxyType(trial.known),
             from_model=frozenset(asked.from_model),
+            from_store=frozenset(asked.stored),
             searched=True,
             warnings=tuple(asked.warnings),
         )
@@ -173,6 +191,8 @@ class _Search:
     trial: Trial
     warnings: list[str] = field(default_factory=list)
     from_model: set[PassList] = field(default_factory=set)
+    stored: Sequence[Recipe] = ()
+    """What the store knows to be good for this unit."""
     oz_size_bytes: int = 0
     """At default<Oz>, in process, if that was measured."""
 
@@ -209,7 +229,8 @@ class _Search:
             elif reason:
                 start = ()
             novel, search = novel and not reason, search and not reason
-        if not search and not (from_coreset and (start or novel)):
+        self.stored = self._from_store()
+        if not search and not self.stored and not (from_coreset and (start or novel)):
             self.warnings.append(checker.why_unchecked(self.unit.triple))
             return None
         rng = module_rng(options.seed, self.trial.module_hash)
@@ -218,13 +239,16 @@ class _Search:
         else:
             lists = fixed(start[: options.candidates])
         proposed = under_settings(
-            lists,
+            in_sequence(fixed([one.pass_list for one in self.stored]), lists),
             settings_for(self.unit, options, coreset),
-            num_evaluations=options.candidates,
+            num_evaluations=options.candidates + len(self.stored),
             plain_value=options.objective.of(Built.of(self.unit.baseline_sizes)),
             passed=self._passed,
             on_probe=self._probed,
         )
+        # What is stored costs nothing: the same lists under settings are evaluations, too.
+        self.trial.budget += 2 * len(self.stored)
+        proposed = in_sequence(fixed(self.stored), proposed)
         if from_coreset and not search:
             return proposed
         donors = start if from_coreset else ()
@@ -232,6 +256,28 @@ class _Search:
         # there.
         local = until(local_search(space, rng, weights=weights, donors=donors), _SEARCH_SHARE)
         return in_sequence(proposed, local, minimize(insertion=False))
+
+    def _from_store(self) -> list[Recipe]:
+        """Return the best recipes that the store knows for this very module, best first."""
+        store, options = self.searcher.store, self.searcher.options
+        if store is None:
+            return []
+        tried: list[tuple[Recipe, Measurement]] = []
+        for text, measured in store.all_measurements(self.trial.module_hash).items():
+            try:
+                recipe = parse_recipe(text)
+            except InputError:
+                continue  # of another version of this package
+            if not refusal_of(recipe, self.unit.inspection.constructs):
+                tried.append((recipe, measured))
+        bench = _Verdicts(self.searcher.checker, self.unit.triple)
+        best = outcomes(tried, options.objective, bench)
+        return [
+            one
+            for one, _ in best
+            if bench.known(one) is not VerdictKind.REJECTED
+            and (options.kind is not OutputKind.PASSES or one.is_pass_list)
+        ][:_MAX_STORED]
 
     def _passed(self, recipe: Recipe) -> bool:
         if self.searcher.options.trust:

@@ -23,6 +23,10 @@ class Proposer(StrEnum):
     SEARCH = "search"
 
 
+FROM_STORE = "store"
+"""What `Optimized.proposer` says of a recipe that an earlier search of the user's had found."""
+
+
 class OutputKind(StrEnum):
     """What `Optimized.output` holds."""
 

@@ -32,6 +32,11 @@ class Request:
     stock: Stock
 
     @property
+    def file(self) -> Path:
+        """The source, from where we are; `source` is as clang sees it."""
+        return self.source if self.stock.cwd is None else self.stock.cwd / self.source
+
+    @property
     def bitcode_path(self) -> Path:
         """Where `prepare` leaves the unoptimised bitcode."""
         return self.folder / "unoptimized.bc"
@@ -71,6 +76,8 @@ class Found:
     )
     from_model: frozenset[PassList] = frozenset()
     """Lists that the model chose."""
+    from_store: frozenset[PassList] = frozenset()
+    """Lists that the user's store knew for this unit."""
     searched: bool = False
     """False where nothing was tried: no list is allowed, or there is nothing to shrink."""
     warnings: tuple[str, ...] = ()

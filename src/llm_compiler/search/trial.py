@@ -32,6 +32,10 @@ class MeasurementStore(Protocol):
         """Return what is known of lists on a module."""
         ...
 
+    def all_measurements(self, module_hash: str) -> dict[str, Measurement]:
+        """Return all that is known of a module, by the texts of recipes."""
+        ...
+
     def record(self, module_hash: str, found: dict[PassList, Measurement]) -> None:
         """Keep what was measured on a module."""
         ...
