@@ -85,12 +85,14 @@ class _Emitter:
 
     def run(self) -> str:
         bodies: dict[int, list[str]] = {}
-        for number in self._graph.order:
+        guarded = {self._graph.blocks[number].nodes[-1].data[1] for number in self._folded}
+        written = [number for number in self._graph.order if number not in guarded]
+        for number in written:
             self._lines = [f"b{number}:"]
             self._block(self._graph.blocks[number])
             bodies[number] = self._lines
-        order = place_blocks(self._function, self._variant)
-        order += [one for one in self._graph.order if one not in order]
+        order = [one for one in place_blocks(self._function, self._variant) if one in bodies]
+        order += [one for one in written if one not in order]
         parameters, prologue = self._parameters()
         allocas = self._allocas()
         lines = [
@@ -895,9 +897,11 @@ class _Emitter:
         return found
 
     def _has_effects(self, block: Block) -> bool:
-        after = self._plan.live.after
+        """Whether a block does more than find out where to jump."""
+        entering = self._plan.live.entering
+        wanted = {one for number in block.successors for one in entering.get(number, ())}
         for node in block.nodes[:-1]:
-            if node.op == "write" and after.get(node):
+            if node.op == "write" and node.data in wanted:
                 return True
             if node.op in ("store", "call", "atomicrmw", "cmpxchg", "fence"):
                 return True
