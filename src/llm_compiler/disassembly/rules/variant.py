@@ -46,8 +46,6 @@ class Variant:
     """The range check in front of a jump table stays a branch of its own."""
     cold: int = 1
     """Calls that report errors are cold: 0 never, 1 where they name stderr, 2 more."""
-    loads_late: bool = False
-    """What a comparison reads is read where its outcome is used."""
     masks: bool = True
     """Amounts of shifts are cut to what the instruction reads."""
     pipeline: int = 0

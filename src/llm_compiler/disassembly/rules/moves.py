@@ -1,0 +1,129 @@
+"""Which variants to try: likely changes one by one, then changes near the first difference."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from llm_compiler.disassembly.rules.draft import Function
+from llm_compiler.disassembly.rules.variant import Variant
+
+__all__ = ["changes_for", "first_variants"]
+
+_NUM_PIPELINES: Final = 7
+_BRANCH: Final = re.compile(r"^[-+](?:j\w+|cmp|test|b\.|cb|tb|\.B)")
+_WIDTH: Final = re.compile(r"^[-+](?:mov[lqzs]|leal|leaq|movs|cltq|sxt|uxt)")
+_SUM: Final = re.compile(r"^[-+](?:lea|add|sub|inc|dec|shl|imul|neg)")
+_STACK: Final = re.compile(r"%rsp|\bsp\b")
+_CHOICE: Final = re.compile(r"^[-+](?:cmov|set|csel|cset)")
+
+
+def _replaced(variant: Variant, **changes: Any) -> Variant:
+    return dataclasses.replace(variant, **changes)
+
+
+def first_variants(function: Function, lead: Sequence[str]) -> list[Variant]:
+    """Return single changes of the default, those that the first difference asks for in front.
+
+    Args:
+        lead: `Likeness.changed` of the nearest draft so far.
+    """
+    results = function.result_types()
+    default = Variant()
+    blocks = [_replaced(default, placement=one) for one in (0, 2, -1, -2, -3, -4)]
+    branches = [_replaced(default, branches=one) for one in ("as is", "negated")]
+    branches.append(_replaced(default, keeps_switch=True))
+    widths = [_replaced(default, result=one) for one in results[1:]]
+    widths += [
+        _replaced(default, wide_constants=1),
+        _replaced(default, natural_bits=8),
+        _replaced(default, is_wide=True),
+        _replaced(default, has_pointers=False),
+    ]
+    sums = [
+        _replaced(default, overflow="nsw"),
+        _replaced(default, sums_first=True),
+        _replaced(default, inbounds=True, overflow="nuw nsw"),
+        _replaced(default, overflow="nsw", is_wide=True),
+    ]
+    calls = [_replaced(default, arguments=one) for one in ("near", "all")]
+    calls += [_replaced(default, cold=one) for one in (0, 2)]
+    frames = [_replaced(default, frame=one) for one in ("each", "whole")]
+    orders = [_replaced(default, order=one) for one in (1, 2)]
+    pairs = [
+        _replaced(default, result=one, **more)
+        for one in results[1:]
+        for more in ({"overflow": "nsw"}, {"is_wide": True}, {"arguments": "near"})
+    ]
+    groups = {
+        "branch": blocks + branches,
+        "width": widths,
+        "sum": sums,
+        "stack": frames + calls,
+        "choice": branches,
+    }
+    found = list(groups.get(_kind(lead), []))
+    for group in (blocks, widths, orders, branches, sums, frames, calls, pairs):
+        found += group
+    return list(dict.fromkeys(found))
+
+
+def _kind(lead: Sequence[str]) -> str:
+    for line in lead:
+        if _STACK.search(line):
+            return "stack"
+        for name, pattern in (
+            ("choice", _CHOICE),
+            ("branch", _BRANCH),
+            ("sum", _SUM),
+            ("width", _WIDTH),
+        ):
+            if pattern.match(line):
+                return name
+    return ""
+
+
+def changes_for(
+    function: Function, variant: Variant, lead: Sequence[str], chance: random.Random
+) -> list[Variant]:
+    """Return changes of one choice of a variant; those near the first difference count double."""
+    results = function.result_types()
+    by_kind: dict[str, list[dict[str, Any]]] = {
+        "branch": [
+            {"placement": chance.choice((0, 1, 2, -1, -2, -3, -4))},
+            {"placement": chance.randrange(3, 1000)},
+            {"branches": chance.choice(("strict", "as is", "negated"))},
+            {"keeps_switch": not variant.keeps_switch},
+        ],
+        "width": [
+            {"result": chance.choice(results)},
+            {"natural_bits": 40 - variant.natural_bits},
+            {"is_wide": not variant.is_wide},
+            {"wide_constants": chance.choice((0, 1, chance.randrange(2, 100)))},
+            {"has_pointers": not variant.has_pointers},
+        ],
+        "sum": [
+            {"overflow": chance.choice(("", "nsw", "nuw nsw"))},
+            {"sums_first": not variant.sums_first},
+            {"inbounds": not variant.inbounds},
+        ],
+        "stack": [
+            {"frame": chance.choice(("parts", "each", "whole"))},
+            {"arguments": chance.choice(("written", "near", "all"))},
+        ],
+        "choice": [{"branches": chance.choice(("strict", "as is", "negated"))}],
+    }
+    other: list[dict[str, Any]] = [
+        {"order": chance.choice((0, 1, 2, chance.randrange(3, 1000)))},
+        {"order": chance.randrange(3, 1000)},
+        {"pipeline": chance.randrange(_NUM_PIPELINES)},
+        {"cold": chance.choice((0, 1, 2))},
+        {"masks": not variant.masks},
+    ]
+    kind = _kind(lead)
+    choices = [one for each in by_kind.values() for one in each] + other
+    choices += by_kind.get(kind, []) * 2
+    return [_replaced(variant, **one) for one in choices]

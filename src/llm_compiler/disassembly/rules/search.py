@@ -1,0 +1,264 @@
+"""From one draft to many: variants, lowered in process and compared, the nearest first.
+
+`SearchJob` runs in a worker, since drafts are compiled there: one function, many variants, a time
+limit. It says what is likely the same code; clang and `verify.round_trip` decide.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from llm_compiler.disassembly.rules.calls import Signature
+from llm_compiler.disassembly.rules.code import Unliftable, parse_code
+from llm_compiler.disassembly.rules.draft import Function
+from llm_compiler.disassembly.rules.emit import emit
+from llm_compiler.disassembly.rules.likeness import CodeLines, Likeness, code_lines, compare
+from llm_compiler.disassembly.rules.module import ModuleFrame
+from llm_compiler.disassembly.rules.moves import changes_for, first_variants
+from llm_compiler.disassembly.rules.prototypes import NO_RETURN
+from llm_compiler.disassembly.rules.targets import TARGETS
+from llm_compiler.disassembly.rules.translate import translate
+from llm_compiler.disassembly.rules.variant import Variant
+from llm_compiler.errors import CompilerError, InputError
+from llm_compiler.llvm.codegen import TargetMachine
+from llm_compiler.llvm.jobs import WorkerState
+from llm_compiler.llvm.module import Context, Module
+from llm_compiler.records import Status
+
+__all__ = ["PIPELINES", "FoundDraft", "SearchJob", "SearchResult"]
+
+_COMBINE: Final = "instcombine<no-verify-fixpoint>"
+PIPELINES: Final = (
+    f"function(sroa,{_COMBINE},simplifycfg)",
+    "function(sroa)",
+    f"function(sroa,{_COMBINE})",
+    f"function(sroa,early-cse<memssa>,simplifycfg,{_COMBINE},simplifycfg)",
+    "function(sroa,simplifycfg)",
+    f"function(sroa,early-cse<memssa>,simplifycfg,{_COMBINE},correlated-propagation,"
+    f"aggressive-instcombine,simplifycfg,reassociate,loop-mssa(loop-rotate,licm),simplifycfg,"
+    f"{_COMBINE},loop(indvars),gvn,{_COMBINE},dse,adce,simplifycfg,{_COMBINE})",
+    "default<Oz>",
+)
+"""What cleans a draft: `Variant.pipeline` says which."""
+_KEPT: Final = 6
+"""Of the drafts, so many are changed further."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundDraft:
+    """A draft as a module, and how near its code is."""
+
+    text: str = field(repr=False)
+    variant: Variant
+    attributes: str
+    likeness: Likeness
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """What a search found: the nearest draft, and the default one."""
+
+    status: Status
+    detail: str = ""
+    """LLVM's words, or what the rules lack."""
+    instruction: str = ""
+    """That the rules have no words for."""
+    drafts: tuple[FoundDraft, ...] = field(default=(), repr=False)
+    """The nearest first; one that claims nothing that the code does not show is among them."""
+    num_tried: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchJob:
+    """Lift one function, and search for the variant that is the same code. One step."""
+
+    text: str = field(repr=False)
+    """In normal form."""
+    architecture: str
+    signatures: Mapping[str, Signature] = field(repr=False)
+    """Of functions of the same file."""
+    attributes: tuple[str, ...] = ("",)
+    """Of the function, in LLVM's words, the likeliest first."""
+    seconds: float = 2.0
+    """Of processor time: the search ends then, at the latest."""
+    max_variants: int = 400
+    seed: int = 0
+    timeout_s: float = 60.0
+    affinity: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One."""
+        return 1
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[SearchResult]:
+        """Yield what was found."""
+        try:
+            yield _Search(self).run()
+        except Unliftable as error:
+            yield SearchResult(
+                status=Status.REFUSED, detail=error.cause, instruction=error.instruction
+            )
+        except RecursionError:
+            yield SearchResult(status=Status.REFUSED, detail="code nested too deep")
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> SearchResult:
+        """Return the result of a search that LLVM died in."""
+        return SearchResult(status=status, detail=detail, seconds=seconds)
+
+
+class _Search:
+    def __init__(self, job: SearchJob) -> None:
+        self._job = job
+        self._started = time.process_time()
+        target = TARGETS[job.architecture]()
+        self._triple = target.triple
+        code = parse_code(job.text)
+        ending = {name for name, one in job.signatures.items() if one.never_returns}
+        graph = translate(code, target, NO_RETURN | ending)
+        self._function = Function(code, graph, target, job.signatures)
+        self._frame = ModuleFrame(code, target.triple)
+        self._original: CodeLines = code_lines(job.text, target.triple, is_normal=True)
+        self._random = random.Random(job.seed)
+        self._seen: set[tuple[str, str, int]] = set()
+        self._found: list[FoundDraft] = []
+        self._default: FoundDraft | None = None
+        self._cause: Unliftable | None = None
+        self._detail = ""
+        self._tried = 0
+
+    @property
+    def _is_over(self) -> bool:
+        if self._found and self._found[0].likeness.is_same:
+            return True
+        late = time.process_time() - self._started > self._job.seconds
+        return late or self._tried >= self._job.max_variants
+
+    def run(self) -> SearchResult:
+        with Context() as context:
+            self._context = context
+            self._machine: TargetMachine | None = None
+            try:
+                self._search()
+            finally:
+                if self._machine is not None:
+                    self._machine.close()
+        drafts = self._found
+        if self._default is not None and self._default not in drafts:
+            drafts = [*drafts, self._default]
+        if not drafts:
+            if self._cause is not None:
+                raise self._cause
+            return SearchResult(status=Status.REFUSED, detail=self._detail or "no draft lowers")
+        return SearchResult(
+            status=Status.OK,
+            drafts=tuple(drafts),
+            num_tried=self._tried,
+            seconds=time.process_time() - self._started,
+        )
+
+    def _search(self) -> None:
+        attributes = self._job.attributes
+        for one in attributes:
+            self._try(Variant(), one)
+            if self._is_over:
+                return
+        for pipeline in range(1, len(PIPELINES)):
+            self._try(Variant(pipeline=pipeline), self._best_attributes())
+            if self._is_over:
+                return
+        base = self._best_pipeline()
+        for variant in first_variants(self._function, self._lead()):
+            self._try(dataclasses.replace(variant, pipeline=base), self._best_attributes())
+            if self._is_over:
+                return
+        while not self._is_over:
+            if not self._found:
+                return
+            before = self._tried
+            for _ in range(16):
+                self._change()
+                if self._is_over:
+                    return
+            if self._tried == before:
+                return
+
+    def _best_attributes(self) -> str:
+        return self._found[0].attributes if self._found else self._job.attributes[0]
+
+    def _best_pipeline(self) -> int:
+        return self._found[0].variant.pipeline if self._found else 0
+
+    def _lead(self) -> tuple[str, ...]:
+        return self._found[0].likeness.changed if self._found else ()
+
+    def _change(self) -> None:
+        """Try a change of one of the nearest drafts."""
+        ranks = range(len(self._found))
+        weights = [2.0**-rank for rank in ranks]
+        draft = self._found[self._random.choices(ranks, weights)[0]]
+        variant = draft.variant
+        for _ in range(self._random.choice((1, 1, 2, 3))):
+            variant = self._random.choice(
+                changes_for(self._function, variant, draft.likeness.changed, self._random)
+            )
+        self._try(variant, draft.attributes)
+
+    def _try(self, variant: Variant, attributes: str) -> None:
+        try:
+            body = emit(self._function, variant)
+            key = body, attributes, variant.pipeline
+            if key in self._seen:
+                return
+            self._seen.add(key)
+            text = self._frame.module(body, attributes)
+        except Unliftable as error:
+            self._cause = self._cause or error
+            return
+        self._tried += 1
+        try:
+            cleaned, lines = self._lower(text, variant.pipeline)
+        except (CompilerError, InputError) as error:
+            self._detail = str(error)
+            return
+        draft = FoundDraft(
+            text=cleaned,
+            variant=variant,
+            attributes=attributes,
+            likeness=compare(self._original, lines),
+        )
+        if self._default is None and variant.is_sound:
+            self._default = draft
+        self._keep(draft)
+
+    def _keep(self, draft: FoundDraft) -> None:
+        self._found.append(draft)
+        # Of drafts that are as near, the sound ones and those with fewer claims first.
+        self._found.sort(
+            key=lambda one: (
+                -one.likeness.value,
+                not one.variant.is_sound,
+                len(one.variant.changes),
+            )
+        )
+        del self._found[_KEPT:]
+
+    def _lower(self, text: str, pipeline: int) -> tuple[str, CodeLines]:
+        with self._context.parse(text.encode("utf-8", "surrogateescape"), "draft") as module:
+            if broken := module.verify():
+                raise InputError(broken)
+            if self._machine is None:
+                self._machine = TargetMachine.for_module(module)
+            module.run_passes(PIPELINES[pipeline], self._machine.handle)
+            cleaned = module.to_text()
+            return cleaned, self._code_of(module)
+
+    def _code_of(self, module: Module) -> CodeLines:
+        assert self._machine is not None
+        return code_lines(self._machine.emit_assembly(module), self._triple)
