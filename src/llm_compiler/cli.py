@@ -108,11 +108,20 @@ def _add_objective(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_engine(parser: argparse.ArgumentParser, *, replay: bool = False) -> None:
+def _add_engine(
+    parser: argparse.ArgumentParser, *, replay: bool = False, none: bool = False
+) -> None:
     told = "; replay: files of your own, in the folder --model" if replay else ""
+    told += "; none: rules alone" if none else ""
     parser.add_argument(
         "--engine",
-        choices=("embedded", "transformers", "openai", *(("replay",) if replay else ())),
+        choices=(
+            "embedded",
+            "transformers",
+            "openai",
+            *(("replay",) if replay else ()),
+            *(("none",) if none else ()),
+        ),
         default="embedded",
         help=f"what runs the model{told} (default: %(default)s)",
     )
@@ -302,7 +311,21 @@ def _disassemble(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "what means the same there; each function is run on both",
     )
     parser.add_argument("--target-triple", default="", metavar="T", help="of assembly")
-    _add_engine(parser, replay=True)
+    parser.add_argument(
+        "--no-rules",
+        dest="rules",
+        action="store_false",
+        help="do not lift by rules first: the model alone answers",
+    )
+    parser.add_argument(
+        "--search-s",
+        type=float,
+        default=2.0,
+        metavar="S",
+        help="processor time for each function in which the rules' draft is varied until it is the "
+        "same code (default: %(default)g)",
+    )
+    _add_engine(parser, replay=True, none=True)
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument(
         "--timeout-s",

@@ -41,6 +41,10 @@ def open_engine(name: str, model: str | None, command: str) -> Engine:
         CheckpointMismatch: no weights came with this installation, and none are named.
         ConfigError: the engine needs ``--model``.
     """
+    if name == "none":
+        from llm_compiler.disassembly.no_engine import NoEngine
+
+        return NoEngine()
     if name == "replay":
         from llm_compiler.disassembly.replay import ReplayEngine
 
@@ -80,6 +84,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     settings = DisassembleOptions(
         functions=tuple(options.function),
         candidates=options.candidates,
+        rules=options.rules,
+        search_s=options.search_s,
         repairs=options.repairs,
         target_triple=options.target_triple,
         temperature=options.temperature,

@@ -21,6 +21,7 @@ from llm_compiler.disassembly.read_function import FunctionReader, FunctionText,
 from llm_compiler.disassembly.reassemble import Reassembled, reassemble
 from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.repair import RepairingEngine
+from llm_compiler.disassembly.rules.lifter import RulesLifter
 from llm_compiler.errors import CompilerError, InputError, ResourceError
 from llm_compiler.llvm.elf import Symbol
 from llm_compiler.llvm.toolchain import Toolchain
@@ -45,6 +46,9 @@ _ASM_ONLY = re.compile(
     r"^(?:syscall|sysenter|cpuid|hlt|cli|sti|int|in[bwl]?|out[bwl]?|rdmsr|wrmsr|xgetbv|xsetbv|"
     r"l[gi]dt|invlpg|svc|hvc|smc|mrs|msr|wfi|wfe|sev|isb|dsb|at|dc|ic|tlbi)$"
 )
+
+MODEL_REACH = 32
+"""Instructions beyond which the shipped model has made nothing exact that rules had not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +108,15 @@ class Lifter:
         self._pool, self._toolchain, self._executor = pool, toolchain, executor
         self._folder = folder
         self._reader = FunctionReader(binary)
+        self._rules: RulesLifter | None = None
+        if options.rules:
+            self._rules = RulesLifter(
+                binary,
+                self._reader,
+                pool,
+                seconds=options.search_s,
+                timeout_s=options.timeout_s,
+            )
         self._needed: Counter[Variant] = Counter()
         """What attributes other functions were exact with: files are compiled with one setting."""
 
@@ -189,6 +202,17 @@ class Lifter:
         return result.verdict is LiftVerdict.REFUTED
 
     def _judge(self, text: FunctionText, proof: Reassembled, folder: Path) -> Lift:
+        """Return the best of what the rules and the model answer."""
+        by_rules: Lift | None = None
+        lacking = ""
+        if self._rules is not None:
+            found = self._rules.drafts(text)
+            lacking = found.cause
+            answers = [CodeAnswer(code=one) for one in found.texts]
+            if answers:
+                by_rules = _from(self._judge_answers(text, proof, answers, folder), "rules")
+                if self._is_enough(by_rules, text):
+                    return by_rules
         options = self._options
         answers = self._engine.disassemble(
             text.text,
@@ -197,7 +221,22 @@ class Lifter:
             temperature=options.temperature,
             seed=options.seed,
         )
-        return self._judge_answers(text, proof, answers[: options.candidates], folder)
+        answers = answers[: options.candidates]
+        if not answers and by_rules is not None:
+            return by_rules
+        if not answers and lacking:
+            return _no_answer(text, f"{lacking}, and the model gives no answer", 0)
+        by_model = _from(self._judge_answers(text, proof, answers, folder), "model")
+        if by_rules is None:
+            return by_model
+        ranks = [one.outcome.verdict.rank for one in (by_rules, by_model)]
+        return by_model if ranks[1] < ranks[0] else by_rules
+
+    def _is_enough(self, lift: Lift, text: FunctionText) -> bool:
+        """Whether the model need not be asked: the rules' answer stands, or is beyond it."""
+        if lift.outcome.verdict is LiftVerdict.EXACT:
+            return True
+        return lift.outcome.verdict.is_accepted and text.num_instructions > MODEL_REACH
 
     def _judge_answers(
         self,
@@ -406,6 +445,11 @@ class Lifter:
             return FunctionReader(own).read(symbol).text if symbol else ""
         except Unreadable:
             return ""
+
+
+def _from(lift: Lift, source: str) -> Lift:
+    """Note who answered."""
+    return dataclasses.replace(lift, outcome=dataclasses.replace(lift.outcome, source=source))
 
 
 def _no_answer(text: FunctionText, reason: str, looked_at: int) -> Lift:

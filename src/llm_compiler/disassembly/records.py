@@ -27,6 +27,10 @@ class DisassembleOptions:
     """Only these; empty: all."""
     candidates: int = 8
     """Answers that the engine is asked for; the first that is exact ends the search."""
+    rules: bool = True
+    """Rules lift first; the model is asked for what they do not make exact."""
+    search_s: float = 2.0
+    """Of processor time: so long each function's draft is varied until it is the same code."""
     repairs: int = 0
     """Of the candidates, so many are second answers to what is wrong with first ones, if the model
     was trained to give them. With the shipped weights they cost time and bring nothing yet."""
@@ -50,6 +54,8 @@ class DisassembleOptions:
             raise ConfigError("--candidates starts at 1")
         if self.repairs < 0:
             raise ConfigError("--repairs starts at 0")
+        if self.search_s < 0:
+            raise ConfigError("--search-s must not be negative")
         if self.timeout_s <= 0:
             raise ConfigError("--timeout-s must be more than 0")
 
@@ -67,6 +73,8 @@ class LiftedFunction:
     num_candidates: int = 0
     """Answers that were looked at."""
     num_instructions: int = 0
+    source: str = ""
+    """Who gave the answer that counts: ``rules`` or ``model``; empty where there is none."""
     is_repair: bool = False
     """The answer that counts is a second one, to what was wrong with a first."""
     attributes: str = ""
@@ -100,6 +108,7 @@ class LiftedFunction:
             "alias_of": self.alias_of,
             "num_candidates": self.num_candidates,
             "num_instructions": self.num_instructions,
+            "source": self.source if self.verdict is not LiftVerdict.NO_ANSWER else "",
             "is_repair": self.is_repair,
             "attributes": self.attributes,
             "claims": list(self.claims),

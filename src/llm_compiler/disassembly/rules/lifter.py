@@ -1,0 +1,167 @@
+"""Drafts for the functions of one file: what the whole file knows goes into each of them.
+
+The signatures of functions that a function calls are read from their own code, once. What
+attributes other functions were exact with is tried first. Not safe to share between threads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Final
+
+from llm_compiler.disassembly.binary import Binary
+from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
+from llm_compiler.disassembly.rules.calls import Signature
+from llm_compiler.disassembly.rules.code import Code, Unliftable, parse_code
+from llm_compiler.disassembly.rules.draft import Function
+from llm_compiler.disassembly.rules.prototypes import NO_RETURN
+from llm_compiler.disassembly.rules.search import FoundDraft, SearchJob, SearchResult
+from llm_compiler.disassembly.rules.targets import TARGETS
+from llm_compiler.disassembly.rules.translate import translate
+from llm_compiler.llvm.elf import Symbol, SymbolKind
+from llm_compiler.records import Status
+from llm_compiler.workers.pool import WorkerPool, run_jobs
+
+__all__ = ["Drafts", "RulesLifter", "attributes_of"]
+
+_X86_FRAME: Final = re.compile(r"^pushq %rbp\n(?:\.cfi.*\n)*movq %rsp, %rbp$", re.MULTILINE)
+_PUSHED_NUMBER: Final = re.compile(r"^pushq \$", re.MULTILINE)
+_SIZES: Final = ("minsize optsize", "optsize", "")
+_DRAFTS: Final = 2
+"""That are worth running, of those that are not the same code."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drafts:
+    """Drafts of one function, the nearest first; empty with a cause."""
+
+    drafts: tuple[FoundDraft, ...] = field(default=(), repr=False)
+    cause: str = ""
+    """What the rules lack, in words that can be counted."""
+    instruction: str = ""
+    num_tried: int = 0
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The modules."""
+        return tuple(one.text for one in self.drafts)
+
+
+class RulesLifter:
+    """Makes drafts for functions of one binary."""
+
+    def __init__(
+        self,
+        binary: Binary,
+        reader: FunctionReader,
+        pool: WorkerPool,
+        *,
+        seconds: float = 2.0,
+        timeout_s: float = 60.0,
+    ) -> None:
+        """Start without having read anything.
+
+        Args:
+            seconds: of processor time, for the search of each function.
+        """
+        self._binary, self._reader, self._pool = binary, reader, pool
+        self._seconds, self._timeout_s = seconds, timeout_s
+        self._architecture = binary.elf.architecture
+        self._signatures: dict[str, Signature | None] = {}
+        self._sizes: Counter[str] = Counter()
+
+    def drafts(self, text: FunctionText) -> Drafts:
+        """Return what the rules make of a function."""
+        if self._architecture not in TARGETS:
+            return Drafts(cause=f"there are no rules for {self._architecture}")
+        try:
+            code = parse_code(text.text)
+            signatures = self._callees(code)
+        except Unliftable as error:
+            return Drafts(cause=error.cause, instruction=error.instruction)
+        job = SearchJob(
+            text=text.text,
+            architecture=self._architecture,
+            signatures=signatures,
+            attributes=attributes_of(text.text, self._architecture, self._sizes),
+            seconds=self._seconds,
+            timeout_s=self._timeout_s,
+        )
+        found: SearchResult = run_jobs(self._pool, [job])[0][0]
+        if found.status is not Status.OK:
+            return Drafts(cause=found.detail, instruction=found.instruction)
+        drafts = found.drafts
+        if drafts[0].likeness.is_same:
+            self._sizes[_size_words(drafts[0].attributes)] += 1
+        sound = [one for one in drafts if one.variant.is_sound]
+        kept = list(dict.fromkeys([drafts[0], *sound[:_DRAFTS]]))
+        return Drafts(drafts=tuple(kept), num_tried=found.num_tried)
+
+    def _callees(self, code: Code) -> dict[str, Signature]:
+        """Return the signatures of the functions of this file that a function calls, and its own
+        callees' never-returning ones."""
+        target = TARGETS[self._architecture]()
+        found = {}
+        for line in code.lines:
+            control = target.control(line, code)
+            names = [control.call] if control.call else []
+            if control.ends and not control.targets and line.operands:
+                names.append(line.operands[0].partition("@")[0].strip('"'))
+            for name in names:
+                if (signature := self._signature(name)) is not None:
+                    found[name] = signature
+        return found
+
+    def _signature(self, name: str) -> Signature | None:
+        if name not in self._signatures:
+            self._signatures[name] = None  # where functions call each other
+            symbol = self._binary.elf.symbol(name)
+            if symbol is not None and symbol.is_defined and _is_function(symbol, self._binary):
+                self._signatures[name] = self._read_signature(symbol)
+        return self._signatures[name]
+
+    def _read_signature(self, symbol: Symbol) -> Signature | None:
+        try:
+            code = parse_code(self._reader.read(symbol).text)
+            target = TARGETS[self._architecture]()
+            graph = translate(code, target, NO_RETURN)
+            return Function(code, graph, target, {}).signature()
+        except (Unliftable, Unreadable):
+            return None
+
+
+def _is_function(symbol: Symbol, binary: Binary) -> bool:
+    return symbol.kind is SymbolKind.FUNCTION and binary.elf.sections[symbol.section].is_code
+
+
+def attributes_of(text: str, architecture: str, sizes: Counter[str]) -> tuple[str, ...]:
+    """Return the attributes that a function may have, the likeliest first.
+
+    Args:
+        text: in normal form: prologue and pushed constants tell of some.
+        sizes: how often which size attributes were right in the same file.
+    """
+    order = list(_SIZES)
+    if _PUSHED_NUMBER.search(text):
+        order = ["minsize optsize"]
+    elif sizes:
+        order.sort(key=lambda one: -sizes[one])
+    rest = "uwtable"
+    if ".cfi_personality" not in text:
+        rest = f"nounwind {rest}"
+    if architecture == "x86_64":
+        if _X86_FRAME.search(text):
+            rest += ' "frame-pointer"="all"'
+        rest += ' "target-cpu"="x86-64"'
+    else:
+        rest += (
+            ' "frame-pointer"="non-leaf" "target-cpu"="generic" '
+            '"target-features"="+fp-armv8,+neon,+outline-atomics,+v8a,-fmv"'
+        )
+    return tuple(f"{one} {rest}".strip() for one in order)
+
+
+def _size_words(attributes: str) -> str:
+    return " ".join(word for word in attributes.split() if word in ("minsize", "optsize"))
