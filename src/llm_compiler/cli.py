@@ -314,8 +314,9 @@ def _disassemble(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--no-rules",
         dest="rules",
-        action="store_false",
-        help="do not lift by rules first: the model alone answers",
+        action="store_const",
+        const=False,
+        help="do not lift by rules first: the model alone answers (replay never does)",
     )
     parser.add_argument(
         "--search-s",

@@ -109,7 +109,7 @@ class Lifter:
         self._folder = folder
         self._reader = FunctionReader(binary)
         self._rules: RulesLifter | None = None
-        if options.rules:
+        if options.rules or (options.rules is None and engine.name != "replay"):
             self._rules = RulesLifter(
                 binary,
                 self._reader,

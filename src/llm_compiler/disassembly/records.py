@@ -27,8 +27,9 @@ class DisassembleOptions:
     """Only these; empty: all."""
     candidates: int = 8
     """Answers that the engine is asked for; the first that is exact ends the search."""
-    rules: bool = True
-    """Rules lift first; the model is asked for what they do not make exact."""
+    rules: bool | None = None
+    """Rules lift first; the model is asked for what they do not make exact. None: so it is, unless
+    the engine replays answers that somebody wants to see judged."""
     search_s: float = 2.0
     """Of processor time: so long each function's draft is varied until it is the same code."""
     repairs: int = 0

@@ -30,6 +30,7 @@ _WIDTHS: Final = {
     ".xword": 8,
     ".8byte": 8,
 }
+_DECLARATIONS: Final = (".hidden ", ".globl ", ".weak ", ".type ", ".size ", ".local ", ".comm ")
 _DISTANCE: Final = re.compile(r"\.uleb128 (\.L[\w.]+)-(\.L[\w.]+)$")
 
 
@@ -161,7 +162,7 @@ def _pieces(text: str) -> tuple[dict[str, list[str]], str]:
                 current.append(line)
             else:
                 current = pieces.setdefault(match[1], [])
-        else:
+        elif not line.startswith(_DECLARATIONS):
             current.append(line)
     return pieces, name
 
