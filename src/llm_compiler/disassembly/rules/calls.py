@@ -140,11 +140,13 @@ def arguments_of(
     convention: Convention,
     signatures: Mapping[str, Signature],
     how: str,
+    count: int | None = None,
 ) -> Arguments:
     """Return what a call reads.
 
     Args:
         how: `Variant.arguments`.
+        count: of integer registers, where the variant says it for this call.
     """
     site: CallSite = call.data
     integers, vectors = convention.integer_arguments, convention.vector_arguments
@@ -154,24 +156,9 @@ def arguments_of(
     if (prototype := PROTOTYPES.get(site.symbol)) is not None and site.symbol not in signatures:
         return _by_prototype(site, prototype, state, near, convention)
     signature = signatures.get(site.symbol)
-    if signature is not None and how != "all":
-        registers = [Argument(one) for one in integers[: signature.integers]]
-        count = signature.vectors
-        result = convention.integer_results[0]
-        says_count = site.vector_count is not None and result in near
-        is_variadic = signature.is_variadic or (says_count and state.get(result) == _WRITTEN)
-        if is_variadic and site.vector_count is not None:
-            count = max(count, site.vector_count)
-            registers = [
-                Argument(one)
-                for one in integers[
-                    : max(signature.integers, _written(integers, state, near, "written"))
-                ]
-            ]
-        registers += [Argument(one) for one in vectors[:count]]
-        slots = _slots(site)[: signature.stack] if not is_variadic else _slots(site)
-        return Arguments(tuple(registers), slots, is_variadic, signature.integers)
-    number = _written(integers, state, near, how)
+    if signature is not None and count is None and how != "all":
+        return _by_signature(site, signature, state, near, convention)
+    number = _written(convention, state, near, how) if count is None else count
     is_variadic = (
         site.vector_count is not None
         and state.get(convention.integer_results[0], 0) >= _READ
@@ -179,14 +166,36 @@ def arguments_of(
     )
     if is_variadic:
         assert site.vector_count is not None
-        count = site.vector_count
+        num_vectors = site.vector_count
     else:
-        count = _written_vectors(vectors, state, near, how)
+        num_vectors = _written_vectors(vectors, state, near, how)
     registers = [Argument(one) for one in integers[:number]]
-    registers += [Argument(one) for one in vectors[:count]]
-    uses_stack = number == len(integers) or count == len(vectors)
+    registers += [Argument(one) for one in vectors[:num_vectors]]
+    uses_stack = number == len(integers) or num_vectors == len(vectors)
     slots = _slots(site) if uses_stack else ()
     return Arguments(tuple(registers), slots, is_variadic, min(number, 1))
+
+
+def _by_signature(
+    site: CallSite,
+    signature: Signature,
+    state: Mapping[str, int],
+    near: frozenset[str],
+    convention: Convention,
+) -> Arguments:
+    """Return what a call of a function of the file reads."""
+    integers, vectors = convention.integer_arguments, convention.vector_arguments
+    result = convention.integer_results[0]
+    says_count = site.vector_count is not None and result in near
+    num_integers, num_vectors = signature.integers, signature.vectors
+    is_variadic = signature.is_variadic or (says_count and state.get(result) == _WRITTEN)
+    if is_variadic:
+        num_integers = max(num_integers, _written(convention, state, near, "written"))
+        num_vectors = max(num_vectors, site.vector_count or 0)
+    registers = [Argument(one) for one in (*integers[:num_integers], *vectors[:num_vectors])]
+    slots = _slots(site) if is_variadic else _slots(site)[: signature.stack]
+    num_fixed = signature.integers or min(num_integers, 1)
+    return Arguments(tuple(registers), slots, is_variadic, num_fixed)
 
 
 def _slots(site: CallSite) -> tuple[str, ...]:
@@ -194,16 +203,20 @@ def _slots(site: CallSite) -> tuple[str, ...]:
 
 
 def _written(
-    registers: tuple[str, ...], state: Mapping[str, int], near: frozenset[str], how: str
+    convention: Convention, state: Mapping[str, int], near: frozenset[str], how: str
 ) -> int:
     """Return how many of the integer registers are arguments."""
+    registers = convention.integer_arguments
     found = 0
     for place, register in enumerate(registers):
-        if state.get(register, _EMPTY) < _ARGUMENT:
+        held = state.get(register, _EMPTY)
+        if held < _ARGUMENT:
             break
         rest = registers[place:]
         if how == "written":
-            is_passed = any(state.get(one) == _WRITTEN for one in rest)
+            is_passed = any(state.get(one) == _WRITTEN for one in rest) or _is_passed_on(
+                place, register, held, near, convention
+            )
         elif how == "near":
             is_passed = any(one in near and state.get(one, 0) >= _ARGUMENT for one in rest)
         else:
@@ -212,6 +225,22 @@ def _written(
             break
         found = place + 1
     return found
+
+
+def _is_passed_on(
+    place: int, register: str, held: int, near: frozenset[str], convention: Convention
+) -> bool:
+    """Whether a register is passed though it was read since it was set.
+
+    Measured on calls whose prototype is known (training packages, x86-64): of first arguments that
+    were set all are; of own arguments that are still there 70 %; of others set in the same block
+    rsi and rdx, mostly, and rcx hardly ever.
+    """
+    if register not in convention.last_temporaries:
+        return False
+    if place == 0:
+        return held >= _ARGUMENT
+    return held == _READ and register in near
 
 
 def _written_vectors(
@@ -246,7 +275,7 @@ def _by_prototype(
     num_fixed = len(found)
     slots: tuple[str, ...] = ()
     if prototype.is_variadic:
-        last = max(used[0], _written(integers, state, near, "written"))
+        last = max(used[0], _written(convention, state, near, "written"))
         # What stands before a written register was set by an earlier instruction or the caller.
         found += [Argument(one) for one in integers[used[0] : last]]
         count = site.vector_count or 0

@@ -67,6 +67,7 @@ class Function:
         key = (
             variant.result,
             variant.arguments,
+            variant.counts,
             variant.natural_bits,
             variant.has_pointers,
             variant.is_wide,
@@ -79,7 +80,7 @@ class Function:
 
     def _make(self, variant: Variant) -> Plan:
         graph, convention = self.graph, self.target.convention
-        arguments = self.arguments(variant.arguments)
+        arguments = self.arguments(variant)
         result = variant.result or self.result_types()[0]
         results = self._registers(result)
         live = find_liveness(
@@ -94,14 +95,46 @@ class Function:
         objects = frame_objects(accesses, graph, variant.frame, first)
         return Plan(arguments, result, results, live, webs, accesses, tuple(objects))
 
-    def arguments(self, how: str) -> dict[Node, Arguments]:
-        """Return what each call reads."""
-        return {
-            node: arguments_of(node, self.states, self.target.convention, self.signatures, how)
-            for number in self.graph.order
+    def calls(self) -> list[Node]:
+        """Return the calls, in the order of the blocks."""
+        return [
+            node
+            for number in sorted(self.graph.order)
             for node in self.graph.blocks[number].nodes
             if node.op == "call"
+        ]
+
+    def arguments(self, variant: Variant) -> dict[Node, Arguments]:
+        """Return what each call reads."""
+        counts = dict(variant.counts)
+        return {
+            node: arguments_of(
+                node,
+                self.states,
+                self.target.convention,
+                self.signatures,
+                variant.arguments,
+                counts.get(place),
+            )
+            for place, node in enumerate(self.calls())
         }
+
+    def open_calls(self) -> list[tuple[int, int]]:
+        """Return the calls of which nothing says what they are passed: number, and how many
+        registers it may be at most."""
+        found = []
+        for place, node in enumerate(self.calls()):
+            symbol = node.data.symbol
+            state = self.states.at.get(node)
+            if symbol in PROTOTYPES or symbol in self.signatures or state is None:
+                continue
+            most = 0
+            for register in self.target.convention.integer_arguments:
+                if state.get(register, 0) < 1:
+                    break
+                most += 1
+            found.append((place, most))
+        return found
 
     def _registers(self, result: str) -> dict[str, str]:
         convention = self.target.convention
@@ -229,11 +262,14 @@ class Function:
         direct, _ = plan.accesses.incoming(first)
         stack = max(((place - first) // 8 + 1 for place, _ in direct), default=0)
         never = not self.graph.returns and not self._tail_calls()
+        asked = plan.live.entering[0].get(convention.integer_results[0])
+        if asked == 8 and len(vectors) == len(convention.vector_arguments):
+            # It asks how many vector registers hold arguments: it has "..." at the end.
+            return Signature(integers=0, vectors=0, result=plan.result, is_variadic=True)
         return Signature(
             integers=max(integers) + 1 if integers else 0,
             vectors=max(vectors) + 1 if vectors else 0,
             stack=stack,
             result=plan.result,
             never_returns=never,
-            is_variadic=self.graph.is_variadic,
         )

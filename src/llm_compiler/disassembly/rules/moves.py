@@ -123,7 +123,23 @@ def changes_for(
         {"cold": chance.choice((0, 1, 2))},
         {"masks": not variant.masks},
     ]
+    if (counts := _other_count(function, variant, chance)) is not None:
+        by_kind["width"].append({"counts": counts})
+        by_kind["stack"].append({"counts": counts})
     kind = _kind(lead)
     choices = [one for each in by_kind.values() for one in each] + other
     choices += by_kind.get(kind, []) * 2
     return [_replaced(variant, **one) for one in choices]
+
+
+def _other_count(
+    function: Function, variant: Variant, chance: random.Random
+) -> tuple[tuple[int, int], ...] | None:
+    """Return another number of arguments for one of the calls that nothing is known of."""
+    calls = [one for one in function.open_calls() if one[1]]
+    if not calls:
+        return None
+    place, most = chance.choice(calls)
+    counts = dict(variant.counts)
+    counts[place] = chance.randrange(most + 1)
+    return tuple(sorted(counts.items()))

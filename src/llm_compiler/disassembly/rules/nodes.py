@@ -149,7 +149,6 @@ class Graph:
     """The lowest stack pointer, in bytes from its value at entry."""
     aligned_to: int = 0
     """Of a frame that is aligned more than the convention asks, the alignment."""
-    is_variadic: bool = False
     uses_frame_pointer: bool = False
     returns: list[int] = field(default_factory=list)
     """Blocks that end with a return."""

@@ -45,6 +45,8 @@ PIPELINES: Final = (
     "default<Oz>",
 )
 """What cleans a draft: `Variant.pipeline` says which."""
+_PATIENCE: Final = 4
+"""On a busy machine, a search may take so many times its processor time."""
 _KEPT: Final = 6
 """Of the drafts, so many are changed further."""
 
@@ -116,7 +118,7 @@ class SearchJob:
 class _Search:
     def __init__(self, job: SearchJob) -> None:
         self._job = job
-        self._started = time.process_time()
+        self._started, self._clock = time.process_time(), time.monotonic()
         target = TARGETS[job.architecture]()
         self._triple = target.triple
         code = parse_code(job.text)
@@ -133,11 +135,11 @@ class _Search:
         self._detail = ""
         self._tried = 0
 
-    @property
     def _is_over(self) -> bool:
         if self._found and self._found[0].likeness.is_same:
             return True
         late = time.process_time() - self._started > self._job.seconds
+        late |= time.monotonic() - self._clock > _PATIENCE * self._job.seconds
         return late or self._tried >= self._job.max_variants
 
     def run(self) -> SearchResult:
@@ -167,24 +169,24 @@ class _Search:
         attributes = self._job.attributes
         for one in attributes:
             self._try(Variant(), one)
-            if self._is_over:
+            if self._is_over():
                 return
         for pipeline in range(1, len(PIPELINES)):
             self._try(Variant(pipeline=pipeline), self._best_attributes())
-            if self._is_over:
+            if self._is_over():
                 return
         base = self._best_pipeline()
         for variant in first_variants(self._function, self._lead()):
             self._try(dataclasses.replace(variant, pipeline=base), self._best_attributes())
-            if self._is_over:
+            if self._is_over():
                 return
-        while not self._is_over:
+        while not self._is_over():
             if not self._found:
                 return
             before = self._tried
             for _ in range(16):
                 self._change()
-                if self._is_over:
+                if self._is_over():
                     return
             if self._tried == before:
                 return

@@ -46,6 +46,9 @@ class Convention:
     """Of the address of a result in memory; a register of its own or an argument's."""
     first_stack_argument: int
     """Bytes above the stack pointer at entry; the caller keeps this place aligned to 16."""
+    last_temporaries: tuple[str, ...]
+    """Argument registers that compilers take for temporaries last, the first argument's in front:
+    one that was set since the last call is passed, also if it was read before."""
     vector_prefix: str
     """Begins the names of vector registers, and of no others."""
 

@@ -17,6 +17,8 @@ class Variant:
     arguments: str = "written"
     """Of calls whose signature is not known: registers ``written`` since they were last read,
     ``near`` (written since the last call) or ``all`` that hold something."""
+    counts: tuple[tuple[int, int], ...] = ()
+    """Of some calls, by their number in the code: how many integer registers they are passed."""
     natural_bits: int = 32
     """At least so wide is what a call is passed."""
     has_pointers: bool = True

@@ -54,6 +54,7 @@ class X86_64:  # noqa: N801  # the architecture's name
         frame_pointer="rbp",
         struct_result="rdi",
         first_stack_argument=8,
+        last_temporaries=("rdi", "rsi", "rdx"),
         vector_prefix="xmm",
     )
 

@@ -186,11 +186,14 @@ def _before(machine: Machine, read: Node) -> Node | None:
 
 
 def _vector_count(machine: Machine) -> int | None:
-    """Return what al is set to for the call, if a constant was."""
-    known = machine.builder.values.get("rax")
-    if known is None or known.op != "const" or not isinstance(known.data, int):
-        return None
-    return known.data if 0 <= known.data <= 8 else None
+    """Return what al is set to for the call, if its block sets it to a constant."""
+    for one in reversed(machine.builder.block.nodes):
+        if one.op in ("write", "clobber") and one.data == "rax":
+            value = one.args[0] if one.op == "write" else None
+            if value is None or value.op != "const" or not isinstance(value.data, int):
+                return None
+            return value.data if 0 <= value.data <= 8 else None
+    return None
 
 
 def _jump_if(machine: Machine) -> None:
