@@ -207,7 +207,9 @@ class Function:
         preferred = ["i32", "i64"]
         if last and max(last) == 64:
             preferred = ["i64", "i32"]
-        if preferred[0] == "i64" or pointer:
+        if pointer and preferred[0] == "i64":
+            preferred.insert(0, "ptr")
+        elif pointer or preferred[0] == "i64":
             preferred.insert(1, "ptr")
         if 8 in widths:
             preferred.append("i8")

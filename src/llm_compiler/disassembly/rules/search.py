@@ -134,6 +134,7 @@ class _Search:
         self._cause: Unliftable | None = None
         self._detail = ""
         self._tried = 0
+        self._machine: TargetMachine | None = None
 
     def _is_over(self) -> bool:
         if self._found and self._found[0].likeness.is_same:
@@ -145,7 +146,6 @@ class _Search:
     def run(self) -> SearchResult:
         with Context() as context:
             self._context = context
-            self._machine: TargetMachine | None = None
             try:
                 self._search()
             finally:
