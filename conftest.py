@@ -13,10 +13,14 @@ collect_ignore_glob = (
     []
     if _HAS_TORCH
     else [
+        "src/llm_compiler/kit/engine.py",
         "src/llm_compiler/train/cpu_attention.py",
+        "src/llm_compiler/train/lean.py",
+        "src/llm_compiler/train/row_attention.py",
         "src/llm_compiler/train/language_model.py",
         "src/llm_compiler/train/optimizers.py",
         "src/llm_compiler/train/loop.py",
+        "tests/integration/kit/*",
         "tests/integration/train/*",
     ]
 )

@@ -546,6 +546,7 @@ def build_parser() -> argparse.ArgumentParser:
     _dataset(commands)
     _tokenizer(commands)
     _train(commands)
+    _kit(commands)
     _model(commands)
     _evaluate(commands)
     _say_exit_codes(parser)
@@ -984,9 +985,103 @@ def _train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
 
 
+def _kit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "kit",
+        help="train on a borrowed GPU: pack here, train there, ship here",
+        description="Training on a machine with a GPU that is at hand for minutes, without "
+        "network, LLVM or installation (docs/gpu-kit.md).",
+    )
+    actions = parser.add_subparsers(dest="action", required=True, metavar="pack|train|wait|ship")
+    pack = actions.add_parser(
+        "pack",
+        help="data, weights and code in parts that travel",
+        description="Pack a training configuration's token shards and labels, the weights to start "
+        "from and the code into parts, the most valuable first. Killed, the same command goes on.",
+    )
+    pack.add_argument("--config", type=Path, required=True, metavar="TOML")
+    pack.add_argument("--out", type=Path, required=True, metavar="DIR")
+    pack.add_argument("--init", type=Path, metavar="DIR", help="weights to start from")
+    pack.add_argument(
+        "--add",
+        action="append",
+        default=[],
+        metavar="SOURCE=DIR",
+        help="further token shards of a source of the configuration; may be given several times",
+    )
+    pack.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    pack.add_argument(
+        "--part-bytes", type=_positive, default=None, metavar="N", help="at most (default: 58 MiB)"
+    )
+    pack.add_argument(
+        "--beside",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="a checkout that travels with each call of 64 MiB: parts leave room for its files",
+    )
+    pack.add_argument(
+        "--max-parts", type=_natural, default=0, metavar="N", help="0: as the data gives (default)"
+    )
+    train = actions.add_parser(
+        "train",
+        help="train for some minutes from the parts that have arrived",
+        description="Train for some minutes from the parts in a folder; more may arrive meanwhile. "
+        "Cut off at any moment, the same command goes on from the last state.",
+    )
+    train.add_argument("--parts", type=Path, required=True, metavar="DIR")
+    train.add_argument("--minutes", type=_minutes, required=True, metavar="M")
+    train.add_argument(
+        "--max-steps", type=_natural, default=0, metavar="N", help="0: by minutes alone (default)"
+    )
+    train.add_argument("--save-s", type=_seconds, default=45.0, metavar="S", help="default: 45")
+    train.add_argument(
+        "--wait-s", type=_seconds, default=120.0, metavar="S", help="for the first part"
+    )
+    train.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    train.add_argument(
+        "--threads", type=_natural, default=0, metavar="N", help="on a CPU; 0: all cores (default)"
+    )
+    train.add_argument(
+        "--daemon", action="store_true", help="go on in a session of its own, which outlives a call"
+    )
+    wait = actions.add_parser(
+        "wait",
+        help="print how a run goes, and write its weights in pieces",
+        description="Print a run's progress until it is over or the minutes are, and write its "
+        "newest weights in pieces that can be carried home. Exit code 1 if nothing was learnt yet.",
+    )
+    wait.add_argument("--minutes", type=_minutes, required=True, metavar="M")
+    wait.add_argument("--out", type=Path, required=True, metavar="DIR")
+    wait.add_argument("--every-s", type=_seconds, default=15.0, metavar="S", help="default: 15")
+    wait.add_argument(
+        "--piece-bytes", type=_positive, default=15 * 2**20, metavar="N", help="default: 15 MiB"
+    )
+    for one in (train, wait):
+        one.add_argument("--run", type=Path, required=True, metavar="DIR", help="the run's folder")
+    ship = actions.add_parser(
+        "ship",
+        help="validate what came home, and ship it if it is better",
+        description="Put a run's pieces together, compare the weights with the shipped ones on "
+        "unseen packages, task by task, and replace these if a task is better and none is worse, "
+        "each beyond its interval. Exit code 1 if they are not better.",
+    )
+    ship.add_argument("pieces", type=Path, metavar="PIECES")
+    ship.add_argument("--config", type=Path, required=True, metavar="TOML")
+    ship.add_argument("--out", type=Path, required=True, metavar="DIR", help="for the checkpoint")
+    ship.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    ship.add_argument("--into", type=Path, metavar="DIR", help="default: the package's weights")
+    ship.add_argument(
+        "--documents", type=_positive, default=600, metavar="N", help="of each task (default: 600)"
+    )
+    ship.add_argument("--dry-run", action="store_true", help="compare only")
+    for one in (pack, ship):
+        one.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
 def _model(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser("model", help="merge adapters, describe or hand on a checkpoint")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="merge|card|push")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="merge|card|push|gguf")
     merge = actions.add_parser(
         "merge",
         help="add LoRA adapters to their weights",
@@ -1008,7 +1103,20 @@ def _model(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         description="Write weights (or adapters), tokenizer, records and model card as a folder "
         "in the hub's layout. Nothing leaves the machine unless --repo-id names where to.",
     )
-    for action in (merge, card, push):
+    gguf = actions.add_parser(
+        "gguf",
+        help="write one GGUF file, for llama.cpp",
+        description="Write weights and tokenizer as one GGUF file for llama.cpp; every token keeps "
+        "its id. Needs pip install 'llm-compiler[gguf]'.",
+    )
+    gguf.add_argument("-o", "--output", type=Path, required=True, metavar="FILE")
+    gguf.add_argument(
+        "--type",
+        choices=("f32", "f16", "bf16", "q8_0"),
+        default="f16",
+        help="of the matrices (default: %(default)s)",
+    )
+    for action in (merge, card, push, gguf):
         action.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="or a run")
     for action in (merge, push):
         action.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")

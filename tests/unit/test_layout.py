@@ -36,6 +36,7 @@ LAYERS = (
     ("optimize", "disassemble", "emulate"),
     ("api",),
     ("evaluate",),
+    ("kit",),
     ("commands",),
     ("cli",),
     ("__main__",),
@@ -146,6 +147,7 @@ def imports_torch(path: Path) -> bool:
 
 def test_torch_is_imported_by_training_only() -> None:
     assert {module_name(path) for path in FILES if imports_torch(path)} == {
+        "kit.engine",
         "train.cpu_attention",
         "train.language_model",
         "train.lean",

@@ -19,6 +19,7 @@ __all__ = [
     "run_doctor",
     "run_emulate",
     "run_evaluate",
+    "run_kit",
     "run_labels",
     "run_model",
     "run_optimize",
@@ -112,3 +113,8 @@ def run_train(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
 def run_evaluate(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Measure models and searches on suites of programs."""
     return _call("evaluate", options, clang_flags)
+
+
+def run_kit(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Train on a borrowed GPU: pack, train, wait, ship."""
+    return _call("kit", options, clang_flags)

@@ -6,14 +6,25 @@ import argparse
 
 from llm_compiler.console import print_json
 from llm_compiler.errors import ToolchainNotFound
+from llm_compiler.output import check_writable
 from llm_compiler.train.hub import find_checkpoint, model_card, upload, write_hub_folder
 
 __all__ = ["run"]
 
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
-    """Merge, describe, or push."""
-    return {"merge": _merge, "card": _card, "push": _push}[options.action](options)
+    """Merge, describe, push, or export."""
+    actions = {"merge": _merge, "card": _card, "push": _push, "gguf": _gguf}
+    return actions[options.action](options)
+
+
+def _gguf(options: argparse.Namespace) -> int:
+    from llm_compiler.model.gguf_export import export_gguf
+
+    check_writable(options.output)
+    size = export_gguf(find_checkpoint(options.checkpoint), options.output, kind=options.type)
+    print(f"{options.output}: {size:,} bytes")
+    return 0
 
 
 def _merge(options: argparse.Namespace) -> int:

@@ -330,12 +330,12 @@ class TrainConfig:
 
 
 def load_train_config(
-    path: Path, stage: str, *, settings: Sequence[str] = (), **overrides: Path | None
+    path: Path, stage: str | None, *, settings: Sequence[str] = (), **overrides: Path | None
 ) -> TrainConfig:
     """Read a configuration.
 
     Args:
-        stage: must be the file's.
+        stage: must be the file's; None: whatever it says.
         settings: ``key=value`` with dots for tables and values as in TOML, or plain text.
         overrides: fields of the command line; None: as the file says.
 
@@ -351,6 +351,8 @@ def load_train_config(
     for setting in settings:
         _set(told, setting)
     told |= {name: str(value) for name, value in overrides.items() if value is not None}
+    if stage is None and not isinstance(stage := told.get("stage"), str):
+        raise ConfigError(f"{path}: 'stage' is missing")
     if told.get("stage", stage) != stage:
         raise ConfigError(f"{path} is for the stage '{told['stage']}', not '{stage}'")
     told["stage"] = stage

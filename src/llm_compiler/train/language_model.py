@@ -219,6 +219,8 @@ class PackedModel(nn.Module):
     ) -> None:
         super().__init__()
         self._lean = lean
+        self.kept_losses: list[Any] | None = None
+        """A list that lean layers append each plain prediction's loss to, if there is one."""
         self.llama = llama
         self._num_tasks, self._longest, self._flash = num_tasks, longest, flash
         if gradient_checkpointing:
@@ -331,6 +333,8 @@ class PackedModel(nn.Module):
             places = (targets != IGNORED).nonzero(as_tuple=True)[0]
             zeros = torch.zeros(self._num_tasks)
             total, losses = head_losses(hidden[places], matrix, targets[places], half=half)
+            if self.kept_losses is not None:
+                self.kept_losses.append(losses)
             if not len(places):
                 total = hidden.float().sum() * 0
             sums = zeros.index_add(0, tasks[places], losses)

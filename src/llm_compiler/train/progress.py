@@ -1,4 +1,5 @@
-"""What a run tells: JSON lines, TensorBoard where it is installed, and a plot of its curves."""
+"""What a run tells: JSON lines, TensorBoard where it is installed, trackio where it is asked for,
+and a plot of its curves."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from llm_compiler.errors import OutputError
+from llm_compiler.errors import OutputError, ToolchainNotFound
 from llm_compiler.output import write_atomically
 
 __all__ = ["LOG_FILE", "RunLog", "plot_curves", "read_log"]
@@ -51,6 +52,7 @@ class RunLog:
         except OSError as error:
             raise OutputError(f"cannot write {run / LOG_FILE}: {error.strerror}") from error
         self._board: Any = None
+        self._tracker = _start_tracking(run)
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
@@ -61,6 +63,8 @@ class RunLog:
         """Write a line; its numbers go to TensorBoard, nested ones under their path."""
         self._file.write(json.dumps(line) + "\n")
         self._file.flush()
+        if self._tracker is not None:
+            self._tracker.log(dict(_scalars(line, "")), step=line["step"])
         if self._board is not None:
             for name, value in _scalars(line, ""):
                 self._board.add_scalar(name, value, line["step"])
@@ -69,8 +73,29 @@ class RunLog:
         """Close the files."""
         os.fsync(self._file.fileno())
         self._file.close()
+        if self._tracker is not None:
+            self._tracker.finish()
         if self._board is not None:
             self._board.close()
+
+
+def _start_tracking(run: Path) -> Any:
+    """Return trackio's run if `LLM_COMPILER_TRACKING` names a project, else None.
+
+    It keeps to this machine (`trackio show`), and is asked for by name only: the package may be
+    installed for other reasons.
+    """
+    project = os.environ.get("LLM_COMPILER_TRACKING", "")
+    if not project:
+        return None
+    try:
+        import trackio
+    except ImportError as error:
+        raise ToolchainNotFound(
+            "LLM_COMPILER_TRACKING is set, but trackio is not installed: "
+            "pip install 'llm-compiler[tracking]'"
+        ) from error
+    return trackio.init(project=project, name=run.name, resume="allow", embed=False)
 
 
 def _scalars(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, float]]:

@@ -85,6 +85,15 @@ class Ranking:
         counts = [len(row.lengths) for row in self.rows]
         self._firsts = [sum(counts[:number]) for number in range(len(counts))]
 
+    columns: Final = _COLUMNS
+    """What `best_sizes` has of each module."""
+
+    def baseline_sizes(self) -> NDArray[numpy.float64]:
+        """Return default<Oz>'s size of each module, (modules,)."""
+        import numpy
+
+        return numpy.array([one.sizes[self._metric][0] for one in self._modules], dtype=float)
+
     def best_sizes(
         self, found: Iterable[tuple[int, NDArray[numpy.float64]]]
     ) -> NDArray[numpy.float64]:

@@ -1,0 +1,140 @@
+"""``llm-compiler kit``: training on a borrowed GPU, from packing to shipping."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from llm_compiler.console import print_json, print_table, progress
+from llm_compiler.errors import ConfigError, ToolchainNotFound
+
+__all__ = ["run"]
+
+
+def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+    """Pack, train, wait, or ship."""
+    actions = {"pack": _pack, "train": _train, "wait": _wait, "ship": _ship}
+    return actions[options.action](options)
+
+
+def _pack(options: argparse.Namespace) -> int:
+    from llm_compiler.kit.pack import PART_BYTES, pack, room_of
+    from llm_compiler.train.configs import load_train_config
+
+    config = load_train_config(
+        options.config, None, settings=options.set, out=options.out, init=options.init
+    )
+    more: dict[str, list[Path]] = {}
+    for told in options.add:
+        name, equals, path = told.partition("=")
+        if not equals:
+            raise ConfigError(f"--add {told}: expected SOURCE=DIR")
+        more.setdefault(name, []).append(Path(path))
+    size = options.part_bytes
+    if options.beside is not None:
+        size = min(size or PART_BYTES, room_of(options.beside))
+    with progress(0, "members") as bar:
+        report = pack(
+            config,
+            options.out,
+            more=more,
+            part_bytes=size or PART_BYTES,
+            max_parts=options.max_parts,
+            on_progress=lambda done, words: bar.update(done, words),
+        )
+    if options.json:
+        print_json(asdict(report))
+        return 0
+    rows = [
+        (
+            one["name"],
+            f"{one['bytes'] / 2**20:.1f}",
+            f"{sum(one['tokens'].values()) / 1e6:.2f}",
+            ", ".join(f"{name} {count / 1e6:.2f}" for name, count in one["tokens"].items()),
+        )
+        for one in report.parts
+    ]
+    print_table(("part", "MiB", "M tokens", "of them"), rows, right="lrrl")
+    print(f"{report.tokens:,} tokens; {report.duplicates:,} copies left out")
+    return 0
+
+
+def _require_torch() -> None:
+    try:
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ImportError as error:
+        raise ToolchainNotFound(
+            f"{error.name} is not installed: pip install 'llm-compiler[train]'"
+        ) from error
+
+
+def _train(options: argparse.Namespace) -> int:
+    from llm_compiler.kit.training import detach, train_parts
+
+    # Before PyTorch is loaded: its threads do not survive a fork.
+    if options.daemon and not detach(options.run / "daemon.log"):
+        print(f"training in the background; its words are in {options.run / 'daemon.log'}")
+        return 0
+    _require_torch()
+    told = train_parts(
+        options.parts,
+        options.run,
+        minutes=options.minutes,
+        max_steps=options.max_steps,
+        save_s=options.save_s,
+        wait_s=options.wait_s,
+        device=options.device,
+        threads=options.threads,
+    )
+    print(f"{told['state']} at step {told['step']}: {told['tokens']:,} tokens")
+    return 0
+
+
+def _wait(options: argparse.Namespace) -> int:
+    _require_torch()
+    from llm_compiler.kit.training import wait
+
+    told = wait(
+        options.run,
+        options.out,
+        minutes=options.minutes,
+        every_s=options.every_s,
+        piece_bytes=options.piece_bytes,
+    )
+    return 0 if told.get("step") else 1
+
+
+def _ship(options: argparse.Namespace) -> int:
+    _require_torch()
+    import llm_compiler
+    from llm_compiler.kit.ship import ship
+    from llm_compiler.train.configs import load_train_config
+
+    config = load_train_config(options.config, None, settings=options.set, out=None, init=None)
+    config = replace(config, validation_documents=options.documents)
+    into = options.into or Path(llm_compiler.__file__).parent / "data" / "model"
+    found = ship(options.pieces, config, work=options.out, shipped=into, dry_run=options.dry_run)
+    if options.json:
+        told = {**asdict(found), "checkpoint": str(found.checkpoint)}
+        told["comparisons"] = [{**asdict(one), "verdict": one.verdict} for one in found.comparisons]
+        print_json(told)
+    else:
+        rows = [
+            (
+                one.task,
+                one.unit,
+                f"{one.old:.4f}",
+                f"{one.new:.4f}",
+                f"{one.new - one.old:+.4f} [{one.low:+.4f}, {one.high:+.4f}]",
+                str(one.num),
+                one.verdict,
+            )
+            for one in found.comparisons
+        ]
+        header = ("unseen", "unit", "shipped", "new", "difference", "documents", "")
+        print_table(header, rows, right="llrrrrl")
+        print(f"step {found.step}, {found.checkpoint}: {found.reason}")
+    return 0 if found.better else 1
