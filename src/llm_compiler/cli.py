@@ -232,6 +232,18 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="leave function attributes and options of code generation as clang -Oz has them",
     )
     parser.add_argument(
+        "--whole-program",
+        action="store_true",
+        help="make one object of all files, in which only the exports stay visible; the baseline "
+        "is clang -Oz -flto, linked with --gc-sections",
+    )
+    parser.add_argument(
+        "--export",
+        action="append",
+        metavar="NAME",
+        help="a function that stays visible, the entry first (default: main)",
+    )
+    parser.add_argument(
         "--novel",
         action="store_true",
         help="the model may make lists of its own; those that win are checked, which takes seconds",

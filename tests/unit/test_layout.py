@@ -34,6 +34,7 @@ LAYERS = (
     ("train",),
     ("optimization", "disassembly"),
     ("optimize", "disassemble", "emulate"),
+    ("optimize_program",),
     ("api",),
     ("evaluate",),
     ("kit",),

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from llm_compiler.commands.inputs import SUFFIX, collect_sources, name_outputs
+from llm_compiler.commands.whole_program import run_whole_program
 from llm_compiler.console import (
     Table,
     name_width,
@@ -98,6 +99,8 @@ def _run(
     flags = parse_clang_flags(clang_flags)
     options.output = _output(options, flags)
     kind = _kind(options, flags)
+    if options.export and not options.whole_program:
+        raise ConfigError("--export is of --whole-program: single objects offer what they define")
     proposer = _proposer(options)
     effort = Effort(options.effort or Effort.DEFAULT)
     if options.seconds is not None and options.effort is None:
@@ -123,6 +126,8 @@ def _run(
         trust=options.trust,
     )
     sources = collect_sources(options.files, flags, lambda: _temporary_folder(stack))
+    if options.whole_program:
+        return run_whole_program(options, settings, sources, options.output)
     outputs = name_outputs(sources, kind, output=options.output, out_dir=options.out_dir)
     if options.json and kind is not OutputKind.PASSES and any(str(o) == "-" for o in outputs):
         raise ConfigError("--json and -o - would both be written to standard output")
