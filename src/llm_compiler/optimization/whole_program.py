@@ -188,7 +188,7 @@ def _recipes(unit: Unit, options: OptimizeOptions, checker: Checker) -> list[Rec
         for one in coreset.lists
         if checker.known(one, unit.triple) is VerdictKind.PASSED and not refusal_of(one, constructs)
     ][: options.candidates]
-    found: list[Candidate] = []
+    found = []
     for passes in lists:
         for settings in settings_for(unit, options, coreset):
             recipe = passes.with_settings_of(settings)
