@@ -12,6 +12,7 @@ from llm_compiler.errors import InputError
 from llm_compiler.llvm.jobs import Inspection, InspectJob
 from llm_compiler.llvm.object_file import section_sizes, undefined_symbols
 from llm_compiler.optimization.choose import Built
+from llm_compiler.optimization.library_names import is_library_name
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import PassList, Status
 from llm_compiler.search.objective import Objective
@@ -77,12 +78,13 @@ def _num_instructions(bitcode: Path, objective: Objective, pool: WorkerPool | No
 
 
 def dangling_symbols(unit: Unit, data: bytes) -> tuple[str, ...]:
-    """Return the inline functions that an object calls and that the baseline does not.
+    """Return the functions that an object needs, that clang -Oz's does not, and that may not exist.
 
     A body that is there for inlining only promises a copy in another object, but some headers
-    (libstdc++'s) break that promise for functions that clang always inlines.
+    (libstdc++'s) break that promise for functions that clang always inlines. Other code calls
+    what exists nowhere, and expects the compiler to see that the call is never made.
     """
+    assert unit.inspection is not None
     promised = frozenset(unit.inspection.available_externally)
-    if not promised:
-        return ()
-    return tuple(sorted((undefined_symbols(data) & promised) - undefined_symbols(unit.baseline)))
+    needed = undefined_symbols(data) - undefined_symbols(unit.baseline)
+    return tuple(sorted(name for name in needed if name in promised or not is_library_name(name)))

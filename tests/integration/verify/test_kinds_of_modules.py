@@ -98,3 +98,19 @@ def test_optimize_never_measures_a_refused_list(pool: LocalPool) -> None:
     options = OptimizeOptions(candidates=16, budget=8, proposer=Proposer.CORESET, trust=True)
     result = optimize(KINDS / "setjmp_before_a_loop.c", options, pool=pool)
     assert "loop-extract" not in (result.passes or "")
+
+
+def test_an_object_that_calls_what_exists_nowhere_is_not_handed_out(
+    pool: LocalPool, tmp_path: Path
+) -> None:
+    """The compiler is expected to see that the call is never made; clang -Oz does."""
+    source = tmp_path / "shift.c"
+    source.write_text(
+        "extern void link_error(void);\n"
+        "int shift(int x) { int r = x << 0; if (r != x) link_error(); return r; }\n"
+        "int sum(const char *p, int n) { int s = 0; for (int i = 0; i < n; i++) s += p[i];\n"
+        "  if ((0 >> n) != 0) link_error(); return s; }\n"
+    )
+    options = OptimizeOptions(candidates=128, proposer=Proposer.CORESET, trust=True)
+    result = optimize(source, options, pool=pool)
+    assert b"link_error" not in result.output
