@@ -1144,14 +1144,23 @@ def _model(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     push.add_argument("--private", action="store_true", help="a new repository is not public")
 
 
-def _add_models(parser: argparse.ArgumentParser, *, replay: bool = False) -> None:
+def _add_models(
+    parser: argparse.ArgumentParser, *, replay: bool = False, none: bool = False
+) -> None:
     """Add engines and models that may be given again, as contenders of one run."""
     parser.add_argument(
         "--engine",
         action="append",
-        choices=("embedded", "transformers", "openai", *(["replay"] if replay else [])),
+        choices=(
+            "embedded",
+            "transformers",
+            "openai",
+            *(["replay"] if replay else []),
+            *(["none"] if none else []),
+        ),
         help="what runs the model; one for all, or one for each --model"
         + ("; replay reads answers from the folder --model" if replay else "")
+        + ("; none: rules alone" if none else "")
         + " (default: embedded)",
     )
     parser.add_argument(
@@ -1209,6 +1218,18 @@ def _evaluate_code(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="T",
         help="of all answers but the first; 0: by beams (default: %(default)g)",
     )
+    lifting.add_argument(
+        "--rules",
+        action="store_true",
+        help="beside the models: rules alone, and rules and each model together",
+    )
+    lifting.add_argument(
+        "--search-s",
+        type=float,
+        default=2.0,
+        metavar="S",
+        help="processor time of the rules' search for each function (default: %(default)g)",
+    )
     emulating = tasks.add_parser(
         "emulation",
         help="how well models predict the code behind pass lists",
@@ -1231,7 +1252,7 @@ def _evaluate_code(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     for task in (lifting, emulating):
         _add_suites(task)
-        _add_models(task, replay=True)
+        _add_models(task, replay=True, none=task is lifting)
         task.add_argument(
             "--min-size-bytes",
             type=_natural,

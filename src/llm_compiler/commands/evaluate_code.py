@@ -47,6 +47,8 @@ def disassembly(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Ou
         temperature=options.temperature,
         seed=options.seed,
         timeout_s=options.timeout_s,
+        rules=options.rules,
+        search_s=options.search_s,
     )
     with contextlib.ExitStack() as stack:
         require_sacrebleu()

@@ -15,7 +15,7 @@ class NoEngine:
     """Implements `Engine`; has no answer to anything."""
 
     name = "none"
-    model = "none"
+    model = "rules"
     context = 0
 
     def propose(

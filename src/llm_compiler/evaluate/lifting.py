@@ -20,6 +20,7 @@ from typing import Any, Self
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.disassembly.binary import Binary, read_binary
 from llm_compiler.disassembly.lift import Lifter
+from llm_compiler.disassembly.no_engine import NoEngine
 from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.repair import RepairingEngine
 from llm_compiler.errors import (
@@ -34,6 +35,7 @@ from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule, Excluded
 from llm_compiler.evaluate.text_distance import bleu
 from llm_compiler.evaluate.threads import SharedEngine, ThreadTools, work_through
+from llm_compiler.llvm.elf import Symbol
 from llm_compiler.llvm.jobs import EmitJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.toolchain import Toolchain
@@ -57,6 +59,9 @@ __all__ = [
     "lift_items",
 ]
 
+RULES = "rules"
+"""What rows call the contender that has no model."""
+NO_MODEL = "none"
 UNREADABLE, BEYOND_CONTEXT, NO_ANSWER = "unreadable", "beyond context", "no answer"
 _ENOUGH = "enough of this function's answers were"
 LEVELS = ("O0", "O1", "O2", "O3", "Os", "Oz")
@@ -123,6 +128,10 @@ class LiftOptions:
     temperature: float = 0.0
     seed: int = 0
     timeout_s: float = 60.0
+    rules: bool = False
+    """Rules alone are a contender too, and so are rules and each model together."""
+    search_s: float = 2.0
+    """Of processor time, for the rules' search."""
     execute: ExecuteOptions = field(default_factory=ExecuteOptions)
 
     def __post_init__(self) -> None:
@@ -144,6 +153,8 @@ class LiftOptions:
             "temperature": self.temperature,
             "seed": self.seed,
             "timeout_s": self.timeout_s,
+            "rules": self.rules,
+            "search_s": self.search_s,
         }
 
 
@@ -351,14 +362,22 @@ def _lift(
         yield from (_unread(item, name, "it has no symbol") for name, _ in engines)
         return
     executor = _executor(binary.elf.architecture, options, toolchain, tools)
+    by_rules: LiftRow | None = None
+    if options.rules or any(engine.name == NO_MODEL for _, engine in engines):
+        by_rules = _by_rules(item, binary, symbol, executor, options, toolchain, tools)
+        yield by_rules
     lift_options = DisassembleOptions(
         candidates=1,
+        rules=False,
         temperature=options.temperature,
         execute=options.execute,
         timeout_s=options.timeout_s,
         seed=options.seed,
     )
     for name, engine in engines:
+        if engine.name == NO_MODEL:
+            continue
+        best = by_rules
         repairing = RepairingEngine(
             engine, tools.pool, repairs=options.repairs, timeout_s=options.timeout_s
         )
@@ -396,12 +415,67 @@ def _lift(
             seconds = time.monotonic() - start - model_seconds
             if place and not source.answer:
                 break
-            yield _row(item, name, outcome, source, engine, model_seconds, seconds)
+            row = _row(item, name, outcome, source, engine, model_seconds, seconds)
+            yield row
+            if best is not None and _rank(row) < _rank(best):
+                best = row
             if outcome.verdict is LiftVerdict.EXACT or place + 1 >= source.num_answers:
                 break
             lowered = outcome.verdict is not LiftVerdict.NO_ANSWER
             num_executed += lowered and not spent
             proved = proved or outcome.verdict.is_accepted
+        if best is not None:
+            yield dataclasses.replace(best, model=f"{RULES} and {name}", candidate=1)
+
+
+def _rank(row: LiftRow) -> int:
+    return LiftVerdict(row.verdict).rank
+
+
+def _by_rules(
+    item: LiftItem,
+    binary: Binary,
+    symbol: Symbol,
+    executor: Executor | None,
+    options: LiftOptions,
+    toolchain: Toolchain,
+    tools: ThreadTools,
+) -> LiftRow:
+    """Return what rules alone make of a function."""
+    start = time.monotonic()
+    lifter = Lifter(
+        binary,
+        NoEngine(),
+        DisassembleOptions(
+            rules=True,
+            search_s=options.search_s,
+            execute=options.execute,
+            timeout_s=options.timeout_s,
+        ),
+        pool=tools.pool,
+        toolchain=toolchain,
+        executor=executor,
+        folder=tools.folder,
+    )
+    try:
+        outcome = lifter.lift(symbol).outcome
+    except (InputError, CompilerError, TimedOut) as error:
+        outcome = LiftedFunction(
+            name=item.function,
+            verdict=LiftVerdict.NO_ANSWER,
+            reason=f"it cannot be judged: {error}"[:500],
+        )
+    answered = outcome.verdict is not LiftVerdict.NO_ANSWER
+    return _values(
+        item,
+        RULES,
+        outcome,
+        cause="" if answered else NO_ANSWER if outcome.assembly else UNREADABLE,
+        candidate=int(answered),
+        seconds=time.monotonic() - start,
+        assembly=outcome.assembly,
+        answer=outcome.ir,
+    )
 
 
 def _unread(item: LiftItem, model: str, reason: str) -> LiftRow:

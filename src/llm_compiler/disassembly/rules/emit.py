@@ -13,7 +13,7 @@ from typing import Final
 
 from llm_compiler.disassembly.rules.builder import ANY
 from llm_compiler.disassembly.rules.calls import Arguments
-from llm_compiler.disassembly.rules.code import Unliftable
+from llm_compiler.disassembly.rules.code import HandledRange, Unliftable
 from llm_compiler.disassembly.rules.draft import Function, Plan
 from llm_compiler.disassembly.rules.liveness import LANEWISE
 from llm_compiler.disassembly.rules.nodes import (
@@ -813,20 +813,11 @@ class _Emitter:
         return self._add(f"extractvalue {type_} {text}, {second}"), parts[second]
 
     def _landing_pad(self, node: Node) -> str:
-        label_lines = {one.landing_pad: one for one in self._function.code.handled}
-        block = self._graph.blocks[node.block]
-        found = [
-            one
-            for label, one in label_lines.items()
-            if self._function.code.labels[label] == block.first
-        ]
-        clauses: list[str] = []
-        if any(one.is_cleanup for one in found):
-            clauses.append("cleanup")
-        for one in found:
-            for name in one.types:
-                clauses.append(f"catch ptr {global_name(name) if name else 'null'}")
-        return self._add(f"landingpad {{ ptr, i32 }} {' '.join(clauses) or 'cleanup'}")
+        handled: HandledRange = node.data
+        clauses = ["cleanup"] if handled.is_cleanup or not handled.types else []
+        for name in handled.types:
+            clauses.append(f"catch ptr {global_name(name) if name else 'null'}")
+        return self._add(f"landingpad {{ ptr, i32 }} {' '.join(clauses)}")
 
     # -- terminators ---
 

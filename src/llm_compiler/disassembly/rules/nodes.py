@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from llm_compiler.disassembly.rules.code import HandledRange
+
 __all__ = ["BINARY", "CASTS", "Block", "CallSite", "Graph", "Node", "Place", "bits_of", "integer"]
 
 BINARY: Final = frozenset(
@@ -133,7 +135,8 @@ class Block:
     nodes: list[Node] = field(default_factory=list)
     successors: list[int] = field(default_factory=list)
     predecessors: list[int] = field(default_factory=list)
-    is_landing_pad: bool = False
+    landing_pad: HandledRange | None = None
+    """Of a block that exceptions unwind to: what it catches."""
 
 
 @dataclass(eq=False, slots=True)

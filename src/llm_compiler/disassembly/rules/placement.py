@@ -16,7 +16,7 @@ _NOT_STRICT = frozenset({"sle", "sge", "ule", "uge"})
 def place_blocks(function: Function, variant: Variant) -> list[int]:
     """Return the numbers of a draft's blocks in the order in which they are written."""
     graph = function.graph
-    numbers = sorted(graph.order)
+    numbers = sorted(graph.order, key=lambda number: _place(graph, number))
     how = variant.placement
     if how == 0:
         return numbers
@@ -42,6 +42,12 @@ def place_blocks(function: Function, variant: Variant) -> list[int]:
             order.insert(order.index(number) + 1, yes)
             moved.add(yes)
     return order
+
+
+def _place(graph: Graph, number: int) -> float:
+    """Return where a block stands: landing pads in front of the code that they lead to."""
+    block = graph.blocks[number]
+    return block.successors[0] - 0.5 if block.landing_pad is not None else float(number)
 
 
 def _was_swapped(branch: Node) -> bool:

@@ -84,15 +84,29 @@ class _Translation:
         ends = [*starts[1:], len(code.lines)]
         blocks = [Block(i, *pair) for i, pair in enumerate(zip(starts, ends, strict=True))]
         self._starts = starts
-        pads = {code.line_of(one.landing_pad) for one in code.handled}
         for block in blocks:
-            block.is_landing_pad = block.first in pads
             block.successors = self._successors(block, starts, len(code.lines))
+        self._add_pads(blocks)
         for block in blocks:
             for successor in block.successors:
                 if block.number not in blocks[successor].predecessors:
                     blocks[successor].predecessors.append(block.number)
         return blocks
+
+    def _add_pads(self, blocks: list[Block]) -> None:
+        """Put a block in front of each landing pad: only exceptions come that way, others may
+        jump to what is behind it."""
+        self._pads: dict[str, int] = {}
+        for one in self._code.handled:
+            if one.landing_pad in self._pads:
+                continue
+            behind = bisect_right(self._starts, self._code.line_of(one.landing_pad)) - 1
+            pad = Block(len(blocks), -1, -1, successors=[behind], landing_pad=one)
+            blocks.append(pad)
+            self._pads[one.landing_pad] = pad.number
+        for block in blocks:
+            if block.end > 0 and (handled := self._pad(block.end - 1)) is not None:
+                block.successors.append(self._pads[handled.landing_pad])
 
     def _successors(self, block: Block, starts: list[int], num_lines: int) -> list[int]:
         last = block.end - 1
@@ -106,8 +120,6 @@ class _Translation:
                     raise Unliftable("code that runs into what follows it")
             else:
                 places.append(block.end)
-        if (pad := self._pad(last)) is not None:
-            places.append(self._code.line_of(pad.landing_pad))
         return list(dict.fromkeys(bisect_right(starts, place) - 1 for place in places))
 
     def _order(self) -> None:
@@ -137,8 +149,8 @@ class _Translation:
             builder.enter(block)
             if number == 0 and block.predecessors:
                 builder.flags = None
-            if block.is_landing_pad:
-                self._landing_pad()
+            if block.landing_pad is not None:
+                self._landing_pad(block.landing_pad)
             for place in range(block.first, block.end):
                 line = self._code.lines[place]
                 try:
@@ -151,9 +163,9 @@ class _Translation:
         builder.finish()
         return graph
 
-    def _landing_pad(self) -> None:
+    def _landing_pad(self, handled: HandledRange) -> None:
         builder = self._builder
-        pad = builder.node("landing_pad", "{ ptr, i32 }", ())
+        pad = builder.node("landing_pad", "{ ptr, i32 }", (), handled)
         results = self._target.convention.integer_results
         for place, type_ in enumerate(("i64", "i32")):
             value = builder.node("extractvalue", type_, (pad,), place)
@@ -167,7 +179,7 @@ class _Translation:
         calls = [one for one in block.nodes if one.op == "call"]
         if calls and (pad := self._pad(last)) is not None:
             site: CallSite = calls[-1].data
-            site.landing_pad = builder.block_at(pad.landing_pad)
+            site.landing_pad = self._pads[pad.landing_pad]
         if self._never_returns(last) or not block.successors:
             builder.unreachable()
             return
