@@ -204,6 +204,7 @@ class LocalPool(Closing):
         words = os.pread(worker.stderr_fd, _LAST_WORDS_BYTES, max(0, size - _LAST_WORDS_BYTES))
         os.close(worker.stderr_fd)
         worker.connection.close()
+        worker.current = None
         self._workers.remove(worker)
         return status, words.decode("utf-8", "replace")
 
@@ -267,7 +268,8 @@ class LocalPool(Closing):
             self._assign()
         for worker in self._ready_workers():
             with self._state:
-                if worker.current is not None:
+                # Unless `interrupt` has ended it meanwhile.
+                if worker.current is not None and worker in self._workers:
                     self._receive(worker)
         with self._state:
             self._expire()
