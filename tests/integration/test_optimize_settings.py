@@ -182,5 +182,7 @@ def test_pass_lists_alone_on_request(pool: LocalPool, tmp_path: Path) -> None:
 def test_the_coreset_names_settings_for_its_targets() -> None:
     coreset = load_coreset()
     assert coreset.settings_for("x86_64")
-    assert len(coreset.recipes_for("x86_64")) == 2 * len(coreset.lists)
+    assert set(coreset.lists) < set(coreset.recipes_for("x86_64"))
+    assert set(coreset.extras_for("x86_64")) < set(coreset.recipes_for("x86_64"))
+    assert len(coreset.recipes_for("x86_64")) > 2 * len(coreset.lists)
     assert coreset.recipes_for("riscv64") == coreset.lists

@@ -27,8 +27,9 @@ from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.constructs import constructs_of
 from llm_compiler.llvm.module import Context, Module
 from llm_compiler.llvm.object_file import section_sizes
-from llm_compiler.llvm.recipes import backend_options, give_attributes
+from llm_compiler.llvm.recipes import backend_options, give_attributes, take_attributes
 from llm_compiler.llvm.refusals import refusal_of
+from llm_compiler.llvm.settings import removed_attributes
 from llm_compiler.llvm.symbol_sizes import local_references, symbol_name, symbol_sizes
 from llm_compiler.records import Measurement, Recipe, Status, content_hash
 
@@ -46,6 +47,10 @@ hashed, since the next list may branch off at any of them."""
 _FRESH_DEPTH = 6
 """States behind the known path that are hashed of any other list: random lists meet early or never,
 and hashing costs a third of a pass."""
+
+
+_TAKE = "-"
+"""What the step that takes attributes away begins with; no pass does."""
 
 
 class Evaluator(Closing):
@@ -160,7 +165,7 @@ class Evaluator(Closing):
         """
         if self._runs > _RECYCLE_AFTER:
             self._recycle()
-        state, module = self._reach(passes.elements, _Done(known, passes.settings))
+        state, module = self._reach(_steps(passes), _Done(known, passes.settings))
         name = _outcome(state, passes.settings)
         if module is None:
             return name, b""
@@ -174,7 +179,7 @@ class Evaluator(Closing):
         if not self._share:
             return self._measure_alone(passes, with_symbols)
         known = self._with_symbols if with_symbols else self._measured
-        state, module = self._reach(passes.elements, _Done(known, passes.settings))
+        state, module = self._reach(_steps(passes), _Done(known, passes.settings))
         if module is None:
             return known[_outcome(state, passes.settings)]
         self._keep_end(module, state, passes)
@@ -260,7 +265,7 @@ class Evaluator(Closing):
 
     def _measure_alone(self, passes: Recipe, with_symbols: bool) -> Measurement:
         with self._root.clone() as module:
-            for element in passes.elements:
+            for element in _steps(passes):
                 self._run(module, element)
             return self._generate(module, module.bitcode_hash(), passes, with_symbols)
 
@@ -293,7 +298,10 @@ class Evaluator(Closing):
             self._keep(path[last], module)
 
     def _run(self, module: Module, element: str) -> None:
-        module.run_passes(element, self._target_machine.handle)
+        if element.startswith(_TAKE):
+            take_attributes(module, element.removeprefix(_TAKE).split())
+        else:
+            module.run_passes(element, self._target_machine.handle)
         self._count_run()
 
     def _count_run(self) -> None:
@@ -326,6 +334,12 @@ class Evaluator(Closing):
         if with_symbols:
             self._with_symbols[name] = measurement
         return measurement
+
+
+def _steps(recipe: Recipe) -> tuple[str, ...]:
+    """Return a recipe's passes, after the step that takes attributes away, if it does."""
+    removed = removed_attributes(recipe)
+    return (_TAKE + " ".join(removed), *recipe.elements) if removed else recipe.elements
 
 
 def _outcome(state: str, settings: str) -> str:

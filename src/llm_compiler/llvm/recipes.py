@@ -7,7 +7,7 @@ then ``+name=value`` for attributes and ``--name=value`` for options of code gen
 
 In process, attributes are given just before code generation: what they change is made there, and
 lists that end in one module share it whatever the settings. (The stock tools give them before the
-passes; they decide in the end.)
+passes; they decide in the end.) What is taken away is taken before the passes.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ from llm_compiler.llvm.settings import (
     SettingKind,
     find_setting,
     given_attributes,
-    removed_attributes,
 )
 from llm_compiler.records import Recipe
 
-__all__ = ["backend_options", "give_attributes", "parse_recipe"]
+__all__ = ["backend_options", "give_attributes", "parse_recipe", "take_attributes"]
 
 _SETTING = re.compile(r"^(\+|--)([a-z0-9-]+)=(\S+)$")
 _BEGIN_SETTINGS = re.compile(r"(?:^|\s)(?:\+|--)[A-Za-z0-9-]+=")
@@ -99,15 +98,11 @@ def _split_functions(text: str) -> tuple[str, tuple[tuple[str, Recipe], ...]]:
 
 
 def give_attributes(module: Module, recipe: Recipe) -> None:
-    """Give a recipe's attributes to every function that lacks them, and take away what it says."""
+    """Give a recipe's attributes to every function that lacks them, as opt does."""
     if not recipe.attributes:
         return
     library = module.context.library
     made = []
-    removed = [
-        library.LLVMGetEnumAttributeKindForName(name.encode(), len(name))
-        for name in removed_attributes(recipe)
-    ]
     for text in given_attributes(recipe):
         key, _, value = text.encode().partition(b"=")
         made.append(
@@ -119,13 +114,20 @@ def give_attributes(module: Module, recipe: Recipe) -> None:
             )
         )
     for function in module.function_handles():
-        for attribute_kind in removed:
-            library.LLVMRemoveEnumAttributeAtIndex(function, _FUNCTION_INDEX, attribute_kind)
         if module.name_of(function).startswith(_MADE_BY_PASSES):
             continue
         for key, attribute in made:
             if not library.LLVMGetStringAttributeAtIndex(function, _FUNCTION_INDEX, key, len(key)):
                 library.LLVMAddAttributeAtIndex(function, _FUNCTION_INDEX, attribute)
+
+
+def take_attributes(module: Module, names: Sequence[str]) -> None:
+    """Take attributes away from every function, by LLVM's names."""
+    library = module.context.library
+    kinds = [library.LLVMGetEnumAttributeKindForName(name.encode(), len(name)) for name in names]
+    for function in module.function_handles():
+        for kind in kinds:
+            library.LLVMRemoveEnumAttributeAtIndex(function, _FUNCTION_INDEX, kind)
 
 
 @contextlib.contextmanager

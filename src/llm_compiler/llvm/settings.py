@@ -1,8 +1,8 @@
 """The registry of what a recipe may hold beside passes: function attributes, backend options.
 
 An *attribute* is given to every function of a module that does not carry it already, as
-``opt --NAME=VALUE`` gives it; or it takes attributes away after the passes, as opt's ``forceattrs``
-does. An *option* is one of code generation, ``-mllvm -NAME=VALUE`` to
+``opt --NAME=VALUE`` gives it; or it takes attributes away before the passes, as opt's
+``forceattrs`` does. An *option* is one of code generation, ``-mllvm -NAME=VALUE`` to
 clang. Each entry says for which architectures it is, what it is for, how the stock tools get it,
 and why it may not be used, if so. What changes what an object offers to others (`contract`) is used
 only where the user allows it by name. Data only; nothing here loads LLVM.
@@ -73,7 +73,7 @@ class Setting:
         """Return how the stock tools get it."""
         if self.removes:
             flags = " ".join(f"--force-remove-attribute={one}" for one in self.removed(value))
-            return f"opt -passes=...,forceattrs {flags}"
+            return f"opt -passes=forceattrs,... {flags}"
         if self.kind is SettingKind.ATTRIBUTE:
             return f"opt --{self.name}={value}"
         return f"clang -mllvm -{self.name}={value}"
@@ -95,7 +95,7 @@ _ATTRIBUTES = (
         name="size-level",
         values=("s", "2"),
         removes=(("s", ("minsize",)), ("2", ("minsize", "optsize"))),
-        effect="generates code as for -Os or -O2 after the passes: no push and pop of constants",
+        effect="passes and code generation as for -Os or -O2: loops may be unrolled",
     ),
     Setting(
         kind=SettingKind.ATTRIBUTE,
@@ -209,8 +209,8 @@ def given_attributes(recipe: Recipe) -> tuple[str, ...]:
 
 def opt_pipeline(recipe: Recipe) -> str:
     """Return the text for ``opt -passes=`` that makes opt take away attributes too."""
-    last = ("forceattrs",) if removed_attributes(recipe) else ()
-    return ",".join((*recipe.elements, *last))
+    first = ("forceattrs",) if removed_attributes(recipe) else ()
+    return ",".join((*first, *recipe.elements))
 
 
 def opt_flags(recipe: Recipe) -> Sequence[str]:

@@ -16,7 +16,7 @@ from llm_compiler.model.engines.engine import Engine
 from llm_compiler.optimization.assembly import assembly_wanted
 from llm_compiler.optimization.choose import Built, outcomes
 from llm_compiler.optimization.records import OptimizeOptions, OutputKind, Proposer
-from llm_compiler.optimization.settings import settings_for
+from llm_compiler.optimization.settings import extras_for, settings_for
 from llm_compiler.optimization.unit import Found, Unit
 from llm_compiler.records import OZ, Measurement, PassList, Recipe, VerdictKind
 from llm_compiler.search.autotune import module_rng, starting_lists
@@ -238,12 +238,15 @@ class _Search:
             lists = self._led_by(self.searcher.model, start, novel=novel)
         else:
             lists = fixed(start[: options.candidates])
+        settings = settings_for(self.unit, options, coreset)
+        extras = extras_for(self.unit, options, coreset)
         proposed = under_settings(
             in_sequence(fixed([one.pass_list for one in self.stored]), lists),
-            settings_for(self.unit, options, coreset),
+            settings,
             num_evaluations=options.candidates + len(self.stored),
             plain_value=options.objective.of(Built.of(self.unit.baseline_sizes)),
             passed=self._passed,
+            extras=extras,
             on_probe=self._probed,
         )
         # What is stored costs nothing: the same lists under settings are evaluations, too.
@@ -254,8 +257,16 @@ class _Search:
         donors = start if from_coreset else ()
         # Short lists are often known already, and what is new is checked faster: the rest goes
         # there.
-        local = until(local_search(space, rng, weights=weights, donors=donors), _SEARCH_SHARE)
-        return in_sequence(proposed, local, minimize(insertion=False))
+        local = local_search(
+            space,
+            rng,
+            weights=weights,
+            donors=donors,
+            settings=[Recipe().with_settings_of(one) for one in (*settings, *extras)],
+        )
+        return in_sequence(
+            proposed, fixed(extras), until(local, _SEARCH_SHARE), minimize(insertion=False)
+        )
 
     def _from_store(self) -> list[Recipe]:
         """Return the best recipes that the store knows for this very module, best first."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.llvm.settings import SettingKind, find_setting
 from llm_compiler.llvm.stock import ClangFlags
 from llm_compiler.optimization.records import OptimizeOptions, OutputKind
@@ -18,7 +19,7 @@ from llm_compiler.search.coreset import Coreset
 from llm_compiler.search.objective import Objective
 from llm_compiler.verify.target import architecture_of
 
-__all__ = ["decided_by_flags", "settings_for"]
+__all__ = ["decided_by_flags", "extras_for", "settings_for"]
 
 _PLAIN = Recipe()
 _FRAME_FLAG = re.compile(r"^-f(no-)?omit-frame-pointer$|^-m(no-)?omit-leaf-frame-pointer$")
@@ -40,6 +41,17 @@ def settings_for(
         and not (one.options and options.kind in (OutputKind.BITCODE, OutputKind.TEXT))
     ]
     return tuple(dict.fromkeys([*usable, _PLAIN]))
+
+
+def extras_for(unit: Unit, options: OptimizeOptions, coreset: Coreset | None) -> tuple[Recipe, ...]:
+    """Return the whole recipes that are tried beside the lists."""
+    if coreset is None or options.pass_lists_only or options.kind is OutputKind.PASSES:
+        return ()
+    return tuple(
+        one
+        for one in coreset.extras_for(architecture_of(unit.triple))
+        if _serves(one, unit, options.objective) and not refusal_of(one, unit.inspection.constructs)
+    )
 
 
 def _serves(settings: Recipe, unit: Unit, objective: Objective) -> bool:

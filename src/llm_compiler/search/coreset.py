@@ -67,17 +67,26 @@ class Coreset:
     settings: dict[str, tuple[Recipe, ...]] = field(default_factory=dict)
     """By architecture: recipes without passes that the lists are tried with, the best first."""
 
+    extras: dict[str, tuple[Recipe, ...]] = field(default_factory=dict)
+    """By architecture: whole recipes of another kind than list and settings, the best first."""
+
+    def extras_for(self, architecture: str) -> tuple[Recipe, ...]:
+        """Return the whole recipes that are tried beside the lists."""
+        return self.extras.get(architecture, ())
+
     def settings_for(self, architecture: str) -> tuple[Recipe, ...]:
         """Return the settings for an architecture, without the plain pass list."""
         return self.settings.get(architecture, ())
 
     def recipes_for(self, architecture: str) -> tuple[Recipe, ...]:
         """Return all that may be tried for an architecture: each list plain and with settings."""
-        return tuple(
+        crossed = (
             passes.with_settings_of(settings)
             for settings in (*self.settings_for(architecture), Recipe())
             for passes in self.lists
         )
+        probes = (OZ.with_settings_of(settings) for settings in self.settings_for(architecture))
+        return tuple(dict.fromkeys([*probes, *self.extras_for(architecture), *crossed]))
 
     @property
     def lists(self) -> tuple[PassList, ...]:
@@ -290,12 +299,21 @@ def write_coreset(coreset: Coreset, path: Path) -> None:
         "llvm_major": coreset.llvm_major,
         "provenance": coreset.provenance,
         "lists": [{**asdict(pick), "passes": pick.passes.pipeline} for pick in coreset.picks],
-        "settings": {
-            name: [one.text for one in recipes] for name, recipes in coreset.settings.items()
-        },
+        "settings": _texts(coreset.settings),
+        "extras": _texts(coreset.extras),
         "pass_weights": coreset.pass_weights,
     }
     write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
+
+
+def _texts(by_architecture: dict[str, tuple[Recipe, ...]]) -> dict[str, list[str]]:
+    return {name: [one.text for one in recipes] for name, recipes in by_architecture.items()}
+
+
+def _recipes(by_architecture: dict[str, list[str]]) -> dict[str, tuple[Recipe, ...]]:
+    return {
+        name: tuple(parse_recipe(text) for text in texts) for name, texts in by_architecture.items()
+    }
 
 
 def load_coreset(path: Path | None = None) -> Coreset:
@@ -317,10 +335,8 @@ def load_coreset(path: Path | None = None) -> Coreset:
             picks=picks,
             pass_weights=data["pass_weights"],
             provenance=data["provenance"],
-            settings={
-                name: tuple(parse_recipe(text) for text in texts)
-                for name, texts in data.get("settings", {}).items()
-            },
+            settings=_recipes(data.get("settings", {})),
+            extras=_recipes(data.get("extras", {})),
         )
     except (OSError, ValueError, KeyError, TypeError, InputError) as error:
         raise ShardCorrupt(f"{source} is not a coreset: {error}") from error

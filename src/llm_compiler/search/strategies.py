@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 _GRAFT_SHARE = 0.4
+_SETTINGS_SHARE = 0.08
 
 
 def random_list(space: Sequence[str], rng: random.Random, max_length: int = 50) -> PassList:
@@ -154,6 +155,7 @@ def local_search(
     *,
     weights: Sequence[float] | None = None,
     donors: Sequence[PassList] = (),
+    settings: Sequence[PassList] = (),
     num_parents: int = 4,
     batch_size: int = 8,
     max_length: int = 60,
@@ -168,6 +170,7 @@ def local_search(
         weights: how often each pass of `space` is inserted; uniform by default.
         donors: lists that are good somewhere (a coreset): two of five children are a parent with
             one of them grafted on, which reaches further than small changes do.
+        settings: attributes and options (of recipes without passes) that a child may change to.
         num_parents: how many of the best lists are changed.
     """
 
@@ -180,7 +183,9 @@ def local_search(
             for _ in range(20 * batch_size):
                 # The best gets half of the children, each later one half of what is left.
                 rank = min(int(rng.expovariate(0.7)), len(parents) - 1)
-                if donors and rng.random() < _GRAFT_SHARE:
+                if len(settings) > 1 and rng.random() < _SETTINGS_SHARE:
+                    child = parents[rank].with_settings_of(rng.choice(settings))
+                elif donors and rng.random() < _GRAFT_SHARE:
                     child = graft(parents[rank], donors, rng)
                 else:
                     child = mutate(parents[rank], parents, space, rng, weights, max_length)

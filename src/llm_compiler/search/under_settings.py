@@ -19,6 +19,8 @@ _MIN_LISTS_TO_PROBE = 4
 """With fewer evaluations none is spent on asking which settings are the better."""
 _MIN_LISTS_TO_CROSS = 12
 """With fewer evaluations none is spent on trying the best list under other settings."""
+_LISTS_AN_EXTRA = 16
+"""Evaluations for each whole recipe that is tried beside the lists."""
 
 
 def under_settings(
@@ -28,6 +30,7 @@ def under_settings(
     num_evaluations: int,
     plain_value: int,
     passed: Callable[[Recipe], bool],
+    extras: Sequence[Recipe] = (),
     on_probe: Callable[[Recipe, int], None] = lambda settings, value: None,
 ) -> Strategy:
     """Carry out a strategy of pass lists under the settings that suit the module.
@@ -38,6 +41,7 @@ def under_settings(
         num_evaluations: at most so many, whatever they are spent on.
         plain_value: the objective of default<Oz> without settings.
         passed: whether a recipe may be handed out; else its pass list is tried plainly.
+        extras: whole recipes, tried where there are evaluations enough.
         on_probe: called with the settings chosen and the objective of default<Oz> under them.
     """
 
@@ -56,10 +60,11 @@ def under_settings(
             chosen, value = (others[at], best) if best < plain_value else (Recipe(), plain_value)
         on_probe(chosen, value)
         crossed = len(others) if num_evaluations >= _MIN_LISTS_TO_CROSS else 0
+        whole = [one for one in extras if passed(one)][: num_evaluations // _LISTS_AN_EXTRA]
         seen = Trial(
             bitcode=b"",
             module_hash=trial.module_hash,
-            budget=num_evaluations - probed - crossed,
+            budget=num_evaluations - probed - crossed - len(whole),
             objective=trial.objective,
             name=trial.name,
         )
@@ -75,7 +80,8 @@ def under_settings(
         if crossed and seen.best is not None:
             best_list = seen.best
             rest = [_under(best_list, one, passed) for one in settings if one != chosen]
-            yield [one for one in rest if one not in trial.known][:crossed]
+            yield [*(one for one in rest if one not in trial.known)][:crossed]
+        yield [one for one in whole if one not in trial.known]
 
     return strategy
 

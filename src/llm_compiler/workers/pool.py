@@ -14,12 +14,11 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from llm_compiler.llvm.jobs import Job
-from llm_compiler.signals import Interrupted
 
 __all__ = ["PoolInterrupted", "StepResult", "WorkerPool", "run_jobs"]
 
 
-class PoolInterrupted(Interrupted):
+class PoolInterrupted(Exception):  # the end of waiting, not an error
     """What was submitted has been dropped (`WorkerPool.interrupt`)."""
 
 

@@ -19,6 +19,8 @@ int f(int a, int b) { for (int i = 0; i < a; i++) b += g(i) * h(a, b, i, 4, 5, 6
 int k(int a, int b) { for (int i = 0; i < b; i++) a += g(i) * h(a, b, i, 4, 5, 6, 7, 9); return a; }
 int leaf(int a) { return a * 3; }
 int same(int a, int b) { g(a); g(b); g(a + b); g(a - b); return h(a, b, 1, 2, 3, 4, 5, 6); }
+int fixed(void) { int n = 0; for (int i = 0; i < 9; i++) for (int j = i; j < 9; j++) n += i * j;
+return n; }
 int like(int a, int b) { g(a); g(b); g(a + b); g(a - b); return h(a, b, 1, 2, 3, 4, 5, 7); }
 """
 RECIPES = {
@@ -27,6 +29,10 @@ RECIPES = {
         "default<Oz> +frame-pointer=non-leaf",
         "default<Oz> +frame-pointer=all",
         "+frame-pointer=non-leaf",
+        "default<O2> +size-level=2",
+        "default<Oz> +size-level=s",
+        "default<Oz> +unwind-tables=none",
+        "default<O2> +frame-pointer=non-leaf +size-level=2",
     ),
     "aarch64-linux-gnu": (
         "default<Oz>",

@@ -99,6 +99,30 @@ def test_what_did_not_pass_is_tried_plain() -> None:
     assert [bool(one.attributes) for one in tried] == [True, True, False, True, True]
 
 
+def test_whole_recipes_take_part_of_the_evaluations() -> None:
+    extras = [Recipe(("x",), ("size-level=s",)), Recipe(("y",), ("size-level=2",))]
+
+    def tried_with(evaluations: int, lists: Sequence[PassList]) -> list[Recipe]:
+        trial = Trial(bitcode=b"", budget=10_000)
+        strategy = under_settings(
+            fixed(lists, batch_size=3),
+            [FRAME, Recipe()],
+            num_evaluations=evaluations,
+            plain_value=1000,
+            passed=lambda recipe: True,
+            extras=extras,
+        )
+        for batch in strategy(trial):
+            for recipe in batch:
+                trial.add(recipe, Measurement(status=Status.OK, size_bytes=900))
+        return list(trial.known)
+
+    many = [PassList((f"p{number}",)) for number in range(40)]
+    assert not set(tried_with(12, many)) & set(extras)
+    assert (len(tried_with(16, many)), tried_with(16, many)[-1]) == (16, extras[0])
+    assert (len(tried_with(32, many)), tried_with(32, many)[-2:]) == (32, extras)
+
+
 def test_no_probe_where_the_settings_are_unknown() -> None:
     tried, _ = carry_out(
         [FRAME, Recipe()], framed_is_smaller, evaluations=12, passed=lambda recipe: False

@@ -25,8 +25,9 @@ from llm_compiler.llvm.module import (
     Context,
     Module,
 )
-from llm_compiler.llvm.recipes import backend_options, give_attributes
+from llm_compiler.llvm.recipes import backend_options, give_attributes, take_attributes
 from llm_compiler.llvm.refusals import refusal_of
+from llm_compiler.llvm.settings import removed_attributes
 
 __all__ = ["Assembler", "drop_unused", "internalize_pipeline"]
 
@@ -139,6 +140,7 @@ class Assembler(Closing):
             for element in part.recipe.elements:
                 module.run_passes(element, self._target_machine.handle)
             give_attributes(module, part.recipe)
+            take_attributes(module, removed_attributes(part.recipe))
             module.run_passes(_DROP_BODIES, self._target_machine.handle)
             self.num_part_runs += 1
             if broken := module.verify():
