@@ -415,6 +415,9 @@ def _autotune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="afterwards try the N most frequent winners on every module (paper: 100)",
     )
     parser.add_argument(
+        "--verbose", action="store_true", help="print each module's best list after the table"
+    )
+    parser.add_argument(
         "--replay", action="store_true", help="measure each stored best list again and compare"
     )
     parser.add_argument("--split", default="", help="of a corpus: train, validation or test")

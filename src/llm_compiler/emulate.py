@@ -39,6 +39,7 @@ from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import CodeAnswer, Engine
+from llm_compiler.model.engines.loader import public_name
 from llm_compiler.option_values import adopt_values
 from llm_compiler.records import PassList, Status
 from llm_compiler.verify.execute import ExecuteOptions, Executor
@@ -141,7 +142,7 @@ class Emulated:
             "passes": self.passes,
             "target_triple": self.target_triple,
             "assembly": self.assembly,
-            "model": self.model,
+            "model": public_name(self.model),
             "num_instructions_before": self.num_instructions_before,
             "size_bytes_before": self.size_bytes_before,
             "text_data_bytes_before": self.text_data_bytes_before,

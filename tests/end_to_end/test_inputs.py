@@ -121,6 +121,29 @@ def test_standard_input(user, toolchain: Toolchain) -> None:
     assert b"say what standard input is: '-- -x c'" in done.stderr
 
 
+def test_odd_names(user) -> None:
+    text = "int f(int x) { return x * 3; }\n"
+    names = ("-dash.c", "sp ace.c", "q\"uo'te$.c", "new\nline.c", "\u00fc\u4e2d.c")
+    for name in names:
+        user.write(name, text)
+    done = user.types("optimize", *(f"./{name}" for name in names), "--json", *QUICK)
+    assert (done.code, done.errors) == (0, [])
+    for row in done.rows:
+        name = Path(row["input"]).name
+        ours = user.files()[name.removesuffix(".c") + ".o"]
+        (user.folder / (name.removesuffix(".c") + ".o")).unlink()
+        user.shell(*row["replay"])
+        assert user.files()[name.removesuffix(".c") + ".o"] == ours
+    assert "x.c is named twice" in user.fails(2, "optimize", "x.c", "./x.c")
+
+
+def test_code_that_no_pass_may_touch_is_told(user, toolchain: Toolchain) -> None:
+    user.write("x.c", "int f(int x) { return x * 3; }\n")
+    clang(toolchain, user.folder, "-O0", "-S", "-emit-llvm", "x.c")
+    done = user.types("optimize", "x.ll", *QUICK)
+    assert "x.ll: 1 of 1 functions are 'optnone' (f, ...), as clang -O0 makes them" in done.err
+
+
 def test_arguments_from_a_file(user) -> None:
     user.write("some file.c", "int f(int x) { return x * X; }\n")
     user.write("args", "optimize 'some file.c'\n--candidates 0 --proposer coreset\n-o x.o -- -DX=3")

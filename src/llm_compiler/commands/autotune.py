@@ -8,11 +8,20 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from llm_compiler.console import percent, print_error, print_json, print_table, progress, warn
+from llm_compiler.console import (
+    name_width,
+    percent,
+    print_error,
+    print_json,
+    print_table,
+    progress,
+    shorten,
+    warn,
+)
 from llm_compiler.corpus.inputs import NamedModule, load_modules
 from llm_compiler.errors import InputError, OutputError
 from llm_compiler.llvm.jobs import EvaluateJob, RegistryJob
-from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.stock import Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.places import data_folder
@@ -33,6 +42,10 @@ from llm_compiler.workers import LocalPool, run_jobs
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["run"]
+
+
+_ROOM_FOR_NUMBERS = 8
+"""In a line of the table, where numbers are wider than their headers."""
 
 
 def default_store() -> Path:
@@ -156,7 +169,9 @@ def _print(
     objective: Objective,
     options: argparse.Namespace,
 ) -> None:
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    lengths: list[int] = []
+    lists: list[str] = []
     for trial in sorted(trials, key=lambda one: one.name):
         plain = baselines[trial.module_hash]
         before = objective.of(plain) if plain.ok else None
@@ -183,13 +198,19 @@ def _print(
             (
                 *cells,
                 str(trial.num_evaluations),
-                best.pipeline if best is not None else "",
+                str(len(best)) if best is not None else "",
             )
         )
+        if best is not None:
+            lengths.append(len(best))
+            lists.append(f"{trial.name}: {best.pipeline}")
     if not options.json:
-        header = ("module", "default<Oz>", "best", "saved", "evaluations", "pass list")
-        print_table(header, rows, right="lrrrr")
-        lengths = [len(trial.best) for trial in trials if trial.best is not None]
+        header = ("module", "default<Oz>", "best", "saved", "evaluations", "passes")
+        room = name_width(sum(map(len, header[1:])) + 2 * len(header[1:]) + _ROOM_FOR_NUMBERS)
+        rows = [(shorten(row[0], room), *row[1:]) for row in rows]
+        print_table(header, rows, right="lrrrrr")
+        if options.verbose:
+            print("\n" + "\n".join(lists))
         if lengths:
             print(f"\nmean length of the best lists: {statistics.mean(lengths):.1f} passes")
 
@@ -211,7 +232,7 @@ def _replay(
             warn(f"{module.name}: the store knows no list for it")
             continue
         best = min(known, key=lambda p: (objective.of(known[p]), len(p)))
-        expected.append((module, module_hash, parse_pass_list(best), known[best]))
+        expected.append((module, module_hash, parse_recipe(best), known[best]))
     jobs = [
         EvaluateJob(bitcode=m.bitcode, pass_lists=(p,), module_hash=h) for m, h, p, _ in expected
     ]
@@ -230,7 +251,7 @@ def _replay(
                     "stored_bytes": stored.size_bytes,
                     "replayed": found,
                     "same": same,
-                    "passes": passes.pipeline,
+                    "passes": passes.text,
                 }
             )
     if not options.json:

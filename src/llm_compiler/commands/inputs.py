@@ -140,6 +140,8 @@ def name_outputs(
             raise ConfigError(f"the output {out} would overwrite its own input")
         if place in files:
             raise ConfigError(f"the output {out} of {source.shown} would overwrite another input")
+        if place in seen and seen[place].file.resolve() == source.file.resolve():
+            raise ConfigError(f"{source.shown} is named twice")
         if place in seen:
             hint = "" if out_dir is not None else "; --out-dir DIR keeps their folders"
             raise ConfigError(

@@ -261,6 +261,7 @@ class Inspection:
     num_instructions: int = 0
     functions: tuple[str, ...] = ()
     functions_without_minsize: tuple[str, ...] = ()
+    functions_with_optnone: tuple[str, ...] = ()
     available_externally: tuple[str, ...] = ()
     """Functions whose body is there for inlining only."""
     constructs: tuple[str, ...] = ()
@@ -321,6 +322,7 @@ class InspectJob:
                 num_instructions=module.num_instructions(),
                 functions=module.defined_functions(),
                 functions_without_minsize=module.functions_without_minsize(),
+                functions_with_optnone=module.functions_with_optnone(),
                 available_externally=module.available_externally(),
                 constructs=constructs_of(text),
                 pic=bool(module.flag("PIC Level")),

@@ -336,6 +336,17 @@ class Module(Closing):
             )
         )
 
+    def functions_with_optnone(self) -> tuple[str, ...]:
+        """Return the defined functions that no pass may touch, as clang -O0 marks them."""
+        library = self._library
+        kind = library.LLVMGetEnumAttributeKindForName(b"optnone", len(b"optnone"))
+        return tuple(
+            self.name_of(function)
+            for function in self.function_handles()
+            if not library.LLVMIsDeclaration(function)
+            and library.LLVMGetEnumAttributeAtIndex(function, _FUNCTION_INDEX, kind)
+        )
+
     def available_externally(self, *, always_inline: bool = False) -> tuple[str, ...]:
         """Return the functions whose body is here for inlining only, in the module's order.
 

@@ -85,7 +85,7 @@ class Stock:
             "-Wno-unused-command-line-argument",
             *self._target(),
             *self._flags_for(source),
-            str(source),
+            _positional(source),
             "-o",
             str(output),
         )
@@ -103,7 +103,7 @@ class Stock:
             *self._target(),
             *self._flags_for(source),
             *dependencies,
-            str(source),
+            _positional(source),
             "-o",
             str(output),
         )
@@ -274,6 +274,11 @@ class Stock:
             raise OutOfMemory(f"{what} ran out of memory", detail=text)
         if completed.exit_status < 0 or "PLEASE submit a bug report" in text:
             raise PassCrashed(f"{what} crashed: {_first_error(text)}", detail=text)
+
+
+def _positional(path: Path) -> str:
+    """Return a file as clang takes it for one: a name that begins with a dash is no flag."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 _ERROR_LINE = re.compile(r"^.*?(?:fatal )?error: .*$", re.MULTILINE)

@@ -147,6 +147,11 @@ def _warnings(
         )
     if flag := stock.flags.baseline_only:
         yield f"{flag} is carried out by clang's own passes, so clang -Oz's object stands"
+    if untouched := inspection.functions_with_optnone:
+        yield (
+            f"{len(untouched)} of {len(inspection.functions)} functions are 'optnone' "
+            f"({untouched[0]}, ...), as clang -O0 makes them: no pass may touch those"
+        )
     if source.suffix in IR_SUFFIXES and inspection.functions_without_minsize:
         count = len(inspection.functions_without_minsize)
         yield (

@@ -116,7 +116,9 @@ def collect_candidates(
         for objective in object_objectives():
             for pipeline in _winners(known, objective, per_module):
                 votes[pipeline] += 1
-    lists = (parse_pass_list(text) for text, _ in votes.most_common())
+    # `optimize --store` keeps recipes with settings there, too.
+    recipes = (parse_recipe(text) for text, _ in votes.most_common())
+    lists = (recipe for recipe in recipes if recipe.is_pass_list)
     # A store may hold lists from before a pass was found to be unsafe.
     return [passes for passes in lists if not unsafe_passes(passes)][:limit]
 
