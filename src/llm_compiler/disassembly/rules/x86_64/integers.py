@@ -625,7 +625,8 @@ def _table() -> dict[str, Rule]:
         table[f"shrd{letter}"] = partial(_shift_pair, op="fshr", bits=bits)
         table[f"bsf{letter}"] = partial(_scan, forward=True, bits=bits)
         table[f"bsr{letter}"] = partial(_scan, forward=False, bits=bits)
-        table[f"bswap{letter}"] = partial(_swap_bytes, bits=bits)
+        if bits > 16:
+            table[f"bswap{letter}"] = partial(_swap_bytes, bits=bits)
         for name, op in (("bt", ""), ("bts", "or"), ("btr", "and"), ("btc", "xor")):
             table[f"{name}{letter}"] = partial(_test_bit, change=op, bits=bits)
         for name, op in (("popcnt", "ctpop"), ("tzcnt", "cttz"), ("lzcnt", "ctlz")):
@@ -634,9 +635,10 @@ def _table() -> dict[str, Rule]:
             table[f"cmov{code}{letter}"] = partial(_move_if, code=meaning)
         for small, width in _SUFFIXES.items():
             if width < bits:
-                table[f"movz{small}{letter}"] = partial(
-                    _extend, op="zext", source_bits=width, bits=bits
-                )
+                if width < 32:
+                    table[f"movz{small}{letter}"] = partial(
+                        _extend, op="zext", source_bits=width, bits=bits
+                    )
                 table[f"movs{small}{letter}"] = partial(
                     _extend, op="sext", source_bits=width, bits=bits
                 )

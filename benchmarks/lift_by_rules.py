@@ -1,0 +1,168 @@
+#!/usr/bin/env python3
+"""What lifting by rules covers, and how much of it becomes the same code, over a corpus' units.
+
+    python benchmarks/lift_by_rules.py FOLDER... [--level Oz] [--functions 300] [--search-s 1]
+
+Each FOLDER holds unoptimised bitcode. Units are compiled by clang at the level, functions drawn
+evenly from them, lifted, and compared in process: the same lines of assembly count as the same
+code (clang and `verify.round_trip` decide that in `disassemble`; the two differ on about one
+function in a hundred). Prints by length what is lifted, lowered and the same; what the rules lack,
+counted; and, with --json FILE, one line for each function. Stopped, it starts anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from llm_compiler.disassembly.binary import Binary, read_binary
+from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
+from llm_compiler.disassembly.rules.lifter import RulesLifter
+from llm_compiler.errors import LlmCompilerError
+from llm_compiler.llvm.elf import Symbol
+from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
+from llm_compiler.process import run
+from llm_compiler.workers import LocalPool
+
+BANDS = ((1, 8), (9, 16), (17, 32), (33, 64), (65, 1 << 30))
+
+
+def main() -> int:
+    """Measure, and print."""
+    options = _parse()
+    toolchain = find_toolchain()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, LocalPool(1) as pool:
+        drawn = list(_draw(options, toolchain, Path(folder)))
+        for number, (unit, binary, reader, text) in enumerate(drawn):
+            lifter = RulesLifter(binary, reader, pool, seconds=options.search_s)
+            started = time.monotonic()
+            found = lifter.drafts(text)
+            best = found.drafts[0] if found.drafts else None
+            rows.append(
+                {
+                    "unit": unit,
+                    "function": text.name,
+                    "num_instructions": text.num_instructions,
+                    "cause": found.cause,
+                    "instruction": found.instruction,
+                    "is_same": best is not None and best.likeness.is_same,
+                    "likeness": best.likeness.value if best else 0.0,
+                    "first_change": list(best.likeness.changed) if best else [],
+                    "variant": best.variant.changes if best else "",
+                    "is_sound": best is not None and best.variant.is_sound,
+                    "num_tried": found.num_tried,
+                    "seconds": round(time.monotonic() - started, 3),
+                }
+            )
+            if number % 20 == 19:
+                print(f"{number + 1} of {len(drawn)}", file=sys.stderr, flush=True)
+    if options.json:
+        options.json.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    _print(rows)
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    parser.add_argument("--level", default="Oz")
+    parser.add_argument("--functions", type=int, default=300)
+    parser.add_argument("--search-s", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def _draw(
+    options: argparse.Namespace, toolchain: Toolchain, folder: Path
+) -> Iterator[tuple[str, Binary, FunctionReader, FunctionText]]:
+    """Yield functions: one of a unit of each folder in turn."""
+    chance = random.Random(options.seed)
+    units = []
+    for place in options.folders:
+        files = sorted(place.glob("*.bc"))
+        chance.shuffle(files)
+        units.append([(place.name, file) for file in files])
+    order = [one for group in zip(*_padded(units), strict=True) for one in group if one]
+    taken = 0
+    while order and taken < options.functions:
+        for number, (package, file) in enumerate(order):
+            if taken >= options.functions:
+                return
+            for unit, binary, reader, symbol in _functions(
+                package, file, options.level, toolchain, folder / f"{taken}-{number}", chance
+            ):
+                try:
+                    yield unit, binary, reader, reader.read(symbol)
+                except Unreadable:
+                    continue
+                taken += 1
+                break
+        chance.seed(f"{options.seed} {taken}")
+
+
+def _padded(
+    units: Sequence[list[tuple[str, Path]]],
+) -> list[list[tuple[str, Path] | None]]:
+    longest = max(len(one) for one in units)
+    return [[*one, *([None] * (longest - len(one)))] for one in units]
+
+
+def _functions(
+    package: str,
+    file: Path,
+    level: str,
+    toolchain: Toolchain,
+    folder: Path,
+    chance: random.Random,
+) -> Iterator[tuple[str, Binary, FunctionReader, Symbol]]:
+    folder.mkdir()
+    output = folder / "unit.o"
+    command: list[str | Path] = [
+        toolchain.tool("clang"),
+        f"-{level}",
+        "-c",
+        "-Wno-everything",
+        file,
+        "-o",
+        output,
+    ]
+    if not run(command, timeout_s=120).ok:
+        return
+    try:
+        binary = read_binary(output, toolchain, folder)
+    except LlmCompilerError:
+        return
+    reader = FunctionReader(binary)
+    symbols = binary.functions()
+    chance.shuffle(symbols)
+    for symbol in symbols:
+        yield f"{package}/{file.name}", binary, reader, symbol
+
+
+def _print(rows: Sequence[dict[str, object]]) -> None:
+    print(f"{'instructions':>12} {'n':>5} {'lifted':>8} {'same code':>10}")
+    for low, high in (*BANDS, (1, 1 << 30)):
+        some = [one for one in rows if low <= int(str(one["num_instructions"])) <= high]
+        if not some:
+            continue
+        name = "all" if (low, high) == (1, 1 << 30) else f"{low}-{high if high < 9999 else ''}"
+        lifted = sum(not one["cause"] for one in some) / len(some)
+        same = sum(bool(one["is_same"]) for one in some) / len(some)
+        print(f"{name:>12} {len(some):>5} {lifted:>8.1%} {same:>10.1%}")
+    seconds = sorted(float(str(one["seconds"])) for one in rows)
+    print(f"seconds: median {seconds[len(seconds) // 2]:.2f}, most {seconds[-1]:.1f}")
+    for cause, number in Counter(str(one["cause"]) for one in rows if one["cause"]).most_common():
+        print(f"{number:>5}  {cause}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
