@@ -18,6 +18,7 @@ from pathlib import Path
 
 from llm_compiler import Verb
 from llm_compiler.disassembly.binary import Binary, Origin, read_binary
+from llm_compiler.disassembly.drafts import with_drafts
 from llm_compiler.disassembly.lift import Lift, Lifter
 from llm_compiler.disassembly.merge import merge, relink
 from llm_compiler.disassembly.records import Disassembled, DisassembleOptions, LiftedFunction
@@ -125,6 +126,14 @@ def disassemble(
         )
         lifts = list(merged.lifts)
         whole = whole_module(binary, lifts, merged, pool=pool, toolchain=toolchain, folder=folder)
+        module = whole.text or merged.text
+        if options.keep_unproved:
+            left = [
+                one
+                for one in lifts
+                if one.outcome.name in merged.dropped or not one.outcome.verdict.is_accepted
+            ]
+            module = with_drafts(module, left, pool=pool, toolchain=toolchain, folder=folder)
         relinked = b""
         if options.relink:
             relinked = relink(binary, merged, lifts, toolchain, folder)
@@ -159,7 +168,7 @@ def disassemble(
         input=str(source),
         target_triple=binary.target_triple,
         functions=tuple(functions),
-        module=whole.text or merged.text,
+        module=module,
         is_whole=bool(whole.text),
         obstacle=whole.obstacle,
         relinked=relinked,

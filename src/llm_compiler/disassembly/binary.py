@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from llm_compiler.disassembly.boundaries import with_found_functions
 from llm_compiler.errors import CompileFailed, ConfigError, InputError, UnsupportedTarget
 from llm_compiler.llvm.assembler import assemble, triple_of
 from llm_compiler.llvm.elf import AARCH64, X86_64, ElfFile, FileKind, Symbol, SymbolKind, parse_elf
@@ -148,11 +149,12 @@ def read_binary(
         called = frozenset(PLT_CALL.findall(data.decode("utf-8", "replace")))
         data = _assemble_input(path, data, toolchain, place, target_triple)
         elf = parse_elf(data, str(path))
+    listing = make_listing(place, elf, toolchain)
+    elf = with_found_functions(elf, listing)
     if not elf.symbols:
         raise InputError(
-            f"{path} has no symbol table (stripped): functions are found by their symbols"
+            f"{path} has no symbol table (stripped), and nothing else tells where functions are"
         )
-    listing = make_listing(place, elf, toolchain)
     binary = Binary(
         path=path,
         origin=origin,

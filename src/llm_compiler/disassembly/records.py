@@ -43,6 +43,9 @@ class DisassembleOptions:
     execute: ExecuteOptions = field(default_factory=ExecuteOptions)
     relink: bool = False
     """Make the input's object again, with lifted functions in place of the originals."""
+    keep_unproved: bool = True
+    """The module also holds the best answer of what it does not define: marked, and internal under
+    another name, so that nothing is ever linked against it."""
     retarget: str = ""
     """A triple: also make the module for this target, of what means the same there."""
     timeout_s: float = 60.0

@@ -203,6 +203,8 @@ class ElfFile:
     """By the section that they change, in the order of their offsets."""
     dynamic_relocations: tuple[Relocation, ...] = field(repr=False)
     """Of an executable: what the dynamic linker fills in; offsets are addresses."""
+    entry: int = 0
+    """Where an executable starts; 0: nowhere."""
 
     @cached_property
     def _by_name(self) -> dict[str, Symbol]:
@@ -353,6 +355,7 @@ def _parse(data: bytes, architecture: str, name: str) -> ElfFile:
         dynamic_symbols=tables[shared[0]] if shared else (),
         relocations=relocations,
         dynamic_relocations=tuple(sorted(dynamic, key=lambda one: one.offset)),
+        entry=fields[3],
     )
 
 

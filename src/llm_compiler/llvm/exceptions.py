@@ -22,6 +22,7 @@ __all__ = [
     "Frame",
     "read_exception_table",
     "read_frames",
+    "read_ranges",
     "table_of",
     "type_size",
 ]
@@ -135,6 +136,49 @@ def read_frames(elf: ElfFile) -> dict[tuple[int, int], Frame]:
             except (IndexError, KeyError, ValueError):
                 raise InputError("its .eh_frame is damaged, or of an unknown kind") from None
     return found
+
+
+def read_ranges(elf: ElfFile) -> list[tuple[int, int]]:
+    """Return address and size of every piece of code that a linked file's frames describe.
+
+    Raises:
+        InputError: ``.eh_frame`` is damaged.
+    """
+    found = []
+    for section in elf.sections:
+        if section.name != ".eh_frame" or not section.data:
+            continue
+        try:
+            found += list(_ranges(elf, section))
+        except (IndexError, KeyError, ValueError):
+            raise InputError("its .eh_frame is damaged, or of an unknown kind") from None
+    return sorted(set(found))
+
+
+def _ranges(elf: ElfFile, section: Section) -> Iterator[tuple[int, int]]:
+    common: dict[int, _Common] = {}
+    position = 0
+    while position + 4 <= len(section.data):
+        reader = _Bytes(section.data, position)
+        length = reader.word(4)
+        if length == 0xFFFFFFFF:
+            raise ValueError
+        end = reader.position + length
+        if length:
+            place = reader.position
+            identity = reader.word(4)
+            if identity == 0:
+                common[position] = _common(elf, section, reader)
+            else:
+                encoding = common[place - identity].code_encoding
+                size = _SIZES[encoding & 0x0F]
+                at = reader.position
+                value = reader.word(size)
+                if value >> (8 * size - 1):
+                    value -= 1 << (8 * size)
+                address = value + (section.address + at if encoding & 0x70 else 0)
+                yield address, reader.word(size)
+        position = end
 
 
 @dataclass(frozen=True, slots=True)

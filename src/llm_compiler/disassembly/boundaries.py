@@ -1,0 +1,189 @@
+"""Where the functions of a stripped file are: what stands in for its symbol table.
+
+Linked files keep what the dynamic linker needs (``.dynsym``) and what unwinding needs
+(``.eh_frame``): names of what is offered, and start and size of nearly every function. What neither
+covers is found by calls and by what follows padding. Functions without a name are called
+``sub_ADDRESS``. Nothing here is certain but `.dynsym`; each text is proved later.
+
+Pure functions; safe in threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from llm_compiler.disassembly.operands import is_branch, is_jump
+from llm_compiler.errors import InputError
+from llm_compiler.llvm.elf import (
+    AARCH64,
+    X86_64,
+    Binding,
+    ElfFile,
+    FileKind,
+    Section,
+    Symbol,
+    SymbolKind,
+)
+from llm_compiler.llvm.exceptions import read_ranges
+from llm_compiler.llvm.listing import Instruction, Listing
+
+__all__ = ["with_found_functions"]
+
+_NOPS: Final = re.compile(r"^(?:(?:data16 |cs )*nop\w?|xchgw %ax, ?%ax|int3|udf #0)(?: |$)")
+_LINKERS: Final = re.compile(r"^\.(?:i?plt|init$|fini$)")
+"""Sections of code that the linker and the C run-time make."""
+
+
+def with_found_functions(elf: ElfFile, listing: Listing) -> ElfFile:
+    """Return a linked file without a symbol table as one with the symbols that can be found."""
+    if elf.symbols or elf.kind is FileKind.RELOCATABLE:
+        return elf
+    symbols = [
+        dataclasses.replace(one, name=one.name.partition("@")[0])
+        for one in elf.dynamic_symbols
+        if one.is_defined and one.name
+    ]
+    known = {one.value: one for one in symbols if one.kind is SymbolKind.FUNCTION}
+    sections = {
+        one.index: one for one in elf.sections if one.is_code and not _LINKERS.match(one.name)
+    }
+    sizes: dict[int, int] = {one.value: one.size for one in known.values()}
+    with contextlib.suppress(InputError):
+        for address, size in read_ranges(elf):
+            section = elf.section_at(address)
+            if section is not None and section.index in sections and size:
+                sizes.setdefault(address, size)
+    for section in sections.values():
+        instructions = listing.between(
+            section.index, section.address, section.address + section.size
+        )
+        if instructions:
+            sizes |= dict(_uncovered(elf, section, instructions, sizes, _run_time_places(elf)))
+    names = _known_names(elf, listing)
+    number = len(elf.dynamic_symbols)
+    for address in sorted(sizes):
+        if address in known:
+            continue
+        section = elf.section_at(address)
+        if section is None:
+            continue
+        symbols.append(
+            Symbol(
+                index=number,
+                name=names.get(address, f"sub_{address:x}"),
+                kind=SymbolKind.FUNCTION,
+                binding=Binding.LOCAL,
+                is_hidden=False,
+                section=section.index,
+                value=address,
+                size=sizes[address],
+            )
+        )
+        number += 1
+    return dataclasses.replace(elf, symbols=tuple(symbols))
+
+
+def _uncovered(
+    elf: ElfFile,
+    section: Section,
+    instructions: Iterable[Instruction],
+    sizes: dict[int, int],
+    run_time: frozenset[int],
+) -> Iterator[tuple[int, int]]:
+    """Yield start and size of functions in code that nothing describes.
+
+    Args:
+        run_time: places in what the C run-time brings along, whose pieces are no functions of
+            anybody's.
+    """
+    starts = sorted(sizes)
+    limit = section.address + section.size
+    called = {
+        one.target
+        for one in instructions
+        if one.target is not None
+        and is_branch(elf.architecture, one)
+        and not is_jump(elf.architecture, one)
+    }
+    gap: list[Instruction] = []
+
+    def functions(found: list[Instruction], end: int) -> Iterator[tuple[int, int]]:
+        if any(one.address in run_time for one in found):
+            return
+        begins: list[int] = []
+        is_after_end = is_padding = True
+        for one in found:
+            if _NOPS.match(one.text):
+                is_padding = True
+                continue
+            # What follows padding after the end of a function begins another one.
+            if (is_after_end and is_padding) or one.address in called:
+                begins.append(one.address)
+            is_after_end, is_padding = _ends(one), False
+        for number, start in enumerate(begins):
+            stop = begins[number + 1] if number + 1 < len(begins) else end
+            inside = [
+                one for one in found if start <= one.address < stop and not _NOPS.match(one.text)
+            ]
+            yield start, inside[-1].end - start
+
+    for one in instructions:
+        place = bisect_right(starts, one.address) - 1
+        covered = place >= 0 and one.address < starts[place] + max(1, sizes[starts[place]])
+        if not covered:
+            gap.append(one)
+        elif gap:
+            yield from functions(gap, one.address)
+            gap = []
+    if gap:
+        yield from functions(gap, limit)
+
+
+def _run_time_places(elf: ElfFile) -> frozenset[int]:
+    """Return what the first entries of the lists of constructors and destructors point to."""
+    slots = {one.offset: one.addend for one in elf.dynamic_relocations if not one.symbol.name}
+    found = set()
+    for section in elf.sections:
+        if section.name in (".init_array", ".fini_array") and section.size >= 8:
+            held = int.from_bytes(section.read(0, 8), "little")
+            found.add(slots.get(section.address, held))
+    return frozenset(found)
+
+
+def _ends(one: Instruction) -> bool:
+    return one.mnemonic in ("ret", "retq", "jmp", "jmpq", "b", "br", "ud2", "hlt", "brk")
+
+
+def _known_names(elf: ElfFile, listing: Listing) -> dict[int, str]:
+    """Return names that an executable's start tells: its own, and ``main``."""
+    is_program = elf.kind is FileKind.EXECUTABLE or any(
+        one.name == ".interp" for one in elf.sections
+    )
+    section = elf.section_at(elf.entry) if elf.entry and is_program else None
+    if section is None or not section.is_code:
+        return {}
+    names = {elf.entry: "_start"}
+    pages: dict[str, int] = {}
+    for one in listing.between(section.index, elf.entry, elf.entry + 80):
+        if elf.architecture == X86_64:
+            if one.mnemonic.startswith("lea") and one.text.endswith("%rdi") and one.target:
+                names[one.target] = "main"
+            elif match := re.match(r"movq \$(\d+), %rdi$", one.text):
+                names[int(match[1])] = "main"
+        elif elf.architecture == AARCH64:
+            if one.mnemonic == "adrp" and one.target is not None:
+                pages[one.text.split()[1].rstrip(",")] = one.target
+            elif (match := re.match(r"add x0, (x\d+), #(\d+)$", one.text)) and match[1] in pages:
+                names[pages[match[1]] + int(match[2])] = "main"
+        if is_branch(elf.architecture, one) and not is_jump(elf.architecture, one):
+            break
+    return {
+        address: name
+        for address, name in names.items()
+        if (holder := elf.section_at(address)) is not None and holder.is_code
+    }

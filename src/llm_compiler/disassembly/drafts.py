@@ -1,0 +1,142 @@
+"""What was not shown right, beside what was: drafts that can be read and are never linked against.
+
+A draft is defined under the function's name and its verdict (``name.unproved``), internal, with the
+reason above it. Nothing refers to it: all calls go to the name, which the module declares. One that
+does not link with the module stands there as a comment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_compiler.disassembly.lift import Lift
+from llm_compiler.disassembly.merge import comment, link_modules, without_header
+from llm_compiler.disassembly.naming import quoted_name
+from llm_compiler.errors import LlmCompilerError
+from llm_compiler.llvm.jobs import WorkerState
+from llm_compiler.llvm.module import EXTERNAL, INTERNAL, Context
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.records import Status
+from llm_compiler.workers.pool import WorkerPool, run_jobs
+
+__all__ = ["VERDICT_ATTRIBUTE", "DraftJob", "with_drafts"]
+
+VERDICT_ATTRIBUTE = "llm-compiler-verdict"
+_FUNCTION = 0xFFFFFFFF
+_HIDDEN = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DraftJob:
+    """Turn texts into drafts; each step's result is a text, empty where LLVM refuses it."""
+
+    texts: tuple[str, ...] = field(repr=False)
+    functions: tuple[str, ...]
+    drafts: tuple[str, ...]
+    """New names."""
+    verdicts: tuple[str, ...]
+    variables: tuple[tuple[str, ...], ...]
+    """Of each text, those that stay the input's."""
+    timeout_s: float = 30.0
+    affinity: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One for each text."""
+        return len(self.texts)
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[str]:
+        """Yield each draft."""
+        for step in range(first_step, len(self.texts)):
+            try:
+                yield self._draft(step)
+            except LlmCompilerError:
+                yield ""
+
+    def _draft(self, step: int) -> str:
+        with Context() as context:
+            text = self.texts[step].encode("utf-8", "surrogateescape")
+            module = context.parse(text, "draft")
+            library = context.library
+            library.LLVMStripModuleDebugInfo(module.handle)
+            handle = module.function_handle(self.functions[step])
+            if not handle:
+                return ""
+            for variable in list(module.variable_handles()):
+                if module.name_of(variable) in self.variables[step]:
+                    library.LLVMSetInitializer(variable, None)
+                    library.LLVMSetLinkage(variable, EXTERNAL)
+                    library.LLVMSetVisibility(variable, _HIDDEN)
+            library.LLVMSetVisibility(handle, 0)
+            library.LLVMSetComdat(handle, None)
+            library.LLVMSetLinkage(handle, INTERNAL)
+            name = self.drafts[step].encode("utf-8", "surrogateescape")
+            library.LLVMSetValueName2(handle, name, len(name))
+            key, value = VERDICT_ATTRIBUTE.encode(), self.verdicts[step].encode()
+            attribute = library.LLVMCreateStringAttribute(
+                context.handle, key, len(key), value, len(value)
+            )
+            library.LLVMAddAttributeAtIndex(handle, _FUNCTION, attribute)
+            return "" if module.verify() else module.to_text()
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> str:
+        """Return nothing."""
+        return ""
+
+
+def with_drafts(
+    module: str, lifts: Sequence[Lift], *, pool: WorkerPool, toolchain: Toolchain, folder: Path
+) -> str:
+    """Return a module with the drafts of what it does not define.
+
+    Args:
+        lifts: of functions that the module leaves out; without IR they add nothing.
+    """
+    found = [one for one in lifts if one.outcome.ir and not one.outcome.alias_of]
+    if not found:
+        return module
+    names = {f"{one.outcome.name}.{one.outcome.verdict.value}": one.outcome.reason for one in found}
+    job = DraftJob(
+        texts=tuple(one.outcome.ir for one in found),
+        functions=tuple(one.outcome.name for one in found),
+        drafts=tuple(names),
+        verdicts=tuple(one.outcome.verdict.value for one in found),
+        variables=tuple(
+            tuple(variable.name for variable in one.text.variables) if one.text else ()
+            for one in found
+        ),
+    )
+    texts: list[str] = run_jobs(pool, [job])[0]
+    head = [line for line in module.splitlines() if line.startswith("; ")]
+    linked, output = folder / "drafts-0.ll", folder / "drafts.ll"
+    linked.write_text(module, "utf-8", "surrogateescape")
+    commented: list[str] = []
+    number = 0
+    for name, text, lift in zip(names, texts, found, strict=True):
+        number += 1
+        path = folder / f"draft-{number}.ll"
+        path.write_text(text or lift.outcome.ir, "utf-8", "surrogateescape")
+        if text and not link_modules([linked, path], output, toolchain):
+            linked = folder / f"drafts-{number}.ll"
+            output.rename(linked)
+            continue
+        commented.append(comment(f"{name}: {names[name]}"))
+        commented += [f";   {line}" for line in lift.outcome.ir.splitlines() if line.strip()]
+    body = without_header(linked.read_text("utf-8", "surrogateescape"))
+    for name, reason in names.items():
+        said = comment(f"{name}: {reason}")
+        start = rf"^(?:; Function Attrs: .*\n)?define [^\n]*@{re.escape(quoted_name(name))}\("
+        if match := re.search(start, body, re.MULTILINE):
+            body = f"{body[: match.start()]}{said}\n{body[match.start() :]}"
+    if number and linked.name != "drafts-0.ll":
+        # The linker keeps no comments.
+        comments = []
+        for line in head:
+            if line.startswith(("; ModuleID", "; Function Attrs")):
+                break
+            comments.append(line)
+        body = "\n".join([*comments, "", body])
+    return "\n".join([body.rstrip("\n"), *(["", *commented] if commented else []), ""])
