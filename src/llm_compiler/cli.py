@@ -271,14 +271,39 @@ def _disassemble(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = commands.add_parser(
         "disassemble",
         help="lift machine code to LLVM-IR, with a verdict for each function",
-        description="Lift the functions of an assembly file (AT&T), an ELF object or an "
-        "executable, x86-64 or AArch64, to one module of LLVM-IR. Each gets a verdict: exact, "
-        "tests_passed, unproved, refuted, no_answer; only the first two are defined in the "
-        "module. Exit code 1 if any function is less than tests_passed.",
+        description="Lift the functions of assembly files, ELF objects, archives, executables and "
+        "shared libraries (stripped ones, too), x86-64 or AArch64, each to one module of LLVM-IR. "
+        "Each function gets a verdict: exact, tests_passed, unproved, refuted, no_answer; only the "
+        "first two are defined in the module. Exit code 1 if any function is less than "
+        "tests_passed.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
     parser.add_argument(
-        "-o", dest="output", type=Path, metavar="OUT.ll", help="default: the input's name with .ll"
+        "-o",
+        dest="output",
+        type=Path,
+        metavar="OUT.ll",
+        help="for one input; default: the input's name with .ll",
+    )
+    parser.add_argument(
+        "--out-dir", type=Path, metavar="DIR", help="where the modules go (default: here)"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="functions looked at side by side (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--keep-unproved",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="also write the best answer of functions that are not shown right: marked, internal, "
+        "under a name of its own, never linked (default: yes)",
+    )
+    parser.add_argument(
+        "--strict", action="store_true", help="write nothing that is not shown right"
     )
     parser.add_argument(
         "--function",

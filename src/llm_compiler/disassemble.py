@@ -13,13 +13,15 @@ import dataclasses
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from llm_compiler import Verb
 from llm_compiler.disassembly.binary import Binary, Origin, read_binary
 from llm_compiler.disassembly.drafts import with_drafts
-from llm_compiler.disassembly.lift import Lift, Lifter
+from llm_compiler.disassembly.lift import Lifter
+from llm_compiler.disassembly.lift_all import SharedEngine, lift_all
 from llm_compiler.disassembly.merge import merge, relink
 from llm_compiler.disassembly.records import Disassembled, DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.retarget import check_retarget, retarget
@@ -60,10 +62,12 @@ def disassemble(
     *,
     pool: WorkerPool | None = None,
     on_progress: Callable[[str, int, int], None] = lambda name, done, total: None,
+    name: str = "",
 ) -> Disassembled:
     """Lift an assembly file, object or executable.
 
     Args:
+        name: what to call the input; default: its path.
         engine: proposes; nothing of it is trusted. The caller closes it.
         pool: worker processes; default: one made for this call.
         on_progress: called with (function, functions done, functions in all).
@@ -100,29 +104,30 @@ def disassemble(
                 f"{binary.elf.architecture} code cannot be run here (no C library for it, or no "
                 "emulator): what is not exact stays unproved"
             )
-        lifter = Lifter(
-            binary,
-            engine,
-            options,
-            pool=pool,
-            toolchain=toolchain,
-            executor=executor,
-            folder=folder,
-        )
-        lifts: list[Lift] = []
-        try:
-            for number, symbol in enumerate(symbols):
-                on_progress(symbol.name, number, len(symbols))
-                lifts.append(_alias(binary, symbol, lifts, symbols) or lifter.lift(symbol))
-        except KeyboardInterrupt:
-            warnings.append(f"interrupted: {len(lifts)} of {len(symbols)} functions were looked at")
+        lifters = [
+            Lifter(
+                binary,
+                one,
+                options,
+                pool=each,
+                toolchain=toolchain,
+                executor=own,
+                folder=place,
+            )
+            for one, each, own, place in _workplaces(
+                engine, pool, executor, folder, min(options.jobs, max(1, len(symbols))), stack
+            )
+        ]
+        lifts, done = lift_all(binary, symbols, lifters, on_progress)
+        if done < len(symbols):
+            warnings.append(f"interrupted: {done} of {len(symbols)} functions were looked at")
         merged = merge(
             binary,
             lifts,
             pool=pool,
             toolchain=toolchain,
             folder=folder,
-            judge=lifter.judge_again,
+            judge=lifters[0].judge_again,
         )
         lifts = list(merged.lifts)
         whole = whole_module(binary, lifts, merged, pool=pool, toolchain=toolchain, folder=folder)
@@ -158,14 +163,8 @@ def disassemble(
         else one.outcome
         for one in lifts
     ]
-    functions += [
-        LiftedFunction(
-            name=symbol.name, verdict=LiftVerdict.NO_ANSWER, reason="it was not looked at"
-        )
-        for symbol in symbols[len(lifts) :]
-    ]
     return Disassembled(
-        input=str(source),
+        input=name or str(source),
         target_triple=binary.target_triple,
         functions=tuple(functions),
         module=module,
@@ -178,18 +177,28 @@ def disassemble(
     )
 
 
-def _alias(
-    binary: Binary, symbol: Symbol, lifts: Sequence[Lift], symbols: Sequence[Symbol]
-) -> Lift | None:
-    """Return the lift of the function that a symbol is another name of, if it is one."""
-    for lift, other in zip(lifts, symbols, strict=False):
-        if not lift.outcome.alias_of and binary.is_alias(symbol, other):
-            outcome = dataclasses.replace(
-                lift.outcome, name=symbol.name, alias_of=other.name, num_candidates=0, seconds=0.0
-            )
-            text = lift.text and dataclasses.replace(lift.text, is_static=symbol.is_local)
-            return dataclasses.replace(lift, outcome=outcome, text=text)
-    return None
+def _workplaces(
+    engine: Engine,
+    pool: WorkerPool,
+    executor: Executor | None,
+    folder: Path,
+    number: int,
+    stack: contextlib.ExitStack,
+) -> list[tuple[Engine, WorkerPool, Executor | None, Path]]:
+    """Return what each of several threads works with; the engine is the same, one at a time."""
+    if number == 1:
+        return [(engine, pool, executor, folder)]
+    from llm_compiler.workers import LocalPool
+
+    shared: Any = SharedEngine(engine)
+    found: list[tuple[Engine, WorkerPool, Executor | None, Path]] = []
+    for index in range(number):
+        place = folder / f"thread-{index}"
+        place.mkdir()
+        own = executor.moved(place) if executor is not None else None
+        each = pool if index == 0 else stack.enter_context(LocalPool(1))
+        found.append((shared, each, own, place))
+    return found
 
 
 def _chosen(binary: Binary, names: tuple[str, ...]) -> list[Symbol]:

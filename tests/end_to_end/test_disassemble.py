@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -50,7 +51,36 @@ def test_a_right_lift_and_a_wrong_one(user: User, add_o: Path) -> None:
     assert code == 1
     assert "refuted" in out
     assert "argument 1: i32" in out
-    assert "define" not in user.files()["wrong.ll"].decode()
+    module = user.files()["wrong.ll"].decode()
+    assert re.findall(r"^define .*@\S*\(", module, re.MULTILINE) == [
+        "define internal i32 @add.refuted("
+    ]
+    code, _ = lift(user, 4, "-o", "strict.ll", "--strict")
+    assert code == 1
+    assert "define" not in user.files()["strict.ll"].decode()
+
+
+def test_an_archive_and_several_files(user: User, add_o: Path) -> None:
+    user.write("answers/add.ll", ANSWER.replace("CONSTANT", "3"))
+    tools = find_toolchain()
+    user.write("other.cc", "int Other(int x) { return x; }\n")
+    compiled = run([tools.tool("clang"), "-Oz", "-c", "other.cc"], timeout_s=60, cwd=user.folder)
+    assert compiled.ok
+    user.write("damaged.o", "\x7fELF and no more")
+    members = ["add.o", "other.o", "damaged.o"]
+    made = run([tools.tool("llvm-ar"), "rcs", "two.a", *members], timeout_s=60, cwd=user.folder)
+    assert made.ok
+    replay = ("--engine", "replay", "--model", "answers", "--jobs", "2")
+    done = user.types("disassemble", "two.a", *replay, "--out-dir", "out")
+    assert done.code == 1
+    assert "two.a(add.o):" in done.out
+    assert "Other(int)" in done.out
+    assert "two.a(damaged.o)" in done.err
+    assert {"out/add.ll", "out/other.ll"} <= set(user.files())
+    assert "define i32 @add" in user.files()["out/add.ll"].decode()
+    refused = user.types("disassemble", "add.o", "other.o", *replay, "-o", "one.ll")
+    assert refused.code == 2
+    assert "takes one input" in refused.err
 
 
 def test_json(user: User, add_o: Path) -> None:
@@ -90,11 +120,9 @@ def test_weights_that_never_saw_the_task_say_so_once(user: User, add_o: Path) ->
 def test_bad_input_is_one_sentence(user: User, add_o: Path) -> None:
     (user.folder / "answers").mkdir()
     replay = ("--engine", "replay", "--model", "answers")
-    user.write("intel.s", ".intel_syntax noprefix\nf: mov eax, 1\n")
     user.write("text.o", "no object at all\n")
     user.write("data.s", ".data\nx: .long 1\n")
     for name, code, words in (
-        ("intel.s", 4, "Intel syntax"),
         ("text.o", 4, "text.o"),
         ("data.s", 4, "names no function"),
         ("missing.o", 4, "cannot read missing.o"),

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.console import print_json, print_table, progress, warn
@@ -13,12 +16,14 @@ from llm_compiler.disassemble import (
     LiftVerdict,
     disassemble,
 )
+from llm_compiler.disassembly.archive import MAGIC, read_archive
 from llm_compiler.disassembly.records import Retargeted
 from llm_compiler.errors import CheckpointMismatch, CompileFailed, ConfigError, InputError
+from llm_compiler.llvm.demangle import demangled
 from llm_compiler.llvm.jobs import Inspection, InspectJob
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.trained import untrained_warning
-from llm_compiler.output import check_writable, write_atomically
+from llm_compiler.output import check_writable, make_folders, write_atomically
 from llm_compiler.records import Status
 from llm_compiler.workers import LocalPool
 from llm_compiler.workers.pool import WorkerPool, run_jobs
@@ -65,22 +70,60 @@ def open_engine(name: str, model: str | None, command: str) -> Engine:
     return engine
 
 
-def _output(options: argparse.Namespace) -> Path:
-    source: Path = options.file
-    if source.suffix == ".ll" and source.is_file():
-        raise InputError(f"{source} is LLVM-IR already: expected assembly or an ELF file")
-    output: Path = options.output or Path(source.name).with_suffix(".ll")
-    for path in (output, options.relink):
-        if path is not None and str(path) != "-" and path.resolve() == source.resolve():
-            raise ConfigError(f"the output {path} would overwrite its own input")
-    if options.relink is not None and output.resolve() == options.relink.resolve():
-        raise ConfigError(f"the module and the object would both be written to {output}")
-    return output
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """One object to lift: where it lies, what it is called, and where its module goes."""
+
+    path: Path
+    name: str
+    output: Path
+
+
+def _tasks(options: argparse.Namespace, folder: Path) -> list[_Task]:
+    """Return what there is to lift: the files, and the members of archives, put into a folder."""
+    found: list[tuple[Path, str, str]] = []
+    for number, source in enumerate(options.files):
+        if source.suffix == ".ll" and source.is_file():
+            raise InputError(f"{source} is LLVM-IR already: expected assembly or an ELF file")
+        if not _is_archive(source):
+            found.append((source, str(source), source.name))
+            continue
+        members = read_archive(source.read_bytes(), str(source))
+        if not members:
+            raise InputError(f"{source} is an archive without members")
+        place = folder / f"archive-{number}"
+        place.mkdir()
+        for index, member in enumerate(members):
+            path = place / f"{index}.o"
+            path.write_bytes(member.data)
+            found.append((path, f"{source}({member.name})", member.name))
+    target = options.out_dir or Path()
+    if len(found) > 1:
+        for flag, value in (("-o", options.output), ("--relink", options.relink)):
+            if value is not None:
+                raise ConfigError(f"{flag} takes one input, and there are {len(found)}: --out-dir")
+    tasks: list[_Task] = []
+    for path, name, stem in found:
+        output = options.output or target / Path(stem).with_suffix(".ll").name
+        for one in (output, options.relink):
+            if one is not None and str(one) != "-" and one.resolve() == path.resolve():
+                raise ConfigError(f"the output {one} would overwrite its own input")
+        if any(other.output == output for other in tasks):
+            raise ConfigError(f"two inputs would both be written to {output}: lift them in turn")
+        tasks.append(_Task(path=path, name=name, output=output))
+    if options.relink is not None and tasks[0].output.resolve() == options.relink.resolve():
+        raise ConfigError(f"the module and the object would both be written to {options.relink}")
+    return tasks
+
+
+def _is_archive(path: Path) -> bool:
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+    return False
 
 
 def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
-    """Lift a file and print the verdicts; 1 if any is not at least tests_passed."""
-    output = _output(options)
+    """Lift files and print the verdicts; 1 if any is not at least tests_passed."""
     settings = DisassembleOptions(
         functions=tuple(options.function),
         candidates=options.candidates,
@@ -92,35 +135,70 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         relink=options.relink is not None,
         retarget=options.retarget,
         timeout_s=options.timeout_s,
+        jobs=options.jobs,
+        keep_unproved=options.keep_unproved and not options.strict,
         seed=options.seed,
     )
-    check_writable(output)
-    if options.relink is not None:
-        check_writable(options.relink)
-    engine = open_engine(options.engine, options.model, "disassemble")
-    try:
-        with LocalPool(1) as pool, progress(1, "lifting") as bar:
+    is_complete = True
+    with tempfile.TemporaryDirectory(prefix="llm-compiler-") as name:
+        tasks = _tasks(options, Path(name))
+        if options.out_dir is not None:
+            make_folders(options.out_dir, [task.output for task in tasks])
+        for task in tasks:
+            check_writable(task.output)
+        if options.relink is not None:
+            check_writable(options.relink)
+        engine = open_engine(options.engine, options.model, "disassemble")
+        try:
+            with LocalPool(1) as pool:
+                for task in tasks:
+                    try:
+                        result = _lift(task, engine, settings, pool, options)
+                    except InputError as error:
+                        if len(tasks) == 1:
+                            raise
+                        # One damaged member does not lose the others.
+                        warn(str(error).replace(str(task.path), task.name))
+                        is_complete = False
+                        continue
+                    is_complete = is_complete and result.is_complete
+                    if not options.json and len(tasks) > 1:
+                        print(f"{task.name}:")
+                    if options.json:
+                        print_json(result.to_json())
+                    elif str(task.output) != "-":
+                        _print(result)
+        finally:
+            engine.close()
+    return 0 if is_complete else 1
 
-            def show(name: str, done: int, total: int) -> None:
-                bar.update(done, f"of {total}: {name}")
 
-            result = disassemble(options.file, engine, settings, pool=pool, on_progress=show)
-            module = result.retargeted.module if result.retargeted else result.module
-            data = module.encode("utf-8", "surrogateescape")
-            if output.suffix == ".bc":
-                data = _as_bitcode(data, output, pool)
-    finally:
-        engine.close()
+def _lift(
+    task: _Task,
+    engine: Engine,
+    settings: DisassembleOptions,
+    pool: WorkerPool,
+    options: argparse.Namespace,
+) -> Disassembled:
+    """Lift one object and write what comes of it."""
+    with progress(1, "lifting") as bar:
+
+        def show(name: str, done: int, total: int) -> None:
+            bar.update(done, f"of {total}: {name}")
+
+        result = disassemble(
+            task.path, engine, settings, pool=pool, on_progress=show, name=task.name
+        )
+        module = result.retargeted.module if result.retargeted else result.module
+        data = module.encode("utf-8", "surrogateescape")
+        if task.output.suffix == ".bc":
+            data = _as_bitcode(data, task.output, pool)
     for message in result.warnings:
         warn(message)
-    write_atomically(output, data)
+    write_atomically(task.output, data)
     if options.relink is not None:
         write_atomically(options.relink, result.relinked)
-    if options.json:
-        print_json(result.to_json())
-    elif str(output) != "-":
-        _print(result)
-    return 0 if result.is_complete else 1
+    return result
 
 
 def _as_bitcode(text: bytes, output: Path, pool: WorkerPool) -> bytes:
@@ -137,9 +215,10 @@ def _as_bitcode(text: bytes, output: Path, pool: WorkerPool) -> bytes:
 
 
 def _print(result: Disassembled) -> None:
+    names = demangled([one.name for one in result.functions])
     rows = [
         (
-            one.name,
+            names[one.name],
             one.verdict.value,
             str(one.num_instructions),
             str(one.num_candidates),

@@ -6,6 +6,7 @@ about ELF files. Nothing of the input is executed. Safe to call from several thr
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,7 +24,6 @@ __all__ = ["PLT_CALL", "Binary", "Origin", "read_binary"]
 
 _MAX_BYTES = 256 * 1024 * 1024
 PLT_CALL = re.compile(r"([\w.$]+)@PLT\b")
-_INTEL = re.compile(r"^\s*\.intel_syntax\b", re.MULTILINE)
 _INTEL_OPERAND = re.compile(
     r"^\s*(?:mov|lea|push|pop|add|sub|xor|cmp|test|call|jmp)[a-z]*\s+"
     r"(?:(?:byte|[dq]?word) ptr|\[|[re]?[abcd]x\b|[re]?[sd]i\b|r\d+\b|[re]?[sb]p\b)",
@@ -191,7 +191,8 @@ def _refuse_other_formats(path: Path, data: bytes) -> None:
     if path.suffix == ".ll" or (b"\t.text" not in data and _IR.search(data)):
         raise InputError(f"{path} is LLVM-IR already: expected assembly or an ELF file")
     known = (
-        (b"!<arch>\n", "is an archive: take the objects out with 'llvm-ar x' first"),
+        (b"!<thin>\n", "is a thin archive: give the objects that it names"),
+        (b"!<arch>\n", "is an archive: its members are read one by one ('disassemble')"),
         (b"MZ", "is a Windows executable: only ELF files are read"),
         (b"\xcf\xfa\xed\xfe", "is a Mach-O file: only ELF files are read"),
         (b"\xca\xfe\xba\xbe", "is a Mach-O file: only ELF files are read"),
@@ -208,12 +209,6 @@ def _assemble_input(
     path: Path, data: bytes, toolchain: Toolchain, output: Path, target_triple: str
 ) -> bytes:
     text = data.decode("utf-8", "surrogateescape")
-    if match := _INTEL.search(text):
-        line = text.count("\n", 0, match.end()) + 1
-        raise InputError(
-            f"{path}:{line} switches to Intel syntax, and only AT&T is read: write it with "
-            "-masm=att"
-        )
     named = _architecture_of(target_triple) if target_triple else ""
     failures: dict[str, CompileFailed] = {}
     for architecture in (named,) if named else (X86_64, AARCH64):
@@ -224,12 +219,10 @@ def _assemble_input(
             failures[architecture] = failed
     # The fewer complaints, the likelier it was meant for that target.
     architecture, error = min(failures.items(), key=lambda one: one[1].detail.count(": error: "))
-    if "%" not in text and _INTEL_OPERAND.search(text):
-        raise InputError(
-            f"{path} looks like Intel syntax, and only AT&T is read: write it with -masm=att "
-            f"({error})",
-            detail=error.detail,
-        )
+    if "%" not in text and _INTEL_OPERAND.search(text) and named != AARCH64:
+        with contextlib.suppress(CompileFailed):
+            assemble(text, X86_64, toolchain, output, name=str(path), intel=True)
+            return output.read_bytes()
     raise InputError(
         f"{path} does not assemble for {architecture}: {str(error).removeprefix(str(path))[1:]}",
         detail=error.detail,

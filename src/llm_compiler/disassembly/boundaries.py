@@ -37,6 +37,9 @@ __all__ = ["with_found_functions"]
 _NOPS: Final = re.compile(r"^(?:(?:data16 |cs )*nop\w?|xchgw %ax, ?%ax|int3|udf #0)(?: |$)")
 _LINKERS: Final = re.compile(r"^\.(?:i?plt|init$|fini$)")
 """Sections of code that the linker and the C run-time make."""
+_RUN_TIME_BYTES: Final = 80
+_RUN_TIME_FUNCTIONS: Final = 4
+"""``register_tm_clones``, ``deregister_tm_clones``, ``call_weak_fn``, ..., and their size."""
 
 
 def with_found_functions(elf: ElfFile, listing: Listing) -> ElfFile:
@@ -65,6 +68,8 @@ def with_found_functions(elf: ElfFile, listing: Listing) -> ElfFile:
         if instructions:
             sizes |= dict(_uncovered(elf, section, instructions, sizes, _run_time_places(elf)))
     names = _known_names(elf, listing)
+    for address in _run_time_pieces(sizes, _run_time_places(elf), {*known, *names}):
+        del sizes[address]
     number = len(elf.dynamic_symbols)
     for address in sorted(sizes):
         if address in known:
@@ -155,6 +160,25 @@ def _run_time_places(elf: ElfFile) -> frozenset[int]:
     return frozenset(found)
 
 
+def _run_time_pieces(sizes: dict[int, int], places: frozenset[int], named: set[int]) -> list[int]:
+    """Return the functions without names that come from the C run-time's ``crtbegin``.
+
+    They stand right before the two that the lists of constructors and destructors begin with.
+    """
+    ordered = sorted(sizes)
+    found: list[int] = []
+    for place in sorted(places & set(sizes)):
+        index = ordered.index(place)
+        if sizes[place] > _RUN_TIME_BYTES:
+            continue
+        found.append(place)
+        for before in reversed(ordered[max(0, index - _RUN_TIME_FUNCTIONS) : index]):
+            if before in named or sizes[before] > _RUN_TIME_BYTES:
+                break
+            found.append(before)
+    return list(dict.fromkeys(found))
+
+
 def _ends(one: Instruction) -> bool:
     return one.mnemonic in ("ret", "retq", "jmp", "jmpq", "b", "br", "ud2", "hlt", "brk")
 
@@ -180,6 +204,13 @@ def _known_names(elf: ElfFile, listing: Listing) -> dict[int, str]:
                 pages[one.text.split()[1].rstrip(",")] = one.target
             elif (match := re.match(r"add x0, (x\d+), #(\d+)$", one.text)) and match[1] in pages:
                 names[pages[match[1]] + int(match[2])] = "main"
+            elif (match := re.match(r"ldr x0, \[(x\d+), #(\d+)\]$", one.text)) and match[
+                1
+            ] in pages:
+                slot = pages[match[1]] + int(match[2])
+                for filled in elf.dynamic_relocations:
+                    if filled.offset == slot and not filled.symbol.name:
+                        names[filled.addend] = "main"
         if is_branch(elf.architecture, one) and not is_jump(elf.architecture, one):
             break
     return {

@@ -13,7 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_compiler.disassembly.lift import Lift
-from llm_compiler.disassembly.merge import comment, link_modules, without_header
+from llm_compiler.disassembly.merge import (
+    comment,
+    link_modules,
+    verdict_lines,
+    without_header,
+)
 from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.jobs import WorkerState
@@ -72,7 +77,8 @@ class DraftJob:
                     library.LLVMSetVisibility(variable, _HIDDEN)
             library.LLVMSetVisibility(handle, 0)
             library.LLVMSetComdat(handle, None)
-            library.LLVMSetLinkage(handle, INTERNAL)
+            # Internal only when all is linked: the linker leaves out what nothing refers to.
+            library.LLVMSetLinkage(handle, EXTERNAL)
             name = self.drafts[step].encode("utf-8", "surrogateescape")
             library.LLVMSetValueName2(handle, name, len(name))
             key, value = VERDICT_ATTRIBUTE.encode(), self.verdicts[step].encode()
@@ -81,6 +87,31 @@ class DraftJob:
             )
             library.LLVMAddAttributeAtIndex(handle, _FUNCTION, attribute)
             return "" if module.verify() else module.to_text()
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> str:
+        """Return nothing."""
+        return ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealJob:
+    """Make functions of a module internal; the result is a text, empty where LLVM refuses it."""
+
+    text: str = field(repr=False)
+    functions: tuple[str, ...]
+    timeout_s: float = 60.0
+    affinity: str = ""
+
+    num_steps = 1
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[str]:
+        """Yield the text."""
+        with Context() as context:
+            module = context.parse(self.text.encode("utf-8", "surrogateescape"), "drafts")
+            for name in self.functions:
+                if handle := module.function_handle(name):
+                    context.library.LLVMSetLinkage(handle, INTERNAL)
+            yield "" if module.verify() else module.to_text()
 
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> str:
         """Return nothing."""
@@ -110,7 +141,6 @@ def with_drafts(
         ),
     )
     texts: list[str] = run_jobs(pool, [job])[0]
-    head = [line for line in module.splitlines() if line.startswith("; ")]
     linked, output = folder / "drafts-0.ll", folder / "drafts.ll"
     linked.write_text(module, "utf-8", "surrogateescape")
     commented: list[str] = []
@@ -125,18 +155,18 @@ def with_drafts(
             continue
         commented.append(comment(f"{name}: {names[name]}"))
         commented += [f";   {line}" for line in lift.outcome.ir.splitlines() if line.strip()]
-    body = without_header(linked.read_text("utf-8", "surrogateescape"))
+    body = linked.read_text("utf-8", "surrogateescape")
+    if linked.name != "drafts-0.ll":
+        body = run_jobs(pool, [SealJob(text=body, functions=tuple(names))])[0][0]
+        if not body:
+            return module
+    body = without_header(body)
     for name, reason in names.items():
         said = comment(f"{name}: {reason}")
         start = rf"^(?:; Function Attrs: .*\n)?define [^\n]*@{re.escape(quoted_name(name))}\("
         if match := re.search(start, body, re.MULTILINE):
             body = f"{body[: match.start()]}{said}\n{body[match.start() :]}"
-    if number and linked.name != "drafts-0.ll":
+    if linked.name != "drafts-0.ll":
         # The linker keeps no comments.
-        comments = []
-        for line in head:
-            if line.startswith(("; ModuleID", "; Function Attrs")):
-                break
-            comments.append(line)
-        body = "\n".join([*comments, "", body])
+        body = "\n".join([*verdict_lines(module), "", body])
     return "\n".join([body.rstrip("\n"), *(["", *commented] if commented else []), ""])

@@ -8,6 +8,7 @@ visible. Safe to call from several threads, each with a folder of its own.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ __all__ = [
     "recheck",
     "relink",
     "same_variables",
+    "verdict_lines",
     "without_header",
 ]
 
@@ -327,6 +329,11 @@ def _finished(body: str, binary: Binary, lifts: Sequence[Lift], dropped: dict[st
 def without_header(text: str) -> str:
     """Return a module's text without the names of files that it was made from."""
     return _HEADER.sub("", text, count=1)
+
+
+def verdict_lines(text: str) -> list[str]:
+    """Return the comments at a module's head: what it is made of, and the verdicts."""
+    return list(itertools.takewhile(lambda line: line.startswith("; "), text.splitlines()))
 
 
 def comment(text: str) -> str:

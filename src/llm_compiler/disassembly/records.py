@@ -43,6 +43,8 @@ class DisassembleOptions:
     execute: ExecuteOptions = field(default_factory=ExecuteOptions)
     relink: bool = False
     """Make the input's object again, with lifted functions in place of the originals."""
+    jobs: int = 1
+    """Functions looked at side by side; the engine answers one after the other."""
     keep_unproved: bool = True
     """The module also holds the best answer of what it does not define: marked, and internal under
     another name, so that nothing is ever linked against it."""
@@ -56,6 +58,8 @@ class DisassembleOptions:
         adopt_values(self)
         if self.candidates < 1:
             raise ConfigError("--candidates starts at 1")
+        if self.jobs < 1:
+            raise ConfigError("--jobs starts at 1")
         if self.repairs < 0:
             raise ConfigError("--repairs starts at 0")
         if self.search_s < 0:

@@ -17,7 +17,13 @@ from pathlib import Path
 
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.lift import Lift
-from llm_compiler.disassembly.merge import Merged, link_modules, recheck, without_header
+from llm_compiler.disassembly.merge import (
+    Merged,
+    link_modules,
+    recheck,
+    verdict_lines,
+    without_header,
+)
 from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.disassembly.read_function import Data, FunctionReader, Unreadable
 from llm_compiler.disassembly.variables import constructors, data_module
@@ -251,14 +257,8 @@ class _Work:
         result: str = run_jobs(self._pool, [job])[0][0]
         if not result:
             raise _Obstacle("LLVM refuses the module")
-        head = [line for line in self._merged.text.splitlines() if line.startswith("; ")]
-        comments = []
-        for line in head:
-            if line.startswith("; ModuleID"):
-                break
-            comments.append(line)
         note = "; It defines all that the input does: its variables and constants, too."
-        return "\n".join([*comments, note, "", without_header(result)])
+        return "\n".join([*verdict_lines(self._merged.text), note, "", without_header(result)])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

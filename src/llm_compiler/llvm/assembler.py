@@ -1,4 +1,4 @@
-"""The stock assembler: AT&T text to an object that keeps its local labels.
+"""The stock assembler: text to an object that keeps its local labels.
 
 Safe to call from several threads.
 """
@@ -33,8 +33,12 @@ def assemble(
     *,
     name: str = "<assembly>",
     keep_labels: bool = True,
+    intel: bool = False,
 ) -> None:
-    """Assemble AT&T text to an object, with local labels among its symbols or without.
+    """Assemble text to an object, with local labels among its symbols or without.
+
+    Args:
+        intel: it is in Intel syntax from the first line on, without a directive that says so.
 
     Raises:
         CompileFailed: in the assembler's own words.
@@ -45,6 +49,7 @@ def assemble(
         f"--triple={triple_of(architecture)}",
         *(["--save-temp-labels"] if keep_labels else []),
         *(["--mattr=+all"] if architecture == AARCH64 else []),
+        *(["--x86-asm-syntax=intel"] if intel else []),
         "-o",
         output,
     ]

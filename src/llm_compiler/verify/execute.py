@@ -212,6 +212,12 @@ class Executor:
         )
         return Executor(self._target, folder, few)
 
+    def moved(self, folder: Path) -> Executor:
+        """Return another one with the same options, for another thread."""
+        other = Executor(self._target, folder)
+        other._options = self._options
+        return other
+
     def _build_driver(self) -> None:
         if self._linker:
             return
