@@ -613,7 +613,7 @@ class _Emitter:
         text, kind = self._place(node.args[0])
         type_ = "ptr" if node in self._plan.webs.pointers else self._narrow(node)
         alignment = node.data
-        words = f"{node.flags} " if node.flags else ""
+        words = self._access_words(node, node.args[0])
         return self._add(f"load {words}{type_}, {kind} {text}, align {alignment}"), type_
 
     def _store(self, node: Node) -> None:
@@ -622,8 +622,21 @@ class _Emitter:
         if own[1] != "ptr":
             own = self._convert(own, value.type), value.type
         text, kind = self._place(address)
-        words = f"{node.flags} " if node.flags else ""
+        words = self._access_words(node, address)
         self._say(f"store {words}{own[1]} {own[0]}, {kind} {text}, align {node.data}")
+
+    def _access_words(self, node: Node, address: Node) -> str:
+        """Return what stands in front of a load's or store's type.
+
+        What code reads at an address that it names as a number is no memory of the program but a
+        device's: nobody else gives such addresses.
+        """
+        place = address.data if address.op == "address" else None
+        is_number = place is not None and not (
+            place.symbol or place.has_base or place.segment or place.frame is not None
+        )
+        words = node.flags or ("volatile" if is_number or address.op == "const" else "")
+        return f"{words} " if words else ""
 
     # -- what is rare ---
 

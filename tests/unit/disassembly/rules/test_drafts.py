@@ -151,3 +151,9 @@ def test_packed_sums_are_vectors() -> None:
     text = draft("movdqu (%rdi), %xmm0\npaddd (%rsi), %xmm0\nmovdqu %xmm0, (%rdi)\nretq\n")
     assert "add <4 x i32>" in text
     assert text.startswith("define void @f(ptr %a0, ptr %a1)")
+
+
+def test_addresses_that_are_numbers_are_devices() -> None:
+    text = draft("testl $1, 1073745924\nje .LBB0_1\nmovl $1, 1073745924\n.LBB0_1:\nretq\n")
+    assert "load volatile i32" in text
+    assert "store volatile i32" in text
