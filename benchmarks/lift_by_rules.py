@@ -3,11 +3,11 @@
 
     python benchmarks/lift_by_rules.py FOLDER... [--level Oz] [--functions 300] [--search-s 1]
 
-Each FOLDER holds unoptimised bitcode. Units are compiled by clang at the level, functions drawn
-evenly from them, lifted, and compared in process: the same lines of assembly count as the same
-code (clang and `verify.round_trip` decide that in `disassemble`; the two differ on about one
-function in a hundred). Prints by length what is lifted, lowered and the same; what the rules lack,
-counted; and, with --json FILE, one line for each function. Stopped, it starts anew.
+Each FOLDER holds unoptimised bitcode. Units are compiled by clang at the level, some functions of
+each drawn, of the folders in turn, lifted, and compared in process: the same lines of assembly count
+as the same code (in `disassemble`, clang and `verify.round_trip` decide that). Prints by length what
+is lifted and the same, and what the rules lack, counted; with --json FILE, one line for each function
+as it is done.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ def main() -> int:
     """Measure, and print."""
     options = _parse()
     toolchain = find_toolchain()
-    rows = []
+    rows: list[dict[str, object]] = []
+    if options.json:
+        options.json.write_text("")
     with tempfile.TemporaryDirectory() as folder, LocalPool(1) as pool:
-        drawn = list(_draw(options, toolchain, Path(folder)))
-        for number, (unit, binary, reader, text) in enumerate(drawn):
+        for unit, binary, reader, text in _draw(options, toolchain, Path(folder)):
             lifter = RulesLifter(binary, reader, pool, seconds=options.search_s)
             started = time.monotonic()
             found = lifter.drafts(text)
@@ -62,10 +63,9 @@ def main() -> int:
                     "seconds": round(time.monotonic() - started, 3),
                 }
             )
-            if number % 20 == 19:
-                print(f"{number + 1} of {len(drawn)}", file=sys.stderr, flush=True)
-    if options.json:
-        options.json.write_text("".join(json.dumps(row) + "\n" for row in rows))
+            if options.json:
+                with options.json.open("a") as output:
+                    output.write(json.dumps(rows[-1]) + "\n")
     _print(rows)
     return 0
 
@@ -75,6 +75,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--level", default="Oz")
     parser.add_argument("--functions", type=int, default=300)
+    parser.add_argument("--per-unit", type=int, default=3, help="functions of a unit, at most")
     parser.add_argument("--search-s", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
@@ -84,7 +85,7 @@ def _parse() -> argparse.Namespace:
 def _draw(
     options: argparse.Namespace, toolchain: Toolchain, folder: Path
 ) -> Iterator[tuple[str, Binary, FunctionReader, FunctionText]]:
-    """Yield functions: one of a unit of each folder in turn."""
+    """Yield functions: some of one unit of each folder in turn."""
     chance = random.Random(options.seed)
     units = []
     for place in options.folders:
@@ -93,20 +94,21 @@ def _draw(
         units.append([(place.name, file) for file in files])
     order = [one for group in zip(*_padded(units), strict=True) for one in group if one]
     taken = 0
-    while order and taken < options.functions:
-        for number, (package, file) in enumerate(order):
+    for number, (package, file) in enumerate(order):
+        of_unit = 0
+        for unit, binary, reader, symbol in _functions(
+            package, file, options.level, toolchain, folder / str(number), chance
+        ):
             if taken >= options.functions:
                 return
-            for unit, binary, reader, symbol in _functions(
-                package, file, options.level, toolchain, folder / f"{taken}-{number}", chance
-            ):
-                try:
-                    yield unit, binary, reader, reader.read(symbol)
-                except Unreadable:
-                    continue
-                taken += 1
+            try:
+                yield unit, binary, reader, reader.read(symbol)
+            except Unreadable:
+                continue
+            taken += 1
+            of_unit += 1
+            if of_unit == options.per_unit:
                 break
-        chance.seed(f"{options.seed} {taken}")
 
 
 def _padded(
