@@ -4,10 +4,10 @@
     python benchmarks/lift_by_rules.py FOLDER... [--level Oz] [--functions 300] [--search-s 1]
 
 Each FOLDER holds unoptimised bitcode. Units are compiled by clang at the level, some functions of
-each drawn, of the folders in turn, lifted, and compared in process: the same lines of assembly count
-as the same code (in `disassemble`, clang and `verify.round_trip` decide that). Prints by length what
-is lifted and the same, and what the rules lack, counted; with --json FILE, one line for each function
-as it is done.
+each drawn, of the folders in turn, lifted, and compared in process: the same lines of assembly
+count as the same code (in `disassemble`, clang and `verify.round_trip` decide that). Prints by
+length what is lifted and the same, and what the rules lack, counted; with --json FILE, one line
+for each function as it is done.
 """
 
 from __future__ import annotations
