@@ -32,7 +32,7 @@ from llm_compiler.optimization.function_wise import (
     rebuild_assembly,
     unit_structure,
 )
-from llm_compiler.records import Recipe
+from llm_compiler.records import Measurement, Recipe
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.search.objective import objective_named
 from llm_compiler.workers import LocalPool, run_jobs
@@ -42,6 +42,7 @@ VALIDATION = [
     *("utf8proc", "double-conversion", "googletest", "graphite2", "libde265", "ninja-build"),
     "uchardet",
 ]
+MIXED = "(each function with or without)"
 OUTLINERS = ("iroutliner", "loop-extract", "hotcoldsplit", "partial-inliner", "mergefunc")
 
 
@@ -60,6 +61,9 @@ def main() -> None:
         nargs="*",
         default=["", "frame-pointer=non-leaf"],
         help="each is tried on all lists, empty: none",
+    )
+    parser.add_argument(
+        "--mixed", action="store_true", help="and each function with or without the attributes"
     )
     parser.add_argument("--objectives", nargs="+", default=["size", "text-data"])
     parser.add_argument("--min-functions", type=int, default=1)
@@ -137,16 +141,20 @@ def compare(
         "refusal": structure.structure.refusal,
         "num_functions": len(structure.structure.functions),
     }
-    for attribute in options.attributes:
+    mixed: dict[Recipe, Measurement] = {}
+    for attribute in [*options.attributes, MIXED] if options.mixed else options.attributes:
         lists = [
             replace(one, attributes=(attribute,) if attribute else ())
             for one in coreset_lists(options)
         ]
         start = time.perf_counter()
-        job = EvaluateJob(
-            bitcode=bitcode, pass_lists=tuple(lists), with_symbols=True, module_hash=str(path)
-        )
-        measured = dict(zip(lists, run_jobs(pool, [job])[0], strict=True))
+        measured = mixed
+        if attribute != MIXED:
+            job = EvaluateJob(
+                bitcode=bitcode, pass_lists=tuple(lists), with_symbols=True, module_hash=str(path)
+            )
+            measured = dict(zip(lists, run_jobs(pool, [job])[0], strict=True))
+            mixed |= measured
         row.setdefault("measure_s", time.perf_counter() - start)
         good = [found for found in measured.values() if found.ok]
         for name in options.objectives:
