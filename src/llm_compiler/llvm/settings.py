@@ -28,6 +28,7 @@ __all__ = [
     "opt_flags",
     "opt_pipeline",
     "removed_attributes",
+    "search_settings",
     "unfit_settings",
     "unsafe_settings",
 ]
@@ -79,6 +80,7 @@ class Setting:
         return f"clang -mllvm -{self.name}={value}"
 
 
+_BYTES = ("size", "text-data", "flash")
 _X86: tuple[str, ...] = ("x86_64",)
 _ARM: tuple[str, ...] = ("aarch64",)
 
@@ -94,6 +96,7 @@ _ATTRIBUTES = (
         kind=SettingKind.ATTRIBUTE,
         name="size-level",
         values=("s", "2"),
+        objectives=_BYTES,
         removes=(("s", ("minsize",)), ("2", ("minsize", "optsize"))),
         effect="passes and code generation as for -Os or -O2: loops may be unrolled",
     ),
@@ -107,15 +110,97 @@ _ATTRIBUTES = (
     ),
 )
 
-_OPTIONS = (
-    Setting(
+
+def _option(
+    name: str,
+    values: str,
+    effect: str,
+    *,
+    architectures: tuple[str, ...] = (),
+    objectives: tuple[str, ...] = _BYTES,
+    reason: str = "",
+) -> Setting:
+    return Setting(
         kind=SettingKind.OPTION,
-        name="outliner-benefit-threshold",
-        values=("8", "16", "24", "40"),
+        name=name,
+        values=tuple(values.split()),
+        architectures=architectures,
+        objectives=objectives,
+        effect=effect,
+        reason=reason,
+    )
+
+
+_NOTHING = "brings nothing on the packages that it was measured on"
+_OPTIONS = (
+    # Outlining by the backend: each outlined function costs an entry in the unwind tables.
+    _option(
+        "outliner-benefit-threshold",
+        "8 16 24 40",
+        "outlines only what pays for the unwind tables of the new function too",
         architectures=_ARM,
-        effect="outlines only what pays for the unwind tables of the new function too",
+    ),
+    _option(
+        "enable-machine-outliner",
+        "always never",
+        "outlines on x86-64 too: .text shrinks, .eh_frame grows by more; never: the reverse",
+        objectives=("text-data",),
+    ),
+    # Jump tables.
+    _option("min-jump-table-entries", "6 16", "compares instead of small tables: .rodata shrinks"),
+    # Where blocks and instructions go.
+    _option("disable-block-placement", "true", "leaves blocks in the passes' order"),
+    _option("enable-ext-tsp-block-placement", "true", "orders blocks by another model"),
+    _option("disable-machine-licm", "true", "hoists nothing out of loops again: fewer spills"),
+    _option("disable-machine-sink", "true", "sinks nothing into branches"),
+    _option("aggressive-machine-cse", "true", "keeps common values in registers for longer"),
+    _option("disable-lsr", "true", "leaves the addresses in loops as the passes made them"),
+    _option("disable-phi-elim-edge-splitting", "true", "makes no blocks for copies"),
+    _option("x86-br-merging-base-cost", "0", "branches once a condition", architectures=_X86),
+    # Registers.
+    _option("split-spill-mode", "size", "places spills for size"),
+    _option("grow-region-complexity-budget", "100", "splits live ranges with less effort"),
+    _option("greedy-reverse-local-assignment", "true", "assigns local ranges from their ends"),
+    _option("tail-merge-size", "1", "merges tails of one instruction", reason=_NOTHING),
+    _option("enable-shrink-wrap", "false", "saves registers at the entry", reason=_NOTHING),
+    _option(
+        "regalloc",
+        "basic pbqp",
+        "another register allocator",
+        reason="basic brings nothing; pbqp takes minutes for functions of some size",
+    ),
+    _option("pre-RA-sched", "linearize fast", "another order", reason="larger on most units"),
+    _option(
+        "enable-ipra",
+        "true",
+        "callers know which registers their callees leave alone",
+        reason="experimental; brings nothing on most units and costs on others",
+    ),
+    _option(
+        "combiner-global-alias-analysis",
+        "true",
+        "merges more memory accesses",
+        reason="experimental: off in every target",
+    ),
+    _option("enable-misched", "false", "schedules nothing", reason="larger on most units"),
+    _option("no-stack-coloring", "true", "shares no stack slots", reason="larger on most units"),
+    _option(
+        "homogeneous-prolog-epilog",
+        "true",
+        "calls helpers that save and restore registers",
+        architectures=_ARM,
+        reason="LLVM does it for functions without unwind tables only",
     ),
 )
+_FRONT_END = tuple(
+    _option(name, "user", effect, reason=f"changes what the object offers: pass {flag} after --")
+    for name, flag, effect in (
+        ("plt", "-fno-plt", "calls through the global offset table"),
+        ("visibility", "-fvisibility=hidden", "names are hidden from other objects"),
+        ("merge-all-constants", "-fmerge-all-constants", "constants may share an address"),
+    )
+)
+"""What clang's front end does, and only on the user's own word."""
 
 
 @lru_cache(maxsize=1)
@@ -125,12 +210,22 @@ def _by_name() -> dict[tuple[SettingKind, str], Setting]:
 
 def all_settings() -> tuple[Setting, ...]:
     """Return every entry, attributes first."""
-    return (*_ATTRIBUTES, *_OPTIONS)
+    return (*_ATTRIBUTES, *_OPTIONS, *_FRONT_END)
 
 
 def find_setting(kind: SettingKind, name: str) -> Setting | None:
     """Return the entry of a name; None if there is none."""
     return _by_name().get((kind, name))
+
+
+def search_settings(architecture: str) -> tuple[Recipe, ...]:
+    """Return a recipe without passes for each safe setting of an architecture, one at a time."""
+    return tuple(
+        Recipe(attributes=(text,)) if one.kind is SettingKind.ATTRIBUTE else Recipe(options=(text,))
+        for one in all_settings()
+        if one.safe and (not one.architectures or architecture in one.architectures)
+        for text in (f"{one.name}={value}" for value in one.values)
+    )
 
 
 def unsafe_settings(
