@@ -216,6 +216,14 @@ def _optimize(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     _add_engine(parser)
     parser.add_argument(
+        "--allow",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="allow recipes that change what the object offers: unwind-tables (no .eh_frame for "
+        "functions that never throw); may be repeated",
+    )
+    parser.add_argument(
         "--explain",
         action="store_true",
         help="say which element of the recipe brings how many bytes, by section (leaving out each)",

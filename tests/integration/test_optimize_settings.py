@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
@@ -186,3 +187,17 @@ def test_the_coreset_names_settings_for_its_targets() -> None:
     assert set(coreset.extras_for("x86_64")) < set(coreset.recipes_for("x86_64"))
     assert len(coreset.recipes_for("x86_64")) > 2 * len(coreset.lists)
     assert coreset.recipes_for("riscv64") == coreset.lists
+
+
+def test_what_changes_the_contract_needs_leave(pool: LocalPool, tmp_path: Path) -> None:
+    source = write(tmp_path, CALLS)
+    triple = "x86_64-linux-gnu"
+    without = run(pool, source, target_triple=triple, function_wise=False)
+    assert without.recipe is None or "unwind-tables=none" not in without.recipe.attributes
+    found = run(pool, source, target_triple=triple, function_wise=False, allow=("unwind-tables",))
+    assert found.recipe is not None
+    assert "unwind-tables=none" in found.recipe.attributes
+    assert found.optimized_bytes < without.optimized_bytes
+    assert replayed(found, tmp_path) == found.output
+    with pytest.raises(ConfigError, match="unwind-tables"):
+        OptimizeOptions(allow=("frame-pointer",))

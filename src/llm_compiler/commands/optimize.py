@@ -118,6 +118,7 @@ def _run(
         pass_lists_only=options.pass_lists_only,
         function_wise=options.function_wise,
         explain=options.explain,
+        allow=tuple(options.allow),
         target_triple=options.target_triple,
         clang_flags=clang_flags,
         kind=kind,

@@ -27,6 +27,7 @@ from llm_compiler.optimization.records import (
     OutputKind,
     Proposer,
 )
+from llm_compiler.optimization.settings import may_have
 from llm_compiler.optimization.unit import Found, Unit
 from llm_compiler.records import OZ, Measurement, PassList, Recipe, VerdictKind
 from llm_compiler.search.coreset import load_coreset
@@ -50,6 +51,8 @@ class _StockBench:
     def known(self, passes: PassList) -> VerdictKind:
         # A store may hold measurements from before a pass was refused for such modules.
         if refusal_of(passes, self.unit.inspection.constructs):
+            return VerdictKind.REJECTED
+        if not may_have(passes, self.unit, self.searcher.options):
             return VerdictKind.REJECTED
         return self.searcher.checker.known(passes, self.unit.triple)
 

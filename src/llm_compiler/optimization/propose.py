@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from llm_compiler.errors import ArtifactError, InputError
@@ -16,7 +16,7 @@ from llm_compiler.model.engines.engine import Engine
 from llm_compiler.optimization.assembly import assembly_wanted
 from llm_compiler.optimization.choose import Built, outcomes
 from llm_compiler.optimization.records import OptimizeOptions, OutputKind, Proposer
-from llm_compiler.optimization.settings import extras_for, settings_for
+from llm_compiler.optimization.settings import extras_for, searched_settings, settings_for
 from llm_compiler.optimization.unit import Found, Unit
 from llm_compiler.records import OZ, Measurement, PassList, Recipe, VerdictKind
 from llm_compiler.search.autotune import module_rng, starting_lists
@@ -262,7 +262,7 @@ class _Search:
             rng,
             weights=weights,
             donors=donors,
-            settings=[Recipe().with_settings_of(one) for one in (*settings, *extras)],
+            settings=searched_settings(self.unit, options, [*settings, *extras]),
         )
         return in_sequence(
             proposed, fixed(extras), until(local, _SEARCH_SHARE), minimize(insertion=False)
@@ -293,6 +293,10 @@ class _Search:
     def _passed(self, recipe: Recipe) -> bool:
         if self.searcher.options.trust:
             return True
+        # What the user allows changes no meaning; if it wins it is checked with it.
+        allowed = {f"{name}=none" for name in self.searcher.options.allow}
+        kept = tuple(one for one in recipe.attributes if one not in allowed)
+        recipe = replace(recipe, attributes=kept)
         return self.searcher.checker.known(recipe, self.unit.triple) is VerdictKind.PASSED
 
     def _probed(self, chosen: Recipe, value: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from llm_compiler.errors import ConfigError
+from llm_compiler.llvm.settings import SettingKind, all_settings, find_setting
 from llm_compiler.optimization.explain import Explanation
 from llm_compiler.option_values import adopt_values
 from llm_compiler.records import Recipe
@@ -89,6 +90,8 @@ class OptimizeOptions:
     timeout_s: float = 60.0
     """Limit of each evaluation and each run of clang or opt."""
     seed: int = 0
+    allow: tuple[str, ...] = ()
+    """Settings that change what the object offers, by name (`llvm.settings`)."""
     explain: bool = False
     """Find out which element of the recipe brings how many bytes."""
     trust: bool = False
@@ -99,6 +102,11 @@ class OptimizeOptions:
         adopt_values(self)
         if self.candidates < 0 or self.budget < 0:
             raise ConfigError("--candidates and --budget cannot be negative")
+        for name in self.allow:
+            known = find_setting(SettingKind.ATTRIBUTE, name)
+            if known is None or not known.contract:
+                names = ", ".join(one.name for one in all_settings() if one.contract)
+                raise ConfigError(f"--allow {name}: what can be allowed is {names}")
         if not self.seconds > 0:
             raise ConfigError("--seconds must be more than 0")
         if self.timeout_s <= 0:

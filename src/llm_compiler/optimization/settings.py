@@ -8,18 +8,25 @@ plain pass list is always among them, so that each unit keeps the better.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from llm_compiler.llvm.refusals import refusal_of
-from llm_compiler.llvm.settings import SettingKind, find_setting
+from llm_compiler.llvm.settings import (
+    Setting,
+    SettingKind,
+    all_settings,
+    find_setting,
+    search_settings,
+)
 from llm_compiler.llvm.stock import ClangFlags
 from llm_compiler.optimization.records import OptimizeOptions, OutputKind
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import Recipe
 from llm_compiler.search.coreset import Coreset
-from llm_compiler.search.objective import Objective
 from llm_compiler.verify.target import architecture_of
 
-__all__ = ["decided_by_flags", "extras_for", "settings_for"]
+__all__ = ["decided_by_flags", "extras_for", "may_have", "searched_settings", "settings_for"]
 
 _PLAIN = Recipe()
 _FRAME_FLAG = re.compile(r"^-f(no-)?omit-frame-pointer$|^-m(no-)?omit-leaf-frame-pointer$")
@@ -32,15 +39,27 @@ def settings_for(
     """Return recipes without passes, the likely best first; the plain one is always there."""
     if coreset is None or options.pass_lists_only or options.kind is OutputKind.PASSES:
         return (_PLAIN,)
-    named = coreset.settings_for(architecture_of(unit.triple))
+    named = list(coreset.settings_for(architecture_of(unit.triple)))
+    # What the user allows takes the place of what is like it but for that.
+    named = [*(_with_allowed(one, options.allow) for one in (*named, _PLAIN)), *named]
     usable = [
         one
         for one in named
-        if _serves(one, unit, options.objective)
+        if _serves(one, unit, options)
         # Bitcode and text hold attributes, but not what code is to be generated with.
         and not (one.options and options.kind in (OutputKind.BITCODE, OutputKind.TEXT))
     ]
     return tuple(dict.fromkeys([*usable, _PLAIN]))
+
+
+def _with_allowed(settings: Recipe, allow: Sequence[str]) -> Recipe:
+    """Return settings with the attributes that change the contract, as far as allowed."""
+    contract = [
+        f"{one.name}={one.values[0]}"
+        for one in all_settings()
+        if one.contract and one.name in allow and one.kind is SettingKind.ATTRIBUTE
+    ]
+    return replace(settings, attributes=tuple(sorted({*settings.attributes, *contract})))
 
 
 def extras_for(unit: Unit, options: OptimizeOptions, coreset: Coreset | None) -> tuple[Recipe, ...]:
@@ -50,23 +69,64 @@ def extras_for(unit: Unit, options: OptimizeOptions, coreset: Coreset | None) ->
     return tuple(
         one
         for one in coreset.extras_for(architecture_of(unit.triple))
-        if _serves(one, unit, options.objective) and not refusal_of(one, unit.inspection.constructs)
+        if _serves(one, unit, options) and not refusal_of(one, unit.inspection.constructs)
     )
 
 
-def _serves(settings: Recipe, unit: Unit, objective: Objective) -> bool:
+def searched_settings(
+    unit: Unit, options: OptimizeOptions, tried: Sequence[Recipe]
+) -> list[Recipe]:
+    """Return what a search may change settings to: those tried, each with one more of the registry.
+
+    None where only pass lists are asked for.
+    """
+    known = list(dict.fromkeys(Recipe().with_settings_of(one) for one in tried))
+    if known == [_PLAIN]:
+        return []
+    more = [
+        one for one in search_settings(architecture_of(unit.triple)) if _serves(one, unit, options)
+    ]
+    joined = [_joined(known[0], one) for one in more]
+    return list(dict.fromkeys([*known, *joined]))
+
+
+def _joined(one: Recipe, other: Recipe) -> Recipe:
+    """Return settings with those of another, which count where both have a value."""
+
+    def join(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
+        values = dict(text.split("=", 1) for text in (*first, *second))
+        return tuple(sorted(f"{name}={value}" for name, value in values.items()))
+
+    return Recipe(
+        attributes=join(one.attributes, other.attributes), options=join(one.options, other.options)
+    )
+
+
+def may_have(recipe: Recipe, unit: Unit, options: OptimizeOptions) -> bool:
+    """Whether a unit's code, the user's flags and what the user allows admit all settings."""
+    for known, name in _entries(recipe):
+        if known is None or known.reason or (known.contract and name not in options.allow):
+            return False
+        if name in unit.inspection.unfit_settings or decided_by_flags(name, unit.stock.flags):
+            return False
+    return True
+
+
+def _serves(recipe: Recipe, unit: Unit, options: OptimizeOptions) -> bool:
+    objective = options.objective.name
+    return may_have(recipe, unit, options) and all(
+        known is not None and objective in known.objectives for known, _ in _entries(recipe)
+    )
+
+
+def _entries(recipe: Recipe) -> Iterator[tuple[Setting | None, str]]:
     for kind, texts in (
-        (SettingKind.ATTRIBUTE, settings.attributes),
-        (SettingKind.OPTION, settings.options),
+        (SettingKind.ATTRIBUTE, recipe.attributes),
+        (SettingKind.OPTION, recipe.options),
     ):
         for text in texts:
             name = text.partition("=")[0]
-            known = find_setting(kind, name)
-            if known is None or not known.safe or objective.name not in known.objectives:
-                return False
-            if name in unit.inspection.unfit_settings or decided_by_flags(name, unit.stock.flags):
-                return False
-    return True
+            yield find_setting(kind, name), name
 
 
 def decided_by_flags(name: str, flags: ClangFlags) -> bool:

@@ -16,7 +16,7 @@ from llm_compiler.closing import Closing
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.jobs import RegistryJob
 from llm_compiler.llvm.passes import unsafe_passes
-from llm_compiler.llvm.settings import unsafe_settings
+from llm_compiler.llvm.settings import all_settings, unsafe_settings
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.records import PassList, Verdict, VerdictKind
 from llm_compiler.verify.pass_list_eval import PassListEval
@@ -26,6 +26,9 @@ from llm_compiler.verify.verdicts import VerdictBook
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["Checker"]
+
+_CONTRACT = frozenset(one.name for one in all_settings() if one.contract)
+"""Verdicts are about what code means; whether its contract may change is asked elsewhere."""
 
 
 class Checker(Closing):
@@ -65,7 +68,7 @@ class Checker(Closing):
     def known(self, passes: PassList, target_triple: str) -> VerdictKind:
         """Return what is known of a list without running anything."""
         architecture = architecture_of(target_triple)
-        if unsafe_passes(passes) or unsafe_settings(passes, architecture):
+        if unsafe_passes(passes) or unsafe_settings(passes, architecture, allowed=_CONTRACT):
             return VerdictKind.REJECTED
         with self._reading:
             verdict = self._book.lookup(passes, self._toolchain.major, architecture)
