@@ -17,6 +17,7 @@ collect_ignore_glob = (
         "src/llm_compiler/train/cpu_attention.py",
         "src/llm_compiler/train/lean.py",
         "src/llm_compiler/train/row_attention.py",
+        "src/llm_compiler/train/sharded_state.py",
         "src/llm_compiler/train/language_model.py",
         "src/llm_compiler/train/optimizers.py",
         "src/llm_compiler/train/loop.py",

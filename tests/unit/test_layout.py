@@ -153,6 +153,7 @@ def test_torch_is_imported_by_training_only() -> None:
         "train.language_model",
         "train.lean",
         "train.row_attention",
+        "train.sharded_state",
         "train.optimizers",
         "train.loop",
     }

@@ -90,14 +90,11 @@ class DeviceRow:
         self.edge_places, self.edge_rows = copy(row.edge_places), copy(row.edge_rows)
         self.edge_ids, self.edge_tasks = copy(row.edge_ids), copy(row.edge_tasks)
         self.edge_weights = copy(row.edge_weights)
-        self.blocks: tuple[Any, Any] | None = None
-        if device.type == "cuda":
-            blocks = torch.arange(len(row.first_block), dtype=torch.int32)
-            first = torch.from_numpy(row.first_block)
-            counts = blocks - first + 1
-            # Of each block of readers: the blocks that it sees, in order, and then any.
-            places = (first[:, None] + blocks[None]).clamp(max=len(blocks) - 1)
-            self.blocks = copy(counts.numpy()), copy(places.numpy())
+        blocks = torch.arange(len(row.first_block), dtype=torch.int32)
+        first = torch.from_numpy(row.first_block)
+        # Of each block of readers: the blocks that it sees, in order, and then any.
+        places = (first[:, None] + blocks[None]).clamp(max=len(blocks) - 1)
+        self.blocks = copy((blocks - first + 1).numpy()), copy(places.numpy())
 
 
 class Engine:
@@ -190,7 +187,7 @@ class Engine:
 
     def losses(self, row: DeviceRow) -> tuple[Any, Any, Any]:
         """Return the sum of a row's losses, and by task the sums and counts, on the device."""
-        if self.compiled and row.blocks is not None:
+        if self.compiled:
             hidden = self._body(row.ids, row.positions, row.last, *row.blocks)
         else:
             hidden = self._hidden_by_document(row)

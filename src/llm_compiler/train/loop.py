@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import resource
 import signal
 import sys
@@ -25,7 +26,8 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 
 from llm_compiler.errors import CheckpointMismatch, ConfigError, OutputError, TokenizerMismatch
 from llm_compiler.model.prompts import load_prompts
@@ -50,6 +52,7 @@ from llm_compiler.train.optimizers import make_optimizer
 from llm_compiler.train.packing import Prefetched, Row, Step, pack_rows, read_steps
 from llm_compiler.train.progress import RunLog, plot_curves
 from llm_compiler.train.ranking import Ranking, is_ranked
+from llm_compiler.train.sharded_state import load_shard, save_shard
 from llm_compiler.train.sources import first_documents, open_source
 
 __all__ = ["Outcome", "learning_rate", "train"]
@@ -185,6 +188,8 @@ class _Run:
         if config.num_threads:
             torch.set_num_threads(config.num_threads)
         self.accelerator = Accelerator(cpu=cpu)
+        if cpu:
+            _shard_on_cpu(self.accelerator)
         self.device = self.accelerator.device
         self.is_main: bool = self.accelerator.is_main_process
         self.rank: int = self.accelerator.process_index
@@ -339,7 +344,8 @@ class _Run:
             raise CheckpointMismatch(f"{folder} holds weights only: start from it with --init")
         try:
             if self.is_sharded:
-                self.accelerator.load_state(str(path))
+                optimizer = self.optimizer.optimizer
+                load_shard(path, self.model, optimizer, self.rank, self.world)
             else:
                 state = torch.load(path / _STATE_FILE, map_location="cpu", weights_only=True)
                 self._llama().load_state_dict(state["model"], strict=self.config.lora is None)
@@ -592,12 +598,14 @@ class _Run:
         folder = config.out / f".partial-step-{self.step:08d}" / STATE
         if self.is_sharded:
             # Every process writes its shard; the main one completes the checkpoint around them.
+            # On CPUs they come as shards, which all processes must put together.
             weights = {
-                name.removeprefix("llama."): tensor
+                name.removeprefix("llama."): (
+                    tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+                )
                 for name, tensor in self.accelerator.get_state_dict(self.model).items()
             }
-            folder.mkdir(parents=True, exist_ok=True)
-            self.accelerator.save_state(str(folder))
+            save_shard(folder, self.model, self.optimizer.optimizer, self.rank, self.world)
         else:
             weights = self._llama().state_dict()
 
@@ -715,6 +723,26 @@ class _Run:
             self.steps.close()
         if self.log is not None:
             self.log.close()
+
+
+def _shard_on_cpu(accelerator: Accelerator) -> None:
+    """Let processes on CPUs (gloo) shard as those on GPUs do, where the environment asks for it.
+
+    accelerate leaves FSDP to accelerators; PyTorch's second version of it runs anywhere. It is how
+    sharding is tested without a GPU.
+    """
+    wanted = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
+    if wanted and accelerator.num_processes > 1:
+        plugin = FullyShardedDataParallelPlugin(
+            fsdp_version=2,
+            auto_wrap_policy="transformer_based_wrap",
+            transformer_cls_names_to_wrap=["LlamaDecoderLayer"],
+            reshard_after_forward=True,
+            state_dict_type="FULL_STATE_DICT",
+            cpu_ram_efficient_loading=False,
+        )
+        state = AcceleratorState()
+        state.distributed_type, state.fsdp_plugin = DistributedType.FSDP, plugin
 
 
 def _by_task(sums: list[float], counts: list[float]) -> dict[str, float]:

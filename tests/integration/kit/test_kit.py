@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,7 +154,7 @@ def test_cut_off_and_gone_on_with_more_parts(toml: Path, tmp_path: Path) -> None
     parts = sorted(kit.glob("part-*.tar"))
     there.mkdir()
     (there / "part-000.tar").write_bytes(parts[0].read_bytes()[:5000])  # still being copied
-    words = ["-m", "llm_compiler.cli", "kit", "train", "--parts", there, "--run", run]
+    words = ["-m", "llm_compiler", "kit", "train", "--parts", there, "--run", run]
     words += ["--minutes", 2, "--device", "cpu", "--threads", 1, "--save-s", 0.2, "--daemon"]
     # As on the machine: a folder of the unpacked code, nothing installed.
     code = tmp_path / "code"
@@ -266,6 +267,16 @@ def test_the_compiled_attentions_mask_says_the_same(
         )
         assert not visible[start : start + len(piece), :start].any()
         start += len(piece)
+    # FlexAttention itself, uncompiled, against each document alone.
+    plan = {"model": dataclasses.asdict(shape), "seed": 1, "weight_decay": 0.1}
+    engine = Engine(plan, None, device=torch.device("cpu"), half=False, compiled=False)
+    device_row = DeviceRow(row, torch.device("cpu"))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # that it is slow uncompiled
+        inputs = (device_row.ids, device_row.positions, device_row.last, *device_row.blocks)
+        found = engine._hidden(*inputs)
+    expected = engine._hidden_by_document(device_row)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
     blocks = visible.reshape(length // 128, 128, length // 128, 128).any(axis=(1, 3))
     for reader, first in enumerate(row.first_block.tolist()):
         assert not blocks[reader, :first].any()

@@ -278,6 +278,41 @@ def test_two_processes_give_the_losses_of_one(config: TrainConfig, tmp_path: Pat
     assert validated[0]["loss"] == pytest.approx(validated[1]["loss"], rel=1e-5)
 
 
+@pytest.mark.timeout(300)
+def test_sharded_over_two_processes_and_resumed(config: TrainConfig, tmp_path: Path) -> None:
+    """FSDP over gloo, with checkpointing of activations: the losses of one process, also after a
+    second start from the first one's shards."""
+    toml = write_toml(config, tmp_path)
+    command: list[Any] = ["-m", "llm_compiler.cli", "train", "pretraining", "--config", toml]
+    command += ["--set", "gradient_checkpointing=true", "--set", "log_every=1", "--json"]
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_FSDP": "true"}
+    for more in (["--set", "max_steps=2"], ["--set", "max_steps=4", "--resume"]):
+        done = process.run(
+            [sys.executable, *launch, *command, "--out", tmp_path / "sharded", *more],
+            timeout_s=130,
+            env=environment,
+        )
+        assert done.ok, done.stderr_text
+    found = losses(tmp_path / "sharded")
+    shards = sorted(path.name for path in checkpoints(tmp_path / "sharded")[-1].glob("state/*"))
+    assert shards == [f"shard-{rank:05d}-of-00002.safetensors" for rank in range(2)]
+    # The same steps in one process; the rate follows max_steps, which the first start had as 2.
+    one = tmp_path / "one"
+    first = load_train_config(toml, "pretraining", settings=["max_steps=2"], out=one)
+    train(first)
+    train(dataclasses.replace(first, max_steps=4), resume=True)
+    for step, loss in losses(one).items():
+        assert found[step] == pytest.approx(loss, rel=1e-4)
+    with pytest.raises(CheckpointMismatch, match="cannot be read"):
+        train(
+            load_train_config(
+                toml, "pretraining", settings=["max_steps=5"], out=tmp_path / "sharded"
+            ),
+            resume=True,
+        )
+
+
 def test_the_plan_agrees_with_what_a_run_measures(
     config: TrainConfig,
     tokenizer: IrTokenizer,

@@ -8,6 +8,7 @@ functions. Not thread-safe. The same input gives the same answer on the same mac
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -36,6 +37,9 @@ class TorchDecoder:
         self.context = context
         self.vocab_size: int = model.config.get_text_config().vocab_size
         self._last: tuple[list[int], _Cache] | None = None
+        # Its name from transformers 5.2x on, and before.
+        names = inspect.signature(model.forward).parameters
+        self._cache_name = "cache" if "cache" in names else "past_key_values"
 
     def close(self) -> None:
         """Free the model; twice does no harm."""
@@ -103,7 +107,7 @@ class TorchDecoder:
                     input_ids=torch.tensor([list(ids)], device=device),
                     position_ids=torch.tensor([list(positions)], device=device),
                     attention_mask=mask,
-                    past_key_values=cache,
+                    **{self._cache_name: cache},
                     use_cache=True,
                     # One at least: none would mean all.
                     logits_to_keep=torch.tensor(list(rows) or [0], device=device),
