@@ -314,6 +314,17 @@ def _disassemble(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--strict", action="store_true", help="write nothing that is not shown right"
     )
     parser.add_argument(
+        "--annotate",
+        action="store_true",
+        help="comments above each function: name, place, strings, instructions, lines of source",
+    )
+    parser.add_argument(
+        "--graph",
+        type=Path,
+        metavar="DIR",
+        help="write each function's control flow there, as DOT and as a page beside its assembly",
+    )
+    parser.add_argument(
         "--function",
         action="append",
         default=[],

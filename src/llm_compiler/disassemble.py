@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler import Verb
+from llm_compiler.disassembly.annotate import annotated
 from llm_compiler.disassembly.binary import Binary, Origin, read_binary
 from llm_compiler.disassembly.drafts import with_drafts
 from llm_compiler.disassembly.lift import Lifter
@@ -139,6 +140,9 @@ def disassemble(
                 if one.outcome.name in merged.dropped or not one.outcome.verdict.is_accepted
             ]
             module = with_drafts(module, left, pool=pool, toolchain=toolchain, folder=folder)
+        if options.annotate:
+            place = folder / "input.o" if binary.origin is Origin.ASSEMBLY else source
+            module = annotated(module, binary, lifts, toolchain, place)
         relinked = b""
         if options.relink:
             relinked = relink(binary, merged, lifts, toolchain, folder)

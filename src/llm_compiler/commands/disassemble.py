@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from llm_compiler.disassemble import (
     disassemble,
 )
 from llm_compiler.disassembly.archive import MAGIC, read_archive
+from llm_compiler.disassembly.graph import blocks_of, to_dot, to_html
 from llm_compiler.disassembly.records import Retargeted
 from llm_compiler.errors import CheckpointMismatch, CompileFailed, ConfigError, InputError
 from llm_compiler.llvm.demangle import demangled
@@ -136,6 +138,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         retarget=options.retarget,
         timeout_s=options.timeout_s,
         jobs=options.jobs,
+        annotate=options.annotate,
         keep_unproved=options.keep_unproved and not options.strict,
         seed=options.seed,
     )
@@ -144,6 +147,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         tasks = _tasks(options, Path(name))
         if options.out_dir is not None:
             make_folders(options.out_dir, [task.output for task in tasks])
+        if options.graph is not None:
+            make_folders(options.graph, [])
         for task in tasks:
             check_writable(task.output)
         if options.relink is not None:
@@ -198,7 +203,30 @@ def _lift(
     write_atomically(task.output, data)
     if options.relink is not None:
         write_atomically(options.relink, result.relinked)
+    if options.graph is not None:
+        _write_graphs(result, options.graph)
     return result
+
+
+def _write_graphs(result: Disassembled, folder: Path) -> None:
+    names = demangled([one.name for one in result.functions])
+    for one in result.functions:
+        blocks = blocks_of(result.module, one.name)
+        blocks = blocks or blocks_of(result.module, f"{one.name}.{one.verdict.value}")
+        if not blocks:
+            continue
+        stem = re.sub(r"[^\w.-]", "_", one.name)[:120]
+        page = to_html(names[one.name], _verdict_line(one), one.assembly, blocks)
+        for path, text in (
+            (folder / f"{stem}.dot", to_dot(one.name, blocks)),
+            (folder / f"{stem}.html", page),
+        ):
+            write_atomically(path, text.encode("utf-8", "surrogateescape"))
+
+
+def _verdict_line(one: LiftedFunction) -> str:
+    evidence = _evidence(one)
+    return f"{one.verdict.value}: {evidence}" if evidence else one.verdict.value
 
 
 def _as_bitcode(text: bytes, output: Path, pool: WorkerPool) -> bytes:

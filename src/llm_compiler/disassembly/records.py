@@ -48,6 +48,8 @@ class DisassembleOptions:
     keep_unproved: bool = True
     """The module also holds the best answer of what it does not define: marked, and internal under
     another name, so that nothing is ever linked against it."""
+    annotate: bool = False
+    """Comments above each function: where it stood, its strings, instructions, lines of source."""
     retarget: str = ""
     """A triple: also make the module for this target, of what means the same there."""
     timeout_s: float = 60.0

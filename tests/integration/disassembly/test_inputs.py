@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -152,3 +153,21 @@ def test_drafts_are_marked_and_never_linked(
     done = run([toolchain.tool("clang"), main, relinked, "-o", program], timeout_s=30)
     assert done.ok, done.stderr_text
     assert run([program], timeout_s=10).exit_status == 41
+
+
+def test_annotations(compile_c: Compile, pool: LocalPool, tmp_path: Path) -> None:
+    source = 'int puts(const char *);\nint hello(int x) {\n  puts("hello");\n  return x * 5;\n}\n'
+    binary = compile_c(source, "hello.o", "x86_64", "-Oz", "-fPIC", "-g")
+    answers = tmp_path / "answers"
+    answers.mkdir()
+    text = compile_c(source, "answer.ll", "x86_64", "-Oz", "-fPIC").read_text()
+    (answers / "hello.ll").write_text(text)
+    options = DisassembleOptions(annotate=True)
+    result = disassemble(binary, ReplayEngine(answers), options, pool=pool)
+    lines = result.module.splitlines()
+    place = next(i for i, line in enumerate(lines) if line.startswith("define"))
+    above = "\n".join(lines[:place])
+    assert "; hello: .text at 0x0, " in above
+    assert '; strings: "hello' in above
+    assert re.search(r"^;   \S*-?:3\n;\s+[0-9a-f]+  .*\n", above, re.MULTILINE)
+    assert re.search(r"^;\s+0  pushq %rbx$", above, re.MULTILINE)

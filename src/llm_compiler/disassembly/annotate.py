@@ -1,0 +1,99 @@
+"""Comments for whoever reads a lifted module: where each function stood, and what was there.
+
+Above each definition: the name as people write it, place and size in the input, the strings that it
+refers to, and its instructions with their addresses and, if the input has debug information, the
+lines of source. Safe to call from several threads.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from llm_compiler.disassembly.binary import Binary
+from llm_compiler.disassembly.lift import Lift
+from llm_compiler.disassembly.naming import quoted_name
+from llm_compiler.llvm.demangle import demangled
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.process import run
+
+__all__ = ["annotated", "source_lines"]
+
+_TIMEOUT_S = 120.0
+_MAX_STRINGS = 12
+_SECTION = re.compile(r"^Disassembly of section (.*):$")
+_SOURCE = re.compile(r"^; (.*):(\d+)(?: \(discriminator \d+\))?$")
+_PLACE = re.compile(r"^\s*([0-9a-f]+):\s")
+_STRING = re.compile(r'^\.(?:asciz|string|ascii) (".*")$', re.MULTILINE)
+
+
+def annotated(
+    module: str, binary: Binary, lifts: Sequence[Lift], toolchain: Toolchain, path: Path
+) -> str:
+    """Return a module's text with a comment above each function.
+
+    Args:
+        path: the ELF file that was read.
+    """
+    names = demangled([one.outcome.name for one in lifts])
+    lines = source_lines(path, binary, toolchain)
+    for lift in lifts:
+        name = lift.outcome.name
+        own = rf"@{re.escape(quoted_name(name))}"
+        draft = rf"@{re.escape(quoted_name(f'{name}.{lift.outcome.verdict.value}'))}"
+        start = rf"^(?:; Function Attrs: .*\n)?define [^\n]*(?:{own}|{draft})\("
+        if match := re.search(start, module, re.MULTILINE):
+            said = "".join(f"; {line}\n" for line in _comment(binary, lift, names[name], lines))
+            module = module[: match.start()] + said + module[match.start() :]
+    return module
+
+
+def _comment(
+    binary: Binary, lift: Lift, shown: str, lines: dict[tuple[int, int], str]
+) -> Iterator[str]:
+    symbol = binary.elf.symbol(lift.outcome.name)
+    if symbol is None or not symbol.is_defined:
+        return
+    section = binary.elf.sections[symbol.section]
+    end = binary.end_of(symbol)
+    yield f"{shown}: {section.name} at {symbol.value:#x}, {end - symbol.value} bytes"
+    strings = _STRING.findall(lift.outcome.assembly)
+    if strings:
+        more = ", ..." if len(strings) > _MAX_STRINGS else ""
+        yield f"strings: {', '.join(strings[:_MAX_STRINGS])}{more}"
+    before = ""
+    for one in binary.listing.between(symbol.section, symbol.value, end):
+        line = lines.get((symbol.section, one.address), "")
+        if line and line != before:
+            yield f"  {line}"
+            before = line
+        yield f"  {one.address:8x}  {' '.join(one.text.split())}"
+
+
+def source_lines(path: Path, binary: Binary, toolchain: Toolchain) -> dict[tuple[int, int], str]:
+    """Return by section and address the line of source that an instruction came from.
+
+    Empty where there is no debug information.
+    """
+    if not any(one.name.startswith(".debug_line") for one in binary.elf.sections):
+        return {}
+    objdump = toolchain.tool("llvm-objdump")
+    command: list[str | Path] = [objdump, "--disassemble", "--line-numbers", path]
+    done = run(command, timeout_s=_TIMEOUT_S)
+    if not done.ok:
+        return {}
+    remaining = iter([one for one in binary.elf.sections if one.is_code and one.size])
+    found: dict[tuple[int, int], str] = {}
+    section, line = 0, ""
+    for text in done.stdout.decode("utf-8", "replace").splitlines():
+        if match := _SECTION.match(text):
+            here = next((one for one in remaining if one.name == match[1]), None)
+            if here is None:
+                return found
+            section, line = here.index, ""
+        elif match := _SOURCE.match(text):
+            line = f"{match[1].rsplit('/', 1)[-1]}:{match[2]}"
+        elif (match := _PLACE.match(text)) and line:
+            found[section, int(match[1], 16)] = line
+    return found

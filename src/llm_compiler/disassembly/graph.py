@@ -1,0 +1,146 @@
+"""A lifted function's control flow, as DOT and as a page beside the assembly that it came from.
+
+Reads IR as LLVM prints it. Pure functions.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llm_compiler.disassembly.naming import quoted_name
+
+__all__ = ["Block", "blocks_of", "to_dot", "to_html"]
+
+_LABEL = re.compile(r'^("(?:[^"\\]|\\.)*"|[-\w.$]+):')
+_TARGET = re.compile(r'\blabel %("(?:[^"\\]|\\.)*"|[-\w.$]+)')
+_LINE_PX, _CHARACTER_PX, _GAP_PX = 15, 7, 36
+_STYLE = """body { font: 13px system-ui, sans-serif; margin: 1em; }
+main { display: flex; gap: 2em; align-items: flex-start; }
+pre, text { font: 12px ui-monospace, monospace; }
+pre { background: #f6f6f6; padding: 1em; overflow: auto; }
+rect { fill: #fbfbff; stroke: #668; }
+path { fill: none; stroke: #668; marker-end: url(#tip); }
+path.back { stroke: #b50; }"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A basic block: its name, its instructions, and where it goes."""
+
+    name: str
+    lines: tuple[str, ...]
+    successors: tuple[str, ...]
+
+
+def blocks_of(module: str, function: str) -> list[Block]:
+    """Return the blocks of a function in a module's text; none where it is not defined."""
+    head = re.search(rf"^define .*@{re.escape(quoted_name(function))}\(", module, re.MULTILINE)
+    if head is None:
+        return []
+    found: list[Block] = []
+    lines: list[str] = []
+    name = "entry"
+    for line in module[head.start() :].splitlines()[1:]:
+        if line.startswith("}"):
+            break
+        if match := _LABEL.match(line):
+            if lines or found:
+                found.append(_block(name, lines))
+            name, lines = match[1].strip('"'), []
+        elif line.strip():
+            lines.append(line.strip())
+    return [*found, _block(name, lines)]
+
+
+def _block(name: str, lines: Sequence[str]) -> Block:
+    # Switches and invokes take several lines; what stands before the end names no label but phis'.
+    targets = [
+        one.strip('"')
+        for line in lines
+        if not re.match(r"%\S+ = phi ", line)
+        for one in _TARGET.findall(line)
+    ]
+    return Block(name=name, lines=tuple(lines), successors=tuple(dict.fromkeys(targets)))
+
+
+def to_dot(function: str, blocks: Sequence[Block]) -> str:
+    """Return the graph in Graphviz's language."""
+
+    def quoted(text: str) -> str:
+        return text.replace("\\", "\\\\").replace('"', '\\"')
+
+    lines = [f'digraph "{quoted(function)}" {{', '  node [shape=box, fontname="monospace"];']
+    for one in blocks:
+        label = "\\l".join(quoted(line) for line in (f"{one.name}:", *one.lines)) + "\\l"
+        lines.append(f'  "{quoted(one.name)}" [label="{label}"];')
+        lines += [f'  "{quoted(one.name)}" -> "{quoted(other)}";' for other in one.successors]
+    return "\n".join([*lines, "}", ""])
+
+
+def to_html(title: str, verdict: str, assembly: str, blocks: Sequence[Block]) -> str:
+    """Return a page that needs nothing else: the graph beside the assembly."""
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>
+<style>{_STYLE}</style>
+<h1>{html.escape(title)}</h1><p>{html.escape(verdict)}</p>
+<main><pre>{html.escape(assembly)}</pre>
+{_picture(blocks)}</main></html>
+"""
+
+
+def _picture(blocks: Sequence[Block]) -> str:
+    layers = _layers(blocks)
+    sizes = {
+        one.name: (
+            max(len(line) for line in (one.name + ":", *one.lines)) * _CHARACTER_PX + 16,
+            (len(one.lines) + 1) * _LINE_PX + 10,
+        )
+        for one in blocks
+    }
+    places: dict[str, tuple[int, int]] = {}
+    y = width = 0
+    for layer in layers:
+        x = 0
+        for one in layer:
+            places[one.name] = x, y
+            x += sizes[one.name][0] + _GAP_PX
+        width = max(width, x)
+        y += max(sizes[one.name][1] for one in layer) + _GAP_PX
+    drawn = []
+    for one in blocks:
+        (x, top), (w, h) = places[one.name], sizes[one.name]
+        drawn.append(f'<rect x="{x}" y="{top}" width="{w}" height="{h}"/>')
+        for number, line in enumerate((f"{one.name}:", *one.lines)):
+            at = top + (number + 1) * _LINE_PX
+            drawn.append(f'<text x="{x + 8}" y="{at}">{html.escape(line)}</text>')
+        for other in one.successors:
+            if other in places:
+                to_x, to_y = places[other][0] + sizes[other][0] // 2, places[other][1]
+                kind = ' class="back"' if to_y <= top else ""
+                start = x + w // 2, top + h
+                drawn.append(
+                    f'<path{kind} d="M {start[0]} {start[1]} C {start[0]} {start[1] + 24}, '
+                    f'{to_x} {to_y - 24}, {to_x} {to_y}"/>'
+                )
+    return (
+        f'<svg width="{width + 8}" height="{y + 8}"><defs><marker id="tip" markerWidth="8" '
+        'markerHeight="8" refX="7" refY="4" orient="auto"><path d="M0 0 L8 4 L0 8 z"/></marker>'
+        f"</defs>{''.join(drawn)}</svg>"
+    )
+
+
+def _layers(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Return blocks in rows: each below all that lead to it from above it in the text."""
+    order = {one.name: number for number, one in enumerate(blocks)}
+    depth = dict.fromkeys(order, 0)
+    for one in blocks:
+        for other in one.successors:
+            if order.get(other, -1) > order[one.name]:
+                depth[other] = max(depth[other], depth[one.name] + 1)
+    layers: list[list[Block]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
+    for one in blocks:
+        layers[depth[one.name]].append(one)
+    return [layer for layer in layers if layer]
