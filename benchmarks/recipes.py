@@ -5,11 +5,15 @@
 makes. One line a setting: all allocated bytes and .text + .data, total and geometric mean over the
 units, the share where each unit keeps the better, and how many units it makes smaller or larger.
 
+``parts``: in process too: the best of 16 lists of the coreset, plain and under the target's
+settings, each alone and assembled function by function; savings over default<Oz> in process.
+
 ``optimize``: `optimize` itself on units and on functions of a corpus, over clang -Oz's own objects,
 with each part of a recipe alone and all together; seconds a module are those of this machine. Rows
 are kept in a file, so that a run that was stopped goes on where it was.
 
     python benchmarks/recipes.py settings work/corpus --architecture x86_64 --units 60
+    python benchmarks/recipes.py parts work/corpus --units 60 --rows parts.jsonl
     python benchmarks/recipes.py optimize work/corpus --units 150 --functions 100 --rows rows.jsonl
 """
 
@@ -35,10 +39,12 @@ from llm_compiler.llvm.jobs import EvaluateJob, ExtractJob, InspectJob
 from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.settings import SettingKind, all_settings
 from llm_compiler.model.engines.loader import load_engine
+from llm_compiler.optimization.function_wise import best_assembly, unit_structure
 from llm_compiler.optimize import OptimizeOptions, Proposer, optimize_many
 from llm_compiler.output import write_atomically
 from llm_compiler.records import OZ, Measurement, Recipe
 from llm_compiler.search.coreset import Pick, load_coreset
+from llm_compiler.search.objective import SIZE
 from llm_compiler.verify.target import architecture_of
 from llm_compiler.workers import LocalPool, run_jobs
 
@@ -200,6 +206,93 @@ def run_settings(options: argparse.Namespace) -> None:
         write_atomically(options.json, (json.dumps(data, indent=1) + "\n").encode())
 
 
+# -- parts in process ---------------------------------------------------------------------------
+
+
+def run_parts(options: argparse.Namespace) -> None:
+    """Measure lists, settings and assemblies on each unit; print what each saves."""
+    coreset = load_coreset()
+    lists = list(coreset.lists[:16])
+    settings = coreset.settings_for(options.architecture)[0]
+    rows = read_rows(options.rows)
+    units = draw_units(options.corpus, options.architecture, options.units, seed=options.seed)
+    with LocalPool(options.jobs) as pool, options.rows.open("a") as out:
+        for unit in units:
+            if ("clang -Oz", unit.path) not in rows:
+                data = (options.corpus / unit.path).read_bytes()
+                for row in measure_parts(pool, unit.path, data, lists, settings):
+                    rows[row["part"], row["name"]] = row
+                    out.write(json.dumps(row) + "\n")
+                out.flush()
+    wanted = {unit.path for unit in units}
+    done = [row for (_, name), row in rows.items() if name in wanted]
+    print_parts(done, "unit", list(dict.fromkeys(str(row["part"]) for row in done)))
+
+
+def measure_parts(
+    pool: LocalPool, name: str, bitcode: bytes, lists: Sequence[Recipe], settings: Recipe
+) -> list[dict[str, Any]]:
+    """Return a row for each part; none where default<Oz> does not compile."""
+    under = [one.with_settings_of(settings) for one in (OZ, *lists)]
+    recipes = [OZ, *lists, *under]
+    job = EvaluateJob(bitcode=bitcode, pass_lists=tuple(recipes), with_symbols=True)
+    measured = dict(zip(recipes, run_jobs(pool, [job])[0], strict=True))
+    oz = measured[OZ]
+    if not oz.ok:
+        return []
+    structure = unit_structure(pool, bitcode).structure
+
+    def best(of: Sequence[Recipe]) -> Measurement:
+        found: Measurement = min(
+            (measured[one] for one in (OZ, *of) if measured[one].ok), key=SIZE.rank
+        )
+        return found
+
+    def assembled(of: Sequence[Recipe]) -> Measurement:
+        usable = {one: measured[one] for one in of if measured[one].ok}
+        groups = {one.options for one in usable}
+        found = [best(of)]
+        for group in groups:
+            part = {one: m for one, m in usable.items() if one.options == group}
+            made = best_assembly(pool, bitcode, structure, part, options=group)
+            if made is not None and made.measurement.ok:
+                found.append(made.measurement)
+        return min(found, key=SIZE.rank)
+
+    # 16 evaluations each: one for the settings alone, 14 lists, the best one plain again.
+    leader = min(under[1:15], key=lambda one: measured[one].size_bytes if measured[one].ok else 1e9)
+    mixed = [*under[:15], leader.pass_list]
+    parts = {
+        "clang -Oz": (best([]), 1),
+        "settings alone": (best(under[:1]), 1),
+        "16 lists": (best(lists), 16),
+        "16 lists, function-wise": (assembled(lists), 16),
+        "16 recipes": (best(mixed), 16),
+        "16 recipes, function-wise": (assembled(mixed), 16),
+    }
+    return [
+        {
+            "part": part,
+            "name": name,
+            "kind": "unit",
+            "baseline_bytes": oz.size_bytes,
+            "optimized_bytes": found.size_bytes,
+            "baseline_text_data_bytes": oz.text_data_bytes,
+            "optimized_text_data_bytes": found.text_data_bytes,
+            "num_evaluations": count,
+            "seconds": 0.0,
+        }
+        for part, (found, count) in parts.items()
+    ]
+
+
+def read_rows(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the rows of a run before, by part and module."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    rows = [json.loads(line) for line in lines]
+    return {(row["part"], row["name"]): row for row in rows}
+
+
 # -- optimize, part by part ---------------------------------------------------------------------
 
 PARTS: dict[str, OptimizeOptions] = {
@@ -256,11 +349,7 @@ def draw_modules(options: argparse.Namespace, folder: Path) -> list[Module]:
 
 def run_optimize(options: argparse.Namespace) -> None:
     """Run `optimize` on every module with every part, and print what each saved."""
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
-    if options.rows.exists():
-        for line in options.rows.read_text().splitlines():
-            row = json.loads(line)
-            rows[row["part"], row["name"]] = row
+    rows = read_rows(options.rows)
     parts = {name: PARTS[name] for name in options.parts or PARTS}
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -354,8 +443,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     commands = parser.add_subparsers(dest="command", required=True)
     alone = commands.add_parser("settings")
+    parts = commands.add_parser("parts")
     whole = commands.add_parser("optimize")
-    for one in (alone, whole):
+    for one in (alone, parts, whole):
         one.add_argument("corpus", type=Path)
         one.add_argument("--architecture", default="x86_64", choices=("x86_64", "aarch64"))
         one.add_argument("--units", type=int, default=60)
@@ -368,11 +458,14 @@ def main() -> None:
     alone.add_argument("--json", type=Path, metavar="FILE")
     whole.add_argument("--functions", type=int, default=0)
     whole.add_argument("--parts", nargs="*", choices=list(PARTS))
-    whole.add_argument("--rows", type=Path, required=True, metavar="FILE")
+    for one in (parts, whole):
+        one.add_argument("--rows", type=Path, required=True, metavar="FILE")
     whole.add_argument("--trust", action="store_true", help="without checking what wins")
     options = parser.parse_args()
     if options.command == "settings":
         run_settings(options)
+    elif options.command == "parts":
+        run_parts(options)
     else:
         run_optimize(options)
 
