@@ -184,7 +184,7 @@ def optimize_each(
     flags = parse_clang_flags(options.clang_flags)
     options = _with_flags(options, flags)
     inputs = [Source.of(one) for one in sources]
-    outputs = outputs or [Path(one.path.stem + ".o") for one in inputs]
+    outputs = outputs or [Path(one.stem + ".o") for one in inputs]
     num_threads = max(1, min(len(sources), pool.num_workers + 1))
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-")))
@@ -297,6 +297,7 @@ class _Flow:
                 timeout_s=options.timeout_s,
                 scratch=folder,
                 cwd=source.directory,
+                stdin=source.data,
             )
             if source.directory is not None:
                 output = output.absolute()
@@ -322,13 +323,12 @@ class _Flow:
         return flags if source.directory is None else replace(flags, dependencies=())
 
 
-_LANGUAGES = {".c": "c", ".cpp": "c++", ".i": "cpp-output", ".ii": "c++-cpp-output"}
-
-
 def _renamed(result: Optimized | LlmCompilerError, source: Source) -> Optimized | LlmCompilerError:
     """Say in all texts what the user calls an input, and in which folder commands are run."""
     if not source.name:
         return result
+    if source.data is not None:
+        return replace(result, input=source.name) if isinstance(result, Optimized) else result
     path = str(source.path)
 
     def said(text: str) -> str:
@@ -342,9 +342,8 @@ def _renamed(result: Optimized | LlmCompilerError, source: Source) -> Optimized 
     if source.directory is not None:
         replay = tuple(f"cd {shlex.quote(str(source.directory))} && {one}" for one in replay)
     else:
-        # It came from standard input, where it comes from again.
-        language = _LANGUAGES.get(source.path.suffix, "ir")
-        replay = tuple(one.replace(shlex.quote(path), f"-x {language} -") for one in replay)
+        # IR came from standard input, where it comes from again.
+        replay = tuple(one.replace(shlex.quote(path), "-x ir -") for one in replay)
     return replace(
         result,
         input=source.name,

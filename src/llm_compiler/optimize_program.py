@@ -88,6 +88,7 @@ def optimize_program(
                 timeout_s=options.timeout_s,
                 scratch=folder,
                 cwd=source.directory,
+                stdin=source.data,
             )
             requests.append(Request(source=source.path, output=output, folder=folder, stock=stock))
         notify(f"compiling {len(requests)} files")

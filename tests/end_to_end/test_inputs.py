@@ -109,6 +109,9 @@ def test_standard_input(user, toolchain: Toolchain) -> None:
     user.shell(f"printf %s {shlex.quote(text)} | {command}")
     again = section_sizes((user.folder / "x.o").read_bytes())
     assert again == section_sizes(ours)
+    done = piped(user, text, "optimize", "-", "--emit-llvm", "-o", "x.ll", *QUICK, "--", "-x", "c")
+    assert done.returncode == 0
+    assert b"/tmp" not in user.files()["x.ll"]
     done = piped(user, "int f(void) { return 1 +; }\n", "optimize", "-", "-o", "y.o", "--", "-xc")
     assert done.returncode == 4
     assert b"<stdin>:1:25: error: expected expression" in done.stderr

@@ -29,13 +29,7 @@ SUFFIX = {
 }
 _STDIN = Path("-")
 _STDIN_NAME = "<stdin>"
-_LANGUAGES = {
-    "c": ".c",
-    "c++": ".cpp",
-    "cpp-output": ".i",
-    "c++-cpp-output": ".ii",
-    "ir": ".ll",
-}
+_LANGUAGES = ("c", "c++", "cpp-output", "c++-cpp-output")
 _LTO = re.compile(r"^-(flto|fno-fat-lto|ffat-lto|fwhole-program-vtables)")
 """What a build links later is no object of a file."""
 _IR = re.compile(rb"^(; ModuleID|source_filename =|target (triple|datalayout) =)", re.MULTILINE)
@@ -90,24 +84,18 @@ def _from_here(path: Path) -> str:
 def _standard_input(flags: ClangFlags, folder: Path) -> Source:
     data = sys.stdin.buffer.read()
     if flags.language in _LANGUAGES:
-        suffix = _LANGUAGES[flags.language]
-    elif flags.language:
+        # Clang reads it itself, so that headers in quotes and __FILE__ are as ever.
+        return Source(path=_STDIN, data=data, name=_STDIN_NAME)
+    suffix = ".bc" if data[:4] == b"BC\xc0\xde" else ".ll"
+    if flags.language not in ("", "ir"):
         raise ConfigError(
-            f"-x {flags.language} cannot be optimised: one of {', '.join(_LANGUAGES)} can"
+            f"-x {flags.language} cannot be optimised: one of {', '.join(_LANGUAGES)}, ir can"
         )
-    elif data[:4] == b"BC\xc0\xde" or _IR.search(data):
-        suffix = ".ll"
-    else:
+    if not flags.language and suffix == ".ll" and not _IR.search(data):
         raise ConfigError("say what standard input is: '-- -x c', or -x c++, or -x ir")
-    if data[:4] == b"BC\xc0\xde":
-        suffix = ".bc"
-    if suffix in C_SUFFIXES:
-        # So that messages and __FILE__ name what was typed.
-        data = f'# 1 "{_STDIN_NAME}"\n'.encode() + data
     path = folder / f"stdin{suffix}"
     path.write_bytes(data)
-    # As clang does it, headers in quotes are looked for where we are.
-    return Source(path=path, clang_flags=("-iquote", "."), name=_STDIN_NAME)
+    return Source(path=path, name=_STDIN_NAME)
 
 
 def name_outputs(

@@ -176,7 +176,7 @@ def _run(
         store=store,
         outputs=[
             # Replay commands make objects, where standard output or a list is asked for.
-            Path(one.path.stem + SUFFIX.get(kind, ".o"))
+            Path(one.stem + SUFFIX.get(kind, ".o"))
             if str(output) == "-" or kind is OutputKind.PASSES
             else output
             for one, output in zip(sources, outputs, strict=True)

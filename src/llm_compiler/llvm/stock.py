@@ -16,7 +16,7 @@ import os
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_compiler.errors import (
@@ -40,6 +40,7 @@ IR_SUFFIXES = (".ll", ".bc")
 _CPP_SUFFIXES = (".cc", ".cp", ".cpp", ".cxx", ".c++", ".C", ".CPP", ".ii")
 
 _PLAIN = Recipe()
+_STDIN = Path("-")
 _NO_FLAGS = ClangFlags()
 _NO_PASSES = ("-Oz", "-Xclang", "-disable-llvm-passes")
 
@@ -52,6 +53,7 @@ class Stock:
         target_triple: empty for clang's own default.
         timeout_s: limit of each command.
         scratch: where the tools put temporary files, which they leave behind when they crash.
+        stdin: what clang reads where the source is ``-``.
         cwd: where they are started; all paths but those of flags and sources are absolute then.
     """
 
@@ -61,6 +63,7 @@ class Stock:
     timeout_s: float = 120.0
     scratch: Path | None = None
     cwd: Path | None = None
+    stdin: bytes | None = field(default=None, repr=False)
 
     # -- command lines -----------------------------------------------------------------------
 
@@ -190,9 +193,10 @@ class Stock:
         completed = self._run(command)
         if completed.ok:
             return completed
-        self._raise_if_broken(completed, f"clang on {source}")
+        shown = "<stdin>" if source == _STDIN else source
+        self._raise_if_broken(completed, f"clang on {shown}")
         raise InputError(
-            f"clang rejects {source}: {_first_error(completed.stderr_text)}",
+            f"clang rejects {shown}: {_first_error(completed.stderr_text)}",
             detail=completed.stderr_text,
         )
 
@@ -258,7 +262,8 @@ class Stock:
         if self.scratch is not None:
             env = {**os.environ, "TMPDIR": str(self.scratch)}
         try:
-            return run(command, timeout_s=self.timeout_s, env=env, cwd=self.cwd)
+            stdin = self.stdin if str(_STDIN) in command else None
+            return run(command, timeout_s=self.timeout_s, env=env, cwd=self.cwd, stdin=stdin)
         except OSError as error:
             raise CompileFailed(f"{command[0]} cannot be started: {error.strerror}") from error
 
@@ -278,7 +283,7 @@ class Stock:
 
 def _positional(path: Path) -> str:
     """Return a file as clang takes it for one: a name that begins with a dash is no flag."""
-    return f"./{path}" if str(path).startswith("-") else str(path)
+    return f"./{path}" if str(path).startswith("-") and path != _STDIN else str(path)
 
 
 _ERROR_LINE = re.compile(r"^.*?(?:fatal )?error: .*$", re.MULTILINE)

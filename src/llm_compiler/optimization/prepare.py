@@ -61,7 +61,8 @@ def prepare(request: Request, pool: WorkerPool, *, with_text: bool = False) -> U
         LlmCompilerError: the input cannot be read or does not compile.
     """
     source = request.source
-    _check_input(request.file, request.stock.flags.language)
+    if request.stock.stdin is None:
+        _check_input(request.file, request.stock.flags.language)
     stock = request.stock
     # Clang knows what an empty file is; the reader of IR does not.
     if source.suffix in IR_SUFFIXES and request.file.stat().st_size:

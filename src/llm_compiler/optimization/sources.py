@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 __all__ = ["Source"]
@@ -19,6 +19,8 @@ class Source:
     directory: Path | None = None
     """Where clang is started; None: where we are. With one, no dependency files are written, since
     the build that the directory belongs to has its own."""
+    data: bytes | None = field(default=None, repr=False)
+    """Text that clang reads from its standard input; `path` is ``-`` then."""
     name: str = ""
     """For people, where the path is not what they typed."""
 
@@ -31,6 +33,11 @@ class Source:
     def file(self) -> Path:
         """The file, from where we are."""
         return self.path if self.directory is None else self.directory / self.path
+
+    @property
+    def stem(self) -> str:
+        """What outputs are called after it."""
+        return "stdin" if self.data is not None else self.path.stem
 
     @property
     def shown(self) -> str:

@@ -89,8 +89,8 @@ def test_a_compile_database_gives_each_file_its_flags(here: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "flags", "name"),
     [
-        (b"int f;", ["-x", "c"], "stdin.c"),
-        (b"int f;", ["-xc++"], "stdin.cpp"),
+        (b"int f;", ["-x", "c"], "-"),
+        (b"int f;", ["-xc++"], "-"),
         (b"BC\xc0\xde1234", [], "stdin.bc"),
         (b"; ModuleID = 'x'\n", [], "stdin.ll"),
         (b"define void @f() { ret void }", ["-x", "ir"], "stdin.ll"),
@@ -101,8 +101,13 @@ def test_standard_input(
 ) -> None:
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
     (found,) = collect_sources([Path("-")], parse_clang_flags(flags), lambda: here)
-    assert (found.path, found.shown) == (here / name, "<stdin>")
-    assert found.path.read_bytes().endswith(data)
+    assert found.shown == "<stdin>"
+    assert found.stem == "stdin"
+    if name == "-":
+        assert (str(found.path), found.data) == ("-", data)
+    else:
+        assert found.path == here / name
+        assert found.path.read_bytes() == data
     with pytest.raises(ConfigError, match="name the output of standard input"):
         outputs([found])
     assert outputs([found], output="x.o") == ["x.o"]
