@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=100_000)
     parser.add_argument("--candidates", type=int, default=16)
     parser.add_argument("--budget", type=int, default=0)
+    parser.add_argument("--trust", action="store_true", help="recipes without a verdict too")
     options = parser.parse_args()
     toolchain = find_toolchain()
     clang = str(toolchain.tool("clang"))
@@ -47,7 +48,10 @@ def main() -> None:
             sources[-1].write_text(program.source)
         flags = (*suite.programs[0].flags, "-w")
         settings = OptimizeOptions(
-            candidates=options.candidates, budget=options.budget, clang_flags=flags
+            candidates=options.candidates,
+            budget=options.budget,
+            clang_flags=flags,
+            trust=options.trust,
         )
         with LocalPool() as pool:
             results = optimize_many(sources, settings, pool=pool)

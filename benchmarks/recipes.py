@@ -65,18 +65,16 @@ class Row:
     num_failed: int
 
 
-def draw_units(
-    corpus: Path, architecture: str, count: int, *, seed: int = 0, max_bytes: int = 200_000
-) -> list[Unit]:
+def draw_units(options: argparse.Namespace, count: int) -> list[Unit]:
     """Return units of the validation split, drawn evenly over its packages."""
-    rng = random.Random(seed)
+    rng = random.Random(options.seed)
     by_package: dict[str, list[Unit]] = {}
-    for unit in load_manifest(corpus):
+    for unit in load_manifest(options.corpus):
         if (
             unit.split == "validation"
-            and architecture_of(unit.target_triple) == architecture
+            and architecture_of(unit.target_triple) == options.architecture
             and unit.num_functions
-            and unit.num_bytes <= max_bytes
+            and unit.num_bytes <= options.max_bytes
         ):
             by_package.setdefault(unit.package, []).append(unit)
     for units in by_package.values():
@@ -145,7 +143,7 @@ def run_settings(options: argparse.Namespace) -> None:
     also = list(options.also)
     if options.also_file:
         also += options.also_file.read_text().split()
-    units = draw_units(options.corpus, options.architecture, options.units, seed=options.seed)
+    units = draw_units(options, options.units)
     base = OZ
     if options.base:
         base = parse_recipe(f"default<Oz> {options.base}")
@@ -215,7 +213,7 @@ def run_parts(options: argparse.Namespace) -> None:
     lists = list(coreset.lists[:16])
     settings = coreset.settings_for(options.architecture)[0]
     rows = read_rows(options.rows)
-    units = draw_units(options.corpus, options.architecture, options.units, seed=options.seed)
+    units = draw_units(options, options.units)
     with LocalPool(options.jobs) as pool, options.rows.open("a") as out:
         for unit in units:
             if ("clang -Oz", unit.path) not in rows:
@@ -320,7 +318,7 @@ class Module:
 def draw_modules(options: argparse.Namespace, folder: Path) -> list[Module]:
     """Return units, and functions cut out of other units, one from each."""
     count = options.units + options.functions
-    units = draw_units(options.corpus, options.architecture, count, seed=options.seed)
+    units = draw_units(options, count)
     modules = [
         Module(kind="unit", name=unit.path, path=options.corpus / unit.path)
         for unit in units[: options.units]
@@ -449,6 +447,7 @@ def main() -> None:
         one.add_argument("corpus", type=Path)
         one.add_argument("--architecture", default="x86_64", choices=("x86_64", "aarch64"))
         one.add_argument("--units", type=int, default=60)
+        one.add_argument("--max-bytes", type=int, default=200_000, help="of a unit's bitcode")
         one.add_argument("--seed", type=int, default=0)
         one.add_argument("--jobs", type=int, default=1)
     alone.add_argument("--timeout-s", type=float, default=10.0)

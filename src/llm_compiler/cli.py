@@ -526,6 +526,11 @@ def _validate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--coreset", action="store_true", help="check the shipped coreset for the LLVM found"
     )
     parser.add_argument(
+        "--recipes",
+        action="store_true",
+        help="with --coreset: its lists under attributes and options too, at twice the time",
+    )
+    parser.add_argument(
         "--sweep", action="store_true", help="check every pass alone and with default pipelines"
     )
     parser.add_argument(

@@ -25,6 +25,7 @@ from llm_compiler.verify.sweep import sweep, sweep_entries
 from llm_compiler.verify.target import ARCHITECTURES
 from llm_compiler.verify.verdicts import VerdictBook
 from llm_compiler.workers import LocalPool
+from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["run"]
 
@@ -47,6 +48,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     """Check the lists; exit code 1 if one is rejected, 0 if all pass."""
     if not (options.pass_lists or options.coreset or options.sweep or options.function_wise):
         raise ConfigError("name a pass list, --coreset, --sweep or --function-wise N")
+    if options.recipes and not options.coreset:
+        raise ConfigError("--recipes are those of --coreset")
     if options.minimize and not options.reproducer:
         raise ConfigError("--minimize needs --reproducer DIR to write to")
     lists = [parse_recipe(text) for text in options.pass_lists]
@@ -70,7 +73,26 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
             return _sweep(evaluation, options)
         if options.function_wise:
             return _assemble(evaluation, lists or load_coreset().lists, options)
-        return _check(evaluation, lists, options)
+        code = _check(evaluation, lists, options)
+        if options.recipes:
+            code = max(code, _check_recipes(pool, toolchain, options))
+        return code
+
+
+def _check_recipes(pool: WorkerPool, toolchain: Toolchain, options: argparse.Namespace) -> int:
+    """Check the coreset's recipes with attributes and options, each for its architecture only."""
+    code = 0
+    coreset = load_coreset()
+    for architecture in options.architecture or ARCHITECTURES:
+        recipes = [one for one in coreset.recipes_for(architecture) if not one.is_pass_list]
+        with PassListEval(
+            _suite(options, toolchain),
+            architectures=(architecture,),
+            pool=pool,
+            toolchain=toolchain,
+        ) as evaluation:
+            code = max(code, _check(evaluation, recipes, options))
+    return code
 
 
 def _check(
