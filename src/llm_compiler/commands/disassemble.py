@@ -285,6 +285,8 @@ def _print_retargeted(result: Retargeted) -> None:
 
 
 def _evidence(one: LiftedFunction) -> str:
+    if one.is_ifunc:
+        return f"'{one.alias_of}' chooses at load time what it is"
     if one.alias_of:
         return f"another name of '{one.alias_of}'"
     if one.counterexample is not None:

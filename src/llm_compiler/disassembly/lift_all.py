@@ -15,7 +15,7 @@ from typing import Any
 from llm_compiler.disassembly.binary import Binary
 from llm_compiler.disassembly.lift import Lift, Lifter
 from llm_compiler.disassembly.records import LiftedFunction
-from llm_compiler.llvm.elf import Symbol
+from llm_compiler.llvm.elf import Symbol, SymbolKind
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.verify.lifted import LiftVerdict
 
@@ -115,12 +115,23 @@ def _first_names(binary: Binary, symbols: Sequence[Symbol]) -> list[int]:
         place = by_place.setdefault((symbol.section, symbol.value), [])
         first.append(next((i for i in place if binary.is_alias(symbol, symbols[i])), index))
         place.append(index)
+    for index, symbol in enumerate(symbols):
+        if symbol.kind is SymbolKind.IFUNC:
+            # The function that chooses stands at the same place, under a name of its own.
+            place = by_place[symbol.section, symbol.value]
+            choosing = [i for i in place if symbols[i].kind is SymbolKind.FUNCTION]
+            first[index] = first[choosing[0]] if choosing else index
     return first
 
 
 def _alias(real: Lift, symbol: Symbol, other: Symbol) -> Lift:
     outcome = dataclasses.replace(
-        real.outcome, name=symbol.name, alias_of=other.name, num_candidates=0, seconds=0.0
+        real.outcome,
+        name=symbol.name,
+        alias_of=other.name,
+        is_ifunc=symbol.kind is SymbolKind.IFUNC,
+        num_candidates=0,
+        seconds=0.0,
     )
     text = real.text and dataclasses.replace(real.text, is_static=symbol.is_local)
     return dataclasses.replace(real, outcome=outcome, text=text)

@@ -150,7 +150,7 @@ def _united(
     aliases = {
         one.outcome.name: one.outcome.alias_of
         for one in lifts
-        if one.outcome.alias_of and one.outcome.alias_of in named
+        if one.outcome.alias_of in named and not one.outcome.is_ifunc
     }
     agreed = agree({name: one.outcome.ir for name, one in named.items()}, pool, aliases=aliases)
     dropped = dict(agreed.refused)
@@ -173,7 +173,11 @@ def _united(
             result.append(_with_name(real, one))
         else:
             result.append(one)
-    dropped |= {alias: dropped[real] for alias, real in aliases.items() if real in dropped}
+    dropped |= {
+        one.outcome.name: dropped[one.outcome.alias_of]
+        for one in lifts
+        if one.outcome.alias_of in dropped
+    }
     return result, dropped
 
 
@@ -185,6 +189,7 @@ def _with_name(real: Lift, one: Lift) -> Lift:
         real.outcome,
         name=one.outcome.name,
         alias_of=one.outcome.alias_of,
+        is_ifunc=one.outcome.is_ifunc,
         num_candidates=0,
         seconds=0.0,
     )
@@ -252,7 +257,11 @@ def detached_texts(
         functions=tuple(one.outcome.name for one in lifts),
         aliases=tuple(
             tuple(
-                (alias.outcome.name, alias.text is not None and not alias.text.is_static)
+                (
+                    alias.outcome.name,
+                    alias.text is not None and not alias.text.is_static,
+                    alias.outcome.is_ifunc,
+                )
                 for alias in aliases
                 if alias.outcome.alias_of == one.outcome.name
             )
@@ -312,7 +321,8 @@ def _finished(body: str, binary: Binary, lifts: Sequence[Lift], dropped: dict[st
         if not verdict.is_accepted and reason:
             said += f": {reason}"
         if one.outcome.alias_of:
-            said = f"another name of {one.outcome.alias_of}: {said}"
+            kind = "chosen at load time by" if one.outcome.is_ifunc else "another name of"
+            said = f"{kind} {one.outcome.alias_of}: {said}"
         lines.append(comment(f"{name}: {said}"))
         if name in dropped or not verdict.is_accepted:
             declared.append(name)

@@ -80,6 +80,8 @@ class LiftedFunction:
     """Why it is no better, in words; empty for exact."""
     alias_of: str = ""
     """The function of the same code that was lifted: all that is said here is said of that one."""
+    is_ifunc: bool = False
+    """`alias_of` chooses at load time what this name stands for."""
     num_candidates: int = 0
     """Answers that were looked at."""
     num_instructions: int = 0
@@ -116,6 +118,7 @@ class LiftedFunction:
             "verdict": self.verdict.value,
             "reason": self.reason,
             "alias_of": self.alias_of,
+            "is_ifunc": self.is_ifunc,
             "num_candidates": self.num_candidates,
             "num_instructions": self.num_instructions,
             "source": self.source if self.verdict is not LiftVerdict.NO_ANSWER else "",

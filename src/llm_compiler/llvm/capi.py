@@ -71,6 +71,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "LLVMGetFirstGlobalIFunc": (_ptr, (_ptr,)),
     "LLVMGetNextGlobalIFunc": (_ptr, (_ptr,)),
     "LLVMAliasGetAliasee": (_ptr, (_ptr,)),
+    "LLVMAddGlobalIFunc": (_ptr, (_ptr, _str, c_size_t, _ptr, c_uint, _ptr)),
     "LLVMAddAlias2": (_ptr, (_ptr, _ptr, c_uint, _ptr, _str)),
     "LLVMDeleteFunction": (None, (_ptr,)),
     "LLVMDeleteGlobal": (None, (_ptr,)),

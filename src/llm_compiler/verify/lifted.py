@@ -149,8 +149,9 @@ class DetachJob:
     """Of each text."""
     functions: tuple[str, ...]
     """Of each text, the function that it defines."""
-    aliases: tuple[tuple[tuple[str, bool], ...], ...]
-    """Of each text's function, the other names, and whether other files see them."""
+    aliases: tuple[tuple[tuple[str, bool, bool], ...], ...]
+    """Of each text's function, the other names, whether other files see them, and whether what they
+    stand for is what the function returns (ifunc)."""
     alignments: tuple[tuple[str, int], ...] = ()
     """Of variables, in bytes: what is known of them; more is not claimed."""
     timeout_s: float = 30.0
@@ -177,8 +178,8 @@ class DetachJob:
                         known = alignments.get(module.name_of(variable))
                         if known and library.LLVMGetAlignment(variable) > known:
                             library.LLVMSetAlignment(variable, known)
-                for alias, is_visible in self.aliases[step]:
-                    _add_alias(module, self.functions[step], alias, is_visible)
+                for alias, is_visible, is_chosen in self.aliases[step]:
+                    _add_alias(module, self.functions[step], alias, is_visible, is_chosen)
                 yield "" if module.verify() else module.to_text()
 
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> str:
@@ -186,14 +187,22 @@ class DetachJob:
         return ""
 
 
-def _add_alias(module: Module, function: str, name: str, is_visible: bool) -> None:
+def _add_alias(module: Module, function: str, name: str, is_visible: bool, is_chosen: bool) -> None:
     library = module.context.library
     handle = module.function_handle(function)
     if not handle:
         return
-    alias = library.LLVMAddAlias2(
-        module.handle, library.LLVMGlobalGetValueType(handle), 0, handle, b""
-    )
+    if is_chosen:
+        declared = module.function_handle(name)
+        of_nothing = library.LLVMFunctionType(
+            library.LLVMVoidTypeInContext(module.context.handle), None, 0, False
+        )
+        type_ = library.LLVMGlobalGetValueType(declared) if declared else of_nothing
+        alias = library.LLVMAddGlobalIFunc(module.handle, b"", 0, type_, 0, handle)
+    else:
+        alias = library.LLVMAddAlias2(
+            module.handle, library.LLVMGlobalGetValueType(handle), 0, handle, b""
+        )
     if not is_visible:
         library.LLVMSetVisibility(alias, _HIDDEN)
     # A function that calls itself by its other name has declared that.

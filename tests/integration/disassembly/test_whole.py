@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.disassemble import Disassembled, LiftVerdict, disassemble
+from llm_compiler.disassemble import (
+    Disassembled,
+    DisassembleOptions,
+    LiftVerdict,
+    disassemble,
+)
 from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.llvm.elf import parse_elf
 from llm_compiler.llvm.extract import extract_function
@@ -159,6 +164,32 @@ def test_a_lifted_file_does_the_same_at_every_level(
     done = run([*command, "-Wno-override-module", module, "-o", again], timeout_s=60)
     assert done.ok, done.stderr_text
     assert offered(again) == offered(original)
+
+
+CHOSEN = r"""
+static int fast(int x) { return x * 3; }
+static int slow(int x) { return x + x + x; }
+static int (*resolve(void))(int) { return sizeof(void *) == 8 ? fast : slow; }
+int triple(int x) __attribute__((ifunc("resolve")));
+int main(void) { return triple(5); }
+"""
+
+
+def test_functions_chosen_at_load_time(
+    compile_c: Compile, toolchain: Toolchain, pool: LocalPool, tmp_path: Path
+) -> None:
+    binary = compile_c(CHOSEN, "chosen.o")
+    (tmp_path / "answers").mkdir()
+    engine = ReplayEngine(tmp_path / "answers")
+    result = disassemble(binary, engine, DisassembleOptions(rules=True), pool=pool)
+    assert all(one.verdict.is_accepted for one in result.functions), result.functions
+    (chosen,) = (one for one in result.functions if one.is_ifunc)
+    assert (chosen.name, chosen.alias_of) == ("triple", "resolve")
+    assert result.is_whole, result.obstacle
+    module = tmp_path / "module.ll"
+    module.write_text(result.module)
+    found = outputs(module, "x86_64", toolchain, tmp_path, ("-O0", "-O2"))
+    assert found == dict.fromkeys(("-O0", "-O2"), b"15")
 
 
 def offered(path: Path) -> set[tuple[str, str, bool]]:
