@@ -69,7 +69,9 @@ class RegisterStates:
     """Registers written since the last call, in the same block."""
 
     @classmethod
-    def of(cls, graph: Graph, convention: Convention) -> RegisterStates:
+    def of(
+        cls, graph: Graph, convention: Convention, signatures: Mapping[str, Signature]
+    ) -> RegisterStates:
         """Follow a function's registers."""
         states = cls()
         start = dict.fromkeys(
@@ -80,7 +82,7 @@ class RegisterStates:
         while pending:
             number = pending.pop()
             state = dict(entering[number])
-            states._follow(graph.blocks[number].nodes, state, convention)
+            states._follow(graph.blocks[number].nodes, state, convention, signatures)
             for successor in graph.blocks[number].successors:
                 if successor not in entering:
                     entering[successor] = dict(state)
@@ -89,7 +91,13 @@ class RegisterStates:
                     pending.append(successor)
         return states
 
-    def _follow(self, nodes: list[Node], state: dict[str, int], convention: Convention) -> None:
+    def _follow(
+        self,
+        nodes: list[Node],
+        state: dict[str, int],
+        convention: Convention,
+        signatures: Mapping[str, Signature],
+    ) -> None:
         near: set[str] = set()
         second = (*convention.integer_results[1:], *convention.vector_results[1:])
         for node in nodes:
@@ -99,7 +107,11 @@ class RegisterStates:
                     state[register] = _READ
             elif op == "write":
                 if node.args[0].op == "result":
-                    state[register] = _CLOBBERED if register in second else _READ
+                    call: CallSite = node.args[0].args[0].data
+                    is_given = register not in second and _may_return(
+                        call.symbol, convention.is_vector(register), signatures
+                    )
+                    state[register] = _READ if is_given else _CLOBBERED
                 else:
                     state[register] = _WRITTEN
                     near.add(register)
@@ -115,6 +127,18 @@ class RegisterStates:
     def holds(self, node: Node, register: str) -> bool:
         """Whether something was put into a register on every way to a call or return."""
         return self.at[node].get(register, _EMPTY) >= _READ
+
+
+def _may_return(symbol: str, in_vector: bool, signatures: Mapping[str, Signature]) -> bool:
+    """Whether a function may give its result in a register of a kind."""
+    if symbol in signatures:
+        result = signatures[symbol].result
+    elif symbol in PROTOTYPES:
+        result = result_type(PROTOTYPES[symbol])
+    else:
+        return True
+    is_vector = result in ("float", "double", "<2 x double>", "{ double, double }")
+    return result != "void" and is_vector == in_vector
 
 
 def _join(into: dict[str, int], state: dict[str, int], convention: Convention) -> bool:

@@ -55,7 +55,7 @@ class Function:
     ) -> None:
         self.code, self.graph, self.target = code, graph, target
         self.signatures = signatures
-        self.states = RegisterStates.of(graph, target.convention)
+        self.states = RegisterStates.of(graph, target.convention, signatures)
         self._plans: dict[tuple[object, ...], Plan] = {}
 
     def plan(self, variant: Variant) -> Plan:

@@ -210,7 +210,8 @@ class _Finder:
     def _measure_read(self, node: Node, web: Web) -> None:
         web.register = node.data
         bits = self._live.needs[node]
-        web.demand = max(web.demand, min(bits, 128))
+        widest = 128 if node.type == ANY else bits_of(node.type)
+        web.demand = max(web.demand, min(bits, widest))
         if node.type == ANY:
             # Whole registers are copied for values as wide.
             web.read = max(web.read, 64)
