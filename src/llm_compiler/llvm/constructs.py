@@ -261,7 +261,8 @@ _BENIGN_ATTRIBUTES: frozenset[str] = _words(
     """
     allockind allocsize alignstack alwaysinline argmemonly builtin cold convergent
     disable_sanitizer_instrumentation hot inaccessiblememonly inaccessiblemem_or_argmemonly
-    inlinehint memory minsize mustprogress naked nobuiltin nocallback nocf_check noduplicate
+    inlinehint memory minsize mustprogress naked nobuiltin nocallback nocf_check
+    nocreateundeforpoison nodivergencesource noduplicate
     nofree noimplicitfloat noinline nomerge nonlazybind noprofile norecurse noredzone noreturn
     nosanitize_bounds nosanitize_coverage nosync nounwind null_pointer_is_valid optnone optsize
     presplitcoroutine readnone readonly returns_twice skipprofile speculatable ssp sspreq sspstrong
@@ -273,18 +274,19 @@ _BENIGN_ATTRIBUTES: frozenset[str] = _words(
 _STRING_ATTRIBUTES = frozenset(["objc_arc_inert", "thunk", "nooutline"])
 """Those without a hyphen; unknown attributes in quotes tell the code generator something."""
 _KNOWN_INTRINSICS = re.compile(
-    r"abs|annotation|assume|bitreverse|bswap|canonicalize|ceil|copysign|coro\.|cos|ctlz|ctpop|cttz"
-    r"|dbg\.|donothing|eh\.typeid\.for|exp|exp2|expect|experimental\.constrained\.|fabs|floor|fma"
-    r"|experimental\.noalias\.scope\.decl|fmuladd|fptosi\.sat|fptoui\.sat|frameaddress|frexp|fshl"
-    r"|fshr|get\.dynamic\.area\.offset|invariant\.|is\.constant|is\.fpclass|launder\.|ldexp"
-    r"|lifetime\.|llrint|llround|load\.relative|log|log10|log2|lrint|lround|masked\.|maximum"
-    r"|maxnum|memcpy|memmove|memset|minimum|minnum|nearbyint|objectsize|pow|powi|prefetch|ptr\."
-    r"annotation|ptrmask|readcyclecounter|returnaddress|addressofreturnaddress|rint|round|roundeven"
-    r"|[su](?:add|sub|mul)\.with\.overflow|[su](?:add|sub|shl)\.sat|sideeffect|sin|[su]?(?:max|min)"
-    r"|scmp|ucmp|smul\.fix|umul\.fix|sponentry|sqrt|ssa\.copy|stackrestore|stacksave|strip\.|tan"
-    r"|threadlocal\.address|trap|trunc|debugtrap|ubsantrap|va_copy|va_end|va_start|var\.annotation"
-    r"|vector\.(?:reduce|insert|extract|reverse|splice)|x86\.|aarch64\.|used|compiler\.used"
-    r"|global_ctors|global_dtors|experimental\.vector\.|allow\.|public\.type\.test|type\.test"
+    r"(?:abs|acos|addressofreturnaddress|annotation|asin|assume|atan2?|bitreverse|bswap"
+    r"|canonicalize|ceil|compiler\.used|copysign|cosh?|ctlz|ctpop|cttz|debugtrap|donothing"
+    r"|eh\.typeid\.for|exp|exp2|exp10|expect|expect\.with\.probability|experimental\.constrained"
+    r"|experimental\.noalias\.scope\.decl|experimental\.vector|fabs|floor|fma|fmuladd"
+    r"|fpto[su]i\.sat|frameaddress|frexp|fsh[lr]|get\.dynamic\.area\.offset|global_[cd]tors"
+    r"|invariant|is\.constant|is\.fpclass|launder|ldexp|lifetime|l?l(?:rint|round)"
+    r"|load\.relative|log|log2|log10|masked|(?:max|min)(?:imum|num)|mem(?:cpy|move|set)|modf"
+    r"|nearbyint|objectsize|powi?|prefetch|ptr\.annotation|ptrmask|readcyclecounter"
+    r"|returnaddress|rint|round|roundeven|[su](?:add|sub|mul)\.with\.overflow"
+    r"|[su](?:add|sub|shl)\.sat|sideeffect|sin|sinh|sincos|sincospi|[su]?(?:max|min)|[su]cmp"
+    r"|[su]mul\.fix|sponentry|sqrt|ssa\.copy|stack(?:restore|save)|strip|tanh?"
+    r"|threadlocal\.address|trap|trunc|ubsantrap|used|va_(?:copy|end|start)|var\.annotation"
+    r"|vector|x86|aarch64|coro|dbg|allow|type\.test|public\.type\.test)(?=\.|$)"
 )
 """Intrinsics by their names after ``llvm.``, up to a dot or the end."""
 _DOUBTFUL_TARGET_INTRINSICS = re.compile(

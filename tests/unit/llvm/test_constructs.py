@@ -81,6 +81,8 @@ attributes #0 = { minsize nounwind optsize uwtable memory(none) "no-builtins" }
         ("attributes #0 = { safestack }", "attribute safestack"),
         ("attributes #0 = { sanitize_address minsize }", "attribute sanitize_address"),
         ("declare void @llvm.brand.new(i32)", "intrinsic brand.new"),
+        ("declare void @llvm.experimental.guard(i1, ...)", "intrinsic experimental.guard"),
+        ("declare void @llvm.expired(i1)", "intrinsic expired"),
         ("declare i32 @llvm.x86.xbegin()", "intrinsic x86.xbegin"),
         ('  call void @f() [ "deopt"(i32 1) ]', "operand bundle deopt"),
     ],
