@@ -30,6 +30,7 @@ from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.suite import Program, Suite
 from llm_compiler.workers import LocalPool
 
+_OLD = re.compile(r"\)\s*throw\s*\(")
 _RUNS = re.compile(r"dg-do\s+run")
 _OPTIONS = re.compile(r'dg-(?:additional-)?options\s+"([^"]*)"')
 _KEPT = re.compile(
@@ -48,6 +49,8 @@ class Kind:
     flags: tuple[str, ...]
     only_marked: bool = True
     """Only files that say that they are to be run; in the others, running is the rule."""
+    old: bool = False
+    """Of C++: only the tests with dynamic exception specifications, which C++17 has no more."""
 
 
 KINDS = {
@@ -59,6 +62,7 @@ KINDS = {
     ),
     "coroutines": Kind(folder="g++.dg/coroutines/torture", language="c++", flags=("-std=c++20",)),
     "eh": Kind(folder="g++.dg/eh", language="c++", flags=("-std=c++17",)),
+    "eh98": Kind(folder="g++.dg/eh", language="c++", flags=("-std=gnu++98",), old=True),
     "template": Kind(folder="g++.dg/template", language="c++", flags=("-std=c++17",)),
     "torture": Kind(folder="g++.dg/torture", language="c++", flags=("-std=c++17",)),
 }
@@ -81,6 +85,8 @@ def tests_of(name: str, testsuite: Path, limit: int, seed: int) -> Suite:
     for path in sorted(folder.glob("*.[cC]")):
         source = path.read_bytes().decode("latin-1")
         if kind.only_marked and not _RUNS.search(source):
+            continue
+        if kind.language == "c++" and kind.old != bool(_OLD.search(source)):
             continue
         options = [word for text in _OPTIONS.findall(source) for word in text.split()]
         programs.append(
