@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-import llm_compiler
 from llm_compiler.corpus.samples import Sample
 from llm_compiler.errors import ShardCorrupt
 from llm_compiler.llvm.evaluator import Evaluator
@@ -35,10 +34,10 @@ from llm_compiler.search.labels import (
 )
 from llm_compiler.search.strategies import fixed
 from llm_compiler.search.trial import Trial, run_trials
+from llm_compiler.verify.suite import built_in_suite
 from llm_compiler.workers import LocalPool, run_jobs
 
 CompileUnit = Callable[[str], bytes]
-PROGRAMS = Path(llm_compiler.__file__).parent / "verify" / "programs"
 OZ = PassList(("default<Oz>",))
 LISTS = [
     parse_pass_list(text)
@@ -158,8 +157,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_labels(
     pool: LocalPool, compile_unit: CompileUnit, tmp_path: Path
 ) -> None:
     rng = random.Random(int(os.environ.get("LLM_COMPILER_TEST_SEED", "0")))
-    programs = sorted(p.name for p in PROGRAMS.glob("*.c"))[:24]
-    samples = [sample_of(compile_unit(name)) for name in programs]
+    programs = [one for one in built_in_suite().programs if one.language == "c" and not one.flags]
+    samples = [sample_of(compile_unit(one.file_name)) for one in programs[:24]]
     expected = list(label_modules(pool, samples, LISTS, tmp_path / "expected.jsonl"))
     data, journal = tmp_path / "input.pickle", tmp_path / "journal.jsonl"
     data.write_bytes(pickle.dumps((samples, LISTS)))
