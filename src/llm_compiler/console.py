@@ -145,7 +145,7 @@ def _bar_away() -> Iterator[None]:
 class Progress:
     """A running count with rate, best so far, and time left; silent off a terminal."""
 
-    def __init__(self, total: int, what: str) -> None:
+    def __init__(self, total: int | None, what: str) -> None:
         self._bar: Any = None
         self._task: Any = None
         if sys.stderr.isatty():
@@ -170,8 +170,8 @@ class Progress:
                 TextColumn("{task.fields[note]}"),
                 console=Console(stderr=True),
                 transient=True,
-                # Else it would print on the terminal what goes to a file (`_bar_away`).
-                redirect_stdout=False,
+                # Where that goes to a file, it must not be printed on the terminal instead.
+                redirect_stdout=sys.stdout.isatty(),
             )
             self._task = self._bar.add_task(what, total=total, note="", rate="")
             self._bar.start()
@@ -202,8 +202,12 @@ class Progress:
 
 
 @contextmanager
-def progress(total: int, what: str) -> Iterator[Progress]:
-    """Show a progress bar while the block runs, if standard error is a terminal."""
+def progress(total: int | None, what: str) -> Iterator[Progress]:
+    """Show a progress bar while the block runs, if standard error is a terminal.
+
+    Args:
+        total: None: nobody knows; the bar only shows that something goes on, and for how long.
+    """
     global _shown
     bar = Progress(total, what)
     before, _shown = _shown, bar

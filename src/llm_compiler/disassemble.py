@@ -122,6 +122,7 @@ def disassemble(
         lifts, done = lift_all(binary, symbols, lifters, on_progress)
         if done < len(symbols):
             warnings.append(f"interrupted: {done} of {len(symbols)} functions were looked at")
+        on_progress("one module of all", done, len(symbols))
         merged = merge(
             binary,
             lifts,

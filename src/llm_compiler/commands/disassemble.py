@@ -27,6 +27,7 @@ from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.trained import untrained_warning
 from llm_compiler.output import check_writable, make_folders, write_atomically
 from llm_compiler.records import Status
+from llm_compiler.signals import received
 from llm_compiler.workers import LocalPool
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
@@ -173,6 +174,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
                         print_json(result.to_json())
                     elif str(task.output) != "-":
                         _print(result)
+                    if received():
+                        break  # what was lifted of this one is written
         finally:
             engine.close()
     return 0 if is_complete else 1
@@ -186,10 +189,10 @@ def _lift(
     options: argparse.Namespace,
 ) -> Disassembled:
     """Lift one object and write what comes of it."""
-    with progress(1, "lifting") as bar:
+    with progress(None, "lifting") as bar:
 
         def show(name: str, done: int, total: int) -> None:
-            bar.update(done, f"of {total}: {name}")
+            bar.update(done, name, total=total)
 
         result = disassemble(
             task.path, engine, settings, pool=pool, on_progress=show, name=task.name

@@ -59,14 +59,16 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     with contextlib.ExitStack() as stack:
         pool = stack.enter_context(LocalPool(options.jobs))
         refuse_unreadable(pool, lists)
-        evaluation = stack.enter_context(
-            PassListEval(
-                _suite(options, toolchain),
-                architectures=options.architecture or ARCHITECTURES,
-                pool=pool,
-                toolchain=toolchain,
+        # The first time this takes a minute.
+        with progress(None, "preparing the programs"):
+            evaluation = stack.enter_context(
+                PassListEval(
+                    _suite(options, toolchain),
+                    architectures=options.architecture or ARCHITECTURES,
+                    pool=pool,
+                    toolchain=toolchain,
+                )
             )
-        )
         for architecture, reason in evaluation.not_checkable.items():
             warn(f"{architecture} is not checked: {reason}")
         if options.sweep:
@@ -103,9 +105,17 @@ def _check(
     rejected = 0
     # Only the built-in suite makes verdicts that `optimize` may rely on later.
     keep = options.suite is None
-    with VerdictBook() as book, progress(len(lists), "checking") as bar:
-        for done, (passes, verdicts) in enumerate(evaluation.check_many(lists), 1):
-            bar.update(done)
+    num_programs = evaluation.num_programs_in_all
+    with VerdictBook() as book, progress(len(lists) * num_programs, "programs") as bar:
+        num_done = 0
+
+        def show(what: str, done: int) -> None:
+            bar.update(num_done * num_programs + done, f"list {num_done + 1}: {what}")
+
+        evaluation.on_progress = show
+        for passes, verdicts in evaluation.check_many(lists):
+            num_done += 1
+            bar.update(num_done * num_programs)
             for name, reason in unsafe_passes(passes):
                 warn(f"'{name}' is not used by searches: {reason}")
             if options.pass_lists and (kinds := kinds_refused(passes)):

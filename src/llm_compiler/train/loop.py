@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -54,10 +53,11 @@ from llm_compiler.train.progress import RunLog, plot_curves
 from llm_compiler.train.ranking import Ranking, is_ranked
 from llm_compiler.train.sharded_state import load_shard, save_shard
 from llm_compiler.train.sources import first_documents, open_source
+from llm_compiler.train.state import read_state, write_state
 
 __all__ = ["Outcome", "learning_rate", "train"]
 
-_STATE_FILE = "state.pt"
+_STATE_FILE = "state.safetensors"
 _MAX_SKIPPED = 20
 _PREFETCHED_STEPS = 4
 
@@ -342,15 +342,20 @@ class _Run:
         path = folder / STATE
         if not path.is_dir():
             raise CheckpointMismatch(f"{folder} holds weights only: start from it with --init")
+        if (path / "state.pt").exists():
+            raise CheckpointMismatch(
+                f"{path} was written as a pickle, which is not read: start from its weights with "
+                "--init"
+            )
         try:
             if self.is_sharded:
                 optimizer = self.optimizer.optimizer
                 load_shard(path, self.model, optimizer, self.rank, self.world)
             else:
-                state = torch.load(path / _STATE_FILE, map_location="cpu", weights_only=True)
+                state = read_state(path / _STATE_FILE)
                 self._llama().load_state_dict(state["model"], strict=self.config.lora is None)
                 self.optimizer.load_state_dict(state["optimizer"])
-        except (OSError, RuntimeError, LookupError, ValueError, EOFError, UnpicklingError) as error:
+        except (OSError, RuntimeError, LookupError, ValueError) as error:
             first = str(error).strip().split("\n", 1)[0]
             raise CheckpointMismatch(f"{path} cannot be read: {first}") from error
         self.step, self.tokens = told["step"], told["tokens"]
@@ -638,7 +643,7 @@ class _Run:
                 "model": weights,
                 "optimizer": self.optimizer.state_dict(),
             }
-            torch.save(state, folder / _STATE_FILE)
+            write_state(folder / _STATE_FILE, state)
 
     def _training(self) -> dict[str, Any]:
         return {

@@ -101,6 +101,8 @@ class PassListEval(Closing):
         self.suite = suite
         self._refusals = refusals
         self.toolchain = toolchain or find_toolchain()
+        self.on_progress: Callable[[str, int], None] = lambda what, done: None
+        """Called with what is done and how many programs of a list have been compiled."""
         self.not_checkable: dict[str, str] = {}
         self._pool = pool
         self._transform = transform
@@ -142,6 +144,11 @@ class PassListEval(Closing):
         """The programs that cannot serve, with the reason, by architecture."""
         return {name: dict(part.skipped) for name, part in self._parts.items()}
 
+    @property
+    def num_programs_in_all(self) -> int:
+        """How many programs a list is compiled to, on all architectures."""
+        return sum(len(part.prepared) for part in self._parts.values())
+
     def num_programs(self, architecture: str) -> int:
         """Return how many programs a list is checked on."""
         return len(self._parts[architecture].prepared)
@@ -171,6 +178,7 @@ class PassListEval(Closing):
     def check(self, passes: PassList) -> dict[str, Verdict]:
         """Return the verdict on a list by architecture: passed, rejected, or unchecked."""
         built = self._build(passes)
+        self.on_progress("linking and running", sum(map(len, built.values())))
         with ThreadPoolExecutor(len(self._parts)) as threads:
             judged = [threads.submit(part.judge, built[name]) for name, part in self._parts.items()]
             failures = [one.result() for one in judged]
@@ -278,6 +286,7 @@ class PassListEval(Closing):
                 submit()
                 continue
             built[name].append((share[result.step], result.value))
+            self.on_progress("compiling", sum(map(len, built.values())))
             if result.value.status is not Status.OK and not go_on:
                 # A list that makes LLVM hang should not cost a time limit for each program.
                 waiting[name].clear()

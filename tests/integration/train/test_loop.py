@@ -195,7 +195,7 @@ def test_what_does_not_fit_is_refused(config: TrainConfig, tmp_path: Path) -> No
         weights.write_bytes(broken)
         with pytest.raises(CheckpointMismatch, match="cannot be read"):
             train(new)
-    (folder / "state" / "state.pt").write_bytes(b"nonsense")
+    (folder / "state" / "state.safetensors").write_bytes(b"nonsense")
     with pytest.raises(CheckpointMismatch, match="cannot be read"):
         train(config, resume=True)
     with pytest.raises(CheckpointMismatch, match="neither a checkpoint nor a run"):

@@ -73,6 +73,7 @@ def load_transformers(
             **{"dtype" if (major, minor) >= (4, 56) else "torch_dtype": dtype},
             attn_implementation="sdpa",
             trust_remote_code=False,
+            use_safetensors=True,  # else a pickle would do as well
             local_files_only=True,
             output_loading_info=True,
         )
