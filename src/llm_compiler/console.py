@@ -68,6 +68,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: 
         right: one character a column, ``r`` for columns of numbers.
     """
     table = Table(header, rows, right=right)
+    table.begin()
     for row in rows:
         table.add(row)
 
@@ -108,13 +109,18 @@ class Table:
         self._right = right
         self._header: Sequence[str] | None = header
 
+    def begin(self) -> None:
+        """Print the header, unless that has been done."""
+        header, self._header = self._header, None
+        if header is not None:
+            with _bar_away():
+                print(self._line(header), flush=True)
+
     def add(self, row: Sequence[str]) -> None:
         """Print a row, and the header above the first one."""
-        header, self._header = self._header, None
+        self.begin()
         with _bar_away():
-            for one in (header, row):
-                if one is not None:
-                    print(self._line(one), flush=True)
+            print(self._line(row), flush=True)
 
     def _line(self, row: Sequence[str]) -> str:
         cells = [

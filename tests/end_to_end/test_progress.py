@@ -18,14 +18,15 @@ PROGRAM = '#include <stdio.h>\nint main(void) { puts("fine"); return 0; }\n'
 def on_a_terminal(user, *arguments: str) -> tuple[str, str]:
     """Run a command with a terminal as standard error; return its output and what is shown."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "llm_compiler", *arguments],
-        cwd=user.folder,
-        env={**user.env, "TERM": "xterm", "COLUMNS": "160"},
-        stdin=subprocess.DEVNULL,
-        stdout=(user.folder / "stdout").open("wb"),
-        stderr=theirs,
-    )
+    with (user.folder / "stdout").open("wb") as stdout:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "llm_compiler", *arguments],
+            cwd=user.folder,
+            env={**user.env, "TERM": "xterm", "COLUMNS": "160"},
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=theirs,
+        )
     os.close(theirs)
     shown = b""
     while True:
