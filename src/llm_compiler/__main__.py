@@ -12,9 +12,17 @@ __all__ = ["main"]
 def main() -> int:
     """Run the command line and return its exit code."""
     secure_start()
-    from llm_compiler.cli import main as run
+    try:
+        from llm_compiler.signals import default_signals, handle_signals
 
-    return run()
+        handle_signals()
+        from llm_compiler.cli import main as run
+
+        code = run()
+        default_signals()  # nothing is left that could be lost
+        return code
+    except KeyboardInterrupt:  # before or after the command itself
+        return 130
 
 
 if __name__ == "__main__":

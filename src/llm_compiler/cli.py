@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from llm_compiler.errors import ConfigError, LlmCompilerError, OutputError
 from llm_compiler.isolation import MAX_DEPTH, depth
 from llm_compiler.llvm.clang_flags import expand_response_files
 from llm_compiler.search.objective import SIZE, object_objectives, objectives
+from llm_compiler.signals import described, forget, received
 
 __all__ = ["build_parser", "main"]
 
@@ -1613,6 +1615,7 @@ def _run(arguments: Sequence[str]) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code; never raises for the user's mistakes."""
+    forget()
     try:
         if depth() > MAX_DEPTH:
             raise ConfigError(
@@ -1621,8 +1624,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
-        return code
+        # A command that ends by itself after a signal has said what it kept.
+        return 128 + received() if received() else code
     except LlmCompilerError as error:
+        if received():
+            return _ended()
         from llm_compiler.console import print_error
 
         print_error(error)
@@ -1637,8 +1643,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"llm-compiler: error: {error}", file=sys.stderr)
         return OutputError.exit_code
     except KeyboardInterrupt:
-        print("llm-compiler: interrupted", file=sys.stderr)
-        return 130
+        return _ended()
+
+
+def _ended() -> int:
+    print(f"llm-compiler: {described()}: what is finished is kept", file=sys.stderr)
+    return 128 + (received() or signal.SIGINT)
 
 
 if __name__ == "__main__":

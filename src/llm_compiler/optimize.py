@@ -16,11 +16,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
 
 from llm_compiler import Verb, process
 from llm_compiler.errors import (
@@ -49,8 +48,9 @@ from llm_compiler.optimization.sources import Source
 from llm_compiler.optimization.unit import Request
 from llm_compiler.search.coreset import Coreset
 from llm_compiler.search.trial import MeasurementStore
+from llm_compiler.signals import GRACE_S, Interrupted
 from llm_compiler.verify.checker import Checker
-from llm_compiler.workers.pool import PoolInterrupted, WorkerPool
+from llm_compiler.workers.pool import WorkerPool
 
 __all__ = [
     "Effort",
@@ -64,9 +64,6 @@ __all__ = [
     "optimize_each",
     "optimize_many",
 ]
-
-GRACE_S: Final = 5.0
-"""After Ctrl-C, how long what is under way may take to end by itself."""
 
 
 def optimize(
@@ -138,7 +135,7 @@ def optimize_many(
         yield result
 
 
-Numbered = Iterator[tuple[int, Optimized | LlmCompilerError]]
+Numbered = Generator[tuple[int, Optimized | LlmCompilerError], None, None]
 
 
 def in_order(results: Numbered) -> Numbered:
@@ -248,6 +245,7 @@ class _Flow:
                     ended, _ = wait(running, timeout=patience, return_when=FIRST_COMPLETED)
                     if not ended:
                         process.kill_running()
+                        self.stop_now()
                     for future in ended:
                         index, result = running.pop(future), future.result()
                         # A clang that was stopped says nothing about its input.
@@ -288,7 +286,7 @@ class _Flow:
 
         try:
             if searcher.stop.is_set():
-                raise PoolInterrupted
+                raise Interrupted
             folder.mkdir()
             stock = Stock(
                 toolchain=find_toolchain(),
@@ -307,7 +305,7 @@ class _Flow:
             return finish(unit, found, searcher, started=started)
         except LlmCompilerError as error:
             return error
-        except PoolInterrupted:
+        except Interrupted:
             return WorkerLost(f"{source.path}: interrupted")
         except OSError as error:
             return OutputError(f"{source.path}: a temporary file cannot be written: {error}")

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.isolation import child_environment
+from llm_compiler.signals import Interrupted, when_overdue
 
 __all__ = [
     "Completed",
@@ -98,10 +99,17 @@ _running: set[subprocess.Popen[bytes]] = set()
 """What `run` waits for, in any thread."""
 
 
+_stopped: set[subprocess.Popen[bytes]] = set()
+
+
 def kill_running() -> None:
-    """Kill every program that `run` waits for in another thread; its caller sees it killed."""
+    """Kill every program that `run` waits for, in any thread; its caller sees `Interrupted`."""
     for process in list(_running):
+        _stopped.add(process)
         _kill_group(process)
+
+
+when_overdue(kill_running)
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
@@ -129,6 +137,7 @@ def run(
 
     Raises:
         OSError: the program cannot be started at all (missing, not executable).
+        Interrupted: it was stopped since this process is to end.
     """
     text = tuple(os.fspath(argument) for argument in arguments)
     start = time.monotonic()
@@ -161,9 +170,13 @@ def run(
         raise
     finally:
         _running.discard(process)
+        was_stopped = process in _stopped
+        _stopped.discard(process)
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
+    if was_stopped:
+        raise Interrupted  # what it left says nothing
     return Completed(
         arguments=text,
         exit_status=process.returncode if process.returncode is not None else -signal.SIGKILL,

@@ -18,7 +18,7 @@ FILES = sorted(ROOT.rglob("*.py"))
 # DESIGN.md, layout: imports go upward in this list only. Groups on one line do not know each other
 # or are one package; `places`, `output`, `console` know nothing but errors.
 LAYERS = (
-    ("isolation",),
+    ("isolation", "signals"),
     ("errors",),
     ("records",),
     ("process",),

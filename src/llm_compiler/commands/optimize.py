@@ -50,6 +50,7 @@ from llm_compiler.optimize import (
 from llm_compiler.output import check_writable, make_folders, write_atomically
 from llm_compiler.search.objective import objective_named
 from llm_compiler.search.store import Store
+from llm_compiler.signals import guarded
 from llm_compiler.verify.checker import Checker
 from llm_compiler.workers import LocalPool
 
@@ -192,7 +193,7 @@ def _run(
     warnings = _Warnings(flags.notes)
     stack.callback(warnings.close)
     code = 0
-    for index, result in results:
+    for index, result in guarded(results):
         output = outputs[index]
         if isinstance(result, LlmCompilerError):
             print_error(result)

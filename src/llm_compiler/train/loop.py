@@ -31,6 +31,7 @@ from accelerate.utils import DistributedType, FullyShardedDataParallelPlugin
 from llm_compiler.errors import CheckpointMismatch, ConfigError, OutputError, TokenizerMismatch
 from llm_compiler.model.prompts import load_prompts
 from llm_compiler.model.special import TASKS
+from llm_compiler.signals import record
 from llm_compiler.train.checkpoint import (
     STATE,
     check_tokenizer,
@@ -710,6 +711,7 @@ class _Run:
             if self.stop_signal:
                 raise KeyboardInterrupt
             self.stop_signal = number
+            record(number)
             print("llm-compiler: stopping behind this step", file=sys.stderr)
 
         before = {}

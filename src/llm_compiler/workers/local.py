@@ -19,6 +19,7 @@ import struct
 import subprocess
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ from llm_compiler.llvm.jobs import Job
 from llm_compiler.llvm.worker import BEGUN
 from llm_compiler.process import spawn
 from llm_compiler.records import Status
+from llm_compiler.signals import when_overdue
 from llm_compiler.workers.pool import PoolInterrupted, StepResult
 
 __all__ = ["DEFAULT_MEMORY_LIMIT_BYTES", "LocalPool"]
@@ -76,6 +78,17 @@ class _Worker:
     affinities: deque[str] = field(default_factory=lambda: deque(maxlen=6))
 
 
+_pools: weakref.WeakSet[LocalPool] = weakref.WeakSet()
+
+
+def _interrupt_all() -> None:
+    for pool in list(_pools):
+        pool.interrupt()
+
+
+when_overdue(_interrupt_all)
+
+
 class LocalPool(Closing):
     """Worker processes on this machine; a context manager.
 
@@ -101,6 +114,7 @@ class LocalPool(Closing):
         self._has_reader = False
         self._wake_fd = -1
         """Written to when a reader that waits for the workers should look at the queue again."""
+        _pools.add(self)
         self._control: socket.socket | None = None
         self._zygote: subprocess.Popen[bytes] | None = None
 
@@ -190,6 +204,7 @@ class LocalPool(Closing):
         words = os.pread(worker.stderr_fd, _LAST_WORDS_BYTES, max(0, size - _LAST_WORDS_BYTES))
         os.close(worker.stderr_fd)
         worker.connection.close()
+        worker.current = None
         self._workers.remove(worker)
         return status, words.decode("utf-8", "replace")
 
@@ -253,7 +268,8 @@ class LocalPool(Closing):
             self._assign()
         for worker in self._ready_workers():
             with self._state:
-                if worker.current is not None:
+                # Unless `interrupt` has ended it meanwhile.
+                if worker.current is not None and worker in self._workers:
                     self._receive(worker)
         with self._state:
             self._expire()

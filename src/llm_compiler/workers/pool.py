@@ -14,11 +14,12 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from llm_compiler.llvm.jobs import Job
+from llm_compiler.signals import Interrupted
 
 __all__ = ["PoolInterrupted", "StepResult", "WorkerPool", "run_jobs"]
 
 
-class PoolInterrupted(Exception):  # the end of waiting, not an error
+class PoolInterrupted(Interrupted):
     """What was submitted has been dropped (`WorkerPool.interrupt`)."""
 
 

@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -18,6 +20,7 @@ from llm_compiler.llvm.jobs import EmitJob, EvaluateJob, InspectJob
 from llm_compiler.records import PassList, Status
 from llm_compiler.workers import LocalPool, run_jobs
 from llm_compiler.workers.fake import FakePool
+from llm_compiler.workers.pool import PoolInterrupted
 
 CompileUnit = Callable[[str], bytes]
 OZ = PassList(("default<Oz>",))
@@ -396,3 +399,37 @@ def test_the_fake_pool_equals_the_local_pool(pool: LocalPool) -> None:
 
     with FakePool() as fake:
         assert comparable(run_jobs(fake, todo)) == comparable(run_jobs(pool, todo))
+
+
+def test_threads_share_a_pool_and_each_gets_its_own(jobs: ModuleType) -> None:
+    with LocalPool(2) as pool, ThreadPoolExecutor(6) as threads:
+
+        def ask(number: int) -> list[object]:
+            words = tuple(f"{number}-{step}" for step in range(3))
+            return [run_jobs(pool, [jobs.Script(words=words)])[0] for _ in range(3)]
+
+        for number, found in enumerate(threads.map(ask, range(12))):
+            assert found == [[f"{number}-{step}" for step in range(3)]] * 3
+
+
+def test_an_interrupt_reaches_everybody_who_waits(jobs: ModuleType) -> None:
+    with LocalPool(2) as pool, ThreadPoolExecutor(5) as threads:
+        begun = threading.Barrier(6)
+
+        def ask() -> str:
+            pool.submit(jobs.Script(words=("sleep 60",)))
+            begun.wait()
+            try:
+                list(pool.results())
+            except PoolInterrupted:
+                return "interrupted"
+            return "done"
+
+        for _ in range(3):
+            waiting = [threads.submit(ask) for _ in range(5)]
+            begun.wait()
+            while len(pool.pids) < 2:
+                time.sleep(0.01)
+            pool.interrupt()
+            assert [one.result(timeout=20) for one in waiting] == ["interrupted"] * 5
+        assert run_jobs(pool, [jobs.Script(words=("a",))]) == [["a"]]
