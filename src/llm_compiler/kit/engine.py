@@ -14,12 +14,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
 from llm_compiler.kit.rows import BLOCK, FixedRow
 from llm_compiler.model.configs import ModelConfig
 from llm_compiler.model.special import TASKS
 from llm_compiler.train.language_model import make_llama, packed_attention
-from llm_compiler.train.lean import LeanLayers, head_losses
+from llm_compiler.train.lean import LeanLayers, head_losses, shares_of
 from llm_compiler.train.row_attention import attend_row, group_documents
 
 __all__ = ["DeviceRow", "Engine", "StackedMuon", "full_speed"]
@@ -145,12 +146,13 @@ class Engine:
         self.parameters = [one for _, one in named]
         self.compiled = compiled
         self._body: Any = self._hidden
+        self._shares: Any = None
         if compiled:
             self._body = torch.compile(self._hidden, dynamic=False)
+            # As many predictions as come: one program for any number.
+            self._shares = torch.compile(shares_of, dynamic=True)
 
     def _hidden(self, ids: Any, positions: Any, last: Any, counts: Any, places: Any) -> Any:
-        from torch.nn.attention.flex_attention import BlockMask, flex_attention
-
         def visible(batch: Any, head: Any, query: Any, key: Any) -> Any:
             return (key <= query) & (query < last[key])
 
@@ -193,13 +195,19 @@ class Engine:
             hidden = self._hidden_by_document(row)
         matrix = self.llama.lm_head.weight
         zeros = torch.zeros(len(TASKS), device=self.device)
-        total, losses = head_losses(hidden[row.places], matrix, row.targets, half=self.half)
+        total, losses = head_losses(
+            hidden.index_select(0, row.places),
+            matrix,
+            row.targets,
+            half=self.half,
+            shares=self._shares if self.compiled else None,
+        )
         sums = zeros.index_add(0, row.tasks, losses)
         counts = zeros.index_add(0, row.tasks, torch.ones_like(losses))
         if len(row.host.edge_ids):
             edges = (row.edge_rows, row.edge_weights, [0, len(row.edge_ids)])
             of_trees, losses = head_losses(
-                hidden[row.edge_places],
+                hidden.index_select(0, row.edge_places),
                 matrix,
                 row.edge_ids,
                 half=self.half,

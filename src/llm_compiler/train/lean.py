@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
-__all__ = ["LeanLayers", "head_losses", "rotary"]
+__all__ = ["LeanLayers", "head_losses", "rotary", "shares_of"]
 
 _BLOCK_TOKENS = 1024
 """Logits of so many tokens are held at once on a CPU; on a GPU sixteen times as many."""
@@ -144,6 +144,7 @@ def head_losses(
     half: bool,
     edges: tuple[Any, Any, Any] | None = None,
     block_tokens: int = 0,
+    shares: Any = None,
 ) -> tuple[Any, Any]:
     """Return the weighted sum of predictions' losses, and each loss, which has no gradient.
 
@@ -159,18 +160,34 @@ def head_losses(
             (predictions,) fp32, their weights; and a list of the first prediction of each block of
             rows and their number, or None, which costs a wait for the device.
         block_tokens: rows a block; 0: what suits the device.
+        shares: `shares_of`, compiled; None: as it is.
 
     Returns:
         () and (predictions,) fp32, in nats.
     """
     needed = torch.is_grad_enabled() and (hidden.requires_grad or weight.requires_grad)
     block = block_tokens or _BLOCK_TOKENS * (16 if hidden.is_cuda else 1)
-    total, losses = _HeadLosses.apply(hidden, weight, ids, edges, half, block, needed)
+    found = (hidden, weight, ids, edges, half, block, needed, shares or shares_of)
+    total, losses = _HeadLosses.apply(*found)
     return total, losses
 
 
+def shares_of(logits: Any, ids: Any) -> tuple[Any, Any]:
+    """Return the losses of one prediction a row, and their gradient by the logits.
+
+    Args:
+        logits: (rows, vocab) of any precision; the gradient has the same.
+        ids: (rows,) int64.
+    """
+    exact = logits.float()
+    sums = exact.logsumexp(dim=1)
+    losses = sums - exact.gather(1, ids[:, None])[:, 0]
+    wanted = torch.arange(logits.shape[1], device=ids.device)[None] == ids[:, None]
+    return losses, ((exact - sums[:, None]).exp() - wanted.float()).to(logits.dtype)
+
+
 def _block(
-    hidden: Any, weight: Any, ids: Any, rows: Any, weights: Any, needed: bool
+    hidden: Any, weight: Any, ids: Any, rows: Any, weights: Any, needed: bool, shares_of: Any
 ) -> tuple[Any, Any]:
     """Return a block's losses, and the gradient of their weighted sum by its logits."""
     logits = functional.linear(hidden, weight)
@@ -180,30 +197,26 @@ def _block(
         if rows is None:
             return sums - logits.gather(1, ids[:, None])[:, 0], None
         return sums[rows] - logits[rows, ids], None
-    if not logits.is_cuda:
-        # One pass in the products' own precision; a probability is as exact as its gradient.
-        shares = logits.softmax(dim=1)
-        chosen = shares.gather(1, ids[:, None])[:, 0] if rows is None else shares[rows, ids]
-        losses = chosen.float().clamp_(min=_SMALLEST).log_().neg_()
-    else:
-        logits = logits.float()
-        sums = logits.logsumexp(dim=1)
-        chosen = logits.gather(1, ids[:, None])[:, 0] if rows is None else logits[rows, ids]
-        losses = (sums if rows is None else sums[rows]) - chosen
-        shares = (logits - sums[:, None]).exp()
+    if logits.is_cuda and rows is None:
+        losses, gradient = shares_of(logits, ids)
+        return losses, gradient
+    # One pass in the products' own precision; a probability is as exact as its gradient.
+    shares = logits.softmax(dim=1)
+    chosen = shares.gather(1, ids[:, None])[:, 0] if rows is None else shares[rows, ids]
+    losses = chosen.float().clamp_(min=_SMALLEST).log_().neg_()
     if rows is None:
         ones = torch.full((len(ids), 1), -1.0, device=ids.device, dtype=shares.dtype)
-        return losses, shares.scatter_add_(1, ids[:, None], ones).to(hidden.dtype)
+        return losses, shares.scatter_add_(1, ids[:, None], ones)
     of_rows = torch.zeros(len(hidden), device=ids.device).index_add_(0, rows, weights)
     shares = shares.mul_(of_rows[:, None].to(shares.dtype))
     shares.index_put_((rows, ids), -weights.to(shares.dtype), accumulate=True)
-    return losses, shares.to(hidden.dtype)
+    return losses, shares
 
 
 class _HeadLosses(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Any, weight: Any, ids: Any, *more: Any) -> Any:
-        edges, half, block, needed = more
+        edges, half, block, needed, shares = more
         kind = torch.bfloat16 if half else torch.float32
         matrix, states = weight.to(kind), hidden.to(kind)
         losses = torch.empty(len(ids), device=hidden.device)
@@ -227,6 +240,7 @@ class _HeadLosses(torch.autograd.Function):
                 None if rows is None else rows[own] - start,
                 None if rows is None else weights[own],
                 needed,
+                shares,
             )
             if needed:
                 of_hidden[part] = gradient @ matrix
@@ -241,4 +255,4 @@ class _HeadLosses(torch.autograd.Function):
         of_hidden, of_weight = ctx.saved_tensors
         scale = gradients[0]
         of_hidden = of_hidden * scale.to(of_hidden.dtype)
-        return of_hidden, of_weight * scale, None, None, None, None, None
+        return of_hidden, of_weight * scale, *[None] * 6

@@ -13,7 +13,7 @@ from llm_compiler.model.special import TASKS
 from llm_compiler.model.token_shards import TokenShards
 from llm_compiler.train.hardware import cpu_multiplies_bf16
 from llm_compiler.train.language_model import PackedModel, make_llama
-from llm_compiler.train.lean import head_losses
+from llm_compiler.train.lean import head_losses, shares_of
 from llm_compiler.train.packing import Row, pack_rows
 from llm_compiler.train.row_attention import group_documents
 from llm_compiler.train.sources import Encoded
@@ -71,6 +71,17 @@ def test_the_heads_gradient_is_pytorchs(block: int) -> None:
     total, losses = head_losses(hidden, weight, ids, half=False, block_tokens=block)
     torch.testing.assert_close(losses, expected.detach())
     torch.testing.assert_close(torch.autograd.grad(3 * total, (hidden, weight)), wanted)
+
+
+def test_shares_are_what_the_head_uses() -> None:
+    """What a GPU runs compiled."""
+    torch.manual_seed(3)
+    logits = torch.randn(6, 20, requires_grad=True)
+    ids = torch.randint(0, 20, (6,))
+    expected = functional.cross_entropy(logits, ids, reduction="none")
+    losses, gradient = shares_of(logits.detach(), ids)
+    torch.testing.assert_close(losses, expected.detach())
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected.sum(), logits)[0])
 
 
 @pytest.mark.parametrize("block", [2, 100])
