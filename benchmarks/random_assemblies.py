@@ -71,6 +71,9 @@ def main() -> None:
             program = folder / "program"
             subprocess.run([driver, *map(str, objects), *libs, "-o", program], check=True)
             same = [outcome(right, one) == outcome(program, one) for one in options.run]
+            for one, good in zip(options.run, same, strict=True):
+                if not good:
+                    print(f"seed {seed}: another result of {one}", file=sys.stderr)
             assembled = sum(bool(one.object_bytes) for one in built)
             print(
                 f"seed {seed}: {assembled} of {len(built)} units; {sum(same)} of {len(same)} runs"

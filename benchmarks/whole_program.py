@@ -87,8 +87,11 @@ def outcome(program: Path, command: str) -> tuple[int, bytes, bytes]:
     done = subprocess.run(
         command.replace("{}", str(program)), shell=True, capture_output=True, timeout=60
     )
-    name = str(program).encode()
-    return done.returncode, done.stdout.replace(name, b""), done.stderr.replace(name, b"")
+    # Messages name the program, by its path or its last part.
+    stdout, stderr = done.stdout, done.stderr
+    for name in (str(program).encode(), program.name.encode()):
+        stdout, stderr = stdout.replace(name, b""), stderr.replace(name, b"")
+    return done.returncode, stdout, stderr
 
 
 if __name__ == "__main__":
