@@ -73,7 +73,7 @@ def main() -> None:
         "lto_bytes": found.baseline_bytes,
         "our_bytes": found.optimized_bytes,
         "saved_over_lto_percent": round(100 * found.saved_bytes / found.baseline_bytes, 2),
-        "assembled": bool(found.recipe and found.recipe.functions),
+        "assembled": found.recipe is not None and bool(found.recipe.functions),
         "runs": len(same),
         "runs_same": sum(same),
         "seconds": round(seconds, 1),

@@ -112,7 +112,7 @@ def optimize_program(
         found: list[Candidate] = []
         num_evaluations = 0
         try:
-            program = join_units(units, tuple(exports), link, pool)
+            program = join_units(units, tuple(exports), link, lto, pool)
             found, num_evaluations = candidates_of(program, options, pool, checker, notify)
             warnings += program.warnings
         except (CompilerError, ResourceError) as error:

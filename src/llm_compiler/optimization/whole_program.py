@@ -13,10 +13,10 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from llm_compiler.errors import CompilerError, ConfigError, InputError, ResourceError
+from llm_compiler.errors import CompileFailed, CompilerError, ConfigError, InputError, ResourceError
 from llm_compiler.llvm.constructs import uncovered
 from llm_compiler.llvm.function_wise.library_functions import LIBRARY_FUNCTIONS
 from llm_compiler.llvm.jobs import EvaluateJob, Inspection, InspectJob
@@ -28,7 +28,7 @@ from llm_compiler.optimization.function_wise import (
     rebuild_assembly,
     unit_structure,
 )
-from llm_compiler.optimization.rebuild import rebuild
+from llm_compiler.optimization.rebuild import dangling_symbols, rebuild
 from llm_compiler.optimization.records import OptimizeOptions
 from llm_compiler.optimization.settings import settings_for
 from llm_compiler.optimization.unit import Unit
@@ -63,9 +63,16 @@ class Program:
 
 
 def join_units(
-    units: Sequence[Unit], exports: tuple[str, ...], link: LinkTime, pool: WorkerPool
+    units: Sequence[Unit],
+    exports: tuple[str, ...],
+    link: LinkTime,
+    baseline: bytes,
+    pool: WorkerPool,
 ) -> Program:
     """Join prepared units to one module in which all is static but the exports.
+
+    Args:
+        baseline: the object of link-time optimisation.
 
     Raises:
         CompilerError, ResourceError: the units do not fit together.
@@ -92,7 +99,7 @@ def join_units(
         output=units[0].output,
         folder=folder,
         stock=stock,
-        baseline=b"",
+        baseline=baseline,
         baseline_sizes=ObjectSizes(size_bytes=0, text_data_bytes=0),
         inspection=inspection,
     )
@@ -149,8 +156,9 @@ def candidates_of(
     best = min(good, key=lambda one: options.objective.rank(good[one]))
     _try(found, lambda: _single(program, best, options, pool), program, notify)
     notify("assembling function by function")
-    for settings in dict.fromkeys(replace(one, elements=()) for one in good):
-        group = {one: m for one, m in good.items() if replace(one, elements=()) == settings}
+    # One object has one set of options of code generation; attributes are each function's own.
+    for settings in dict.fromkeys(one.options for one in good):
+        group = {one: m for one, m in good.items() if one.options == settings}
         _try(
             found,
             lambda group=group, settings=settings: _assembled(  # type: ignore[misc]
@@ -171,6 +179,8 @@ def _try(
     start = time.monotonic()
     try:
         made = make()
+        if made is not None and (names := dangling_symbols(program.unit, made.data)):
+            raise CompileFailed(f"it calls '{names[0]}', which link-time optimisation removes")
     except (CompilerError, ResourceError) as error:
         program.warnings.append(f"a candidate was left out: {error}")
         return
@@ -261,7 +271,7 @@ def _assembled(
     program: Program,
     bitcode: bytes,
     measured: dict[Recipe, Measurement],
-    settings: Recipe,
+    backend_options: tuple[str, ...],
     options: OptimizeOptions,
     pool: WorkerPool,
 ) -> Candidate | None:
@@ -277,7 +287,7 @@ def _assembled(
         structure.structure,
         measured,
         objective=options.objective,
-        options=settings.options,
+        options=backend_options,
         timeout_s=timeout_s,
     )
     if found is None:
@@ -295,7 +305,7 @@ def _assembled(
     commands = assembly.commands(Path(f"{output}.unoptimized.bc"), output)
     functions = tuple(sorted(found.plan.recipes.items()))
     return Candidate(
-        recipe=Recipe(options=settings.options, functions=functions),
+        recipe=Recipe(options=backend_options, functions=functions),
         data=data,
         linked=program.link.linked_sizes(data, "assembled"),
         replay=(*program.replay, *map(shlex.join, commands)),
