@@ -49,8 +49,9 @@ class Kind:
     flags: tuple[str, ...]
     only_marked: bool = True
     """Only files that say that they are to be run; in the others, running is the rule."""
-    old: bool = False
-    """Of C++: only the tests with dynamic exception specifications, which C++17 has no more."""
+    old: bool | None = None
+    """Only the tests with dynamic exception specifications, which C++17 has no more, or only those
+    without; None: all."""
 
 
 KINDS = {
@@ -61,7 +62,7 @@ KINDS = {
         only_marked=False,
     ),
     "coroutines": Kind(folder="g++.dg/coroutines/torture", language="c++", flags=("-std=c++20",)),
-    "eh": Kind(folder="g++.dg/eh", language="c++", flags=("-std=c++17",)),
+    "eh": Kind(folder="g++.dg/eh", language="c++", flags=("-std=c++17",), old=False),
     "eh98": Kind(folder="g++.dg/eh", language="c++", flags=("-std=gnu++98",), old=True),
     "template": Kind(folder="g++.dg/template", language="c++", flags=("-std=c++17",)),
     "torture": Kind(folder="g++.dg/torture", language="c++", flags=("-std=c++17",)),
@@ -86,7 +87,7 @@ def tests_of(name: str, testsuite: Path, limit: int, seed: int) -> Suite:
         source = path.read_bytes().decode("latin-1")
         if kind.only_marked and not _RUNS.search(source):
             continue
-        if kind.language == "c++" and kind.old != bool(_OLD.search(source)):
+        if kind.old not in (None, bool(_OLD.search(source))):
             continue
         options = [word for text in _OPTIONS.findall(source) for word in text.split()]
         programs.append(

@@ -153,14 +153,16 @@ WRONG_EDITS: tuple[WrongEdit, ...] = (
         lambda m: f"{m[1]}{m[2]}{m[4]}, {m[2]}{m[3]}",
     ),
     _edit(
-        "returns zero for a value",
-        r"(^ +ret i(?:8|16|32|64) )%[\w.\-]+$",
-        lambda m: f"{m[1]}0",
+        # Zero instead would be what most mains return anyway.
+        "returns a value that is off by one",
+        r"^ +ret (i(?:8|16|32|64)) (%[\w.\-]+)$",
+        lambda m: f"  %wrong.value = add {m[1]} {m[2]}, 1\n  ret {m[1]} %wrong.value",
     ),
     _edit(
-        "copies one byte less",
+        # A byte alone would often be the upper one of a small number: zero, as before.
+        "copies four bytes less",
         r"(call void @llvm\.mem(?:cpy|move|set)\.[^\n]*, i64 )(\d+)(?=, i1 )",
-        lambda m: f"{m[1]}{max(0, int(m[2]) - 1)}",
+        lambda m: f"{m[1]}{max(0, int(m[2]) - 4)}",
     ),
     _edit(
         "changes an element of a constant table",
