@@ -27,10 +27,12 @@ KEYS = [
     "baseline_value",
     "optimized_value",
     "passes",
+    "recipe",
     "replay",
     "proposer",
     "verdict",
     "num_evaluations",
+    "num_assemblies",
     "seconds",
     "elapsed_seconds",
 ]

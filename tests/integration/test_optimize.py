@@ -20,6 +20,7 @@ from llm_compiler.optimize import (
     optimize_many,
 )
 from llm_compiler.records import PassList, VerdictKind
+from llm_compiler.search import objective
 from llm_compiler.search.coreset import Coreset, Pick
 from llm_compiler.workers import LocalPool
 
@@ -145,6 +146,23 @@ def test_instructions_are_counted_in_what_the_stock_tools_make(run: Run) -> None
     lines = re.findall(rb"^  [^ \]]", honest.output, re.MULTILINE)
     assert found.baseline_value == honest.baseline_value == len(lines)
     assert (found.optimized_value < found.baseline_value) == (found.passes is not None)
+
+
+def test_a_new_objective_is_one_entry(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(objective, "_TABLE", dict(objective._TABLE))
+    objective.register(
+        objective.Objective(
+            name="rest",
+            title="bytes of neither .text nor .data",
+            unit="bytes",
+            of=lambda found: found.size_bytes - found.text_data_bytes,
+        )
+    )
+    found = run(passed(SMALL), SMALL, objective="rest")
+    assert found.to_json()["objective"] == "rest"
+    assert found.baseline_value == found.baseline_bytes - found.baseline_text_data_bytes
+    assert found.optimized_value == found.optimized_bytes - found.optimized_text_data_bytes
+    assert found.optimized_value <= found.baseline_value
 
 
 def test_output_replays_name_the_output(pool: LocalPool, source: Path) -> None:
