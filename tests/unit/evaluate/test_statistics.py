@@ -8,7 +8,7 @@ import pytest
 
 from llm_compiler.evaluate.rows import Row
 from llm_compiler.evaluate.statistics import gains, size_class, summarize
-from llm_compiler.search.objective import SIZE
+from llm_compiler.search.objective import SIZE, TEXT_DATA
 
 ROW = Row(
     suite="s",
@@ -77,6 +77,19 @@ def test_summary_with_and_without_backup() -> None:
     assert (found.potential.value, found.num_with_ceiling) == (pytest.approx(1 / 3), 2)
     assert found.ahead_of_coreset.value == pytest.approx((200 - 200) / 4000)
     assert found.compile_seconds == pytest.approx(2.0)
+
+
+def test_backup_is_what_optimize_hands_out() -> None:
+    base = replace(ROW, baseline_size_bytes=200, baseline_text_data_bytes=150)
+    larger_in_all = replace(base, size_bytes=210, text_data_bytes=100)
+    found = summarize([larger_in_all], objective=TEXT_DATA)
+    assert found.gains["text-data", "with", "total"].value == 0
+    assert found.gains["text-data", "without", "total"].value == pytest.approx(1 / 3)
+    # Chosen by size, an object may have more .text + .data than clang -Oz's: it counts as it is.
+    moved = replace(base, size_bytes=190, text_data_bytes=160)
+    found = summarize([moved], objective=SIZE)
+    assert found.gains["size", "with", "total"].value == pytest.approx(0.05)
+    assert found.gains["text-data", "with", "total"].value == pytest.approx(-1 / 15)
 
 
 @pytest.mark.parametrize(
