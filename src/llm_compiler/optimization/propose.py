@@ -33,6 +33,8 @@ __all__ = ["ProposingModel", "Searcher", "first_lists", "round_counts"]
 
 _SEARCH_SHARE = 0.85
 """Of the budget, for local search; the rest makes its winner shorter."""
+_MIN_LISTS_UNDER_SETTINGS = 32
+"""So many passed lists are choice enough for 16 evaluations."""
 _MAX_STORED = 8
 """Results that are taken from a store, best first: the first that passes counts."""
 _INTERRUPTED = "interrupted: this is the best found until then"
@@ -234,12 +236,16 @@ class _Search:
             self.warnings.append(checker.why_unchecked(self.unit.triple))
             return None
         rng = module_rng(options.seed, self.trial.module_hash)
+        settings = settings_for(self.unit, options, coreset)
+        extras = extras_for(self.unit, options, coreset)
+        # A list that may not have the likely settings would be tried without: others save more.
+        under = [one for one in start if self._passed(one.with_settings_of(settings[0]))]
+        if len(under) >= _MIN_LISTS_UNDER_SETTINGS:
+            start = under
         if self.searcher.model is not None:
             lists = self._led_by(self.searcher.model, start, novel=novel)
         else:
             lists = fixed(start[: options.candidates])
-        settings = settings_for(self.unit, options, coreset)
-        extras = extras_for(self.unit, options, coreset)
         proposed = under_settings(
             in_sequence(fixed([one.pass_list for one in self.stored]), lists),
             settings,
