@@ -156,10 +156,18 @@ class _Emitter:
         if self._by_value is not None:
             found.append(f"ptr byval([{self._by_value} x i8]) align 8 %stack")
         for place, number in self._stack_words.items():
-            found.append(f"i64 %p{number}")
-            prologue.append(f"  %in{place} = alloca i64")
-            prologue.append(f"  store i64 %p{number}, ptr %in{place}")
+            type_ = self._stack_type(place)
+            found.append(f"{type_} %p{number}")
+            prologue.append(f"  %in{place} = alloca {type_}")
+            prologue.append(f"  store {type_} %p{number}, ptr %in{place}")
         return found, prologue
+
+    def _stack_type(self, place: int) -> str:
+        """Return the type of a word that the caller passes on the stack, by how it is read."""
+        direct = self._plan.accesses.direct
+        sizes = {size for start, size in direct if place <= start < place + 8}
+        is_low = all(start == place for start, _ in direct if place <= start < place + 8)
+        return f"i{8 * max(sizes)}" if sizes and is_low else "i64"
 
     def _allocas(self) -> list[str]:
         webs = list(self._plan.webs.all)

@@ -149,8 +149,6 @@ def attributes_of(text: str, architecture: str, sizes: Counter[str]) -> tuple[st
     elif sizes:
         order.sort(key=lambda one: -sizes[one])
     rest = "uwtable"
-    if ".cfi_personality" not in text:
-        rest = f"nounwind {rest}"
     if architecture == "x86_64":
         if _X86_FRAME.search(text):
             rest += ' "frame-pointer"="all"'
@@ -160,7 +158,12 @@ def attributes_of(text: str, architecture: str, sizes: Counter[str]) -> tuple[st
             ' "frame-pointer"="non-leaf" "target-cpu"="generic" '
             '"target-features"="+fp-armv8,+neon,+outline-atomics,+v8a,-fmv"'
         )
-    return tuple(f"{one} {rest}".strip() for one in order)
+    if ".cfi_personality" in text:
+        return tuple(f"{one} {rest}".strip() for one in order)
+    # Of C++, few functions are known not to throw.
+    quiet = [f"{one} nounwind {rest}".strip() for one in order]
+    loud = [f"{one} {rest}".strip() for one in order]
+    return tuple(loud + quiet if "\n_Z" in text else quiet + loud[:1])
 
 
 def _size_words(attributes: str) -> str:
