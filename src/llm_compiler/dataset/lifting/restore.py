@@ -67,6 +67,7 @@ _SIZES: Final = {
     ".xword": 8,
     ".8byte": 8,
 }
+_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ESCAPED: Final = re.compile(r"\\([0-7]{1,3}|.)")
 _ESCAPES: Final = {"b": 8, "t": 9, "n": 10, "f": 12, "r": 13, '"': 34, "\\": 92}
 _TERM: Final = re.compile(r'\s*([+-]?)\s*([A-Za-z_.$][\w.$]*|"(?:[^"\\]|\\.)*"|-?\w+)')
@@ -201,7 +202,7 @@ def _bytes(data: bytes) -> str:
 def _values(word: str, rest: str) -> Iterator[bytes | tuple[int, str]]:
     """Yield what a directive puts down: bytes, or the size of a symbolic value and itself."""
     if word in (".ascii", ".asciz", ".string"):
-        for literal in split_commas(rest):
+        for literal in _STRING.findall(rest):
             yield _unquoted(literal) + (b"" if word == ".ascii" else b"\0")
         return
     if word in (".zero", ".space", ".skip"):
