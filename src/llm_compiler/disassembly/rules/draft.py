@@ -264,6 +264,10 @@ class Function:
         direct, _ = plan.accesses.incoming(first)
         stack = max(((place - first) // 8 + 1 for place, _ in direct), default=0)
         never = not self.graph.returns and not self._tail_calls()
+        if self.graph.num_named is not None:
+            return Signature(
+                integers=self.graph.num_named, vectors=0, result=plan.result, is_variadic=True
+            )
         asked = plan.live.entering[0].get(convention.integer_results[0])
         if asked == 8 and len(vectors) == len(convention.vector_arguments):
             # It asks how many vector registers hold arguments: it has "..." at the end.

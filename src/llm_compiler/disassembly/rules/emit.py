@@ -153,6 +153,10 @@ class _Emitter:
             found.append(f"{type_} %x{place}")
             if web is not None:
                 prologue.append(f"  store {type_} %x{place}, ptr %w{web.number}")
+        if (named := self._graph.num_named) is not None:
+            while len(found) < named:
+                found.append(f"i64 %a{len(found)}")
+            return [*found, "..."], prologue
         if self._by_value is not None:
             found.append(f"ptr byval([{self._by_value} x i8]) align 8 %stack")
         for place, number in self._stack_words.items():
@@ -502,6 +506,8 @@ class _Emitter:
 
     def _incoming(self, place: int) -> str:
         first = self._convention.first_stack_argument
+        if self._graph.num_named is not None:
+            raise Unliftable("arguments of '...' that are read without a list")
         if self._by_value is not None:
             if place == first:
                 return "%stack"
@@ -717,6 +723,9 @@ class _Emitter:
     def _intrinsic(self, node: Node) -> None:
         name = node.data
         args = [(self._as(one, one.type), one.type) for one in node.args]
+        if name == "llvm.va_start.p0":
+            self._say(f"call void @{name}(ptr {self._as(node.args[0], 'ptr')})")
+            return
         if name in ("llvm.memcpy.any", "llvm.memset.any"):
             self._memory(node, name)
             return

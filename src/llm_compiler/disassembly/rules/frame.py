@@ -131,6 +131,7 @@ def _parts(
         for one in saved:
             if start < one < end:
                 end = one
+        end = min(end, start + graph.sizes.get(start, end - start))
         if end <= start:
             raise Unliftable("a frame whose objects overlap")
         objects.append(_object(start, end, graph, first))

@@ -24,7 +24,7 @@ from llm_compiler.disassembly.rules.code import Code, Line
 
 if TYPE_CHECKING:
     from llm_compiler.disassembly.rules.builder import Builder
-    from llm_compiler.disassembly.rules.nodes import Node
+    from llm_compiler.disassembly.rules.nodes import Graph, Node
 
 __all__ = ["Control", "Convention", "Target"]
 
@@ -98,6 +98,10 @@ class Target(Protocol):
         Raises:
             Unliftable: there is no rule for it.
         """
+        ...
+
+    def finish(self, graph: Graph) -> None:
+        """Change a translated graph where whole sequences mean something: ``va_start``."""
         ...
 
     def condition(self, builder: Builder, flags: Any, code: str) -> Node:

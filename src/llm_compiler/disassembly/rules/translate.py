@@ -161,6 +161,7 @@ class _Translation:
             self._end(block)
             builder.leave()
         builder.finish()
+        self._target.finish(graph)
         return graph
 
     def _landing_pad(self, handled: HandledRange) -> None:

@@ -157,3 +157,19 @@ def test_addresses_that_are_numbers_are_devices() -> None:
     text = draft("testl $1, 1073745924\nje .LBB0_1\nmovl $1, 1073745924\n.LBB0_1:\nretq\n")
     assert "load volatile i32" in text
     assert "store volatile i32" in text
+
+
+def test_the_prologue_of_a_function_with_dots_becomes_va_start() -> None:
+    saved = "".join(f"movaps %xmm{i}, {80 + 16 * i}(%rsp)\n" for i in range(8))
+    body = (
+        "subq $216, %rsp\nmovq %rdx, 48(%rsp)\nmovq %rcx, 56(%rsp)\nmovq %r8, 64(%rsp)\n"
+        f"movq %r9, 72(%rsp)\ntestb %al, %al\nje .LBB0_1\n{saved}.LBB0_1:\n"
+        "leaq 32(%rsp), %rax\nmovq %rax, 16(%rsp)\nleaq 224(%rsp), %rax\nmovq %rax, 8(%rsp)\n"
+        "movabsq $206158430224, %rax\nmovq %rax, (%rsp)\nmovq %rsp, %rdx\ncallq vprint@PLT\n"
+        "addq $216, %rsp\nretq\n"
+    )
+    text = draft(body, result="void")
+    assert text.startswith("define void @f(i64 %a0, i64 %a1, ...)")
+    assert text.count("call void @llvm.va_start.p0(ptr %s0)") == 1
+    assert "alloca [24 x i8]" in text
+    assert "xmm" not in text

@@ -10,13 +10,14 @@ from typing import Any, Final
 
 from llm_compiler.disassembly.rules.builder import Builder
 from llm_compiler.disassembly.rules.code import Code, Line
-from llm_compiler.disassembly.rules.nodes import Node
+from llm_compiler.disassembly.rules.nodes import Graph, Node
 from llm_compiler.disassembly.rules.target import Control, Convention
 from llm_compiler.disassembly.rules.x86_64 import control as _control
 from llm_compiler.disassembly.rules.x86_64.flags import Flags, condition
 from llm_compiler.disassembly.rules.x86_64.integers import INTEGERS, Rule
 from llm_compiler.disassembly.rules.x86_64.machine import Machine
 from llm_compiler.disassembly.rules.x86_64.operands import WIDE, Memory
+from llm_compiler.disassembly.rules.x86_64.varargs import rewrite_varargs
 from llm_compiler.disassembly.rules.x86_64.vectors import VECTORS
 
 __all__ = ["RULES", "X86_64"]
@@ -96,6 +97,10 @@ class X86_64:  # noqa: N801  # the architecture's name
         if is_repeated and name not in _REPEATED and not name.startswith("ret"):
             raise machine.refuse()
         rule(machine)
+
+    def finish(self, graph: Graph) -> None:
+        """Write ``va_start`` where a prologue saves arguments for it."""
+        rewrite_varargs(graph, self.convention)
 
     def condition(self, builder: Builder, flags: Any, code: str) -> Node:
         """Return whether a condition holds."""
