@@ -7,6 +7,7 @@ Exit: 0 done, 1 a negative verdict, 2 bad usage, 3 toolchain, 4 bad input, 5 the
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
@@ -1635,15 +1636,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except BrokenPipeError:
         # The reader has gone (a pager, head); nothing more can be said to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return OutputError.exit_code
     except OSError as error:
         if error.filename is None and error.errno is None:
             raise
+        _drop_output()  # it may be what is full, or closed
         print(f"llm-compiler: error: {error}", file=sys.stderr)
         return OutputError.exit_code
     except KeyboardInterrupt:
         return _ended()
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere, so that the end of the process can flush it."""
+    with contextlib.suppress(OSError, ValueError):  # not a file at all
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _ended() -> int:

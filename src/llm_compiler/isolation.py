@@ -84,11 +84,30 @@ def depth() -> int:
     return int(text) if text.isdecimal() else 0
 
 
+def _open_closed_streams() -> None:
+    """Give standard streams that are closed something to be.
+
+    Else the next file or socket that is opened takes their numbers, and what is printed ends up
+    there. Standard output cannot be written to then, so that lost results are an error.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+            continue
+        except OSError:
+            os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
+        if getattr(sys, name) is None:
+            stream = open(number, "r" if name == "stdin" else "w", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
 def secure_start() -> None:
     """Take the current folder, and the script's, off the paths of this process.
 
     For the command line only: a library must leave its user's search path alone.
     """
+    _open_closed_streams()
     added = "" if sys.flags.safe_path or not sys.path else sys.path[0]
     given = [] if sys.flags.ignore_environment else os.environ.get("PYTHONPATH", "").split(":")
     named = {os.path.abspath(entry) for entry in given}
