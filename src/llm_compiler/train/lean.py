@@ -238,7 +238,7 @@ class _HeadLosses(torch.autograd.Function):
                 matrix,
                 ids[own],
                 None if rows is None else rows[own] - start,
-                None if rows is None else weights[own],
+                None if weights is None else weights[own],
                 needed,
                 shares,
             )
