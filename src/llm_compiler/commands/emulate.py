@@ -13,6 +13,7 @@ from llm_compiler.console import note, print_json, print_table, warn
 from llm_compiler.emulate import NO_ANSWER, Emulated, EmulateOptions, EmulationVerdict, emulate
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.clang_flags import parse_clang_flags
+from llm_compiler.llvm.demangle import demangled
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
 from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.output import check_writable, write_atomically
@@ -98,8 +99,9 @@ def _print(result: Emulated, output: Path | None) -> None:
     if check is None:
         return
     print(f"verdict: {check.verdict.value}" + (f" ({check.reason})" if check.reason else ""))
+    names = demangled(list(check.functions))
     for name, verdict in check.functions.items():
-        print(f"  {name}: {verdict}")
+        print(f"  {names[name]}: {verdict}")
     if check.verdict is not EmulationVerdict.EXACT and result.code is not None:
         _print_difference(result.code, check.code)
 

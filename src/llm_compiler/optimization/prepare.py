@@ -9,6 +9,7 @@ from pathlib import Path
 
 from llm_compiler.errors import InputError, IrParseError, LlmCompilerError
 from llm_compiler.llvm.clang_flags import ClangFlags
+from llm_compiler.llvm.demangle import demangled
 from llm_compiler.llvm.jobs import Inspection, InspectJob
 from llm_compiler.llvm.object_file import ObjectSizes, object_format, section_sizes
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock
@@ -138,6 +139,10 @@ def _for_module(request: Request, pool: WorkerPool) -> Stock:
     return request.stock
 
 
+def _name(function: str) -> str:
+    return demangled([function])[function]
+
+
 def _warnings(
     source: Path, stock: Stock, inspection: Inspection, format_name: str
 ) -> Iterator[str]:
@@ -151,12 +156,13 @@ def _warnings(
     if untouched := inspection.functions_with_optnone:
         yield (
             f"{len(untouched)} of {len(inspection.functions)} functions are 'optnone' "
-            f"({untouched[0]}, ...), as clang -O0 makes them: no pass may touch those"
+            f"({_name(untouched[0])}, ...), as clang -O0 makes them: no pass may touch those"
         )
     if source.suffix in IR_SUFFIXES and inspection.functions_without_minsize:
         count = len(inspection.functions_without_minsize)
+        first = _name(inspection.functions_without_minsize[0])
         yield (
             f"{count} of {len(inspection.functions)} functions lack 'minsize' "
-            f"({inspection.functions_without_minsize[0]}, ...): the baseline is clang -Oz on this "
+            f"({first}, ...): the baseline is clang -Oz on this "
             "file, which leaves them larger than clang -Oz on their source would"
         )
