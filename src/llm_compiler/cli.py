@@ -317,6 +317,13 @@ def _disassemble(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--strict", action="store_true", help="write nothing that is not shown right"
     )
     parser.add_argument(
+        "--answer-s",
+        type=_natural,
+        default=6,
+        metavar="S",
+        help="time for the model's answers to one function; 0: no limit (default: %(default)s)",
+    )
+    parser.add_argument(
         "--annotate",
         action="store_true",
         help="comments above each function: name, place, strings, instructions, lines of source",

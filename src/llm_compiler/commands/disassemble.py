@@ -23,6 +23,7 @@ from llm_compiler.disassembly.records import Retargeted
 from llm_compiler.errors import CheckpointMismatch, CompileFailed, ConfigError, InputError
 from llm_compiler.llvm.demangle import demangled
 from llm_compiler.llvm.jobs import Inspection, InspectJob
+from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.trained import untrained_warning
 from llm_compiler.output import check_writable, make_folders, write_atomically
@@ -155,6 +156,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         if options.relink is not None:
             check_writable(options.relink)
         engine = open_engine(options.engine, options.model, "disassemble")
+        if isinstance(engine, CompactEngine):
+            engine.answer_s = options.answer_s
         try:
             with LocalPool(1) as pool:
                 for task in tasks:

@@ -7,6 +7,7 @@ runtimes. Deterministic if the decoder is.
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -39,6 +40,7 @@ def generate(
     checker: Checker | None = None,
     temperature: float = 0.0,
     seed: int = 0,
+    seconds: float = 0.0,
 ) -> list[Finding]:
     """Write up to `num` texts at once and return the distinct ones.
 
@@ -52,12 +54,14 @@ def generate(
         end: the token that ends a text; it is the last of `ids`.
         max_tokens: of a text, the end token among them; what is longer is not finished.
         checker: what it refuses is passed over, the next token in turn taken or drawn instead.
+        seconds: of a beam search: after half of them the greedy text alone goes on, after all of
+            them it is not finished. 0: no limit.
     """
     rules = _Rules(end, constraint, checker)
     if temperature > 0 or num == 1:
         found = _draw(state, num, max_tokens, rules, temperature, seed)
     else:
-        found = _text_beams(state, num, max_tokens, rules)
+        found = _text_beams(state, num, max_tokens, rules, seconds)
     return list({one.ids: one for one in found}.values())
 
 
@@ -207,8 +211,11 @@ def _largest(values: FloatArray, num: int) -> list[int]:
     return order
 
 
-def _text_beams(state: DecodingState, num: int, max_tokens: int, rules: _Rules) -> list[Finding]:
+def _text_beams(
+    state: DecodingState, num: int, max_tokens: int, rules: _Rules, seconds: float
+) -> list[Finding]:
     """Search with `num` beams; the greedy text stays among them and comes first."""
+    started = time.monotonic()
     greedy = rules.start()
     live: list[tuple[_Branch, FloatArray]] = [(greedy, state.first)]
     ended: list[_Branch] = []
@@ -232,7 +239,10 @@ def _text_beams(state: DecodingState, num: int, max_tokens: int, rules: _Rules) 
         worst = sorted(-one.log_probability for one in ended if one.finished)[num - 1 : num]
         if worst and all(-one.log_probability >= worst[0] for one in going if one is not greedy):
             going = [one for one in going if one is greedy]
-        if not going or step == max_tokens - 1:
+        spent = time.monotonic() - started if seconds else 0.0
+        if spent > seconds / 2:
+            going = [one for one in going if one is greedy]
+        if not going or step == max_tokens - 1 or spent > seconds:
             ended += going
             break
         answers = state.extend([one.ids[-1] for one in going], [one.node for one in going])

@@ -201,6 +201,15 @@ def test_texts_by_beams(decoder: EmbeddedDecoder) -> None:
     assert {one.ids for one in wide} - {(END,)} == set(best[:39])
 
 
+def test_beams_end_when_their_time_is_up(decoder: EmbeddedDecoder) -> None:
+    greedy = generate(decoder.start(PROMPT), 1, end=END, max_tokens=30)[0]
+    found = generate(decoder.start(PROMPT), 6, end=END, max_tokens=30, seconds=1e-9)
+    first = next(one for one in found if one.ids[0] == greedy.ids[0])
+    assert first.ids == greedy.ids[: len(first.ids)]
+    assert len(first.ids) == 1 or first.finished
+    assert len(generate(decoder.start(PROMPT), 6, end=END, max_tokens=30, seconds=600)) == 6
+
+
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_texts_obey_a_constraint(decoder: EmbeddedDecoder, temperature: float) -> None:
     grammar = Grammar((5, 6), 3)

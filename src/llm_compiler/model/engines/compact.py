@@ -218,6 +218,8 @@ class CompactEngine:
                 f"{prompts.vocab_size}: they do not belong together"
             )
         self.name, self.model, self.constrain = name, model, constrain
+        self.answer_s = 0.0
+        """Time for one set of answers by beams (`generation.generate`); 0: no limit."""
         self.decoder = decoder
         self.prompts = prompts
         # Rounds with the compiler ask again about the same module, with ever fewer of the lists.
@@ -463,6 +465,7 @@ class CompactEngine:
                 else None,
                 temperature=temperature,
                 seed=seed,
+                seconds=self.answer_s,
             )[:num]
             if found and (found[0].finished or len(found[0].ids) >= endless):
                 break
