@@ -138,7 +138,7 @@ def test_several_files_and_the_table(user, c_file: Path, cpp_file: Path) -> None
         "ours",
         "saved",
         "evaluations",
-        "pass list",
+        "by",
     ]
     parts = [line.split() for line in lines[1:]]
     # Each row is printed when its file is done.
