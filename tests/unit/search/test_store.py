@@ -27,7 +27,7 @@ CRASH = Measurement(status=Status.CRASHED, detail="SIGABRT: 'quoted' \n é", sec
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "folder" / "measurements.db"
+    return tmp_path / "measurements.db"
 
 
 def test_what_was_recorded_is_found(path: Path) -> None:
@@ -159,7 +159,6 @@ def test_a_store_of_a_newer_version_is_refused(path: Path) -> None:
     "data", [b"this is no database at all" * 100, bytes(range(256)) * 40], ids=["text", "bytes"]
 )
 def test_another_file_is_refused_and_left_alone(path: Path, data: bytes) -> None:
-    path.parent.mkdir()
     path.write_bytes(data)
     with pytest.raises(ArtifactError, match=r"is not a store of measurements") as caught:
         Store(path, llvm_version=VERSION)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,11 @@ def write(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+KIT = sorted(CONFIGS.glob("kit*.toml"))
+STAGES = sorted({*CONFIGS.glob("*.toml")} - {*KIT})
+
+
+@pytest.mark.parametrize("path", STAGES, ids=lambda path: path.stem)
 def test_shipped_configurations(path: Path) -> None:
     scale, stage = path.stem.split("-", 1)
     config = load_train_config(path, stage.removesuffix("-labels"))
@@ -45,6 +50,15 @@ def test_shipped_configurations(path: Path) -> None:
     assert sum(earlier) == pytest.approx(config.mix_share if earlier else 0)
     # Labels alone take a small machine's time as they are.
     assert config.mix_share == (0 if path.stem == "tiny-flag-tuning-labels" else 0.15)
+
+
+@pytest.mark.parametrize("path", KIT, ids=lambda path: path.stem)
+def test_the_kits_runs_mix_all_tasks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CONFIGS.parents[1])
+    config = load_train_config(path, tomllib.loads(path.read_text())["stage"])
+    assert config.model.num_parameters <= 20e6
+    assert set(config.shares()) >= {"disassembly", "emulation", "flag-tuning", "pretraining"}
+    assert sum(config.shares().values()) == pytest.approx(1)
 
 
 SHIPPED = sorted((CONFIGS / "shipped").glob("*.toml"))
