@@ -13,7 +13,15 @@ from typing import Final
 
 from llm_compiler.llvm.module import Module
 
-__all__ = ["ABI_ATTRIBUTES", "CLAIMS", "CONTROL_CLAIMS", "strip_attributes"]
+__all__ = [
+    "ABI_ATTRIBUTES",
+    "CLAIMS",
+    "CONTROL_CLAIMS",
+    "calls_of",
+    "move_to_calls",
+    "not_throwing",
+    "strip_attributes",
+]
 
 ABI_ATTRIBUTES: Final = (
     "zeroext",
@@ -66,6 +74,53 @@ def strip_attributes(module: Module, names: Collection[str]) -> None:
     for instruction in module.instruction_handles():
         if stripper.is_call(instruction):
             stripper.call(instruction)
+
+
+def move_to_calls(module: Module) -> None:
+    """Say at each call, not of the function, that it does not return.
+
+    The same code comes of it, and other texts' declarations of the function have no part in it.
+    """
+    library = module.context.library
+    kinds = [library.LLVMGetEnumAttributeKindForName(b"noreturn", len(b"noreturn"))]
+    for name, call in calls_of(module):
+        function = module.function_handle(name)
+        for kind in kinds:
+            if held := library.LLVMGetEnumAttributeAtIndex(function, _FUNCTION, kind):
+                library.LLVMAddCallSiteAttribute(call, _FUNCTION, held)
+    for function in module.function_handles():
+        if library.LLVMIsDeclaration(function) and not library.LLVMGetIntrinsicID(function):
+            for kind in kinds:
+                library.LLVMRemoveEnumAttributeAtIndex(function, _FUNCTION, kind)
+
+
+def not_throwing(module: Module) -> list[str]:
+    """Return the declared functions of which a module says that they do not throw.
+
+    Exception tables depend on the declaration, not on the call (LLVM's EHStreamer).
+    """
+    library = module.context.library
+    kind = library.LLVMGetEnumAttributeKindForName(b"nounwind", len(b"nounwind"))
+    return [
+        module.name_of(one)
+        for one in module.function_handles()
+        if library.LLVMIsDeclaration(one)
+        and not library.LLVMGetIntrinsicID(one)
+        and library.LLVMGetEnumAttributeAtIndex(one, _FUNCTION, kind)
+    ]
+
+
+def calls_of(module: Module) -> list[tuple[str, int]]:
+    """Return the direct calls of functions that are no intrinsics: names and instructions."""
+    library = module.context.library
+    found = []
+    for one in module.instruction_handles():
+        if not library.LLVMIsACallInst(one) and not library.LLVMIsAInvokeInst(one):
+            continue
+        callee = library.LLVMGetCalledValue(one)
+        if library.LLVMIsAFunction(callee) and not library.LLVMGetIntrinsicID(callee):
+            found.append((module.name_of(callee), one))
+    return found
 
 
 class _Stripper:

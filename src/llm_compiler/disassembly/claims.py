@@ -18,7 +18,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from llm_compiler.disassembly.attributes import CLAIMS, CONTROL_CLAIMS, strip_attributes
+from llm_compiler.disassembly.attributes import (
+    CLAIMS,
+    CONTROL_CLAIMS,
+    move_to_calls,
+    not_throwing,
+    strip_attributes,
+)
 from llm_compiler.errors import CompilerError, InputError, LlmCompilerError
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.jobs import WorkerState
@@ -116,6 +122,8 @@ class Modest:
     kept: tuple[str, ...] = ()
     bare: str = field(default="", repr=False)
     """The text without any claim, where it lowers to other code than with those kept."""
+    nothrow: tuple[str, ...] = ()
+    """Declared functions of which its exception table needs that they do not throw."""
     detail: str = ""
 
 
@@ -155,6 +163,12 @@ class _Search:
             module = context.parse(text.encode("utf-8", "surrogateescape"), "answer")
             context.library.LLVMStripModuleDebugInfo(module.handle)
             module.run_passes("instnamer")
+            with TargetMachine.for_module(module) as machine:
+                before = fingerprint(module, machine)
+                moved = module.clone()
+                move_to_calls(moved)
+                if fingerprint(moved, machine) == before:
+                    module = moved
             self._lines = module.to_text().splitlines()
             with TargetMachine.for_module(module) as machine:
                 self._wanted: Fingerprint = fingerprint(module, machine)
@@ -167,7 +181,10 @@ class _Search:
         text = self._text(gone)
         kept = sorted({one.kind for one in sites if one not in gone})
         bare = self._text(sites) if kept else ""
-        return Modest(status=Status.OK, text=text, kept=tuple(kept), bare=bare)
+        with Context() as context:
+            module = context.parse(text.encode("utf-8", "surrogateescape"), "answer")
+            nothrow = tuple(not_throwing(module))
+        return Modest(status=Status.OK, text=text, kept=tuple(kept), bare=bare, nothrow=nothrow)
 
     def _without(self, sites: list[_Site]) -> list[_Site]:
         """Return sites that can go together: all, or those of as many kinds as possible."""

@@ -61,6 +61,8 @@ class Lift:
     lowered: CodeObject | None = field(default=None, repr=False)
     bare: str = field(default="", repr=False)
     """The IR without the claims that it keeps for the sake of its code."""
+    nothrow: tuple[str, ...] = ()
+    """Functions of which its exception table needs that they do not throw."""
     is_changed: bool = False
     """Its IR lowers to other code than what was judged."""
 

@@ -146,7 +146,9 @@ def _united(
         if modest.status is not Status.OK:
             continue
         outcome = dataclasses.replace(one.outcome, ir=modest.text, claims=modest.kept)
-        named[name] = dataclasses.replace(one, outcome=outcome, bare=modest.bare)
+        named[name] = dataclasses.replace(
+            one, outcome=outcome, bare=modest.bare, nothrow=modest.nothrow
+        )
     aliases = {
         one.outcome.name: one.outcome.alias_of
         for one in lifts
@@ -268,6 +270,7 @@ def detached_texts(
             for one in lifts
         ),
         alignments=tuple((alignments or {}).items()),
+        nothrow=frozenset(name for one in lifts for name in one.nothrow),
     )
     found: list[str] = run_jobs(pool, [job])[0] if lifts else []
     return found

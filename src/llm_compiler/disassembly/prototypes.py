@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from ctypes import c_void_p
 from dataclasses import dataclass, field
 
-from llm_compiler.disassembly.attributes import ABI_ATTRIBUTES
+from llm_compiler.disassembly.attributes import ABI_ATTRIBUTES, calls_of
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.capi import take_message
 from llm_compiler.llvm.jobs import WorkerState
@@ -26,7 +26,6 @@ __all__ = [
     "PrototypeReader",
     "Survey",
     "SurveyJob",
-    "calls_of",
     "candidates",
 ]
 
@@ -214,19 +213,6 @@ def _last_call(module: Module, instruction: int) -> int:
                 return int(one)
         one = library.LLVMGetPreviousInstruction(one)
     return 0
-
-
-def calls_of(module: Module) -> list[tuple[str, int]]:
-    """Return the direct calls of functions that are no intrinsics: names and instructions."""
-    library = module.context.library
-    found = []
-    for one in module.instruction_handles():
-        if not library.LLVMIsACallInst(one) and not library.LLVMIsAInvokeInst(one):
-            continue
-        callee = library.LLVMGetCalledValue(one)
-        if library.LLVMIsAFunction(callee) and not library.LLVMGetIntrinsicID(callee):
-            found.append((module.name_of(callee), one))
-    return found
 
 
 class PrototypeReader:

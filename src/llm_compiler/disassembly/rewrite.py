@@ -15,8 +15,9 @@ from ctypes import c_void_p
 from dataclasses import dataclass, field
 from typing import Final
 
+from llm_compiler.disassembly.attributes import calls_of
 from llm_compiler.disassembly.naming import quoted_name
-from llm_compiler.disassembly.prototypes import Prototype, calls_of
+from llm_compiler.disassembly.prototypes import Prototype
 from llm_compiler.errors import CompilerError, InputError, LlmCompilerError
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.jobs import WorkerState

@@ -154,6 +154,8 @@ class DetachJob:
     stand for is what the function returns (ifunc)."""
     alignments: tuple[tuple[str, int], ...] = ()
     """Of variables, in bytes: what is known of them; more is not claimed."""
+    nothrow: frozenset[str] = frozenset()
+    """Functions that do not throw, by some other text's exception table: all have to say so."""
     timeout_s: float = 30.0
     affinity: str = ""
 
@@ -178,6 +180,11 @@ class DetachJob:
                         known = alignments.get(module.name_of(variable))
                         if known and library.LLVMGetAlignment(variable) > known:
                             library.LLVMSetAlignment(variable, known)
+                for function in module.function_handles():
+                    if module.name_of(function) in self.nothrow:
+                        library.LLVMAddAttributeAtIndex(
+                            function, _FUNCTION_INDEX, _nounwind(module)
+                        )
                 for alias, is_visible, is_chosen in self.aliases[step]:
                     _add_alias(module, self.functions[step], alias, is_visible, is_chosen)
                 yield "" if module.verify() else module.to_text()
@@ -185,6 +192,12 @@ class DetachJob:
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> str:
         """Return nothing."""
         return ""
+
+
+def _nounwind(module: Module) -> int:
+    library = module.context.library
+    kind = library.LLVMGetEnumAttributeKindForName(b"nounwind", len(b"nounwind"))
+    return int(library.LLVMCreateEnumAttribute(module.context.handle, kind, 0))
 
 
 def _add_alias(module: Module, function: str, name: str, is_visible: bool, is_chosen: bool) -> None:
