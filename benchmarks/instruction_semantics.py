@@ -12,6 +12,7 @@ on the same random states and compares all bytes. Exit code 1: a case differs.
 from __future__ import annotations
 
 import argparse
+import platform
 import random
 import re
 import sys
@@ -19,15 +20,17 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from llm_compiler.dataset.assembly import normalize_assembly
 from llm_compiler.disassembly.rules.code import Unliftable, parse_code
 from llm_compiler.disassembly.rules.draft import Function
 from llm_compiler.disassembly.rules.emit import emit
 from llm_compiler.disassembly.rules.module import ModuleFrame
+from llm_compiler.disassembly.rules.targets import TARGETS
 from llm_compiler.disassembly.rules.translate import translate
 from llm_compiler.disassembly.rules.variant import Variant
-from llm_compiler.disassembly.rules.x86_64 import RULES, X86_64
+from llm_compiler.disassembly.rules.x86_64 import RULES
 from llm_compiler.disassembly.rules.x86_64.control import CONTROL
 from llm_compiler.errors import CompilerError
 from llm_compiler.llvm.assembler import assemble
@@ -49,7 +52,10 @@ MEMORY = 96
 """Where the operand in memory stands in the state; 48 bytes."""
 FLAGS = 160
 SIZE = 192
-ATTRIBUTES = 'minsize nounwind optsize uwtable "target-cpu"="x86-64" "target-features"="+popcnt"'
+ATTRIBUTES = {
+    "x86_64": 'minsize nounwind optsize uwtable "target-cpu"="x86-64" "target-features"="+popcnt"',
+    "aarch64": 'minsize nounwind optsize uwtable "target-cpu"="generic" "target-features"="+neon"',
+}
 NOT_TESTED = frozenset(
     # Words on the stack and control: whole functions test them. Hints mean nothing.
     [
@@ -79,6 +85,7 @@ class Case:
     is_float: bool = False
     """Any NaN counts as any other."""
     data: str = ""
+    architecture: ClassVar[str] = "x86_64"
 
     def assembly(self, name: str) -> str:
         """Return the function."""
@@ -506,11 +513,11 @@ def lift(case: Case, name: str) -> bytes:
     Raises:
         Unliftable: the rules lack something.
     """
-    target = X86_64()
+    target = TARGETS[case.architecture]()
     code = parse_code(normalize_assembly(case.assembly(f"lifted_{name}"), target.triple))
     function = Function(code, translate(code, target), target, {})
     body = emit(function, Variant(result="void"))
-    text = ModuleFrame(code, target.triple).module(body, ATTRIBUTES)
+    text = ModuleFrame(code, target.triple).module(body, ATTRIBUTES[case.architecture])
     with Context() as context, context.parse(text.encode(), case.text) as module:
         if broken := module.verify():
             raise CompilerError(f"{case.text}: {broken}")
@@ -543,7 +550,9 @@ def check(
         text = f"{before + '; ' if before else ''}{case.text}"
         rows.append(f'{{"{text}", original_{number}, lifted_{number}, {int(case.is_float)}}},')
     own = folder / "originals.o"
-    assemble("".join(originals), "x86_64", toolchain, own, keep_labels=False)
+    architecture = chosen[0].architecture
+    assemble("".join(originals), architecture, toolchain, own, keep_labels=False)
+    is_foreign = architecture != platform.machine().replace("AMD64", "x86_64")
     declared = "".join(f"extern function {one};\n" for one in names)
     source = folder / "driver.c"
     table = "const struct one table[] = {\n" + "\n".join(rows) + "\n{0, 0, 0, 0}};\n"
@@ -552,6 +561,7 @@ def check(
     built = run(
         [
             toolchain.tool("clang"),
+            *([f"--target={architecture}-linux-gnu", "-static"] if is_foreign else []),
             "-O1",
             "-w",
             f"-DSIZE={SIZE}",
@@ -566,7 +576,8 @@ def check(
     )
     if not built.ok:
         raise CompilerError(f"the driver does not link: {built.stderr_text[:2000]}")
-    done = run([program], timeout_s=600)
+    runner = [f"qemu-{architecture}"] if is_foreign else []
+    done = run([*runner, program], timeout_s=600)
     if done.exit_status not in (0, 1):
         raise CompilerError(f"the driver ended with {done.exit_status}")
     return done.stdout.decode().splitlines(), lacking

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What lifting by rules covers, and how much of it becomes the same code, over a corpus' units.
 
-    python benchmarks/lift_by_rules.py FOLDER... [--level Oz] [--functions 300] [--search-s 1]
+    python benchmarks/lift_by_rules.py FOLDER... [--level Oz] [--target TRIPLE] [--functions 300]
 
 Each FOLDER holds unoptimised bitcode. Units are compiled by clang at the level, some functions of
 each drawn, of the folders in turn, lifted, and compared in process: the same lines of assembly
@@ -74,6 +74,7 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     parser.add_argument("--level", default="Oz")
+    parser.add_argument("--target", default="", help="of the bitcode, if it is not this machine's")
     parser.add_argument("--functions", type=int, default=300)
     parser.add_argument("--per-unit", type=int, default=3, help="functions of a unit, at most")
     parser.add_argument("--search-s", type=float, default=1.0)
@@ -97,7 +98,7 @@ def _draw(
     for number, (package, file) in enumerate(order):
         of_unit = 0
         for unit, binary, reader, symbol in _functions(
-            package, file, options.level, toolchain, folder / str(number), chance
+            package, file, options, toolchain, folder / str(number), chance
         ):
             if taken >= options.functions:
                 return
@@ -121,7 +122,7 @@ def _padded(
 def _functions(
     package: str,
     file: Path,
-    level: str,
+    options: argparse.Namespace,
     toolchain: Toolchain,
     folder: Path,
     chance: random.Random,
@@ -130,7 +131,8 @@ def _functions(
     output = folder / "unit.o"
     command: list[str | Path] = [
         toolchain.tool("clang"),
-        f"-{level}",
+        f"-{options.level}",
+        *([f"--target={options.target}"] if options.target else []),
         "-c",
         "-Wno-everything",
         file,

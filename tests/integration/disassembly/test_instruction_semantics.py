@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import platform
+import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,8 @@ from types import ModuleType
 
 import pytest
 
+from llm_compiler.disassembly.rules.aarch64 import RULES as RULES_AARCH64
+from llm_compiler.disassembly.rules.aarch64 import integers as integers_aarch64
 from llm_compiler.disassembly.rules.x86_64 import RULES, integers
 from llm_compiler.llvm.toolchain import Toolchain
 
@@ -19,16 +22,32 @@ NATIVE = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def benchmark() -> ModuleType:
-    path = Path(__file__).resolve().parents[3] / "benchmarks" / "instruction_semantics.py"
-    spec = importlib.util.spec_from_file_location("instruction_semantics", path)
+QEMU = pytest.mark.skipif(
+    platform.machine() != "aarch64"
+    and (not shutil.which("qemu-aarch64") or not Path("/usr/aarch64-linux-gnu/lib").is_dir()),
+    reason="needs an AArch64 processor, or qemu-aarch64 and a C library for it",
+)
+
+
+def load(name: str) -> ModuleType:
+    path = Path(__file__).resolve().parents[3] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> ModuleType:
+    return load("instruction_semantics")
+
+
+@pytest.fixture(scope="module")
+def benchmark_aarch64() -> ModuleType:
+    return load("instruction_semantics_aarch64")
 
 
 def test_every_mnemonic_of_the_table_has_a_case(benchmark: ModuleType) -> None:
@@ -61,3 +80,37 @@ def test_a_wrong_rule_is_noticed(
     right = benchmark.Case(mnemonic="subl", text="subl %ecx, %edx")
     wrong, _ = benchmark.check([case, right], toolchain, tmp_path, states=50)
     assert wrong == ["addl %ecx, %edx"]
+
+
+def test_every_mnemonic_of_aarch64_has_a_case(benchmark_aarch64: ModuleType) -> None:
+    assert benchmark_aarch64.untested() == []
+
+
+@QEMU
+@pytest.mark.timeout(300)
+def test_a_sample_of_cases_agrees_with_aarch64(
+    benchmark_aarch64: ModuleType, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    chosen = list(benchmark_aarch64.cases())[::4]
+    assert len(chosen) > 200
+    wrong, lacking = benchmark_aarch64.check(chosen, toolchain, tmp_path, states=200)
+    assert wrong == []
+    assert lacking == []
+
+
+@QEMU
+@pytest.mark.timeout(300)
+def test_a_wrong_rule_of_aarch64_is_noticed(
+    benchmark_aarch64: ModuleType,
+    toolchain: Toolchain,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wrong_rule = partial(integers_aarch64._take_field, signed=True)
+    monkeypatch.setitem(RULES_AARCH64, "ubfx", wrong_rule)
+    cases = [
+        benchmark_aarch64.ArmCase(mnemonic=text.split(" ")[0], text=text)
+        for text in ("ubfx w1, w2, #3, #5", "sbfx w1, w2, #3, #5")
+    ]
+    wrong, _ = benchmark_aarch64.check(cases, toolchain, tmp_path, states=50)
+    assert wrong == ["ubfx w1, w2, #3, #5"]

@@ -31,6 +31,8 @@ ANY: Final = "any"
 SLOT: Final = "slot."
 """Begins the names of pushed words, which are registers as long as nothing points to them."""
 _FLAG: Final = "flag."
+_SAVED: Final = ("i64", "double")
+"""Types of the registers that a function saves for its caller."""
 _FOLDED: Final[dict[str, Callable[[int, int], int]]] = {
     "add": operator.add,
     "sub": operator.sub,
@@ -336,8 +338,8 @@ class Builder:
     def load(self, address: Node, type_: str, *, alignment: int = 1, flags: str = "") -> Node:
         """Return what is at an address."""
         if address.op == "frame":
-            if (saved := self.graph.saved.get(address.data)) and type_ in ("i64", ANY):
-                return Node("entry", "i64", (), saved)
+            if (saved := self.graph.saved.get(address.data)) and type_ in (*_SAVED, ANY):
+                return Node("entry", type_, (), saved)
             self.touch(address.data)
         node = self._append(Node("load", type_, (address,), alignment))
         node.flags = flags
@@ -346,7 +348,7 @@ class Builder:
     def store(self, address: Node, value: Node, *, alignment: int = 1, flags: str = "") -> None:
         """Set what is at an address."""
         if address.op == "frame":
-            if value.op == "read" and value.data in self.intact and value.type == "i64":
+            if value.op == "read" and value.data in self.intact and value.type in _SAVED:
                 self.graph.saved[address.data] = value.data
                 return
             self.touch(address.data)

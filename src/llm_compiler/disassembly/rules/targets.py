@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from llm_compiler.disassembly.rules.aarch64 import AArch64
 from llm_compiler.disassembly.rules.target import Target
 from llm_compiler.disassembly.rules.x86_64 import X86_64
 
 __all__ = ["TARGETS"]
 
-TARGETS: Final[dict[str, Callable[[], Target]]] = {"x86_64": X86_64}
+TARGETS: Final[dict[str, Callable[[], Target]]] = {"aarch64": AArch64, "x86_64": X86_64}
 """By the names of `llm_compiler.llvm.elf`."""

@@ -1,0 +1,281 @@
+#!/usr/bin/env python3
+"""The rules' semantics of AArch64 instructions, one by one, against the processor or qemu's.
+
+    python benchmarks/instruction_semantics_aarch64.py [--states 4000] [--every 1] [--only REGEX]
+
+As `instruction_semantics.py`, whose driver it uses: another processor, other cases. Needs a C
+library for AArch64 and, on another processor, ``qemu-aarch64``. Exit code 1: a case differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from instruction_semantics import FLAGS, MEMORY, Case, check
+
+from llm_compiler.disassembly.rules.aarch64 import RULES
+from llm_compiler.disassembly.rules.aarch64.control import CONTROL
+from llm_compiler.disassembly.rules.aarch64.flags import OPPOSITE
+from llm_compiler.llvm.toolchain import find_toolchain
+
+COMPARED = tuple(OPPOSITE)
+NOT_TESTED = frozenset(
+    # Places of symbols, threads and control: whole functions test them. Hints mean nothing.
+    ["adrp", "adr", "mrs", "nop", "bti", "prfm"]
+) | frozenset(CONTROL)
+_TO_INTEGER = re.compile(r"fcvt[mpaz][su]$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmCase(Case):
+    """One instruction of AArch64."""
+
+    architecture: ClassVar[str] = "aarch64"
+
+    def assembly(self, name: str) -> str:
+        """Return the function."""
+        lines = ["str x19, [sp, #-16]!", "mov x19, x0"]
+        lines += ["ldp x1, x2, [x19]", "ldp x3, x4, [x19, #16]", "ldr x5, [x19, #32]"]
+        lines += ["ldp q0, q1, [x19, #64]", *self.before, self.text]
+        for place, one in enumerate(self.conditions):
+            lines += [f"cset w6, {one}", f"strb w6, [x19, #{FLAGS + place}]"]
+        lines += ["stp x1, x2, [x19]", "stp x3, x4, [x19, #16]", "str x5, [x19, #32]"]
+        lines += ["stp q0, q1, [x19, #64]", "ldr x19, [sp], #16", "ret"]
+        head = f".text\n.globl {name}\n.type {name}, @function\n{name}:\n"
+        return head + "".join(f"{one}\n" for one in lines) + self.data
+
+
+def _case(
+    text: str,
+    *,
+    before: tuple[str, ...] = (),
+    conditions: tuple[str, ...] = (),
+    is_float: bool = False,
+) -> ArmCase:
+    return ArmCase(
+        mnemonic=text.split(" ")[0],
+        text=text,
+        before=before,
+        conditions=conditions,
+        is_float=is_float,
+    )
+
+
+def cases() -> Iterator[ArmCase]:
+    """Yield all cases."""
+    for letter, bits in (("w", 32), ("x", 64)):
+        yield from _arithmetic(letter, bits)
+        yield from _fields(letter, bits)
+        yield from _conditions(letter)
+    yield from _products()
+    yield from _memory()
+    yield from _scalars()
+
+
+def _arithmetic(letter: str, bits: int) -> Iterator[ArmCase]:
+    one, two, three = (f"{letter}{number}" for number in (1, 2, 3))
+    for name in ("add", "sub", "adds", "subs"):
+        flags = COMPARED if name.endswith("s") else ()
+        forms = [three, f"{three}, lsl #3", f"{three}, asr #5", f"{three}, lsr #{bits - 1}"]
+        forms += ["#17", "#4095", "#1, lsl #12", "w3, sxtb", "w3, uxth #2", "w3, sxtw #3"]
+        for form in forms:
+            yield _case(f"{name} {one}, {two}, {form}", conditions=flags)
+    for name in ("and", "orr", "eor", "ands", "bic", "orn", "eon", "bics"):
+        flags = COMPARED if name.endswith("s") else ()
+        forms = [three, f"{three}, lsl #3", f"{three}, ror #5"]
+        forms += ["#0xff0", "#1"] if name in ("and", "orr", "eor", "ands") else []
+        for form in forms:
+            yield _case(f"{name} {one}, {two}, {form}", conditions=flags)
+    for name in ("cmp", "cmn", "tst"):
+        forms = [two, f"{two}, lsl #2", "#1" if name == "tst" else "#77"]
+        forms += [] if name == "tst" else ["w2, uxtb", "#0"]
+        for form in forms:
+            yield _case(f"{name} {one}, {form}", conditions=COMPARED)
+    for name in ("neg", "negs", "mvn"):
+        flags = COMPARED if name == "negs" else ()
+        for form in (two, f"{two}, lsl #7"):
+            yield _case(f"{name} {one}, {form}", conditions=flags)
+    for name in ("adc", "sbc", "adcs", "sbcs"):
+        flags = ("eq", "ne", "mi", "pl", "hs", "lo") if name.endswith("s") else ()
+        yield _case(
+            f"{name} {one}, {two}, {three}", before=(f"cmp {one}, {two}",), conditions=flags
+        )
+    yield _case(f"ngc {one}, {two}", before=(f"cmp {one}, {two}",))
+    for form in ("#5", "#-5", "#0x7f00", two):
+        yield _case(f"mov {one}, {form}")
+    yield _case(f"movz {one}, #1234, lsl #16")
+    yield _case(f"movn {one}, #1234, lsl #16")
+    yield _case(f"movk {one}, #4321, lsl #16")
+    yield _case(f"movk {one}, #4321, lsl #16", before=(f"mov {one}, #99",))
+    for name in ("mul", "mneg"):
+        yield _case(f"{name} {one}, {two}, {three}")
+    for name in ("madd", "msub"):
+        yield _case(f"{name} {one}, {two}, {three}, {letter}4")
+    for name in ("sdiv", "udiv"):
+        # Division by 0 and the one quotient that is too large are undefined in IR.
+        guard = (f"orr {three}, {three}, #1", f"and {two}, {two}, #{hex((1 << bits - 1) - 1)}")
+        yield _case(f"{name} {one}, {two}, {three}", before=guard)
+
+
+def _fields(letter: str, bits: int) -> Iterator[ArmCase]:
+    one, two, three = (f"{letter}{number}" for number in (1, 2, 3))
+    for name in ("lsl", "lsr", "asr", "ror"):
+        for form in ("#1", f"#{bits - 1}", three):
+            yield _case(f"{name} {one}, {two}, {form}")
+        yield _case(f"{name}v {one}, {two}, {three}")
+    yield _case(f"extr {one}, {two}, {three}, #7")
+    for name in ("ubfx", "sbfx", "ubfiz", "sbfiz", "bfi", "bfxil"):
+        for place, width in ((3, 5), (1, bits - 2), (9, 16)):
+            yield _case(f"{name} {one}, {two}, #{place}, #{width}")
+    yield _case(f"bfc {one}, #3, #5")
+    names = ["sxtb", "sxth", "clz", "rbit", "rev", "rev16"]
+    names += ["uxtb", "uxth"] if letter == "w" else ["rev32"]
+    for name in names:
+        source = "w2" if name.startswith(("sxt", "uxt")) else two
+        yield _case(f"{name} {one}, {source}")
+    if letter == "x":
+        yield _case("sxtw x1, w2")
+        yield _case("uxtw x1, w2")
+
+
+def _conditions(letter: str) -> Iterator[ArmCase]:
+    one, two, three = (f"{letter}{number}" for number in (1, 2, 3))
+    before = (f"cmp {one}, {two}",)
+    for code in COMPARED:
+        yield _case(f"csel {one}, {two}, {three}, {code}", before=before)
+        yield _case(f"cset {one}, {code}", before=before)
+        for name in ("ccmp", "ccmn"):
+            number = random.Random(code + name + letter).randrange(16)
+            for form in (three, "#9"):
+                yield _case(
+                    f"{name} {two}, {form}, #{number}, {code}", before=before, conditions=COMPARED
+                )
+    for code in ("eq", "lt", "hi"):
+        for name in ("csinc", "csinv", "csneg"):
+            yield _case(f"{name} {one}, {two}, {three}, {code}", before=before)
+        for name in ("cinc", "cinv", "cneg"):
+            yield _case(f"{name} {one}, {two}, {code}", before=before)
+        yield _case(f"csetm {one}, {code}", before=before)
+
+
+def _products() -> Iterator[ArmCase]:
+    for name in ("smulh", "umulh"):
+        yield _case(f"{name} x1, x2, x3")
+    for name in ("smull", "umull", "smnegl", "umnegl"):
+        yield _case(f"{name} x1, w2, w3")
+    for name in ("smaddl", "smsubl", "umaddl", "umsubl"):
+        yield _case(f"{name} x1, w2, w3, x4")
+
+
+def _memory() -> Iterator[ArmCase]:
+    place = f"[x19, #{MEMORY}]"
+    before = ("and x3, x3, #7", f"add x4, x19, #{MEMORY}")
+    indexed = ("[x4, x3]", "[x4, w3, uxtw]", "[x4, w3, sxtw]")
+    for suffix, registers in (("", "wxsdq"), ("b", "w"), ("h", "w")):
+        for letter in registers:
+            one = f"{letter}1" if letter in "wx" else f"{letter}0"
+            shift = {"b": 0, "h": 1}.get(suffix, {"w": 2, "s": 2, "x": 3, "d": 3, "q": 4}[letter])
+            for form in (place, *indexed):
+                yield _case(f"ldr{suffix} {one}, {form}", before=before)
+                yield _case(f"str{suffix} {one}, {form}", before=before)
+            if shift:
+                narrow = ("and x3, x3, #1", before[1])
+                yield _case(f"ldr{suffix} {one}, [x4, x3, lsl #{shift}]", before=narrow)
+                yield _case(f"str{suffix} {one}, [x4, w3, uxtw #{shift}]", before=narrow)
+            for name in ("ldr", "str"):
+                step = (before[1],)
+                yield _case(f"{name}{suffix} {one}, [x4], #9", before=step)
+                yield _case(f"{name}{suffix} {one}, [x4, #9]!", before=step)
+            yield _case(f"ldur{suffix} {one}, [x4, #3]", before=before)
+            yield _case(f"stur{suffix} {one}, [x4, #3]", before=before)
+    for name in ("ldrsb", "ldrsh", "ldursb", "ldursh"):
+        for letter in "wx":
+            yield _case(f"{name} {letter}1, {place.replace('96', '98') if 'u' in name else place}")
+    for name in ("ldrsw", "ldursw"):
+        yield _case(f"{name} x1, {place}")
+    for pair in ("w1, w2", "x1, x2", "s0, s1", "d0, d1", "q0, q1"):
+        for name in ("ldp", "stp"):
+            yield _case(f"{name} {pair}, {place}")
+            yield _case(f"{name} {pair}, [x4, #16]!", before=(f"add x4, x19, #{MEMORY - 16}",))
+            yield _case(f"{name} {pair}, [x4], #16", before=(before[1],))
+    yield _case(f"ldpsw x1, x2, {place}")
+
+
+def _scalars() -> Iterator[ArmCase]:
+    for letter in "sd":
+        one, two = f"{letter}0", f"{letter}1"
+        names = ["fadd", "fsub", "fmul", "fdiv", "fnmul", "fminnm", "fmaxnm", "fmin", "fmax"]
+        for name in names:
+            yield _case(f"{name} {one}, {one}, {two}", is_float=True)
+        for name in ("fmadd", "fmsub", "fnmadd", "fnmsub"):
+            yield _case(f"{name} {one}, {one}, {two}, {one}", is_float=True)
+        names = ["fabs", "fneg", "fsqrt", "frintm", "frintp", "frintz"]
+        for name in [*names, "frinta", "frintx", "frinti", "frintn"]:
+            yield _case(f"{name} {one}, {two}", is_float=True)
+        for name in ("fcmp", "fcmpe"):
+            for form in (two, "#0.0"):
+                yield _case(f"{name} {one}, {form}", conditions=COMPARED)
+        for code in COMPARED:
+            yield _case(f"fcsel {one}, {one}, {two}, {code}", before=("cmp x1, x2",))
+        yield _case(f"fccmp {one}, {two}, #4, lt", before=("cmp x1, x2",), conditions=COMPARED)
+        for name in ("scvtf", "ucvtf"):
+            for source in ("w1", "x1", one):
+                yield _case(f"{name} {one}, {source}", is_float=True)
+        for name in sorted(one for one in RULES if _TO_INTEGER.match(one)):
+            # Numbers out of range are undefined in IR; small ones are not.
+            small = ("and w1, w1, #0xffff", f"scvtf {two}, w1", f"fmov {one}, #2.5")
+            divided = (*small, f"fdiv {two}, {two}, {one}")
+            for target in ("w2", "x2", one):
+                yield _case(f"{name} {target}, {two}", before=divided)
+        yield _case(f"fmov {one}, #-1.25")
+        yield _case(f"fmov {one}, {two}")
+        yield _case(f"fmov {one}, {'w' if letter == 's' else 'x'}1")
+        yield _case(f"fmov {'w' if letter == 's' else 'x'}1, {one}")
+    yield _case("fcvt s0, d1", is_float=True)
+    yield _case("fcvt d0, s1", is_float=True)
+
+
+def untested() -> list[str]:
+    """Return the mnemonics of the table that no case is of."""
+    tested = {one.mnemonic for one in cases()}
+    return sorted(name for name in RULES if name not in tested and name not in NOT_TESTED)
+
+
+def main() -> int:
+    """Check all, and print what differs."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--states", type=int, default=4000)
+    parser.add_argument("--every", type=int, default=1, help="take every Nth case")
+    parser.add_argument("--only", default="", help="cases whose text matches")
+    options = parser.parse_args()
+    chosen = [one for one in cases() if re.search(options.only, one.text)]
+    random.Random(0).shuffle(chosen)
+    chosen = chosen[:: options.every]
+    with tempfile.TemporaryDirectory() as folder:
+        wrong, lacking = check(chosen, find_toolchain(), Path(folder), options.states)
+    for one in lacking:
+        print(f"not lifted: {one}")
+    for one in wrong:
+        print(f"differs: {one}")
+    mnemonics = len({one.mnemonic for one in chosen})
+    print(
+        f"{len(chosen)} cases of {mnemonics} mnemonics, {options.states} states each: "
+        f"{len(wrong)} differ, {len(lacking)} are not lifted"
+    )
+    for name in untested():
+        print(f"no case: {name}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

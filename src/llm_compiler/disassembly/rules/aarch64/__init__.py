@@ -1,0 +1,94 @@
+"""AArch64: the procedure call standard as Linux has it, general registers, scalar floating point.
+
+Not known: exclusive and ordered accesses, calls of outlined code, words passed on the stack,
+functions with ``...``, most of the vector instructions.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from llm_compiler.disassembly.rules.aarch64 import control as _control
+from llm_compiler.disassembly.rules.aarch64.flags import Flags, condition
+from llm_compiler.disassembly.rules.aarch64.floats import SCALARS
+from llm_compiler.disassembly.rules.aarch64.integers import INTEGERS, Rule
+from llm_compiler.disassembly.rules.aarch64.machine import Machine
+from llm_compiler.disassembly.rules.builder import Builder
+from llm_compiler.disassembly.rules.code import Code, Line
+from llm_compiler.disassembly.rules.nodes import Graph, Node
+from llm_compiler.disassembly.rules.target import Control, Convention
+
+__all__ = ["RULES", "AArch64"]
+
+_ARGUMENTS: Final = tuple(f"x{number}" for number in range(8))
+_VECTOR_REGISTERS: Final = tuple(f"v{number}" for number in range(32))
+_SETS_FRAME: Final = re.compile(r"(?:mov x29, sp|add x29, sp, #\d+|sub x29, sp, #\d+)$")
+RULES: Final[dict[str, Rule]] = {**INTEGERS, **SCALARS, **_control.CONTROL}
+"""What every mnemonic means."""
+
+
+class AArch64:
+    """The target."""
+
+    name = "aarch64"
+    triple = "aarch64-unknown-linux-gnu"
+    convention = Convention(
+        integer_arguments=_ARGUMENTS,
+        vector_arguments=_VECTOR_REGISTERS[:8],
+        integer_results=("x0", "x1"),
+        vector_results=("v0", "v1"),
+        callee_saved=(
+            *(f"x{number}" for number in range(19, 31)),
+            *_VECTOR_REGISTERS[8:16],
+        ),
+        caller_saved=(
+            *(f"x{number}" for number in range(19)),
+            *_VECTOR_REGISTERS[:8],
+            *_VECTOR_REGISTERS[16:],
+        ),
+        stack_pointer="sp",
+        frame_pointer="x29",
+        struct_result="x8",
+        first_stack_argument=0,
+        last_temporaries=_ARGUMENTS,
+        vector_prefix="v",
+    )
+
+    def control(self, line: Line, code: Code) -> Control:
+        """Return how control leaves an instruction."""
+        return _control.control(line, code)
+
+    def has_frame_pointer(self, code: Code) -> bool:
+        """Return whether x29 is set to a place of the frame, and to nothing else."""
+        sets = [
+            line.text
+            for line in code.lines
+            if line.operands
+            and line.operands[0] in ("x29", "w29")
+            and not line.mnemonic.startswith(("st", "ld", "cmp", "tst", "cb", "tb"))
+        ]
+        return bool(sets) and all(_SETS_FRAME.match(one) for one in sets)
+
+    def jump_table(self, code: Code, line: Line) -> tuple[str, ...]:
+        """Return the labels that an indirect jump may go to."""
+        return _control.jump_table(code, line)
+
+    def translate(self, builder: Builder, line: Line) -> None:
+        """Append an instruction's meaning."""
+        machine = Machine(builder, line)
+        rule = RULES.get(line.mnemonic)
+        if rule is None:
+            raise machine.refuse()
+        try:
+            rule(machine)
+        except (ValueError, IndexError, KeyError):  # another number or kind of operands
+            raise machine.refuse() from None
+
+    def finish(self, graph: Graph) -> None:
+        """Leave the graph as it is."""
+
+    def condition(self, builder: Builder, flags: Any, code: str) -> Node:
+        """Return whether a condition holds."""
+        assert isinstance(flags, Flags)
+        return condition(builder, flags, code)

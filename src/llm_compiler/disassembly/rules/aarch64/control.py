@@ -1,0 +1,243 @@
+"""Branches, calls and returns of AArch64, and the shape of its jump tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from llm_compiler.disassembly.rules.aarch64.flags import CONDITIONS
+from llm_compiler.disassembly.rules.aarch64.machine import Machine
+from llm_compiler.disassembly.rules.builder import Builder
+from llm_compiler.disassembly.rules.code import Code, Line, Unliftable
+from llm_compiler.disassembly.rules.nodes import Node
+from llm_compiler.disassembly.rules.prototypes import PROTOTYPES
+from llm_compiler.disassembly.rules.target import Control
+
+__all__ = ["CONTROL", "control", "jump_table"]
+
+_TRAPS: Final = frozenset({"brk", "udf", "hlt"})
+_REACH: Final = 400
+"""Instructions in front of a jump in which its table is looked for."""
+_TABLE: Final = re.compile(r":lo12:(\.L[\w.]+)$")
+_BRANCHES: Final = frozenset({"cbz", "cbnz", "tbz", "tbnz"})
+_VECTORS: Final = tuple(f"v{number}" for number in range(8))
+
+
+def control(line: Line, code: Code) -> Control:
+    """Return how control leaves an instruction."""
+    name = line.mnemonic
+    if name == "ret" or name in _TRAPS:
+        return Control(ends=True, falls=False)
+    if name == "bl":
+        return Control(call=_symbol(line.operands[0]))
+    if name == "blr":
+        return Control(is_indirect=True)
+    if name == "br":
+        return Control(ends=True, falls=False, is_indirect=True, targets=jump_table(code, line))
+    if name == "b":
+        target = line.operands[0]
+        if target in code.labels:
+            return Control(ends=True, falls=False, targets=(target,))
+        _symbol(target)
+        return Control(ends=True, falls=False)
+    if name in _BRANCHES or _condition(name):
+        target = line.operands[-1]
+        return Control(ends=True, targets=(target,) if target in code.labels else ())
+    return Control()
+
+
+def _condition(name: str) -> str:
+    return CONDITIONS.get(name[2:], "") if name.startswith("b.") else ""
+
+
+def _symbol(target: str) -> str:
+    name = target.strip('"')
+    if name.startswith(".L"):
+        raise Unliftable("a jump out of the function", target)
+    if name.startswith("OUTLINED_FUNCTION_"):
+        raise Unliftable("a call of code that the compiler outlined", target)
+    return name
+
+
+def jump_table(code: Code, line: Line) -> tuple[str, ...]:
+    """Return the entries of the table whose address was taken last in front of a jump."""
+    return tuple(dict.fromkeys(_entries(code, line)))
+
+
+def _entries(code: Code, line: Line) -> tuple[str, ...]:
+    before = code.lines[max(0, line.number - 4) : line.number]
+    if not any(one.operands and one.operands[0] == line.operands[0] for one in before):
+        return ()
+    is_sum = any(
+        one.mnemonic == "add" and one.operands[0] == line.operands[0] and len(one.operands) > 2
+        for one in before
+    )
+    if not is_sum:
+        return ()
+    for one in reversed(code.lines[max(0, line.number - _REACH) : line.number]):
+        for operand in one.operands:
+            if (match := _TABLE.search(operand)) and match[1] in code.tables:
+                return code.tables[match[1]]
+    return ()
+
+
+# -- rules ---
+
+
+def _jump(machine: Machine) -> None:
+    builder, target = machine.builder, machine.line.operands[0]
+    if target in builder.code.labels:
+        builder.jump(builder.block_at(target))
+        return
+    _check_stack(machine)
+    name = _symbol(target)
+    builder.tail_call(name, vector_count=_vector_count(builder, name))
+
+
+def _jump_to_register(machine: Machine) -> None:
+    builder = machine.builder
+    register = machine.register(machine.parse()[0])
+    entries = _entries(builder.code, machine.line)
+    if not entries:
+        _check_stack(machine)
+        builder.tail_call(target=machine.get(register, 64))
+        return
+    value = builder.values.get(register.name)
+    index = None if value is None else _index_of(builder, value)
+    if index is None:
+        raise Unliftable("a jump table whose index is not seen", machine.line.text)
+    builder.switch(index, [builder.block_at(label) for label in entries])
+
+
+def _index_of(builder: Builder, value: Node) -> Node | None:
+    """Find the index in start + extended table[index]."""
+    pending = [value]
+    for _ in range(24):
+        if not pending:
+            return None
+        node = pending.pop()
+        if node.op == "load":
+            address = node.args[0]
+            if address.op == "address" and address.data.has_index:
+                return address.args[-1]
+        elif node.op == "read" and (known := _before(builder, node)) is not None:
+            pending.append(known)
+        elif node.op in ("add", "sext", "zext", "shl"):
+            pending += node.args
+    return None
+
+
+def _before(builder: Builder, read: Node) -> Node | None:
+    """Return what the register that a node reads was set to in its block, as a whole."""
+    nodes = builder.block.nodes
+    if read not in nodes:
+        return None
+    for one in reversed(nodes[: nodes.index(read)]):
+        if one.op in ("write", "clobber") and one.data == read.data:
+            return one.args[0] if one.op == "write" and not one.keeps else None
+    return None
+
+
+def _vector_count(builder: Builder, symbol: str) -> int | None:
+    """Return how many vector registers a call of a function with ``...`` was given in its block."""
+    prototype = PROTOTYPES.get(symbol)
+    if prototype is None or not prototype.is_variadic:
+        return None
+    written: set[str] = set()
+    for one in builder.block.nodes:
+        if one.op == "write" and one.data in _VECTORS and one.args[0].op != "result":
+            written.add(one.data)
+        elif one.op == "clobber":
+            written.discard(one.data)
+    count = 0
+    while count < len(_VECTORS) and _VECTORS[count] in written:
+        count += 1
+    return count
+
+
+def _check_stack(machine: Machine) -> None:
+    if machine.builder.frame.get("sp") != 0:
+        raise Unliftable("a return with words left on the stack", machine.line.text)
+
+
+def _jump_if(machine: Machine, code: str) -> None:
+    _branch(machine, machine.builder.condition(code))
+
+
+def _jump_if_zero(machine: Machine, predicate: str) -> None:
+    register = machine.register(machine.parse()[0])
+    value = machine.get(register, register.bits)
+    zero = machine.constant(0, register.bits)
+    _branch(machine, machine.builder.compare(predicate, value, zero))
+
+
+def _jump_if_bit(machine: Machine, is_set: bool) -> None:
+    first, place, _ = machine.parse()
+    register, number = machine.register(first), machine.number(place)
+    builder, bits = machine.builder, register.bits
+    value = machine.get(register, bits)
+    if number == bits - 1:
+        limit, predicate = (0, "slt") if is_set else (-1, "sgt")
+        _branch(machine, builder.compare(predicate, value, machine.constant(limit, bits)))
+        return
+    bit = builder.binary("and", value, machine.constant(1 << number, bits))
+    predicate = "ne" if is_set else "eq"
+    _branch(machine, builder.compare(predicate, bit, machine.constant(0, bits)))
+
+
+def _branch(machine: Machine, condition: Node) -> None:
+    builder, line = machine.builder, machine.line
+    target = line.operands[-1]
+    following = next(
+        (one.number for one in builder.graph.blocks if one.first == line.number + 1), -1
+    )
+    if following < 0:
+        raise Unliftable("code that runs into what follows it", line.text)
+    if target in builder.code.labels:
+        builder.branch(condition, builder.block_at(target), following)
+    else:
+        _check_stack(machine)
+        builder.tail_call_if(condition, _symbol(target), following)
+
+
+def _call(machine: Machine) -> None:
+    name = _symbol(machine.line.operands[0])
+    machine.builder.call(name, vector_count=_vector_count(machine.builder, name))
+
+
+def _call_register(machine: Machine) -> None:
+    register = machine.register(machine.parse()[0])
+    machine.builder.call(target=machine.get(register, 64))
+
+
+def _return(machine: Machine) -> None:
+    if machine.line.operands:
+        raise machine.refuse()
+    _check_stack(machine)
+    machine.builder.give_back()
+
+
+def _trap(machine: Machine) -> None:
+    if machine.line.mnemonic == "brk":
+        if machine.line.operands not in (("#0x1",), ("#1",)):
+            raise machine.refuse()
+        machine.builder.intrinsic("trap", "void")
+    machine.builder.unreachable()
+
+
+CONTROL: Final[dict[str, Callable[[Machine], None]]] = {
+    "b": _jump,
+    "br": _jump_to_register,
+    "bl": _call,
+    "blr": _call_register,
+    "ret": _return,
+    "cbz": partial(_jump_if_zero, predicate="eq"),
+    "cbnz": partial(_jump_if_zero, predicate="ne"),
+    "tbz": partial(_jump_if_bit, is_set=False),
+    "tbnz": partial(_jump_if_bit, is_set=True),
+    **{f"b.{name}": partial(_jump_if, code=code) for name, code in CONDITIONS.items()},
+    **dict.fromkeys(_TRAPS, _trap),
+}
+"""Rules by mnemonic."""

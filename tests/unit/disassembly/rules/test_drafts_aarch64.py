@@ -1,0 +1,120 @@
+"""Drafts of small functions of AArch64: what the rules read out of the text, without LLVM."""
+
+from __future__ import annotations
+
+import pytest
+
+from llm_compiler.disassembly.rules.aarch64 import AArch64
+from llm_compiler.disassembly.rules.code import Unliftable, parse_code
+from llm_compiler.disassembly.rules.draft import Function
+from llm_compiler.disassembly.rules.emit import emit
+from llm_compiler.disassembly.rules.translate import translate
+from llm_compiler.disassembly.rules.variant import Variant
+
+HEAD = ".text\n.globl f\n.type f, @function\nf:\n"
+
+
+def draft(body: str, data: str = "", **choices: object) -> str:
+    target = AArch64()
+    code = parse_code(HEAD + body + data)
+    function = Function(code, translate(code, target, frozenset({"exit"})), target, {})
+    return emit(function, Variant(**choices))  # type: ignore[arg-type]
+
+
+def test_a_sum_of_two_numbers() -> None:
+    text = draft("add w0, w0, w1\nret\n")
+    assert text.startswith("define i32 @f(i32 %a0, i32 %a1) {")
+    assert "add i32" in text
+
+
+def test_what_addresses_are_made_of_are_pointers() -> None:
+    text = draft("ldr x8, [x0, #8]\nldr w0, [x8, x1, lsl #2]\nret\n")
+    assert text.startswith("define i32 @f(ptr %a0, i64 %a1) {")
+    assert "load ptr, ptr" in text
+    assert "getelementptr i32, ptr" in text
+    assert "inttoptr" not in text
+
+
+def test_both_halves_of_an_address_are_one_symbol() -> None:
+    text = draft("adrp x8, counter+8\nldr w0, [x8, :lo12:counter+8]\nret\n")
+    assert "getelementptr i8, ptr @counter, i64 8" in text
+    assert text.startswith("define i32 @f() {")
+
+
+def test_flags_become_the_comparison_that_they_came_from() -> None:
+    text = draft("cmp w0, #7\ncset w0, ls\nret\n")
+    assert "icmp ule i32" in text
+    assert "i32 %t1, 7" in text
+
+
+def test_conditional_comparisons_become_one_condition() -> None:
+    text = draft("cmp w0, #7\nccmp w1, w2, #4, eq\ncset w0, gt\nret\n")
+    assert "icmp eq i32" in text
+    assert "icmp sgt i32" in text
+    assert "and i1" in text
+    assert "or i1" in draft("cmp w0, #7\nccmp w1, w2, #4, ne\ncset w0, eq\nret\n")
+
+
+def test_flags_reach_a_block_with_several_predecessors() -> None:
+    body = (
+        "cbz w0, .LBB0_1\ncmp w1, #3\nb .LBB0_2\n.LBB0_1:\ncmp w2, #9\n.LBB0_2:\ncset w0, lt\nret\n"
+    )
+    assert draft(body).count("icmp slt i32") == 2
+
+
+def test_registers_of_the_caller_are_saved_without_a_trace() -> None:
+    text = draft(
+        "stp x29, x30, [sp, #-32]!\nstp d8, d9, [sp, #16]\nmov x29, sp\nfmov d8, d0\nbl g\n"
+        "fmov d0, d8\nldp d8, d9, [sp, #16]\nldp x29, x30, [sp], #32\nret\n"
+    )
+    assert text.startswith("define double @f(i64 %a0, double %x0) {")
+    assert "alloca [" not in text
+
+
+def test_the_frame_becomes_objects() -> None:
+    body = (
+        "sub sp, sp, #32\nstp x29, x30, [sp, #16]\nadd x29, sp, #16\nadd x0, sp, #8\n"
+        "str w0, [sp, #4]\nstr wzr, [sp, #8]\nbl g\nldur w0, [x29, #-12]\n"
+        "ldp x29, x30, [sp, #16]\nadd sp, sp, #32\nret\n"
+    )
+    text = draft(body)
+    assert text.count("alloca [") == 2
+    assert "alloca [4 x i8], align 4" in text
+
+
+def test_jump_tables_become_switches_with_their_range_check() -> None:
+    body = (
+        "cmp w0, #2\nb.hi .LBB0_4\nmov w8, w0\nadrp x9, .LJTI0_0\nadd x9, x9, :lo12:.LJTI0_0\n"
+        "adr x10, .LBB0_1\nldrb w11, [x9, x8]\nadd x10, x10, x11, lsl #2\nbr x10\n"
+        ".LBB0_1:\nmov w0, #5\nret\n.LBB0_2:\nmov w0, #6\nret\n"
+        ".LBB0_3:\nmov w0, #7\nret\n.LBB0_4:\nmov w0, wzr\nret\n"
+    )
+    table = '.section .rodata, "a", @progbits\n.LJTI0_0:\n' + "".join(
+        f".byte (.LBB0_{number}-.LBB0_1)>>2\n" for number in (1, 2, 3)
+    )
+    text = draft(body, table)
+    assert text.count("switch") == 1
+    assert "label %unreached" not in text
+
+
+def test_functions_with_more_arguments_read_words_of_the_caller() -> None:
+    text = draft("ldr w8, [sp]\nadd w0, w7, w8\nret\n")
+    assert text.startswith("define i32 @f(i64 %a0, ")
+    assert "i32 %p0)" in text
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        ("ldaxr w0, [x0]\nret\n", "no rule for 'ldaxr'"),
+        ("bl OUTLINED_FUNCTION_0\nret\n", "a call of code that the compiler outlined"),
+        ("sub sp, sp, x0\nret\n", "a stack pointer that is computed"),
+        ("sub sp, sp, #16\nret\n", "a return with words left on the stack"),
+        ("cset w0, eq\nret\n", "a condition that nothing sets"),
+        ("add w0, w0\nret\n", "no rule for 'add'"),
+    ],
+)
+def test_what_the_rules_lack_is_said(body: str, cause: str) -> None:
+    with pytest.raises(Unliftable) as caught:
+        draft(body)
+    assert caught.value.cause == cause
