@@ -45,6 +45,7 @@ from llm_compiler.verify.probes import (
     COVERAGE_SYMBOL,
     comparison_constants,
     makes_system_calls,
+    memory_fields,
     with_probes,
 )
 from llm_compiler.verify.round_trip import CodeObject
@@ -107,6 +108,8 @@ class ExecuteOptions:
     """Drawn at first; half as many again for each further round."""
     num_rounds: int = 4
     """Further rounds, as long as blocks have not run: mutants of inputs that reached new ones."""
+    num_searches: int = 24
+    """Rounds after these, of which only inputs that reach new blocks are kept."""
     min_inputs: int = 48
     """On which the original must run to its end."""
     min_coverage: float = 1.0
@@ -547,6 +550,7 @@ class Executor:
             constants=comparison_constants(text, name, self._architecture),
             num_extra_buffers=len(world.data) + 1,
             variable_bytes=sum((size + 7) // 8 * 8 for _, size in world.variables),
+            fields=memory_fields(text, name, self._architecture),
             functions=[
                 _STUBS + index * _STUB_BYTES
                 for index in range(len(world.functions), len(world.functions) + _NUM_CALLBACKS)
@@ -558,31 +562,37 @@ class Executor:
         telling: list[Input] = []
         batch = [generator.draw() for _ in range(options.num_inputs)]
         end = time.monotonic() + options.max_seconds / 2
-        for _ in range(options.num_rounds + 1):
+        for number in range(options.num_rounds + options.num_searches + 1):
             if probed is None:
                 inputs += batch
                 break
             hung = 0
             for start in range(0, len(batch), _PIECE):
                 piece = batch[start : start + _PIECE]
-                inputs += piece
+                if number <= options.num_rounds:
+                    inputs += piece
                 outcomes = self._run(probed, piece, world, frame, num_blocks=blocks)
                 for given, outcome in zip(piece, outcomes, strict=True):
                     ran = {i for i, byte in enumerate(outcome.coverage) if byte}
                     if outcome.is_complete and not ran <= seen:
                         seen |= ran
                         telling.append(given)
+                        if number > options.num_rounds:
+                            inputs.append(given)
                 hung += sum(one.kind == _HUNG for one in outcomes)
                 if time.monotonic() > end:
                     break
             if len(seen) == blocks or 4 * hung > len(batch) or time.monotonic() > end:
                 break
             batch = [
-                generator.mutate(generator._random.choice(telling))
+                generator.mutate(generator._random.choice(telling[-8:] if even else telling))
                 if telling and generator._random.random() < 0.7
                 else generator.draw()
-                for _ in range(options.num_inputs // 2)
+                for even in (index % 2 for index in range(options.num_inputs // 2))
             ]
+        # What reaches most runs first: the comparison may be short of time.
+        chosen = {id(one) for one in telling}
+        inputs = telling + [one for one in inputs if id(one) not in chosen]
         found = inputs, len(seen), blocks
         self._corpora = {key: found}
         return found

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from llm_compiler.llvm.elf import AARCH64
 from llm_compiler.verify.lifted import Scalar, Signature
+from llm_compiler.verify.probes import MemoryField
 
 __all__ = [
     "ARENA",
@@ -129,6 +130,7 @@ class InputGenerator:
         num_extra_buffers: behind those of arguments: external variables, and the heap.
         variable_bytes: of all static variables, each filled up to 8.
         functions: addresses that can be called.
+        fields: what the code reads at fixed distances from pointers.
     """
 
     def __init__(
@@ -141,6 +143,7 @@ class InputGenerator:
         num_extra_buffers: int,
         variable_bytes: int,
         functions: Sequence[int],
+        fields: Sequence[MemoryField] = (),
     ) -> None:
         self._signature, self._frame = signature, frame
         self._random = random.Random(f"inputs:{seed}")
@@ -148,6 +151,8 @@ class InputGenerator:
         self._num_buffers = NUM_BUFFERS + num_extra_buffers
         self._variable_bytes = variable_bytes
         self._functions = list(functions)
+        self._fields = [one for one in fields if 0 <= one.place <= CONTENT_BYTES - one.size]
+        self._compared = [one for one in self._fields if one.constant is not None]
         self._last_pointer = 0
         self._recent: list[int] = []
         self._swept = -1
@@ -333,6 +338,19 @@ class InputGenerator:
         data = struct.pack(f"<{len(words)}Q", *words)
         return data + bytes(self._variable_bytes - len(data))
 
+    def _set_field(self, arena: bytearray, start: int) -> None:
+        """Set what the code reads of one buffer, so that its comparisons go both ways."""
+        rng = self._random
+        one = rng.choice(self._compared if self._compared and rng.random() < 0.5 else self._fields)
+        if one.constant is not None and rng.random() < 0.7:
+            value = one.constant + rng.choice((0, 0, 0, 1, -1))
+        elif one.size == 8:
+            value = self._word()
+        else:
+            value = self._integer(8 * one.size)
+        place = start + one.place
+        arena[place : place + one.size] = (value & _ALL).to_bytes(8, "little")[: one.size]
+
     # -- inputs ----------------------------------------------------------------------------------
 
     def draw(self) -> Input:
@@ -391,6 +409,9 @@ class InputGenerator:
                 arena = bytearray(one.arena)
                 for _ in range(rng.choice((1, 2, 8))):
                     buffer = rng.randrange(self._num_buffers) * CONTENT_BYTES
+                    if self._fields and rng.random() < 0.6:
+                        self._set_field(arena, buffer)
+                        continue
                     size = rng.choice((1, 2, 4, 8, 8))
                     start = buffer + size * rng.randrange(min(256, CONTENT_BYTES) // size)
                     word = self._word() if size == 8 else self._integer(8 * size)

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from llm_compiler.llvm.elf import AARCH64
 
-__all__ = ["COVERAGE_SYMBOL", "comparison_constants", "makes_system_calls", "with_probes"]
+__all__ = [
+    "COVERAGE_SYMBOL",
+    "MemoryField",
+    "comparison_constants",
+    "makes_system_calls",
+    "memory_fields",
+    "with_probes",
+]
 
 COVERAGE_SYMBOL = "llm_coverage"
 _CODE_END = re.compile(r"^\.(?:type|section|hidden|bss|data|local|weak|globl|text)\b")
@@ -19,9 +27,29 @@ _X86_CONDITIONAL = re.compile(r"^(?:j(?!mp)\w+|loop\w*) ")
 _ARM_CONDITIONAL = re.compile(r"^(?:b\.\w+|cbn?z|tbn?z) ")
 _X86_CONSTANT = re.compile(r"\$(-?\d+)")
 _ARM_CONSTANT = re.compile(r"#(-?\d+)")
+_X86_FIELD = re.compile(
+    r"^(?P<name>[a-z]+) (?:\$(?P<constant>-?\d+), )?(?P<place>-?\d*)\(%(?!rsp|rip)\w+[^)]*\)"
+)
+_X86_WIDENED = re.compile(r"^mov[sz]([bwl])[wlq]$")
+_X86_SIZES = {"b": 1, "w": 2, "l": 4, "q": 8}
+_ARM_FIELD = re.compile(
+    r"^ld(?:u?r)(?P<part>s?[bhw])? (?P<register>[wx])\d+, \[x\d+(?:, #(?P<place>-?\d+))?\]$"
+)
+_ARM_SIZES = {"b": 1, "h": 2, "w": 4}
+_MAX_FIELDS = 200
 _SYSTEM = re.compile(
     r"^(?:syscall|sysenter|int |int3|hlt|in[bwl]? |out[bwl]? |svc |hvc |smc |brk |wrmsr|rdmsr|msr )"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryField:
+    """A part of what a pointer leads to that code reads: its place and size in bytes."""
+
+    place: int
+    size: int
+    constant: int | None = None
+    """That it is compared with, where one instruction says so."""
 
 
 def code_lines(text: str, name: str) -> tuple[list[str], list[str], list[str]]:
@@ -83,6 +111,37 @@ def comparison_constants(text: str, name: str, architecture: str) -> list[int]:
         for value in pattern.findall(line):
             found[int(value)] = None
     return list(found)[:200]
+
+
+def memory_fields(text: str, name: str, architecture: str) -> list[MemoryField]:
+    """Return what a function's code reads at fixed distances from pointers, frames left out.
+
+    Those that are compared with constants come in front.
+    """
+    read = _arm_field if architecture == AARCH64 else _x86_field
+    found = dict.fromkeys(one for line in code_lines(text, name)[1] if (one := read(line)))
+    return sorted(found, key=lambda one: one.constant is None)[:_MAX_FIELDS]
+
+
+def _x86_field(line: str) -> MemoryField | None:
+    match = _X86_FIELD.match(line)
+    if match is None or match["name"].startswith("lea"):
+        return None
+    widened = _X86_WIDENED.match(match["name"])
+    size = _X86_SIZES.get(widened[1] if widened else match["name"][-1])
+    if size is None:
+        return None
+    constant = match["constant"] if match["name"].startswith(("cmp", "test")) else None
+    return MemoryField(int(match["place"] or 0), size, None if constant is None else int(constant))
+
+
+def _arm_field(line: str) -> MemoryField | None:
+    match = _ARM_FIELD.match(line)
+    if match is None:
+        return None
+    whole = 8 if match["register"] == "x" else 4
+    size = _ARM_SIZES[match["part"][-1]] if match["part"] else whole
+    return MemoryField(int(match["place"] or 0), size)
 
 
 def makes_system_calls(text: str, name: str) -> bool:

@@ -4,7 +4,13 @@ import re
 
 from llm_compiler.verify.inputs import InputGenerator, assign_places
 from llm_compiler.verify.lifted import Scalar, Signature
-from llm_compiler.verify.probes import comparison_constants, makes_system_calls, with_probes
+from llm_compiler.verify.probes import (
+    MemoryField,
+    comparison_constants,
+    makes_system_calls,
+    memory_fields,
+    with_probes,
+)
 
 TEXT = """.text
 .globl f
@@ -96,3 +102,32 @@ def test_a_seed_gives_the_same_inputs_of_one_size() -> None:
     with_variables = {len(one) for one in draw(1)}
     assert len(with_variables) == 2
     assert max(with_variables) - min(with_variables) == 16
+
+
+def test_what_code_reads_behind_pointers_is_found_and_set() -> None:
+    text = (
+        ".type f, @function\nf:\nmovzbl 300(%rdi), %eax\nmovq 8(%rsp), %rcx\n"
+        "leaq 16(%rdi), %rdx\ncmpw $-77, 1200(%rdi)\nmovl x(%rip), %ecx\nretq\n"
+    )
+    fields = memory_fields(text, "f", "x86_64")
+    assert fields == [MemoryField(1200, 2, -77), MemoryField(300, 1)]
+    arm = ".type f, @function\nf:\nldrh w8, [x0, #12]\nldr x9, [x8]\nldr x1, [sp, #8]\nret\n"
+    assert memory_fields(arm, "f", "aarch64") == [MemoryField(12, 2), MemoryField(0, 8)]
+
+    signature = Signature(parameters=(POINTER,))
+    frame = assign_places(signature, "x86_64")
+    assert frame is not None
+    generator = InputGenerator(
+        signature,
+        frame,
+        seed=0,
+        constants=[],
+        num_extra_buffers=1,
+        variable_bytes=0,
+        functions=[],
+        fields=fields,
+    )
+    first = generator.draw()
+    wanted = (-77 & 0xFFFF).to_bytes(2, "little")
+    found = [generator.mutate(first).arena[1200:1202] == wanted for _ in range(400)]
+    assert sum(found) > 10

@@ -69,6 +69,9 @@ class Builder:
         """Registers that hold a known place of the frame."""
         self.intact = set(self.convention.callee_saved)
         """Registers of the caller that nothing was written to yet."""
+        self.keeps_scanned = False
+        """Scans leave their destination where no bit is set: what processors do, though manuals
+        leave it open."""
         self.flags: Any = None
         self.pushed: list[int] = []
         self.values: dict[str, Node] = {}

@@ -174,6 +174,15 @@ class Function:
             found.append("void")
         return list(dict.fromkeys(found)) or ["void"]
 
+    def returned_types(self) -> list[str]:
+        """Return the result types that fit and are none of ``void``; what a call at the end may
+        return is returned whole."""
+        found = [one for one in self.result_types() if one != "void"]
+        has_unknown = any(
+            one not in self.signatures and one not in PROTOTYPES for one in self._tail_calls()
+        )
+        return list(dict.fromkeys([*(["i64"] if has_unknown else []), *found]))
+
     def _vector_results(self, exits: list[Node], register: str, second: str) -> list[str]:
         """Return the types of a result in a vector register; it may be an argument given back."""
         states = self.states.at

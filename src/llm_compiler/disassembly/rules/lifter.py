@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -95,8 +96,7 @@ class RulesLifter:
         drafts = found.drafts
         if drafts[0].likeness.is_same:
             self._sizes[_size_words(drafts[0].attributes)] += 1
-        sound = [one for one in drafts if one.variant.is_sound]
-        kept = list(dict.fromkeys([drafts[0], *sound[:_DRAFTS]]))
+        kept = _worth_running(drafts)
         return Drafts(drafts=tuple(kept), num_tried=found.num_tried)
 
     def _callees(self, code: Code) -> dict[str, Signature]:
@@ -130,6 +130,16 @@ class RulesLifter:
             return Function(code, graph, target, {}).signature()
         except (Unliftable, Unreadable):
             return None
+
+
+def _worth_running(drafts: Sequence[FoundDraft]) -> list[FoundDraft]:
+    """Return the nearest draft, and sound ones: those that say what a scan without a bit leaves
+    first, then one with a result before one without."""
+    sound = [one for one in drafts if one.variant.is_sound]
+    sound.sort(key=lambda one: not one.variant.keeps_scanned)
+    returning = [one for one in sound if one.returns]
+    chosen = [*returning[:1], *(one for one in sound if one not in returning[:1])]
+    return list(dict.fromkeys([drafts[0], *chosen[:_DRAFTS]]))
 
 
 def _is_function(symbol: Symbol, binary: Binary) -> bool:

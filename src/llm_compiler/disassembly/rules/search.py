@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -45,6 +46,7 @@ PIPELINES: Final = (
     "default<Oz>",
 )
 """What cleans a draft: `Variant.pipeline` says which."""
+_SCAN: Final = re.compile(r"^bs[fr][wlq]$")
 _PATIENCE: Final = 4
 """On a busy machine, a search may take so many times its processor time."""
 _KEPT: Final = 6
@@ -59,6 +61,8 @@ class FoundDraft:
     variant: Variant
     attributes: str
     likeness: Likeness
+    returns: bool = False
+    """It has a result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +75,8 @@ class SearchResult:
     instruction: str = ""
     """That the rules have no words for."""
     drafts: tuple[FoundDraft, ...] = field(default=(), repr=False)
-    """The nearest first; one that claims nothing that the code does not show is among them."""
+    """The nearest first; one that claims nothing that the code does not show is among them, and one
+    of these that returns a value, if the code may."""
     num_tried: int = 0
     seconds: float = 0.0
 
@@ -125,12 +130,17 @@ class _Search:
         ending = {name for name, one in job.signatures.items() if one.never_returns}
         graph = translate(code, target, NO_RETURN | ending)
         self._function = Function(code, graph, target, job.signatures)
+        self._scanning: Function | None = None
+        if any(_SCAN.match(line.mnemonic) for line in code.lines):
+            kept = translate(code, target, NO_RETURN | ending, keeps_scanned=True)
+            self._scanning = Function(code, kept, target, job.signatures)
         self._frame = ModuleFrame(code, target.triple)
         self._original: CodeLines = code_lines(job.text, target.triple, is_normal=True)
         self._random = random.Random(job.seed)
         self._seen: set[tuple[str, str, int]] = set()
         self._found: list[FoundDraft] = []
         self._default: FoundDraft | None = None
+        self._returning: FoundDraft | None = None
         self._cause: Unliftable | None = None
         self._detail = ""
         self._tried = 0
@@ -148,12 +158,14 @@ class _Search:
             self._context = context
             try:
                 self._search()
+                self._search_result()
             finally:
                 if self._machine is not None:
                     self._machine.close()
         drafts = self._found
-        if self._default is not None and self._default not in drafts:
-            drafts = [*drafts, self._default]
+        for one in (self._returning, self._default):
+            if one is not None and one not in drafts:
+                drafts = [*drafts, one]
         if not drafts:
             if self._cause is not None:
                 raise self._cause
@@ -191,6 +203,27 @@ class _Search:
             if self._tried == before:
                 return
 
+    def _search_result(self) -> None:
+        """Try drafts that return what the nearest ones may drop: a caller may read it."""
+        if not self._found or self._found[0].likeness.is_same:
+            return
+        if self._scanning is not None:
+            kept = dataclasses.replace(self._sound_variant(), keeps_scanned=True)
+            self._default = None
+            self._try(kept, self._best_attributes())
+        base = self._sound_variant()
+        for result in self._function.returned_types():
+            if self._returns():
+                return
+            self._try(dataclasses.replace(base, result=result), self._best_attributes())
+
+    def _returns(self) -> bool:
+        return self._returning is not None
+
+    def _sound_variant(self) -> Variant:
+        """Return the nearest sound draft's variant."""
+        return next((one.variant for one in self._found if one.variant.is_sound), Variant())
+
     def _best_attributes(self) -> str:
         return self._found[0].attributes if self._found else self._job.attributes[0]
 
@@ -214,7 +247,10 @@ class _Search:
 
     def _try(self, variant: Variant, attributes: str) -> None:
         try:
-            body = emit(self._function, variant)
+            function = self._function
+            if variant.keeps_scanned and self._scanning is not None:
+                function = self._scanning
+            body = emit(function, variant)
             key = body, attributes, variant.pipeline
             if key in self._seen:
                 return
@@ -234,7 +270,12 @@ class _Search:
             variant=variant,
             attributes=attributes,
             likeness=compare(self._original, lines),
+            returns=function.plan(variant).result != "void",
         )
+        if draft.returns and variant.is_sound:
+            nearest = self._returning
+            if nearest is None or nearest.likeness.value < draft.likeness.value:
+                self._returning = draft
         if self._default is None and variant.is_sound:
             self._default = draft
         self._keep(draft)

@@ -19,18 +19,25 @@ __all__ = ["translate"]
 _MAX_ROUNDS: Final = 4
 
 
-def translate(code: Code, target: Target, no_return: frozenset[str] = frozenset()) -> Graph:
+def translate(
+    code: Code,
+    target: Target,
+    no_return: frozenset[str] = frozenset(),
+    *,
+    keeps_scanned: bool = False,
+) -> Graph:
     """Return what a function means.
 
     Args:
         no_return: functions that never come back.
+        keeps_scanned: a scan for a bit leaves its destination where there is none.
 
     Raises:
         Unliftable: with what the rules lack.
     """
     slots: frozenset[int] = frozenset()
     for _ in range(_MAX_ROUNDS):
-        translation = _Translation(code, target, no_return, slots)
+        translation = _Translation(code, target, no_return, slots, keeps_scanned)
         graph = translation.run()
         wanted = translation.memory_slots()
         if wanted <= slots:
@@ -41,7 +48,12 @@ def translate(code: Code, target: Target, no_return: frozenset[str] = frozenset(
 
 class _Translation:
     def __init__(
-        self, code: Code, target: Target, no_return: frozenset[str], slots: frozenset[int]
+        self,
+        code: Code,
+        target: Target,
+        no_return: frozenset[str],
+        slots: frozenset[int],
+        keeps_scanned: bool,
     ) -> None:
         self._code, self._target, self._no_return = code, target, no_return
         self._handled: dict[int, HandledRange] = {}
@@ -52,6 +64,7 @@ class _Translation:
         self._graph = Graph(self._blocks())
         self._order()
         self._builder = Builder(self._graph, code, target, slots)
+        self._builder.keeps_scanned = keeps_scanned
         self._pushed: set[int] = set()
 
     def _control(self, number: int) -> Control:

@@ -50,6 +50,8 @@ class Variant:
     """Calls that report errors are cold: 0 never, 1 where they name stderr, 2 more."""
     masks: bool = True
     """Amounts of shifts are cut to what the instruction reads."""
+    keeps_scanned: bool = False
+    """A scan for a bit leaves its destination where there is none, else that is not defined."""
     pipeline: int = 0
     """Which of `search.PIPELINES` cleans the draft."""
 

@@ -173,3 +173,22 @@ def test_the_prologue_of_a_function_with_dots_becomes_va_start() -> None:
     assert text.count("call void @llvm.va_start.p0(ptr %s0)") == 1
     assert "alloca [24 x i8]" in text
     assert "xmm" not in text
+
+
+def test_a_scan_without_a_bit_is_open_or_leaves_its_destination() -> None:
+    code = parse_code(HEAD + "movl %esi, %eax\nbsrl %edi, %eax\nretq\n")
+    texts = []
+    for keeps in (False, True):
+        graph = translate(code, X86_64(), keeps_scanned=keeps)
+        texts.append(emit(Function(code, graph, X86_64(), {}), Variant(keeps_scanned=keeps)))
+    assert texts[0].startswith("define i32 @f(i32 %a0) {")
+    assert "select" not in texts[0]
+    assert texts[1].startswith("define i32 @f(i32 %a0, i32 %a1) {")
+    assert "select i1" in texts[1]
+
+
+def test_what_a_call_at_the_end_returns_is_returned_whole() -> None:
+    lifted = function("incl %edi\njmp unknown\n")
+    assert lifted.result_types()[0] == "void"
+    assert lifted.returned_types() == ["i64", "i32"]
+    assert function("movl $1, (%rdi)\nretq\n").returned_types() == []

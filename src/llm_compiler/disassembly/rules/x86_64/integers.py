@@ -433,6 +433,9 @@ def _scan(machine: Machine, forward: bool, bits: int) -> None:
     result = builder.intrinsic(name, value.type, value, poison, overload=value.type)
     if not forward:
         result = builder.binary("xor", result, machine.constant(bits - 1, bits))
+    if builder.keeps_scanned:
+        is_none = builder.compare("eq", value, machine.constant(0, bits))
+        result = builder.select(is_none, machine.get(destination, bits), result)
     machine.put(destination, result)
     machine.set_flags("zero", value)
 
