@@ -560,26 +560,37 @@ class Executor:
         inputs: list[Input] = []
         seen: set[int] = set()
         telling: list[Input] = []
+        ending: list[Input] = []
         batch = [generator.draw() for _ in range(options.num_inputs)]
         end = time.monotonic() + options.max_seconds / 2
         for number in range(options.num_rounds + options.num_searches + 1):
             if probed is None:
                 inputs += batch
                 break
-            hung = 0
-            for start in range(0, len(batch), _PIECE):
-                piece = batch[start : start + _PIECE]
+            hung = start = 0
+            size = _FIRST_INPUTS if not number else _PIECE
+            while start < len(batch):
+                piece = batch[start : start + size]
                 if number <= options.num_rounds:
                     inputs += piece
                 outcomes = self._run(probed, piece, world, frame, num_blocks=blocks)
                 for given, outcome in zip(piece, outcomes, strict=True):
                     ran = {i for i, byte in enumerate(outcome.coverage) if byte}
+                    if outcome.is_complete:
+                        ending.append(given)
                     if outcome.is_complete and not ran <= seen:
                         seen |= ran
                         telling.append(given)
                         if number > options.num_rounds:
                             inputs.append(given)
-                hung += sum(one.kind == _HUNG for one in outcomes)
+                never = sum(one.kind == _HUNG for one in outcomes)
+                start += len(piece)
+                if 4 * never > len(piece) and ending:
+                    # Runs that never end cost their time limit: stay near those that end.
+                    batch[start:] = [
+                        generator.mutate(generator._random.choice(ending)) for _ in batch[start:]
+                    ]
+                hung, size = hung + never, _PIECE
                 if time.monotonic() > end:
                     break
             if len(seen) == blocks or 4 * hung > len(batch) or time.monotonic() > end:

@@ -133,13 +133,20 @@ class RulesLifter:
 
 
 def _worth_running(drafts: Sequence[FoundDraft]) -> list[FoundDraft]:
-    """Return the nearest draft, and sound ones: those that say what a scan without a bit leaves
-    first, then one with a result before one without."""
+    """Return the nearest draft, and sound ones that leave the least open: what a scan without a
+    bit leaves, what is returned, what calls are passed."""
+    nearest = drafts[0]
     sound = [one for one in drafts if one.variant.is_sound]
-    sound.sort(key=lambda one: not one.variant.keeps_scanned)
-    returning = [one for one in sound if one.returns]
-    chosen = [*returning[:1], *(one for one in sound if one not in returning[:1])]
-    return list(dict.fromkeys([drafts[0], *chosen[:_DRAFTS]]))
+    chosen: list[FoundDraft] = []
+    for kind in (
+        [one for one in sound if one.variant.keeps_scanned],
+        [one for one in sound if one.returns],
+        [one for one in sound if one.variant.arguments == "all"],
+        sound,
+    ):
+        if kind and nearest not in kind and not any(one in kind for one in chosen):
+            chosen.append(kind[0])
+    return list(dict.fromkeys([nearest, *chosen, *sound]))[: 1 + _DRAFTS]
 
 
 def _is_function(symbol: Symbol, binary: Binary) -> bool:

@@ -141,6 +141,7 @@ class _Search:
         self._found: list[FoundDraft] = []
         self._default: FoundDraft | None = None
         self._returning: FoundDraft | None = None
+        self._extra: list[FoundDraft] = []
         self._cause: Unliftable | None = None
         self._detail = ""
         self._tried = 0
@@ -163,7 +164,7 @@ class _Search:
                 if self._machine is not None:
                     self._machine.close()
         drafts = self._found
-        for one in (self._returning, self._default):
+        for one in (*self._extra, self._returning, self._default):
             if one is not None and one not in drafts:
                 drafts = [*drafts, one]
         if not drafts:
@@ -204,18 +205,26 @@ class _Search:
                 return
 
     def _search_result(self) -> None:
-        """Try drafts that return what the nearest ones may drop: a caller may read it."""
+        """Try what callers and callees may read though the nearest drafts drop it: results,
+        arguments, and what a scan leaves where there is no bit."""
         if not self._found or self._found[0].likeness.is_same:
             return
-        if self._scanning is not None:
-            kept = dataclasses.replace(self._sound_variant(), keeps_scanned=True)
-            self._default = None
-            self._try(kept, self._best_attributes())
         base = self._sound_variant()
+        if self._scanning is not None:
+            base = dataclasses.replace(base, keeps_scanned=True)
+            self._try_extra(base)
         for result in self._function.returned_types():
             if self._returns():
-                return
+                break
             self._try(dataclasses.replace(base, result=result), self._best_attributes())
+        if self._function.open_calls():
+            if self._returning is not None:
+                base = dataclasses.replace(base, result=self._returning.variant.result)
+            self._try_extra(dataclasses.replace(base, arguments="all", counts=()))
+
+    def _try_extra(self, variant: Variant) -> None:
+        if (draft := self._try(variant, self._best_attributes())) is not None:
+            self._extra.append(draft)
 
     def _returns(self) -> bool:
         return self._returning is not None
@@ -245,7 +254,8 @@ class _Search:
             )
         self._try(variant, draft.attributes)
 
-    def _try(self, variant: Variant, attributes: str) -> None:
+    def _try(self, variant: Variant, attributes: str) -> FoundDraft | None:
+        """Lower a variant and compare; none where it was tried before, or does not lower."""
         try:
             function = self._function
             if variant.keeps_scanned and self._scanning is not None:
@@ -253,18 +263,18 @@ class _Search:
             body = emit(function, variant)
             key = body, attributes, variant.pipeline
             if key in self._seen:
-                return
+                return None
             self._seen.add(key)
             text = self._frame.module(body, attributes)
         except Unliftable as error:
             self._cause = self._cause or error
-            return
+            return None
         self._tried += 1
         try:
             cleaned, lines = self._lower(text, variant.pipeline)
         except (CompilerError, InputError) as error:
             self._detail = str(error)
-            return
+            return None
         draft = FoundDraft(
             text=cleaned,
             variant=variant,
@@ -279,6 +289,7 @@ class _Search:
         if self._default is None and variant.is_sound:
             self._default = draft
         self._keep(draft)
+        return draft
 
     def _keep(self, draft: FoundDraft) -> None:
         self._found.append(draft)
