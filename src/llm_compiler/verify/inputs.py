@@ -319,15 +319,33 @@ class InputGenerator:
 
     def _choices(self) -> tuple[int, ...]:
         rng = self._random
+        # Long chains of calls go on only while nearly all of them succeed.
+        usual = rng.choice((0, 0, 0, 1, _ALL, *rng.choices(self._constants, k=1)))
+        is_usual = rng.random() < 0.35
         found = [rng.getrandbits(62)]
         for _ in range(NUM_CHOICES - 1):
-            kind = rng.random()
-            if kind < 0.35:
-                found.append(rng.choice((0, 0, 1, _ALL)))
-            elif kind < 0.6:
-                found.append(self._pointer())
-            else:
-                found.append(self._integer(rng.choice((8, 32, 64))))
+            found.append(usual if is_usual and rng.random() < 0.93 else self._answer())
+        return tuple(found)
+
+    def _answer(self) -> int:
+        """Return what another function may answer."""
+        rng = self._random
+        kind = rng.random()
+        if kind < 0.35:
+            return rng.choice((0, 0, 1, _ALL))
+        if kind < 0.6:
+            return self._pointer()
+        return self._integer(rng.choice((8, 32, 64)))
+
+    def _other_choices(self, choices: tuple[int, ...]) -> tuple[int, ...]:
+        """Return answers of other functions that differ in few, or in who gives them."""
+        rng = self._random
+        kind = rng.random()
+        if kind < 0.4:
+            return self._choices()
+        found = list(choices)
+        place = rng.randrange(NUM_CHOICES) if kind < 0.8 else 0
+        found[place] = self._answer() if place else rng.getrandbits(62)
         return tuple(found)
 
     def _variables(self) -> bytes | None:
@@ -350,6 +368,16 @@ class InputGenerator:
             value = self._integer(8 * one.size)
         place = start + one.place
         arena[place : place + one.size] = (value & _ALL).to_bytes(8, "little")[: one.size]
+
+    def _other_variables(self, variables: bytes | None) -> bytes | None:
+        """Return contents that differ in one part, or others."""
+        rng = self._random
+        if not variables or rng.random() < 0.4:
+            return self._variables()
+        size = rng.choice((1, 4, 8, 8))
+        start = size * rng.randrange(len(variables) // size)
+        word = self._word() if size == 8 else self._integer(8 * size)
+        return variables[:start] + word.to_bytes(8, "little")[:size] + variables[start + size :]
 
     # -- inputs ----------------------------------------------------------------------------------
 
@@ -418,7 +446,7 @@ class InputGenerator:
                     arena[start : start + size] = word.to_bytes(8, "little")[:size]
                 one = dataclasses.replace(one, arena=bytes(arena))
             elif kind < 0.9 or not self._variable_bytes:
-                one = dataclasses.replace(one, choices=self._choices())
+                one = dataclasses.replace(one, choices=self._other_choices(one.choices))
             else:
-                one = dataclasses.replace(one, variables=self._variables())
+                one = dataclasses.replace(one, variables=self._other_variables(one.variables))
         return one

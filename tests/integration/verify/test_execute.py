@@ -152,6 +152,31 @@ def test_what_inputs_do_not_reach_is_not_proved(toolchain: Toolchain, tmp_path: 
     assert (found.verdict, found.reason) == (UNPROVED, "the inputs run 2 of its 3 basic blocks")
 
 
+def test_what_lies_behind_calls_and_fields_is_reached(toolchain: Toolchain, tmp_path: Path) -> None:
+    # Nine calls that must all answer 0, and a field far behind a pointer that must hold a number.
+    calls = "".join(f"callq g{number}@PLT\ntestl %eax, %eax\njne .LBB0_2\n" for number in range(9))
+    text = (
+        ".text\n.globl f\n.type f, @function\nf:\npushq %rbx\nmovq %rdi, %rbx\n"
+        f"{calls}xorl %eax, %eax\ncmpl $7654321, 1320(%rbx)\njne .LBB0_2\n"
+        "movl $5, %eax\n.LBB0_2:\npopq %rbx\nretq\n"
+    )
+    blocks = [
+        f"b{number}:\n%r{number} = call i32 @g{number}()\n%c{number} = icmp eq i32 %r{number}, 0\n"
+        f"br i1 %c{number}, label %b{number + 1}, label %e{number}\n"
+        f"e{number}:\nret i32 %r{number}"
+        for number in range(9)
+    ]
+    last = (
+        "b9:\n%q = getelementptr i8, ptr %p, i64 1320\n%v = load i32, ptr %q\n"
+        "%x = icmp eq i32 %v, 7654321\n%s = select i1 %x, i32 {answer}, i32 0\nret i32 %s"
+    )
+    rest = "\n".join(f"declare i32 @g{number}()" for number in range(9))
+    for answer, verdict in ((5, PASSED), (6, REFUTED)):
+        body = "\n".join([*blocks, last.format(answer=answer)])
+        found = judge(text, ir(body, "i32 @f(ptr %p)", rest), toolchain, tmp_path)
+        assert found.verdict is verdict, found
+
+
 def test_a_crash_of_the_original_is_no_evidence(toolchain: Toolchain, tmp_path: Path) -> None:
     crash = ".text\n.globl f\n.type f, @function\nf:\nud2\n"
     found = judge(crash, ir("ret i32 0"), toolchain, tmp_path)
