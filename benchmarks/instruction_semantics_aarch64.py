@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from instruction_semantics import FLAGS, MEMORY, Case, check
 
-from llm_compiler.disassembly.rules.aarch64 import RULES
+from llm_compiler.disassembly.rules.aarch64 import RULES, VECTORS
 from llm_compiler.disassembly.rules.aarch64.control import CONTROL
 from llm_compiler.disassembly.rules.aarch64.flags import OPPOSITE
 from llm_compiler.llvm.toolchain import find_toolchain
@@ -33,6 +33,7 @@ NOT_TESTED = frozenset(
     # Places of symbols, threads and control: whole functions test them. Hints mean nothing.
     ["adrp", "adr", "mrs", "nop", "bti", "prfm"]
 ) | frozenset(CONTROL)
+_LANES = re.compile(r"v\d+\.")
 _TO_INTEGER = re.compile(r"fcvt[mpaz][su]$")
 
 
@@ -80,6 +81,7 @@ def cases() -> Iterator[ArmCase]:
     yield from _products()
     yield from _memory()
     yield from _scalars()
+    yield from _vectors()
 
 
 def _arithmetic(letter: str, bits: int) -> Iterator[ArmCase]:
@@ -245,10 +247,86 @@ def _scalars() -> Iterator[ArmCase]:
     yield _case("fcvt d0, s1", is_float=True)
 
 
+def _vectors() -> Iterator[ArmCase]:
+    one, two = "v0.{0}", "v1.{0}"
+    three = f"{one}, {one}, {two}"
+    forms: list[tuple[str, str, str]] = []
+    for name in ("add", "sub", "cmeq", "cmgt", "cmge", "cmhi", "cmhs"):
+        forms += [(name, three, size) for size in ("16b", "4h", "8h", "4s", "2d")]
+    for name in ("sqadd", "uqadd", "sqsub", "uqsub"):
+        forms += [(name, three, size) for size in ("16b", "8h", "4s")]
+    for name in ("cmeq", "cmgt", "cmge", "cmlt", "cmle"):
+        forms += [(name, f"{one}, {two}, #0", size) for size in ("8b", "8h", "4s")]
+    for name in ("mul", "mla", "mls", "smax", "smin", "umax", "umin"):
+        forms += [(name, three, size) for size in ("16b", "8h", "4s", "2s")]
+    for name in ("and", "orr", "eor", "bic", "orn", "bsl", "bit", "bif"):
+        forms += [(name, three, size) for size in ("16b", "8b")]
+    forms += [("orr", "v0.4s, #7", ""), ("bic", "v0.8h, #9, lsl #8", "")]
+    for name in ("neg", "abs"):
+        forms += [(name, f"{one}, {two}", size) for size in ("16b", "8h", "4s", "2d")]
+    for name in ("mvn", "not", "cnt"):
+        forms += [(name, f"{one}, {two}", size) for size in ("16b", "8b")]
+    for name in ("shl", "ushr", "sshr"):
+        forms += [(name, f"{one}, {two}, #5", size) for size in ("16b", "8h", "4s", "2d")]
+    for letter in "us":
+        forms += [(f"{letter}shll", "v0.8h, v1.8b, #3", ""), (f"{letter}xtl", "v0.4s, v1.4h", "")]
+        forms += [(f"{letter}shll2", "v0.8h, v1.16b, #3", "")]
+        forms += [(f"{letter}xtl2", "v0.2d, v1.4s", ""), (f"{letter}addlv", "h0, v1.8b", "")]
+        forms += [(f"{letter}{way}v", "s0, v1.4s", "") for way in ("max", "min")]
+    forms += [("xtn", "v0.8b, v1.8h", ""), ("shrn", "v0.4h, v1.4s, #7", "")]
+    forms += [("addv", "s0, v1.4s", ""), ("addv", "b0, v1.8b", ""), ("addp", "d0, v1.2d", "")]
+    for name in ("zip1", "zip2", "uzp1", "uzp2", "trn1", "trn2"):
+        forms += [(name, three, size) for size in ("16b", "4s", "2d")]
+    forms += [("ext", "v0.16b, v0.16b, v1.16b, #5", ""), ("rev64", "v0.4s, v1.4s", "")]
+    forms += [("rev32", "v0.16b, v1.16b", ""), ("rev16", "v0.8b, v1.8b", "")]
+    forms += [("movi", "v0.4s, #5, lsl #8", ""), ("movi", "v0.2d, #0xff00ff00ff00ff00", "")]
+    forms += [
+        ("movi", "v0.8b, #9", ""),
+        ("movi", "v0.4s, #5, msl #8", ""),
+        ("movi", "d0, #0xff", ""),
+    ]
+    forms += [("mvni", "v0.4s, #5", ""), ("fmov", "v0.2d, #-1.5", ""), ("fmov", "v0.4s, #2.0", "")]
+    forms += [("dup", "v0.16b, w1", ""), ("dup", "v0.2d, x1", ""), ("dup", "v0.4s, v1.s[2]", "")]
+    forms += [
+        ("mov", "v0.16b, v1.16b", ""),
+        ("mov", "v0.8b, v1.8b", ""),
+        ("mov", "w1, v1.s[3]", ""),
+    ]
+    forms += [
+        ("mov", "v0.s[1], w1", ""),
+        ("mov", "v0.d[1], v1.d[0]", ""),
+        ("mov", "x1, v1.d[1]", ""),
+    ]
+    forms += [("mov", "s0, v1.s[2]", ""), ("mov", "d0, v1.d[1]", ""), ("ins", "v0.h[3], w1", "")]
+    forms += [("umov", "w1, v1.b[3]", ""), ("smov", "x1, v1.h[2]", ""), ("smov", "w1, v1.b[2]", "")]
+    for name, form, size in forms:
+        yield _case(f"{name} {form.format(size)}")
+    numbers: list[tuple[str, str]] = []
+    for size in ("4s", "2s", "2d"):
+        for name in ("fadd", "fsub", "fmul", "fdiv", "fmla", "fmls"):
+            numbers.append((name, three.format(size)))
+        for name in ("fminnm", "fmaxnm", "fmin", "fmax", "fcmeq", "fcmgt", "fcmge"):
+            numbers.append((name, three.format(size)))
+        for name in ("fneg", "fabs", "fsqrt", "scvtf", "ucvtf"):
+            numbers.append((name, f"{one}, {two}".format(size)))
+        for name in ("fcmlt", "fcmle", "fcmeq"):
+            numbers.append((name, f"{one}, {two}, #0.0".format(size)))
+    numbers += [("fmul", "v0.4s, v1.4s, v0.s[1]"), ("fmla", "v0.2d, v1.2d, v1.d[0]")]
+    numbers += [("faddp", "d0, v1.2d"), ("faddp", "s0, v1.2s")]
+    numbers += [("fcvtl", "v0.2d, v1.2s"), ("fcvtn", "v0.2s, v1.2d")]
+    for name, form in numbers:
+        yield _case(f"{name} {form}", is_float=True)
+    small = ("movi v0.4s, #127, msl #8", "and v1.16b, v1.16b, v0.16b", "scvtf v1.4s, v1.4s")
+    for name in ("fcvtzs", "fcvtzu"):
+        yield _case(f"{name} v0.4s, v1.4s", before=small)
+
+
 def untested() -> list[str]:
     """Return the mnemonics of the table that no case is of."""
-    tested = {one.mnemonic for one in cases()}
-    return sorted(name for name in RULES if name not in tested and name not in NOT_TESTED)
+    tested = {(one.mnemonic, bool(_LANES.search(one.text))) for one in cases()}
+    tables = [(name, False) for name in RULES if name not in NOT_TESTED]
+    tables += [(name, True) for name in VECTORS]
+    return sorted({name for name, has_lanes in tables if (name, has_lanes) not in tested})
 
 
 def main() -> int:

@@ -25,6 +25,7 @@ from pathlib import Path
 from llm_compiler.disassembly.binary import Binary, read_binary
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.rules.lifter import RulesLifter
+from llm_compiler.disassembly.rules.outlined import PREFIX
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.elf import Symbol
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
@@ -47,6 +48,7 @@ def main() -> int:
             started = time.monotonic()
             found = lifter.drafts(text)
             best = found.drafts[0] if found.drafts else None
+            is_changed = PREFIX in text.text
             rows.append(
                 {
                     "unit": unit,
@@ -54,7 +56,8 @@ def main() -> int:
                     "num_instructions": text.num_instructions,
                     "cause": found.cause,
                     "instruction": found.instruction,
-                    "is_same": best is not None and best.likeness.is_same,
+                    "is_same": best is not None and best.likeness.is_same and not is_changed,
+                    "calls_outlined_code": is_changed,
                     "likeness": best.likeness.value if best else 0.0,
                     "first_change": list(best.likeness.changed) if best else [],
                     "variant": best.variant.changes if best else "",
@@ -149,6 +152,8 @@ def _functions(
     symbols = binary.functions()
     chance.shuffle(symbols)
     for symbol in symbols:
+        if symbol.name.startswith(PREFIX):
+            continue  # no function of the program's
         yield f"{package}/{file.name}", binary, reader, symbol
 
 
@@ -162,6 +167,8 @@ def _print(rows: Sequence[dict[str, object]]) -> None:
         lifted = sum(not one["cause"] for one in some) / len(some)
         same = sum(bool(one["is_same"]) for one in some) / len(some)
         print(f"{name:>12} {len(some):>5} {lifted:>8.1%} {same:>10.1%}")
+    changed = sum(bool(one["calls_outlined_code"]) for one in rows)
+    print(f"with calls of outlined code, which are never the same: {changed}")
     seconds = sorted(float(str(one["seconds"])) for one in rows)
     print(f"seconds: median {seconds[len(seconds) // 2]:.2f}, most {seconds[-1]:.1f}")
     for cause, number in Counter(str(one["cause"]) for one in rows if one["cause"]).most_common():

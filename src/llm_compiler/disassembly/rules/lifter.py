@@ -17,6 +17,7 @@ from llm_compiler.disassembly.read_function import FunctionReader, FunctionText,
 from llm_compiler.disassembly.rules.calls import Signature
 from llm_compiler.disassembly.rules.code import Code, Unliftable, parse_code
 from llm_compiler.disassembly.rules.draft import Function
+from llm_compiler.disassembly.rules.outlined import inline_outlined
 from llm_compiler.disassembly.rules.prototypes import NO_RETURN
 from llm_compiler.disassembly.rules.search import FoundDraft, SearchJob, SearchResult
 from llm_compiler.disassembly.rules.targets import TARGETS
@@ -28,6 +29,7 @@ from llm_compiler.workers.pool import WorkerPool, run_jobs
 __all__ = ["Drafts", "RulesLifter", "attributes_of"]
 
 _X86_FRAME: Final = re.compile(r"^pushq %rbp\n(?:\.cfi.*\n)*movq %rsp, %rbp$", re.MULTILINE)
+_ARM_NO_FRAME: Final = re.compile(r"^st[pr] (?:x\d+, )?x30, ", re.MULTILINE)
 _PUSHED_NUMBER: Final = re.compile(r"^pushq \$", re.MULTILINE)
 _SIZES: Final = ("minsize optsize", "optsize", "")
 _DRAFTS: Final = 2
@@ -78,12 +80,13 @@ class RulesLifter:
         if self._architecture not in TARGETS:
             return Drafts(cause=f"there are no rules for {self._architecture}")
         try:
-            code = parse_code(text.text)
+            lifted = inline_outlined(text.text, self._outlined)
+            code = parse_code(lifted)
             signatures = self._callees(code)
         except Unliftable as error:
             return Drafts(cause=error.cause, instruction=error.instruction)
         job = SearchJob(
-            text=text.text,
+            text=lifted,
             architecture=self._architecture,
             signatures=signatures,
             attributes=attributes_of(text.text, self._architecture, self._sizes),
@@ -98,6 +101,16 @@ class RulesLifter:
             self._sizes[_size_words(drafts[0].attributes)] += 1
         kept = _worth_running(drafts)
         return Drafts(drafts=tuple(kept), num_tried=found.num_tried)
+
+    def _outlined(self, name: str) -> str | None:
+        """Return the text of code that the compiler outlined."""
+        symbol = self._binary.elf.symbol(name)
+        if symbol is None or not symbol.is_defined or not _is_function(symbol, self._binary):
+            return None
+        try:
+            return self._reader.read(symbol).text
+        except Unreadable:
+            return None
 
     def _callees(self, code: Code) -> dict[str, Signature]:
         """Return the signatures of the functions of this file that a function calls, and its own
@@ -124,7 +137,7 @@ class RulesLifter:
 
     def _read_signature(self, symbol: Symbol) -> Signature | None:
         try:
-            code = parse_code(self._reader.read(symbol).text)
+            code = parse_code(inline_outlined(self._reader.read(symbol).text, self._outlined))
             target = TARGETS[self._architecture]()
             graph = translate(code, target, NO_RETURN)
             return Function(code, graph, target, {}).signature()
@@ -171,8 +184,9 @@ def attributes_of(text: str, architecture: str, sizes: Counter[str]) -> tuple[st
             rest += ' "frame-pointer"="all"'
         rest += ' "target-cpu"="x86-64"'
     else:
+        kept = "none" if _ARM_NO_FRAME.search(text) and " x29" not in text else "non-leaf"
         rest += (
-            ' "frame-pointer"="non-leaf" "target-cpu"="generic" '
+            f' "frame-pointer"="{kept}" "target-cpu"="generic" '
             '"target-features"="+fp-armv8,+neon,+outline-atomics,+v8a,-fmv"'
         )
     if ".cfi_personality" in text:

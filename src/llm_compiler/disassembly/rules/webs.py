@@ -325,8 +325,10 @@ def _vector_type(web: Web) -> str:
             return next(iter(floats))
         if kinds <= {"i32"} and kinds:
             return "i32"
+        if len(kinds) == 1 and (kind := next(iter(kinds)))[0] == "<":
+            return kind
         return "double"
-    vectors = sorted(one for one in kinds if one[0] == "<")
+    vectors = sorted(one for one in kinds if one[0] == "<" and bits_of(one) > 64)
     if not vectors:
         return "<2 x i64>"
     floating = [one for one in vectors if "float" in one or "double" in one]

@@ -1,7 +1,7 @@
 """AArch64: the procedure call standard as Linux has it, general registers, scalar floating point.
 
-Not known: exclusive and ordered accesses, calls of outlined code, words passed on the stack,
-functions with ``...``, most of the vector instructions.
+Not known: exclusive and ordered accesses, words that calls are passed on the stack, some vector
+instructions (tables, structured loads, the crypto extensions).
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ from llm_compiler.disassembly.rules.aarch64.flags import Flags, condition
 from llm_compiler.disassembly.rules.aarch64.floats import SCALARS
 from llm_compiler.disassembly.rules.aarch64.integers import INTEGERS, Rule
 from llm_compiler.disassembly.rules.aarch64.machine import Machine
+from llm_compiler.disassembly.rules.aarch64.vectors import VECTORS
 from llm_compiler.disassembly.rules.builder import Builder
-from llm_compiler.disassembly.rules.code import Code, Line
+from llm_compiler.disassembly.rules.code import Code, Line, Unliftable
 from llm_compiler.disassembly.rules.nodes import Graph, Node
+from llm_compiler.disassembly.rules.outlined import PREFIX
 from llm_compiler.disassembly.rules.target import Control, Convention
 
-__all__ = ["RULES", "AArch64"]
+__all__ = ["RULES", "VECTORS", "AArch64"]
 
 _ARGUMENTS: Final = tuple(f"x{number}" for number in range(8))
 _VECTOR_REGISTERS: Final = tuple(f"v{number}" for number in range(32))
 _SETS_FRAME: Final = re.compile(r"(?:mov x29, sp|add x29, sp, #\d+|sub x29, sp, #\d+)$")
+_LANES: Final = re.compile(r"v\d+\.")
 RULES: Final[dict[str, Rule]] = {**INTEGERS, **SCALARS, **_control.CONTROL}
-"""What every mnemonic means."""
+"""What every mnemonic means, where no operand is a vector: those are in `VECTORS`."""
 
 
 class AArch64:
@@ -77,7 +80,11 @@ class AArch64:
     def translate(self, builder: Builder, line: Line) -> None:
         """Append an instruction's meaning."""
         machine = Machine(builder, line)
-        rule = RULES.get(line.mnemonic)
+        if builder.code.name.startswith(PREFIX):
+            raise Unliftable("outlined code, which is no function of the program's")
+        has_lanes = any(_LANES.match(one) for one in line.operands)
+        rules = VECTORS if has_lanes or line.mnemonic == "movi" else RULES
+        rule = rules.get(line.mnemonic)
         if rule is None:
             raise machine.refuse()
         try:

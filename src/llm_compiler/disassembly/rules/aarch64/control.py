@@ -12,6 +12,7 @@ from llm_compiler.disassembly.rules.aarch64.machine import Machine
 from llm_compiler.disassembly.rules.builder import Builder
 from llm_compiler.disassembly.rules.code import Code, Line, Unliftable
 from llm_compiler.disassembly.rules.nodes import Node
+from llm_compiler.disassembly.rules.outlined import PREFIX
 from llm_compiler.disassembly.rules.prototypes import PROTOTYPES
 from llm_compiler.disassembly.rules.target import Control
 
@@ -56,7 +57,7 @@ def _symbol(target: str) -> str:
     name = target.strip('"')
     if name.startswith(".L"):
         raise Unliftable("a jump out of the function", target)
-    if name.startswith("OUTLINED_FUNCTION_"):
+    if name.startswith(PREFIX):
         raise Unliftable("a call of code that the compiler outlined", target)
     return name
 

@@ -1,0 +1,123 @@
+"""Code that LLVM's machine outliner took out of functions, put back where it is called.
+
+At ``-Oz`` for AArch64 it moves straight-line code that several functions share into functions of
+its own, which follow no convention: they read and set whatever registers stood there. In their
+place again, the code means what it meant. Pure functions on text in normal form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from llm_compiler.disassembly.rules.code import Unliftable
+
+__all__ = ["PREFIX", "inline_outlined"]
+
+PREFIX: Final = "OUTLINED_FUNCTION_"
+_CALL: Final = re.compile(rf"^(bl|b) ({PREFIX}\d+)$")
+_LABEL: Final = re.compile(r"^(\.L[\w.$]+):$")
+_ANY_LABEL: Final = re.compile(r'^([\w.$]+|"(?:[^"\\]|\\.)*"):$')
+_SECTION: Final = re.compile(r"^\.(?:section|text|data|bss)\b")
+_OPENING: Final = (".section", ".text", ".data", ".bss", ".hidden", ".globl", ".weak", ".type")
+_MAX_DEPTH: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """A function's instructions and, by label, the data that they refer to."""
+
+    head: tuple[str, ...]
+    code: tuple[str, ...]
+    data: dict[str, tuple[str, ...]]
+
+
+def inline_outlined(text: str, read: Callable[[str], str | None]) -> str:
+    """Return a function's text without calls of outlined code; the same if there are none.
+
+    Args:
+        read: gives an outlined function's text in normal form, None if there is none.
+
+    Raises:
+        Unliftable: the outlined code cannot be read.
+    """
+    number = 0
+    for _ in range(_MAX_DEPTH):
+        if PREFIX not in text:
+            return text
+        own = _parse(text)
+        code: list[str] = []
+        data = dict(own.data)
+        for line in own.code:
+            match = _CALL.match(line)
+            if match is None:
+                code.append(line)
+                continue
+            found = read(match[2])
+            if found is None:
+                raise Unliftable("a call of outlined code that cannot be read", line)
+            number += 1
+            outlined = _parse(_renamed(found, number))
+            code += _body(outlined.code, is_call=match[1] == "bl")
+            for label, lines in outlined.data.items():
+                data.setdefault(label, lines)
+        whole = [*own.head, *code, *(line for one in data.values() for line in one)]
+        text = "".join(line + "\n" for line in whole)
+    raise Unliftable("outlined code that calls outlined code without end")
+
+
+def _body(code: tuple[str, ...], *, is_call: bool) -> list[str]:
+    """Return what stands in a call's place: what a tail call ends is ended already."""
+    if not is_call:
+        return list(code)
+    *rest, last = code
+    if last == "ret":
+        return rest
+    if last.startswith("b "):
+        return [*rest, f"bl {last[2:]}"]
+    if last.startswith("br "):
+        return [*rest, f"blr {last[3:]}"]
+    raise Unliftable("outlined code that ends in another way", last)
+
+
+def _renamed(text: str, number: int) -> str:
+    """Return a text whose private labels no other text has."""
+    labels = [match[1] for line in text.splitlines() if (match := _LABEL.match(line))]
+    if not labels:
+        return text
+    pattern = "|".join(re.escape(one) for one in sorted(labels, key=len, reverse=True))
+    return re.sub(rf"(?<![\w.$])({pattern})(?![\w.$])", rf"\1.{900 + number}", text)
+
+
+def _parse(text: str) -> _Text:
+    lines = [line for line in text.splitlines() if line]
+    name = next(
+        (line.split(" ")[1].rstrip(",") for line in lines if line.endswith("@function")), ""
+    )
+    if f"{name}:" not in lines:
+        raise Unliftable("a text without function")
+    start = lines.index(f"{name}:") + 1
+    end = start
+    while end < len(lines) and not lines[end].startswith(_OPENING):
+        end += 1
+    return _Text(tuple(lines[:start]), tuple(lines[start:end]), _chunks(lines[end:]))
+
+
+def _chunks(lines: list[str]) -> dict[str, tuple[str, ...]]:
+    """Return the lines of each piece of data, with its section in front, by its first label."""
+    found: dict[str, tuple[str, ...]] = {}
+    section, current, label = "", [""], ""
+    for line in [*lines, ".text"]:
+        if line.startswith(_OPENING) and label:
+            found[label] = tuple(one for one in current if one)
+            current, label = [section], ""
+        if _SECTION.match(line):
+            section = line
+            if current[0]:
+                current[0] = ""
+        current.append(line)
+        if not label and (match := _ANY_LABEL.match(line)):
+            label = match[1]
+    return found
