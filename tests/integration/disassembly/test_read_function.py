@@ -212,8 +212,6 @@ def test_hand_written_assembly_without_types(read: Read, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("name", "data", "error", "message"),
     [
-        ("a.s", b".intel_syntax noprefix\nf: mov eax, 1\n", InputError, "a.s:1 switches to Intel"),
-        ("a.s", b".globl f\nf:\n mov eax, dword ptr [rdi]\n ret\n", InputError, "Intel syntax"),
         ("a.s", b".globl f\nf:\n frobnicate %eax\n", InputError, "a.s.*:3.*does not assemble|3: "),
         ("a.s", b"", InputError, "is empty"),
         ("a.s", b".data\nx: .long 1\n", InputError, "names no function"),
