@@ -305,8 +305,10 @@ _ATTRIBUTE = re.compile(
 _STRINGS = re.compile(
     r" c\"[^\"\n]*\"|[%@$]\"[^\"\n]*\""
     r"|asm (?:(?:sideeffect|alignstack|inteldialect) )*\"[^\"\n]*\", \"[^\"\n]*\""
+    r"|\"(?:target|tune)-cpu\"=\"[^\"\n]*\""
 )
-"""Data, names in quotes, and inline assembly; the strings of attributes and bundles stay."""
+"""Data, names in quotes, inline assembly, and processors (i686 is no type); the strings of other
+attributes and of bundles stay."""
 _TARGET_FEATURES = re.compile(r"\"target-features\"=\"([^\"]*)\"")
 _TOKEN = re.compile(r"[\w.%@$-]+")
 _BY_NAME = {one.name: one for one in CONSTRUCTS}
@@ -339,6 +341,8 @@ def constructs_of(text: str) -> tuple[str, ...]:
     >>> constructs_of("declare i32 @_setjmp(ptr)")
     ('returns-twice',)
     >>> constructs_of('@text = constant [17 x i8] c"musttail call cc 1"')
+    ()
+    >>> constructs_of('attributes #0 = { minsize "target-cpu"="i686" }')
     ()
     """
     # Metadata stands last, and names nothing that counts here.

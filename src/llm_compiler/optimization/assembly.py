@@ -26,6 +26,7 @@ from llm_compiler.optimization.rebuild import dangling_symbols
 from llm_compiler.optimization.records import OptimizeOptions, OutputKind
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import Measurement, Recipe, VerdictKind
+from llm_compiler.verify.target import ARCHITECTURES, architecture_of
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["AssembledUnit", "Attempt", "assemble_unit", "assembly_wanted"]
@@ -58,10 +59,15 @@ class Attempt:
     warnings: tuple[str, ...] = ()
 
 
-def assembly_wanted(options: OptimizeOptions) -> bool:
-    """Whether units are to be assembled function by function where that is smaller."""
+def assembly_wanted(unit: Unit, options: OptimizeOptions) -> bool:
+    """Whether a unit is to be assembled function by function where that is smaller.
+
+    Sizes by function are read from objects of x86-64 and AArch64 only (`llvm.symbol_sizes`).
+    """
     return (
         options.function_wise
+        and architecture_of(unit.triple) in ARCHITECTURES
+        and unit.baseline[:6] == b"\x7fELF\x02\x01"  # x32 and big-endian AArch64 are others
         and options.candidates + options.budget > 1
         and options.objective.of_object
         and options.kind is not OutputKind.PASSES

@@ -118,7 +118,7 @@ def finish(unit: Unit, found: Found, searcher: Searcher, *, started: float) -> O
         proposer = _proposer_of(winner.passes, found, options)
         verdict = winner.verdict.value
     num_assemblies = 0
-    if found.searched and assembly_wanted(options) and not searcher.stop.is_set():
+    if found.searched and assembly_wanted(unit, options) and not searcher.stop.is_set():
         bench = _StockBench(unit=unit, searcher=searcher)
         attempt = Attempt()
         with contextlib.suppress(PoolInterrupted):

@@ -145,7 +145,7 @@ class Searcher:
             name=str(unit.source),
             timeout_s=min(options.timeout_s, max(1.0, options.seconds)),
             seconds=options.seconds,
-            with_symbols=assembly_wanted(options),
+            with_symbols=assembly_wanted(unit, options),
             constructs=unit.inspection.constructs,
         )
         asked = _Search(searcher=self, unit=unit, trial=trial)
