@@ -158,6 +158,8 @@ class InputGenerator:
         self._swept = -1
         """Bytes are few enough to try all of them."""
         self._pointer_share = 0.35
+        self._address_share = 0.12
+        """Of the parameters that are numbers as wide as pointers: a lift may call pointers so."""
 
     # -- values ----------------------------------------------------------------------------------
 
@@ -265,8 +267,8 @@ class InputGenerator:
         if one.kind == "integer":
             if one.bits > 64:
                 return [self._integer(64), rng.choice((0, 0, _ALL, self._integer(64)))]
-            if one.bits == 64 and rng.random() < 0.12:
-                return [self._pointer()]
+            if one.bits == 64 and rng.random() < self._address_share:
+                return [0 if rng.random() < 0.04 else self._pointer()]
             value = self._integer(one.bits)
             if one.bits <= 8 and rng.random() < 0.7:
                 self._swept += 1
@@ -387,6 +389,7 @@ class InputGenerator:
         self._last_pointer, self._recent = 0, []
         # Dense pointers make long and cyclic lists.
         self._pointer_share = rng.choice((0.15, 0.35, 0.35, 0.8))
+        self._address_share = rng.choice((0.12, 0.12, 0.5, 0.9))
         integers = [rng.getrandbits(64) for _ in range(8)]
         floats = [rng.getrandbits(64) for _ in range(16)]
         stack = [rng.getrandbits(64) for _ in range(self._frame.num_stack_words)]

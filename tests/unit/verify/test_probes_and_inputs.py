@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 
-from llm_compiler.verify.inputs import InputGenerator, assign_places
+from llm_compiler.verify.inputs import ARENA, STRIDE, InputGenerator, assign_places
 from llm_compiler.verify.lifted import Scalar, Signature
 from llm_compiler.verify.probes import (
     MemoryField,
@@ -131,3 +131,23 @@ def test_what_code_reads_behind_pointers_is_found_and_set() -> None:
     wanted = (-77 & 0xFFFF).to_bytes(2, "little")
     found = [generator.mutate(first).arena[1200:1202] == wanted for _ in range(400)]
     assert sum(found) > 10
+
+
+def test_numbers_as_wide_as_pointers_may_all_be_pointers() -> None:
+    wide = Scalar(kind="integer", bits=64)
+    signature = Signature(parameters=(wide, wide, wide))
+    frame = assign_places(signature, "x86_64")
+    assert frame is not None
+    generator = InputGenerator(
+        signature,
+        frame,
+        seed=0,
+        constants=[],
+        num_extra_buffers=1,
+        variable_bytes=0,
+        functions=[],
+    )
+    inputs = [generator.draw().integers[:3] for _ in range(400)]
+    counts = [sum(ARENA <= value < ARENA + 6 * STRIDE for value in one) for one in inputs]
+    assert counts.count(3) > 40
+    assert counts.count(0) > 100
