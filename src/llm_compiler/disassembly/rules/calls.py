@@ -6,6 +6,7 @@ whether that was read since: an argument is set and then only the call reads it.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -172,6 +173,28 @@ def arguments_of(
         how: `Variant.arguments`.
         count: of integer registers, where the variant says it for this call.
     """
+    found = _arguments_of(call, states, convention, signatures, how, count)
+    place = convention.struct_result
+    if not convention.has_result_register or call not in states.at:
+        return found
+    if states.at[call].get(place) != _WRITTEN or place not in states.near[call]:
+        return found
+    return dataclasses.replace(
+        found,
+        registers=(Argument(place, "ptr"), *found.registers),
+        num_fixed=found.num_fixed + 1,
+    )
+
+
+def _arguments_of(
+    call: Node,
+    states: RegisterStates,
+    convention: Convention,
+    signatures: Mapping[str, Signature],
+    how: str,
+    count: int | None,
+) -> Arguments:
+    """Return what a call reads, less the address of a result in memory."""
     site: CallSite = call.data
     integers, vectors = convention.integer_arguments, convention.vector_arguments
     if call not in states.at:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from llm_compiler.disassembly.rules.calls import (
     Arguments,
@@ -27,6 +28,8 @@ from llm_compiler.disassembly.rules.variant import Variant
 from llm_compiler.disassembly.rules.webs import Webs, find_webs
 
 __all__ = ["Function", "Plan"]
+
+_ACCESSES: Final = ("read", "write", "clobber")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,8 @@ class Function:
         """Return the result types that fit, the likeliest first."""
         graph, states = self.graph, self.states
         convention = self.target.convention
+        if convention.has_result_register and self._is_read_first(convention.struct_result):
+            return ["void"]  # the result is in memory
         exits = [graph.blocks[number].nodes[-1] for number in graph.returns]
         exits = [one for one in exits if one in states.at]
         if not exits:
@@ -182,6 +187,12 @@ class Function:
             one not in self.signatures and one not in PROTOTYPES for one in self._tail_calls()
         )
         return list(dict.fromkeys([*(["i64"] if has_unknown else []), *found]))
+
+    def _is_read_first(self, register: str) -> bool:
+        """Whether the function begins with reading a register's value."""
+        nodes = self.graph.blocks[0].nodes
+        first = next((one for one in nodes if one.op in _ACCESSES and one.data == register), None)
+        return first is not None and first.op == "read"
 
     def _vector_results(self, exits: list[Node], register: str, second: str) -> list[str]:
         """Return the types of a result in a vector register; it may be an argument given back."""

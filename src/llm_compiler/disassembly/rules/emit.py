@@ -73,6 +73,7 @@ class _Emitter:
         self._function, self._plan, self._variant = function, plan, variant
         self._graph = function.graph
         self._convention = function.target.convention
+        self._has_result_register = self._convention.has_result_register
         self._lines: list[str] = []
         self._values: dict[Node, Value] = {}
         self._count = 0
@@ -153,6 +154,14 @@ class _Emitter:
             found.append(f"{type_} %x{place}")
             if web is not None:
                 prologue.append(f"  store {type_} %x{place}, ptr %w{web.number}")
+        result = self._convention.struct_result
+        if self._has_result_register and (web := webs.get(result)) is not None:
+            found.insert(0, "ptr sret(i8) %result")
+            text = "%result"
+            if web.type != "ptr":
+                prologue.append(f"  %result.n = ptrtoint ptr %result to {web.type}")
+                text = "%result.n"
+            prologue.append(f"  store {web.type} {text}, ptr %w{web.number}")
         if (named := self._graph.num_named) is not None:
             while len(found) < named:
                 found.append(f"i64 %a{len(found)}")
@@ -762,7 +771,10 @@ class _Emitter:
         found = self._plan.arguments.get(node, Arguments())
         args: list[Value] = []
         for one in found.registers:
-            args.append(self._read(self._plan.webs.of[node, one.register], type_=one.type))
+            text, kind = self._read(self._plan.webs.of[node, one.register], type_=one.type)
+            if one.register == self._convention.struct_result and self._has_result_register:
+                text, kind = self._convert((text, kind), "ptr"), "ptr sret(i8)"
+            args.append((text, kind))
         for slot in found.slots:
             args.append(self._read(self._plan.webs.of[node, slot]))
         callee = global_name(site.symbol) if site.symbol else self._as(node.args[0], "ptr")
@@ -770,7 +782,10 @@ class _Emitter:
         inner = ", ".join(f"{type_} {text}" for text, type_ in args)
         type_ = result
         if found.is_variadic:
-            fixed = ", ".join(kind for _, kind in args[: found.num_fixed])
+            fixed = ", ".join(
+                kind.split(" ")[0] if kind[:4] == "ptr " else kind
+                for _, kind in args[: found.num_fixed]
+            )
             type_ = f"{result} ({fixed}{', ' if fixed else ''}...)"
         words = self._call_words(node, site)
         text = f"{type_} {callee}({inner}){words}"

@@ -52,6 +52,11 @@ class Convention:
     vector_prefix: str
     """Begins the names of vector registers, and of no others."""
 
+    @property
+    def has_result_register(self) -> bool:
+        """Whether the address of a result in memory has a register of its own."""
+        return self.struct_result not in self.integer_arguments
+
     def is_vector(self, register: str) -> bool:
         """Whether a name is that of a vector register."""
         return register.startswith(self.vector_prefix)

@@ -118,3 +118,40 @@ def test_what_the_rules_lack_is_said(body: str, cause: str) -> None:
     with pytest.raises(Unliftable) as caught:
         draft(body)
     assert caught.value.cause == cause
+
+
+def test_results_in_memory_have_their_register() -> None:
+    text = draft("stp x0, x1, [x8]\nret\n")
+    assert text.startswith("define void @f(ptr sret(i8) %result, i64 %a0, i64 %a1) {")
+    text = draft(
+        "sub sp, sp, #48\nstr x30, [sp, #32]\nmov x8, sp\nbl g\nldr x0, [sp, #8]\n"
+        "ldr x30, [sp, #32]\nadd sp, sp, #48\nret\n"
+    )
+    assert "call void @g(ptr sret(i8) %" in text
+
+
+VARIADIC = (
+    "sub sp, sp, #240\nstr x30, [sp, #224]\nstp x1, x2, [sp, #128]\nstp x3, x4, [sp, #144]\n"
+    "stp x5, x6, [sp, #160]\nstr x7, [sp, #176]\nstp q0, q1, [sp]\nstp q2, q3, [sp, #32]\n"
+    "stp q4, q5, [sp, #64]\nstp q6, q7, [sp, #96]\nadd x9, sp, #240\nadd x10, sp, #184\n"
+    "mov x11, sp\nadd x11, x11, #128\nmov x8, #-56\nmovk x8, #65408, lsl #32\n"
+    "stp x9, x10, [sp, #192]\nstp x11, x8, [sp, #208]\nadd x1, sp, #192\nbl vprintf\n{0}"
+    "ldr x30, [sp, #224]\nadd sp, sp, #240\nret\n"
+)
+
+
+def test_saved_arguments_are_a_list() -> None:
+    text = draft(VARIADIC.format(""))
+    assert text.startswith("define i32 @f(ptr %a0, ...) {")
+    assert "call void @llvm.va_start.p0(ptr %s0)" in text
+    assert "alloca [32 x i8]" in text
+
+
+def test_saved_arguments_that_are_read_without_a_list_are_refused() -> None:
+    with pytest.raises(Unliftable, match="read without a list"):
+        draft(VARIADIC.format("ldr x0, [sp, #128]\n"))
+
+
+def test_vectors_keep_their_lanes() -> None:
+    text = draft("ldr q0, [x0]\nadd v0.4s, v0.4s, v0.4s\nstr q0, [x0]\nret\n", result="void")
+    assert "add <4 x i32>" in text

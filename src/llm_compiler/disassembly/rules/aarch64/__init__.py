@@ -14,6 +14,7 @@ from llm_compiler.disassembly.rules.aarch64.flags import Flags, condition
 from llm_compiler.disassembly.rules.aarch64.floats import SCALARS
 from llm_compiler.disassembly.rules.aarch64.integers import INTEGERS, Rule
 from llm_compiler.disassembly.rules.aarch64.machine import Machine
+from llm_compiler.disassembly.rules.aarch64.varargs import rewrite_varargs
 from llm_compiler.disassembly.rules.aarch64.vectors import VECTORS
 from llm_compiler.disassembly.rules.builder import Builder
 from llm_compiler.disassembly.rules.code import Code, Line, Unliftable
@@ -93,7 +94,8 @@ class AArch64:
             raise machine.refuse() from None
 
     def finish(self, graph: Graph) -> None:
-        """Leave the graph as it is."""
+        """Write ``va_start`` where a prologue saves arguments for it."""
+        rewrite_varargs(graph, self.convention)
 
     def condition(self, builder: Builder, flags: Any, code: str) -> Node:
         """Return whether a condition holds."""

@@ -1,0 +1,141 @@
+"""Functions with ``...`` on Linux: the prologue that saves argument registers becomes ``va_start``.
+
+A list is 32 bytes: where the arguments on the stack begin, where the saved integer and vector
+registers end, and how far below these ends the next arguments are, as two negative numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from llm_compiler.disassembly.rules.code import Unliftable
+from llm_compiler.disassembly.rules.nodes import Graph, Node, bits_of
+from llm_compiler.disassembly.rules.target import Convention
+
+__all__ = ["rewrite_varargs"]
+
+_LIST_BYTES: Final = 32
+_REACH: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A list in the frame, what it begins with, and the stores that set it up."""
+
+    place: int
+    general_top: int
+    vector_top: int
+    general: int
+    vector: int
+    """Bytes of saved registers below the tops."""
+    stores: tuple[Node, ...]
+
+
+def rewrite_varargs(graph: Graph, convention: Convention) -> None:
+    """Replace the saves and the initialised list, where a function's first block has them.
+
+    Raises:
+        Unliftable: saved arguments are read without the list.
+    """
+    entry = graph.blocks[0]
+    found = _find(entry.nodes)
+    if found is None or found.vector % 16 or found.general % 8:
+        return
+    areas = [
+        (found.general_top - found.general, found.general_top),
+        (found.vector_top - found.vector, found.vector_top),
+    ]
+    saved = {
+        node for node in entry.nodes if node.op == "store" and _is_save(node, areas, convention)
+    }
+    for number in graph.order:
+        for node in graph.blocks[number].nodes:
+            if node.op == "load" and node.args[0].op == "frame":
+                place = node.args[0].data
+                if any(low <= place < high for low, high in areas):
+                    raise Unliftable("arguments of '...' that are read without a list")
+    if found.vector != 16 * len(convention.vector_arguments):
+        return  # named vector arguments, or none saved: calls could not be told of them
+    begins = Node("intrinsic", "void", (Node("frame", "i64", (), found.place),), "llvm.va_start.p0")
+    begins.block = entry.number
+    last = max(entry.nodes.index(one) for one in found.stores)
+    dropped = {*saved, *found.stores}
+    before = [one for one in entry.nodes[: last + 1] if one not in dropped]
+    behind = [one for one in entry.nodes[last + 1 :] if one not in dropped]
+    entry.nodes[:] = [*before, begins, *behind]
+    graph.num_named = len(convention.integer_arguments) - found.general // 8
+    graph.sizes[found.place] = _LIST_BYTES
+
+
+def _is_save(store: Node, areas: list[tuple[int, int]], convention: Convention) -> bool:
+    value, address = store.args
+    if address.op != "frame" or value.op != "read":
+        return False
+    registers = (*convention.integer_arguments, *convention.vector_arguments)
+    return value.data in registers and any(low <= address.data < high for low, high in areas)
+
+
+def _find(nodes: list[Node]) -> _List | None:
+    values: dict[int, tuple[str, int]] = {}
+    stores: dict[int, Node] = {}
+    for number, node in enumerate(nodes):
+        if node.op == "store" and node.args[1].op == "frame":
+            known = _known(nodes, number, node.args[0], _REACH)
+            if known is not None:
+                place = node.args[1].data
+                values[place], stores[place] = known, node
+    for place, (kind, value) in values.items():
+        tops = [values.get(place + 8), values.get(place + 16)]
+        if kind != "frame" or value < 0 or any(one is None or one[0] != "frame" for one in tops):
+            continue
+        offsets = values.get(place + 24)
+        if offsets is None or offsets[0] != "const":
+            continue
+        used = [place, place + 8, place + 16, place + 24]
+        low, high = offsets[1] & 0xFFFFFFFF, offsets[1] >> 32 & 0xFFFFFFFF
+        if bits_of(stores[place + 24].args[0].type) == 32:
+            other = values.get(place + 28)
+            if other is None or other[0] != "const":
+                continue
+            high = other[1] & 0xFFFFFFFF
+            used.append(place + 28)
+        assert tops[0] is not None
+        assert tops[1] is not None
+        return _List(
+            place,
+            tops[0][1],
+            tops[1][1],
+            -low & 0xFFFFFFFF,
+            -high & 0xFFFFFFFF,
+            tuple(stores[one] for one in used),
+        )
+    return None
+
+
+def _known(nodes: list[Node], number: int, value: Node, depth: int) -> tuple[str, int] | None:
+    """Return the place of the frame, or the number, that a value is."""
+    if value.op in ("frame", "const") and isinstance(value.data, int):
+        return value.op, value.data
+    if depth == 0:
+        return None
+    if value.op == "read":
+        if value not in nodes:
+            return None
+        start = nodes.index(value)
+        for place in range(start - 1, -1, -1):
+            one = nodes[place]
+            if one.op in ("write", "clobber") and one.data == value.data:
+                if one.op == "clobber" or one.keeps:
+                    return None
+                return _known(nodes, place, one.args[0], depth - 1)
+        return None
+    if value.op == "address" and value.data.has_base and not value.data.has_index:
+        base = _known(nodes, number, value.args[0], depth - 1)
+        return None if base is None else (base[0], base[1] + value.data.displacement)
+    if value.op in ("add", "sub"):
+        left, right = (_known(nodes, number, one, depth - 1) for one in value.args)
+        if left is not None and right is not None and right[0] == "const":
+            step = right[1] if value.op == "add" else -right[1]
+            return left[0], left[1] + step
+    return None
