@@ -216,7 +216,18 @@ def _memory() -> Iterator[ArmCase]:
 def _scalars() -> Iterator[ArmCase]:
     for letter in "sd":
         one, two = f"{letter}0", f"{letter}1"
-        names = ["fadd", "fsub", "fmul", "fdiv", "fnmul", "fminnm", "fmaxnm", "fmin", "fmax"]
+        names = [
+            "fadd",
+            "fsub",
+            "fmul",
+            "fdiv",
+            "fnmul",
+            "fabd",
+            "fminnm",
+            "fmaxnm",
+            "fmin",
+            "fmax",
+        ]
         for name in names:
             yield _case(f"{name} {one}, {one}, {two}", is_float=True)
         for name in ("fmadd", "fmsub", "fnmadd", "fnmsub"):

@@ -40,6 +40,15 @@ def _operation(machine: Machine, op: str, negates: bool = False) -> None:
     machine.put_scalar(destination, result)
 
 
+def _distance(machine: Machine) -> None:
+    destination, first, second = machine.parse()
+    type_ = _type(machine, destination)
+    builder = machine.builder
+    pair = machine.scalar(first, type_), machine.scalar(second, type_)
+    difference = builder.node("fsub", type_, pair)
+    machine.put_scalar(destination, builder.node("fabs", type_, (difference,)))
+
+
 def _fused(machine: Machine, negates_product: bool, negates_sum: bool) -> None:
     destination, *sources = machine.parse()
     type_ = _type(machine, destination)
@@ -166,6 +175,7 @@ def _table() -> dict[str, Rule]:
         "fmsub": partial(_fused, negates_product=True, negates_sum=False),
         "fnmadd": partial(_fused, negates_product=True, negates_sum=True),
         "fnmsub": partial(_fused, negates_product=False, negates_sum=True),
+        "fabd": _distance,
         "fabs": partial(_sign, op="fabs"),
         "fneg": partial(_sign, op="fneg"),
         "fcvt": _convert,
