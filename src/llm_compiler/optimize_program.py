@@ -16,7 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from llm_compiler.errors import CompilerError, ConfigError, LlmCompilerError, ResourceError
+from llm_compiler.errors import (
+    CompilerError,
+    ConfigError,
+    LlmCompilerError,
+    ResourceError,
+    UnsupportedTarget,
+)
 from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.link_time import LinkTime, as_text, bitcode_command
 from llm_compiler.llvm.object_file import ObjectSizes
@@ -35,6 +41,7 @@ from llm_compiler.optimization.whole_program import (
 from llm_compiler.optimize import optimize_many
 from llm_compiler.records import Recipe
 from llm_compiler.verify.checker import Checker
+from llm_compiler.verify.target import ARCHITECTURES, architecture_of
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["optimize_program"]
@@ -97,6 +104,11 @@ def optimize_program(
             if isinstance(one, LlmCompilerError):
                 raise one
             units.append(one)
+        if architecture_of(units[0].triple) not in ARCHITECTURES:
+            raise UnsupportedTarget(
+                f"--whole-program knows {' and '.join(ARCHITECTURES)}, not '{units[0].triple}': "
+                "without it, each file is compiled by clang -Oz"
+            )
         size = sum(unit.bitcode_path.stat().st_size for unit in units)
         stock = replace(
             units[0].stock,

@@ -130,3 +130,10 @@ def test_what_is_wrong_is_said(
     user, files: list[Path], arguments: tuple[str, ...], code: int, words: str
 ) -> None:
     assert words in user.fails(code, "optimize", *arguments)
+
+
+def test_other_targets_are_refused_before_anything_is_linked(user) -> None:
+    source = user.write("t.c", "int main(void) { return 0; }\n")
+    flags = ("--whole-program", "--export", "main", source, "-o", "p.o")
+    message = user.fails(4, "optimize", *flags, "--", "--target=riscv32-unknown-elf")
+    assert "--whole-program knows x86_64 and aarch64" in message
