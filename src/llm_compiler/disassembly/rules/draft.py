@@ -211,19 +211,16 @@ class Function:
 
     def _integer_results(self, exits: list[Node], register: str, second: str) -> list[str]:
         widths: list[int] = []
-        last: list[int] = []
         pointer = False
         for number in self.graph.order:
-            nodes = self.graph.blocks[number].nodes
-            writes = [
-                one
-                for one in nodes
-                if one.op == "write" and one.data == register and one.args[0].op != "result"
-            ]
-            widths += [one.bits for one in writes]
-            if nodes and nodes[-1] in exits and writes:
-                last.append(writes[-1].bits or 64)
-            pointer |= any(one.args[0].op in ("frame", "address") for one in writes)
+            for one in self.graph.blocks[number].nodes:
+                if one.op == "write" and one.data == register and one.args[0].op != "result":
+                    widths.append(one.bits)
+                    pointer |= one.args[0].op in ("frame", "address")
+        last = self._reaching_widths(exits, register)
+        tails = [self._known_result(one) for one in self._tail_calls()]
+        last += [64 for one in tails if one in ("ptr", "i64")]
+        pointer |= "ptr" in tails
         preferred = ["i32", "i64"]
         if last and max(last) == 64:
             preferred = ["i64", "i32"]
@@ -239,6 +236,36 @@ class Function:
         if all(states[one].get(second, 0) == 3 for one in exits):
             preferred.append("{ i64, i64 }")
         return preferred
+
+    def _reaching_widths(self, exits: list[Node], register: str) -> list[int]:
+        """Return how wide the values are that an exit may see in a register.
+
+        Results of calls count where the callee is known. All paths count, not only the exit's
+        own block: a list that is reversed leaves its loop with a pointer, and returns zero only
+        where it was empty.
+        """
+        found: list[int] = []
+        waiting = [one.block for one in exits]
+        seen: set[int] = set()
+        while waiting:
+            block = self.graph.blocks[waiting.pop()]
+            if block.number in seen:
+                continue
+            seen.add(block.number)
+            writes = [one for one in block.nodes if one.op == "write" and one.data == register]
+            if not writes:
+                waiting += block.predecessors
+            elif writes[-1].args[0].op != "result":
+                found.append(writes[-1].bits or 64)
+            elif self._known_result(writes[-1].args[0].args[0].data.symbol) in ("ptr", "i64"):
+                found.append(64)
+        return found
+
+    def _known_result(self, symbol: str) -> str:
+        """Return the type of what a function of this file, or a well-known one, returns."""
+        if symbol in self.signatures:
+            return self.signatures[symbol].result
+        return result_type(PROTOTYPES[symbol]) if symbol in PROTOTYPES else ""
 
     def _written_kinds(self, register: str) -> set[str]:
         found: set[str] = set()

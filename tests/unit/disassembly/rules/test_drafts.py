@@ -192,3 +192,38 @@ def test_what_a_call_at_the_end_returns_is_returned_whole() -> None:
     assert lifted.result_types()[0] == "void"
     assert lifted.returned_types() == ["i64", "i32"]
     assert function("movl $1, (%rdi)\nretq\n").returned_types() == []
+
+
+REVERSAL = """
+testq %rdi, %rdi
+je .LBB0_3
+xorl %ecx, %ecx
+.LBB0_2:
+movq %rdi, %rax
+movq (%rdi), %rdi
+movq %rcx, (%rax)
+movq %rax, %rcx
+testq %rdi, %rdi
+jne .LBB0_2
+retq
+.LBB0_3:
+xorl %eax, %eax
+retq
+"""
+
+COPY = """
+testq %rdi, %rdi
+je .LBB0_2
+jmp memcpy@PLT
+.LBB0_2:
+xorl %eax, %eax
+retq
+"""
+
+
+def test_a_pointer_that_reaches_the_return_from_a_loop_is_returned_whole() -> None:
+    assert function(REVERSAL).result_types()[0] == "i64"
+
+
+def test_a_pointer_that_a_call_at_one_end_returns_is_returned_whole() -> None:
+    assert function(COPY).result_types()[0] == "ptr"
