@@ -31,6 +31,9 @@ __all__ = ["Function", "Plan"]
 
 _ACCESSES: Final = ("read", "write", "clobber")
 
+_WHOLE: Final = ("", "ptr", "i64")
+"""Types of results that fill the register; empty: of a function of which nothing is known."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -219,7 +222,7 @@ class Function:
                     pointer |= one.args[0].op in ("frame", "address")
         last = self._reaching_widths(exits, register)
         tails = [self._known_result(one) for one in self._tail_calls()]
-        last += [64 for one in tails if one in ("ptr", "i64")]
+        last += [64 for one in tails if one in _WHOLE]
         pointer |= "ptr" in tails
         preferred = ["i32", "i64"]
         if last and max(last) == 64:
@@ -240,9 +243,9 @@ class Function:
     def _reaching_widths(self, exits: list[Node], register: str) -> list[int]:
         """Return how wide the values are that an exit may see in a register.
 
-        Results of calls count where the callee is known. All paths count, not only the exit's
-        own block: a list that is reversed leaves its loop with a pointer, and returns zero only
-        where it was empty.
+        What an unknown function returns may be as wide as the register. All paths count, not
+        only the exit's own block: a list that is reversed leaves its loop with a pointer, and
+        returns zero only where it was empty.
         """
         found: list[int] = []
         waiting = [one.block for one in exits]
@@ -257,7 +260,7 @@ class Function:
                 waiting += block.predecessors
             elif writes[-1].args[0].op != "result":
                 found.append(writes[-1].bits or 64)
-            elif self._known_result(writes[-1].args[0].args[0].data.symbol) in ("ptr", "i64"):
+            elif self._known_result(writes[-1].args[0].args[0].data.symbol) in _WHOLE:
                 found.append(64)
         return found
 

@@ -227,3 +227,20 @@ def test_a_pointer_that_reaches_the_return_from_a_loop_is_returned_whole() -> No
 
 def test_a_pointer_that_a_call_at_one_end_returns_is_returned_whole() -> None:
     assert function(COPY).result_types()[0] == "ptr"
+
+
+def test_what_an_unknown_call_returns_is_returned_whole() -> None:
+    body = (
+        "pushq %rax\n"
+        "callq elsewhere@PLT\n"
+        "testq %rax, %rax\n"
+        "je .LBB0_2\n"
+        "movq $1, 8(%rax)\n"
+        "popq %rcx\n"
+        "retq\n"
+        ".LBB0_2:\n"
+        "xorl %eax, %eax\n"
+        "popq %rcx\n"
+        "retq\n"
+    )
+    assert function(body).result_types()[0] == "i64"
