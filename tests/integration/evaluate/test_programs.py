@@ -125,7 +125,7 @@ def test_a_broken_build_is_seen(suite: Path, toolchain: Toolchain, tmp_path: Pat
             source.write_text(text)
             command = [toolchain.tool("clang"), "-Oz", "-c", source, "-o", output]
             assert run(command, timeout_s=60).ok
-            # Units are frozen: what a broken build would have been takes the place of the right one.
+            # Units are frozen: a broken build takes the place of the right one.
             object.__setattr__(unit, "baseline", output.read_bytes())
             with Journal(tmp_path / f"{number}.jsonl", {}, ProgramRow) as journal:
                 rows = run_programs(ready, _rows(loaded.modules), journal, pool=pool)
