@@ -37,8 +37,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("src", "include"):
         (home / name).mkdir()
     (home / "include" / "shapes.h").write_text("struct shape { int width, height; };\n")
-    for name in ("area", "edge"):
-        body = f"int {name}(struct shape s) {{ return s.width * s.height; }}\n"
+    bodies = {
+        "area": "int area(struct shape s) { return s.width * s.height; }\n",
+        "main": "int area(struct shape); int main(int n, char **v) { (void)v;"
+        " return area((struct shape){n, 2}) - 2; }\n",
+    }
+    for name, body in bodies.items():
         (home / "src" / f"{name}.c").write_text(f'#include "shapes.h"\n{body}')
     return home
 
