@@ -24,6 +24,8 @@ _MOVES_CODE = ("loop-extract", "hotcoldsplit", "partial-inliner", "iroutliner")
 """Passes that make functions of parts of functions."""
 _WHOLE = ("default",)
 """Pipelines that clang itself runs, in the order that the front end's IR was made for."""
+_NOTHING = "no pass at all"
+"""What the empty list is called: it takes no construct away either."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,7 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         construct="expected-probability",
-        passes=(_ANY,),
+        passes=(_ANY, _NOTHING),
         unless_after=(*_WHOLE, "lower-expect"),
         reason="leaves a stated probability to the code generator, which refuses it",
     ),
@@ -79,13 +81,18 @@ def refusal_of(recipe: Recipe, constructs: Iterable[str]) -> str:
 (the module has calls of functions that return twice (setjmp, vfork, getcontext))'
     >>> refusal_of(Recipe(("loop-extract", "default<Oz>")), ["musttail"])
     ''
+    >>> refusal_of(Recipe(()), ["expected-probability"])
+    'no pass at all leaves a stated probability to the code generator, which refuses it \
+(the module has branches with a stated probability)'
     """
     constructs = tuple(constructs)
     if not constructs:
         return ""
     texts = [element_name(element) for element in recipe.elements]
-    own = recipe.is_pass_list and (not texts or (texts[1:] == [] and base_name(texts[0]) in _WHOLE))
-    if not own and (missing := uncovered(constructs)):
+    if recipe.is_pass_list and not texts:
+        texts = [_NOTHING]
+    own = recipe.is_pass_list and texts[1:] == [] and base_name(texts[0]) in _WHOLE
+    if not own and texts != [_NOTHING] and (missing := uncovered(constructs)):
         return f"no self-testing program covers {missing[0]}"
     for one in () if own else REFUSALS:
         if one.construct in constructs and (text := _first_refused(texts, one)):
@@ -101,7 +108,11 @@ def _first_refused(texts: Sequence[str], refusal: Refusal) -> str:
         name = base_name(text)
         if name in refusal.unless_after:
             return ""
-        if _ANY in refusal.passes or name in refusal.passes or text in refusal.passes:
+        if (
+            (_ANY in refusal.passes and text != _NOTHING)
+            or name in refusal.passes
+            or text in refusal.passes
+        ):
             return text
     return ""
 

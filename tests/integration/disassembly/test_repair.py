@@ -157,7 +157,7 @@ def test_a_repaired_function_has_its_verdict(
         lifter = Lifter(
             binary,
             Scripted([NEAR], {NEAR: RIGHT}),
-            DisassembleOptions(candidates=3, repairs=repairs),
+            DisassembleOptions(candidates=3, repairs=repairs, rules=False),
             pool=pool,
             toolchain=toolchain,
             executor=None,
