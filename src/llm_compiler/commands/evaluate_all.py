@@ -23,6 +23,7 @@ from llm_compiler.evaluate.document import (
     to_html,
     to_markdown,
 )
+from llm_compiler.evaluate.lifting import LiftOptions
 from llm_compiler.evaluate.rows import locked
 from llm_compiler.output import write_atomically
 
@@ -102,6 +103,9 @@ def _options_of(
         "max_minutes": minutes,
         "min_size_bytes": 0,
         "max_size_bytes": 0,
+        # What `disassemble` does: rules first, then the model.
+        "rules": True,
+        "search_s": LiftOptions().search_s,
     }
     if name.startswith("flag-tuning"):
         paper = name.endswith("paper")
