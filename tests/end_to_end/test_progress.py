@@ -74,7 +74,8 @@ def test_validate_moves_while_one_list_is_checked(user) -> None:
     out, shown = on_a_terminal(user, "validate", *arguments)
     assert out.startswith("passed")
     assert "preparing the programs" in shown
-    assert "linking and running" in shown
+    # A quick machine may be through its steps between two refreshes.
+    assert "linking and running" in shown or (4, 4) in counts(shown, "programs")
     assert {total for _, total in counts(shown, "programs")} == {4}
 
 
