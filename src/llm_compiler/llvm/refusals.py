@@ -53,7 +53,7 @@ REFUSALS: tuple[Refusal, ...] = (
     ),
     Refusal(
         construct="coroutine",
-        passes=(_ANY,),
+        passes=(_ANY, _NOTHING),
         unless_after=_WHOLE,
         reason="must not see a coroutine before it is split",
     ),
