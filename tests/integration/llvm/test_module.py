@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -274,16 +276,30 @@ def test_a_target_that_the_library_lacks_is_refused(
         TargetMachine("vax-linux")
 
 
+OTHER_TARGETS = """
+import sys
+from llm_compiler.errors import UnsupportedTarget
+from llm_compiler.llvm.codegen import TargetMachine
+from llm_compiler.llvm.module import Context
+
+for triple in ("riscv64-linux-gnu", "armv7-linux-gnueabihf", "powerpc64le-linux-gnu"):
+    with Context() as context, context.parse(sys.argv[1].encode()) as module:
+        module.target_triple = triple
+        try:
+            machine = TargetMachine.for_module(module)
+        except UnsupportedTarget:
+            continue
+        with machine:
+            assert machine.sizes(module).size_bytes > 0
+"""
+
+
 def test_other_targets_work_where_the_library_has_them() -> None:
-    for triple in ("riscv64-linux-gnu", "armv7-linux-gnueabihf", "powerpc64le-linux-gnu"):
-        with Context() as context, context.parse(SOURCE) as module:
-            module.target_triple = triple
-            try:
-                machine = TargetMachine.for_module(module)
-            except UnsupportedTarget:
-                continue
-            with machine:
-                assert machine.sizes(module).size_bytes > 0
+    # In a process of its own: their code generators change options of LLVM that stay changed, and
+    # x86-64's objects come out with other sizes then.
+    command = [sys.executable, "-c", OTHER_TARGETS, SOURCE.decode()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_errors_of_code_generation_are_raised(context: Context) -> None:
