@@ -1,0 +1,1 @@
+"""How functions of binaries are read: code, references, data, names, text."""

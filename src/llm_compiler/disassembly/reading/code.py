@@ -1,0 +1,108 @@
+"""The instructions of one function in its file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+
+from llm_compiler.disassembly.reading.file_facts import FileFacts
+from llm_compiler.disassembly.reading.function_text import Unreadable
+from llm_compiler.llvm.elf import Binding, Symbol, SymbolKind
+from llm_compiler.llvm.listing import Instruction
+
+__all__ = ["NO_OPERATIONS", "Code", "read_code"]
+
+_MAX_INSTRUCTIONS = 20_000
+NO_OPERATIONS = re.compile(r"^(?:data16 )*(?:nop\w?|xchgw %ax, ?%ax|int3)(?: |$)")
+_ARM_LOW = re.compile(r"(?:^add x\d+, (x\d+), #(\d+)$)|(?:\[(x\d+)(?:, #(\d+))?\]$)")
+
+
+class Code:
+    """A function's place in its file, and its instructions."""
+
+    def __init__(
+        self, file: FileFacts, symbol: Symbol, end: int, instructions: Sequence[Instruction]
+    ) -> None:
+        self.file, self.symbol = file, symbol
+        self.binary, self.elf = file.binary, file.elf
+        self.architecture = self.elf.architecture
+        self.section = self.elf.sections[symbol.section]
+        self.start, self.end = symbol.value, end
+        self.instructions = instructions
+        self.addresses = {one.address for one in instructions}
+
+    @classmethod
+    def nothing(cls, file: FileFacts) -> Code:
+        """Return no code at all, from where data is read."""
+        # Section 0 is nowhere, and no place is between its start and its end.
+        symbol = Symbol(
+            index=-1,
+            name="",
+            kind=SymbolKind.NONE,
+            binding=Binding.LOCAL,
+            is_hidden=False,
+            section=0,
+            value=0,
+            size=1,
+        )
+        return cls(file, symbol, 0, ())
+
+    @cached_property
+    def arm_addresses(self) -> dict[int, tuple[int, bool]]:
+        """Pair each adrp with what adds the rest: by place, the address, and whether it is low."""
+        found: dict[int, tuple[int, bool]] = {}
+        pages: dict[str, tuple[int, int]] = {}
+        for one in self.instructions:
+            words = re.split(r"[ ,\[\]]+", one.text)
+            if one.mnemonic == "adrp" and one.target is not None:
+                pages[words[1]] = one.address, one.target
+                continue
+            if match := _ARM_LOW.search(one.text):
+                register = match[1] or match[3]
+                if register in pages:
+                    source, page = pages[register]
+                    address = page + int(match[2] or match[4] or 0)
+                    found[one.address] = address, True
+                    found.setdefault(source, (address, False))
+            if words[0].startswith(("b", "ret")):
+                continue
+            if not one.mnemonic.startswith(("st", "cmp", "cmn", "tst", "cb", "tb", "prfm")):
+                loaded = words[1:3] if one.mnemonic.startswith(("ldp", "ldxp")) else words[1:2]
+                for register in loaded:
+                    pages.pop(register.replace("w", "x", 1), None)
+        for one in self.instructions:
+            if one.mnemonic == "adrp" and one.address not in found:
+                raise Unreadable(f"computes an address in more than two steps ({one.text})")
+        return found
+
+
+def read_code(file: FileFacts, symbol: Symbol) -> Code:
+    """Return a function's code.
+
+    Raises:
+        Unreadable: it has none, or its bytes are not whole instructions.
+    """
+    section = file.elf.sections[symbol.section]
+    if symbol.kind is SymbolKind.IFUNC:
+        raise Unreadable("is chosen at load time (ifunc)")
+    if section.takes_no_space:
+        raise Unreadable("has no code in this file")
+    start, end = symbol.value, file.binary.end_of(symbol)
+    found = list(file.binary.listing.between(section.index, start, end))
+    if not symbol.size:
+        while found and NO_OPERATIONS.match(found[-1].text):
+            found.pop()
+    if not found:
+        raise Unreadable("is empty: its symbol stands for no instructions")
+    if len(found) > _MAX_INSTRUCTIONS:
+        raise Unreadable(
+            f"has {len(found)} instructions, and at most {_MAX_INSTRUCTIONS} are lifted"
+        )
+    if found[0].address != start:
+        raise Unreadable("begins in the middle of an instruction")
+    if found[-1].end > end:
+        raise Unreadable("ends in the middle of an instruction")
+    if any(one.is_data for one in found):
+        raise Unreadable("has data among its instructions")
+    return Code(file, symbol, found[-1].end, found)

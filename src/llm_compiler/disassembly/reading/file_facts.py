@@ -1,0 +1,117 @@
+"""What a whole file says of its data: who refers to it, and where its pieces end."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from functools import cached_property
+
+from llm_compiler.disassembly.binary import Binary
+from llm_compiler.disassembly.operands import form_of
+from llm_compiler.disassembly.reading.function_text import Unreadable
+from llm_compiler.errors import InputError
+from llm_compiler.llvm.elf import FileKind, Relocation, Section, SymbolKind
+from llm_compiler.llvm.exceptions import Frame, read_frames
+from llm_compiler.llvm.listing import Instruction
+
+__all__ = ["FileFacts"]
+
+
+class FileFacts:
+    """One binary; each fact is found when it is first asked for, and kept."""
+
+    def __init__(self, binary: Binary) -> None:
+        self.binary = binary
+        self.elf = binary.elf
+        self.is_linked = binary.elf.kind is not FileKind.RELOCATABLE
+
+    @cached_property
+    def references(self) -> dict[int, list[tuple[int, int, int]]]:
+        """By section, where data is referred to: (place, section and place of who refers)."""
+        found: dict[int, list[tuple[int, int, int]]] = {}
+        if self.is_linked:
+            for section in self.elf.sections:
+                if section.is_code:
+                    for one in self.binary.listing.between(
+                        section.index, section.address, section.address + section.size
+                    ):
+                        if one.target is not None:
+                            place = self.elf.section_at(one.target)
+                            if place is not None and not place.is_code:
+                                referrer = section.index, one.address
+                                found.setdefault(place.index, []).append((one.target, *referrer))
+        else:
+            for index, relocations in self.elf.relocations.items():
+                if not self.elf.sections[index].is_allocated:
+                    continue
+                if self.elf.sections[index].name == ".eh_frame":
+                    continue
+                for relocation in relocations:
+                    target = self._rough_place(index, relocation)
+                    if target is not None:
+                        referrer = index, relocation.offset
+                        found.setdefault(target[0], []).append((target[1], *referrer))
+        for places in found.values():
+            places.sort()
+        return found
+
+    def _rough_place(self, section: int, one: Relocation) -> tuple[int, int] | None:
+        """Return where a relocation points to in this file's data, None elsewhere."""
+        if not one.symbol.is_defined or self.elf.sections[one.symbol.section].is_code:
+            return None
+        offset = one.addend
+        form = form_of(self.elf.architecture, one.type)
+        if self.elf.sections[section].is_code and form is not None and form.relative:
+            holder = self.instruction_at(section, one.offset)
+            offset += holder.end - one.offset if holder else 4
+        if one.symbol.kind is not SymbolKind.SECTION:
+            # The distance may lead out of the item: what is meant is the item.
+            return one.symbol.section, one.symbol.value
+        return one.symbol.section, offset
+
+    def instruction_at(self, section: int, offset: int) -> Instruction | None:
+        """Return the instruction that a byte belongs to."""
+        found = self.binary.listing.between(section, max(0, offset - 15), offset + 1)
+        return found[-1] if found else None
+
+    def boundary(self, section: Section, start: int) -> int:
+        """Return where a piece of data without a size ends at the latest."""
+        limit = section.address + section.size
+        places = self.references.get(section.index, [])
+        after = bisect_right(places, start, key=lambda one: one[0])
+        if after < len(places):
+            limit = min(limit, places[after][0])
+        symbols = self.elf.symbols_in(section.index)
+        later = bisect_right(symbols, start, key=lambda one: one.value)
+        if later < len(symbols):
+            limit = min(limit, symbols[later].value)
+        return max(limit, start)
+
+    def is_used_outside(
+        self, item: Section, start: int, end: int, own: tuple[int, int, int]
+    ) -> bool:
+        """Whether code other than the own (section, start, end) refers to a piece of data."""
+        places = self.references.get(item.index, [])
+        first = bisect_left(places, start, key=lambda one: one[0])
+        section, own_start, own_end = own
+        for place, where, offset in places[first:]:
+            if place >= max(end, start + 1):
+                return False
+            if where != section or not own_start <= offset < own_end:
+                return True
+        return False
+
+    @cached_property
+    def frames(self) -> dict[tuple[int, int], Frame]:
+        """Frame descriptions that name exception tables."""
+        try:
+            return read_frames(self.elf)
+        except InputError as error:
+            raise Unreadable(f"cannot be read: {error}") from None
+
+    @cached_property
+    def slots(self) -> dict[int, tuple[str, int]]:
+        """Addresses that the dynamic linker fills in: the symbol's name, if any, and the addend."""
+        found = {}
+        for one in self.elf.dynamic_relocations:
+            found[one.offset] = one.symbol.name.partition("@")[0], one.addend
+        return found

@@ -1,0 +1,126 @@
+"""What the operands of a linked file's instructions refer to, by address."""
+
+from __future__ import annotations
+
+import re
+
+from llm_compiler.disassembly.operands import Form, is_branch
+from llm_compiler.disassembly.reading.function_text import Unreadable
+from llm_compiler.disassembly.reading.items import OWN, Target
+from llm_compiler.disassembly.reading.references import References
+from llm_compiler.llvm.elf import AARCH64, FileKind
+from llm_compiler.llvm.listing import Instruction
+
+__all__ = ["LinkedOperands"]
+
+_DISPLACEMENT = re.compile(r"(?<![\w$(])(\d{5,})(?=\(|$|, %)")
+_MOVED = re.compile(r"^(?:mov[lq]|pushq) \$(\d{5,})(?:, %\w+)?$")
+
+
+class LinkedOperands:
+    """Operands of one function of an executable or a library.
+
+    Attributes:
+        suffixes: none; an object's instructions have them.
+        called: functions that are called through entries of the PLT.
+    """
+
+    def __init__(self, references: References) -> None:
+        self.references = references
+        self.code, self.elf, self.file = references.code, references.elf, references.file
+        self.architecture = references.architecture
+        self.suffixes: dict[int, str] = {}
+        self.called: set[str] = set()
+
+    def operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
+        """Return what an instruction refers to, how it is written, and where its field ends."""
+        if self.architecture == AARCH64:
+            return self._linked_arm_operand(one)
+        if one.target is None:
+            return self._absolute_operand(one)
+        if is_branch(self.architecture, one):
+            return self._of_branch(one), Form(), 0
+        if "(%rip)" not in one.text:
+            return None
+        return (*self._of_address(one.target, "@GOTPCREL"), 0)
+
+    def _of_branch(self, one: Instruction) -> Target:
+        assert one.target is not None
+        section = self.elf.section_at(one.target)
+        if section is None:
+            raise Unreadable(f"jumps to {one.target:#x}, which is outside the file")
+        if section.name.startswith((".plt", ".iplt")):
+            name, _, rest = one.hint.partition("@")
+            if not name or not rest.startswith("plt") or "+" in rest:
+                raise Unreadable(
+                    f"calls {one.target:#x}, an entry of {section.name} without a name"
+                )
+            self.called.add(name)
+            return self.references.by_name(None, name, 0)
+        return self.references.of_jump(one, section)
+
+    def _of_address(self, address: int, slot_suffix: str) -> tuple[Target, Form]:
+        section = self.elf.section_at(address)
+        if section is None:
+            raise Unreadable(f"refers to {address:#x}, which is outside the file")
+        if section.name.startswith(".got"):
+            prefix = slot_suffix if slot_suffix.startswith(":") else ""
+            form = Form(prefix=prefix, suffix="" if prefix else slot_suffix, through_table=True)
+            if address in self.file.slots:
+                name, addend = self.file.slots[address]
+                if name:
+                    return self.references.by_name(self.elf.symbol(name), name, 0), form
+                value = addend
+            else:
+                offset = address - section.address
+                value = int.from_bytes(section.read(offset, offset + 8), "little")
+            held = self.elf.section_at(value) if value else None
+            if held is None:
+                raise Unreadable(f"loads an address from {address:#x} that nothing fills in")
+            target = self.references.of_place(held, value)
+            if target.section == OWN:
+                raise Unreadable("loads the address of a label of its own from a table")
+            return target, form
+        return self.references.of_place(section, address), Form()
+
+    def _absolute_operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
+        """Return the address in an instruction of an executable that is not loaded anywhere else.
+
+        A displacement is taken for an address where it lies in a section; an immediate only in
+        ``mov`` and ``push``.
+        """
+        if self.elf.kind is not FileKind.EXECUTABLE:
+            return None
+        displacement = _DISPLACEMENT.search(one.text)
+        immediate = _MOVED.match(one.text)
+        match = displacement or immediate
+        if match is None:
+            return None
+        address = int(match[1])
+        section = self.elf.section_at(address)
+        if section is None or (section.is_code and not self.elf.symbols_at(section.index, address)):
+            return None
+        return (
+            self.references.of_place(section, address),
+            Form(),
+            0 if immediate and not displacement else 4,
+        )
+
+    def _linked_arm_operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
+        if is_branch(self.architecture, one):
+            return self._of_branch(one), Form(), 0
+        if one.mnemonic == "adr" or (one.mnemonic == "ldr" and "[" not in one.text):
+            if one.target is None:
+                return None
+            return (*self._of_address(one.target, ":got:"), 0)
+        return self._arm_operand(one)
+
+    def _arm_operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
+        if one.address not in self.code.arm_addresses:
+            return None
+        address, is_low = self.code.arm_addresses[one.address]
+        target, form = self._of_address(address, ":got:")
+        if is_low:
+            low = ":got_lo12:" if form.through_table else ":lo12:"
+            form = Form(prefix=low, through_table=form.through_table)
+        return target, form, 0

@@ -1,0 +1,70 @@
+"""What the operands of an object's instructions refer to, by their relocations."""
+
+from __future__ import annotations
+
+from llm_compiler.disassembly.operands import TLSDESC_CALL, Form, form_of, is_branch
+from llm_compiler.disassembly.reading.function_text import Unreadable
+from llm_compiler.disassembly.reading.items import Target, quoted
+from llm_compiler.disassembly.reading.references import References
+from llm_compiler.llvm.elf import AARCH64, Relocation
+from llm_compiler.llvm.listing import Instruction
+
+__all__ = ["ObjectOperands"]
+
+
+class ObjectOperands:
+    """Operands of one function of an object.
+
+    Attributes:
+        suffixes: by address, what thread-local storage wants written beside an instruction.
+        called: functions that are called through the PLT, as far as operands say so.
+    """
+
+    def __init__(self, references: References) -> None:
+        self.references = references
+        self.code, self.elf = references.code, references.elf
+        self.architecture = references.architecture
+        self.suffixes: dict[int, str] = {}
+        self.called: set[str] = set()
+
+    def operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
+        """Return what an instruction refers to, how it is written, and where its field ends."""
+        relocations = self.elf.relocations_in(self.code.section.index, one.address, one.end)
+        relocations = [
+            reloc for reloc in relocations if not self._is_tls_marker(one, reloc) and reloc.type
+        ]
+        if not relocations:
+            return self._resolved_operand(one)
+        if len(relocations) > 1:
+            raise Unreadable(f"has two symbols in one instruction ({one.text})")
+        reloc = relocations[0]
+        form = form_of(self.architecture, reloc.type)
+        if form is None:
+            raise Unreadable(f"has a relocation of type {reloc.type}, which is not known here")
+        addend = reloc.addend
+        if form.relative:
+            addend += one.end - reloc.offset
+        target = self.references.of_symbol(
+            reloc.symbol, addend, branch=is_branch(self.architecture, one)
+        )
+        if form.suffix in ("@TLSGD", "@TLSLD"):
+            self.suffixes[one.address] = "tls"
+        size = 8 if reloc.type == 1 else 4
+        return target, form, one.end - reloc.offset - size
+
+    def _is_tls_marker(self, one: Instruction, reloc: Relocation) -> bool:
+        if self.architecture == AARCH64 and reloc.type == TLSDESC_CALL:
+            self.suffixes[one.address] = f".tlsdesccall {quoted(reloc.symbol.name)}"
+            return True
+        return False
+
+    def _resolved_operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
+        """Return what the assembler resolved by itself: places in the same section."""
+        if one.target is None or one.target < 0:
+            return None
+        relative = "(%rip)" in one.text or one.mnemonic in ("adr", "adrp")
+        if self.architecture == AARCH64 and one.mnemonic == "ldr" and "[" not in one.text:
+            relative = True
+        if not relative and not is_branch(self.architecture, one):
+            return None
+        return self.references.of_jump(one, self.code.section), Form(), 0
