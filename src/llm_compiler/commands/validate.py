@@ -27,7 +27,7 @@ from llm_compiler.verify.verdicts import VerdictBook
 from llm_compiler.workers import LocalPool
 from llm_compiler.workers.pool import WorkerPool
 
-__all__ = ["run"]
+__all__ = ["run", "unknown_recipes"]
 
 
 def _suite(options: argparse.Namespace, toolchain: Toolchain) -> Suite:
@@ -97,6 +97,18 @@ def _check_recipes(pool: WorkerPool, toolchain: Toolchain, options: argparse.Nam
     return code
 
 
+def unknown_recipes(
+    evaluation: PassListEval, lists: Sequence[PassList], book: VerdictBook
+) -> list[PassList]:
+    """Return the recipes that have no verdict yet on some architecture that can be checked."""
+    major = evaluation.toolchain.major
+    return [
+        one
+        for one in lists
+        if any(book.lookup(one, major, name) is None for name in evaluation.checkable)
+    ]
+
+
 def _check(
     evaluation: PassListEval,
     lists: Sequence[PassList],
@@ -106,7 +118,14 @@ def _check(
     # Only the built-in suite makes verdicts that `optimize` may rely on later.
     keep = options.suite is None
     num_programs = evaluation.num_programs_in_all
-    with VerdictBook() as book, progress(len(lists) * num_programs, "programs") as bar:
+    with contextlib.ExitStack() as stack:
+        book = stack.enter_context(VerdictBook())
+        if options.recipes and keep:
+            known = len(lists)
+            lists = unknown_recipes(evaluation, lists, book)
+            if known := known - len(lists):
+                warn(f"{known} have a verdict of this LLVM and are not checked again")
+        bar = stack.enter_context(progress(len(lists) * num_programs, "programs"))
         num_done = 0
 
         def show(what: str, done: int) -> None:

@@ -48,6 +48,10 @@ class RenameJob:
                 with Context() as context:
                     module = context.parse(self.modules[step])
                     rename_for_linking(module, self.suffixes[step])
+                    # Header functions that must be inlined (libstdc++ has some) are defined
+                    # nowhere else: no list without always-inline could pass.
+                    if module.available_externally(always_inline=True):
+                        module.run_passes("always-inline")
                     module.run_passes(self.pipeline)
                     if broken := module.verify():
                         raise CompileFailed(f"renaming broke the module: {broken}")

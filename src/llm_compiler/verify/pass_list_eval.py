@@ -145,6 +145,11 @@ class PassListEval(Closing):
         return {name: dict(part.skipped) for name, part in self._parts.items()}
 
     @property
+    def checkable(self) -> tuple[str, ...]:
+        """The architectures that verdicts are made for."""
+        return tuple(self._parts)
+
+    @property
     def num_programs_in_all(self) -> int:
         """How many programs a list is compiled to, on all architectures."""
         return sum(len(part.prepared) for part in self._parts.values())

@@ -33,9 +33,11 @@ __all__ = [
     "write_cached",
 ]
 
-_FORMAT = 2
+_FORMAT = 3
 """Part of every cache key: to be raised when what is cached means something else."""
 _REFERENCE_TIMEOUT_S = 20.0
+_TOO_SLOW = ("took too long", "timed out")
+"""How the reasons for skipping end that another day may not give."""
 _ALWAYS_INLINE = "always-inline"
 _NO_PASSES = PassList()
 _OZ = PassList(("default<Oz>",))
@@ -118,7 +120,9 @@ def prepare_programs(
     missing = [p for key, p in zip(keys, suite.programs, strict=True) if found[key] is None]
     if missing:
         for made in _make(missing, target, pool, num_processes):
-            _Entry(folder, made.key).store(made)
+            # A busy machine is no property of the program: the next run tries again.
+            if not made.skipped.endswith(_TOO_SLOW):
+                _Entry(folder, made.key).store(made)
             found[made.key] = made
     return [one for key in keys if (one := found[key]) is not None]
 
@@ -148,9 +152,6 @@ def _make(
             )
         renamed = _rename(made, pool)
         checked = _drop_unusable(renamed, target, pool, folder, num_processes)
-        # Header functions that must be inlined (libstdc++ has some) are defined nowhere else: a
-        # program that needs them inlined gets that beforehand, or no list without
-        # always-inline could pass.
         again = _rename(_failing(made, checked), pool, _ALWAYS_INLINE)
         checked = _replace(checked, _drop_unusable(again, target, pool, folder, num_processes))
         # Coroutines cannot be compiled before they are split: those programs must do right at -Oz.

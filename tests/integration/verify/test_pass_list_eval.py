@@ -7,19 +7,23 @@ from pathlib import Path
 
 import pytest
 
+from llm_compiler.commands.validate import unknown_recipes
 from llm_compiler.errors import InputError, ToolchainNotFound
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.registry import entry
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.records import Status, Verdict, VerdictKind
-from llm_compiler.verify import pass_list_eval
+from llm_compiler.verify import pass_list_eval, prepare
 from llm_compiler.verify.csmith import csmith_suite
+from llm_compiler.verify.jobs import RenameJob
 from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.reproducer import minimize
 from llm_compiler.verify.suite import Program, Suite, built_in_suite, load_suite
 from llm_compiler.verify.sweep import sweep
+from llm_compiler.verify.verdicts import VerdictBook
 from llm_compiler.workers import LocalPool
 from llm_compiler.workers.fake import FakePool
+from llm_compiler.workers.pool import run_jobs
 
 _PROGRAMS = (
     "switch_and_loop_exits",
@@ -237,3 +241,59 @@ def test_csmith_programs_are_the_same_each_time(tmp_path: Path) -> None:
     again = csmith_suite(2, first_seed=4, toolchain=toolchain, cache_dir=tmp_path / "a")
     assert suite.hash == again.hash
     assert suite.programs[0].name == "csmith_4"
+
+
+def test_a_busy_machine_leaves_no_program_out_for_good(
+    pool: LocalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = _c("slow", '#include <unistd.h>\nint main(void) { usleep(600000); puts("a"); }')
+    quick = _c("quick", 'int main(void) { puts("a"); }')
+    suite = Suite(name="slow", programs=(slow, quick))
+    monkeypatch.setattr(prepare, "_REFERENCE_TIMEOUT_S", 0.2)
+    with PassListEval(suite, architectures=["x86_64"], pool=pool, cache_dir=tmp_path) as one:
+        assert one.skipped["x86_64"].keys() >= {"slow"}
+    monkeypatch.undo()
+    with PassListEval(suite, architectures=["x86_64"], pool=pool, cache_dir=tmp_path) as one:
+        assert not one.skipped["x86_64"]
+
+
+_MUST_BE_INLINED = """
+define available_externally i32 @twice(i32 %x) alwaysinline {
+  %y = shl i32 %x, 1
+  ret i32 %y
+}
+define available_externally i32 @outer(i32 %x) {
+  %y = call i32 @twice(i32 %x)
+  ret i32 %y
+}
+define i32 @main() {
+  %y = call i32 @outer(i32 0)
+  ret i32 %y
+}
+"""
+
+
+def test_what_exists_nowhere_is_inlined_before_any_list(pool: LocalPool) -> None:
+    # Only a body that is not emitted itself calls it: unoptimised, the program links.
+    job = RenameJob(modules=(_MUST_BE_INLINED.encode(),), suffixes=(".p",))
+    (made,) = run_jobs(pool, [job])[0]
+    assert made.status is Status.OK
+    text = subprocess.run(
+        [find_toolchain().tool("llvm-dis"), "-o", "-"], input=made.data, capture_output=True
+    ).stdout.decode()
+    assert "@outer" in text
+    assert "call i32 @twice" not in text
+
+
+def test_recipes_with_a_verdict_are_not_checked_again(
+    pool: LocalPool, cache_dir: Path, tmp_path: Path
+) -> None:
+    known, new = parse_pass_list("sroa"), parse_pass_list("gvn")
+    suite = built_in_suite().subset(["switch_and_loop_exits"])
+    with (
+        PassListEval(suite, architectures=["x86_64"], pool=pool, cache_dir=cache_dir) as one,
+        VerdictBook(tmp_path / "verdicts.db", shipped="") as book,
+    ):
+        for verdict in one.check(known).values():
+            book.record(verdict)
+        assert unknown_recipes(one, [known, new], book) == [new]
