@@ -1,0 +1,1 @@
+"""The grammar of bodies in short form: words, text, operands, instructions."""
