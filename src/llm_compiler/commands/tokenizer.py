@@ -18,6 +18,7 @@ from llm_compiler.dataset.stages import make_stage
 from llm_compiler.dataset.stored import is_stored_stage, open_stored_stage, read_stage_samples
 from llm_compiler.dataset.texts import TextSet
 from llm_compiler.errors import InputError
+from llm_compiler.model.prompts import encoded_texts
 from llm_compiler.model.sketch import sketch
 from llm_compiler.model.special import pass_vocabulary_version
 from llm_compiler.model.token_shards import pack_tokens
@@ -75,7 +76,7 @@ def _train(options: argparse.Namespace) -> int:
     def texts() -> Iterator[str]:
         with progress(options.max_characters, "characters") as bar:
             for sample in _samples(options):
-                for one in (sample.input_code, sample.output_code):
+                for one in encoded_texts(sample):
                     characters[sample.task] += len(one)
                     yield one
                 if sample.task == "ir":

@@ -24,7 +24,8 @@ class StageSample:
     stage: str
     task: str
     """pretraining: ``ir``, ``assembly``, ``code`` or ``text``; emulation: ``emulate-ir`` or
-    ``emulate-assembly``; disassembly: ``disassembly`` or ``repair``; else the stage's name."""
+    ``emulate-assembly``; disassembly: ``disassembly``, ``repair`` or ``finish``; else the stage's
+    name."""
     seed: int
     index: int
     draw: int
@@ -44,7 +45,8 @@ class StageSample:
     input_code: str = field(default="", repr=False)
     output_code: str = field(default="", repr=False)
     attempt: str = field(default="", repr=False)
-    """repair: a body in short form (`dataset.lifting`) that is wrong."""
+    """repair: a body in short form (`dataset.lifting`) that is wrong; finish: the one that rules
+    have made."""
     report: str = field(default="", repr=False)
     """repair: what is wrong with it (`dataset.lifting.report`)."""
     num_instructions_before: int = 0

@@ -14,6 +14,8 @@ With special tokens (`model.special`) for everything but code and numbers; a pas
                   both in the short form of one function (`dataset.lifting.assembly`)
     repair        <begin> <task> <target> <code> ASSEMBLY <attempt> IR <report> TEXT <answer>
                   | <code> IR <end>
+    finish        <begin> <task> <target> <code> ASSEMBLY <draft> IR <answer> | <code> IR <end>
+                  the draft is what rules have made of the assembly (`disassembly.finishing`)
 
 What stands behind the bar is the answer, which the loss is taken on; sizes of flag tuning are
 before, then after. In rounds the model says the list up to ``<size>``, and the compiler says what
@@ -73,6 +75,7 @@ __all__ = [
     "Document",
     "PaperPrompts",
     "Prompts",
+    "encoded_texts",
     "load_prompts",
     "parse_answer",
 ]
@@ -208,9 +211,8 @@ class CompactPrompts:
             ids += [self._field["sketch"], *self.tokenizer.encode(sketch(sample.input_code))]
         else:
             ids += self._code(sample.input_code)
-        if sample.task == "repair":
-            for name, text in (("attempt", sample.attempt), ("report", sample.report)):
-                ids += [self._field[name], *self.tokenizer.encode(text)]
+        for name, text in _more_fields(sample):
+            ids += [self._field[name], *self.tokenizer.encode(text)]
         return [*ids, self._field["answer"]]
 
     def round_ids(self, passes: str, size_bytes: int, oz_size_bytes: int) -> list[int]:
@@ -299,6 +301,28 @@ class CompactPrompts:
             if len(head) == len(begin) or len(piece) >= MIN_PIECE:
                 pieces.append(Document([*head, *piece], len(head)))
         return pieces
+
+
+def _more_fields(sample: StageSample) -> tuple[tuple[str, str], ...]:
+    """Return what a prompt holds behind the code: fields and their texts."""
+    if sample.task == "repair":
+        return ("attempt", sample.attempt), ("report", sample.report)
+    return (("draft", sample.attempt),) if sample.task == "finish" else ()
+
+
+def encoded_texts(sample: StageSample) -> list[str]:
+    """Return the texts of a sample that `CompactPrompts` encodes, of any length.
+
+    What a tokenizer for them is trained on. Empty where the short form has no word for the code.
+    """
+    try:
+        short = _shortened(sample)
+    except InputError:
+        return []
+    more = [text for _, text in _more_fields(short)]
+    if short.stage == "flag-tuning":
+        return [sketch(short.input_code)]
+    return [text for text in (short.input_code, *more, short.output_code) if text]
 
 
 def _shortened(sample: StageSample, *, answer: bool = True) -> StageSample:

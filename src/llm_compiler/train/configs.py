@@ -38,6 +38,7 @@ _MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "do
 STAGE_OF: Final = {
     **{stage: stage for stage in STAGES},
     "repair": "disassembly",
+    "finish": "disassembly",
     "synthetic": "disassembly",
 }
 """What data may be named for, and the stage it belongs to."""

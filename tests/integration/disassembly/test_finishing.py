@@ -1,0 +1,132 @@
+"""Drafts by rules as data to learn from."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from llm_compiler.dataset.assembly import normalize_assembly
+from llm_compiler.dataset.build import build_dataset
+from llm_compiler.dataset.judge import JudgeJob
+from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
+from llm_compiler.disassembly.finishing import DraftBodyJob, FinishStage
+from llm_compiler.errors import ArtifactError
+from llm_compiler.model.engines.loader import shipped_model
+from llm_compiler.model.prompts import CompactPrompts
+from llm_compiler.model.tokenizer import IrTokenizer
+from llm_compiler.workers import LocalPool, run_jobs
+
+from ...unit.model.conftest import write_stage_data
+from .conftest import TRIPLES, Compile
+
+ANSWER = """target triple = "x86_64-pc-linux-gnu"
+
+define i32 @{name}(ptr %0, i32 %1) #0 {{
+  ret i32 %1
+}}
+"""
+SIMPLE = "int plus(int a) { return a + 7; }"
+# Compiled at -O0, what the rules have cleaned is other code.
+OTHER = """
+int find(const int *n, int most) {
+    int count = 0;
+    for (; *n; n++) if (*n > 3 && ++count == most) return count;
+    return -1;
+}
+"""
+
+
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "pairs"
+    made.mkdir()
+    return made
+
+
+def sample(compile_c: Compile, source: str, architecture: str, index: int = 0) -> StageSample:
+    flags = () if source == SIMPLE else ("-O0", "-fPIC")
+    path = compile_c(source, f"unit-{index}.s", architecture, *flags)
+    triple = TRIPLES[architecture]
+    return StageSample(
+        stage="disassembly",
+        task="disassembly",
+        seed=0,
+        index=index,
+        draw=0,
+        target_triple=triple,
+        input_code=normalize_assembly(path.read_text(), triple),
+        output_code=ANSWER.format(name="plus" if source == SIMPLE else "find"),
+    )
+
+
+@pytest.mark.parametrize("architecture", sorted(TRIPLES))
+def test_drafts_in_short_form(compile_c: Compile, architecture: str) -> None:
+    samples = [sample(compile_c, one, architecture, n) for n, one in enumerate((SIMPLE, OTHER))]
+    broken = dataclasses.replace(samples[0], input_code="f:\nno such instruction\n")
+    job = DraftBodyJob(
+        functions=tuple((one.input_code, one.target_triple) for one in (*samples, broken)),
+        max_variants=1,
+    )
+    with LocalPool(1) as pool:
+        simple, other, none = run_jobs(pool, [job])[0]
+        assert simple.is_same
+        assert not simple.body
+        assert not none.body
+        assert none.cause
+        assert not other.is_same
+        assert other.body.startswith("define ")
+        assert "@f0(" in other.body
+        assert "attributes" not in other.body
+        assert "find" not in other.body
+        # It can be read and lowers, to other code: what a model is to finish.
+        judge = JudgeJob(
+            assembly=samples[1].input_code,
+            target_triple=samples[1].target_triple,
+            bodies=(other.body,),
+        )
+        judged = run_jobs(pool, [judge])[0][0]
+    assert judged.lowers
+    assert not judged.is_exact
+
+
+def test_stage_data_of_drafts(compile_c: Compile, tmp_path: Path) -> None:
+    tokenizer = IrTokenizer(shipped_model())
+    samples = [
+        sample(compile_c, SIMPLE, "x86_64", 0),
+        sample(compile_c, OTHER, "x86_64", 1),
+        sample(compile_c, OTHER, "aarch64", 2),
+    ]
+    write_stage_data(folder(tmp_path), samples, shard_size=2)
+    with LocalPool(1) as pool:
+        for name in ("drafts", "again"):
+            stage = FinishStage(tmp_path / "pairs", max_variants=1)
+            report = build_dataset(
+                stage, tmp_path / name, num_samples=2, pool=pool, llvm_version="19"
+            )
+    assert report.tasks == {"finish": 2}
+    assert report.rejected == {"draft is the same code": 1}
+    found, again = (
+        [one for path in open_stored_stage(made).paths for one in read_stage_samples(path)]
+        for made in (tmp_path / "drafts", tmp_path / "again")
+    )
+    assert found == again
+    for one in found:
+        assert one.attempt
+        assert one.output_code in {other.output_code for other in samples}
+        prompts = CompactPrompts(tokenizer)
+        (document,) = prompts.documents(one, 8192)
+        text = tokenizer.decode(document.prompt)
+        assert text.startswith("<|begin|><|reserved:3|>")
+        assert text.endswith(f"<|reserved:4|>{one.attempt}<|answer|>")
+        # The answer is what the same function has without a draft.
+        plain = dataclasses.replace(one, task="disassembly", attempt="")
+        assert prompts.documents(plain, 8192)[0].answer == document.answer
+
+
+def test_data_that_has_no_drafts(compile_c: Compile, tmp_path: Path) -> None:
+    write_stage_data(folder(tmp_path), [sample(compile_c, SIMPLE, "x86_64")], shard_size=2)
+    stage = FinishStage(tmp_path / "pairs", max_variants=1)
+    with LocalPool(1) as pool, pytest.raises(ArtifactError, match="have no draft of other code"):
+        list(stage.make([0], pool))
