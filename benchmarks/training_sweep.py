@@ -54,7 +54,7 @@ class Variant:
 
     @classmethod
     def of(cls, text: str) -> Variant:
-        kinds = {one.name: type(one.default) for one in dataclasses.fields(cls)}
+        kinds = {name: type(value) for name, value in dataclasses.asdict(cls()).items()}
         pairs = (part.split("=", 1) for part in text.split(",") if part)
         return cls(**{name: kinds[name](value) for name, value in pairs})
 
@@ -214,8 +214,8 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axes.plot(xs, ys, "o-", ms=3, lw=0.8, label=label)
     k, c = fit_envelope([(row["flops"], row["nats_a_character"]) for row in rows])
     low, high = (limit(row["flops"] for row in rows) for limit in (min, max))
-    xs = [low, 100 * high]
-    axes.plot(xs, [k * x**-c for x in xs], "k--", lw=0.8, label=f"{k:.3g} x flops^-{c:.3f}")
+    ends = [low, 100 * high]
+    axes.plot(ends, [k * x**-c for x in ends], "k--", lw=0.8, label=f"{k:.3g} x flops^-{c:.3f}")
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("operations of training")

@@ -12,6 +12,7 @@ from llm_compiler.errors import ArtifactError, OutputError, ShardCorrupt
 from llm_compiler.kit.pieces import newest_pieces, read_pieces
 from llm_compiler.kit.validation import Comparison, compare, is_better, measure
 from llm_compiler.model.configs import CONFIG_FILE, ModelConfig
+from llm_compiler.model.int8_storage import store_int8
 from llm_compiler.model.prompts import load_prompts
 from llm_compiler.output import write_atomically
 from llm_compiler.train.checkpoint import TRAINING_FILE, WEIGHTS_FILE
@@ -98,6 +99,13 @@ def ship(
     comparisons = compare(old, new)
     better = is_better(comparisons) or not old
     size = (checkpoint / WEIGHTS_FILE).stat().st_size
+    if better and size > MAX_SHIPPED_BYTES and not dry_run:
+        # docs/decisions/0020: what does not fit in bf16 may fit in int8, which costs nothing.
+        small = checkpoint.with_name(f"{checkpoint.name}-int8")
+        shutil.rmtree(small, ignore_errors=True)
+        shutil.copytree(checkpoint, small)
+        size = store_int8(checkpoint / WEIGHTS_FILE, small / WEIGHTS_FILE)
+        checkpoint = small
     if not better:
         reason = "not better on validation packages"
     elif size > MAX_SHIPPED_BYTES:

@@ -24,6 +24,7 @@ from llm_compiler.kit.pieces import write_pieces
 from llm_compiler.kit.pool import Pool
 from llm_compiler.model.special import TASKS
 from llm_compiler.output import write_atomically
+from llm_compiler.train.checkpoint import read_tensors
 
 __all__ = ["detach", "export_pieces", "read_status", "train_parts", "wait"]
 
@@ -224,14 +225,11 @@ def read_status(run: Path) -> dict[str, Any]:
 
 def _first_weights(pool: Pool, run: Path) -> dict[str, Any] | None:
     """Return the weights that the first part holds, None if it has none; unpack its tokenizer."""
-    import safetensors.torch
-
     assert pool.first is not None
     pool.first.unpack("tokenizer", run / "tokenizer")
     if not pool.first.unpack("init", run / "init"):
         return None
-    found: dict[str, Any] = safetensors.torch.load_file(run / "init" / "model.safetensors")
-    return {name: one.float() for name, one in found.items()}
+    return {name: one.float() for name, one in read_tensors(run / "init").items()}
 
 
 def _states(run: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from llm_compiler.errors import CheckpointMismatch, OutputError, TokenizerMismatch
 from llm_compiler.model.configs import CONFIG_FILE, ModelConfig, read_hf_config
+from llm_compiler.model.int8_storage import SCALE
 from llm_compiler.model.prompts import Prompts
 from llm_compiler.model.tokenizer import TOKENIZER_FILE
 from llm_compiler.model.trained import TRAINING_FILE
@@ -32,6 +33,7 @@ __all__ = [
     "history",
     "load_weights",
     "prune",
+    "read_tensors",
     "read_training",
     "write_checkpoint",
     "write_weights",
@@ -173,6 +175,27 @@ def prune(run: Path, keep: int) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def read_tensors(folder: Path) -> dict[str, Any]:
+    """Return a checkpoint's tensors by name; matrices of whole numbers as fp32.
+
+    Raises:
+        CheckpointMismatch: a file cannot be read.
+    """
+    import safetensors
+    import safetensors.torch
+
+    tensors: dict[str, Any] = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        try:
+            tensors |= safetensors.torch.load_file(path)
+        except (OSError, ValueError, safetensors.SafetensorError) as error:
+            raise CheckpointMismatch(f"{path} cannot be read: {error}") from error
+    for name in [name for name in tensors if name.endswith(SCALE)]:
+        whole = tensors[name.removesuffix(SCALE)]
+        tensors[name.removesuffix(SCALE)] = whole.float() * tensors.pop(name).float()
+    return tensors
+
+
 def load_weights(folder: Path, llama: Any, model: ModelConfig, prompts: Prompts) -> None:
     """Load a checkpoint's weights into a model; its optimiser state is not read.
 
@@ -183,9 +206,6 @@ def load_weights(folder: Path, llama: Any, model: ModelConfig, prompts: Prompts)
         CheckpointMismatch: the weights are missing, damaged, or of another shape.
         TokenizerMismatch: they belong to another tokenizer.
     """
-    import safetensors
-    import safetensors.torch
-
     theirs = read_hf_config(folder)
     shape = ("vocab_size", "hidden_size", "intermediate_size", "num_layers", "num_heads")
     for name in (*shape, "num_kv_heads", "tie_embeddings"):
@@ -194,13 +214,7 @@ def load_weights(folder: Path, llama: Any, model: ModelConfig, prompts: Prompts)
                 f"{folder} has {name} {found}, the configuration's model has {expected}"
             )
     check_tokenizer(folder, prompts)
-    tensors: dict[str, Any] = {}
-    paths = sorted(folder.glob("*.safetensors"))
-    try:
-        for path in paths:
-            tensors |= safetensors.torch.load_file(path)
-    except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise CheckpointMismatch(f"{path} cannot be read: {error}") from error
+    tensors = read_tensors(folder)
     if model.tie_embeddings:
         tensors.setdefault(_HEAD, tensors.get("model.embed_tokens.weight"))
     missing = sorted(llama.state_dict().keys() - tensors.keys())

@@ -15,7 +15,8 @@ from typing import Any
 
 from llm_compiler.errors import ConfigError, OutputError, ToolchainNotFound
 from llm_compiler.model.configs import CONFIG_FILE, ModelConfig, read_hf_config
-from llm_compiler.train.checkpoint import find_weights, history, read_training
+from llm_compiler.model.int8_storage import is_int8, store_bf16
+from llm_compiler.train.checkpoint import WEIGHTS_FILE, find_weights, history, read_training
 from llm_compiler.train.lora import ADAPTER_FILE, find_adapters
 
 __all__ = ["find_checkpoint", "model_card", "upload", "write_hub_folder"]
@@ -178,6 +179,10 @@ def write_hub_folder(path: Path, out: Path, *, name: str, license_: str) -> Path
         for one in sorted(folder.iterdir()):
             if one.is_file() and not one.name.startswith("."):
                 shutil.copyfile(one, partial / one.name)
+        weights = folder / WEIGHTS_FILE
+        if weights.is_file() and is_int8(weights):
+            # Others' tools know nothing of our scales.
+            store_bf16(weights, partial / WEIGHTS_FILE)
         for file in ("README.md", "MODEL_CARD.md"):
             (partial / file).write_text(card)
         os.replace(partial, out)

@@ -18,11 +18,11 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from llm_compiler.errors import CheckpointMismatch, ConfigError, OutputError
+from llm_compiler.errors import ConfigError, OutputError
 from llm_compiler.model.configs import ModelConfig, read_hf_config
 from llm_compiler.model.tokenizer import IrTokenizer
 from llm_compiler.model.trained import TRAINING_FILE
-from llm_compiler.train.checkpoint import find_weights, history, write_weights
+from llm_compiler.train.checkpoint import find_weights, history, read_tensors, write_weights
 
 __all__ = ["deeper", "new_vectors", "transfer_weights"]
 
@@ -52,17 +52,9 @@ def transfer_weights(
         OutputError: `out` is there already, or cannot be written.
         TokenizerMismatch: a folder holds no tokenizer of the package.
     """
-    import safetensors
-    import safetensors.torch
-
     folder = find_weights(source)
     shape = read_hf_config(folder)
-    tensors: dict[str, Any] = {}
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            tensors |= safetensors.torch.load_file(path)
-        except (OSError, safetensors.SafetensorError) as error:
-            raise CheckpointMismatch(f"{path} cannot be read: {error}") from error
+    tensors = read_tensors(folder)
     own = IrTokenizer(folder)
     chosen = own
     if tokenizer is not None:

@@ -24,6 +24,8 @@ from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.paper import DecoderText, PaperEngine
 from llm_compiler.model.engines.torch_decoder import TorchDecoder
+from llm_compiler.model.engines.weights import WEIGHTS_FILE
+from llm_compiler.model.int8_storage import is_int8
 from llm_compiler.model.prompts import CompactPrompts, load_prompts
 
 __all__ = ["PRECISIONS", "load_transformers"]
@@ -65,6 +67,12 @@ def load_transformers(
         precision = "bf16" if place.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
     folder = _folder(str(model), revision)
     prompts = load_prompts(folder)
+    if (own := folder / WEIGHTS_FILE).is_file() and is_int8(own):
+        # transformers would take whole numbers for weights, and leave their scales out.
+        raise CheckpointMismatch(
+            f"{model} stores its weights as int8: --engine embedded reads them, and `model push` "
+            "writes them as bf16"
+        )
     major, minor = (int(part) for part in transformers.__version__.split(".")[:2])
     with _explained(str(model)):
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32

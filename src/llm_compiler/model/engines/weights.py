@@ -1,12 +1,12 @@
 """Reads safetensors files without PyTorch, and what a Llama's tensors are called.
 
 Tensors stay in the file, mapped into memory, until they are asked for. bfloat16, which numpy does
-not have, becomes float32 without loss.
+not have, becomes float32 without loss; matrices of int8 are multiplied by their rows' scales
+(`model.int8_storage`).
 """
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Final
@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 
 from llm_compiler.errors import CheckpointMismatch
 from llm_compiler.model.configs import ModelConfig
+from llm_compiler.model.int8_storage import SCALE, dequantised, read_header
 from llm_compiler.records import content_hash
 
 __all__ = ["WEIGHTS_FILE", "Weights"]
 
 WEIGHTS_FILE: Final = "model.safetensors"
-_SIZES: Final = {"BF16": 2, "F16": 2, "F32": 4}
+_SIZES: Final = {"BF16": 2, "F16": 2, "F32": 4, "I8": 1}
 
 FloatArray = NDArray[np.float32]
 
@@ -37,8 +38,7 @@ class Weights:
         self.path = path = folder / WEIGHTS_FILE
         try:
             self._data = np.memmap(path, dtype=np.uint8, mode="r")
-            length = int.from_bytes(self._data[:8].tobytes(), "little")
-            header = json.loads(self._data[8 : 8 + length].tobytes())
+            header, self._start = read_header(self._data)
             self._tensors = {
                 name: (one["dtype"], tuple(one["shape"]), *one["data_offsets"])
                 for name, one in header.items()
@@ -50,7 +50,6 @@ class Weights:
             ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointMismatch(f"{path} is no safetensors file: {error}") from error
-        self._start = 8 + length
         for name, shape in _shapes(config).items():
             self._check(name, shape)
         self.head = (
@@ -77,6 +76,11 @@ class Weights:
         size = _SIZES[dtype] * math.prod(found)
         if end - start != size or self._start + end > len(self._data):
             raise CheckpointMismatch(f"{self.path} is damaged: {name} is cut short")
+        if dtype == "I8":
+            scales = self._tensors.get(name + SCALE)
+            if len(found) != 2 or scales is None or scales[:2] != ("F16", (found[0], 1)):
+                raise CheckpointMismatch(f"{self.path}: {name} is of whole numbers without scales")
+            self._check(name + SCALE, (found[0], 1))
 
     def content_hash(self) -> str:
         """Name the file by its content."""
@@ -86,6 +90,10 @@ class Weights:
         """Return a tensor as float32, or some of its rows (which alone are read then)."""
         dtype, shape, start, end = self._tensors[name]
         raw = self._data[self._start + start : self._start + end]
+        if dtype == "I8":
+            whole = raw.view(np.int8).reshape(shape)
+            scales = self._stored_scales(name)
+            return dequantised(*((whole, scales) if rows is None else (whole[rows], scales[rows])))
         if dtype == "BF16":
             stored = raw.view(np.uint16).reshape(shape)
             stored = stored if rows is None else stored[rows]
@@ -93,6 +101,10 @@ class Weights:
         values = raw.view(np.float16 if dtype == "F16" else np.float32).reshape(shape)
         values = values if rows is None else values[rows]
         return np.array(values, dtype=np.float32)
+
+    def _stored_scales(self, name: str) -> NDArray[np.float16]:
+        _, shape, start, end = self._tensors[name + SCALE]
+        return self._data[self._start + start : self._start + end].view(np.float16).reshape(shape)
 
 
 def _shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
