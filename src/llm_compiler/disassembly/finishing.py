@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from llm_compiler.corpus.normalize import normalize
-from llm_compiler.dataset.engine import MAX_ATTEMPTS, Result
+from llm_compiler.dataset.engine import Result
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.reduce import body_of, reduce_module
 from llm_compiler.dataset.records import StageSample
@@ -34,6 +34,8 @@ __all__ = ["DraftBodyJob", "DraftedBody", "FinishStage"]
 
 _A_JOB: Final = 16
 """Functions a job."""
+_A_BLOCK: Final = 64
+"""Samples a block."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,9 +102,14 @@ class DraftBodyJob:
 class FinishStage:
     """Drafts of stage data's functions; what `dataset.build_dataset` writes.
 
+    A block of the data's functions gives `_A_BLOCK` samples, the first of its functions whose
+    drafts are other code; where a block has fewer, those are repeated. So any part of the samples
+    can be made without the others, and no function is in two blocks.
+
     Args:
         data: a folder of stage data of the stage disassembly.
         max_variants: of the rules, tried for each function.
+        functions_each: functions of a block for each of its samples.
 
     Raises:
         ArtifactError: the data is missing, damaged, empty or of another stage.
@@ -110,7 +117,9 @@ class FinishStage:
 
     name = "disassembly"
 
-    def __init__(self, data: Path, *, max_variants: int = 12, seed: int = 0) -> None:
+    def __init__(
+        self, data: Path, *, max_variants: int = 12, functions_each: int = 4, seed: int = 0
+    ) -> None:
         stored = open_stored_stage(data)
         if stored.stage != self.name:
             raise ArtifactError(f"{data} holds data of the stage '{stored.stage}', not disassembly")
@@ -122,56 +131,64 @@ class FinishStage:
         ]
         if not self._samples:
             raise ArtifactError(f"{data} holds no samples")
-        self._max_variants, self._seed = max_variants, seed
-        told = f"finish 1 {stored.identity} {max_variants} {seed}"
+        self._data, self._seed = data, seed
+        self._max_variants, self._functions_each = max_variants, functions_each
+        told = f"finish 2 {stored.identity} {max_variants} {functions_each} {seed}"
         self.fingerprint = content_hash(told.encode())
-        self._found: dict[int, DraftedBody] = {}
 
     def make(self, indexes: Iterable[int], pool: WorkerPool) -> Iterator[Result]:
         """Yield the sample of each index, in their order.
 
-        An index stands for a part of the data's functions, and takes the first of them whose draft
-        is other code.
-
         Raises:
-            ArtifactError: there are no more functions whose draft is other code.
+            ArtifactError: the data has no functions for an index, or a block has no drafts.
         """
-        wanted = list(indexes)
-        for place, index in enumerate(wanted):
-            ahead = wanted[place : place + _A_JOB]
-            causes: list[str] = []
-            for attempt in range(MAX_ATTEMPTS):
-                self._draft([self._place(one, attempt) for one in ahead], pool)
-                drafted = self._found[self._place(index, attempt)]
-                if drafted.body:
+        at_hand = -1
+        kept: list[tuple[int, DraftedBody]] = []
+        rest: Iterator[tuple[int, DraftedBody]] = iter(())
+        causes: list[str] = []
+        for index in indexes:
+            block, place = divmod(index, _A_BLOCK)
+            if block != at_hand:
+                at_hand, kept, rest = block, [], self._drafted(block, pool)
+            while len(kept) <= place:
+                found = next(rest, None)
+                if found is None:
                     break
-                causes.append(drafted.cause or "draft is the same code")
-                ahead = [index]
-            else:
-                raise ArtifactError(f"{MAX_ATTEMPTS} functions have no draft of other code")
+                if found[1].body:
+                    kept.append(found)
+                else:
+                    causes.append(found[1].cause or "draft is the same code")
+            if not kept:
+                raise ArtifactError(f"no draft of a block of {self._data} is other code")
+            if place >= len(kept):
+                causes.append("repeated")
+            function, drafted = kept[place % len(kept)]
             yield Result(
                 sample=dataclasses.replace(
-                    self._samples[self._place(index, len(causes))],
+                    self._samples[function],
                     task="finish",
                     seed=self._seed,
                     index=index,
-                    draw=len(causes),
                     attempt=drafted.body,
                 ),
                 causes=tuple(causes),
             )
+            causes = []
 
-    def _place(self, index: int, attempt: int) -> int:
-        return (index + attempt * 7919) % len(self._samples)
-
-    def _draft(self, places: list[int], pool: WorkerPool) -> None:
-        missing = [place for place in dict.fromkeys(places) if place not in self._found]
-        if not missing:
-            return
-        samples: list[StageSample] = [self._samples[place] for place in missing]
-        job = DraftBodyJob(
-            functions=tuple((one.input_code, one.target_triple) for one in samples),
-            max_variants=self._max_variants,
-        )
-        for place, drafted in zip(missing, run_jobs(pool, [job])[0], strict=True):
-            self._found[place] = drafted
+    def _drafted(self, block: int, pool: WorkerPool) -> Iterator[tuple[int, DraftedBody]]:
+        """Yield the places of a block's functions, and their drafts."""
+        size = _A_BLOCK * self._functions_each
+        places = range(block * size, min((block + 1) * size, len(self._samples)))
+        if not places:
+            raise ArtifactError(
+                f"{self._data} holds {len(self._samples)} functions, which give "
+                f"{block * _A_BLOCK} samples: ask for fewer, or for fewer functions each"
+            )
+        for first in range(places.start, places.stop, _A_JOB):
+            part = range(first, min(first + _A_JOB, places.stop))
+            samples: list[StageSample] = [self._samples[place] for place in part]
+            job = DraftBodyJob(
+                functions=tuple((one.input_code, one.target_triple) for one in samples),
+                max_variants=self._max_variants,
+            )
+            yield from zip(part, run_jobs(pool, [job])[0], strict=True)

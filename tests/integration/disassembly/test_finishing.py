@@ -100,18 +100,20 @@ def test_stage_data_of_drafts(compile_c: Compile, tmp_path: Path) -> None:
     ]
     write_stage_data(folder(tmp_path), samples, shard_size=2)
     with LocalPool(1) as pool:
-        for name in ("drafts", "again"):
+        for name, number in (("drafts", 2), ("again", 3)):
             stage = FinishStage(tmp_path / "pairs", max_variants=1)
             report = build_dataset(
-                stage, tmp_path / name, num_samples=2, pool=pool, llvm_version="19"
+                stage, tmp_path / name, num_samples=number, pool=pool, llvm_version="19"
             )
-    assert report.tasks == {"finish": 2}
-    assert report.rejected == {"draft is the same code": 1}
+    assert report.rejected == {"draft is the same code": 1, "repeated": 1}
+    assert report.tasks == {"finish": 3}
     found, again = (
         [one for path in open_stored_stage(made).paths for one in read_stage_samples(path)]
         for made in (tmp_path / "drafts", tmp_path / "again")
     )
-    assert found == again
+    assert {one.target_triple for one in found} == set(TRIPLES.values())
+    assert found == again[:2]
+    assert dataclasses.replace(again[2], index=0) == found[0]
     for one in found:
         assert one.attempt
         assert one.output_code in {other.output_code for other in samples}
@@ -128,5 +130,7 @@ def test_stage_data_of_drafts(compile_c: Compile, tmp_path: Path) -> None:
 def test_data_that_has_no_drafts(compile_c: Compile, tmp_path: Path) -> None:
     write_stage_data(folder(tmp_path), [sample(compile_c, SIMPLE, "x86_64")], shard_size=2)
     stage = FinishStage(tmp_path / "pairs", max_variants=1)
-    with LocalPool(1) as pool, pytest.raises(ArtifactError, match="have no draft of other code"):
+    with LocalPool(1) as pool, pytest.raises(ArtifactError, match="is other code"):
         list(stage.make([0], pool))
+    with LocalPool(1) as pool, pytest.raises(ArtifactError, match="1 functions, which give 64"):
+        list(stage.make([64], pool))
