@@ -183,13 +183,11 @@ LONGER_MODULES = {
     "disassembly.rules.emit": 1021,
     "disassembly.rules.x86_64.integers": 656,
     "train.loop": 758,
-    "verify.execute": 1111,
 }
 LONGER_CLASSES = {
     "disassembly.rules.builder.Builder": 463,
     "disassembly.rules.emit._Emitter": 891,
     "train.loop._Run": 551,
-    "verify.execute.Executor": 508,
 }
 
 

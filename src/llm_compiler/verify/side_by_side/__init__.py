@@ -1,0 +1,1 @@
+"""Parts of `verify.execute`: options, surroundings, programs, inputs and comparisons."""

@@ -1,0 +1,160 @@
+"""Whether a lift did on an input what the original did."""
+
+from __future__ import annotations
+
+from llm_compiler.llvm.elf import AARCH64
+from llm_compiler.verify.inputs import Input, assign_places
+from llm_compiler.verify.library import KNOWN_ARITIES
+from llm_compiler.verify.lifted import Scalar, Signature
+from llm_compiler.verify.side_by_side.outcomes import CRASHED, HUNG, RETURNED, SIGNALS, Outcome
+from llm_compiler.verify.side_by_side.same_values import same_float, same_integer
+from llm_compiler.verify.side_by_side.world import World
+
+__all__ = ["Comparison"]
+
+_CLOBBER = 0xDEADBEEF5C000000
+_STACK_TAG = 0xFEED000000000001
+
+
+class Comparison:
+    """Compares outcomes: what must be the same (hard), and what may tell (soft)."""
+
+    def __init__(self, signature: Signature, world: World, architecture: str) -> None:
+        self._signature, self._world = signature, world
+        self._architecture = architecture
+        self._num_registers = 8 if architecture == AARCH64 else 6
+        self._entry: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+        frame = assign_places(signature, architecture)
+        self._parameters = {
+            (place.kind, place.index + word)
+            for one, place in zip(signature.parameters, frame.places if frame else (), strict=False)
+            for word in range(2 if one.bits > 64 and place.kind == "integer" else 1)
+        }
+
+    def compare(self, given: Input, one: Outcome, other: Outcome) -> tuple[str, str]:
+        """Return the first difference that refutes, and the first that raises doubt."""
+        self._entry = given.integers, given.floats
+        if other.kind in (CRASHED, HUNG):
+            how = "does not end" if other.kind == HUNG else "crashes"
+            if other.kind == CRASHED:
+                how += f" with {SIGNALS.get(other.detail, f'signal {other.detail}')}"
+            return f"the lifted function {how}", ""
+        doubt = ""
+        for number, (ours, theirs) in enumerate(zip(one.calls, other.calls, strict=False), 1):
+            hard, soft = self._compare_call(number, ours, theirs)
+            if hard:
+                return hard, ""
+            doubt = doubt or soft
+        if len(one.calls) != len(other.calls):
+            return f"it makes {len(other.calls)} calls instead of {len(one.calls)}", ""
+        if one.kind != other.kind:
+            return "one returns and the other does not", ""
+        if one.kind == RETURNED:
+            hard, soft = self._compare_results(one, other)
+            if hard:
+                return hard, ""
+            doubt = doubt or soft
+            if other.broken & ~one.broken:
+                return "it does not preserve the registers that it must", ""
+        if one.changes != other.changes:
+            return "memory is different afterwards", ""
+        return "", doubt
+
+    def _name(self, number: int) -> str:
+        functions = self._world.functions
+        return functions[number] if number < len(functions) else "a function pointer"
+
+    def _compare_call(
+        self, number: int, ours: tuple[int, ...], theirs: tuple[int, ...]
+    ) -> tuple[str, str]:
+        name = self._name(ours[0])
+        if ours[0] != theirs[0]:
+            return f"call {number} is of {self._name(theirs[0])} instead of {name}", ""
+        signature = self._world.declared.get(name)
+        frame = None
+        if signature is not None and not signature.unsupported:
+            frame = assign_places(signature, self._architecture)
+        doubt = ""
+        declared: set[tuple[str, int]] = set()
+        if signature is not None and frame is not None:
+            for argument, (one, place) in enumerate(
+                zip(signature.parameters, frame.places, strict=True), 1
+            ):
+                for word in range(max(1, (one.bits + 63) // 64) if place.kind != "float" else 1):
+                    index = place.index + word
+                    declared.add((place.kind, index))
+                    if place.kind == "integer":
+                        a, b = ours[1 + index], theirs[1 + index]
+                        if not same_integer(one, a, b):
+                            return (
+                                f"call {number}, of {name}, gets {b:#x} instead of {a:#x} as "
+                                f"argument {argument}",
+                                "",
+                            )
+                        if ours[9 + index] != theirs[9 + index] and a == _STACK_TAG:
+                            doubt = f"{name} may be passed other contents of the stack"
+                    elif place.kind == "float" and index < 8:
+                        a, b = ours[17 + index], theirs[17 + index]
+                        if not same_float(one, a, b):
+                            return f"call {number}, of {name}, gets another argument {argument}", ""
+                    elif place.kind == "stack" and index < 6:
+                        a, b = ours[25 + index], theirs[25 + index]
+                        if not same_integer(one, a, b):
+                            return f"call {number}, of {name}, gets another argument {argument}", ""
+        known = KNOWN_ARITIES.get(name)
+        if known is not None and sum(kind != "float" for kind, _ in declared) >= known:
+            return "", doubt
+        for kind, start, count in (("integer", 1, self._num_registers), ("float", 17, 8)):
+            for index in range(count):
+                a, b = ours[start + index], theirs[start + index]
+                if (kind, index) in declared or a == b or self._is_idle(kind, index, a):
+                    continue
+                what = "arguments" if kind == "integer" else "numbers"
+                doubt = doubt or f"{name} may take more {what} than the lifted code passes"
+        return "", doubt
+
+    def _is_idle(self, kind: str, index: int, value: int) -> bool:
+        """Whether the original cannot mean a register as an argument: nobody has set it.
+
+        It holds what the last call left there, or what was there at the beginning, and that was no
+        parameter.
+        """
+        if _CLOBBER <= value < _CLOBBER + 32:
+            return True
+        integers, floats = self._entry
+        before = integers[index] if kind == "integer" else floats[2 * index]
+        return value == before and (kind, index) not in self._parameters
+
+    def _compare_results(self, one: Outcome, other: Outcome) -> tuple[str, str]:
+        integers = floats = 0
+        doubt = ""
+        for result in self._signature.results:
+            if result.kind in ("integer", "pointer"):
+                for word in range((result.bits + 63) // 64):
+                    a, b = one.integers[integers], other.integers[integers]
+                    part = Scalar(
+                        kind=result.kind,
+                        bits=min(64, result.bits - 64 * word),
+                        extension=result.extension,
+                    )
+                    if not same_integer(part, a, b):
+                        mask = (1 << part.bits) - 1
+                        return f"it returns {b & mask:#x} instead of {a & mask:#x}", ""
+                    if a != b and not doubt:
+                        doubt = f"the results differ above bit {part.bits}"
+                    integers += 1
+            else:
+                words = (result.bits + 63) // 64
+                for word in range(words):
+                    a, b = one.floats[2 * floats + word], other.floats[2 * floats + word]
+                    if not same_float(result, a, b):
+                        return f"it returns the floating-point value {b:#x} instead of {a:#x}", ""
+                floats += 1
+        # AArch64 and x86-64: an empty result leaves what was there; 8 is what x86-64 starts with.
+        idle = one.integers[0] in ((self._entry[0][0],) if self._architecture == AARCH64 else (8,))
+        if not integers and one.integers[0] != other.integers[0] and not idle:
+            doubt = doubt or "the original may return an integer, and the lifted function does not"
+        idle = one.floats[0] == self._entry[1][0]
+        if not floats and not integers and one.floats[0] != other.floats[0] and not idle:
+            doubt = doubt or "the original may return a number, and the lifted function does not"
+        return "", doubt

@@ -1,0 +1,144 @@
+"""Whether a lift did on another target what the original did on its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import struct
+
+from llm_compiler.verify.inputs import Frame, Input, Place, assign_places
+from llm_compiler.verify.lifted import Scalar, Signature
+from llm_compiler.verify.side_by_side.outcomes import CRASHED, HUNG, RETURNED, SIGNALS, Outcome
+from llm_compiler.verify.side_by_side.same_values import same_float, same_integer
+from llm_compiler.verify.side_by_side.world import World
+
+__all__ = ["ComparisonAcross", "moved_input"]
+
+
+class ComparisonAcross:
+    """Compares outcomes on two targets, by what the lifted signatures name."""
+
+    def __init__(self, signature: Signature, world: World, first: str, second: str) -> None:
+        self._signature, self._world = signature, world
+        self._architectures = first, second
+
+    def compare(self, one: Outcome, other: Outcome) -> str:
+        """Return the first difference; empty if there is none."""
+        if other.kind == CRASHED:
+            signal = SIGNALS.get(other.detail, f"signal {other.detail}")
+            return f"on the other target it crashes with {signal}"
+        if other.kind == HUNG:
+            return "on the other target it does not end"
+        for number, (ours, theirs) in enumerate(zip(one.calls, other.calls, strict=False), 1):
+            if difference := self._compare_call(number, ours, theirs):
+                return difference
+        if len(one.calls) != len(other.calls):
+            return f"it makes {len(other.calls)} calls instead of {len(one.calls)}"
+        if one.kind != other.kind:
+            return "one returns and the other does not"
+        if one.kind == RETURNED:
+            if difference := self._compare_results(one, other):
+                return difference
+            if other.broken & ~one.broken:
+                return "it does not preserve the registers that it must"
+        if not _same_memory(one.changes, other.changes):
+            return "memory is different afterwards"
+        return ""
+
+    def _name(self, number: int) -> str:
+        functions = self._world.functions
+        return functions[number] if number < len(functions) else "a function pointer"
+
+    def _compare_call(self, number: int, ours: tuple[int, ...], theirs: tuple[int, ...]) -> str:
+        name = self._name(ours[0])
+        if ours[0] != theirs[0]:
+            return f"call {number} is of {self._name(theirs[0])} instead of {name}"
+        signature = self._world.declared.get(name)
+        if signature is None or signature.unsupported:
+            return ""
+        frames = [assign_places(signature, one) for one in self._architectures]
+        if frames[0] is None or frames[1] is None:
+            return ""
+        places = zip(signature.parameters, frames[0].places, frames[1].places, strict=True)
+        for argument, (one, here, there) in enumerate(places, 1):
+            a, b = _passed(ours, here), _passed(theirs, there)
+            if a is None or b is None:
+                continue
+            is_float = one.kind in ("float", "vector")
+            if not (same_float(one, a, b) if is_float else same_integer(one, a, b)):
+                return (
+                    f"call {number}, of {name}, gets {b:#x} instead of {a:#x} as argument "
+                    + str(argument)
+                )
+        return ""
+
+    def _compare_results(self, one: Outcome, other: Outcome) -> str:
+        integers = floats = 0
+        for result in self._signature.results:
+            words = (result.bits + 63) // 64
+            for word in range(words):
+                if result.kind in ("integer", "pointer"):
+                    a, b = one.integers[integers], other.integers[integers]
+                    integers += 1
+                    part = dataclasses.replace(result, bits=min(64, result.bits - 64 * word))
+                    is_same = same_integer(part, a, b)
+                else:
+                    a, b = one.floats[2 * floats + word], other.floats[2 * floats + word]
+                    floats += word == words - 1
+                    is_same = same_float(result, a, b)
+                if not is_same:
+                    return f"it returns {b:#x} instead of {a:#x}"
+        return ""
+
+
+def _passed(call: tuple[int, ...], place: Place) -> int | None:
+    """Return what a recorded call has at a place; None where that was not recorded."""
+    start, count = {"integer": (1, 8), "float": (17, 8), "stack": (25, 6)}.get(place.kind, (0, 0))
+    return call[start + place.index] if place.index < count else None
+
+
+def _same_memory(ours: bytes, theirs: bytes) -> bool:
+    """Whether words are equal or both NaN, as doubles or half by half as floats."""
+    if ours == theirs:
+        return True
+    if len(ours) != len(theirs):
+        return False
+    double, single = Scalar(kind="float", bits=64), Scalar(kind="float", bits=32)
+    for (a,), (b,) in zip(
+        struct.iter_unpack("<Q", ours), struct.iter_unpack("<Q", theirs), strict=True
+    ):
+        halves = all(same_float(single, a >> shift, b >> shift) for shift in (0, 32))
+        if not (halves or same_float(double, a, b)):
+            return False
+    return True
+
+
+def moved_input(given: Input, signature: Signature, frame: Frame, other: Frame) -> Input:
+    """Return an input with its arguments where another calling convention has them."""
+    integers, floats = list(given.integers), list(given.floats)
+    stack = [*given.stack, *[0] * other.num_stack_words][: other.num_stack_words]
+    indirect = given.indirect
+    for one, here, there in zip(signature.parameters, frame.places, other.places, strict=True):
+        words = 2 if one.bits > 64 else 1
+        if here.kind == "float":
+            values = given.floats[2 * here.index : 2 * here.index + words]
+        elif here.kind == "stack":
+            values = given.stack[here.index : here.index + words]
+        elif here.kind == "integer":
+            values = given.integers[here.index : here.index + words]
+        else:
+            values = (given.indirect,)
+        if there.kind == "float":
+            floats[2 * there.index : 2 * there.index + words] = values
+        elif there.kind == "stack":
+            stack[there.index : there.index + words] = values
+        elif there.kind == "integer":
+            integers[there.index : there.index + words] = values
+        else:
+            indirect = values[0]
+    return dataclasses.replace(
+        given,
+        integers=tuple(integers),
+        floats=tuple(floats),
+        stack=tuple(stack),
+        indirect=indirect,
+    )

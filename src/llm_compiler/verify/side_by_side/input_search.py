@@ -1,0 +1,109 @@
+"""Inputs for a function: drawn, and varied until its basic blocks have run."""
+
+from __future__ import annotations
+
+import time
+
+from llm_compiler.errors import CompileFailed
+from llm_compiler.llvm.assembler import assemble
+from llm_compiler.verify.inputs import Frame, Input, InputGenerator
+from llm_compiler.verify.lifted import Signature
+from llm_compiler.verify.probes import comparison_constants, memory_fields, with_probes
+from llm_compiler.verify.side_by_side.options import ExecuteOptions
+from llm_compiler.verify.side_by_side.outcomes import HUNG
+from llm_compiler.verify.side_by_side.programs import Executable, Programs, stub_address
+from llm_compiler.verify.side_by_side.world import NUM_CALLBACKS, World
+
+__all__ = ["FIRST_INPUTS", "PIECE", "search_inputs"]
+
+FIRST_INPUTS = 8
+PIECE = 96
+"""Inputs between two looks at the clock."""
+
+
+def search_inputs(
+    programs: Programs,
+    options: ExecuteOptions,
+    text: str,
+    name: str,
+    world: World,
+    signature: Signature,
+    frame: Frame,
+) -> tuple[list[Input], int, int]:
+    """Return inputs, how many basic blocks of the original they run, and how many it has."""
+    generator = InputGenerator(
+        signature,
+        frame,
+        seed=options.seed,
+        constants=comparison_constants(text, name, programs.target.architecture),
+        num_extra_buffers=len(world.data) + 1,
+        variable_bytes=sum((size + 7) // 8 * 8 for _, size in world.variables),
+        fields=memory_fields(text, name, programs.target.architecture),
+        functions=[
+            stub_address(index)
+            for index in range(len(world.functions), len(world.functions) + NUM_CALLBACKS)
+        ],
+    )
+    probed, blocks = _probed(programs, text, name, world)
+    inputs: list[Input] = []
+    seen: set[int] = set()
+    telling: list[Input] = []
+    ending: list[Input] = []
+    batch = [generator.draw() for _ in range(options.num_inputs)]
+    end = time.monotonic() + options.max_seconds / 2
+    for number in range(options.num_rounds + options.num_searches + 1):
+        if probed is None:
+            inputs += batch
+            break
+        hung = start = 0
+        size = FIRST_INPUTS if not number else PIECE
+        while start < len(batch):
+            piece = batch[start : start + size]
+            if number <= options.num_rounds:
+                inputs += piece
+            outcomes = programs.run(probed, piece, world, frame, num_blocks=blocks)
+            for given, outcome in zip(piece, outcomes, strict=True):
+                ran = {i for i, byte in enumerate(outcome.coverage) if byte}
+                if outcome.is_complete:
+                    ending.append(given)
+                if outcome.is_complete and not ran <= seen:
+                    seen |= ran
+                    telling.append(given)
+                    if number > options.num_rounds:
+                        inputs.append(given)
+            never = sum(one.kind == HUNG for one in outcomes)
+            start += len(piece)
+            if 4 * never > len(piece) and ending:
+                # Runs that never end cost their time limit: stay near those that end.
+                batch[start:] = [
+                    generator.mutate(generator._random.choice(ending)) for _ in batch[start:]
+                ]
+            hung, size = hung + never, PIECE
+            if time.monotonic() > end:
+                break
+        if len(seen) == blocks or 4 * hung > len(batch) or time.monotonic() > end:
+            break
+        batch = [
+            generator.mutate(generator._random.choice(telling[-8:] if even else telling))
+            if telling and generator._random.random() < 0.7
+            else generator.draw()
+            for even in (index % 2 for index in range(options.num_inputs // 2))
+        ]
+    # What reaches most runs first: the comparison may be short of time.
+    chosen = {id(one) for one in telling}
+    inputs = telling + [one for one in inputs if id(one) not in chosen]
+    return inputs, len(seen), blocks
+
+
+def _probed(
+    programs: Programs, text: str, name: str, world: World
+) -> tuple[Executable | None, int]:
+    """Return the original with probes; None where these do not fit into its code."""
+    target = programs.target
+    probed, blocks = with_probes(text, name, target.architecture)
+    output = programs.folder / "probed.o"
+    try:
+        assemble(probed, target.architecture, target.toolchain, output, name=name)
+        return programs.link(output, name, world, "probed"), blocks
+    except CompileFailed:
+        return None, blocks

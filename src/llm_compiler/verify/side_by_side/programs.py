@@ -1,0 +1,241 @@
+"""Executables of a driver, a function and stubs: linked, and run on inputs.
+
+The executables run under resource limits and seccomp where the kernel grants it; code of other
+machines under an emulator.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_compiler.llvm.elf import AARCH64, ElfFile, Symbol, parse_elf
+from llm_compiler.process import run as run_process
+from llm_compiler.verify.inputs import (
+    BUFFER_BYTES,
+    CONTENT_BYTES,
+    NUM_BUFFERS,
+    STRIDE,
+    Frame,
+    Input,
+    assign_places,
+    buffer_address,
+)
+from llm_compiler.verify.library import ALLOCATORS, NO_RETURN, REAL
+from llm_compiler.verify.probes import COVERAGE_SYMBOL
+from llm_compiler.verify.side_by_side.options import Unproved
+from llm_compiler.verify.side_by_side.outcomes import Outcome, parse_outcomes
+from llm_compiler.verify.side_by_side.world import NUM_CALLBACKS, World
+from llm_compiler.verify.target import Target
+
+__all__ = ["Executable", "Programs", "stub_address"]
+
+_MAGIC = 0x6C6C6D2D65786531
+_IMAGE, _STUBS, _COVERAGE = 0x39D00000, 0x39C00000, 0x3C000000
+_STUB_BYTES = 32
+
+_SCRIPT = """
+ENTRY(_start)
+PHDRS {{ code PT_LOAD FLAGS(5); constants PT_LOAD FLAGS(4); data PT_LOAD FLAGS(6);
+         own_code PT_LOAD FLAGS(5); own_constants PT_LOAD FLAGS(4); own_data PT_LOAD FLAGS(6);
+         stack PT_GNU_STACK FLAGS(6); }}
+SECTIONS {{
+  . = {image:#x};
+  .llm_code : {{ {subject}(.text .text.*) . = ALIGN(4096); }} :code ={fill}
+  .llm_constants : {{ llm_constants_start = .;
+    {subject}(.rodata .rodata.* .data.rel.ro .data.rel.ro.*) llm_constants_end = .; }} :constants
+  . = ALIGN(4096);
+  .llm_data : {{ llm_data_start = .; {subject}(.data .data.* .bss .bss.* COMMON)
+    . = ALIGN(8); QUAD(0) llm_data_end = .; }} :data
+  . = ALIGN(4096);
+  .got : {{ *(.got .got.*) }} :data
+  . = ALIGN(65536);
+  .text : {{ {driver}(.text .text.*) *(.iplt .plt) }} :own_code
+  . = ALIGN(65536);
+  .rodata : {{ {driver}(.rodata .rodata.*) *(.rela.*) }} :own_constants
+  . = ALIGN(65536);
+  .data : {{ {driver}(.data .data.* .bss .bss.* COMMON) *(.igot .got.plt) }} :own_data
+  /DISCARD/ : {{ *(.eh_frame .comment .note* .llvm_addrsig .debug*) }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executable:
+    """A linked program, and where the function is in it."""
+
+    path: Path
+    elf: ElfFile
+    entry: int
+
+
+def stub_address(index: int) -> int:
+    """Return where the stub with a number stands."""
+    return _STUBS + index * _STUB_BYTES
+
+
+class Programs:
+    """Links and runs programs of one target; owns nothing but files in its folder."""
+
+    def __init__(self, target: Target, folder: Path, timeout_s: float) -> None:
+        self.target, self.folder, self._timeout_s = target, folder, timeout_s
+        self._driver = folder / f"driver-{target.architecture}.o"
+        self._linker = ""
+
+    def build_driver(self) -> None:
+        """Compile the driver and find the linker, once."""
+        if self._linker:
+            return
+        source = Path(__file__).parent.with_name("execute_driver.c")
+        flags = ["-O1", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pic", "-w"]
+        flags += ["-fno-asynchronous-unwind-tables", "-fcf-protection=none"]
+        if self.target.architecture == AARCH64:
+            flags = [*flags[:-1], "-mno-outline-atomics"]
+        self.target.compile([*flags, "-c", str(source), "-o", str(self._driver)])
+        clang = self.target.toolchain.tool("clang")
+        asked: list[str | Path] = [clang, f"--target={self.target.triple}", "-print-prog-name=ld"]
+        self._linker = run_process(asked, timeout_s=30).stdout.decode().strip() or "ld"
+
+    def link(self, subject: Path, name: str, world: World, stem: str) -> Executable:
+        """Link a function's object with the driver and what surrounds it.
+
+        Raises:
+            Unproved: it does not link.
+        """
+        script = self.folder / f"{stem}.ld"
+        output = self.folder / f"{stem}.run"
+        fill = "0x000020d4" if self.target.architecture == AARCH64 else "0xcccccccc"
+        script.write_text(
+            _SCRIPT.format(
+                image=_IMAGE, subject=f"*{subject.name}", driver=f"*{self._driver.name}", fill=fill
+            )
+        )
+        places = {one: REAL[one] for one in REAL if one != name}
+        for index, one in enumerate(world.functions):
+            places[one] = f"{stub_address(index):#x}"
+        for index, one in enumerate(world.data):
+            places[one] = f"{buffer_address(NUM_BUFFERS + index):#x}"
+        places[COVERAGE_SYMBOL] = f"{_COVERAGE:#x}"
+        places["_GLOBAL_OFFSET_TABLE_"] = f"{_IMAGE:#x}"
+        places.pop(name, None)
+        command: list[str | Path] = [
+            self._linker,
+            "-static",
+            "--no-warnings",
+            "-z",
+            "max-page-size=4096",
+            "-T",
+            script,
+            *(f"--defsym={symbol}={place}" for symbol, place in places.items()),
+            self._driver,
+            subject,
+            "-o",
+            output,
+        ]
+        completed = run_process(command, timeout_s=60)
+        if not completed.ok:
+            lines = [line for line in completed.stderr_text.splitlines() if line.strip()]
+            raise Unproved(
+                f"it does not link with the driver ({(lines or ['no message'])[0][:200]})"
+            )
+        elf = parse_elf(output.read_bytes(), output.name)
+        entry = elf.symbol(name)
+        if entry is None:
+            raise Unproved("its symbol is gone when linked")
+        return Executable(path=output, elf=elf, entry=entry.value)
+
+    def run(
+        self,
+        executable: Executable,
+        inputs: Sequence[Input],
+        world: World,
+        frame: Frame,
+        *,
+        num_blocks: int = 0,
+        patience: int = 1,
+    ) -> list[Outcome]:
+        """Run a program on inputs; return an outcome for each.
+
+        Args:
+            num_blocks: of a program with probes, whose coverage is reported.
+            patience: how many times the usual limit a run may take.
+
+        Raises:
+            Unproved: the driver failed, or all runs together took too long.
+        """
+        if not inputs:
+            return []
+        elf = executable.elf
+
+        def place(name: str) -> int:
+            symbol = elf.symbol(name)
+            assert symbol is not None, name
+            return symbol.value
+
+        variables = [(_variable(elf, name), size) for name, size in world.variables]
+        stubs = [self._stub(one, world) for one in world.functions] + [(0, 0, 0, 6)] * NUM_CALLBACKS
+        num_buffers = NUM_BUFFERS + len(world.data) + 1
+        code = next(one for one in elf.sections if one.name == ".llm_code")
+        limit_us = (500_000 if self.target.runner else 50_000) * patience
+        settings = (
+            _MAGIC,
+            len(inputs),
+            executable.entry,
+            frame.num_stack_words,
+            place("llm_constants_start"),
+            place("llm_constants_end"),
+            place("llm_data_start"),
+            place("llm_data_end"),
+            code.address,
+            code.address + code.size,
+            len(stubs),
+            len(variables),
+            _COVERAGE if num_blocks else 0,
+            num_blocks,
+            limit_us,
+            num_buffers * CONTENT_BYTES,
+            num_buffers * STRIDE,
+            # The heap: the whole of the last buffer.
+            buffer_address(num_buffers - 1) + CONTENT_BYTES - BUFFER_BYTES,
+        )
+        data = b"".join(
+            (
+                struct.pack(f"<{len(settings)}Q", *settings),
+                *(struct.pack("<4Q", *stub) for stub in stubs),
+                *(struct.pack("<2Q", address, size) for address, size in variables),
+                *(one.encoded() for one in inputs),
+            )
+        )
+        completed = run_process(
+            [*self.target.runner, executable.path],
+            timeout_s=self._timeout_s * patience,
+            stdin=data,
+            env={},
+        )
+        outcomes = parse_outcomes(completed.stdout)
+        if len(outcomes) < len(inputs):
+            if completed.timed_out:
+                raise Unproved("it takes too long on the inputs tried")
+            raise Unproved(f"the driver failed on it (status {completed.exit_status})")
+        return outcomes
+
+    def _stub(self, name: str, world: World) -> tuple[int, int, int, int]:
+        """Return a stub's kind, its result's bits and sign, and how many stack words are seen."""
+        kind = ALLOCATORS.get(name, 1 if NO_RETURN.match(name) else 0)
+        signature = world.declared.get(name)
+        frame = assign_places(signature, self.target.architecture) if signature else None
+        stack = 0
+        if signature is not None and frame is not None:
+            for one, place in zip(signature.parameters, frame.places, strict=True):
+                if place.kind == "stack":
+                    stack = max(stack, place.index + max(1, one.memory_bytes // 8, one.bits // 64))
+        bits, is_signed = world.extended.get(name, (0, False))
+        return kind, bits, int(is_signed), min(stack, 6)
+
+
+def _variable(elf: ElfFile, name: str) -> int:
+    found: Symbol | None = elf.symbol(name)
+    assert found is not None
+    return found.value

@@ -1,0 +1,28 @@
+"""When two values are the same: by the bits that count, and NaN whatever its bits."""
+
+from __future__ import annotations
+
+from llm_compiler.verify.lifted import Scalar
+
+__all__ = ["same_float", "same_integer"]
+
+
+def same_integer(one: Scalar, a: int, b: int) -> bool:
+    """Whether the bits that a scalar has are the same."""
+    bits = 64 if one.kind == "pointer" else min(64, one.bits)
+    if one.extension and bits < 32:
+        bits = 32
+    mask = (1 << bits) - 1
+    return a & mask == b & mask
+
+
+def same_float(one: Scalar, a: int, b: int) -> bool:
+    """Whether two floating-point values are the same, or both NaN."""
+    if one.kind == "vector" or one.bits not in (32, 64):
+        return a == b
+    mask = (1 << one.bits) - 1
+    a, b = a & mask, b & mask
+    exponent = 0x7F800000 if one.bits == 32 else 0x7FF0000000000000
+    sign = 1 << (one.bits - 1)
+    are_nan = [value & ~sign > exponent for value in (a, b)]
+    return a == b or all(are_nan)

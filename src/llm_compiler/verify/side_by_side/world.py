@@ -1,0 +1,112 @@
+"""What surrounds a function while it runs: stubs, external variables, its own static ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from llm_compiler.llvm.elf import AARCH64, ElfFile, SymbolKind
+from llm_compiler.verify.library import REAL
+from llm_compiler.verify.lifted import LiftInspection, Signature
+from llm_compiler.verify.side_by_side.options import Unproved
+
+__all__ = ["NUM_CALLBACKS", "World", "foreign_calls", "make_world"]
+
+_MAX_STUBS = 200
+NUM_CALLBACKS = 6
+_MAX_DATA_SYMBOLS = 10
+_MAX_VARIABLE_BYTES = 64 * 1024
+
+_THREAD_LOCAL = {
+    "x86_64": frozenset(range(16, 24)) | {32, 34, 35, 36},
+    AARCH64: frozenset(range(512, 600)),
+}
+_BRANCHES = {"x86_64": frozenset({4}), AARCH64: frozenset({282, 283})}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What a function's surroundings are: the same for the original and the lift."""
+
+    functions: tuple[str, ...]
+    """Stubs, in the order of their numbers."""
+    data: tuple[str, ...]
+    variables: tuple[tuple[str, int], ...]
+    """Static ones: name and bytes, in the order in which the driver reports them."""
+    declared: dict[str, Signature]
+    extended: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    """Bits and sign of results that functions promise to extend, where the stubs keep to it."""
+
+
+def make_world(
+    original: ElfFile,
+    lifted: ElfFile,
+    lift: LiftInspection,
+    architectures: tuple[str, str],
+) -> World:
+    """Return the surroundings of both; the architectures are the original's and the lift's."""
+    functions: dict[str, None] = {}
+    data: dict[str, None] = {}
+    branched = _branched(original, architectures[0]) | _branched(lifted, architectures[1])
+    for elf in (original, lifted):
+        for symbol in elf.symbols:
+            if symbol.is_defined or not symbol.name or symbol.kind is SymbolKind.FILE:
+                continue
+            if symbol.name in REAL or symbol.name == "_GLOBAL_OFFSET_TABLE_":
+                continue
+            is_function = symbol.name in branched or (
+                symbol.name in lift.declared and symbol.name not in lift.external_variables
+            )
+            (functions if is_function else data)[symbol.name] = None
+    if len(functions) > _MAX_STUBS - NUM_CALLBACKS:
+        raise Unproved(f"it calls {len(functions)} other functions")
+    if len(data) > _MAX_DATA_SYMBOLS:
+        raise Unproved(f"it refers to {len(data)} external variables")
+    return World(
+        functions=tuple(sorted(functions)),
+        data=tuple(sorted(data)),
+        variables=_variables(original, lifted),
+        declared=lift.declared,
+    )
+
+
+def _branched(elf: ElfFile, architecture: str) -> set[str]:
+    """Return the names that code jumps to or calls."""
+    found = set()
+    for relocations in elf.relocations.values():
+        for one in relocations:
+            if one.type in _THREAD_LOCAL[architecture]:
+                raise Unproved("it uses thread-local storage")
+            if one.type in _BRANCHES[architecture]:
+                found.add(one.symbol.name)
+    return found
+
+
+def _variables(original: ElfFile, lifted: ElfFile) -> tuple[tuple[str, int], ...]:
+    ours, theirs = (
+        {
+            one.name: one
+            for one in elf.symbols
+            if one.is_defined and one.size and elf.sections[one.section].is_writable
+        }
+        for elf in (original, lifted)
+    )
+    for name in theirs:
+        if name not in ours:
+            raise Unproved(f"it has a variable '{name}', which the original has not")
+    for name, one in ours.items():
+        if name not in theirs:
+            raise Unproved(f"it has no variable '{name}' of its own to compare")
+        if theirs[name].size != one.size:
+            raise Unproved(f"its variable '{name}' is of another size")
+    if sum(one.size + 8 for one in ours.values()) > _MAX_VARIABLE_BYTES:
+        raise Unproved("its static variables are too large")
+    return tuple(sorted((name, one.size) for name, one in ours.items()))
+
+
+def foreign_calls(original: ElfFile, lifted: ElfFile) -> str:
+    """Return an undefined symbol that only the lift refers to, empty if there is none."""
+    ours, theirs = (
+        {one.name for one in elf.symbols if one.section == 0 and one.name} - set(REAL)
+        for elf in (original, lifted)
+    )
+    return min(theirs - ours, default="")
