@@ -13,7 +13,7 @@ import dataclasses
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from llm_compiler import Verb
 from llm_compiler.disassembly.annotate import annotated
 from llm_compiler.disassembly.binary import Binary, Origin, read_binary
 from llm_compiler.disassembly.drafts import with_drafts
-from llm_compiler.disassembly.lift import Lifter
+from llm_compiler.disassembly.lift import Lift, Lifter
 from llm_compiler.disassembly.lift_all import SharedEngine, lift_all
 from llm_compiler.disassembly.merge import merge, relink
 from llm_compiler.disassembly.records import Disassembled, DisassembleOptions, LiftedFunction
@@ -147,6 +147,8 @@ def disassemble(
         relinked = b""
         if options.relink:
             relinked = relink(binary, merged, lifts, toolchain, folder)
+            if not any(_is_replaced(one, merged.dropped) for one in lifts):
+                warnings.append("nothing was lifted: the object is the input's own")
         retargeted = None
         if options.retarget:
             retargeted = retarget(
@@ -180,6 +182,11 @@ def disassemble(
         warnings=tuple(warnings),
         seconds=time.monotonic() - started,
     )
+
+
+def _is_replaced(lift: Lift, dropped: Mapping[str, str]) -> bool:
+    """Whether a lifted function takes the original's place."""
+    return lift.outcome.verdict.is_accepted and lift.outcome.name not in dropped
 
 
 def _workplaces(

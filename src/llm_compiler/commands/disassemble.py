@@ -270,6 +270,8 @@ def _print(result: Disassembled) -> None:
         if (number := sum(one.verdict is verdict for one in result.functions))
     ]
     print(", ".join(counts))
+    if not result.is_whole and result.obstacle and result.retargeted is None:
+        print(f"the module is not whole, --relink makes an object of it: {result.obstacle}")
     if result.retargeted is not None:
         _print_retargeted(result.retargeted)
 

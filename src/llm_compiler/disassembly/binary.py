@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import struct
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -182,6 +183,12 @@ _IR = re.compile(
 )
 
 
+_COFF_HEADER = struct.Struct("<HHIIIHH")
+_COFF_MACHINES = frozenset({0x14C, 0x1C4, 0x8664, 0xAA64, 0xA641})
+"""i386, Arm, x86-64, AArch64 (and its EC form), PE format specification, machine types."""
+_COFF_SYMBOL_BYTES = 18
+
+
 def _refuse_other_formats(path: Path, data: bytes) -> None:
     if path.suffix in C_SUFFIXES:
         raise InputError(
@@ -195,14 +202,26 @@ def _refuse_other_formats(path: Path, data: bytes) -> None:
         (b"!<arch>\n", "is an archive: its members are read one by one ('disassemble')"),
         (b"MZ", "is a Windows executable: only ELF files are read"),
         (b"\xcf\xfa\xed\xfe", "is a Mach-O file: only ELF files are read"),
+        (b"\xce\xfa\xed\xfe", "is a Mach-O file: only ELF files are read"),
         (b"\xca\xfe\xba\xbe", "is a Mach-O file: only ELF files are read"),
         (b"BC\xc0\xde", "is LLVM bitcode already: 'llvm-dis' prints it"),
     )
     for magic, reason in known:
         if data.startswith(magic):
             raise InputError(f"{path} {reason}")
+    if _is_coff(data):
+        raise InputError(f"{path} is a COFF object (Windows): only ELF files are read")
     if b"\0" in data:
         raise InputError(f"{path} is neither an ELF file nor assembly")
+
+
+def _is_coff(data: bytes) -> bool:
+    """Whether data begins as a COFF object: a known machine, as many symbols as fit behind it."""
+    if len(data) < _COFF_HEADER.size:
+        return False
+    machine, sections, _, symbols_at, symbols, optional = _COFF_HEADER.unpack_from(data)[:6]
+    end = symbols_at + symbols * _COFF_SYMBOL_BYTES
+    return machine in _COFF_MACHINES and sections < 4096 and not optional and end <= len(data)
 
 
 def _assemble_input(

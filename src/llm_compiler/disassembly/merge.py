@@ -22,12 +22,12 @@ from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.disassembly.read_function import Variable
 from llm_compiler.errors import CompileFailed, CompilerError, InputError, ResourceError
 from llm_compiler.llvm.assembler import assemble
-from llm_compiler.llvm.elf import Binding, Symbol
+from llm_compiler.llvm.elf import AARCH64, Binding, Symbol
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 from llm_compiler.records import Status
 from llm_compiler.verify.lifted import DetachJob
-from llm_compiler.verify.round_trip import difference, lower, read_code_object
+from llm_compiler.verify.round_trip import LOWER_FLAGS, difference, lower, read_code_object
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = [
@@ -289,7 +289,28 @@ def link_modules(sources: Sequence[Path], output: Path, toolchain: Toolchain) ->
 def recheck(
     binary: Binary, lifts: Sequence[Lift], source: Path, output: Path, toolchain: Toolchain
 ) -> dict[str, str]:
-    """Return the functions that a merged module lowers to other code, and how it differs."""
+    """Return the functions that a merged module lowers to other code, and how it differs.
+
+    For AArch64 the code generator puts small variables of one module into one, which changes the
+    code that uses them, not what it does: the code without that counts as well.
+    """
+    found = _changed_code(binary, lifts, source, output, toolchain, LOWER_FLAGS)
+    if found and binary.elf.architecture == AARCH64:
+        plain = _changed_code(
+            binary, lifts, source, output, toolchain, (*LOWER_FLAGS, "-mno-global-merge")
+        )
+        found = {name: reason for name, reason in found.items() if name in plain}
+    return found
+
+
+def _changed_code(
+    binary: Binary,
+    lifts: Sequence[Lift],
+    source: Path,
+    output: Path,
+    toolchain: Toolchain,
+    flags: tuple[str, ...],
+) -> dict[str, str]:
     try:
         lower(
             source,
@@ -298,6 +319,7 @@ def recheck(
             toolchain,
             timeout_s=_TIMEOUT_S,
             is_merged=True,
+            flags=flags,
         )
         code = read_code_object(output, toolchain)
     except (CompilerError, ResourceError, InputError) as error:
@@ -368,12 +390,13 @@ def relink(
 ) -> bytes:
     """Return the input's object with lifted functions in place of the originals.
 
-    In a copy, the originals' symbols are weakened; what was static and lifted code needs is made
-    visible for the link and local again behind it. Calls within the copy that the assembler
-    resolved (of static functions, mostly) still reach the original code, which does the same.
+    Where none was lifted, that is the input's object itself. In a copy, the originals' symbols are
+    weakened; what was static and lifted code needs is made visible for the link and local again
+    behind it. Calls within the copy that the assembler resolved (of static functions, mostly)
+    still reach the original code, which does the same.
 
     Raises:
-        InputError: the input is an executable, or nothing was lifted.
+        InputError: the input is an executable.
         CompileFailed: in the linker's own words.
     """
     if binary.origin is Origin.EXECUTABLE:
@@ -383,8 +406,6 @@ def relink(
         for one in lifts
         if one.outcome.verdict.is_accepted and one.outcome.name not in merged.dropped
     ]
-    if not accepted:
-        raise InputError(f"nothing of {binary.path} was lifted: there is nothing to link")
     architecture = binary.elf.architecture
     copy, output = folder / "copy.o", folder / "relinked.o"
     if binary.origin is Origin.ASSEMBLY:
@@ -392,6 +413,8 @@ def relink(
         assemble(text, architecture, toolchain, copy, name=str(binary.path), keep_labels=False)
     else:
         copy.write_bytes(binary.data)
+    if not accepted:
+        return copy.read_bytes()
     symbols = {one.name: one for one in binary.elf.symbols if one.is_defined and one.name}
     edits: list[str] = []
     hidden: set[str] = set()

@@ -41,6 +41,7 @@ _DATA = re.compile(
     r"ldata|llvm_addrsig|rela)(?:\.|$)"
 )
 _LISTS = re.compile(r"^\.(?:init|fini)_array(?:\.\d+)?$")
+_DIRECT = re.compile(r"^(@\S+) = external dso_local ", re.MULTILINE)
 _WEAK = 5  # LLVMWeakAnyLinkage, llvm-c/Core.h
 
 
@@ -87,6 +88,7 @@ class _Work:
         self._lifts, self._merged = lifts, merged
         self._pool, self._toolchain, self._folder = pool, toolchain, folder
         self._functions = {one.outcome.name for one in lifts}
+        self._direct = {match[1] for match in _DIRECT.finditer(merged.text)}
 
     def run(self) -> str:
         if self._binary.origin is Origin.EXECUTABLE:
@@ -193,7 +195,10 @@ class _Work:
         if symbol is None or symbol.is_local or one.is_private:
             return None
         weak = "weak " if symbol.binding is Binding.WEAK else ""
-        return f"{weak}{'hidden' if symbol.is_hidden else ''}".strip()
+        # Code that does not ask the GOT for a visible variable knows it to be the program's own.
+        direct = f"@{quoted_name(one.name)}" in self._direct
+        words = (weak.strip(), "dso_local" if direct else "", "hidden" if symbol.is_hidden else "")
+        return " ".join(word for word in words if word)
 
     def _commons(self) -> Iterator[str]:
         for one in self._elf.symbols:
