@@ -25,6 +25,7 @@ from llm_compiler.disassembly.reading.file_facts import FileFacts
 from llm_compiler.disassembly.reading.function_text import Data, FunctionText, Unreadable, Variable
 from llm_compiler.disassembly.reading.item_names import name_items
 from llm_compiler.disassembly.reading.linked_operands import LinkedOperands
+from llm_compiler.disassembly.reading.merged import widen_merged
 from llm_compiler.disassembly.reading.object_operands import ObjectOperands
 from llm_compiler.disassembly.reading.references import References
 from llm_compiler.disassembly.reading.text_writer import TextWriter
@@ -52,6 +53,7 @@ class FunctionReader:
         references = References(code)
         operands = (LinkedOperands if self._file.is_linked else ObjectOperands)(references)
         found = {one.address: operands.operand(one) for one in code.instructions}
+        opened = widen_merged(references, found)
         name_items(references)
         writer = TextWriter(references, operands, found, table)
         text = "".join(f"{line}\n" for line in writer.lines())
@@ -71,6 +73,7 @@ class FunctionReader:
                 for item in references.items.values()
                 if item.section.is_writable
             ),
+            opened=opened,
             static_functions=tuple(
                 name
                 for name, one in references.named.items()

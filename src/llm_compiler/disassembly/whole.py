@@ -117,10 +117,46 @@ class _Work:
             raise _Obstacle(f"its variables do not link with its functions: {refused}")
         own = [one for one in self._lifts if not one.outcome.alias_of]
         wrong = recheck(self._binary, own, output, self._folder / "whole.o", self._toolchain)
+        if wrong and sections:
+            wrong = self._wrong_apart(own, source, lines, tuple(named), wrong)
         if wrong:
             name, reason = next(iter(wrong.items()))
             raise _Obstacle(f"with its variables, {name} is not the same: {reason}")
         return self._finished(output.read_text("utf-8", "surrogateescape"))
+
+    def _wrong_apart(
+        self,
+        own: Sequence[Lift],
+        source: Path,
+        lines: Sequence[str],
+        named: tuple[str, ...],
+        wrong: dict[str, str],
+    ) -> dict[str, str]:
+        """Return which functions are other code with each variable by itself, too.
+
+        Parts of a piece are aliases, of whose alignment the code generator knows nothing: it does
+        not fold their low bits into loads. That changes no meaning.
+        """
+        try:
+            data = FunctionReader(self._binary).read_data(self._variables())
+        except Unreadable:
+            return wrong
+        linkages = {one.name: text for one in data if (text := self._linkage(one)) is not None}
+        path, output = self._folder / "apart-data.ll", self._folder / "apart.ll"
+        text = data_module(
+            data,
+            self._functions,
+            self._is_function,
+            self._binary.target_triple,
+            linkages=linkages,
+            more=lines,
+            named=named,
+        )
+        path.write_text(text, "utf-8", "surrogateescape")
+        if link_modules([source, path], output, self._toolchain):
+            return wrong
+        apart = recheck(self._binary, own, output, self._folder / "apart.o", self._toolchain)
+        return {name: reason for name, reason in wrong.items() if name in apart}
 
     def _check(self) -> dict[str, list[str]]:
         """Return the lists of constructors.
@@ -166,6 +202,11 @@ class _Work:
             for variable in (one.text.variables if one.text else ())
             if not variable.symbol
         }
+        sections |= {index for one in self._lifts if one.text for index in one.text.opened}
+        return FunctionReader(self._binary).read_data(self._variables(), sections), sections
+
+    def _variables(self) -> dict[str, int]:
+        """Return the variables and visible constants, and their symbols' numbers."""
         names: dict[str, int] = {}
         for symbol in self._elf.symbols:
             if not self._is_variable(symbol):
@@ -176,7 +217,7 @@ class _Work:
             if symbol.is_local and symbol.name in names:
                 raise _Obstacle(f"two of its variables are called {symbol.name}")
             names[symbol.name] = symbol.index
-        return FunctionReader(self._binary).read_data(names, sections), sections
+        return names
 
     def _is_variable(self, symbol: Symbol) -> bool:
         if not symbol.is_defined or not symbol.name or symbol.name.startswith((".L", "$")):

@@ -243,3 +243,50 @@ def test_claims_that_code_does_not_need_are_gone(
     assert function.verdict is LiftVerdict.EXACT
     assert not function.claims
     assert not re.search(r"\b(?:nsw|nuw|inbounds|nonnull|noalias)\b", result.module)
+
+
+MERGED = """
+static int a, b; static long c[4]; int d = 5; int e;
+int next(void) { a += 3; b ^= a; return b; }
+void reset(void) { a = b = 0; d = e; e = 0; c[0] = c[1] = c[2] = c[3] = 0; }
+int get(void) { return a + b + d; }
+void set(long v) { e = v; c[3] = v; }
+"""
+MERGED_MAIN = """
+#include <stdio.h>
+int next(void), get(void); void reset(void), set(long); extern int d, e;
+int main(void) {
+    for (int i = 0; i < 5; i++) { set(i); printf("%d %d %d;", next(), get(), e); }
+    reset(); printf("%d %d", get(), d); return 0;
+}
+"""
+
+
+def test_variables_that_code_reaches_from_each_other(
+    compile_c: Compile, toolchain: Toolchain, pool: LocalPool, tmp_path: Path
+) -> None:
+    """AArch64's merged variables: their distances are part of the code, at every level."""
+    binary = compile_c(MERGED, "merged.o", "aarch64", "-Oz")
+    options = DisassembleOptions(rules=True)
+    (tmp_path / "answers").mkdir()
+    result = disassemble(binary, ReplayEngine(tmp_path / "answers"), options, pool=pool)
+    assert all(one.verdict.is_accepted for one in result.functions), result.functions
+    assert result.is_whole, result.obstacle
+    main = compile_c(MERGED_MAIN, "main.o", "aarch64", "-Oz")
+    found = {}
+    for level in ("original", "-O0", "-O2"):
+        module = tmp_path / f"module{level}.o"
+        source = tmp_path / "module.ll"
+        source.write_text(result.module)
+        command = [toolchain.tool("clang"), f"--target={TRIPLES['aarch64']}"]
+        if level == "original":
+            module = binary
+        else:
+            lowered = [*command, level, "-c", "-Wno-override-module", source, "-o", module]
+            assert run(lowered, timeout_s=60).ok
+        program = tmp_path / f"program{level}"
+        linked = run([*command, "-no-pie", module, main, "-o", program], timeout_s=60)
+        assert linked.ok, linked.stderr_text
+        found[level] = run([*RUNNERS["aarch64"], program], timeout_s=30).stdout
+    assert len(found["original"]) > 20
+    assert found["-O0"] == found["-O2"] == found["original"]

@@ -36,6 +36,8 @@ class FunctionText:
     variables: tuple[Variable, ...]
     static_functions: tuple[str, ...]
     """Functions that it refers to and that only this file sees."""
+    opened: tuple[int, ...] = ()
+    """Sections in which it may reach one variable from another: their layout is its business."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -182,6 +182,13 @@ class Function:
             found.append("void")
         return list(dict.fromkeys(found)) or ["void"]
 
+    def is_narrow(self, result: str) -> bool:
+        """Whether a result has fewer bits than what the code computes for it."""
+        likely = self.result_types()[0]
+        if not result.startswith("i") or likely not in ("i64", "ptr"):
+            return False
+        return bits_of(result) < 64
+
     def returned_types(self) -> list[str]:
         """Return the result types that fit and are none of ``void``; what a call at the end may
         return is returned whole."""

@@ -63,6 +63,8 @@ class FoundDraft:
     likeness: Likeness
     returns: bool = False
     """It has a result."""
+    is_narrow: bool = False
+    """It returns fewer bits than the code computes: callers may use the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,8 +283,9 @@ class _Search:
             attributes=attributes,
             likeness=compare(self._original, lines),
             returns=function.plan(variant).result != "void",
+            is_narrow=function.is_narrow(function.plan(variant).result),
         )
-        if draft.returns and variant.is_sound:
+        if draft.returns and variant.is_sound and not draft.is_narrow:
             nearest = self._returning
             if nearest is None or nearest.likeness.value < draft.likeness.value:
                 self._returning = draft
