@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_compiler.places import cache_folder
-from llm_compiler.records import PassList
+from llm_compiler.records import OZ, PassList
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.suite import Program, Suite
@@ -36,7 +36,6 @@ _OPTIONS = re.compile(r'dg-(?:additional-)?options\s+"([^"]*)"')
 _KEPT = re.compile(
     r"-f(?:no-)?(?:wrapv|strict-aliasing|signed-char|unsigned-char|common|exceptions)$"
 )
-_OZ = PassList(("default<Oz>",))
 _NOT_A_NAME = re.compile(r"[^A-Za-z0-9]+")
 
 
@@ -123,7 +122,7 @@ def run_suite(
         ) as evaluation,
     ):
         unfit = (
-            evaluation.skipped[architecture].keys() | evaluation.failures(_OZ)[architecture].keys()
+            evaluation.skipped[architecture].keys() | evaluation.failures(OZ)[architecture].keys()
         )
         tally.num_programs = len(suite) - len(unfit)
         print(f"{suite.name}: {tally.num_programs} of {len(suite)} tests can serve", flush=True)

@@ -46,7 +46,7 @@ from llm_compiler.model.engines.questions import flag_tuning_question
 from llm_compiler.optimization.propose import first_lists
 from llm_compiler.output import write_atomically
 from llm_compiler.process import run
-from llm_compiler.records import Measurement, PassList, Status
+from llm_compiler.records import OZ, Measurement, PassList, Status
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.search.store import Store
 from llm_compiler.search.strategies import fixed
@@ -55,7 +55,6 @@ from llm_compiler.workers import LocalPool, run_jobs
 
 ROOMS = (1024, 4096)
 PARTS = 4
-_OZ = PassList(("default<Oz>",))
 _ROUNDS = 160
 """Tokens behind the cut prompt: what was tried, and the answer."""
 
@@ -189,7 +188,7 @@ def choose(
     chosen = reader.ask(texts, lists, oz, list(known.items()))[: count - len(known)]
     seconds = time.monotonic() - start
     known |= compiler.sizes(bitcode, chosen)
-    good = {one: size for one, size in known.items() if 0 <= size < oz} | {_OZ: oz}
+    good = {one: size for one, size in known.items() if 0 <= size < oz} | {OZ: oz}
     best = min(good, key=lambda one: good[one])
     return best, good[best], seconds
 
@@ -240,15 +239,15 @@ def in_parts(
     optimized, plain = [], []
     for part in split(bitcode, folder):
         text, num_functions = compiler.text(part)
-        best = _OZ
+        best = OZ
         if num_functions:
-            oz = compiler.sizes(part, [_OZ])[_OZ]
+            oz = compiler.sizes(part, [OZ])[OZ]
             texts = [(largest_first(text), 1)]
             with reader.room(ROOMS[-1]):
                 best, _, _ = choose(reader, texts, part, count, lists, compiler, oz)
         optimized.append(compiler.emit(part, best, "bitcode"))
-        plain.append(compiler.emit(part, _OZ, "bitcode"))
-    needed = undefined_symbols(compiler.emit(bitcode, _OZ, "object"))
+        plain.append(compiler.emit(part, OZ, "bitcode"))
+    needed = undefined_symbols(compiler.emit(bitcode, OZ, "object"))
     row.split_oz_bytes = linked_size(plain, needed, folder, compiler)
     found = linked_size(optimized, needed, folder, compiler)
     row.sizes["split"] = {count: min(row.oz_bytes, found) if found >= 0 else row.oz_bytes}
@@ -344,7 +343,7 @@ def main() -> None:
             tokens = reader.count(text)
             if not options.min_tokens < tokens <= options.max_tokens or num_functions < 2:
                 continue
-            oz = compiler.sizes(bitcode, [_OZ])[_OZ]
+            oz = compiler.sizes(bitcode, [OZ])[OZ]
             name = f"{unit.package}/{unit.source}"
             row = Row(name=name, oz_bytes=oz, num_tokens=tokens, num_functions=num_functions)
             measure(reader, row, bitcode, text, lists, compiler, candidates)

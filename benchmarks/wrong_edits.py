@@ -21,20 +21,19 @@ from pathlib import Path
 
 from llm_compiler.llvm.jobs import EmitJob
 from llm_compiler.places import cache_folder
-from llm_compiler.records import PassList
+from llm_compiler.records import OZ, PassList
 from llm_compiler.verify.pass_list_eval import PASSED, SAME, PassListEval
 from llm_compiler.verify.suite import Suite, built_in_suite
 from llm_compiler.verify.wrong_edits import WRONG_EDITS, edit_at_one_place, trap_at_the_place
 from llm_compiler.workers import LocalPool, run_jobs
 
-_OZ = PassList(("default<Oz>",))
 _ARCHITECTURE = "x86_64"
 
 
 def texts_of(suite: Suite, pool: LocalPool, cache: Path) -> dict[str, str]:
     """Return the programs' modules as text, and see to it that what -Oz makes of them is known."""
     with PassListEval(suite, architectures=[_ARCHITECTURE], pool=pool, cache_dir=cache) as plain:
-        unfit = {**plain.skipped[_ARCHITECTURE], **plain.failures(_OZ)[_ARCHITECTURE]}
+        unfit = {**plain.skipped[_ARCHITECTURE], **plain.failures(OZ)[_ARCHITECTURE]}
         for name, why in unfit.items():
             print(f"left out, since it fails at -Oz: {name}: {why}")
         names = [one.name for one in suite.programs if one.name not in unfit]
@@ -58,7 +57,7 @@ def _round(
         transform=lambda name, _: wrong[name].encode(),
         program_timeout_s=1,
     ) as evaluation:
-        return evaluation.outcomes(_OZ)[_ARCHITECTURE]
+        return evaluation.outcomes(OZ)[_ARCHITECTURE]
 
 
 def _class_of(outcome: str) -> str:

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_compiler.errors import ShardCorrupt, ToolchainNotFound
+from llm_compiler.errors import ShardCorrupt
+from llm_compiler.extras import require
 from llm_compiler.output import write_atomically
 
 __all__ = ["read_table", "require_pyarrow", "write_table"]
@@ -21,14 +22,7 @@ def require_pyarrow() -> tuple[Any, Any]:
     Raises:
         ToolchainNotFound: they are not installed.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ToolchainNotFound(
-            "pyarrow is not installed: pip install 'llm-compiler[data]'"
-        ) from error
-    return pyarrow, pyarrow.parquet
+    return require("pyarrow", extra="data"), require("pyarrow.parquet", extra="data")
 
 
 def write_table(table: Any, path: Path, **settings: Any) -> None:

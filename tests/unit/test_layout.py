@@ -22,7 +22,7 @@ LAYERS = (
     ("errors",),
     ("records",),
     ("process",),
-    ("places", "output", "console", "closing", "option_values"),
+    ("places", "output", "console", "closing", "option_values", "extras"),
     ("parquet",),
     ("llvm",),
     ("workers",),

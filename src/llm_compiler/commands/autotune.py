@@ -25,7 +25,7 @@ from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.stock import Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.places import data_folder
-from llm_compiler.records import Measurement, PassList, content_hash
+from llm_compiler.records import OZ, Measurement, content_hash
 from llm_compiler.search.autotune import (
     Method,
     autotune_strategy,
@@ -178,7 +178,7 @@ def _print(
         after, best = trial.best_value, trial.best
         if before is not None and (after is None or before < after):
             # A small budget may find nothing: the yardstick itself was measured, too.
-            after, best = before, PassList(("default<Oz>",))
+            after, best = before, OZ
         if options.json:
             print_json(
                 {

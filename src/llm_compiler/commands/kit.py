@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from llm_compiler.console import print_json, print_table, progress
-from llm_compiler.errors import ConfigError, ToolchainNotFound
+from llm_compiler.errors import ConfigError
+from llm_compiler.extras import require
 
 __all__ = ["run"]
 
@@ -61,14 +62,8 @@ def _pack(options: argparse.Namespace) -> int:
 
 
 def _require_torch() -> None:
-    try:
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise ToolchainNotFound(
-            f"{error.name} is not installed: pip install 'llm-compiler[train]'"
-        ) from error
+    for name in ("safetensors", "torch", "transformers"):
+        require(name, extra="train")
 
 
 def _train(options: argparse.Namespace) -> int:

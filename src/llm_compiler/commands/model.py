@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from llm_compiler.console import print_json
-from llm_compiler.errors import ToolchainNotFound
+from llm_compiler.extras import require
 from llm_compiler.output import check_writable
 from llm_compiler.train.hub import find_checkpoint, model_card, upload, write_hub_folder
 
@@ -28,13 +28,8 @@ def _gguf(options: argparse.Namespace) -> int:
 
 
 def _merge(options: argparse.Namespace) -> int:
-    try:
-        import torch  # noqa: F401 - only merging needs it
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise ToolchainNotFound(
-            f"{error.name} is not installed: pip install 'llm-compiler[train]'"
-        ) from error
+    for name in ("torch", "transformers"):
+        require(name, extra="train")  # only merging needs it
     from llm_compiler.train.lora import merge_adapters
 
     out = merge_adapters(options.checkpoint, options.output, base=options.base)

@@ -22,7 +22,7 @@ from llm_compiler.model.prompts import encoded_texts
 from llm_compiler.model.sketch import sketch
 from llm_compiler.model.special import pass_vocabulary_version
 from llm_compiler.model.token_shards import pack_tokens
-from llm_compiler.model.tokenizer import IrTokenizer, require_tokenizers, train_tokenizer
+from llm_compiler.model.tokenizer import IrTokenizer, train_tokenizer
 from llm_compiler.workers import LocalPool
 
 __all__ = ["run"]
@@ -70,7 +70,6 @@ def _of_folder(folder: Path, options: argparse.Namespace) -> Generator[StageSamp
 
 
 def _train(options: argparse.Namespace) -> int:
-    require_tokenizers()
     characters: Counter[str] = Counter()
 
     def texts() -> Iterator[str]:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from llm_compiler.console import note, print_json, print_table, progress
-from llm_compiler.errors import ToolchainNotFound
+from llm_compiler.extras import require
 from llm_compiler.train.configs import TrainConfig, load_train_config
 from llm_compiler.train.plan import ASSUMED_SHARE, Plan, make_plan
 
@@ -28,15 +28,8 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
 
 
 def _train(config: TrainConfig, options: argparse.Namespace) -> int:
-    try:
-        import accelerate  # noqa: F401 - only training needs it
-        import safetensors  # noqa: F401
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
-    except ImportError as error:
-        raise ToolchainNotFound(
-            f"{error.name} is not installed: pip install 'llm-compiler[train]'"
-        ) from error
+    for name in ("accelerate", "safetensors", "torch", "transformers"):
+        require(name, extra="train")  # only training needs it
     from llm_compiler.train.loop import train
 
     with progress(config.max_steps, config.stage) as bar:

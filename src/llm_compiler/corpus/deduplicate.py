@@ -12,10 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from llm_compiler.corpus.samples import SPLITS
-from llm_compiler.errors import ToolchainNotFound
+from llm_compiler.extras import require
 
 __all__ = ["Candidate", "Kept", "cluster", "keep_representatives"]
 
@@ -63,17 +62,6 @@ class _Clusters:
         self.parents[max(one, other)] = min(one, other)
 
 
-def _require() -> tuple[Any, Any]:
-    try:
-        import numpy
-        import rensa
-    except ImportError as error:
-        raise ToolchainNotFound(
-            f"{error.name} is not installed: pip install 'llm-compiler[data]'"
-        ) from error
-    return numpy, rensa
-
-
 def cluster(candidates: Sequence[Candidate], threshold: float) -> list[int]:
     """Return for each candidate the first one of its cluster.
 
@@ -82,9 +70,11 @@ def cluster(candidates: Sequence[Candidate], threshold: float) -> list[int]:
     whatever their kind, target and split.
 
     Raises:
-        ToolchainNotFound: rensa or numpy is not installed.
+        ToolchainNotFound: rensa is not installed.
     """
-    numpy, rensa = _require()
+    import numpy
+
+    rensa = require("rensa", extra="data")
     clusters = _Clusters(len(candidates))
     first: dict[str | bytes, int] = {}
     distinct: list[int] = []

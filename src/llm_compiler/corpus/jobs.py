@@ -17,13 +17,12 @@ from llm_compiler.llvm.extract import extract_functions
 from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context, Module
 from llm_compiler.llvm.object_file import object_contents, section_sizes
-from llm_compiler.records import Status, content_hash
+from llm_compiler.records import OZ, Status, content_hash
 
 __all__ = ["FunctionInfo", "ListFunctionsJob", "Made", "MakeSamplesJob", "UnitFunctions"]
 
 # LLVMLinkage, llvm-c/Core.h: available externally, link once (any, ODR), weak ODR.
 _REPEATED = (1, 2, 3, 6)
-_OZ = "default<Oz>"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,5 +209,5 @@ def _object(bitcode: bytes) -> bytes:
         context.library.LLVMSetModuleIdentifier(module.handle, b"-", 1)
         context.library.LLVMSetSourceFileName(module.handle, b"-", 1)
         with TargetMachine.for_module(module) as target_machine:
-            module.run_passes(_OZ, target_machine.handle)
+            module.run_passes(OZ.pipeline, target_machine.handle)
             return target_machine.emit_object(module)

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from llm_compiler.corpus.manifest import write_text_atomically
 from llm_compiler.corpus.shards import load_samples
-from llm_compiler.errors import ArtifactError, ToolchainNotFound
+from llm_compiler.errors import ArtifactError
+from llm_compiler.extras import require
 
 __all__ = [
     "QUANTILES",
@@ -176,12 +177,7 @@ def write_report(folder: Path, statistics: Statistics) -> None:
         ToolchainNotFound: matplotlib is not installed.
         ArtifactError: the folder cannot be written.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ToolchainNotFound(
-            "matplotlib is not installed: pip install 'llm-compiler[plot]'"
-        ) from error
+    matplotlib = require("matplotlib", extra="plot")
     matplotlib.use("Agg")
     rows = [dataclasses.asdict(row) for row in statistics.rows]
     write_text_atomically(folder / "statistics.json", json.dumps(rows, indent=1) + "\n")

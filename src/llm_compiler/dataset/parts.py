@@ -29,7 +29,6 @@ __all__ = ["MANIFEST", "PackReport", "is_packed", "pack", "part_paths"]
 MANIFEST = "manifest.json"
 _PROGRESS = "manifest.partial.json"
 _FORMAT = "llm-compiler sample parts, version 1"
-CONTENTS = ("text", "bitcode")
 _COLUMNS = ("module_hash", "kind", "package", "split", "target_triple")
 _TRIAL_BYTES = 4_000_000
 _OTHER_BYTES = 60

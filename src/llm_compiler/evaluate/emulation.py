@@ -22,7 +22,7 @@ from llm_compiler.evaluate.text_distance import bleu
 from llm_compiler.evaluate.threads import SharedEngine, ThreadTools, work_through
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.engines.engine import CodeAnswer, Engine
-from llm_compiler.records import PassList
+from llm_compiler.records import OZ, PassList
 from llm_compiler.verify.execute import ExecuteOptions
 from llm_compiler.verify.target import architecture_of
 from llm_compiler.workers.pool import WorkerPool
@@ -38,11 +38,10 @@ __all__ = [
     "evaluate_emulation",
 ]
 
-KINDS = ("single pass", "default<Oz>", "random list")
+KINDS = ("single pass", OZ.pipeline, "random list")
 CODES = ("ir", "assembly")
 _MAX_DRAWS = 5
 _MAX_PASSES = 50
-_OZ = "default<Oz>"
 _NUMBERS = ("_before", "_after", "_predicted")
 FAILED = "failed"
 """The verdict of a row whose list LLVM fails on, whichever is drawn."""
@@ -213,8 +212,8 @@ class _Recorded(SharedEngine):
 
 
 def _draw(item: EmulationItem, seed: int, attempt: int, space: Sequence[str]) -> PassList:
-    if item.kind == _OZ:
-        return parse_pass_list(_OZ)
+    if item.kind == OZ.pipeline:
+        return OZ
     # Seeded by text, which goes through SHA-512: the same on every machine, unlike hash().
     rng = random.Random(f"{seed}:{item.kind}:{item.module.module_hash}:{attempt}")
     count = 1 if item.kind == KINDS[0] else rng.randint(2, _MAX_PASSES)
@@ -238,7 +237,7 @@ def _ask(
         execute=options.execute,
     )
     passes, reason = PassList(), ""
-    for attempt in range(1 if item.kind == _OZ else _MAX_DRAWS):
+    for attempt in range(1 if item.kind == OZ.pipeline else _MAX_DRAWS):
         passes = _draw(item, options.seed, attempt, space)
         engine.take_seconds()
         try:

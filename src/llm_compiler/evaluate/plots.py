@@ -6,8 +6,8 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from llm_compiler.errors import ToolchainNotFound
 from llm_compiler.evaluate.statistics import Figure, Summary
+from llm_compiler.extras import require
 
 __all__ = ["anytime_plot", "bar_plot", "curve_plot", "require_matplotlib", "scatter_plot"]
 
@@ -18,16 +18,8 @@ def require_matplotlib() -> Any:
     Raises:
         ToolchainNotFound: it is not installed.
     """
-    try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        import matplotlib.pyplot
-    except ImportError as error:
-        raise ToolchainNotFound(
-            "matplotlib is not installed: pip install 'llm-compiler[data,plot]'"
-        ) from error
-    return matplotlib.pyplot
+    require("matplotlib", extra="plot").use("Agg")
+    return require("matplotlib.pyplot", extra="plot")
 
 
 def _png(pyplot: Any, figure: Any) -> bytes:

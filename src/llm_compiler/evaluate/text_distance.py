@@ -5,10 +5,9 @@ Needs sacrebleu (extra ``bleu``), which is imported on use.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
-from llm_compiler.errors import ToolchainNotFound
+from llm_compiler.extras import require
 
 __all__ = ["bleu", "require_sacrebleu"]
 
@@ -19,12 +18,7 @@ def require_sacrebleu() -> Any:
     Raises:
         ToolchainNotFound: it is not installed.
     """
-    try:
-        return import_module("sacrebleu")
-    except ImportError as error:
-        raise ToolchainNotFound(
-            "sacrebleu is not installed: pip install 'llm-compiler[bleu]'"
-        ) from error
+    return require("sacrebleu", extra="bleu")
 
 
 def bleu(text: str, reference: str) -> float:

@@ -43,9 +43,6 @@ class Construct:
         return bool(self.programs)
 
 
-_RETURNS_TWICE = "setjmp|_setjmp|sigsetjmp|__sigsetjmp|savectx|vfork|__vfork|getcontext"
-
-
 MIXED_TARGETS = "mixed-targets"
 """Seen by comparing the functions' attributes."""
 

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from llm_compiler.errors import CheckpointMismatch, OutputError, ToolchainNotFound
+from llm_compiler.errors import CheckpointMismatch, OutputError
+from llm_compiler.extras import require
 from llm_compiler.model.configs import ModelConfig, read_hf_config
 from llm_compiler.model.engines.weights import FloatArray, Weights
 from llm_compiler.model.tokenizer import TOKENIZER_FILE
@@ -49,12 +50,7 @@ def export_gguf(folder: Path, out: Path, *, kind: str = "f16") -> int:
         ToolchainNotFound: gguf is not installed.
         OutputError: the file cannot be written.
     """
-    try:
-        import gguf
-    except ImportError as error:
-        raise ToolchainNotFound(
-            "gguf is not installed: pip install 'llm-compiler[gguf]'"
-        ) from error
+    gguf = require("gguf", extra="gguf")
     config = read_hf_config(folder)
     weights = Weights(folder, config)
     partial = out.with_name(f".{out.name}.partial")

@@ -49,7 +49,6 @@ _FORMAT = "llm-compiler label shards, version 2"
 METRICS: Final = ("size_bytes", "text_data_bytes")
 _NAMES: Final = ("module_hash", "target_triple", "split", "package")
 _TASK: Final = "flag-tuning"
-_BATCH = 256
 MIN_PROMPT_TOKENS = 128
 
 

@@ -64,7 +64,6 @@ from llm_compiler.model.tokenizer import (
     PASSES_FILE,
     TOKENIZER_FILE,
     IrTokenizer,
-    require_tokenizers,
 )
 from llm_compiler.model.trained import TRAINING_FILE
 from llm_compiler.records import content_hash
@@ -438,7 +437,8 @@ class PaperPrompts:
     version: Final = "paper prompts, version 1"
 
     def __init__(self, folder: Path) -> None:
-        tokenizers = require_tokenizers()
+        import tokenizers
+
         self.folder = folder
         try:
             data = (folder / TOKENIZER_FILE).read_bytes()

@@ -37,7 +37,6 @@ _KIND = re.compile(r"\b(global|constant|alias|ifunc)\b ?(.*)$")
 _METADATA = re.compile(r",? ![\w.]+(?: !\d+)?(?:\([^)]*\))?")
 _ALIGN = re.compile(r",? align \d+")
 _GROUP = re.compile(r" #\d+")
-_BUNDLE = re.compile(r" \[ .*? \]$")
 _WORDS = re.compile(
     r"\b(?:noundef|nonnull|noalias|nocapture|readonly|readnone|writeonly|returned|nofree|nosync|"
     r"nounwind|immarg|local_unnamed_addr|unnamed_addr|dso_local|hidden|protected|inreg|"

@@ -17,11 +17,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from llm_compiler.errors import ConfigError, OutputError, TokenizerMismatch, ToolchainNotFound
+from llm_compiler.errors import ConfigError, OutputError, TokenizerMismatch
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.special import (
     BEGIN,
@@ -41,7 +41,6 @@ __all__ = [
     "PRE_TOKENIZERS",
     "TOKENIZER_FILE",
     "IrTokenizer",
-    "require_tokenizers",
     "train_tokenizer",
 ]
 
@@ -67,22 +66,6 @@ PRE_TOKENIZERS: Final = {
 _NO_UTF8 = re.compile("[\udc80-\udcff]+")
 
 
-def require_tokenizers() -> Any:
-    """Return the module `tokenizers`.
-
-    Raises:
-        ToolchainNotFound: it is not installed.
-    """
-    try:
-        import tokenizers
-        import tokenizers.pre_tokenizers
-    except ImportError as error:
-        raise ToolchainNotFound(
-            "tokenizers is not installed: pip install 'llm-compiler[model]'"
-        ) from error
-    return tokenizers
-
-
 def _byte_alphabet() -> tuple[str, ...]:
     """Return GPT-2's character for each byte: itself if it prints, else one from U+0100 on."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
@@ -98,7 +81,8 @@ class IrTokenizer:
     """
 
     def __init__(self, folder: Path) -> None:
-        tokenizers = require_tokenizers()
+        import tokenizers
+
         try:
             data = (folder / TOKENIZER_FILE).read_bytes()
             told = json.loads((folder / PASSES_FILE).read_bytes())
@@ -178,14 +162,6 @@ class IrTokenizer:
             return self.encode_bytes(text.encode("utf-8", "surrogateescape"))
         return ids
 
-    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """Return the ids of several texts; on several threads if TOKENIZERS_PARALLELISM allows."""
-        try:
-            found = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-        except (UnicodeEncodeError, TypeError):
-            return [self.encode(text) for text in texts]
-        return [one.ids for one in found]
-
     def encode_bytes(self, data: bytes) -> list[int]:
         """Return the ids of any bytes; UTF-8 gets those of its text."""
         text = data.decode("utf-8", "surrogateescape")
@@ -254,7 +230,8 @@ def train_tokenizer(
         ConfigError: no such pre-tokenizer, or a size that cannot be.
         OutputError: the folder cannot be written.
     """
-    tokenizers = require_tokenizers()
+    import tokenizers
+
     passes = registry_passes()
     specials = special_tokens(passes)
     smallest = len(specials) + 256

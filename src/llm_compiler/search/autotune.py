@@ -16,7 +16,7 @@ from enum import StrEnum
 
 from llm_compiler.llvm.jobs import EvaluateJob, InspectJob
 from llm_compiler.llvm.passes import parse_pass_list
-from llm_compiler.records import Measurement, PassList
+from llm_compiler.records import OZ, Measurement, PassList
 from llm_compiler.search.minimize import minimize
 from llm_compiler.search.strategies import fixed, in_sequence, local_search, random_search
 from llm_compiler.search.trial import Batch, MeasurementStore, Strategy, Trial, run_trials
@@ -125,19 +125,18 @@ def measure_baselines(
 
     By module hash; asks the store first and tells it what is new.
     """
-    oz = PassList(("default<Oz>",))
-    found = {trial.module_hash: store.lookup(trial.module_hash, [oz]) for trial in trials}
+    found = {trial.module_hash: store.lookup(trial.module_hash, [OZ]) for trial in trials}
     missing = [trial for trial in trials if not found[trial.module_hash]]
     jobs = [
         EvaluateJob(
-            bitcode=t.bitcode, pass_lists=(oz,), module_hash=t.module_hash, timeout_s=t.timeout_s
+            bitcode=t.bitcode, pass_lists=(OZ,), module_hash=t.module_hash, timeout_s=t.timeout_s
         )
         for t in missing
     ]
     for trial, results in zip(missing, run_jobs(pool, jobs), strict=True):
-        found[trial.module_hash] = {oz: results[0]}
+        found[trial.module_hash] = {OZ: results[0]}
         store.record(trial.module_hash, found[trial.module_hash])
-    return {module_hash: known[oz] for module_hash, known in found.items()}
+    return {module_hash: known[OZ] for module_hash, known in found.items()}
 
 
 def broadcast(

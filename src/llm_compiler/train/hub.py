@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from llm_compiler.errors import ConfigError, OutputError, ToolchainNotFound
+from llm_compiler.errors import ConfigError, OutputError
+from llm_compiler.extras import require
 from llm_compiler.model.configs import CONFIG_FILE, ModelConfig, read_hf_config
 from llm_compiler.model.int8_storage import is_int8, store_bf16
 from llm_compiler.train.checkpoint import WEIGHTS_FILE, find_weights, history, read_training
@@ -199,12 +200,7 @@ def upload(folder: Path, repo_id: str, *, private: bool) -> str:
         ToolchainNotFound: huggingface_hub is not installed.
         OutputError: the hub refused, or could not be reached.
     """
-    try:
-        import huggingface_hub
-    except ImportError as error:
-        raise ToolchainNotFound(
-            "huggingface_hub is not installed: pip install 'llm-compiler[train]'"
-        ) from error
+    huggingface_hub = require("huggingface_hub", extra="train")
     hub = huggingface_hub.HfApi()
     try:
         address = str(hub.create_repo(repo_id, private=private, exist_ok=True))

@@ -17,8 +17,8 @@ from llm_compiler.errors import (
     CheckpointMismatch,
     ConfigError,
     OutputError,
-    ToolchainNotFound,
 )
+from llm_compiler.extras import require
 from llm_compiler.model.configs import read_hf_config
 from llm_compiler.model.prompts import load_prompts
 from llm_compiler.records import content_hash
@@ -41,20 +41,13 @@ __all__ = [
 ]
 
 ADAPTER_FILE: Final = "adapter_model.safetensors"
-_CONFIG_FILE = "adapter_config.json"
 _PREFIX = "base_model.model."
 """peft's, before the names of the model's own modules."""
 _SAMPLE_BYTES = 1 << 20
 
 
 def _require_peft() -> Any:
-    try:
-        import peft
-    except ImportError as error:
-        raise ToolchainNotFound(
-            f"{error.name} is not installed: pip install 'llm-compiler[train]'"
-        ) from error
-    return peft
+    return require("peft", extra="train")
 
 
 def _peft_config(config: LoraConfig, base: str) -> Any:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from llm_compiler.errors import OutputError, ToolchainNotFound
+from llm_compiler.errors import OutputError
+from llm_compiler.extras import require
 from llm_compiler.output import write_atomically
 
 __all__ = ["LOG_FILE", "RunLog", "plot_curves", "read_log"]
@@ -88,13 +89,7 @@ def _start_tracking(run: Path) -> Any:
     project = os.environ.get("LLM_COMPILER_TRACKING", "")
     if not project:
         return None
-    try:
-        import trackio
-    except ImportError as error:
-        raise ToolchainNotFound(
-            "LLM_COMPILER_TRACKING is set, but trackio is not installed: "
-            "pip install 'llm-compiler[tracking]'"
-        ) from error
+    trackio = require("trackio", extra="tracking")
     return trackio.init(project=project, name=run.name, resume="allow", embed=False)
 
 

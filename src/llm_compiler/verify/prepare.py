@@ -19,7 +19,7 @@ from pathlib import Path
 
 from llm_compiler.errors import CompileFailed, OutputError
 from llm_compiler.output import write_atomically
-from llm_compiler.records import PassList, Status, content_hash
+from llm_compiler.records import OZ, PassList, Status, content_hash
 from llm_compiler.verify.harness import Harness, symbol_suffix
 from llm_compiler.verify.jobs import BuildJob, Built, RenameJob
 from llm_compiler.verify.suite import Program, Suite
@@ -40,7 +40,6 @@ _TOO_SLOW = ("took too long", "timed out")
 """How the reasons for skipping end that another day may not give."""
 _ALWAYS_INLINE = "always-inline"
 _NO_PASSES = PassList()
-_OZ = PassList(("default<Oz>",))
 _FRONT_END = ("-Oz", "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-c")
 
 
@@ -156,7 +155,7 @@ def _make(
         checked = _replace(checked, _drop_unusable(again, target, pool, folder, num_processes))
         # Coroutines cannot be compiled before they are split: those programs must do right at -Oz.
         again = _rename(_failing(made, checked), pool)
-        return _replace(checked, _drop_unusable(again, target, pool, folder, num_processes, _OZ))
+        return _replace(checked, _drop_unusable(again, target, pool, folder, num_processes, OZ))
 
 
 def _failing(

@@ -26,7 +26,6 @@ __all__ = ["Reduction", "body_of", "call_parts", "named_types", "reduce_module",
 
 NAME: Final = r'@(?:[\w.$-]+|"(?:[^"\\]|\\.)*")'
 _TYPE_LINE: Final = re.compile(r'^(%(?:[\w.$-]+|"(?:[^"\\]|\\.)*")) = type (.*)$')
-_DEFINE: Final = re.compile(r"^define (.*) \{$")
 _METADATA: Final = re.compile(r"(?:, ![\w.]+ !\d+)+$")
 _RANGE: Final = re.compile(r", !range (!\d+)")
 _BOOL: Final = ", !range !{i8 0, i8 2}, !noundef !{}"

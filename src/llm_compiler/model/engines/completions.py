@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from llm_compiler.errors import ConfigError, EngineError, ToolchainNotFound
+from llm_compiler.errors import ConfigError, EngineError
+from llm_compiler.extras import require
 
 __all__ = ["ApiOptions", "Completion", "CompletionServer", "Refused", "ServedModel"]
 
@@ -320,14 +321,9 @@ class CompletionServer:
 
 
 def _make_pool(options: ApiOptions) -> tuple[Any, Any]:
-    try:
-        import urllib3
-    except ImportError as error:
-        raise ToolchainNotFound(
-            "urllib3 is not installed: pip install 'llm-compiler[openai]'"
-        ) from error
+    urllib3 = require("urllib3", extra="openai")
 
-    class Retry(urllib3.Retry):  # type: ignore[misc, unused-ignore]
+    class Retry(urllib3.Retry):  # type: ignore[name-defined, misc, unused-ignore]
         """Patient with busy servers, but only once with silent ones."""
 
         def get_retry_after(self, response: Any) -> float | None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_compiler.errors import EngineError, TokenizerMismatch, ToolchainNotFound
+from llm_compiler.errors import EngineError, TokenizerMismatch
 from llm_compiler.model.configs import CONFIG_FILE, ModelConfig, read_hf_config
 from llm_compiler.model.decoding import DecodingState, log_softmax
 from llm_compiler.model.engines.compact import CompactEngine
@@ -48,12 +48,8 @@ IdArray = NDArray[np.int64]
 def _require_onnxruntime() -> Any:
     # From 1.29 on it reports sessions to its vendor unless told not to, before it is imported.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ToolchainNotFound(
-            "onnxruntime is not installed: pip install onnxruntime onnx"
-        ) from error
+    import onnxruntime
+
     return onnxruntime
 
 
@@ -69,7 +65,6 @@ class EmbeddedDecoder:
     Raises:
         CheckpointMismatch: there is no checkpoint of a Llama, or it is damaged.
         EngineError: the runtime refuses it.
-        ToolchainNotFound: onnxruntime is not installed.
     """
 
     def __init__(
@@ -183,10 +178,8 @@ class EmbeddedDecoder:
 
 
 def _make_graphs(config: ModelConfig, weights: Weights, precision: str) -> tuple[bytes, bytes]:
-    try:
-        from llm_compiler.model.engines.onnx_graph import WeightKind, head_graph, layers_graph
-    except ImportError as error:
-        raise ToolchainNotFound("onnx is not installed: pip install onnx") from error
+    from llm_compiler.model.engines.onnx_graph import WeightKind, head_graph, layers_graph
+
     kind = WeightKind(precision)
     return (
         layers_graph(config, weights, kind).SerializeToString(),

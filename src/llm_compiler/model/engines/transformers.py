@@ -17,8 +17,8 @@ from llm_compiler.errors import (
     ConfigError,
     EngineError,
     LlmCompilerError,
-    ToolchainNotFound,
 )
+from llm_compiler.extras import require
 from llm_compiler.model.configs import CONFIG_FILE
 from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.engine import Engine
@@ -106,14 +106,7 @@ def load_transformers(
 
 
 def _require() -> tuple[Any, Any]:
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise ToolchainNotFound(
-            "PyTorch and transformers are not installed: pip install 'llm-compiler[train]'"
-        ) from error
-    return torch, transformers
+    return require("torch", extra="train"), require("transformers", extra="train")
 
 
 def _device(torch: Any, name: str | None) -> Any:
