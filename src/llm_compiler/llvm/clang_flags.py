@@ -14,7 +14,7 @@ from pathlib import Path
 
 from llm_compiler.errors import ConfigError
 
-__all__ = ["ClangFlags", "expand_response_files", "parse_clang_flags"]
+__all__ = ["ClangFlags", "expand_response_files", "parse_clang_flags", "takes_value"]
 
 _MAX_NESTED_FILES = 16
 
@@ -71,6 +71,9 @@ _TAKES_VALUE = frozenset((
     "-resource-dir", "-ftrapv-handler", "-bundle_loader", "-exported_symbols_list",
 ))
 # fmt: on
+
+
+_WITH_VALUE = _TAKES_VALUE | {*_OUTPUT, *_DEPENDENCY_VALUES, *_SIDE_OUTPUTS_WITH_VALUE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +142,15 @@ def _expanded(arguments: Sequence[str], folder: Path, depth: int) -> Iterator[st
         except (OSError, ValueError) as error:
             raise ConfigError(f"the response file {path} cannot be read: {error}") from error
         yield from _expanded(inside, folder, depth + 1)
+
+
+def takes_value(flag: str) -> bool:
+    """Whether the argument that follows a flag belongs to it.
+
+    >>> takes_value("-I"), takes_value("-Iinclude")
+    (True, False)
+    """
+    return flag in _WITH_VALUE
 
 
 def parse_clang_flags(flags: Sequence[str]) -> ClangFlags:

@@ -1,0 +1,194 @@
+"""One unit's object, made smaller by the package's own search: the server's seam to `optimization`.
+
+A `Workshop` holds what takes long to make (worker processes with LLVM, verdicts, the model) and
+makes it on first use. Threads share it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llm_compiler.closing import Closing
+from llm_compiler.errors import InputError, LlmCompilerError, WorkerLost
+from llm_compiler.llvm.clang_flags import ClangFlags
+from llm_compiler.llvm.jobs import Inspection, InspectJob
+from llm_compiler.llvm.object_file import object_format, section_sizes
+from llm_compiler.llvm.stock import Stock
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.optimization.finish import finish
+from llm_compiler.optimization.propose import ProposingModel, Searcher
+from llm_compiler.optimization.records import Effort, Optimized, OptimizeOptions, Proposer
+from llm_compiler.optimization.unit import Unit
+from llm_compiler.records import Status
+from llm_compiler.search.coreset import Coreset, load_coreset
+from llm_compiler.verify.checker import Checker
+from llm_compiler.verify.verdicts import VerdictBook
+from llm_compiler.workers.pool import run_jobs
+
+if TYPE_CHECKING:
+    from llm_compiler.workers import LocalPool
+
+__all__ = ["Improved", "Workshop"]
+
+_TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Improved:
+    """What became of a unit."""
+
+    result: Optimized
+    is_stable: bool
+    """Whether the same inputs give the same again: nothing timed out, failed or was cut short."""
+
+
+@dataclass(slots=True)
+class _Tools:
+    pool: LocalPool
+    checker: Checker
+    coreset: Coreset
+    model: ProposingModel | None
+
+
+class Workshop(Closing):
+    """Makes objects smaller.
+
+    Args:
+        scratch: a folder for temporary files.
+    """
+
+    def __init__(self, toolchain: Toolchain, scratch: Path) -> None:
+        self._toolchain = toolchain
+        self._scratch = scratch
+        self._turn = threading.Lock()
+        self._tools: _Tools | None = None
+        self._owned = contextlib.ExitStack()
+
+    def improve(
+        self,
+        *,
+        name: str,
+        bitcode: bytes,
+        baseline: bytes,
+        flags: ClangFlags,
+        effort: Effort,
+        stop: threading.Event,
+    ) -> Improved:
+        """Search for a smaller object of a unit than clang's own.
+
+        Args:
+            name: of the source, for messages.
+            bitcode: the unoptimised module.
+            baseline: clang's own object, which is to be beaten.
+            stop: set where nobody waits any more.
+
+        Raises:
+            LlmCompilerError: there is none to be had; clang's object stands.
+        """
+        started = time.monotonic()
+        folder = Path(tempfile.mkdtemp(prefix="unit-", dir=self._scratch))
+        try:
+            tools = self._ready()
+            unit = self._unit(name, bitcode, baseline, flags, folder, tools)
+            searcher = Searcher(
+                options=_options(effort, tools.model is not None),
+                pool=tools.pool,
+                checker=tools.checker,
+                coreset=tools.coreset,
+                model=tools.model,
+                stop=stop,
+            )
+            found = searcher.search(unit)
+            result = finish(unit, found, searcher, started=started)
+        except WorkerLost:
+            self.close()  # the next unit gets new workers
+            raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        odd = (Status.TIMED_OUT, Status.OUT_OF_MEMORY)
+        stable = not stop.is_set() and not any(one.status in odd for one in found.measured.values())
+        return Improved(result=result, is_stable=stable and not _failed(found.warnings))
+
+    def close(self) -> None:
+        """End the workers; a later call makes new ones."""
+        with self._turn:
+            self._tools = None
+            self._owned.close()
+
+    def _ready(self) -> _Tools:
+        from llm_compiler.workers import LocalPool
+
+        with self._turn:
+            if self._tools is None:
+                pool = self._owned.enter_context(LocalPool())
+                # The user's own verdicts would make objects that another machine does not make.
+                book = VerdictBook(Path("/nonexistent/verdicts.db"))
+                checker = self._owned.enter_context(
+                    Checker(toolchain=self._toolchain, pool=pool, book=book)
+                )
+                self._tools = _Tools(
+                    pool=pool, checker=checker, coreset=load_coreset(), model=self._model()
+                )
+            return self._tools
+
+    def _model(self) -> ProposingModel | None:
+        from llm_compiler.model.engines.loader import has_shipped_model, load_engine
+
+        if not has_shipped_model():
+            return None
+        try:
+            engine = load_engine(threads=1)
+        except LlmCompilerError:
+            return None
+        self._owned.callback(engine.close)
+        return ProposingModel(engine)
+
+    def _unit(
+        self,
+        name: str,
+        bitcode: bytes,
+        baseline: bytes,
+        flags: ClangFlags,
+        folder: Path,
+        tools: _Tools,
+    ) -> Unit:
+        if object_format(baseline) != "ELF":
+            raise InputError(f"{name}: its object is in the format {object_format(baseline)}")
+        job = InspectJob(inputs=(bitcode,), names=(name,), with_text=tools.model is not None)
+        inspection: Inspection = run_jobs(tools.pool, [job])[0][0]
+        if inspection.status is not Status.OK:
+            raise InputError(f"{name}: {inspection.detail}")
+        unit = Unit(
+            source=Path(name),
+            output=Path(name).with_suffix(".o"),
+            folder=folder,
+            stock=Stock(
+                toolchain=self._toolchain, flags=flags, timeout_s=_TIMEOUT_S, scratch=folder
+            ),
+            baseline=baseline,
+            baseline_sizes=section_sizes(baseline),
+            inspection=inspection,
+        )
+        unit.bitcode_path.write_bytes(bitcode)
+        return unit
+
+
+def _options(effort: Effort, with_model: bool) -> OptimizeOptions:
+    return OptimizeOptions(
+        candidates=effort.candidates,
+        budget=effort.budget,
+        proposer=Proposer.MODEL if with_model else Proposer.CORESET,
+        timeout_s=_TIMEOUT_S,
+    )
+
+
+def _failed(warnings: Sequence[str]) -> bool:
+    return any("since the model failed" in one for one in warnings)
