@@ -29,8 +29,6 @@ __all__ = ["Driver", "key_of"]
 _MARKER = re.compile(rb'^# \d+ "((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
 # What is in an object and not in the preprocessed source.
 _READS_FILES = (b".incbin", b"#embed")
-_CLOCK_NS = 20_000_000
-"""File systems keep times by the tick of the kernel's clock."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +101,9 @@ class Driver:
             return
         status, bitcode, _ = connection.run_helper([clang, *asked.bitcode])
         if status or _changed_since(source, call.folder, began_ns):
+            why = "clang makes no bitcode of it" if status else "it changed meanwhile"
+            record = _record(asked, call, settings, None, started, detail=why)
+            self.journal.write(record, settings.journal)
             connection.quit(0)
             return
         try:
@@ -225,7 +226,11 @@ def _mapped_marker(found: re.Match[bytes], asked: Compilation) -> bytes:
 
 
 def _changed_since(source: bytes, folder: Path, began_ns: int) -> bool:
-    """Whether a file that a preprocessed source came from was written since, or is gone."""
+    """Whether a file that a preprocessed source came from was written since, or is gone.
+
+    File systems keep times by the kernel's tick, some milliseconds late; clang takes longer than
+    that to start, so that it has read whatever seems older than its start.
+    """
     names = {found[1] for found in _MARKER.finditer(source)}
     for name in names:
         if name.startswith(b"<") or b"\\" in name:
@@ -234,7 +239,7 @@ def _changed_since(source: bytes, folder: Path, began_ns: int) -> bool:
             found = os.stat(os.path.join(os.fsencode(folder), name))
         except OSError:
             return True
-        if max(found.st_mtime_ns, found.st_ctime_ns) > began_ns - _CLOCK_NS:
+        if max(found.st_mtime_ns, found.st_ctime_ns) > began_ns:
             return True
     return False
 

@@ -216,7 +216,7 @@ def test_without_a_home_clang_answers(llm_cc: LlmCc, program: Path) -> None:
         [llm_cc.client, "-Oz", "-c", "a.c"], cwd=program, env=env, timeout=60, check=False
     )
     assert done.returncode == 0
-    for home in ("/nonexistent", "relative", "/dev/null"):
+    for home in ("/proc/nonexistent", "relative", "/dev/null"):
         done = llm_cc("-Oz", "-c", "a.c", cwd=program, LLM_CC_DIR=home)
         assert (done.returncode, done.stderr) == (0, b"")
 
