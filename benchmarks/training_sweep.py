@@ -8,9 +8,10 @@ loss is summed over the answers and divided by their characters. A variant is a 
         --work work/sweep --characters 3 --variant vocab=16384 --variant vocab=4096,layers=8
 
 Tokenizers are trained on the texts of the training data, so that merges are those of the tasks'
-own short forms; `tokenizer=DIR` takes one that is there. What is finished in the folder of work is
-not done again, so that a killed sweep goes on. --plot draws loss against arithmetic for all that
-the folder holds, and fits the lower envelope (`fit_envelope`).
+own short forms; `tokenizer=DIR` takes one that is there. `init=DIR` begins with a checkpoint's
+weights, carried over to the tokenizer (`train.transfer`), and to more layers. What is finished in
+the folder of work is not done again, so that a killed sweep goes on. --plot draws loss against
+arithmetic for all that the folder holds, and fits the lower envelope (`fit_envelope`).
 """
 
 from __future__ import annotations
@@ -26,14 +27,16 @@ from typing import Any
 
 from llm_compiler.console import print_json, print_table
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
-from llm_compiler.model.configs import ModelConfig
+from llm_compiler.model.configs import ModelConfig, read_hf_config
 from llm_compiler.model.prompts import encoded_texts
 from llm_compiler.model.token_shards import pack_tokens
 from llm_compiler.model.tokenizer import TOKENIZER_FILE, IrTokenizer, train_tokenizer
+from llm_compiler.train.checkpoint import find_weights
 from llm_compiler.train.configs import DataConfig, TrainConfig
 from llm_compiler.train.progress import read_log
+from llm_compiler.train.transfer import transfer_weights
 
-CONTEXT = 1024
+CONTEXT = 3072
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,9 @@ class Variant:
 
     vocab: int = 4096
     tokenizer: str = ""
+    init: str = ""
+    """A checkpoint to begin with, carried over to the tokenizer and to `layers`; its width is
+    taken. Empty: random weights."""
     width: int = 256
     layers: int = 4
     heads: int = 0
@@ -124,10 +130,23 @@ def measure(options: argparse.Namespace, variant: Variant) -> dict[str, Any]:
         print(f"{variant.name}: {learnt.num_too_long}, {unseen.num_too_long} are too long")
     a_token = sum(map(len, texts(options.train))) / learnt.num_tokens
     characters = 1e6 * (variant.characters or options.characters)
+    shape, init = variant.shape(tokenizer.vocab_size), None
+    if variant.init:
+        init = options.work / "init" / variant.name
+        layers = read_hf_config(find_weights(Path(variant.init))).num_layers
+        if not init.exists():
+            transfer_weights(
+                Path(variant.init),
+                init,
+                tokenizer=tokenizer.folder,
+                num_layers=variant.layers if variant.layers != layers else 0,
+            )
+        shape = dataclasses.replace(read_hf_config(init), context=CONTEXT)
     row = max(CONTEXT, round(options.step_characters / options.rows_per_step / a_token))
     config = TrainConfig(
         stage="disassembly",
-        model=variant.shape(tokenizer.vocab_size),
+        model=shape,
+        init=init,
         tokenizer=tokenizer.folder,
         out=folder,
         data={"disassembly": DataConfig(path=tokens / "train")},

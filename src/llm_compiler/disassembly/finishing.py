@@ -1,4 +1,4 @@
-"""Samples of the task ``finish``: what the rules make of a function, and the IR that it came from.
+"""The task ``finish``: what the rules make of a function in, the IR that it came from out.
 
 Lifting by rules answers for nearly every function, and is seldom far off. A model that reads such
 a draft beside the assembly has only to decide what rules cannot: types, arguments, the order of
@@ -30,7 +30,7 @@ from llm_compiler.llvm.module import Context
 from llm_compiler.records import Status, content_hash
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["DraftBodyJob", "DraftedBody", "FinishStage"]
+__all__ = ["DraftBodyJob", "DraftedBody", "FinishStage", "ShortDraftJob", "short_draft"]
 
 _A_JOB: Final = 16
 """Functions a job."""
@@ -88,15 +88,57 @@ class DraftBodyJob:
         nearest = found.drafts[0]
         if nearest.likeness.is_same:
             return DraftedBody(is_same=True)
-        short = shorten_assembly(assembly, triple)
-        with Context() as context:
-            bitcode = context.parse(nearest.text.encode(), "draft").to_bitcode()
-            text = normalize(bitcode, library=context.library).text
-        return DraftedBody(body=body_of(reduce_module(text), dict(short.symbols)))
+        return DraftedBody(body=short_draft(nearest.text, assembly, triple))
 
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> DraftedBody:
         """Return what became of a draft that LLVM died of."""
         return DraftedBody(cause=status.value)
+
+
+def short_draft(text: str, assembly: str, target_triple: str) -> str:
+    """Return the body of a draft in short form, its symbols named as in that of the assembly.
+
+    Args:
+        text: a module of one function.
+        assembly: that it was made of, in normal form.
+
+    Raises:
+        InputError: one of them has no short form, or the draft is no IR.
+    """
+    short = shorten_assembly(assembly, target_triple)
+    with Context() as context:
+        bitcode = context.parse(text.encode("utf-8", "surrogateescape"), "draft").to_bitcode()
+        normal = normalize(bitcode, library=context.library).text
+    return body_of(reduce_module(normal), dict(short.symbols))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShortDraftJob:
+    """Bring drafts of one function into short form, one a step; empty where there is none."""
+
+    drafts: tuple[str, ...] = field(repr=False)
+    """Modules."""
+    assembly: str = field(repr=False)
+    target_triple: str
+    timeout_s: float = 30.0
+    affinity: str = ""
+
+    @property
+    def num_steps(self) -> int:
+        """One for each draft."""
+        return len(self.drafts)
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[str]:
+        """Yield each draft's body."""
+        for text in self.drafts[first_step:]:
+            try:
+                yield short_draft(text, self.assembly, self.target_triple)
+            except (CompilerError, InputError):
+                yield ""
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> str:
+        """Return nothing."""
+        return ""
 
 
 class FinishStage:

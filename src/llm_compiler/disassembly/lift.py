@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler.disassembly.binary import Binary, Origin
+from llm_compiler.disassembly.finishing import ShortDraftJob
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.reassemble import Reassembled, reassemble
 from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
@@ -215,15 +216,7 @@ class Lifter:
                 by_rules = _from(self._judge_answers(text, proof, answers, folder), "rules")
                 if self._is_enough(by_rules, text):
                     return by_rules
-        options = self._options
-        answers = self._engine.disassemble(
-            text.text,
-            self._binary.target_triple,
-            num_candidates=options.candidates,
-            temperature=options.temperature,
-            seed=options.seed,
-        )
-        answers = answers[: options.candidates]
+        answers = self._ask(text, found.texts if self._rules is not None else ())
         if not answers and by_rules is not None:
             return by_rules
         if not answers and lacking:
@@ -233,6 +226,33 @@ class Lifter:
             return by_model
         ranks = [one.outcome.verdict.rank for one in (by_rules, by_model)]
         return by_model if ranks[1] < ranks[0] else by_rules
+
+    def _ask(self, text: FunctionText, drafts: Sequence[str]) -> list[CodeAnswer]:
+        """Return the engine's answers: half of them in view of the nearest draft, if it can."""
+        options, triple = self._options, self._binary.target_triple
+        answers: list[CodeAnswer] = []
+        if drafts and self._engine.can_finish:
+            job = ShortDraftJob(drafts=tuple(drafts[:1]), assembly=text.text, target_triple=triple)
+            if body := run_jobs(self._pool, [job])[0][0]:
+                answers = self._engine.finish(
+                    text.text,
+                    triple,
+                    draft=body,
+                    num_candidates=-(-options.candidates // 2),
+                    temperature=options.temperature,
+                    seed=options.seed,
+                )
+        if len(answers) < options.candidates:
+            known = {one.code for one in answers}
+            more = self._engine.disassemble(
+                text.text,
+                triple,
+                num_candidates=options.candidates,
+                temperature=options.temperature,
+                seed=options.seed,
+            )
+            answers += [one for one in more if one.code not in known]
+        return answers[: options.candidates]
 
     def _is_enough(self, lift: Lift, text: FunctionText) -> bool:
         """Whether the model need not be asked: the rules' answer stands, or is beyond it."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 from llm_compiler.dataset.judge import Judged, JudgeJob
-from llm_compiler.model.engines.engine import CodeAnswer, Engine, Repairer
+from llm_compiler.model.engines.engine import CodeAnswer, Engine, Finisher, Repairer
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["RepairingEngine"]
@@ -96,6 +96,18 @@ class RepairingEngine:
             )
             answers += [one for one in more if one.code not in known]
         return answers[:num_candidates]
+
+    @property
+    def can_finish(self) -> bool:
+        """Whether the engine was trained to answer in view of a draft."""
+        return isinstance(self._engine, Finisher) and self._engine.can_finish
+
+    def finish(self, *arguments: Any, **named: Any) -> list[CodeAnswer]:
+        """Ask for answers in view of a draft."""
+        engine = self._engine
+        if not isinstance(engine, Finisher) or not engine.can_finish:
+            return []
+        return engine.finish(*arguments, **named)
 
     def _judge(
         self, answers: Sequence[CodeAnswer], assembly: str, target_triple: str

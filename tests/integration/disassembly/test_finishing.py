@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llm_compiler.dataset.assembly import normalize_assembly
 from llm_compiler.dataset.build import build_dataset
 from llm_compiler.dataset.judge import JudgeJob
+from llm_compiler.dataset.lifting.assembly import shorten_assembly
+from llm_compiler.dataset.lifting.restore import restore_module
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
+from llm_compiler.disassembly.binary import read_binary
 from llm_compiler.disassembly.finishing import DraftBodyJob, FinishStage
+from llm_compiler.disassembly.lift import Lifter
+from llm_compiler.disassembly.records import DisassembleOptions
 from llm_compiler.errors import ArtifactError
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.model.engines.engine import CodeAnswer
 from llm_compiler.model.engines.loader import shipped_model
 from llm_compiler.model.prompts import CompactPrompts
 from llm_compiler.model.tokenizer import IrTokenizer
@@ -134,3 +142,71 @@ def test_data_that_has_no_drafts(compile_c: Compile, tmp_path: Path) -> None:
         list(stage.make([0], pool))
     with LocalPool(1) as pool, pytest.raises(ArtifactError, match="1 functions, which give 64"):
         list(stage.make([64], pool))
+
+
+class Finishing:
+    """Answers what it is told to; keeps the drafts and how many answers it was asked for."""
+
+    name, model, context = "finishing", "", 4096
+
+    def __init__(self, can_finish: bool) -> None:
+        self.can_finish = can_finish
+        self.asked: list[tuple[str, int]] = []
+
+    def _answer(self, assembly: str, number: int) -> list[CodeAnswer]:
+        short = shorten_assembly(assembly, TRIPLES["x86_64"])
+        body = f"define i32 @f0(ptr %0, i32 %1) {{\n  ret i32 {number}\n}}\n"
+        return [CodeAnswer(code=restore_module(body, short), body=body)]
+
+    def finish(
+        self, assembly: str, target_triple: str, *, draft: str, num_candidates: int, **named: Any
+    ) -> list[CodeAnswer]:
+        self.asked.append((draft, num_candidates))
+        return self._answer(assembly, 7)
+
+    def disassemble(
+        self, assembly: str, target_triple: str, *, num_candidates: int, **named: Any
+    ) -> list[CodeAnswer]:
+        self.asked.append(("", num_candidates))
+        return [*self._answer(assembly, 7), *self._answer(assembly, 8)]
+
+    def propose(self, *arguments: Any, **named: Any) -> Any:
+        raise AssertionError
+
+    def emulate(self, *arguments: Any, **named: Any) -> Any:
+        raise AssertionError
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Finishing:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@pytest.mark.parametrize("can_finish", [True, False])
+def test_a_model_that_can_is_shown_the_draft(
+    can_finish: bool, compile_c: Compile, tmp_path: Path, toolchain: Toolchain
+) -> None:
+    binary = read_binary(compile_c(OTHER, "find.o", "x86_64", "-O0", "-fPIC"), toolchain, tmp_path)
+    symbol = binary.elf.symbol("find")
+    assert symbol is not None
+    engine = Finishing(can_finish)
+    with LocalPool(1) as pool:
+        lifter = Lifter(
+            binary,
+            engine,
+            DisassembleOptions(candidates=3, search_s=0.05),
+            pool=pool,
+            toolchain=toolchain,
+            executor=None,
+            folder=tmp_path,
+        )
+        lifter.lift(symbol)
+    if not can_finish:
+        assert engine.asked == [("", 3)]
+        return
+    (draft, half), more = engine.asked
+    assert (half, more) == (2, ("", 3))
+    assert draft.startswith("define ")
+    assert "@f0(" in draft

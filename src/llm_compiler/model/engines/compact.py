@@ -321,6 +321,28 @@ class CompactEngine:
         found = self._lift(sample, num_candidates, temperature, seed)
         return [dataclasses.replace(one, is_repair=True) for one in found if one.body != body]
 
+    @property
+    def can_finish(self) -> bool:
+        """Whether the records beside the weights say that they were trained to."""
+        return "finish" in (trained_tasks(self.model) or ())
+
+    def finish(
+        self,
+        assembly: str,
+        target_triple: str,
+        *,
+        draft: str,
+        num_candidates: int = 1,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[CodeAnswer]:
+        """Return modules for assembly in view of a draft; none of them is the draft."""
+        sample = _sample(
+            "disassembly", target_triple, task="finish", input_code=assembly, attempt=draft
+        )
+        found = self._lift(sample, num_candidates, temperature, seed)
+        return [one for one in found if one.body != draft]
+
     def _lift(
         self, sample: StageSample, num: int, temperature: float, seed: int
     ) -> list[CodeAnswer]:

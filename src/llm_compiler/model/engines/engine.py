@@ -148,6 +148,34 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class Finisher(Protocol):
+    """An engine that may know how to answer in view of a draft that rules have made."""
+
+    @property
+    def can_finish(self) -> bool:
+        """Whether its model was trained to."""
+        ...
+
+    def finish(
+        self,
+        assembly: str,
+        target_triple: str,
+        *,
+        draft: str,
+        num_candidates: int = 1,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> list[CodeAnswer]:
+        """Return IR texts for assembly in normal form, distinct; none of them is the draft.
+
+        Args:
+            draft: a body in short form.
+            num_candidates, temperature, seed: as in `Engine.disassemble`.
+        """
+        ...
+
+
+@runtime_checkable
 class Repairer(Protocol):
     """An engine that may know how to answer once more, told what was wrong."""
 
