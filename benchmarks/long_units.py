@@ -43,7 +43,7 @@ from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.embedded import EmbeddedDecoder
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.model.engines.questions import flag_tuning_question
-from llm_compiler.optimization.propose import first_lists
+from llm_compiler.optimization.model_rounds import first_lists
 from llm_compiler.output import write_atomically
 from llm_compiler.process import run
 from llm_compiler.records import OZ, Measurement, PassList, Status

@@ -23,7 +23,7 @@ from llm_compiler.corpus.shards import load_samples
 from llm_compiler.evaluate.flag_tuning import model_fingerprint
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import load_engine, shipped_model
-from llm_compiler.optimization.propose import first_lists, round_counts
+from llm_compiler.optimization.model_rounds import first_lists, round_counts
 from llm_compiler.output import write_atomically
 from llm_compiler.records import PassList
 from llm_compiler.search.labels import ModuleLabels, read_labels

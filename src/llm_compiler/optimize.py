@@ -34,9 +34,11 @@ from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.optimization.decide import decide
 from llm_compiler.optimization.finish import finish
+from llm_compiler.optimization.measure import measure
+from llm_compiler.optimization.model_rounds import ProposingModel
 from llm_compiler.optimization.prepare import prepare, with_dependencies
-from llm_compiler.optimization.propose import ProposingModel, Searcher
 from llm_compiler.optimization.records import (
     Effort,
     Optimized,
@@ -46,6 +48,7 @@ from llm_compiler.optimization.records import (
 )
 from llm_compiler.optimization.sources import Source
 from llm_compiler.optimization.unit import Request
+from llm_compiler.optimization.workplace import Workplace
 from llm_compiler.search.coreset import Coreset
 from llm_compiler.search.trial import MeasurementStore
 from llm_compiler.signals import GRACE_S, Interrupted
@@ -189,7 +192,7 @@ def optimize_each(
             checker = stack.enter_context(Checker(toolchain=find_toolchain(), pool=pool))
         options, engine, trouble = _with_engine(options, engine, stack)
         flow = _Flow(
-            searcher=Searcher(
+            workplace=Workplace(
                 options=options,
                 pool=pool,
                 checker=checker,
@@ -216,7 +219,7 @@ def optimize_each(
 class _Flow:
     """Takes inputs from their sources to results, several at once."""
 
-    searcher: Searcher
+    workplace: Workplace
     flags: ClangFlags
     scratch: Path
     num_threads: int
@@ -268,8 +271,8 @@ class _Flow:
 
     def stop_now(self) -> None:
         """End every search; whoever waits for workers goes on with what there is."""
-        self.searcher.stop.set()
-        self.searcher.pool.interrupt()
+        self.workplace.stop.set()
+        self.workplace.pool.interrupt()
 
     def _one(self, index: int, source: Source, output: Path) -> Optimized | LlmCompilerError:
         """Take one input through all steps, in a folder of its own; name it as the user did."""
@@ -277,7 +280,7 @@ class _Flow:
 
     def _take(self, index: int, source: Source, output: Path) -> Optimized | LlmCompilerError:
         started = time.monotonic()
-        searcher, options = self.searcher, self.searcher.options
+        workplace, options = self.workplace, self.workplace.options
         folder = self.scratch / str(index)
 
         def report(done: int) -> None:
@@ -285,7 +288,7 @@ class _Flow:
                 self.on_progress(Path(source.shown), done, options.candidates + options.budget)
 
         try:
-            if searcher.stop.is_set():
+            if workplace.is_stopped:
                 raise Interrupted
             folder.mkdir()
             stock = Stock(
@@ -300,9 +303,10 @@ class _Flow:
             if source.directory is not None:
                 output = output.absolute()
             request = Request(source=source.path, output=output, folder=folder, stock=stock)
-            unit = prepare(request, searcher.pool, with_text=searcher.model is not None)
-            found = searcher.search(unit, report)
-            return finish(unit, found, searcher, started=started)
+            unit = prepare(request, workplace.pool, with_text=workplace.model is not None)
+            found = measure(unit, workplace, report)
+            chosen = decide(unit, found, workplace)
+            return finish(unit, found, chosen, workplace, started=started)
         except LlmCompilerError as error:
             return error
         except Interrupted:
@@ -317,7 +321,7 @@ class _Flow:
         """Return the flags of an input, which may have some of its own."""
         if not source.clang_flags:
             return self.flags
-        flags = parse_clang_flags((*source.clang_flags, *self.searcher.options.clang_flags))
+        flags = parse_clang_flags((*source.clang_flags, *self.workplace.options.clang_flags))
         return flags if source.directory is None else replace(flags, dependencies=())
 
 

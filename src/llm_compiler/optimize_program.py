@@ -25,21 +25,23 @@ from llm_compiler.errors import (
 )
 from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.link_time import LinkTime, as_text, bitcode_command
-from llm_compiler.llvm.object_file import ObjectSizes
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.optimization.choose import Built, wins
 from llm_compiler.optimization.prepare import prepare_all
 from llm_compiler.optimization.records import Optimized, OptimizeOptions, OutputKind
 from llm_compiler.optimization.sources import Source
 from llm_compiler.optimization.unit import Request, Unit
 from llm_compiler.optimization.whole_program import (
     Candidate,
+    Candidates,
     candidates_of,
     join_units,
     merge_objects,
 )
 from llm_compiler.optimize import optimize_many
 from llm_compiler.records import Recipe
+from llm_compiler.search.objective import object_objectives
 from llm_compiler.verify.checker import Checker
 from llm_compiler.verify.target import ARCHITECTURES, architecture_of
 from llm_compiler.workers.pool import WorkerPool
@@ -75,6 +77,9 @@ def optimize_program(
     options = options or OptimizeOptions()
     if options.kind is not OutputKind.OBJECT:
         raise ConfigError("--whole-program writes one object to link: leave the other kinds out")
+    if not options.objective.of_object:
+        known = " or ".join(one.name for one in object_objectives())
+        raise ConfigError(f"--whole-program compares objects after linking: --objective {known}")
     if not exports:
         raise ConfigError("--whole-program needs --export NAME: what the program offers")
     flags = parse_clang_flags(options.clang_flags)
@@ -121,18 +126,17 @@ def optimize_program(
         lto, baseline = link.baseline([(unit.stock, unit.source) for unit in units])
         notify(f"clang -Oz -flto: {baseline.size_bytes} bytes linked")
         warnings: list[str] = [*flags.notes, *(w for unit in units for w in unit.warnings)]
-        found: list[Candidate] = []
-        num_evaluations = 0
         try:
             program = join_units(units, tuple(exports), link, lto, pool)
-            found, num_evaluations = candidates_of(program, options, pool, checker, notify)
-            warnings += program.warnings
+            candidates = candidates_of(program, options, pool, checker, notify)
         except (CompilerError, ResourceError) as error:
             warnings.append(f"optimised file by file, since the program does not join: {error}")
-            found, num_evaluations = _one_by_one(inputs, options, pool, checker, link, output)
-        best = min(found, key=lambda one: options.objective.rank(_sized(one.linked)), default=None)
-        wins = best is not None and options.objective.beats(_sized(best.linked), _sized(baseline))
-        if best is not None and wins and best.linked.size_bytes <= baseline.size_bytes:
+            candidates = _one_by_one(inputs, options, pool, checker, link, output)
+        warnings += candidates.warnings
+        found = candidates.found
+        objective = options.objective
+        best = min(found, key=lambda one: objective.rank(Built.of(one.linked)), default=None)
+        if best is not None and wins(Built.of(best.linked), Built.of(baseline), objective):
             data, linked, replay, recipe = best.data, best.linked, best.replay, best.recipe
             proposer, verdict = "coreset", "passed"
         else:
@@ -148,14 +152,14 @@ def optimize_program(
         baseline_text_data_bytes=baseline.text_data_bytes,
         optimized_text_data_bytes=linked.text_data_bytes,
         objective=options.objective,
-        baseline_value=options.objective.of(_sized(baseline)),
-        optimized_value=options.objective.of(_sized(linked)),
+        baseline_value=options.objective.of(Built.of(baseline)),
+        optimized_value=options.objective.of(Built.of(linked)),
         passes=recipe.pipeline if recipe is not None else None,
         recipe=recipe,
         replay=replay,
         proposer=proposer,
         verdict=verdict,
-        num_evaluations=num_evaluations,
+        num_evaluations=candidates.num_evaluations,
         num_assemblies=sum(one.is_assembled for one in found),
         seconds=time.monotonic() - started,
         warnings=tuple(dict.fromkeys(warnings)),
@@ -185,18 +189,6 @@ def _baseline_replay(units: Sequence[Unit], output: Path, link: LinkTime) -> tup
     )
 
 
-class _Sized:
-    """Linked sizes as an objective wants them."""
-
-    def __init__(self, sizes: ObjectSizes) -> None:
-        self.size_bytes, self.text_data_bytes = sizes.size_bytes, sizes.text_data_bytes
-        self.num_instructions = 0
-
-
-def _sized(sizes: ObjectSizes) -> _Sized:
-    return _Sized(sizes)
-
-
 def _one_by_one(
     sources: Sequence[Source],
     options: OptimizeOptions,
@@ -204,7 +196,7 @@ def _one_by_one(
     checker: Checker,
     link: LinkTime,
     output: Path,
-) -> tuple[list[Candidate], int]:
+) -> Candidates:
     """Optimise each file for itself and put the objects into one.
 
     Raises:
@@ -233,4 +225,4 @@ def _one_by_one(
         replay=(*replay, command),
         is_assembled=False,
     )
-    return [candidate], evaluations
+    return Candidates(found=(candidate,), num_evaluations=evaluations)

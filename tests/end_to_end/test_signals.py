@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -127,6 +128,50 @@ def test_a_killed_run_keeps_what_is_finished(user) -> None:
     while session.processes() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert session.processes() == []
+
+
+def test_what_was_printed_before_a_kill_is_whole(user) -> None:
+    """`kill -9` after the first rows: their objects are those of a run that nobody disturbs."""
+    small = [f"small{index}.c" for index in range(3)]
+    for index, name in enumerate(small):
+        user.write(name, f"int small{index}(int x) {{ return x * {index + 3} - x / 7; }}\n")
+    large = [FUNCTIONS.replace("int f", f"int g{index}_") for index in range(15)]
+    user.write("slow.c", "\n".join([PROGRAM, *large]))
+    alone = ("--jobs", "2", "--candidates", "16", "--proposer", "coreset")
+    assert user.types("optimize", *small, *alone, "--out-dir", "whole").code == 0
+    session = Session(user, "optimize", "slow.c", *small, *alone, "--json")
+    out = session.process.stdout
+    assert out is not None
+    printed = [json.loads(out.readline())["input"] for _ in range(2)]
+    session.process.kill()
+    session.process.communicate(timeout=20)
+    assert set(printed) < set(small)
+    for name in printed:
+        data = (user.folder / name).with_suffix(".o").read_bytes()
+        assert data == (user.folder / "whole" / name).with_suffix(".o").read_bytes()
+    assert not (user.folder / "slow.o").exists()
+    left = [path for path in user.folder.rglob("*.o") if path.read_bytes()[:4] != b"\x7fELF"]
+    assert left == [], "an object that is not whole"
+
+
+def test_memory_does_not_grow_with_the_number_of_inputs(user) -> None:
+    def peak_mib(count: int) -> float:
+        names = [f"data{index}.c" for index in range(count)]
+        for index, name in enumerate(names):
+            # An object of 4 MB, of which nothing need stay when it is written.
+            user.write(name, f"char data{index}[4000000] = {{1}}; int f{index}(void) {{return 1;}}")
+        session = Session(user, "optimize", *names, "--candidates", "0", "--jobs", "2")
+        out = session.process.stdout
+        assert out is not None
+        while out.read(1 << 16):
+            pass
+        _, status, used = os.wait4(session.process.pid, 0)
+        session.process.returncode = os.waitstatus_to_exitcode(status)
+        _, err = session.process.communicate(timeout=20)
+        assert session.process.returncode == 0, err
+        return used.ru_maxrss / 1024
+
+    assert peak_mib(32) - peak_mib(6) < 40
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import has_shipped_model, shipped_model
 from llm_compiler.model.prompts import load_prompts
 from llm_compiler.model.tokenizer import train_tokenizer
-from llm_compiler.optimization.propose import first_lists, round_counts
+from llm_compiler.optimization.model_rounds import first_lists, round_counts
 from llm_compiler.optimize import OptimizeOptions, Proposer, optimize_many
 from llm_compiler.records import VerdictKind
 from llm_compiler.search.coreset import load_coreset

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from llm_compiler import optimize_program as module
-from llm_compiler.errors import CompileFailed
+from llm_compiler.errors import CompileFailed, ConfigError
 from llm_compiler.llvm.elf import parse_elf
 from llm_compiler.optimize import OptimizeOptions
 from llm_compiler.optimize_program import optimize_program
+from llm_compiler.search.objective import INSTRUCTIONS
 from llm_compiler.workers import LocalPool
 
 FIRST = "int second(int); int main(int n, char **v) { return second(n) + second(n + 1) * 3; }\n"
@@ -59,3 +60,11 @@ def test_without_candidates_the_object_of_link_time_optimisation_stands(
     assert found.optimized_bytes == found.baseline_bytes
     assert any("--lto-obj-path" in one for one in found.replay)
     assert names(found.output) == {"main"}
+
+
+def test_an_objective_that_a_linked_object_does_not_tell(
+    files: list[Path], pool: LocalPool, tmp_path: Path
+) -> None:
+    options = OptimizeOptions(objective=INSTRUCTIONS)
+    with pytest.raises(ConfigError, match="--objective size or text-data"):
+        optimize_program(files, ["main"], options, pool=pool, output=tmp_path / "all.o")

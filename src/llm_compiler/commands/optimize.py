@@ -279,12 +279,16 @@ def _proposer(options: argparse.Namespace) -> Proposer | None:
 class _Shown:
     """The table that people see, a row at a time; recipes only if they are wanted.
 
+    Of results only numbers are kept: there may be thousands.
+
     Args:
         names: of all files that will come.
     """
 
     def __init__(self, names: Sequence[str], settings: OptimizeOptions, verbose: bool) -> None:
-        self._rows: list[Optimized] = []
+        self._count = 0
+        self._sums = [0, 0, 0]
+        self._explanations: list[tuple[str, Explanation]] = []
         self._verbose = verbose
         header = ("file", f"-Oz {settings.objective.unit}", "ours", "saved", "evaluations", "by")
         wide = ("total", "12345678", "12345678", "12.3 %", "evaluations", "clang -Oz")
@@ -295,22 +299,23 @@ class _Shown:
 
     def add(self, row: Optimized) -> None:
         """Print a result."""
-        self._rows.append(row)
+        self._count += 1
+        numbers = (row.baseline_value, row.optimized_value, row.num_evaluations)
+        self._sums = [total + one for total, one in zip(self._sums, numbers, strict=True)]
+        if row.explanation is not None:
+            self._explanations.append((row.input, row.explanation))
         by = "clang -Oz" if row.verdict == "baseline" else row.proposer
-        self._line(row.input, row.baseline_value, row.optimized_value, row.num_evaluations, by)
+        self._line(row.input, *numbers, by)
         if self._verbose and row.recipe is not None:
             print(f"  {row.recipe.text}", flush=True)
 
     def total(self) -> None:
         """Print the sum of several results, and the explanations that were asked for."""
-        if len(self._rows) > 1:
-            before = sum(row.baseline_value for row in self._rows)
-            after = sum(row.optimized_value for row in self._rows)
-            evaluations = sum(row.num_evaluations for row in self._rows)
+        if self._count > 1:
+            before, after, evaluations = self._sums
             self._line("total", before, after, evaluations, "")
-        for row in self._rows:
-            if row.explanation is not None:
-                _print_explanation(row.input, row.explanation)
+        for name, explanation in self._explanations:
+            _print_explanation(name, explanation)
 
     def _line(self, name: str, before: int, after: int, evaluations: int, by: str) -> None:
         numbers = (str(before), str(after), percent(before - after, before), str(evaluations))

@@ -1,25 +1,18 @@
-"""From a unit's measured lists to what is handed out: the winner's output, or clang -Oz's."""
+"""The last step of a unit: what is handed out, as the output that was asked for."""
 
 from __future__ import annotations
 
-import contextlib
 import re
 import shlex
 import time
 from dataclasses import dataclass
 
 from llm_compiler.errors import CompileFailed, CompilerError, InputError, ResourceError
-from llm_compiler.llvm.refusals import refusal_of
-from llm_compiler.optimization.assembly import (
-    AssembledUnit,
-    Attempt,
-    assemble_unit,
-    assembly_wanted,
-)
-from llm_compiler.optimization.choose import Built, Decision, Outcome, choose
-from llm_compiler.optimization.explain import explain
-from llm_compiler.optimization.propose import Searcher
-from llm_compiler.optimization.rebuild import baseline_of, rebuild
+from llm_compiler.optimization.assembly import AssembledUnit
+from llm_compiler.optimization.choose import Built, Step
+from llm_compiler.optimization.decide import Chosen
+from llm_compiler.optimization.explain import Explanation, explain
+from llm_compiler.optimization.rebuild import rebuild
 from llm_compiler.optimization.records import (
     FROM_STORE,
     Optimized,
@@ -27,145 +20,147 @@ from llm_compiler.optimization.records import (
     OutputKind,
     Proposer,
 )
-from llm_compiler.optimization.settings import may_have
 from llm_compiler.optimization.unit import Found, Unit
-from llm_compiler.records import OZ, Measurement, PassList, Recipe, VerdictKind
+from llm_compiler.optimization.workplace import Workplace
+from llm_compiler.records import OZ, PassList, Recipe, VerdictKind
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.search.objective import Objective
-from llm_compiler.verify.checker import Checker
-from llm_compiler.workers.pool import PoolInterrupted, WorkerPool
+from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["finish"]
 
 
 _MODULE_ID = re.compile(rb"\A; ModuleID = '[^'\n]*'")
+_BASELINE = "baseline"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _StockBench:
-    """Verdicts of the checker, objects of the stock tools."""
+class _Product:
+    """What is handed out; `recipe` None: clang -Oz's own output."""
 
-    unit: Unit
-    searcher: Searcher
-
-    def known(self, passes: PassList) -> VerdictKind:
-        # A store may hold measurements from before a pass was refused for such modules.
-        if refusal_of(passes, self.unit.inspection.constructs):
-            return VerdictKind.REJECTED
-        if not may_have(passes, self.unit, self.searcher.options):
-            return VerdictKind.REJECTED
-        return self.searcher.checker.known(passes, self.unit.triple)
-
-    def check(self, passes: PassList) -> VerdictKind:
-        # Checking may take a minute: nobody who stopped the search waits for that.
-        if not self.searcher.stop.is_set():
-            with contextlib.suppress(PoolInterrupted):
-                return self.searcher.checker.check(passes, self.unit.triple)
-        return self.known(passes)
-
-    def build(self, passes: PassList, measured: Measurement) -> Built | str:
-        try:
-            objective = self.searcher.options.objective
-            return rebuild(self.unit, passes, objective, pool=self.searcher.pool)
-        except (CompilerError, ResourceError) as error:
-            return str(error)
+    recipe: Recipe | None
+    built: Built
+    data: bytes
+    replay: tuple[str, ...]
+    proposer: str = _BASELINE
+    verdict: str = _BASELINE
+    warnings: tuple[str, ...] = ()
 
 
-def finish(unit: Unit, found: Found, searcher: Searcher, *, started: float) -> Optimized:
-    """Return what becomes of a unit: its best verified list, or clang -Oz.
+def finish(
+    unit: Unit, found: Found, chosen: Chosen, workplace: Workplace, *, started: float
+) -> Optimized:
+    """Return what becomes of a unit: its best verified object, or clang -Oz's.
 
     Args:
-        searcher: what found it: its checker, pool and options count here too.
         started: when the unit's own work began, as `time.monotonic` counts.
 
     Raises:
         LlmCompilerError: clang fails on the output asked for.
     """
-    options, pool = searcher.options, searcher.pool
-    objective = options.objective
-    baseline = Built.of(unit.baseline_sizes)
-    decision: Decision | None = None
-    warnings = [*unit.warnings, *found.warnings]
-    if found.searched or not objective.of_object:
-        baseline = baseline_of(unit, objective, pool=pool)
-    if found.searched:
-        bench = _StockBench(unit=unit, searcher=searcher)
-        tried = found.measured.items()
-        if options.kind is OutputKind.PASSES:
-            # What `opt -passes=` alone cannot do again is not what was asked for.
-            tried = {one: measured for one, measured in tried if one.is_pass_list}.items()
-        decision = choose(tried, baseline, objective, bench, trust=options.trust)
-        warnings += _discarded(decision, unit, searcher.checker)
-    winner = decision.winner if decision is not None else None
-    if winner is None or winner.built is None:
-        recipe, built = None, baseline
-        proposer = verdict = "baseline"
-        if options.kind is OutputKind.PASSES:
-            recipe, built = _list_like_baseline(unit, baseline, objective, pool)
-            if built.sizes != baseline.sizes:
-                warnings.append(
-                    f"no list makes clang -Oz's own object of {baseline.size_bytes} bytes: this "
-                    f"one makes {built.size_bytes}"
-                )
-            data = (recipe.pipeline + "\n").encode()
-            replay = unit.stock.replay(unit.source, recipe, unit.output, pic=_pic(unit))
-        else:
-            data, replay = _baseline_output(unit, options.kind)
-    else:
-        recipe, built = winner.passes, winner.built
-        data = _output(unit, winner.passes, built, options.kind)
-        replay = unit.stock.replay(unit.source, winner.passes, unit.output, pic=_pic(unit))
-        proposer = _proposer_of(winner.passes, found, options)
-        verdict = winner.verdict.value
-    num_assemblies = 0
-    if found.searched and assembly_wanted(unit, options) and not searcher.stop.is_set():
-        bench = _StockBench(unit=unit, searcher=searcher)
-        attempt = Attempt()
-        with contextlib.suppress(PoolInterrupted):
-            attempt = assemble_unit(unit, found.measured, options, bench, baseline, built, pool)
-        num_assemblies = attempt.num_assemblies
-        warnings += attempt.warnings
-        if (assembled := attempt.unit) is not None:
-            recipe, built = assembled.recipe, assembled.built
-            data = _assembled_output(unit, assembled, options.kind)
-            replay = assembled.commands.replay(unit.source, unit.output)
-            proposer = _proposer_of(recipe, found, options)
-            verdict = VerdictKind.UNCHECKED.value if options.trust else VerdictKind.PASSED.value
-    explanation = None
-    stopped = searcher.stop.is_set()
-    if options.explain and not stopped and winner is not None and winner.built is not None:
-        explanation = explain(
-            unit.bitcode_path.read_bytes(),
-            winner.passes,
-            baseline=unit.baseline,
-            whole=winner.built.data,
-            optimized=built.data,
-            pool=pool,
-            timeout_s=options.timeout_s,
-        )
+    objective = workplace.options.objective
+    product = _product(unit, found, chosen, workplace)
+    explanation = _explanation(unit, chosen, product.built, workplace)
     return Optimized(
         input=str(unit.source),
         target_triple=unit.triple,
         llvm_version=unit.stock.toolchain.version,
         baseline_bytes=unit.baseline_sizes.size_bytes,
-        optimized_bytes=built.size_bytes,
+        optimized_bytes=product.built.size_bytes,
         baseline_text_data_bytes=unit.baseline_sizes.text_data_bytes,
-        optimized_text_data_bytes=built.text_data_bytes,
+        optimized_text_data_bytes=product.built.text_data_bytes,
         objective=objective,
-        baseline_value=objective.of(baseline),
-        optimized_value=objective.of(built),
-        passes=recipe.pipeline if recipe is not None else None,
-        recipe=recipe,
-        replay=replay,
-        proposer=proposer,
-        verdict=verdict,
+        baseline_value=objective.of(chosen.baseline),
+        optimized_value=objective.of(product.built),
+        passes=product.recipe.pipeline if product.recipe is not None else None,
+        recipe=product.recipe,
+        replay=product.replay,
+        proposer=product.proposer,
+        verdict=product.verdict,
         num_evaluations=len(found.measured),
-        num_assemblies=num_assemblies,
+        num_assemblies=chosen.num_assemblies,
         seconds=time.monotonic() - started,
         explanation=explanation,
-        warnings=tuple(warnings),
+        warnings=(*unit.warnings, *found.warnings, *chosen.warnings, *product.warnings),
         diagnostics=unit.diagnostics,
-        output=data,
+        output=product.data,
+    )
+
+
+def _product(unit: Unit, found: Found, chosen: Chosen, workplace: Workplace) -> _Product:
+    if chosen.assembled is not None:
+        return _assembled(unit, found, chosen.assembled, workplace.options)
+    winner = chosen.winner
+    if winner is not None and winner.built is not None:
+        return _whole(unit, found, winner, winner.built, workplace.options)
+    if workplace.options.kind is OutputKind.PASSES:
+        return _list_for_baseline(unit, chosen.baseline, workplace)
+    data, replay = _baseline_output(unit, workplace.options.kind)
+    return _Product(recipe=None, built=chosen.baseline, data=data, replay=replay)
+
+
+def _assembled(
+    unit: Unit, found: Found, assembled: AssembledUnit, options: OptimizeOptions
+) -> _Product:
+    verdict = VerdictKind.UNCHECKED if options.trust else VerdictKind.PASSED
+    return _Product(
+        recipe=assembled.recipe,
+        built=assembled.built,
+        data=_assembled_output(unit, assembled, options.kind),
+        replay=assembled.commands.replay(unit.source, unit.output),
+        proposer=_proposer_of(assembled.recipe, found, options),
+        verdict=verdict.value,
+    )
+
+
+def _whole(
+    unit: Unit, found: Found, winner: Step, built: Built, options: OptimizeOptions
+) -> _Product:
+    return _Product(
+        recipe=winner.passes,
+        built=built,
+        data=_output(unit, winner.passes, built, options.kind),
+        replay=unit.stock.replay(unit.source, winner.passes, unit.output, pic=_pic(unit)),
+        proposer=_proposer_of(winner.passes, found, options),
+        verdict=winner.verdict.value,
+    )
+
+
+def _list_for_baseline(unit: Unit, baseline: Built, workplace: Workplace) -> _Product:
+    objective = workplace.options.objective
+    recipe, built = _list_like_baseline(unit, baseline, objective, workplace.pool)
+    warnings: tuple[str, ...] = ()
+    if built.sizes != baseline.sizes:
+        warnings = (
+            f"no list makes clang -Oz's own object of {baseline.size_bytes} bytes: this "
+            f"one makes {built.size_bytes}",
+        )
+    return _Product(
+        recipe=recipe,
+        built=built,
+        data=(recipe.pipeline + "\n").encode(),
+        replay=unit.stock.replay(unit.source, recipe, unit.output, pic=_pic(unit)),
+        warnings=warnings,
+    )
+
+
+def _explanation(
+    unit: Unit, chosen: Chosen, optimized: Built, workplace: Workplace
+) -> Explanation | None:
+    """Return what each element of the best whole recipe brings, where that was asked for."""
+    winner = chosen.winner
+    if not workplace.options.explain or workplace.is_stopped:
+        return None
+    if winner is None or winner.built is None:
+        return None
+    return explain(
+        unit.bitcode_path.read_bytes(),
+        winner.passes,
+        baseline=unit.baseline,
+        whole=winner.built.data,
+        optimized=optimized.data,
+        pool=workplace.pool,
+        timeout_s=workplace.options.timeout_s,
     )
 
 
@@ -183,25 +178,6 @@ def _assembled_output(unit: Unit, assembled: AssembledUnit, kind: OutputKind) ->
         case _:
             unit.stock.disassemble_bitcode(assembled.optimized, final)
     return final.read_bytes()
-
-
-def _discarded(decision: Decision, unit: Unit, checker: Checker) -> list[str]:
-    """Say what became of lists that would have won, where that is no everyday matter."""
-    found = [
-        f"'{step.passes}' works in process but not with the stock tools: {step.detail}"
-        for step in decision.with_outcome(Outcome.BUILD_FAILED)
-    ]
-    if unverified := decision.with_outcome(Outcome.UNVERIFIED):
-        found.append(
-            f"{len(unverified)} smaller results were discarded, since their lists are new: "
-            + checker.why_unchecked(unit.triple)
-        )
-    rejected = decision.with_outcome(Outcome.REJECTED)
-    if rejected and decision.winner is None:
-        found.append(
-            f"{len(rejected)} smaller results were discarded: PassListEval rejects their lists"
-        )
-    return found
 
 
 def _list_like_baseline(

@@ -95,7 +95,7 @@ def prepare(request: Request, pool: WorkerPool, *, with_text: bool = False) -> U
         baseline=baseline,
         baseline_sizes=sizes,
         object_format=format_name,
-        inspection=inspection,
+        inspection=replace(inspection, bitcode=b""),  # it is in the file
         warnings=(*stock.flags.notes, *_warnings(source, stock, inspection, format_name)),
         diagnostics=done.stderr_text,
     )

@@ -1,7 +1,8 @@
 """One input on its way through `optimize`: each step makes a new value of the one before.
 
-`Request` is what is asked for; `prepare` makes a `Unit` of it, `search` finds `Found` for the unit,
-and `finish` makes of both what is handed out. None of them is changed by a later step.
+`Request` is what is asked for; `prepare` makes a `Unit` of it, `measure` finds `Found` for the
+unit, `decide` makes `Chosen` of both, and `finish` what is handed out. None of them is changed by a
+later step; what the steps work with is a `Workplace`.
 """
 
 from __future__ import annotations

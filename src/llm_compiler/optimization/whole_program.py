@@ -13,7 +13,7 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed, CompilerError, ConfigError, InputError, ResourceError
@@ -37,7 +37,7 @@ from llm_compiler.search.coreset import load_coreset
 from llm_compiler.verify.checker import Checker
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["Candidate", "Program", "candidates_of", "join_units", "merge_objects"]
+__all__ = ["Candidate", "Candidates", "Program", "candidates_of", "join_units", "merge_objects"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,15 +51,23 @@ class Candidate:
     is_assembled: bool
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A joined program on its way through; `unit` is its module as a unit."""
+    """A joined program; `unit` is its module as a unit."""
 
     unit: Unit
     link: LinkTime
     replay: tuple[str, ...]
     """The commands from the inputs to the unoptimised whole."""
-    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidates:
+    """What a program can become, and what it took to know."""
+
+    found: tuple[Candidate, ...] = ()
+    num_evaluations: int = 0
+    warnings: tuple[str, ...] = ()
 
 
 def join_units(
@@ -129,7 +137,7 @@ def candidates_of(
     pool: WorkerPool,
     checker: Checker,
     notify: Callable[[str], None],
-) -> tuple[list[Candidate], int]:
+) -> Candidates:
     """Return what a joined program can become, and how many evaluations were made.
 
     Raises:
@@ -138,11 +146,11 @@ def candidates_of(
     unit = program.unit
     bitcode = unit.bitcode_path.read_bytes()
     if missing := uncovered(unit.inspection.constructs):
-        program.warnings.append(
+        warning = (
             f"clang -Oz -flto stands: the program has {missing[0]}, which no self-testing program "
             "covers"
         )
-        return [], 0
+        return Candidates(warnings=(warning,))
     recipes = _recipes(unit, options, checker)
     notify(
         f"{len(unit.inspection.functions)} functions, {unit.inspection.num_instructions} "
@@ -151,43 +159,43 @@ def candidates_of(
     measured = _measure(unit, bitcode, recipes, pool, notify)
     good = {one: found for one, found in measured.items() if found.ok}
     if not good:
-        return [], len(measured)
-    found: list[Candidate] = []
+        return Candidates(num_evaluations=len(measured))
     best = min(good, key=lambda one: options.objective.rank(good[one]))
-    _try(found, lambda: _single(program, best, options, pool), program, notify)
+    attempts = [_try(lambda: _single(program, best, options, pool), program, notify)]
     notify("assembling function by function")
     # One object has one set of options of code generation; attributes are each function's own.
     for settings in dict.fromkeys(one.options for one in good):
         group = {one: m for one, m in good.items() if one.options == settings}
-        _try(
-            found,
-            lambda group=group, settings=settings: _assembled(  # type: ignore[misc]
-                program, bitcode, group, settings, options, pool
-            ),
-            program,
-            notify,
-        )
-    return found, len(measured)
+
+        def assemble(
+            group: dict[Recipe, Measurement] = group, settings: tuple[str, ...] = settings
+        ) -> Candidate | str:
+            return _assembled(program, bitcode, group, settings, options, pool)
+
+        attempts.append(_try(assemble, program, notify))
+    return Candidates(
+        found=tuple(one for one in attempts if isinstance(one, Candidate)),
+        num_evaluations=len(measured),
+        warnings=tuple(one for one in attempts if isinstance(one, str) and one),
+    )
 
 
 def _try(
-    found: list[Candidate],
-    make: Callable[[], Candidate | None],
-    program: Program,
-    notify: Callable[[str], None],
-) -> None:
+    make: Callable[[], Candidate | str], program: Program, notify: Callable[[str], None]
+) -> Candidate | str:
+    """Return a candidate that can be linked, or why there is none; empty: there is nothing new."""
     start = time.monotonic()
     try:
         made = make()
-        if made is not None and (names := dangling_symbols(program.unit, made.data)):
+        if isinstance(made, str):
+            return made
+        if names := dangling_symbols(program.unit, made.data):
             raise CompileFailed(f"it calls '{names[0]}', which link-time optimisation removes")
     except (CompilerError, ResourceError) as error:
-        program.warnings.append(f"a candidate was left out: {error}")
-        return
-    if made is not None:
-        found.append(made)
-        how = "assembled" if made.is_assembled else "one recipe for all"
-        notify(f"{how}: {made.linked.size_bytes} bytes linked, {time.monotonic() - start:.1f} s")
+        return f"a candidate was left out: {error}"
+    how = "assembled" if made.is_assembled else "one recipe for all"
+    notify(f"{how}: {made.linked.size_bytes} bytes linked, {time.monotonic() - start:.1f} s")
+    return made
 
 
 def _recipes(unit: Unit, options: OptimizeOptions, checker: Checker) -> list[Recipe]:
@@ -274,13 +282,13 @@ def _assembled(
     backend_options: tuple[str, ...],
     options: OptimizeOptions,
     pool: WorkerPool,
-) -> Candidate | None:
+) -> Candidate | str:
+    """Return the best assembly; else why the program is not assembled, empty if none compiles."""
     unit = program.unit
     timeout_s = 4 * unit.stock.timeout_s
     structure = unit_structure(pool, bitcode, timeout_s=timeout_s)
     if structure.structure.refusal:
-        program.warnings.append(f"not function by function: {structure.structure.refusal}")
-        return None
+        return f"not function by function: {structure.structure.refusal}"
     found = best_assembly(
         pool,
         bitcode,
@@ -291,7 +299,7 @@ def _assembled(
         timeout_s=timeout_s,
     )
     if found is None:
-        return None
+        return ""
     data, assembly = rebuild_assembly(
         pool,
         unit.stock,
