@@ -16,13 +16,12 @@ from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import public_name
-from llm_compiler.optimization.propose import first_lists, round_counts
+from llm_compiler.optimization.model_rounds import Ask, ModelRounds, Tried
 from llm_compiler.records import PassList
 from llm_compiler.search.autotune import Method, autotune_strategy, module_rng
 from llm_compiler.search.coreset import Coreset
 from llm_compiler.search.strategies import (
     fixed,
-    in_rounds,
     in_sequence,
     local_search,
     random_search,
@@ -124,26 +123,20 @@ class Contender:
             return fixed(())
         most = _MODEL_LOCAL[0] if self.kind is ContenderKind.MODEL_LOCAL else _MAX_FROM_MODEL
         from_model = min(budget, most)
+        rounds = ModelRounds(
+            ask=self._asking(attempt, lists), lists=lists, oz_size_bytes=oz_size_bytes
+        )
         if self.kind is ContenderKind.ONE_SHOT:
-            return self._rounds(attempt, lists, oz_size_bytes, [budget])
-        num_first = first_lists(from_model)
-        rounds = self._rounds(attempt, lists, oz_size_bytes, round_counts(from_model - num_first))
-        if budget == from_model:
-            return in_sequence(fixed(lists[:num_first]), rounds)
-        return in_sequence(fixed(lists[:num_first]), rounds, local)
+            return rounds.one_shot(budget)
+        led = rounds.strategy(from_model)
+        return led if budget == from_model else in_sequence(led, local)
 
-    def _rounds(
-        self,
-        attempt: Attempt,
-        lists: Sequence[PassList],
-        oz_size_bytes: int,
-        counts: Sequence[int],
-    ) -> Strategy:
+    def _asking(self, attempt: Attempt, lists: Sequence[PassList]) -> Ask:
+        """Return how the model is asked about a module; its time is noted in the attempt."""
         engine = self.engine
         assert engine is not None
 
-        def choose(trial: Trial, count: int) -> Sequence[PassList]:
-            tried = [(p, m.size_bytes if m.ok else -1) for p, m in trial.known.items()]
+        def ask(count: int, tried: Tried, oz_size_bytes: int) -> list[PassList]:
             start = time.monotonic()
             proposals = engine.propose(
                 attempt.module.text,
@@ -157,7 +150,7 @@ class Contender:
             attempt.model_seconds += time.monotonic() - start
             return [one.passes for one in proposals]
 
-        return in_rounds(choose, counts)
+        return ask
 
 
 def contenders_of(
