@@ -1,6 +1,6 @@
 """What every task makes of the 20 modules of ``examples/``, as one report without times and paths.
 
-    python benchmarks/fixed_suite.py FOLDER              # minutes; writes FOLDER/report.json
+    python benchmarks/fixed_suite.py FOLDER              # writes FOLDER/report.json; goes on
     python benchmarks/fixed_suite.py FOLDER --only lift  # runs whose name begins so
     python benchmarks/fixed_suite.py --compare BEFORE AFTER
 
@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -286,6 +287,7 @@ def make_objects(folder: Path) -> None:
 def measure(one: Run, folder: Path) -> dict[str, Any]:
     """Type a command and return all that it says and writes."""
     out = folder / one.name
+    shutil.rmtree(out, ignore_errors=True)  # of a run that was stopped
     out.mkdir(parents=True)
     home = folder / "home"
     names = {"out": str(out), "objects": str(folder / "objects")}
@@ -356,11 +358,14 @@ def main() -> None:
     folder = options.folder.resolve()
     make_objects(folder / "objects")
     chosen = [one for one in RUNS if not options.only or one.name.startswith(tuple(options.only))]
-    found = []
+    report = folder / "report.json"
+    found = json.loads(report.read_text()) if report.exists() else []
     for one in chosen:
+        if one.name in {done["name"] for done in found}:
+            continue  # of a run that was stopped
         found.append(measure(one, folder))
         print(f"{one.name}: exit code {found[-1]['exit_code']}", flush=True)
-        (folder / "report.json").write_text(json.dumps(found, indent=1) + "\n")
+        report.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

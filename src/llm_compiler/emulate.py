@@ -132,6 +132,8 @@ class Emulated:
     check: EmulationCheck | None
     broken: str = ""
     """Why there is no code although the model answered."""
+    question: str = field(default="", repr=False)
+    """The code before the list, as the model was asked about it."""
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
@@ -237,6 +239,7 @@ def emulate(
         text_data_bytes=answer.text_data_bytes if answer else None,
         check=check,
         broken=broken,
+        question=true.input_code,
         seconds=time.monotonic() - started,
     )
 

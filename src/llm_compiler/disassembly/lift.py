@@ -10,14 +10,15 @@ import dataclasses
 import re
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.finishing import ShortDraftJob
+from llm_compiler.disassembly.lift_records import Judged, Lift, Question
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.reassemble import Reassembled, reassemble
 from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
@@ -40,7 +41,7 @@ from llm_compiler.verify.round_trip import (
 from llm_compiler.verify.variants import OWN, Match, MatchJob, Variant, function_bytes, variants_of
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["Lift", "Lifter"]
+__all__ = ["Judged", "Lift", "Lifter", "Question"]
 
 # Instructions that no IR stands for: only they may come as inline assembly.
 _ASM_ONLY = re.compile(
@@ -48,24 +49,9 @@ _ASM_ONLY = re.compile(
     r"l[gi]dt|invlpg|svc|hvc|smc|mrs|msr|wfi|wfe|sev|isb|dsb|at|dc|ic|tlbi)$"
 )
 
+_NOT_RUN = "not run: enough of this function's answers were"
 MODEL_REACH = 32
 """Instructions beyond which the shipped model has made nothing exact that rules had not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lift:
-    """A function's outcome, and what merging needs of it."""
-
-    outcome: LiftedFunction
-    text: FunctionText | None = field(default=None, repr=False)
-    original: CodeObject | None = field(default=None, repr=False)
-    lowered: CodeObject | None = field(default=None, repr=False)
-    bare: str = field(default="", repr=False)
-    """The IR without the claims that it keeps for the sake of its code."""
-    nothrow: tuple[str, ...] = ()
-    """Functions of which its exception table needs that they do not throw."""
-    is_changed: bool = False
-    """Its IR lowers to other code than what was judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +59,14 @@ class _Candidate:
     """An answer that lowers to other code than the original."""
 
     inspection: LiftInspection
+    answer: CodeAnswer
     number: int
     """Its place among the answers."""
-    is_repair: bool
+
+    @property
+    def is_repair(self) -> bool:
+        """Whether it is a second answer."""
+        return self.answer.is_repair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,13 +115,10 @@ class Lifter:
         """What attributes other functions were exact with: files are compiled with one setting."""
 
     def lift(self, symbol: Symbol) -> Lift:
-        """Return the best that the engine's answers to one function are worth."""
+        """Return the best that the answers of rules and engine to one function are worth."""
         started = time.monotonic()
-        folder = self._folder / f"function-{symbol.section}-{symbol.index}"
-        folder.mkdir(exist_ok=True)
         try:
-            text = self._reader.read(symbol)
-            proof = reassemble(self._binary, symbol, text, self._toolchain, folder / "original.o")
+            question = self.read(symbol)
         except Unreadable as error:
             outcome = LiftedFunction(
                 name=symbol.name,
@@ -139,15 +127,62 @@ class Lifter:
                 seconds=time.monotonic() - started,
             )
             return Lift(outcome=outcome)
-        lift = self._judge(text, proof, folder)
-        outcome = dataclasses.replace(
-            lift.outcome,
-            num_instructions=text.num_instructions,
-            is_reencoded=proof.is_reencoded,
-            assembly=text.text,
-            seconds=time.monotonic() - started,
-        )
-        return dataclasses.replace(lift, outcome=outcome, text=text, original=proof.code)
+        return _of(question, self._judge(question), started)
+
+    def read(self, symbol: Symbol) -> Question:
+        """Return what is asked about a function.
+
+        Raises:
+            Unreadable: its machine code cannot be read, or would not be made again.
+        """
+        folder = self._folder / f"function-{symbol.section}-{symbol.index}"
+        folder.mkdir(exist_ok=True)
+        text = self._reader.read(symbol)
+        proof = reassemble(self._binary, symbol, text, self._toolchain, folder / "original.o")
+        return Question(text=text, proof=proof, folder=folder)
+
+    def answers(self, question: Question, drafts: Sequence[str] = ()) -> list[CodeAnswer]:
+        """Return the engine's answers, at most as many as the options say.
+
+        Args:
+            drafts: of the rules, the nearest first; half of the answers are in view of it, where
+                the engine can do that.
+        """
+        options, triple = self._options, self._binary.target_triple
+        text = question.text
+        answers: list[CodeAnswer] = []
+        if drafts and self._engine.can_finish:
+            job = ShortDraftJob(drafts=tuple(drafts[:1]), assembly=text.text, target_triple=triple)
+            if body := run_jobs(self._pool, [job])[0][0]:
+                answers = self._engine.finish(
+                    text.text,
+                    triple,
+                    draft=body,
+                    num_candidates=-(-options.candidates // 2),
+                    temperature=options.temperature,
+                    seed=options.seed,
+                )
+        if len(answers) < options.candidates:
+            known = {one.code for one in answers}
+            more = self._engine.disassemble(
+                text.text,
+                triple,
+                num_candidates=options.candidates,
+                temperature=options.temperature,
+                seed=options.seed,
+            )
+            answers += [one for one in more if one.code not in known]
+        return answers[: options.candidates]
+
+    def judge(self, question: Question, answers: Sequence[CodeAnswer], *, run: bool = True) -> Lift:
+        """Return the best that some answers are worth.
+
+        Args:
+            run: run what is not exact beside the original; else it is unproved.
+        """
+        started = time.monotonic()
+        found = self._judge_answers(question, answers, run=run)
+        return _of(question, _from(found, "model"), started)
 
     def judge_again(self, lift: Lift, ir: str) -> Lift:
         """Return what a function's IR is worth after an edit.
@@ -166,7 +201,8 @@ class Lifter:
                 return dataclasses.replace(lift, outcome=dataclasses.replace(lift.outcome, ir=ir))
             ir = lift.bare
         proof = Reassembled(code=original, is_reencoded=lift.outcome.is_reencoded)
-        found = self._judge_answers(text, proof, [CodeAnswer(code=ir)], folder)
+        question = Question(text=text, proof=proof, folder=folder)
+        found = self._judge_answers(question, [CodeAnswer(code=ir)])
         outcome = dataclasses.replace(
             found.outcome,
             num_candidates=lift.outcome.num_candidates,
@@ -204,55 +240,30 @@ class Lifter:
         )
         return result.verdict is LiftVerdict.REFUTED
 
-    def _judge(self, text: FunctionText, proof: Reassembled, folder: Path) -> Lift:
+    def _judge(self, question: Question) -> Lift:
         """Return the best of what the rules and the model answer."""
         by_rules: Lift | None = None
         lacking = ""
+        drafts: Sequence[str] = ()
         if self._rules is not None:
-            found = self._rules.drafts(text)
-            lacking = found.cause
-            answers = [CodeAnswer(code=one) for one in found.texts]
+            found = self._rules.drafts(question.text)
+            lacking, drafts = found.cause, found.texts
+            answers = [CodeAnswer(code=one) for one in drafts]
             if answers:
-                by_rules = _from(self._judge_answers(text, proof, answers, folder), "rules")
-                if self._is_enough(by_rules, text):
+                by_rules = _from(self._judge_answers(question, answers), "rules")
+                if self._is_enough(by_rules, question.text):
                     return by_rules
-        answers = self._ask(text, found.texts if self._rules is not None else ())
+        answers = self.answers(question, drafts)
         if not answers and by_rules is not None:
             return by_rules
         if not answers and lacking:
-            return _no_answer(text, f"{lacking}, and the model gives no answer", 0)
-        by_model = _from(self._judge_answers(text, proof, answers, folder), "model")
+            return _no_answer(question.text, f"{lacking}, and the model gives no answer", ())
+        by_model = _from(self._judge_answers(question, answers), "model")
         if by_rules is None:
             return by_model
         ranks = [one.outcome.verdict.rank for one in (by_rules, by_model)]
-        return by_model if ranks[1] < ranks[0] else by_rules
-
-    def _ask(self, text: FunctionText, drafts: Sequence[str]) -> list[CodeAnswer]:
-        """Return the engine's answers: half of them in view of the nearest draft, if it can."""
-        options, triple = self._options, self._binary.target_triple
-        answers: list[CodeAnswer] = []
-        if drafts and self._engine.can_finish:
-            job = ShortDraftJob(drafts=tuple(drafts[:1]), assembly=text.text, target_triple=triple)
-            if body := run_jobs(self._pool, [job])[0][0]:
-                answers = self._engine.finish(
-                    text.text,
-                    triple,
-                    draft=body,
-                    num_candidates=-(-options.candidates // 2),
-                    temperature=options.temperature,
-                    seed=options.seed,
-                )
-        if len(answers) < options.candidates:
-            known = {one.code for one in answers}
-            more = self._engine.disassemble(
-                text.text,
-                triple,
-                num_candidates=options.candidates,
-                temperature=options.temperature,
-                seed=options.seed,
-            )
-            answers += [one for one in more if one.code not in known]
-        return answers[: options.candidates]
+        better = by_model if ranks[1] < ranks[0] else by_rules
+        return dataclasses.replace(better, judged=(*by_rules.judged, *by_model.judged))
 
     def _is_enough(self, lift: Lift, text: FunctionText) -> bool:
         """Whether the model need not be asked: the rules' answer stands, or is beyond it."""
@@ -261,29 +272,30 @@ class Lifter:
         return lift.outcome.verdict.is_accepted and text.num_instructions > MODEL_REACH
 
     def _judge_answers(
-        self,
-        text: FunctionText,
-        proof: Reassembled,
-        answers: Sequence[CodeAnswer],
-        folder: Path,
+        self, question: Question, answers: Sequence[CodeAnswer], *, run: bool = True
     ) -> Lift:
+        """Return the best of some answers: the first that is exact, else the best of those run."""
+        text = question.text
         found: list[_Candidate] = []
+        judged: dict[int, Judged] = {}
         reason = "the engine gives no answer (the function may exceed its context)"
-        looked_at = 0
         for number, answer in enumerate(answers):
-            looked_at += 1
             try:
                 candidate = self._inspect(text, answer, number)
-                exact = self._exact(text, candidate, folder, proof.code)
+                exact = self._exact(text, candidate, question.folder, question.proof.code)
             except _Refused as error:
                 reason = str(error)
+                judged[number] = _refused(answer, reason)
                 continue
             if exact is not None:
-                return self._exact_lift(text, *exact, looked_at)
+                judged[number] = Judged(answer=answer, verdict=LiftVerdict.EXACT)
+                lift = self._exact_lift(text, *exact, number + 1)
+                return dataclasses.replace(lift, judged=_every(judged, found))
             found.append(candidate)
-        if found:
-            return self._execute(text, proof, found, folder, looked_at)
-        return _no_answer(text, reason, looked_at)
+        if not found:
+            return _no_answer(text, reason, _every(judged, ()))
+        lift = self._execute(question, found, judged, len(answers), run=run)
+        return dataclasses.replace(lift, judged=_every(judged, found))
 
     def _inspect(self, text: FunctionText, answer: CodeAnswer, number: int) -> _Candidate:
         """Return an answer that is the function and nothing else.
@@ -304,7 +316,7 @@ class Lifter:
             raise _Refused(f"the answer defines other functions too ({', '.join(others[:3])})")
         if refused := _needless_assembly(inspection, text):
             raise _Refused(refused)
-        return _Candidate(inspection=inspection, number=number, is_repair=answer.is_repair)
+        return _Candidate(inspection=inspection, answer=answer, number=number)
 
     def _exact(
         self, text: FunctionText, candidate: _Candidate, folder: Path, original: CodeObject
@@ -392,13 +404,19 @@ class Lifter:
 
     def _execute(
         self,
-        text: FunctionText,
-        proof: Reassembled,
+        question: Question,
         found: list[_Candidate],
-        folder: Path,
+        judged: dict[int, Judged],
         looked_at: int,
+        *,
+        run: bool,
     ) -> Lift:
-        """Run answers that are not exact; return the one with the best verdict."""
+        """Run answers that are not exact; return the one with the best verdict.
+
+        Args:
+            judged: by the answers' places; what is found out is added.
+        """
+        text, proof = question.text, question.proof
         best: tuple[_Candidate, _Lowered, Execution] | None = None
         reason = ""
         num_executed = 0
@@ -406,15 +424,21 @@ class Lifter:
             if num_executed == self._options.max_executed:
                 break
             try:
-                lowered = self._lower(text, candidate, folder, proof.code)
+                lowered = self._lower(text, candidate, question.folder, proof.code)
             except _Refused as error:
                 reason = str(error)
+                judged[candidate.number] = _refused(candidate.answer, reason)
                 continue
             if not lowered.change:
                 # Clang's code generator decides, where LLVM's in process makes other code.
+                judged[candidate.number] = Judged(
+                    answer=candidate.answer, verdict=LiftVerdict.EXACT
+                )
                 return self._exact_lift(text, candidate, lowered, "", looked_at)
             num_executed += 1
-            if self._executor is None:
+            if not run:
+                result = Execution(verdict=LiftVerdict.UNPROVED, reason=_NOT_RUN)
+            elif self._executor is None:
                 result = Execution(
                     verdict=LiftVerdict.UNPROVED, reason="code for this target cannot be run here"
                 )
@@ -422,12 +446,15 @@ class Lifter:
                 result = self._executor.verify(
                     proof.code, text.text, text.name, lowered.code, candidate.inspection
                 )
+            judged[candidate.number] = Judged(
+                answer=candidate.answer, verdict=result.verdict, reason=result.reason
+            )
             if best is None or result.verdict.rank < best[2].verdict.rank:
                 best = candidate, lowered, result
             if result.verdict is LiftVerdict.TESTS_PASSED:
                 break
         if best is None:
-            return _no_answer(text, reason, looked_at)
+            return _no_answer(text, reason, _every(judged, found))
         candidate, compiled, result = best
         assembly = self._text_of(compiled.code, text.name)
         reason = result.reason
@@ -474,11 +501,42 @@ def _from(lift: Lift, source: str) -> Lift:
     return dataclasses.replace(lift, outcome=dataclasses.replace(lift.outcome, source=source))
 
 
-def _no_answer(text: FunctionText, reason: str, looked_at: int) -> Lift:
+def _no_answer(text: FunctionText, reason: str, judged: tuple[Judged, ...]) -> Lift:
     outcome = LiftedFunction(
-        name=text.name, verdict=LiftVerdict.NO_ANSWER, reason=reason, num_candidates=looked_at
+        name=text.name,
+        verdict=LiftVerdict.NO_ANSWER,
+        reason=reason,
+        num_candidates=len(judged),
     )
-    return Lift(outcome=outcome)
+    return Lift(outcome=outcome, judged=judged)
+
+
+def _refused(answer: CodeAnswer, reason: str) -> Judged:
+    return Judged(answer=answer, verdict=LiftVerdict.NO_ANSWER, reason=reason)
+
+
+def _every(judged: Mapping[int, Judged], found: Sequence[_Candidate]) -> tuple[Judged, ...]:
+    """Return what is known of each answer, in their order; what was not run is unproved."""
+    rest = {
+        one.number: Judged(answer=one.answer, verdict=LiftVerdict.UNPROVED, reason=_NOT_RUN)
+        for one in found
+        if one.number not in judged
+    }
+    return tuple(one for _, one in sorted({**judged, **rest}.items(), key=lambda pair: pair[0]))
+
+
+def _of(question: Question, lift: Lift, started: float) -> Lift:
+    """Return a lift with what is known of its function."""
+    outcome = dataclasses.replace(
+        lift.outcome,
+        num_instructions=question.text.num_instructions,
+        is_reencoded=question.proof.is_reencoded,
+        assembly=question.text.text,
+        seconds=time.monotonic() - started,
+    )
+    return dataclasses.replace(
+        lift, outcome=outcome, text=question.text, original=question.proof.code
+    )
 
 
 def _needless_assembly(inspection: LiftInspection, text: FunctionText) -> str:

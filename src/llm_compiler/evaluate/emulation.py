@@ -21,7 +21,7 @@ from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.evaluate.text_distance import bleu
 from llm_compiler.evaluate.threads import SharedEngine, ThreadTools, work_through
 from llm_compiler.llvm.passes import parse_pass_list
-from llm_compiler.model.engines.engine import CodeAnswer, Engine
+from llm_compiler.model.engines.engine import Engine
 from llm_compiler.records import OZ, PassList
 from llm_compiler.verify.execute import ExecuteOptions
 from llm_compiler.verify.target import architecture_of
@@ -179,7 +179,7 @@ def evaluate_emulation(
         EngineError: a model failed.
         ToolchainError, WorkerLost: LLVM cannot be used.
     """
-    shared = [(name, _Recorded(engine)) for name, engine in engines]
+    shared = [(name, SharedEngine(engine)) for name, engine in engines]
 
     def do(item: EmulationItem, tools: ThreadTools) -> list[EmulationRow]:
         return [_ask(item, options, name, engine, space, tools) for name, engine in shared]
@@ -196,21 +196,6 @@ def evaluate_emulation(
     return [row for item in done for row in journal.rows(item.key) or ()]
 
 
-class _Recorded(SharedEngine):
-    """Keeps what a thread asked last."""
-
-    def emulate(
-        self, code: str, passes: PassList, target_triple: str, **told: Any
-    ) -> CodeAnswer | None:
-        """Ask for the code behind a pass list."""
-        self._told.question = code
-        return super().emulate(code, passes, target_triple, **told)
-
-    def question(self) -> str:
-        """Return the code of this thread's last question."""
-        return str(getattr(self._told, "question", ""))
-
-
 def _draw(item: EmulationItem, seed: int, attempt: int, space: Sequence[str]) -> PassList:
     if item.kind == OZ.pipeline:
         return OZ
@@ -224,7 +209,7 @@ def _ask(
     item: EmulationItem,
     options: EmulationOptions,
     name: str,
-    engine: _Recorded,
+    engine: SharedEngine,
     space: Sequence[str],
     tools: ThreadTools,
 ) -> EmulationRow:
@@ -267,11 +252,11 @@ def _identity(item: EmulationItem, model: str, passes: PassList) -> dict[str, An
     }
 
 
-def _row(item: EmulationItem, name: str, found: Emulated, engine: _Recorded) -> EmulationRow:
+def _row(item: EmulationItem, name: str, found: Emulated, engine: SharedEngine) -> EmulationRow:
     check = found.check
     assert check is not None
     model_seconds = engine.take_seconds()
-    question = engine.question()
+    question = found.question
 
     def number(value: int | None) -> int:
         return -1 if value is None else value

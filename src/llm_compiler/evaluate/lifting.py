@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.disassembly.binary import Binary, read_binary
 from llm_compiler.disassembly.lift import Lifter
 from llm_compiler.disassembly.no_engine import NoEngine
+from llm_compiler.disassembly.read_function import Unreadable
 from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
-from llm_compiler.disassembly.repair import RepairingEngine
 from llm_compiler.errors import (
     CompilerError,
     ConfigError,
@@ -64,6 +64,7 @@ RULES = "rules"
 NO_MODEL = "none"
 UNREADABLE, BEYOND_CONTEXT, NO_ANSWER = "unreadable", "beyond context", "no answer"
 _ENOUGH = "enough of this function's answers were"
+_NOT_JUDGED = "it cannot be judged"
 LEVELS = ("O0", "O1", "O2", "O3", "Os", "Oz")
 _FUNCTION = re.compile(
     r'^\s*\.type\s+(?:"((?:[^"\\]|\\.)*)"|([^,\s"]+)),\s*[@%]function$', re.MULTILINE
@@ -119,7 +120,7 @@ class LiftOptions:
 
     levels: tuple[str, ...] = ("Oz",)
     functions: int = 0
-    """So many a target and level; 0: all."""
+    """Drawn per target and level; 0: all."""
     candidates: int = 8
     repairs: int = 0
     """Of the candidates, so many are second answers, to what is wrong with first ones."""
@@ -285,66 +286,6 @@ class _Asked(SharedEngine):
         return NO_ANSWER if fits else BEYOND_CONTEXT
 
 
-class _OneByOne:
-    """An `Engine` that asks another one for all answers at once, and gives them out singly."""
-
-    def __init__(self, engine: Engine, options: LiftOptions) -> None:
-        self._engine, self._options = engine, options
-        self._answers: dict[str, list[CodeAnswer]] = {}
-        self.place = 0
-        self.num_answers = 0
-        self.answer = ""
-        self.is_repair = False
-
-    name = property(lambda self: self._engine.name)
-    model = property(lambda self: self._engine.model)
-    context = property(lambda self: self._engine.context)
-
-    def disassemble(
-        self,
-        assembly: str,
-        target_triple: str,
-        *,
-        num_candidates: int,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[CodeAnswer]:
-        """Return the answer whose turn it is, if there are as many."""
-        if assembly not in self._answers:
-            found = self._engine.disassemble(
-                assembly,
-                target_triple,
-                num_candidates=self._options.candidates,
-                temperature=temperature,
-                seed=seed,
-            )
-            self._answers[assembly] = found[: self._options.candidates]
-        found = self._answers[assembly]
-        self.num_answers = len(found)
-        now = found[self.place : self.place + 1]
-        self.answer = now[0].code if now else ""
-        self.is_repair = bool(now) and now[0].is_repair
-        return now
-
-    def propose(self, *arguments: Any, **named: Any) -> Any:
-        """Ask for pass lists."""
-        return self._engine.propose(*arguments, **named)
-
-    def emulate(self, *arguments: Any, **named: Any) -> Any:
-        """Ask for the code behind a pass list."""
-        return self._engine.emulate(*arguments, **named)
-
-    def close(self) -> None:
-        """Do nothing: the engine is another's."""
-
-    def __enter__(self) -> Self:
-        """Return the engine."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Do nothing."""
-
-
 def _lift(
     item: LiftItem,
     options: LiftOptions,
@@ -366,66 +307,90 @@ def _lift(
     if options.rules or any(engine.name == NO_MODEL for _, engine in engines):
         by_rules = _by_rules(item, binary, symbol, executor, options, toolchain, tools)
         yield by_rules
-    lift_options = DisassembleOptions(
-        candidates=1,
-        rules=False,
-        temperature=options.temperature,
-        execute=options.execute,
-        timeout_s=options.timeout_s,
-        seed=options.seed,
-    )
     for name, engine in engines:
         if engine.name == NO_MODEL:
             continue
         best = by_rules
-        repairing = RepairingEngine(
-            engine, tools.pool, repairs=options.repairs, timeout_s=options.timeout_s
+        lifter = Lifter(
+            binary,
+            engine,
+            DisassembleOptions(
+                candidates=options.candidates,
+                repairs=options.repairs,
+                rules=False,
+                temperature=options.temperature,
+                execute=options.execute,
+                timeout_s=options.timeout_s,
+                seed=options.seed,
+            ),
+            pool=tools.pool,
+            toolchain=toolchain,
+            executor=executor,
+            folder=tools.folder,
         )
-        source = _OneByOne(repairing, options)
-        lifters = [
-            Lifter(
-                binary,
-                source,
-                lift_options,
-                pool=tools.pool,
-                toolchain=toolchain,
-                executor=one,
-                folder=tools.folder,
-            )
-            for one in (executor, None)
-        ]
-        num_executed, proved = 0, False
-        for place in range(options.candidates):
-            source.place, source.answer = place, ""
-            start = time.monotonic()
-            # Behind enough runs, or one that agreed, only exact code is news.
-            spent = proved or num_executed >= options.max_executed
-            try:
-                outcome = lifters[spent].lift(symbol).outcome
-            except (InputError, CompilerError, TimedOut) as error:
-                # Of a tool, on this answer: the next may be better.
-                outcome = LiftedFunction(
-                    name=item.function,
-                    verdict=LiftVerdict.NO_ANSWER,
-                    reason=f"it cannot be judged: {error}"[:500],
-                )
-            if spent and outcome.verdict is LiftVerdict.UNPROVED:
-                outcome = dataclasses.replace(outcome, reason="not exact, and not run: " + _ENOUGH)
-            model_seconds = engine.take_seconds()
-            seconds = time.monotonic() - start - model_seconds
-            if place and not source.answer:
-                break
-            row = _row(item, name, outcome, source, engine, model_seconds, seconds)
+        for row in _answers(item, name, engine, lifter, symbol, options):
             yield row
             if best is not None and _rank(row) < _rank(best):
                 best = row
-            if outcome.verdict is LiftVerdict.EXACT or place + 1 >= source.num_answers:
-                break
-            lowered = outcome.verdict is not LiftVerdict.NO_ANSWER
-            num_executed += lowered and not spent
-            proved = proved or outcome.verdict.is_accepted
         if best is not None:
             yield dataclasses.replace(best, model=f"{RULES} and {name}", candidate=1)
+
+
+def _answers(
+    item: LiftItem,
+    name: str,
+    engine: _Asked,
+    lifter: Lifter,
+    symbol: Symbol,
+    options: LiftOptions,
+) -> Iterator[LiftRow]:
+    """Yield what each answer of a model is worth alone, until one is exact."""
+    start = time.monotonic()
+    try:
+        question = lifter.read(symbol)
+        answers = lifter.answers(question)
+    except Unreadable as error:
+        yield _unread(item, name, str(error), seconds=time.monotonic() - start, said="the function")
+        return
+    except (InputError, CompilerError, TimedOut) as error:
+        yield _unread(
+            item, name, str(error), seconds=time.monotonic() - start, said=f"{_NOT_JUDGED}:"
+        )
+        return
+    num_executed, proved = 0, False
+    for place, answer in enumerate(answers or [CodeAnswer(code="")]):
+        if place and not answer.code:
+            break
+        # After enough runs, or one that agreed, only exact code is news.
+        spent = proved or num_executed >= options.max_executed
+        try:
+            outcome = lifter.judge(question, [answer] if answers else [], run=not spent).outcome
+        except (InputError, CompilerError, TimedOut) as error:
+            # Of a tool, on this answer: the next may be better.
+            outcome = _not_judged(item, error)
+        if spent and outcome.verdict is LiftVerdict.UNPROVED:
+            outcome = dataclasses.replace(outcome, reason="not exact, and not run: " + _ENOUGH)
+        model_seconds = engine.take_seconds()
+        yield _values(
+            item,
+            name,
+            outcome,
+            cause=engine.cause(question.text.text, item.module.target_triple)
+            if not answer.code
+            else "",
+            candidate=place + 1 if answer.code else 0,
+            model_seconds=model_seconds,
+            seconds=time.monotonic() - start - model_seconds,
+            assembly=outcome.assembly if place == 0 else "",
+            answer=answer.code,
+            is_repair=int(answer.is_repair),
+        )
+        if outcome.verdict is LiftVerdict.EXACT:
+            break
+        lowered = outcome.verdict is not LiftVerdict.NO_ANSWER
+        num_executed += lowered and not spent
+        proved = proved or outcome.verdict.is_accepted
+        start = time.monotonic()
 
 
 def _rank(row: LiftRow) -> int:
@@ -460,11 +425,7 @@ def _by_rules(
     try:
         outcome = lifter.lift(symbol).outcome
     except (InputError, CompilerError, TimedOut) as error:
-        outcome = LiftedFunction(
-            name=item.function,
-            verdict=LiftVerdict.NO_ANSWER,
-            reason=f"it cannot be judged: {error}"[:500],
-        )
+        outcome = _not_judged(item, error)
     answered = outcome.verdict is not LiftVerdict.NO_ANSWER
     return _values(
         item,
@@ -478,40 +439,19 @@ def _by_rules(
     )
 
 
-def _unread(item: LiftItem, model: str, reason: str) -> LiftRow:
+def _not_judged(item: LiftItem, error: Exception) -> LiftedFunction:
+    reason = f"{_NOT_JUDGED}: {error}"[:500]
+    return LiftedFunction(name=item.function, verdict=LiftVerdict.NO_ANSWER, reason=reason)
+
+
+def _unread(
+    item: LiftItem, model: str, reason: str, *, seconds: float = 0.0, said: str = "the function:"
+) -> LiftRow:
     """Return the row of a function that no model was asked about."""
     outcome = LiftedFunction(
-        name=item.function, verdict=LiftVerdict.NO_ANSWER, reason=f"the function: {reason}"[:500]
+        name=item.function, verdict=LiftVerdict.NO_ANSWER, reason=f"{said} {reason}"[:500]
     )
-    return _values(item, model, outcome, cause=UNREADABLE)
-
-
-def _row(
-    item: LiftItem,
-    model: str,
-    outcome: LiftedFunction,
-    source: _OneByOne,
-    engine: _Asked,
-    model_seconds: float,
-    seconds: float,
-) -> LiftRow:
-    cause = ""
-    if not source.answer:
-        asked = bool(outcome.assembly)
-        triple = item.module.target_triple
-        cause = engine.cause(outcome.assembly, triple) if asked else UNREADABLE
-    return _values(
-        item,
-        model,
-        outcome,
-        cause=cause,
-        candidate=source.place + 1 if source.answer else 0,
-        model_seconds=model_seconds,
-        seconds=seconds,
-        assembly=outcome.assembly if source.place == 0 else "",
-        answer=source.answer,
-        is_repair=int(source.is_repair),
-    )
+    return _values(item, model, outcome, cause=UNREADABLE, seconds=seconds)
 
 
 def _values(

@@ -1,0 +1,52 @@
+"""One function on its way through a `Lifter`: the question, its answers judged, the lift."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from llm_compiler.disassembly.read_function import FunctionText
+from llm_compiler.disassembly.reassemble import Reassembled
+from llm_compiler.disassembly.records import LiftedFunction
+from llm_compiler.model.engines.engine import CodeAnswer
+from llm_compiler.verify.lifted import LiftVerdict
+from llm_compiler.verify.round_trip import CodeObject
+
+__all__ = ["Judged", "Lift", "Question"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A function in normal form, which is proved to assemble to itself."""
+
+    text: FunctionText
+    proof: Reassembled
+    folder: Path = field(repr=False)
+    """Of its own, for what answers lower to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One answer, and what it alone is worth."""
+
+    answer: CodeAnswer
+    verdict: LiftVerdict
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lift:
+    """A function's outcome, and what merging needs of it."""
+
+    outcome: LiftedFunction
+    judged: tuple[Judged, ...] = ()
+    """Every answer that was looked at, those of the rules first."""
+    text: FunctionText | None = field(default=None, repr=False)
+    original: CodeObject | None = field(default=None, repr=False)
+    lowered: CodeObject | None = field(default=None, repr=False)
+    bare: str = field(default="", repr=False)
+    """The IR without the claims that it keeps for the sake of its code."""
+    nothrow: tuple[str, ...] = ()
+    """Functions of which its exception table needs that they do not throw."""
+    is_changed: bool = False
+    """Its IR lowers to other code than what was judged."""
