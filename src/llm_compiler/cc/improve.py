@@ -23,10 +23,13 @@ from llm_compiler.llvm.jobs import Inspection, InspectJob
 from llm_compiler.llvm.object_file import object_format, section_sizes
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.optimization.decide import decide
 from llm_compiler.optimization.finish import finish
-from llm_compiler.optimization.propose import ProposingModel, Searcher
+from llm_compiler.optimization.measure import measure
+from llm_compiler.optimization.model_rounds import ProposingModel
 from llm_compiler.optimization.records import Effort, Optimized, OptimizeOptions, Proposer
 from llm_compiler.optimization.unit import Unit
+from llm_compiler.optimization.workplace import Workplace
 from llm_compiler.records import Status
 from llm_compiler.search.coreset import Coreset, load_coreset
 from llm_compiler.verify.checker import Checker
@@ -98,7 +101,7 @@ class Workshop(Closing):
         try:
             tools = self._ready()
             unit = self._unit(name, bitcode, baseline, flags, folder, tools)
-            searcher = Searcher(
+            workplace = Workplace(
                 options=_options(effort, tools.model is not None),
                 pool=tools.pool,
                 checker=tools.checker,
@@ -106,8 +109,9 @@ class Workshop(Closing):
                 model=tools.model,
                 stop=stop,
             )
-            found = searcher.search(unit)
-            result = finish(unit, found, searcher, started=started)
+            found = measure(unit, workplace)
+            chosen = decide(unit, found, workplace)
+            result = finish(unit, found, chosen, workplace, started=started)
         except WorkerLost:
             self.close()  # the next unit gets new workers
             raise
