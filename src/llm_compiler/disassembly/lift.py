@@ -251,7 +251,7 @@ class Lifter:
             answers = [CodeAnswer(code=one) for one in drafts]
             if answers:
                 by_rules = _from(self._judge_answers(question, answers), "rules")
-                if self._is_enough(by_rules, question.text):
+                if _is_enough(by_rules, question.text):
                     return by_rules
         answers = self.answers(question, drafts)
         if not answers and by_rules is not None:
@@ -264,12 +264,6 @@ class Lifter:
         ranks = [one.outcome.verdict.rank for one in (by_rules, by_model)]
         better = by_model if ranks[1] < ranks[0] else by_rules
         return dataclasses.replace(better, judged=(*by_rules.judged, *by_model.judged))
-
-    def _is_enough(self, lift: Lift, text: FunctionText) -> bool:
-        """Whether the model need not be asked: the rules' answer stands, or is beyond it."""
-        if lift.outcome.verdict is LiftVerdict.EXACT:
-            return True
-        return lift.outcome.verdict.is_accepted and text.num_instructions > MODEL_REACH
 
     def _judge_answers(
         self, question: Question, answers: Sequence[CodeAnswer], *, run: bool = True
@@ -289,7 +283,7 @@ class Lifter:
                 continue
             if exact is not None:
                 judged[number] = Judged(answer=answer, verdict=LiftVerdict.EXACT)
-                lift = self._exact_lift(text, *exact, number + 1)
+                lift = _exact_lift(text, *exact, number + 1)
                 return dataclasses.replace(lift, judged=_every(judged, found))
             found.append(candidate)
         if not found:
@@ -382,26 +376,6 @@ class Lifter:
             raise _Refused(f"the answer is more than the function: {foreign}")
         return _Lowered(code=code, change=difference(original, code, text.name))
 
-    def _exact_lift(
-        self,
-        text: FunctionText,
-        candidate: _Candidate,
-        lowered: _Lowered,
-        attributes: str,
-        looked_at: int,
-    ) -> Lift:
-        outcome = LiftedFunction(
-            name=text.name,
-            verdict=LiftVerdict.EXACT,
-            num_candidates=looked_at,
-            is_repair=candidate.is_repair,
-            attributes=attributes,
-            bleu=1.0,
-            lowered=text.text,
-            ir=candidate.inspection.text,
-        )
-        return Lift(outcome=outcome, lowered=lowered.code)
-
     def _execute(
         self,
         question: Question,
@@ -434,7 +408,7 @@ class Lifter:
                 judged[candidate.number] = Judged(
                     answer=candidate.answer, verdict=LiftVerdict.EXACT
                 )
-                return self._exact_lift(text, candidate, lowered, "", looked_at)
+                return _exact_lift(text, candidate, lowered, "", looked_at)
             num_executed += 1
             if not run:
                 result = Execution(verdict=LiftVerdict.UNPROVED, reason=_NOT_RUN)
@@ -494,6 +468,33 @@ class Lifter:
             return FunctionReader(own).read(symbol).text if symbol else ""
         except Unreadable:
             return ""
+
+
+def _exact_lift(
+    text: FunctionText,
+    candidate: _Candidate,
+    lowered: _Lowered,
+    attributes: str,
+    looked_at: int,
+) -> Lift:
+    outcome = LiftedFunction(
+        name=text.name,
+        verdict=LiftVerdict.EXACT,
+        num_candidates=looked_at,
+        is_repair=candidate.is_repair,
+        attributes=attributes,
+        bleu=1.0,
+        lowered=text.text,
+        ir=candidate.inspection.text,
+    )
+    return Lift(outcome=outcome, lowered=lowered.code)
+
+
+def _is_enough(lift: Lift, text: FunctionText) -> bool:
+    """Whether the model need not be asked: the rules' answer stands, or is beyond it."""
+    if lift.outcome.verdict is LiftVerdict.EXACT:
+        return True
+    return lift.outcome.verdict.is_accepted and text.num_instructions > MODEL_REACH
 
 
 def _from(lift: Lift, source: str) -> Lift:
