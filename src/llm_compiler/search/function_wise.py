@@ -18,7 +18,15 @@ from llm_compiler.llvm.symbol_sizes import symbol_name
 from llm_compiler.records import Measurement, PassList, SymbolSize
 from llm_compiler.search.objective import SIZE, TEXT_DATA, Objective
 
-__all__ = ["MAX_LISTS", "choose_lists"]
+__all__ = [
+    "MAX_LISTS",
+    "Graph",
+    "choose",
+    "choose_lists",
+    "find_roots",
+    "fold_costs",
+    "pieces_of",
+]
 
 MAX_LISTS = 6
 """Different lists in one assembly: each is one more run of `opt`."""
@@ -47,10 +55,37 @@ def choose_lists(
     lists = [passes for passes, found in measured.items() if found.ok and found.symbols]
     if not lists or not structure.functions:
         return {}
-    graph = _Graph(structure, [measured[passes].symbols for passes in lists], _weight(objective))
-    chosen = _search(graph, len(lists))
+    pieces = pieces_of(structure)
+    tables = [measured[passes].symbols for passes in lists]
+    graph = _graph_of(structure, pieces, tables, _weight(objective))
+    chosen = choose(graph, max_lists)
+    return {name: lists[chosen[pieces[name]]] for name in structure.functions}
+
+
+def choose(graph: Graph, max_lists: int = MAX_LISTS) -> list[int]:
+    """Return the list of each piece: its place among the graph's."""
+    chosen = _search(graph, graph.num_lists)
     _merge_lists(graph, chosen, max_lists)
-    return {name: lists[chosen[graph.unit_of[name]]] for name in structure.functions}
+    return chosen
+
+
+def _graph_of(
+    structure: Structure,
+    pieces: Mapping[str, int],
+    tables: Sequence[Sequence[SymbolSize]],
+    weight: Callable[[SymbolSize], float],
+) -> Graph:
+    by_symbol = {symbol_name(name): piece for name, piece in pieces.items()}
+    num_pieces = max(pieces.values()) + 1
+    costs: list[list[float | None]] = []
+    needs = []
+    roots: set[int] = set()
+    for table in tables:
+        values, needed, present = fold_costs(table, by_symbol, num_pieces, weight)
+        costs.append([cost if i in present else None for i, cost in enumerate(values)])
+        needs.append(needed)
+        roots |= find_roots(structure, pieces, table)
+    return Graph(costs, needs, frozenset(roots))
 
 
 def _weight(objective: Objective) -> Callable[[SymbolSize], float]:
@@ -59,80 +94,54 @@ def _weight(objective: Objective) -> Callable[[SymbolSize], float]:
     return lambda one: one.size_bytes
 
 
-class _Graph:
-    """What each *unit* costs with each list, and which units it then needs.
+class Graph:
+    """What each *piece* costs with each list, and which pieces it then needs.
 
-    A unit is what moves as one: a function, or the functions that are tied to each other.
+    A piece is what moves as one: a function, or the functions that are tied to each other.
+
+    Args:
+        costs: by list and piece; None: the list's object has no such piece.
+        needs: by list and piece, the pieces that it then needs.
+        roots: pieces that count whatever needs them.
     """
 
     def __init__(
         self,
-        structure: Structure,
-        tables: Sequence[Sequence[SymbolSize]],
-        weight: Callable[[SymbolSize], float],
+        costs: Sequence[Sequence[float | None]],
+        needs: Sequence[Sequence[frozenset[int]]],
+        roots: frozenset[int],
     ) -> None:
-        self.unit_of = _units(structure)
-        self.num_units = max(self.unit_of.values()) + 1
-        by_symbol = {symbol_name(name): unit for name, unit in self.unit_of.items()}
+        self.num_pieces = len(costs[0])
+        self.roots = roots
         self.costs: list[list[float]] = []
-        """By list and unit."""
-        self.needs: list[list[frozenset[int]]] = []
-        absent: list[set[int]] = []
-        for table in tables:
-            costs, needs, seen = _fold(table, by_symbol, self.num_units, weight)
-            self.costs.append(costs)
-            self.needs.append(needs)
-            absent.append(set(range(self.num_units)) - seen)
-        for unit in range(self.num_units):
-            known = [i for i in range(len(tables)) if unit not in absent[i]]
-            smallest = min(known, key=lambda i: self.costs[i][unit], default=None)
-            for i in range(len(tables)):
-                if unit in absent[i] and smallest is not None:
-                    self.costs[i][unit] = self.costs[smallest][unit] + _UNKNOWN_BYTES
-                    self.needs[i][unit] = self.needs[smallest][unit]
-        self.roots = self._find_roots(structure, tables, by_symbol)
-        self.users: list[set[int]] = [set() for _ in range(self.num_units)]
-        """Units that need a unit with one list at least."""
-        for needs in self.needs:
-            for unit, needed in enumerate(needs):
-                for one in needed:
-                    self.users[one].add(unit)
+        self.needs: list[list[frozenset[int]]] = [list(one) for one in needs]
+        smallest: list[int | None] = []
+        for piece in range(self.num_pieces):
+            known = [(c, i) for i, one in enumerate(costs) if (c := one[piece]) is not None]
+            smallest.append(min(known)[1] if known else None)
+        for i, one in enumerate(costs):
+            row = []
+            for piece, cost in enumerate(one):
+                best = smallest[piece]
+                if cost is None and best is not None:
+                    cost = (costs[best][piece] or 0.0) + _UNKNOWN_BYTES
+                    self.needs[i][piece] = needs[best][piece]
+                row.append(cost or 0.0)
+            self.costs.append(row)
+        self.users: list[set[int]] = [set() for _ in range(self.num_pieces)]
+        """Pieces that need a piece with one list at least."""
+        for needed_by in self.needs:
+            for piece, needed in enumerate(needed_by):
+                for other in needed:
+                    self.users[other].add(piece)
 
-    def _find_roots(
-        self,
-        structure: Structure,
-        tables: Sequence[Sequence[SymbolSize]],
-        by_symbol: Mapping[str, int],
-    ) -> frozenset[int]:
-        aliased = dict(structure.aliases)
-        kept = {
-            aliased.get(name) or name
-            for name in structure.exported
-            if name not in structure.discardable
-        }
-        for name, used in structure.references.items():
-            if name.startswith("llvm."):  # constructors, used
-                kept |= used
-        found = {self.unit_of[name] for name in kept if name in self.unit_of}
-        for table in tables:
-            sizes = {one.name: one for one in table}
-            pending = [
-                one.name
-                for one in table
-                if one.is_exported and not one.is_function and one.name in kept
-            ]
-            seen = set(pending)
-            while pending:
-                for name in sizes[pending.pop()].references:
-                    if (unit := by_symbol.get(name)) is not None:
-                        found.add(unit)
-                    elif name in sizes and name not in seen:
-                        seen.add(name)
-                        pending.append(name)
-        return frozenset(found)
+    @property
+    def num_lists(self) -> int:
+        """How many lists there are to choose from."""
+        return len(self.costs)
 
     def cost(self, chosen: Sequence[int]) -> float:
-        """Return the sum over all units that count."""
+        """Return the sum over all pieces that count."""
         pending = list(self.roots)
         seen = set(pending)
         total = 0.0
@@ -146,7 +155,41 @@ class _Graph:
         return total
 
 
-def _units(structure: Structure) -> dict[str, int]:
+def find_roots(
+    structure: Structure, pieces: Mapping[str, int], table: Sequence[SymbolSize]
+) -> frozenset[int]:
+    """Return the pieces that count whatever needs them, by the table of one list's symbols.
+
+    They have names that others may know, or a variable with such a name refers to them.
+    """
+    aliased = dict(structure.aliases)
+    kept = {
+        aliased.get(name) or name
+        for name in structure.exported
+        if name not in structure.discardable
+    }
+    for name, used in structure.references.items():
+        if name.startswith("llvm."):  # constructors, used
+            kept |= used
+    by_symbol = {symbol_name(name): piece for name, piece in pieces.items()}
+    found = {pieces[name] for name in kept if name in pieces}
+    sizes = {one.name: one for one in table}
+    pending = [
+        one.name for one in table if one.is_exported and not one.is_function and one.name in kept
+    ]
+    seen = set(pending)
+    while pending:
+        for name in sizes[pending.pop()].references:
+            if (piece := by_symbol.get(name)) is not None:
+                found.add(piece)
+            elif name in sizes and name not in seen:
+                seen.add(name)
+                pending.append(name)
+    return frozenset(found)
+
+
+def pieces_of(structure: Structure) -> dict[str, int]:
+    """Return the number of the piece that each function belongs to, by name of the IR."""
     together: dict[str, str] = {}
     pinned = [name for name in structure.functions if name in structure.pinned]
     for group in (*structure.ties, pinned):
@@ -159,20 +202,20 @@ def _units(structure: Structure) -> dict[str, int]:
     }
 
 
-def _fold(
+def fold_costs(
     table: Sequence[SymbolSize],
     by_symbol: Mapping[str, int],
-    num_units: int,
+    num_pieces: int,
     weight: Callable[[SymbolSize], float],
 ) -> tuple[list[float], list[frozenset[int]], set[int]]:
-    """Return the cost and needs of each unit in one list's object, and the units that are there.
+    """Return the cost and needs of each piece in one list's object, and the pieces that are there.
 
     What the list made beside them (outlined or merged functions) and variables count with those
     that reach them without another unit between, in equal shares.
     """
     sizes = {one.name: one for one in table}
-    costs = [0.0] * num_units
-    needs: list[set[int]] = [set() for _ in range(num_units)]
+    costs = [0.0] * num_pieces
+    needs: list[set[int]] = [set() for _ in range(num_pieces)]
     reached: dict[str, set[int]] = defaultdict(set)
     present: set[int] = set()
     for one in table:
@@ -201,11 +244,11 @@ def _fold(
 class _State:
     """A choice under change: how often each unit is needed by one that counts."""
 
-    def __init__(self, graph: _Graph, chosen: Sequence[int]) -> None:
+    def __init__(self, graph: Graph, chosen: Sequence[int]) -> None:
         self.graph = graph
         self.chosen = list(chosen)
         self.total = 0.0
-        self._counts = [0] * graph.num_units
+        self._counts = [0] * graph.num_pieces
         for unit in graph.roots:
             self._add(unit)
 
@@ -229,7 +272,7 @@ class _State:
 
     def counts(self, unit: int) -> bool:
         """Whether a unit is in the object. (Units that need only each other stay: an error
-        upwards, which `_Graph.cost` does not make.)"""
+        upwards, which `Graph.cost` does not make.)"""
         return self._counts[unit] > 0
 
     def set(self, unit: int, index: int) -> None:
@@ -249,26 +292,26 @@ class _State:
             self._remove(one)
 
 
-def _search(graph: _Graph, num_lists: int) -> list[int]:
+def _search(graph: Graph, num_lists: int) -> list[int]:
     """Return the list of each unit: from the best whole choices on, while a change helps."""
-    starts = [[index] * graph.num_units for index in range(num_lists)]
+    starts = [[index] * graph.num_pieces for index in range(num_lists)]
     starts.sort(key=graph.cost)
     starts = starts[:_MAX_STARTS]
     starts.append(
         [
             min(range(num_lists), key=lambda i: graph.costs[i][unit])
-            for unit in range(graph.num_units)
+            for unit in range(graph.num_pieces)
         ]
     )
     found = [_improve(graph, start, num_lists) for start in starts]
     return min([*starts, *found], key=graph.cost)
 
 
-def _improve(graph: _Graph, start: Sequence[int], num_lists: int) -> list[int]:
+def _improve(graph: Graph, start: Sequence[int], num_lists: int) -> list[int]:
     state = _State(graph, start)
     for _ in range(_MAX_ROUNDS):
         improved = False
-        for unit in range(graph.num_units):
+        for unit in range(graph.num_pieces):
             if not state.counts(unit):
                 continue
             # Alone, and with all its users: they may no longer need it then.
@@ -291,7 +334,7 @@ def _improve(graph: _Graph, start: Sequence[int], num_lists: int) -> list[int]:
     return state.chosen
 
 
-def _merge_lists(graph: _Graph, chosen: list[int], max_lists: int) -> None:
+def _merge_lists(graph: Graph, chosen: list[int], max_lists: int) -> None:
     """Replace lists by others that are used, where that costs nothing or there are too many."""
     while True:
         used = sorted(set(chosen))
