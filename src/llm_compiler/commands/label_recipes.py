@@ -60,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=float, default=0, metavar="S", help="end after this time; 0: when done"
     )
+    parser.add_argument(
+        "--keep-journal",
+        action="store_true",
+        help="leave what makes no whole shard in the journal, for a run that goes on",
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
 
 
@@ -146,6 +151,9 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
                 f"{options.architecture} of at most {options.max_unit_bytes} bytes"
             )
         _label(folder, chosen, recipes, options)
+        if options.keep_journal:
+            warn(f"{len(folder.known)} units are labelled")
+            return 0
         folder.pack()
     units = list(_all_units(options.output, options.architecture))
     _print(units, recipes, folder.num_bytes, options)
