@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from llm_compiler.cli import build_parser
+from llm_compiler.commands.parser import build_parser
 
 TARGET = Path(__file__).resolve().parent.parent / "docs" / "command-line.md"
 

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from llm_compiler import commands
-from llm_compiler.cli import build_parser, main
+from llm_compiler.cli import main
+from llm_compiler.commands import COMMANDS, load_command, optimize, passes
+from llm_compiler.commands.command import Command
+from llm_compiler.commands.options.optimize import OptimizeArguments
+from llm_compiler.commands.parser import build_parser
 from llm_compiler.errors import InputError, OutputError, TimedOut
 
 
@@ -53,10 +62,10 @@ def test_clang_flags_are_refused_by_commands_that_compile_nothing(
 
 
 def test_flags_behind_the_first_dashes_are_clangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    monkeypatch.setattr(commands, "run_optimize", lambda options, flags: seen.append(flags) or 0)
+    seen: list[OptimizeArguments] = []
+    monkeypatch.setattr(optimize, "run", lambda options: seen.append(options) or 0)
     assert main(["optimize", "a.c", "--", "-DX=1", "--", "-Iy"]) == 0
-    assert seen == [("-DX=1", "--", "-Iy")]
+    assert seen[0].clang_flags == ("-DX=1", "--", "-Iy")
 
 
 @pytest.mark.parametrize(
@@ -77,10 +86,10 @@ def test_errors_become_one_line_and_an_exit_code(
     code: int,
     line: str,
 ) -> None:
-    def fail(options: object, flags: object) -> int:
+    def fail(options: object) -> int:
         raise error
 
-    monkeypatch.setattr(commands, "run_passes", fail)
+    monkeypatch.setattr(passes, "run", fail)
     assert main(["passes"]) == code
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -89,24 +98,104 @@ def test_errors_become_one_line_and_an_exit_code(
 
 
 def test_faults_of_ours_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(options: object, flags: object) -> int:
+    def fail(options: object) -> int:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(commands, "run_passes", fail)
+    monkeypatch.setattr(passes, "run", fail)
     with pytest.raises(ZeroDivisionError):
         main(["passes"])
 
 
-def test_defaults_are_those_of_the_design() -> None:
-    options = build_parser().parse_args(["optimize", "a.c"])
+def test_defaults_are_those_of_the_design(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[OptimizeArguments] = []
+    monkeypatch.setattr(optimize, "run", lambda options: seen.append(options) or 0)
+    assert main(["optimize", "a.c"]) == 0
+    (options,) = seen
     assert (options.candidates, options.budget, options.effort) == (None, None, None)
-    assert options.objective == "size"
+    assert (options.objective, options.timeout_s, options.function_wise) == ("size", 60.0, True)
     assert (options.proposer, options.kind, options.trust) == (None, "", False)
-    assert options.files == [Path("a.c")]
+    assert options.files == (Path("a.c"),)
 
 
-def test_every_command_has_its_function() -> None:
-    parser = build_parser()
-    choices = next(a for a in parser._actions if a.dest == "command").choices
-    assert choices is not None
-    assert [name for name in choices if not hasattr(commands, f"run_{name}")] == []
+def leaves(command: Command) -> Iterator[Command]:
+    yield from command.actions or (command,)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_run_by_a_function_that_is_there(name: str) -> None:
+    command = load_command(name)
+    assert command.name == name
+    for one in leaves(command):
+        module, _, function = one.run.partition(":")
+        if name in ("train", "kit"):
+            continue  # import what the base install lacks, inside their functions
+        assert callable(getattr(import_module(f"llm_compiler.commands.{module}"), function))
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_imports_nothing_that_the_command_works_with(name: str) -> None:
+    program = (
+        "import sys\n"
+        "from llm_compiler.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "heavy = {'numpy', 'onnx', 'onnxruntime', 'pyarrow', 'tokenizers', 'rich', 'torch',\n"
+        "         'matplotlib', 'sqlite3', 'llm_compiler.optimize', 'llm_compiler.emulate',\n"
+        "         'llm_compiler.commands.' + sys.argv[1]}\n"
+        "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
+    )
+    arguments = [*([name] if name else []), "--help"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: llm-compiler")
+    assert "Exit codes: 0 done" in done.stdout
+
+
+def test_the_help_of_a_command_names_what_its_negative_verdict_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["disassemble", "--help"])
+    assert "1 a function is less than tests_passed" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_names_every_command_and_option(
+    shell: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert [name for name in COMMANDS if name not in script] == []
+    assert "whole-program" in script
+    assert "text-data" in script  # a value of --objective
+
+
+def test_bash_accepts_and_applies_the_completion(tmp_path: Path) -> None:
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("needs bash")
+    script = tmp_path / "completion"
+    with script.open("w") as file, contextlib.redirect_stdout(file):
+        assert main(["completion", "bash"]) == 0
+    program = (
+        f"source {script}\n"
+        "COMP_WORDS=(llm-compiler opt); COMP_CWORD=1; COMP_LINE='llm-compiler opt'\n"
+        "COMP_POINT=${#COMP_LINE}\n"
+        "$(complete -p llm-compiler | sed 's/.*-F \\([^ ]*\\).*/\\1/')\n"
+        'echo "${COMPREPLY[@]}"\n'
+    )
+    done = subprocess.run(
+        [bash, "--norc", "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == ["optimize"]
+
+
+def test_the_whole_parser_has_the_options_of_every_action() -> None:
+    parsed = build_parser().parse_args(["corpus", "synthesize", "--out", "x"])
+    assert parsed.run_command.run == "corpus:synthesize"

@@ -22,7 +22,7 @@ LAYERS = (
     ("errors",),
     ("records",),
     ("process",),
-    ("places", "output", "console", "closing", "option_values", "extras"),
+    ("places", "output", "console", "closing", "option_values", "option_fields", "extras"),
     ("parquet",),
     ("llvm",),
     ("workers",),

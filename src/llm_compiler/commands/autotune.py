@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from llm_compiler.commands.options.autotune import AutotuneArguments
 from llm_compiler.console import (
     name_width,
     percent,
@@ -62,10 +62,10 @@ def default_store() -> Path:
     return folder / "measurements.db"
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+def run(options: AutotuneArguments) -> int:
     """Search, print one line a module; Ctrl-C keeps what was found."""
     toolchain = find_toolchain()
-    flags = parse_clang_flags(clang_flags)
+    flags = parse_clang_flags(options.clang_flags)
     for message in flags.notes:
         warn(message)
     stock = Stock(
@@ -105,7 +105,7 @@ def _search(
     pool: WorkerPool,
     store: Store,
     objective: Objective,
-    options: argparse.Namespace,
+    options: AutotuneArguments,
 ) -> tuple[list[Trial], dict[str, Measurement]]:
     space: tuple[str, ...] = run_jobs(pool, [RegistryJob()])[0][0]
     coreset = load_coreset()
@@ -167,7 +167,7 @@ def _print(
     trials: Sequence[Trial],
     baselines: dict[str, Measurement],
     objective: Objective,
-    options: argparse.Namespace,
+    options: AutotuneArguments,
 ) -> None:
     rows: list[tuple[str, ...]] = []
     lengths: list[int] = []
@@ -220,7 +220,7 @@ def _replay(
     pool: WorkerPool,
     store: Store,
     objective: Objective,
-    options: argparse.Namespace,
+    options: AutotuneArguments,
 ) -> int:
     """Measure each module's best stored list again; exit code 1 if a size differs."""
     start = time.monotonic()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from llm_compiler.commands.options.coreset import BuildArguments, ShowArguments
 from llm_compiler.console import print_json, print_table, progress, warn
 from llm_compiler.corpus.inputs import NamedModule, load_modules
 from llm_compiler.errors import InputError
@@ -30,17 +30,13 @@ from llm_compiler.verify.checker import Checker
 from llm_compiler.verify.verdicts import VerdictBook, write_verdicts
 from llm_compiler.workers import LocalPool, WorkerPool
 
-__all__ = ["run"]
+__all__ = ["build", "known_verdicts", "show"]
 
 _TRIPLES = {"x86_64": "x86_64-pc-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
-    """Build or show."""
-    return _show(options) if options.action == "show" else _build(options)
-
-
-def _show(options: argparse.Namespace) -> int:
+def show(options: ShowArguments) -> int:
+    """Print the lists in their order."""
     coreset = load_coreset(options.coreset)
     if options.json:
         for rank, pick in enumerate(coreset.picks, 1):
@@ -78,7 +74,8 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _build(options: argparse.Namespace) -> int:
+def build(options: BuildArguments) -> int:
+    """Choose lists greedily from a store of measurements."""
     # Now, not after an hour of measuring.
     check_writable(options.output)
     check_writable(options.output.with_name("verdicts.jsonl"))
@@ -183,7 +180,7 @@ def _refine(
     candidates: Sequence[PassList],
     first: Sequence[PassList],
     objective: Objective,
-    options: argparse.Namespace,
+    options: BuildArguments,
 ) -> list[PassList]:
     """Return the first lists improved over a sample of the modules."""
     rng = random.Random(0)

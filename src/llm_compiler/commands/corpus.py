@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 
 from llm_compiler.commands import samples
+from llm_compiler.commands.options.corpus import BuildArguments, StatsArguments, SynthesizeArguments
 from llm_compiler.console import print_json, print_table, progress
-from llm_compiler.corpus.build import SourceReport, build_corpus
+from llm_compiler.corpus.build import DEFAULT_TARGETS, SourceReport, build_corpus
 from llm_compiler.corpus.config import load_config
 from llm_compiler.corpus.inputs import MANIFEST
 from llm_compiler.corpus.manifest import Unit, load_manifest
@@ -17,26 +17,14 @@ from llm_compiler.corpus.tools import find_tools
 from llm_compiler.errors import ArtifactError, ConfigError
 from llm_compiler.output import resumable
 
-__all__ = ["run"]
+__all__ = ["build", "stats", "synthesize"]
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
-    """Build, sample, check, count or make up."""
-    actions = {
-        "build": _build,
-        "sample": samples.build,
-        "check": samples.check,
-        "stats": _stats,
-        "synthesize": _synthesize,
-    }
-    with resumable():
-        return actions[options.action](options)
-
-
-def _build(options: argparse.Namespace) -> int:
+@resumable()
+def build(options: BuildArguments) -> int:
+    """Fetch packages and compile their units to bitcode."""
     config = load_config(options.config)
     packages = {name for name in options.packages.split(",") if name} or None
-    arguments = {"target_triples": options.target_triple} if options.target_triple else {}
     with progress(len(packages or config.specs), "building") as bar:
         done = 0
 
@@ -52,7 +40,7 @@ def _build(options: argparse.Namespace) -> int:
             packages=packages,
             jobs=options.jobs or 1,
             on_progress=show,
-            **arguments,
+            target_triples=options.target_triple or DEFAULT_TARGETS,
         )
     asked = packages or {spec.name for spec in config.specs}
     failed = [source for source in report.sources if source.error and source.name in asked]
@@ -73,13 +61,17 @@ def _build(options: argparse.Namespace) -> int:
     return 0
 
 
-def _synthesize(options: argparse.Namespace) -> int:
+@resumable()
+def synthesize(options: SynthesizeArguments) -> int:
+    """Write synthetic C."""
     paths = write_sources(options.out, num_functions=options.functions, seed=options.seed)
     print(f"{options.functions} functions in {len(paths)} files in {options.out}")
     return 0
 
 
-def _stats(options: argparse.Namespace) -> int:
+@resumable()
+def stats(options: StatsArguments) -> int:
+    """Count units, or samples."""
     if not (options.corpus / MANIFEST).is_file() and (options.corpus / SAMPLES_MANIFEST).is_file():
         return samples.stats(options)
     if options.report:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from llm_compiler.commands.disassemble import open_engine
+from llm_compiler.commands.options.dataset import (
+    BuildArguments,
+    PackArguments,
+    RepairsArguments,
+    ShowArguments,
+    StageArguments,
+    TextsArguments,
+)
 from llm_compiler.console import print_json, print_table, progress, warn
 from llm_compiler.corpus.manifest import MANIFEST_NAME, PARTIAL_NAME, load_manifest, read_units
 from llm_compiler.corpus.texts import collect_texts
@@ -28,20 +35,11 @@ from llm_compiler.records import content_hash
 from llm_compiler.search.objective import objective_named
 from llm_compiler.workers import LocalPool
 
-__all__ = ["run"]
-
-
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
-    """Build, show, pack, or collect texts."""
-    actions = {"build": _build, "show": _show, "pack": _pack, "texts": _texts, "repairs": _repairs}
-    with resumable():
-        return actions[options.action](options)
+__all__ = ["build", "pack_parts", "repairs", "show", "texts"]
 
 
 @contextmanager
-def _open(
-    options: argparse.Namespace, num_workers: int | None
-) -> Iterator[tuple[Stage, LocalPool]]:
+def _open(options: StageArguments, num_workers: int | None) -> Iterator[tuple[Stage, LocalPool]]:
     """Open the samples and what else the stage reads, and a pool."""
     samples = SampleSet(
         options.samples,
@@ -78,7 +76,9 @@ def _open(
         yield stage, pool
 
 
-def _build(options: argparse.Namespace) -> int:
+@resumable()
+def build(options: BuildArguments) -> int:
+    """Write a stage's samples."""
     if options.stage == "pretraining" and options.texts is None:
         warn("no --texts: pretraining data is IR and assembly only")
     with (
@@ -98,7 +98,7 @@ def _build(options: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(report: DatasetReport, options: argparse.Namespace) -> None:
+def _tell(report: DatasetReport, options: BuildArguments | RepairsArguments) -> None:
     if options.json:
         print_json(asdict(report))
         return
@@ -110,7 +110,9 @@ def _tell(report: DatasetReport, options: argparse.Namespace) -> None:
     print_table(("task", "samples"), [(name, str(count)) for name, count in rows], right="lr")
 
 
-def _repairs(options: argparse.Namespace) -> int:
+@resumable()
+def repairs(options: RepairsArguments) -> int:
+    """Write a model's wrong lifts, and what is wrong with them."""
     with (
         open_engine("embedded", options.model, "disassemble") as engine,
         LocalPool(options.jobs) as pool,
@@ -142,7 +144,9 @@ def _weights(folder: Path) -> str:
     return content_hash((folder / WEIGHTS_FILE).read_bytes())
 
 
-def _show(options: argparse.Namespace) -> int:
+@resumable()
+def show(options: ShowArguments) -> int:
+    """Make one sample again and print it."""
     with _open(options, 1) as (stage, pool):
         (result,) = make_samples(stage, [options.index], pool)
     sample = result.sample
@@ -163,7 +167,9 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _pack(options: argparse.Namespace) -> int:
+@resumable()
+def pack_parts(options: PackArguments) -> int:
+    """Pack modules into parts of a given size."""
     samples = SampleSet(
         options.samples,
         split=options.split,
@@ -184,7 +190,9 @@ def _pack(options: argparse.Namespace) -> int:
     return 0
 
 
-def _texts(options: argparse.Namespace) -> int:
+@resumable()
+def texts(options: TextsArguments) -> int:
+    """Collect source code and prose of a corpus."""
     partial = options.corpus / PARTIAL_NAME
     finished = (options.corpus / MANIFEST_NAME).is_file()
     units = read_units(partial) if partial.is_file() and not finished else None

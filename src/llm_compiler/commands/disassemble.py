@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_compiler.commands.options.disassemble import DisassembleArguments
 from llm_compiler.console import print_json, print_table, progress, warn
 from llm_compiler.disassemble import (
     Disassembled,
@@ -26,6 +26,7 @@ from llm_compiler.llvm.jobs import Inspection, InspectJob
 from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.trained import untrained_warning
+from llm_compiler.option_fields import values_for
 from llm_compiler.output import check_writable, make_folders, write_atomically
 from llm_compiler.records import Status
 from llm_compiler.signals import received
@@ -83,7 +84,7 @@ class _Task:
     output: Path
 
 
-def _tasks(options: argparse.Namespace, folder: Path) -> list[_Task]:
+def _tasks(options: DisassembleArguments, folder: Path) -> list[_Task]:
     """Return what there is to lift: the files, and the members of archives, put into a folder."""
     found: list[tuple[Path, str, str]] = []
     for number, source in enumerate(options.files):
@@ -126,23 +127,16 @@ def _is_archive(path: Path) -> bool:
     return False
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+def run(options: DisassembleArguments) -> int:
     """Lift files and print the verdicts; 1 if any is not at least tests_passed."""
+    given = values_for(DisassembleOptions, options)
     settings = DisassembleOptions(
-        functions=tuple(options.function),
-        candidates=options.candidates,
-        rules=options.rules,
-        search_s=options.search_s,
-        repairs=options.repairs,
-        target_triple=options.target_triple,
-        temperature=options.temperature,
-        relink=options.relink is not None,
-        retarget=options.retarget,
-        timeout_s=options.timeout_s,
-        jobs=options.jobs,
-        annotate=options.annotate,
-        keep_unproved=options.keep_unproved and not options.strict,
-        seed=options.seed,
+        **given
+        | {
+            "rules": False if options.no_rules else None,
+            "relink": options.relink is not None,
+            "keep_unproved": options.keep_unproved and not options.strict,
+        }
     )
     is_complete = True
     with tempfile.TemporaryDirectory(prefix="llm-compiler-") as name:
@@ -189,7 +183,7 @@ def _lift(
     engine: Engine,
     settings: DisassembleOptions,
     pool: WorkerPool,
-    options: argparse.Namespace,
+    options: DisassembleArguments,
 ) -> Disassembled:
     """Lift one object and write what comes of it."""
     with progress(None, "lifting") as bar:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import platform
 import sys
 import time
@@ -10,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_compiler.commands.options.doctor import DoctorArguments
 from llm_compiler.console import print_json, print_table
 from llm_compiler.errors import LlmCompilerError, ToolchainError
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
@@ -35,7 +35,7 @@ class Finding:
     mend: str = ""
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+def run(options: DoctorArguments) -> int:
     """Print the findings; exit code 3 if something needed is missing."""
     findings = list(_examine())
     if options.json:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import difflib
 import sys
 from pathlib import Path
 
 from llm_compiler.commands.disassemble import open_engine
+from llm_compiler.commands.options.emulate import EmulateArguments
 from llm_compiler.console import note, print_json, print_table, warn
 from llm_compiler.emulate import NO_ANSWER, Emulated, EmulateOptions, EmulationVerdict, emulate
 from llm_compiler.errors import ConfigError
@@ -16,6 +16,7 @@ from llm_compiler.llvm.clang_flags import parse_clang_flags
 from llm_compiler.llvm.demangle import demangled
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
 from llm_compiler.model.engines.compact import CompactEngine
+from llm_compiler.option_fields import values_for
 from llm_compiler.output import check_writable, write_atomically
 from llm_compiler.verify.accepted import refuse_unreadable
 from llm_compiler.workers import LocalPool
@@ -25,14 +26,15 @@ __all__ = ["run"]
 _GOOD = (EmulationVerdict.EXACT, EmulationVerdict.SAME_CODE, EmulationVerdict.TESTS_PASSED)
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+def run(options: EmulateArguments) -> int:
     """Print the predicted code; with --check 1 if it is not right."""
-    flags = parse_clang_flags(clang_flags)
+    flags = parse_clang_flags(options.clang_flags)
     for message in flags.notes:
         warn(message)
-    options.assembly = options.assembly or flags.kind == "assembly"
+    if flags.kind == "assembly":
+        options = dataclasses.replace(options, assembly=True)
     if flags.output and options.output is None:
-        options.output = Path(flags.output)
+        options = dataclasses.replace(options, output=Path(flags.output))
     passes = parse_pass_list(options.passes)
     if not passes:
         raise ConfigError("--passes names no pass")
@@ -40,13 +42,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         warn(f"'{element}' is among the passes that models are not trained on: {reason}")
     if options.direct and not options.assembly:
         raise ConfigError("--direct is about assembly: it needs -S")
-    settings = EmulateOptions(
-        assembly=options.assembly,
-        check=options.check,
-        target_triple=options.target_triple,
-        clang_flags=clang_flags,
-        timeout_s=options.timeout_s,
-    )
+    settings = EmulateOptions(**values_for(EmulateOptions, options))
     if options.output is not None:
         if options.output.resolve() == options.file.resolve():
             raise ConfigError(f"the output {options.output} would overwrite its own input")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import tempfile
 import time
@@ -21,6 +20,15 @@ from llm_compiler.commands.evaluation import (
     open_models,
     print_outcome,
     warn_excluded,
+)
+from llm_compiler.commands.options.evaluate import (
+    AllArguments,
+    DisassemblyArguments,
+    EmulationArguments,
+    FlagTuningArguments,
+    PerplexityArguments,
+    SizePredictionArguments,
+    TaskArguments,
 )
 from llm_compiler.console import note, progress
 from llm_compiler.errors import ConfigError
@@ -70,31 +78,33 @@ _ALL = tuple(ContenderKind)
 _PAPER = (ContenderKind.ONE_SHOT, ContenderKind.CORESET, ContenderKind.PLAIN)
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+def run(options: TaskArguments) -> int:
     """Run one task's evaluation; a run that was stopped goes on."""
-    return print_outcome(run_task(options, clang_flags), options)
+    return print_outcome(run_task(options, options.clang_flags), options)
 
 
-def run_task(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Outcome:
+def run_task(options: TaskArguments, clang_flags: tuple[str, ...]) -> Outcome:
     """Run one task's evaluation and write its report.
 
     Raises:
         LlmCompilerError: the suites, models or options do not allow it.
     """
-    match options.task:
-        case "flag-tuning":
+    match options:
+        case FlagTuningArguments():
             return _flag_tuning(options, clang_flags)
-        case "disassembly":
+        case DisassemblyArguments():
             return disassembly(options, clang_flags)
-        case "emulation":
+        case EmulationArguments():
             return emulation(options, clang_flags)
-        case "all":
+        case SizePredictionArguments() | PerplexityArguments():
+            return language(options, clang_flags)
+        case AllArguments():
             return everything(options, clang_flags, run_task)
-    return language(options, clang_flags)
+    raise TypeError(f"no task is of {type(options).__name__}")
 
 
 def _programs(
-    options: argparse.Namespace, suites: Sequence[Suite], toolchain: Toolchain, folder: Path
+    options: FlagTuningArguments, suites: Sequence[Suite], toolchain: Toolchain, folder: Path
 ) -> tuple[list[Ready], list[Excluded]]:
     """Build at -O2 what the suites say of programs that can run.
 
@@ -117,7 +127,7 @@ def _programs(
     return found, excluded
 
 
-def _settings(options: argparse.Namespace, has_model: bool) -> FlagTuningOptions:
+def _settings(options: FlagTuningArguments, has_model: bool) -> FlagTuningOptions:
     protocol = Protocol(options.protocol)
     paper = protocol is Protocol.PAPER
     if options.contenders:
@@ -143,7 +153,7 @@ def _settings(options: argparse.Namespace, has_model: bool) -> FlagTuningOptions
     )
 
 
-def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Outcome:
+def _flag_tuning(options: FlagTuningArguments, clang_flags: tuple[str, ...]) -> Outcome:
     started = time.monotonic()
     named = engines_of(options)
     settings = _settings(options, bool(named))
@@ -164,7 +174,7 @@ def _flag_tuning(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> O
         target_triple=options.target_triple,
         timeout_s=options.timeout_s,
     )
-    folder: Path = options.report
+    folder = options.report
     with contextlib.ExitStack() as stack:
         stack.enter_context(locked(folder))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import time
@@ -11,6 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler.commands.evaluation import Outcome, command_line, engines_of
+from llm_compiler.commands.options.evaluate import (
+    AllArguments,
+    DisassemblyArguments,
+    EmulationArguments,
+    FlagTuningArguments,
+    PerplexityArguments,
+    SizePredictionArguments,
+    TaskArguments,
+)
 from llm_compiler.console import note, warn
 from llm_compiler.errors import ConfigError, InputError
 from llm_compiler.evaluate.document import (
@@ -38,13 +46,21 @@ TASKS = {
     "perplexity": 1.0,
 }
 """With the share of the time by which each is to be done; what one does not use, the next has."""
+_ARGUMENTS: dict[str, type[TaskArguments]] = {
+    "flag-tuning": FlagTuningArguments,
+    "flag-tuning-paper": FlagTuningArguments,
+    "disassembly": DisassemblyArguments,
+    "emulation": EmulationArguments,
+    "size-prediction": SizePredictionArguments,
+    "perplexity": PerplexityArguments,
+}
 _TITLES = {"flag-tuning-paper": "Flag tuning by the paper's rules"}
 
 
 def everything(
-    options: argparse.Namespace,
+    options: AllArguments,
     clang_flags: tuple[str, ...],
-    run_task: Callable[[argparse.Namespace, tuple[str, ...]], Outcome],
+    run_task: Callable[[TaskArguments, tuple[str, ...]], Outcome],
 ) -> Outcome:
     """Run all tasks, one after the other, and write the page after each.
 
@@ -59,10 +75,9 @@ def everything(
             "'evaluate all' needs a model: name a checkpoint with --model; this installation has "
             "none"
         )
-    folder: Path = options.report
+    folder = options.report
     done: dict[str, Outcome] = {}
     left_out: dict[str, str] = {}
-    options.told = set()
     with locked(folder):
         wanted = [name for name in TASKS if name in options.tasks]
         for name in wanted:
@@ -92,13 +107,10 @@ def everything(
     )
 
 
-def _options_of(
-    name: str, options: argparse.Namespace, minutes: float | None
-) -> argparse.Namespace:
+def _options_of(name: str, options: AllArguments, minutes: float | None) -> TaskArguments:
     """Return the options of one task, as its own command would have them."""
     own: dict[str, Any] = {
         **vars(options),
-        "task": name,
         "report": options.report / name,
         "max_minutes": minutes,
         "min_size_bytes": 0,
@@ -110,23 +122,24 @@ def _options_of(
     if name.startswith("flag-tuning"):
         paper = name.endswith("paper")
         own |= {
-            "task": "flag-tuning",
             "protocol": "paper" if paper else "ours",
-            "contenders": ["one-shot", "coreset", "plain"] if paper else options.contenders,
+            "contenders": ("one-shot", "coreset", "plain") if paper else options.contenders,
             # 256 evaluations a module would leave the other tasks no time.
             "budgets": (1,) if paper else (1, 4, 16, 64),
             "objective": None,
             "min_size_bytes": options.min_size_bytes,
             "store": options.store or options.report / "measurements.db",
         }
-    return argparse.Namespace(**own)
+    kind = _ARGUMENTS[name]
+    names = {one.name for one in dataclasses.fields(kind)} - {"task"}
+    return kind(**{key: value for key, value in own.items() if key in names})
 
 
 # -- the page ------------------------------------------------------------------------------------
 
 
 def _page(
-    done: dict[str, Outcome], left_out: dict[str, str], options: argparse.Namespace, seconds: float
+    done: dict[str, Outcome], left_out: dict[str, str], options: AllArguments, seconds: float
 ) -> tuple[list[Block], Table]:
     lines = [line for name, one in done.items() for line in _headline(name, one.told)]
     table = Table(("task", "target", "who", "figure", "n", "value, 95 %"), tuple(lines), left=4)

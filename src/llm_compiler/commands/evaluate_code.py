@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 
 from llm_compiler.commands.evaluation import (
@@ -12,6 +11,7 @@ from llm_compiler.commands.evaluation import (
     open_session,
     warn_excluded,
 )
+from llm_compiler.commands.options.evaluate import DisassemblyArguments, EmulationArguments
 from llm_compiler.console import progress
 from llm_compiler.dataset.engine import safe_elements
 from llm_compiler.evaluate.emulation import (
@@ -33,7 +33,7 @@ from llm_compiler.workers import LocalPool
 __all__ = ["disassembly", "emulation"]
 
 
-def disassembly(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Outcome:
+def disassembly(options: DisassemblyArguments, clang_flags: tuple[str, ...]) -> Outcome:
     """Lift the functions of suites.
 
     Raises:
@@ -95,7 +95,7 @@ def disassembly(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Ou
     )
 
 
-def emulation(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Outcome:
+def emulation(options: EmulationArguments, clang_flags: tuple[str, ...]) -> Outcome:
     """Ask for the code behind pass lists.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from llm_compiler.commands.evaluation import (
     open_session,
     warn_excluded,
 )
+from llm_compiler.commands.options.evaluate import PerplexityArguments, SizePredictionArguments
 from llm_compiler.console import progress
 from llm_compiler.corpus.inputs import SAMPLES_MANIFEST
 from llm_compiler.dataset.records import StageSample
@@ -40,8 +40,10 @@ from llm_compiler.records import content_hash
 
 __all__ = ["language"]
 
+_Arguments = PerplexityArguments | SizePredictionArguments
 
-def language(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Outcome:
+
+def language(options: _Arguments, clang_flags: tuple[str, ...]) -> Outcome:
     """Run size-prediction or perplexity.
 
     Raises:
@@ -123,7 +125,10 @@ def language(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> Outco
 
 
 def _samples(
-    folders: list[Path], run: Session, options: argparse.Namespace, sizes: bool
+    folders: list[Path],
+    run: Session,
+    options: _Arguments,
+    sizes: bool,
 ) -> Iterator[tuple[str, StageSample]]:
     """Yield the samples of each suite, with its name."""
     stage = "emulation" if sizes else "pretraining"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import shlex
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler.commands.disassemble import open_engine
+from llm_compiler.commands.options.evaluate import TaskArguments
 from llm_compiler.console import note, print_json, print_table, warn
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.errors import ConfigError
@@ -67,19 +67,20 @@ class Outcome:
     """Modules, functions, questions or samples; fewer are done where time is short."""
 
 
-def engines_of(options: argparse.Namespace) -> list[tuple[str, str | None]]:
+def engines_of(options: TaskArguments) -> list[tuple[str, str | None]]:
     """Pair engines with models: one engine for all, or one for each.
 
     Raises:
         ConfigError: their numbers do not fit.
     """
-    engines, models = options.engine or [], options.model or []
+    engines: Sequence[str] = options.engine
+    models: Sequence[str | None] = options.model
     if not engines and not models:
         return [("embedded", None)] if has_shipped_model() else []
     if not engines:
         engines = ["embedded"]
     if len(engines) == 1:
-        return [(engines[0], model) for model in models or [None]]
+        return [(engines[0], model) for model in models or (None,)]
     if len(engines) != len(models):
         raise ConfigError(
             f"{len(engines)} engines and {len(models)} models: name one --engine for all, or one "
@@ -185,7 +186,7 @@ class Session:
 
 
 def open_session(
-    options: argparse.Namespace,
+    options: TaskArguments,
     clang_flags: tuple[str, ...],
     stack: contextlib.ExitStack,
     *,
@@ -208,7 +209,7 @@ def open_session(
     require_pyarrow()
     require_matplotlib()
     toolchain = find_toolchain()
-    folder: Path = options.report
+    folder = options.report
     stack.enter_context(locked(folder))
     scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-")))
     named = engines_of(options)
@@ -232,7 +233,7 @@ def open_session(
     )
     paths = options.suite if suites is None else suites
     loaded = load_suites(paths, suite_options, toolchain=toolchain, pool=pool, scratch=scratch)
-    minutes: float | None = options.max_minutes
+    minutes = options.max_minutes
     return Session(
         folder=folder,
         scratch=scratch,
@@ -248,7 +249,7 @@ def open_session(
     )
 
 
-def incomplete(done: int, total: int, what: str, options: argparse.Namespace) -> list[str]:
+def incomplete(done: int, total: int, what: str, options: TaskArguments) -> list[str]:
     """Return a note for a report that time cut short, or none."""
     if done >= total:
         return []
@@ -258,17 +259,16 @@ def incomplete(done: int, total: int, what: str, options: argparse.Namespace) ->
     ]
 
 
-def warn_excluded(excluded: Sequence[Excluded], options: argparse.Namespace) -> None:
-    """Say what is left out, and why: once for all the tasks that share `options.told`."""
-    told: set[str] = getattr(options, "told", set())
+def warn_excluded(excluded: Sequence[Excluded], options: TaskArguments) -> None:
+    """Say what is left out, and why: once for all the tasks that share `options.warned`."""
     for one in excluded:
         text = f"{one.suite}: {one.name} is left out: {one.cause}"
-        if text not in told:
+        if text not in options.warned:
             warn(text)
-        told.add(text)
+        options.warned.add(text)
 
 
-def print_outcome(outcome: Outcome, options: argparse.Namespace) -> int:
+def print_outcome(outcome: Outcome, options: TaskArguments) -> int:
     """Print a task's outcome and return the exit code."""
     if options.json:
         print_json(outcome.told)

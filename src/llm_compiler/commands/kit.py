@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from llm_compiler.commands.options.kit import (
+    PackArguments,
+    ShipArguments,
+    TrainArguments,
+    WaitArguments,
+)
 from llm_compiler.console import print_json, print_table, progress
 from llm_compiler.errors import ConfigError
 from llm_compiler.extras import require
 
-__all__ = ["run"]
+__all__ = ["pack", "ship", "train", "wait"]
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
-    """Pack, train, wait, or ship."""
-    actions = {"pack": _pack, "train": _train, "wait": _wait, "ship": _ship}
-    return actions[options.action](options)
-
-
-def _pack(options: argparse.Namespace) -> int:
-    from llm_compiler.kit.pack import PART_BYTES, pack, room_of
+def pack(options: PackArguments) -> int:
+    """Pack data, weights and code into parts."""
+    from llm_compiler.kit.pack import PART_BYTES, room_of
+    from llm_compiler.kit.pack import pack as pack_parts
     from llm_compiler.train.configs import load_train_config
 
     config = load_train_config(
@@ -36,7 +37,7 @@ def _pack(options: argparse.Namespace) -> int:
     if options.beside is not None:
         size = min(size or PART_BYTES, room_of(options.beside))
     with progress(0, "members") as bar:
-        report = pack(
+        report = pack_parts(
             config,
             options.out,
             more=more,
@@ -66,7 +67,8 @@ def _require_torch() -> None:
         require(name, extra="train")
 
 
-def _train(options: argparse.Namespace) -> int:
+def train(options: TrainArguments) -> int:
+    """Train for some minutes from the parts that have arrived."""
     from llm_compiler.kit.training import detach, train_parts
 
     # Before PyTorch is loaded: its threads do not survive a fork.
@@ -88,11 +90,12 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _wait(options: argparse.Namespace) -> int:
+def wait(options: WaitArguments) -> int:
+    """Print how a run goes, and write its weights in pieces."""
     _require_torch()
-    from llm_compiler.kit.training import wait
+    from llm_compiler.kit.training import wait as wait_for
 
-    told = wait(
+    told = wait_for(
         options.run,
         options.out,
         minutes=options.minutes,
@@ -102,16 +105,19 @@ def _wait(options: argparse.Namespace) -> int:
     return 0 if told.get("step") else 1
 
 
-def _ship(options: argparse.Namespace) -> int:
+def ship(options: ShipArguments) -> int:
+    """Validate what came home, and ship it if it is better."""
     _require_torch()
     import llm_compiler
-    from llm_compiler.kit.ship import ship
+    from llm_compiler.kit.ship import ship as ship_weights
     from llm_compiler.train.configs import load_train_config
 
     config = load_train_config(options.config, None, settings=options.set, out=None, init=None)
     config = replace(config, validation_documents=options.documents)
     into = options.into or Path(llm_compiler.__file__).parent / "data" / "model"
-    found = ship(options.pieces, config, work=options.out, shipped=into, dry_run=options.dry_run)
+    found = ship_weights(
+        options.pieces, config, work=options.out, shipped=into, dry_run=options.dry_run
+    )
     if options.json:
         told = {**asdict(found), "checkpoint": str(found.checkpoint)}
         told["comparisons"] = [{**asdict(one), "verdict": one.verdict} for one in found.comparisons]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from llm_compiler.commands.options.labels import (
+    BuildArguments,
+    CeilingArguments,
+    Chosen,
+    PackArguments,
+    ShowArguments,
+)
 from llm_compiler.console import percent, print_json, print_table, progress, warn
 from llm_compiler.corpus.samples import Sample
 from llm_compiler.corpus.shards import COLUMNS, load_samples
@@ -40,19 +46,12 @@ from llm_compiler.search.store import Store
 from llm_compiler.search.trial import Trial, run_trials
 from llm_compiler.workers import LocalPool, WorkerPool, run_jobs
 
-__all__ = ["run"]
+__all__ = ["build", "ceiling", "pack", "show"]
 
 _STEPS = (1, 4, 16, 64, 256)
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
-    """Build labels or ceilings, show what a table of either holds, or pack labels for training."""
-    actions = {"build": _build, "ceiling": _ceiling, "pack": _pack, "show": _show}
-    with resumable():
-        return actions[options.action](options)
-
-
-def _choose(options: argparse.Namespace, known: Collection[str] = ()) -> list[Sample]:
+def _choose(options: Chosen, known: Collection[str] = ()) -> list[Sample]:
     select = {"split": options.split, "architecture": options.architecture}
     # Chosen without the code, which is read afterwards, of those chosen only.
     columns = [name for name in COLUMNS if name not in ("bitcode", "text")]
@@ -79,7 +78,9 @@ def _choose(options: argparse.Namespace, known: Collection[str] = ()) -> list[Sa
     return chosen
 
 
-def _build(options: argparse.Namespace) -> int:
+@resumable()
+def build(options: BuildArguments) -> int:
+    """Measure every list on many modules."""
     check_writable(options.output)
     find_toolchain()
     lists = load_coreset(options.coreset).lists[: options.num_lists]
@@ -113,7 +114,7 @@ def _build(options: argparse.Namespace) -> int:
         f"{len(usable)} modules, {len(lists)} lists, {rows} rows, "
         f"{options.output.stat().st_size} bytes: {options.output}"
     )
-    _print_gains(usable, options)
+    _print_gains(usable, as_json=options.json)
     return 0
 
 
@@ -130,7 +131,9 @@ def _earlier(path: Path, lists: Sequence[PassList]) -> list[ModuleLabels]:
     return labels
 
 
-def _ceiling(options: argparse.Namespace) -> int:
+@resumable()
+def ceiling(options: CeilingArguments) -> int:
+    """Spend the full autotuner on a few modules."""
     check_writable(options.output)
     toolchain = find_toolchain()
     chosen = _choose(options)
@@ -141,12 +144,12 @@ def _ceiling(options: argparse.Namespace) -> int:
         ceilings = _search(chosen, pool, store, options)
     rows = write_ceilings(ceilings, options.output)
     print(f"{rows} modules, {options.budget} evaluations each: {options.output}")
-    _print_ceilings(ceilings, options)
+    _print_ceilings(ceilings, as_json=options.json)
     return 0
 
 
 def _search(
-    chosen: Sequence[Sample], pool: WorkerPool, store: Store, options: argparse.Namespace
+    chosen: Sequence[Sample], pool: WorkerPool, store: Store, options: CeilingArguments
 ) -> list[Ceiling]:
     space: tuple[str, ...] = run_jobs(pool, [RegistryJob()])[0][0]
     coreset = load_coreset(options.coreset)
@@ -187,7 +190,9 @@ def _search(
     return ceilings
 
 
-def _pack(options: argparse.Namespace) -> int:
+@resumable()
+def pack(options: PackArguments) -> int:
+    """Make label shards of tables."""
     # Needs numpy and tokenizers: the other actions do without.
     from llm_compiler.model.label_shards import pack_labels
 
@@ -216,7 +221,9 @@ def _pack(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(options: argparse.Namespace) -> int:
+@resumable()
+def show(options: ShowArguments) -> int:
+    """Print what a table holds."""
     try:
         lists, labels = read_labels(options.table)
     except ShardCorrupt as error:
@@ -224,13 +231,13 @@ def _show(options: argparse.Namespace) -> int:
             ceilings = read_ceilings(options.table)
         except ShardCorrupt:
             raise error from None
-        _print_ceilings(ceilings, options)
+        _print_ceilings(ceilings, as_json=options.json)
         return 0
     print(
         f"{len(labels)} modules of {len({one.package for one in labels})} packages, "
         f"{len(lists)} lists"
     )
-    _print_gains(labels, options)
+    _print_gains(labels, as_json=options.json)
     if options.samples:
         present = {
             sample.module_hash for sample in load_samples(options.samples, columns=("module_hash",))
@@ -240,7 +247,7 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_gains(labels: Sequence[ModuleLabels], options: argparse.Namespace) -> None:
+def _print_gains(labels: Sequence[ModuleLabels], *, as_json: bool) -> None:
     """Print what the first K lists save over default<Oz>, by both metrics, split by split."""
     rows = []
     for split in dict.fromkeys(one.split for one in labels):
@@ -259,9 +266,9 @@ def _print_gains(labels: Sequence[ModuleLabels], options: argparse.Namespace) ->
                 cells += [percent(sum(before) - sum(after), sum(before)), f"{100 * geomean:.2f} %"]
                 record[f"{name}_total_gain"], record[f"{name}_geomean_gain"] = total, geomean
             rows.append(tuple(cells))
-            if options.json:
+            if as_json:
                 print_json(record)
-    if not options.json:
+    if not as_json:
         header = (
             "split",
             "modules",
@@ -290,7 +297,7 @@ def _gains(before: Sequence[int], after: Sequence[int]) -> tuple[float, float]:
     return total, 1 - math.exp(sum(ratios) / len(ratios)) if ratios else 0.0
 
 
-def _print_ceilings(ceilings: Sequence[Ceiling], options: argparse.Namespace) -> None:
+def _print_ceilings(ceilings: Sequence[Ceiling], *, as_json: bool) -> None:
     metrics: tuple[tuple[str, Callable[[Ceiling], tuple[int, int]]], ...] = (
         (SIZE.name, lambda c: (c.oz_size_bytes, c.best_size_bytes)),
         (TEXT_DATA.name, lambda c: (c.oz_text_data_bytes, c.best_text_data_bytes)),
@@ -301,7 +308,7 @@ def _print_ceilings(ceilings: Sequence[Ceiling], options: argparse.Namespace) ->
         for name, values in metrics:
             before, after = map(list, zip(*map(values, members), strict=True))
             total, geomean = _gains(before, after)
-            if options.json:
+            if as_json:
                 print_json(
                     {
                         "split": split,
@@ -313,7 +320,7 @@ def _print_ceilings(ceilings: Sequence[Ceiling], options: argparse.Namespace) ->
                 )
             cells = (split, str(len(members)), name, f"{100 * total:.2f} %")
             rows.append((*cells, f"{100 * geomean:.2f} %"))
-    if not options.json:
+    if not as_json:
         print_table(
             ("split", "modules", "objective", "saved, total", "geomean"), rows, right="lrlrr"
         )

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
-
+from llm_compiler.commands.options.model import (
+    CardArguments,
+    GgufArguments,
+    MergeArguments,
+    PushArguments,
+)
 from llm_compiler.console import print_json
 from llm_compiler.extras import require
 from llm_compiler.output import check_writable
 from llm_compiler.train.hub import find_checkpoint, model_card, upload, write_hub_folder
 
-__all__ = ["run"]
+__all__ = ["card", "gguf", "merge", "push"]
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
-    """Merge, describe, push, or export."""
-    actions = {"merge": _merge, "card": _card, "push": _push, "gguf": _gguf}
-    return actions[options.action](options)
-
-
-def _gguf(options: argparse.Namespace) -> int:
+def gguf(options: GgufArguments) -> int:
+    """Write one GGUF file."""
     from llm_compiler.model.gguf_export import export_gguf
 
     check_writable(options.output)
@@ -27,7 +26,8 @@ def _gguf(options: argparse.Namespace) -> int:
     return 0
 
 
-def _merge(options: argparse.Namespace) -> int:
+def merge(options: MergeArguments) -> int:
+    """Add LoRA adapters to their weights."""
     for name in ("torch", "transformers"):
         require(name, extra="train")  # only merging needs it
     from llm_compiler.train.lora import merge_adapters
@@ -40,14 +40,16 @@ def _merge(options: argparse.Namespace) -> int:
     return 0
 
 
-def _card(options: argparse.Namespace) -> int:
+def card(options: CardArguments) -> int:
+    """Print a model card."""
     folder = find_checkpoint(options.checkpoint)
     name = options.name or folder.resolve().name
     print(model_card(folder, name=name, license_=options.license), end="")
     return 0
 
 
-def _push(options: argparse.Namespace) -> int:
+def push(options: PushArguments) -> int:
+    """Write a folder in the layout of the hub; upload it if a repository is named."""
     name = options.name or (options.repo_id or options.output.name).rsplit("/", 1)[-1]
     out = write_hub_folder(options.checkpoint, options.output, name=name, license_=options.license)
     address = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import math
 import shlex
@@ -15,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from llm_compiler.commands.inputs import SUFFIX, collect_sources, name_outputs
+from llm_compiler.commands.options.optimize import OptimizeArguments
 from llm_compiler.commands.whole_program import run_whole_program
 from llm_compiler.console import (
     Table,
@@ -47,6 +47,7 @@ from llm_compiler.optimize import (
     in_order,
     optimize_each,
 )
+from llm_compiler.option_fields import values_for
 from llm_compiler.output import check_writable, make_folders, write_atomically
 from llm_compiler.search.objective import objective_named
 from llm_compiler.search.store import Store
@@ -57,7 +58,7 @@ from llm_compiler.workers import LocalPool
 __all__ = ["run"]
 
 
-def _kind(options: argparse.Namespace, flags: ClangFlags) -> OutputKind:
+def _kind(options: OptimizeArguments, flags: ClangFlags) -> OutputKind:
     """Return what to write; clang's own flags may say it too.
 
     Raises:
@@ -73,13 +74,13 @@ def _kind(options: argparse.Namespace, flags: ClangFlags) -> OutputKind:
     return kind
 
 
-def _output(options: argparse.Namespace, flags: ClangFlags) -> Path | None:
+def _output(options: OptimizeArguments, flags: ClangFlags) -> Path | None:
     """Return the output that ``-o`` names, in front of ``--`` or after it.
 
     Raises:
         ConfigError: both do, and differ.
     """
-    output: Path | None = options.output
+    output = options.output
     if not flags.output:
         return output
     if output is not None and output != Path(flags.output):
@@ -87,18 +88,16 @@ def _output(options: argparse.Namespace, flags: ClangFlags) -> Path | None:
     return Path(flags.output)
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+def run(options: OptimizeArguments) -> int:
     """Optimise the files and print what was saved; return the first failure's exit code."""
     with contextlib.ExitStack() as stack:
-        return _run(options, clang_flags, stack)
+        return _run(options, stack)
 
 
-def _run(
-    options: argparse.Namespace, clang_flags: tuple[str, ...], stack: contextlib.ExitStack
-) -> int:
+def _run(options: OptimizeArguments, stack: contextlib.ExitStack) -> int:
     started = time.monotonic()
-    flags = parse_clang_flags(clang_flags)
-    options.output = _output(options, flags)
+    flags = parse_clang_flags(options.clang_flags)
+    options = replace(options, output=_output(options, flags))
     kind = _kind(options, flags)
     if options.export and not options.whole_program:
         raise ConfigError("--export is of --whole-program: single objects offer what they define")
@@ -115,17 +114,13 @@ def _run(
         seconds=math.inf if options.seconds is None else options.seconds,
         objective=objective_named(options.objective),
         proposer=proposer,
-        novel=options.novel,
-        pass_lists_only=options.pass_lists_only,
-        function_wise=options.function_wise,
-        explain=options.explain,
-        allow=tuple(options.allow),
-        target_triple=options.target_triple,
-        clang_flags=clang_flags,
         kind=kind,
-        timeout_s=options.timeout_s,
-        seed=options.seed,
-        trust=options.trust,
+        **values_for(
+            OptimizeOptions,
+            options,
+            *("novel", "pass_lists_only", "function_wise", "explain", "allow", "target_triple"),
+            *("clang_flags", "timeout_s", "seed", "trust"),
+        ),
     )
     sources = collect_sources(options.files, flags, lambda: _temporary_folder(stack))
     if options.whole_program:
@@ -260,7 +255,7 @@ def _say_how(result: Optimized, output: Path) -> None:
         print(f"  {line}", file=sys.stderr)
 
 
-def _proposer(options: argparse.Namespace) -> Proposer | None:
+def _proposer(options: OptimizeArguments) -> Proposer | None:
     """Return what was asked for; None: the model, if there is one.
 
     Raises:

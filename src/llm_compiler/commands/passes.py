@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
+from llm_compiler.commands.options.passes import PassesArguments
 from llm_compiler.console import print_json, print_table
 from llm_compiler.llvm.jobs import RegistryJob
 from llm_compiler.llvm.refusals import refused_for
@@ -22,7 +21,7 @@ def _verdict(one: PassEntry) -> str:
     return f"safe, but for modules with {'; '.join(kinds)}" if kinds else "safe"
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+def run(options: PassesArguments) -> int:
     """Print one line a pass: name, level, safe or why not."""
     toolchain = find_toolchain()
     with LocalPool(1) as pool:

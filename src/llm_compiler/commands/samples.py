@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import time
 from collections.abc import Callable
 
+from llm_compiler.commands.options.corpus import CheckArguments, SampleArguments, StatsArguments
 from llm_compiler.console import percent, print_json, print_table, progress, warn
 from llm_compiler.corpus.check import check_samples
 from llm_compiler.corpus.manifest import write_text_atomically
@@ -15,6 +15,8 @@ from llm_compiler.corpus.plan import SampleConfig
 from llm_compiler.corpus.sampling import build_samples
 from llm_compiler.corpus.statistics import QUANTILES, count_samples, write_report
 from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.option_fields import values_for
+from llm_compiler.output import resumable
 from llm_compiler.process import peak_memory
 from llm_compiler.workers import LocalPool
 
@@ -25,16 +27,10 @@ _MAX_WARNINGS = 10
 _REPORT_NAME = "report.json"
 
 
-def build(options: argparse.Namespace) -> int:
+@resumable()
+def build(options: SampleArguments) -> int:
     """Make samples of a corpus."""
-    config = SampleConfig(
-        max_text_bytes=options.max_text_bytes,
-        min_instructions=options.min_instructions,
-        max_instructions=options.max_instructions,
-        max_package_functions=options.max_package_functions,
-        unit_share=options.unit_share,
-        threshold=options.threshold,
-    )
+    config = SampleConfig(**values_for(SampleConfig, options))
     toolchain = find_toolchain()
     start = time.monotonic()
     with LocalPool(options.jobs) as pool, progress(100, "sampling") as bar:
@@ -88,7 +84,8 @@ def build(options: argparse.Namespace) -> int:
     return 0
 
 
-def check(options: argparse.Namespace) -> int:
+@resumable()
+def check(options: CheckArguments) -> int:
     """Verify hashes, and that no clone crosses splits."""
     report = check_samples(options.samples, threshold=options.threshold)
     if options.json:
@@ -107,7 +104,7 @@ def check(options: argparse.Namespace) -> int:
     return 1 if report.pairs else 0
 
 
-def stats(options: argparse.Namespace) -> int:
+def stats(options: StatsArguments) -> int:
     """Count samples; write a report with plots if asked to."""
     num_tokens: Callable[[str], int] | None = None
     if options.tokenizer is not None:

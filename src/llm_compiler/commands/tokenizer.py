@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -10,6 +9,7 @@ from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 
+from llm_compiler.commands.options.tokenizer import PackArguments, ShowArguments, TrainArguments
 from llm_compiler.console import print_json, print_table, progress, warn
 from llm_compiler.dataset.engine import make_samples
 from llm_compiler.dataset.records import StageSample
@@ -25,15 +25,10 @@ from llm_compiler.model.token_shards import pack_tokens
 from llm_compiler.model.tokenizer import IrTokenizer, train_tokenizer
 from llm_compiler.workers import LocalPool
 
-__all__ = ["run"]
+__all__ = ["pack", "show", "train"]
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
-    """Train, show, or pack."""
-    return {"train": _train, "show": _show, "pack": _pack}[options.action](options)
-
-
-def _samples(options: argparse.Namespace) -> Iterator[StageSample]:
+def _samples(options: TrainArguments) -> Iterator[StageSample]:
     """Yield samples of several folders by turns, until all have ended."""
     with contextlib.ExitStack() as stack:
         sources = [
@@ -49,7 +44,7 @@ def _samples(options: argparse.Namespace) -> Iterator[StageSample]:
                     yield sample
 
 
-def _of_folder(folder: Path, options: argparse.Namespace) -> Generator[StageSample, None, None]:
+def _of_folder(folder: Path, options: TrainArguments) -> Generator[StageSample, None, None]:
     """Yield samples of stage data, or pretraining samples made now, endlessly."""
     if is_stored_stage(folder):
         if options.texts is not None:
@@ -69,7 +64,8 @@ def _of_folder(folder: Path, options: argparse.Namespace) -> Generator[StageSamp
             yield result.sample
 
 
-def _train(options: argparse.Namespace) -> int:
+def train(options: TrainArguments) -> int:
+    """Learn merges."""
     characters: Counter[str] = Counter()
 
     def texts() -> Iterator[str]:
@@ -109,7 +105,8 @@ def _train(options: argparse.Namespace) -> int:
     return 0
 
 
-def _show(options: argparse.Namespace) -> int:
+def show(options: ShowArguments) -> int:
+    """Print what a tokenizer holds, or what it makes of a file."""
     tokenizer = IrTokenizer(options.tokenizer)
     if options.file is not None:
         try:
@@ -140,7 +137,8 @@ def _show(options: argparse.Namespace) -> int:
     return 0
 
 
-def _pack(options: argparse.Namespace) -> int:
+def pack(options: PackArguments) -> int:
+    """Encode stage data as token shards."""
     num_shards = len(open_stored_stage(options.data).paths)
     with progress(num_shards, "shards") as bar:
         report = pack_tokens(

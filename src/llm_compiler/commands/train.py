@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from llm_compiler.commands.options.train import TrainArguments
 from llm_compiler.console import note, print_json, print_table, progress
 from llm_compiler.extras import require
 from llm_compiler.train.configs import TrainConfig, load_train_config
@@ -15,7 +15,7 @@ from llm_compiler.train.plan import ASSUMED_SHARE, Plan, make_plan
 __all__ = ["run"]
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+def run(options: TrainArguments) -> int:
     """Print the plan, or train."""
     settings = [*options.set, *([f"lora.rank={options.lora}"] if options.lora else [])]
     config = load_train_config(
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
     return _train(config, options)
 
 
-def _train(config: TrainConfig, options: argparse.Namespace) -> int:
+def _train(config: TrainConfig, options: TrainArguments) -> int:
     for name in ("accelerate", "safetensors", "torch", "transformers"):
         require(name, extra="train")  # only training needs it
     from llm_compiler.train.loop import train

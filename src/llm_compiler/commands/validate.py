@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 from collections.abc import Sequence
 
+from llm_compiler.commands.options.validate import ValidateArguments
 from llm_compiler.console import print_json, progress, warn
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.capi import load
@@ -30,7 +30,7 @@ from llm_compiler.workers.pool import WorkerPool
 __all__ = ["run", "unknown_recipes"]
 
 
-def _suite(options: argparse.Namespace, toolchain: Toolchain) -> Suite:
+def _suite(options: ValidateArguments, toolchain: Toolchain) -> Suite:
     suites = [load_suite(options.suite) if options.suite else built_in_suite()]
     if options.csmith:
         suites.append(
@@ -44,7 +44,7 @@ def _suite(options: argparse.Namespace, toolchain: Toolchain) -> Suite:
     return join_suites(suites)
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+def run(options: ValidateArguments) -> int:
     """Check the lists; exit code 1 if one is rejected, 0 if all pass."""
     if not (options.pass_lists or options.coreset or options.sweep or options.function_wise):
         raise ConfigError("name a pass list, --coreset, --sweep or --function-wise N")
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
             evaluation = stack.enter_context(
                 PassListEval(
                     _suite(options, toolchain),
-                    architectures=options.architecture or ARCHITECTURES,
+                    architectures=options.architectures or ARCHITECTURES,
                     pool=pool,
                     toolchain=toolchain,
                 )
@@ -81,11 +81,11 @@ def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
         return code
 
 
-def _check_recipes(pool: WorkerPool, toolchain: Toolchain, options: argparse.Namespace) -> int:
+def _check_recipes(pool: WorkerPool, toolchain: Toolchain, options: ValidateArguments) -> int:
     """Check the coreset's recipes with attributes and options, each for its architecture only."""
     code = 0
     coreset = load_coreset()
-    for architecture in options.architecture or ARCHITECTURES:
+    for architecture in options.architectures or ARCHITECTURES:
         recipes = [one for one in coreset.recipes_for(architecture) if not one.is_pass_list]
         with PassListEval(
             _suite(options, toolchain),
@@ -112,7 +112,7 @@ def unknown_recipes(
 def _check(
     evaluation: PassListEval,
     lists: Sequence[PassList],
-    options: argparse.Namespace,
+    options: ValidateArguments,
 ) -> int:
     rejected = 0
     # Only the built-in suite makes verdicts that `optimize` may rely on later.
@@ -150,7 +150,7 @@ def _check(
 
 
 def _assemble(
-    evaluation: PassListEval, lists: Sequence[PassList], options: argparse.Namespace
+    evaluation: PassListEval, lists: Sequence[PassList], options: ValidateArguments
 ) -> int:
     """Assemble all programs from random lists, once for each seed; exit code 1 if one breaks."""
     num_failures = 0
@@ -165,7 +165,7 @@ def _assemble(
 
 
 def _print_assemblies(
-    architecture: str, seed: int, found: AssemblyCheck, options: argparse.Namespace
+    architecture: str, seed: int, found: AssemblyCheck, options: ValidateArguments
 ) -> None:
     if options.json:
         print_json(
@@ -192,7 +192,7 @@ def _print_assemblies(
     )
 
 
-def _print(verdict: Verdict, options: argparse.Namespace) -> None:
+def _print(verdict: Verdict, options: ValidateArguments) -> None:
     if options.json:
         print_json(
             {
@@ -215,17 +215,18 @@ def _print(verdict: Verdict, options: argparse.Namespace) -> None:
     )
 
 
-def _reproduce(evaluation: PassListEval, verdict: Verdict, options: argparse.Namespace) -> None:
+def _reproduce(evaluation: PassListEval, verdict: Verdict, options: ValidateArguments) -> None:
     name = f"{verdict.architecture}-{verdict.program}-{content_hash(str(verdict.passes).encode())}"
+    assert options.reproducer is not None
     reproducer = evaluation.save_reproducer(verdict, options.reproducer / name)
     warn(f"the program that shows it is in {reproducer.folder}")
     if options.minimize:
         warn(f"reduced to {minimize(reproducer, tool=options.minimize_with)}")
 
 
-def _sweep(evaluation: PassListEval, options: argparse.Namespace) -> int:
+def _sweep(evaluation: PassListEval, options: ValidateArguments) -> int:
     # What was swept counts for these programs and architectures only.
-    architectures = "-".join(sorted(options.architecture or ARCHITECTURES))
+    architectures = "-".join(sorted(options.architectures or ARCHITECTURES))
     path = data_folder() / f"sweep-{evaluation.suite.hash[:12]}-{architectures}.jsonl"
     entries = sweep_entries(load())
     rejected: dict[str, str] = {}

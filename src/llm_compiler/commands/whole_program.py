@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from llm_compiler.commands.options.optimize import OptimizeArguments
 from llm_compiler.console import note, percent, print_json, warn
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.toolchain import find_toolchain
@@ -21,7 +21,7 @@ __all__ = ["run_whole_program"]
 
 
 def run_whole_program(
-    options: argparse.Namespace,
+    options: OptimizeArguments,
     settings: OptimizeOptions,
     sources: Sequence[Source],
     output: Path | None,
@@ -40,7 +40,7 @@ def run_whole_program(
     ):
         result = optimize_program(
             sources,
-            options.export or ["main"],
+            options.export or ("main",),
             settings,
             pool=pool,
             checker=checker,

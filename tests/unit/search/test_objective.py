@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 
-from llm_compiler.cli import build_parser
+from llm_compiler.commands.parser import build_parser
 from llm_compiler.errors import ConfigError
 from llm_compiler.optimize import OptimizeOptions
 from llm_compiler.records import Measurement, Status

@@ -1,0 +1,166 @@
+"""Options that several commands have: each group is written once, and a base of their dataclasses.
+
+Knows no command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from llm_compiler.option_fields import option, positive, seconds
+from llm_compiler.search.objective import SIZE, object_objectives, objectives
+
+__all__ = [
+    "AsJson",
+    "ClangFlags",
+    "ObjectiveChoice",
+    "Running",
+    "Seed",
+    "coreset_option",
+    "engine_option",
+    "engines_option",
+    "jobs_option",
+    "model_option",
+    "models_option",
+    "object_objective_names",
+    "target_triple_option",
+    "timeout_option",
+]
+
+_EVALUATION_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsJson:
+    """How results are printed."""
+
+    json: bool = option("--json", False, help="print JSON, one object a line")
+
+
+def jobs_option() -> Any:
+    """Return the field of how many processes work."""
+    return option(
+        "--jobs", None, type=positive, metavar="N", help="worker processes (default: all)"
+    )
+
+
+def timeout_option(default: float = _EVALUATION_S) -> Any:
+    """Return the field of the limit of one evaluation."""
+    return option(
+        "--timeout-s",
+        default,
+        type=seconds,
+        metavar="S",
+        help="limit of each evaluation and each run of clang or opt (default: %(default)s)",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """What all have that work in processes: workers, limit, output."""
+
+    jobs: int | None = jobs_option()
+    timeout_s: float = timeout_option()
+    json: bool = option("--json", False, help="print JSON, one object a line")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seed:
+    """The seed of everything that is drawn."""
+
+    seed: int = option("--seed", 0, metavar="N")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClangFlags:
+    """What stands after ``--``."""
+
+    clang_flags: tuple[str, ...] = ()
+
+
+def _names() -> tuple[str, ...]:
+    return tuple(one.name for one in objectives())
+
+
+def object_objective_names() -> tuple[str, ...]:
+    """Return the objectives that tables have a column for."""
+    return tuple(one.name for one in object_objectives())
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveChoice:
+    """What is made small."""
+
+    objective: str = option(
+        "--objective",
+        SIZE.name,
+        choices=_names,
+        help=lambda: (
+            "what to make small: "
+            + "; ".join(f"{one.name}: {one.title}" for one in objectives())
+            + " (default: %(default)s)"
+        ),
+    )
+
+
+def target_triple_option(words: str = "default: clang's own") -> Any:
+    """Return the field of a target."""
+    return option("--target-triple", "", metavar="T", help=words)
+
+
+def coreset_option() -> Any:
+    """Return the field of a file that holds a fixed list of lists."""
+    return option("--coreset", None, metavar="JSON", help="default: the shipped one")
+
+
+_ENGINES = ("embedded", "transformers", "openai")
+
+
+def engine_option(*, replay: bool = False, none: bool = False) -> Any:
+    """Return the field of an engine's name."""
+    words = "; replay: files of your own, in the folder --model" if replay else ""
+    words += "; none: rules alone" if none else ""
+    return option(
+        "--engine",
+        "embedded",
+        choices=(*_ENGINES, *(("replay",) if replay else ()), *(("none",) if none else ())),
+        help=f"what runs the model{words} (default: %(default)s)",
+    )
+
+
+def model_option() -> Any:
+    """Return the field of a model."""
+    return option(
+        "--model",
+        None,
+        metavar="M",
+        help="a checkpoint's folder; transformers: also a name on the hub; openai: a server's URL "
+        "(default: the shipped weights)",
+    )
+
+
+def engines_option(*, replay: bool = False, none: bool = False) -> Any:
+    """Return the field of engines, one for all models or one for each."""
+    return option(
+        "--engine",
+        (),
+        repeat=True,
+        choices=(*_ENGINES, *(("replay",) if replay else ()), *(("none",) if none else ())),
+        help="what runs the model; one for all, or one for each --model"
+        + ("; replay reads answers from the folder --model" if replay else "")
+        + ("; none: rules alone" if none else "")
+        + " (default: embedded)",
+    )
+
+
+def models_option() -> Any:
+    """Return the field of models that are contenders of one run."""
+    return option(
+        "--model",
+        (),
+        repeat=True,
+        metavar="M",
+        help="a checkpoint's folder, a name on the hub or a server's URL; may be given again "
+        "(default: the shipped weights, if this installation has them)",
+    )
