@@ -178,7 +178,6 @@ def test_importing_everything_loads_no_llvm_and_prints_nothing() -> None:
 MOST_MODULE_LINES, MOST_CLASS_LINES = 600, 400
 # What is still longer, and how long it may be: a number here only ever falls.
 LONGER_MODULES = {
-    "cli": 1670,
     "disassembly.rules.aarch64.integers": 623,
     "disassembly.rules.emit": 1021,
     "disassembly.rules.x86_64.integers": 656,
