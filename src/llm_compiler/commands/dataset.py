@@ -10,6 +10,7 @@ from pathlib import Path
 from llm_compiler.commands.disassemble import open_engine
 from llm_compiler.commands.options.dataset import (
     BuildArguments,
+    DraftsArguments,
     PackArguments,
     RepairsArguments,
     ShowArguments,
@@ -27,6 +28,7 @@ from llm_compiler.dataset.records import render_paper
 from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.dataset.stages import Stage, StageOptions, make_stage
 from llm_compiler.dataset.texts import TextSet
+from llm_compiler.disassembly.finishing import FinishStage
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.weights import WEIGHTS_FILE
 from llm_compiler.model.repairs import RepairStage
@@ -35,7 +37,7 @@ from llm_compiler.records import content_hash
 from llm_compiler.search.objective import objective_named
 from llm_compiler.workers import LocalPool
 
-__all__ = ["build", "pack_parts", "repairs", "show", "texts"]
+__all__ = ["build", "drafts", "pack_parts", "repairs", "show", "texts"]
 
 
 @contextmanager
@@ -124,6 +126,29 @@ def repairs(options: RepairsArguments) -> int:
             weights=_weights(Path(engine.model)),
             candidates=options.candidates,
             temperature=options.temperature,
+            seed=options.seed,
+        )
+        report = build_dataset(
+            stage,
+            options.out,
+            num_samples=options.num_samples,
+            pool=pool,
+            llvm_version=find_toolchain().version,
+            shard_size=options.shard_size,
+            on_progress=bar.update,
+        )
+    _tell(report, options)
+    return 0
+
+
+@resumable()
+def drafts(options: DraftsArguments) -> int:
+    """Write what the rules make of functions, where it is other code."""
+    with LocalPool(options.jobs) as pool, progress(options.num_samples, "drafts") as bar:
+        stage = FinishStage(
+            options.data,
+            max_variants=options.max_variants,
+            functions_each=options.functions_each,
             seed=options.seed,
         )
         report = build_dataset(

@@ -7,13 +7,14 @@ from llm_compiler.commands.options.model import (
     GgufArguments,
     MergeArguments,
     PushArguments,
+    TransferArguments,
 )
 from llm_compiler.console import print_json
 from llm_compiler.extras import require
 from llm_compiler.output import check_writable
 from llm_compiler.train.hub import find_checkpoint, model_card, upload, write_hub_folder
 
-__all__ = ["card", "gguf", "merge", "push"]
+__all__ = ["card", "gguf", "merge", "push", "transfer"]
 
 
 def gguf(options: GgufArguments) -> int:
@@ -59,4 +60,31 @@ def push(options: PushArguments) -> int:
         print_json({"folder": str(out), "address": address})
     else:
         print(f"{out}" + (f", uploaded to {address}" if address else ": nothing was uploaded"))
+    return 0
+
+
+def transfer(options: TransferArguments) -> int:
+    """Carry weights over to another tokenizer, or into more layers."""
+    require("torch", extra="train")
+    from llm_compiler.train.transfer import transfer_weights
+
+    shape = transfer_weights(
+        options.checkpoint,
+        options.output,
+        tokenizer=options.tokenizer,
+        num_layers=options.layers,
+    )
+    told = {
+        "folder": str(options.output),
+        "parameters": shape.num_parameters,
+        "vocab_size": shape.vocab_size,
+        "layers": shape.num_layers,
+    }
+    if options.json:
+        print_json(told)
+    else:
+        print(
+            f"{options.output}: {shape.num_parameters:,} parameters, {shape.num_layers} layers, "
+            f"{shape.vocab_size:,} tokens"
+        )
     return 0

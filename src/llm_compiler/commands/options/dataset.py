@@ -16,6 +16,7 @@ from llm_compiler.search.objective import SIZE
 __all__ = [
     "COMMAND",
     "BuildArguments",
+    "DraftsArguments",
     "Drawn",
     "PackArguments",
     "RepairsArguments",
@@ -168,9 +169,35 @@ class RepairsArguments(Seed, AsJson):
     jobs: int = option("--jobs", 1, type=positive, metavar="N")
 
 
+@dataclass(frozen=True, kw_only=True)
+class DraftsArguments(Seed, AsJson):
+    """As typed."""
+
+    data: Path = argument("DATA", help="from 'dataset build disassembly'")
+    out: Path = option("--out", metavar="DIR")
+    num_samples: int = option("--num-samples", type=positive, metavar="N")
+    max_variants: int = option(
+        "--max-variants",
+        12,
+        type=positive,
+        metavar="N",
+        help="of the rules, tried for each function (default: %(default)s)",
+    )
+    functions_each: int = option(
+        "--functions-each",
+        4,
+        type=positive,
+        metavar="N",
+        help="functions for each sample: most drafts are the same code and are left out "
+        "(default: %(default)s)",
+    )
+    shard_size: int = option("--shard-size", 512, type=positive, metavar="N")
+    jobs: int = option("--jobs", 1, type=positive, metavar="N")
+
+
 COMMAND = Command(
     name="dataset",
-    placeholder="build|show|pack|texts|repairs",
+    placeholder="build|show|pack|texts|repairs|drafts",
     actions=(
         Command(
             name="build",
@@ -209,6 +236,14 @@ COMMAND = Command(
             "resumes.",
             options=RepairsArguments,
             run="dataset:repairs",
+        ),
+        Command(
+            name="drafts",
+            help="what rules make of functions, to be finished",
+            description="Have the rules lift the functions of stage data, and write their drafts "
+            "where these are other code, and the right IR: the task finish. Stopped, it resumes.",
+            options=DraftsArguments,
+            run="dataset:drafts",
         ),
     ),
 )

@@ -8,9 +8,16 @@ from typing import Any
 
 from llm_compiler.commands.command import Command
 from llm_compiler.commands.options.shared import AsJson
-from llm_compiler.option_fields import argument, option
+from llm_compiler.option_fields import argument, natural, option
 
-__all__ = ["COMMAND", "CardArguments", "GgufArguments", "MergeArguments", "PushArguments"]
+__all__ = [
+    "COMMAND",
+    "CardArguments",
+    "GgufArguments",
+    "MergeArguments",
+    "PushArguments",
+    "TransferArguments",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +73,26 @@ class GgufArguments(_Checkpoint):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class TransferArguments(_Checkpoint, AsJson):
+    """As typed."""
+
+    output: Path = _folder()
+    tokenizer: Path | None = option(
+        "--tokenizer", None, metavar="DIR", help="the new tokenizer (default: the checkpoint's)"
+    )
+    layers: int = option(
+        "--layers",
+        0,
+        type=natural,
+        metavar="N",
+        help="a multiple of the checkpoint's; the new ones change nothing at first",
+    )
+
+
 COMMAND = Command(
     name="model",
-    placeholder="merge|card|push|gguf",
+    placeholder="merge|card|push|gguf|transfer",
     actions=(
         Command(
             name="merge",
@@ -102,6 +126,15 @@ COMMAND = Command(
             "keeps its id. Needs pip install 'llm-compiler[gguf]'.",
             options=GgufArguments,
             run="model:gguf",
+        ),
+        Command(
+            name="transfer",
+            help="carry weights over to another tokenizer, or into more layers",
+            description="Write weights for another tokenizer (the vector of a new token is the "
+            "mean of those of its text's old tokens), or with more layers, which change nothing "
+            "until they are trained. Go on from them with 'train --init'.",
+            options=TransferArguments,
+            run="model:transfer",
         ),
     ),
 )
