@@ -100,7 +100,9 @@ def build(options: BuildArguments) -> int:
     return 0
 
 
-def _tell(report: DatasetReport, options: BuildArguments | RepairsArguments) -> None:
+def _tell(
+    report: DatasetReport, options: BuildArguments | DraftsArguments | RepairsArguments
+) -> None:
     if options.json:
         print_json(asdict(report))
         return
