@@ -60,9 +60,6 @@ class DataConfig:
     for repairs all of it."""
 
 
-SAVINGS_OBJECTIVES = ("distribution", "preference", "sizes")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelConfig:
     """How flag tuning learns from label shards: from the sizes that all lists make of a module."""
@@ -73,11 +70,6 @@ class LabelConfig:
     """Behind fewer rounds than this, the model learns what each list is to be expected to save, as
     far as the prompt tells: right for a choice of one. Behind others, and in documents of whole
     lists, it learns which list is best: right for choices of several, which should differ."""
-    savings_objective: str = "distribution"
-    """How that is learnt. ``distribution``: the divergence of the model's distribution over all
-    lists from one that is exponential in their savings. ``preference``: of each two lists the one
-    that saves more is to be the more probable one, weighted by the difference. ``sizes``: the
-    differences of the lists' log-probabilities are to be those of their savings."""
     savings_temperature: float = 0.005
     """Lists whose expected savings differ by this share of default<Oz>'s size differ by a factor of
     e in probability."""
@@ -101,11 +93,6 @@ class LabelConfig:
         if self.metric not in _METRICS:
             wanted = " or ".join(_METRICS)
             raise ConfigError(f"labels.metric is '{self.metric}': expected {wanted}")
-        if self.savings_objective not in SAVINGS_OBJECTIVES:
-            wanted = " or ".join(SAVINGS_OBJECTIVES)
-            raise ConfigError(
-                f"labels.savings_objective is '{self.savings_objective}': expected {wanted}"
-            )
         for name in ("max_rounds", "num_choices", "prompt_tokens", "savings_rounds"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 100_000:

@@ -174,25 +174,6 @@ class TreeTensors:
         )
 
 
-def _preference_loss(log_probs: Any, savings: Any) -> Any:
-    """Return -log of how probable it is that of two lists the better one is preferred (Bradley and
-    Terry), the mean over all pairs, weighted by the difference of their savings."""
-    apart = savings[:, None] - savings[None]
-    weights = apart.clamp(min=0, max=_MAX_APART)
-    chosen = functional.softplus(log_probs[None] - log_probs[:, None])
-    return (weights * chosen).sum() / weights.sum().clamp(min=1e-6)
-
-
-def _size_loss(log_probs: Any, savings: Any) -> Any:
-    """Return the mean of Huber's loss of log-probabilities as a measure of savings."""
-    return functional.huber_loss(log_probs - log_probs.mean(), savings - savings.mean(), delta=2.0)
-
-
-_MAX_APART = 4.0
-"""Differences of savings, in temperatures, weigh this much at most."""
-_OBJECTIVES = {"preference": _preference_loss, "sizes": _size_loss}
-
-
 class PackedModel(nn.Module):
     """A Llama on rows of documents.
 
@@ -200,7 +181,6 @@ class PackedModel(nn.Module):
         compiled: compile the layers on first use.
         flash: use FlashAttention where it can be used.
         num_tasks: losses are summed by task.
-        savings_objective: see `LabelConfig`.
         longest: no document is longer.
         lean: on a CPU, compute as `lean` does instead of through transformers' modules.
     """
@@ -214,7 +194,6 @@ class PackedModel(nn.Module):
         compiled: bool = False,
         flash: bool = True,
         gradient_checkpointing: bool = False,
-        savings_objective: str = "distribution",
         lean: bool = False,
     ) -> None:
         super().__init__()
@@ -227,7 +206,7 @@ class PackedModel(nn.Module):
             # Its name in transformers 4, and from 5 on.
             old = llama.gradient_checkpointing_enable
             getattr(llama, "activation_checkpointing_enable", old)({"use_reentrant": False})
-        self._compiled, self._savings_objective = compiled, savings_objective
+        self._compiled = compiled
         self._body: Any = None
 
     def forward(
@@ -373,10 +352,7 @@ class PackedModel(nn.Module):
         return torch.cat(losses)
 
     def _savings_losses(self, hidden: Any, choices: dict[str, Any]) -> Any:
-        """Return each list's part of its tree's loss, (lists of all trees,).
-
-        That is, of KL(p || q), if the objective is the distribution.
-        """
+        """Return each list's part of its tree's KL(p || q), (lists of all trees,)."""
         # Masked to the tree: no other token's logit is needed.
         vectors = functional.embedding(choices["edge_ids"], self.llama.lm_head.weight)
         logits = (hidden[choices["edge_parents"]].float() * vectors.float()).sum(dim=1)
@@ -387,18 +363,7 @@ class PackedModel(nn.Module):
         log_probs = shifted - zeros.index_add(0, groups, shifted.exp()).log()[groups]
         rows = torch.zeros(len(choices["weights"]), device=hidden.device)
         rows = rows.index_add(0, choices["pair_rows"], log_probs[choices["pair_edges"]])
-        targets = choices["log_targets"]
-        if self._savings_objective == "distribution":
-            return rows.exp() * (rows - targets)
-        losses = []
-        start = 0
-        while start < len(rows):
-            count = round(1 / float(choices["weights"][start]))  # of its tree's lists
-            tree = slice(start, start + count)
-            of_tree = _OBJECTIVES[self._savings_objective](rows[tree], targets[tree])
-            losses.append((of_tree / count).expand(count))
-            start += count
-        return torch.cat(losses)
+        return rows.exp() * (rows - choices["log_targets"])
 
     def _packing(
         self, ids: Any, lengths: tuple[int, ...], trees: TreeTensors | None

@@ -313,7 +313,6 @@ class _Run:
             compiled=config.compile,
             flash=config.flash_attention,
             gradient_checkpointing=config.gradient_checkpointing,
-            savings_objective=config.labels.savings_objective,
             # Adapters, FSDP and checkpointing of activations hook into transformers' modules.
             lean=not (config.lora or self.is_sharded or config.gradient_checkpointing),
         )

@@ -269,52 +269,8 @@ def test_learning_savings_is_a_divergence(model: PackedModel, labels: Path) -> N
     loss.backward()
 
 
-@pytest.mark.parametrize("objective", ["preference", "sizes"])
-def test_other_objectives_sum_up_over_trees(
-    objective: str, model: PackedModel, labels: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shards = LabelShards(labels)
-    documents = LabelledDocuments(shards, LabelConfig(max_rounds=2, savings_rounds=9), 256)
-    options = {"whole": False, "min_mass": 0.0, "tried": [1, 3]}
-    expected = []
-    for count in (0, 2):
-        log_q = list_savings(shards[1].sizes["size_bytes"], 0.005, [1, 3][:count])
-        one = documents.document(shards[1], choices=[count], **options)  # type: ignore[arg-type]
-        (row,) = pack_rows([one], 9999)
-        log_probs = run(model, row)[3].double().numpy()
-        assert one.tree is not None
-        log_p = list_scores(documents.trees[0], one.tree.edge_nodes, log_probs)
-        if objective == "sizes":
-            error = np.abs(log_p - log_p.mean() - (log_q - log_q.mean()))
-            expected.append(np.where(error < 2, error**2 / 2, 2 * error - 2).mean())
-            continue
-        pairs = [
-            (i, j) for i in range(len(log_q)) for j in range(len(log_q)) if log_q[i] > log_q[j]
-        ]
-        weights = [min(log_q[i] - log_q[j], 4.0) for i, j in pairs]
-        costs = [np.log1p(np.exp(log_p[j] - log_p[i])) for i, j in pairs]
-        expected.append(np.dot(weights, costs) / max(sum(weights), 1e-6))
-    monkeypatch.setattr(model, "_savings_objective", objective)
-    both = documents.document(
-        shards[1],
-        choices=[0, 2],
-        savings=True,
-        **options,  # type: ignore[arg-type]
-    )
-    (row,) = pack_rows([both], 9999)
-    loss, sums, _, _ = run(model, row)
-    assert loss.item() == pytest.approx(sum(expected), rel=1e-4)
-    assert sums.sum().item() == pytest.approx(loss.item(), rel=1e-5)
-    loss.backward()
-
-
-@pytest.mark.parametrize("objective", ["distribution", "preference", "sizes"])
-def test_learning_savings_improves_the_first_list(
-    objective: str, label_config: TrainConfig
-) -> None:
-    labels = dataclasses.replace(
-        label_config.labels, savings_rounds=99, whole_share=0.2, savings_objective=objective
-    )
+def test_learning_savings_improves_the_first_list(label_config: TrainConfig) -> None:
+    labels = dataclasses.replace(label_config.labels, savings_rounds=99, whole_share=0.2)
     config = dataclasses.replace(
         label_config, mix_share=0.0, max_steps=40, learning_rate=1e-2, labels=labels
     )
