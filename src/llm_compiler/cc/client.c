@@ -91,6 +91,7 @@ static void run_setup(int argc, char **argv) {
     if (!words) exec_clang();
     for (size_t i = 0; i < count; i++) words[i] = (char *)SETUP[i];
     for (int i = 0; i < argc; i++) words[count + i] = argv[i];
+    if (argv[0][0] == '/') setenv("LLM_CC_SCRIPT", argv[0], 1); /* where the new client belongs */
     execv(words[0], words);
     exec_clang();
 }
@@ -250,7 +251,7 @@ static void run_helper(const char *flags, char **argv) {
 }
 
 /* Write a file as clang does: beside its place, then renamed. What is no plain file is left. */
-static int write_file(const char *path, int from) {
+static int write_file(const char *path, int from, int mode) {
     struct stat found;
     if (lstat(path, &found) == 0) {
         if (!S_ISREG(found.st_mode)) return EINVAL;
@@ -262,7 +263,7 @@ static int write_file(const char *path, int from) {
     char *name = malloc(length + 32);
     if (!name) return ENOMEM;
     snprintf(name, length + 32, "%s.llm-cc-%ld", path, (long)getpid());
-    int to = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    int to = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (to < 0) return errno;
     int failed = copy_to(from, to);
     if (close(to) && !failed) failed = errno;
@@ -306,7 +307,11 @@ static void obey(void) {
         case 'X': close(server); exec_clang(); break;
         case 'G': run_given(*first == 'e'); break;
         case 'R': if (count < 2) give_up(); run_helper(first, words + 1); break;
-        case 'W': answer(fd < 0 ? EBADF : write_file(first, fd), NULL, 0); break;
+        case 'W': 
+            answer(fd < 0 || count < 2 ? EBADF
+                                       : write_file(first, fd, *words[1] == 'x' ? 0777 : 0666),
+                   NULL, 0);
+            break;
         case 'F': fetch(first); break;
         case 'P': if (fd >= 0) copy_to(fd, 2); answer(0, NULL, 0); break;
         case 'Q':

@@ -170,7 +170,9 @@ class _Client:
                 case "R":
                     self._run_helper(words[0], words[1:])
                 case "W":
-                    self._send("D", [str(_write_file(words[0], fd))])
+                    self._send(
+                        "D", [str(_write_file(words[0], fd, 0o777 if words[1] == "x" else 0o666))]
+                    )
                 case "F":
                     self._fetch(words[0])
                 case "P":
@@ -288,7 +290,7 @@ def _copy(source: int, target: int) -> None:
             view = view[os.write(target, view) :]
 
 
-def _write_file(path: str, source: int) -> int:
+def _write_file(path: str, source: int, mode: int) -> int:
     """Write a file as clang does; return an errno, 0 where it is there."""
     try:
         found = os.lstat(path)
@@ -302,7 +304,7 @@ def _write_file(path: str, source: int) -> int:
         return error.errno or errno.EIO
     new = f"{path}.llm-cc-{os.getpid()}"
     try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             _copy(source, fd)
         finally:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_compiler.cc.link import Link, parse_link
 from llm_compiler.cc.settings import CcSettings, Mode
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.clang_flags import (
@@ -22,7 +23,7 @@ from llm_compiler.llvm.clang_flags import (
     takes_value,
 )
 
-__all__ = ["Compilation", "Link", "PassOn", "classify"]
+__all__ = ["Compilation", "PassOn", "classify"]
 
 _C_SUFFIXES = frozenset((".c",))
 _CPP_SUFFIXES = frozenset((".cc", ".cp", ".cpp", ".cxx", ".c++", ".C", ".CPP"))
@@ -73,7 +74,6 @@ _FINDS_SOURCE = re.compile(
     r"|-cxx-isystem|-stdlib\+\+-isystem|-pipe$|-Wp,|-c$)"
 )
 _PREFIX_MAP = re.compile(r"^-f(?:file|debug|macro)-prefix-map=([^=]*)=(.*)$", re.DOTALL)
-_LINK_INPUT = re.compile(r"\.(o|lo|obj|a|so(\.[0-9.]+)?)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,17 +111,6 @@ class Compilation:
     """Whether the object names the folder that the compiler was started in."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Link:
-    """A call that links objects and archives."""
-
-    arguments: tuple[str, ...]
-    """Without response files."""
-    inputs: tuple[str, ...]
-    """Objects and archives by their paths, in order; libraries that ``-l`` names are not here."""
-    output: str
-
-
 def classify(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str], settings: CcSettings
 ) -> Compilation | Link | PassOn:
@@ -141,7 +130,8 @@ def classify(
     if "-c" in expanded:
         return _compilation(expanded, folder, settings)
     if settings.mode is Mode.LTO:
-        return _link(expanded)
+        link = parse_link(expanded)
+        return link if isinstance(link, Link) else PassOn(reason=link)
     return PassOn(reason="it does not ask for an object (-c)")
 
 
@@ -288,7 +278,3 @@ def _refused_source(source: str, language: str, folder: Path) -> str:
     except OSError as error:
         return f"{source}: {error.strerror}"
     return ""
-
-
-def _link(arguments: list[str]) -> Link | PassOn:
-    raise NotImplementedError

@@ -10,17 +10,20 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_compiler.cc.cache import Cache, Entry
-from llm_compiler.cc.command_line import Compilation, Link, PassOn, classify
-from llm_compiler.cc.improve import Workshop
+from llm_compiler.cc.command_line import Compilation, PassOn, classify
+from llm_compiler.cc.fat_objects import Fat, code_flags, fatten
+from llm_compiler.cc.improve import Improved, Workshop
 from llm_compiler.cc.journal import Journal, Record
+from llm_compiler.cc.link import Link, join, link_again
 from llm_compiler.cc.protocol import EXTRA_FILE, Call, Connection
-from llm_compiler.cc.settings import CcSettings
-from llm_compiler.errors import LlmCompilerError
+from llm_compiler.cc.settings import CcSettings, Mode
+from llm_compiler.errors import InputError, LlmCompilerError
 from llm_compiler.llvm.object_file import object_format, section_sizes
 from llm_compiler.llvm.toolchain import Toolchain
 
@@ -44,6 +47,8 @@ class Driver:
     workshop: Workshop
     cache: Cache
     journal: Journal
+    scratch: Path
+    """For temporary files."""
 
     def answer(self, call: Call, connection: Connection) -> None:
         """Take a call to its end.
@@ -59,7 +64,7 @@ class Driver:
             case Compilation():
                 self._compile(asked, call, settings, connection)
             case Link():
-                connection.exec_given()
+                self._link(asked, call, settings, connection)
 
     def _compile(
         self, asked: Compilation, call: Call, settings: CcSettings, connection: Connection
@@ -121,18 +126,87 @@ class Driver:
             )
             connection.quit(0)
             return
-        result = improved.result
-        entry = Entry(
-            data=result.output if result.recipe is not None else baseline,
-            baseline_bytes=result.baseline_bytes,
-            optimized_bytes=result.optimized_bytes,
-            recipe=result.recipe.text if result.recipe is not None else "",
-            proposer=result.proposer,
-            quiet=is_quiet,
-        )
+        entry = _entry(improved, baseline, quiet=is_quiet)
+        if settings.mode is Mode.LTO:
+            try:
+                fat = Fat(code_flags(asked.flags), bitcode)
+                data = fatten(entry.data, fat, self.toolchain, self.scratch)
+                entry = replace(entry, data=data)
+            except LlmCompilerError:
+                settings = replace(settings, mode=Mode.OBJECT, use_cache=False)
         if settings.use_cache and improved.is_stable:
             self.cache.put(key, entry, room_bytes=settings.cache_bytes)
         self._replace(asked, call, settings, entry, connection, started, is_hit=False)
+
+    def _link(self, asked: Link, call: Call, settings: CcSettings, connection: Connection) -> None:
+        started = time.monotonic()
+        status, _ = connection.run_given(keep_errors=False)
+        if status:
+            connection.quit(status)
+            return
+        plain = connection.fetch(asked.output)
+        if plain is None or object_format(plain) != "ELF":
+            connection.quit(0)
+            return
+        before = after = section_sizes(plain).size_bytes
+        recipe, detail, is_hit = "", "", False
+        with tempfile.TemporaryDirectory(prefix="link-", dir=self.scratch) as name:
+            try:
+                entry, linked, is_hit = self._whole(asked, call, settings, connection, Path(name))
+                size = section_sizes(linked).size_bytes
+                if size >= before:
+                    raise InputError(f"the program as one is no smaller: {size} bytes")
+                if connection.write(asked.output, linked, executable=True) == 0:
+                    recipe, after = entry.recipe or "clang -Oz", size
+            except LlmCompilerError as error:
+                detail = f"linked as it is: {error}"
+        record = Record(
+            folder=str(call.folder),
+            source="",
+            output=str(call.folder / asked.output),
+            level="",
+            effort=settings.effort.value,
+            baseline_bytes=before,
+            optimized_bytes=after,
+            recipe=recipe,
+            proposer="",
+            is_hit=is_hit,
+            seconds=round(time.monotonic() - started, 3),
+            detail=detail,
+        )
+        self.journal.write(record, settings.journal)
+        connection.quit(0)
+
+    def _whole(
+        self,
+        asked: Link,
+        call: Call,
+        settings: CcSettings,
+        connection: Connection,
+        folder: Path,
+    ) -> tuple[Entry, bytes, bool]:
+        """Return the whole program's object, the file linked from it, and whether it was known."""
+        joined = join(asked, call, connection, self.toolchain, folder)
+        digest = hashlib.blake2b(digest_size=20)
+        for word in (self.identity, settings.effort.value, "whole", *joined.flags, ""):
+            digest.update(os.fsencode(word) + b"\0")
+        digest.update(joined.bitcode)
+        key = digest.hexdigest()
+        entry = self.cache.get(key) if settings.use_cache else None
+        is_hit = entry is not None
+        if entry is None:
+            improved, baseline = self.workshop.improve_whole(
+                name=asked.output,
+                bitcode=joined.bitcode,
+                flags=joined.flags,
+                effort=settings.effort,
+                stop=connection.lost,
+            )
+            entry = _entry(improved, baseline)
+            if settings.use_cache and improved.is_stable:
+                self.cache.put(key, entry, room_bytes=settings.cache_bytes)
+        linked = link_again(asked, joined, entry.data, call, connection, self.toolchain, folder)
+        return entry, linked, is_hit
 
     def _replace(
         self,
@@ -146,7 +220,7 @@ class Driver:
         is_hit: bool,
     ) -> None:
         """Put an object in the place of clang's, which is there; it stands where that fails."""
-        if entry.recipe:
+        if entry.recipe or settings.mode is Mode.LTO:
             connection.write(asked.output, entry.data)
         self._note(asked, call, settings, entry, started=started, is_hit=is_hit)
         connection.quit(0)
@@ -163,6 +237,18 @@ class Driver:
     ) -> None:
         record = _record(asked, call, settings, entry, started, is_hit=is_hit)
         self.journal.write(record, settings.journal)
+
+
+def _entry(improved: Improved, baseline: bytes, *, quiet: bool = False) -> Entry:
+    result = improved.result
+    return Entry(
+        data=result.output if result.recipe is not None else baseline,
+        baseline_bytes=result.baseline_bytes,
+        optimized_bytes=result.optimized_bytes,
+        recipe=result.recipe.text if result.recipe is not None else "",
+        proposer=result.proposer,
+        quiet=quiet,
+    )
 
 
 def _record(
@@ -202,7 +288,8 @@ def key_of(
     """
     digest = hashlib.blake2b(digest_size=20)
     where = str(folder) if asked.keeps_folder else ""
-    words = [identity, settings.effort.value, asked.level, *asked.significant, ""]
+    mode, effort = settings.mode.value, settings.effort.value
+    words = [identity, mode, effort, asked.level, *asked.significant, ""]
     words += [_mapped(asked.source, asked), _mapped(where, asked)]
     for word in words:
         digest.update(os.fsencode(word) + b"\0")
@@ -242,8 +329,3 @@ def _changed_since(source: bytes, folder: Path, began_ns: int) -> bool:
         if max(found.st_mtime_ns, found.st_ctime_ns) > began_ns:
             return True
     return False
-
-
-def baseline_size(data: bytes) -> int:
-    """Return what counts of an object."""
-    return section_sizes(data).size_bytes

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["Improved", "Workshop"]
 
 _TIMEOUT_S = 60.0
+_BYTES_PER_TIMEOUT = 400_000
+"""Of bitcode: a whole program takes longer than a unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,13 +98,67 @@ class Workshop(Closing):
         Raises:
             LlmCompilerError: there is none to be had; clang's object stands.
         """
-        started = time.monotonic()
+        with self._folder() as folder:
+            return self._improve(
+                name, bitcode, baseline, flags, effort, stop, folder, timeout_s=_TIMEOUT_S
+            )
+
+    def improve_whole(
+        self,
+        *,
+        name: str,
+        bitcode: bytes,
+        flags: tuple[str, ...],
+        effort: Effort,
+        stop: threading.Event,
+    ) -> tuple[Improved, bytes]:
+        """Do the same for a joined program; return also clang -Oz's object of its module.
+
+        Raises:
+            LlmCompilerError: clang makes no object of it.
+        """
+        timeout_s = _TIMEOUT_S * (2 + len(bitcode) / _BYTES_PER_TIMEOUT)
+        kept = ClangFlags(kept=flags)
+        with self._folder() as folder:
+            source, output = folder / "whole.bc", folder / "baseline.o"
+            source.write_bytes(bitcode)
+            stock = Stock(
+                toolchain=self._toolchain, flags=kept, timeout_s=timeout_s, scratch=folder
+            )
+            command = (*stock.baseline_command(source, output), "-Wno-override-module")
+            stock.compile_source(command, source)
+            baseline = output.read_bytes()
+            improved = self._improve(
+                name, bitcode, baseline, kept, effort, stop, folder, timeout_s=timeout_s
+            )
+            return improved, baseline
+
+    @contextlib.contextmanager
+    def _folder(self) -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix="unit-", dir=self._scratch))
         try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _improve(
+        self,
+        name: str,
+        bitcode: bytes,
+        baseline: bytes,
+        flags: ClangFlags,
+        effort: Effort,
+        stop: threading.Event,
+        folder: Path,
+        *,
+        timeout_s: float,
+    ) -> Improved:
+        started = time.monotonic()
+        try:
             tools = self._ready()
-            unit = self._unit(name, bitcode, baseline, flags, folder, tools)
+            unit = self._unit(name, bitcode, baseline, flags, folder, tools, timeout_s)
             workplace = Workplace(
-                options=_options(effort, tools.model is not None),
+                options=_options(effort, tools.model is not None, timeout_s),
                 pool=tools.pool,
                 checker=tools.checker,
                 coreset=tools.coreset,
@@ -115,8 +171,6 @@ class Workshop(Closing):
         except WorkerLost:
             self.close()  # the next unit gets new workers
             raise
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
         odd = (Status.TIMED_OUT, Status.OUT_OF_MEMORY)
         stable = not stop.is_set() and not any(one.status in odd for one in found.measured.values())
         return Improved(result=result, is_stable=stable and not _failed(found.warnings))
@@ -163,10 +217,16 @@ class Workshop(Closing):
         flags: ClangFlags,
         folder: Path,
         tools: _Tools,
+        timeout_s: float,
     ) -> Unit:
         if object_format(baseline) != "ELF":
             raise InputError(f"{name}: its object is in the format {object_format(baseline)}")
-        job = InspectJob(inputs=(bitcode,), names=(name,), with_text=tools.model is not None)
+        job = InspectJob(
+            inputs=(bitcode,),
+            names=(name,),
+            with_text=tools.model is not None,
+            timeout_s=timeout_s,
+        )
         inspection: Inspection = run_jobs(tools.pool, [job])[0][0]
         if inspection.status is not Status.OK:
             raise InputError(f"{name}: {inspection.detail}")
@@ -175,7 +235,7 @@ class Workshop(Closing):
             output=Path(name).with_suffix(".o"),
             folder=folder,
             stock=Stock(
-                toolchain=self._toolchain, flags=flags, timeout_s=_TIMEOUT_S, scratch=folder
+                toolchain=self._toolchain, flags=flags, timeout_s=timeout_s, scratch=folder
             ),
             baseline=baseline,
             baseline_sizes=section_sizes(baseline),
@@ -185,12 +245,12 @@ class Workshop(Closing):
         return unit
 
 
-def _options(effort: Effort, with_model: bool) -> OptimizeOptions:
+def _options(effort: Effort, with_model: bool, timeout_s: float) -> OptimizeOptions:
     return OptimizeOptions(
         candidates=effort.candidates,
         budget=effort.budget,
         proposer=Proposer.MODEL if with_model else Proposer.CORESET,
-        timeout_s=_TIMEOUT_S,
+        timeout_s=timeout_s,
     )
 
 

@@ -171,11 +171,11 @@ class Connection:
         status, fds = self._ask("F", [path])
         return contents_of(fds[0]) if fds and status == 0 else None
 
-    def write(self, path: str, data: bytes) -> int:
+    def write(self, path: str, data: bytes, *, executable: bool = False) -> int:
         """Write a file for the client; return an errno, 0 where it is there."""
         fd = memory_file(data)
         try:
-            return self._ask("W", [path], fd)[0]
+            return self._ask("W", [path, "x" if executable else "-"], fd)[0]
         finally:
             os.close(fd)
 

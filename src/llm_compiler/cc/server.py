@@ -62,6 +62,7 @@ def main() -> None:
             workshop=workshop,
             cache=cache,
             journal=Journal(folder.parent / "journal.jsonl"),
+            scratch=scratch,
         )
         server = Server(listener, folder / name, driver, idle_s=idle_s)
         signal.signal(signal.SIGTERM, lambda number, frame: server.stop())
