@@ -31,8 +31,11 @@ from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["AssembledUnit", "Attempt", "assemble_unit", "assembly_wanted"]
 
-_NUM_ASSEMBLIES = 3
-"""What `best_assembly` compiles, at most."""
+_ROUNDS, _SEARCH_ROUNDS = 1, 3
+"""How often what an assembly took corrects the choice: with few evaluations, and where a search has
+been paid for. The first round brings most."""
+_FEW_CANDIDATES = 8
+"""With no more evaluations than that, another assembly would cost more than it brings."""
 _MIN_FUNCTIONS = 2
 
 
@@ -105,9 +108,10 @@ def assemble_unit(
         usable,
         objective=options.objective,
         options=group,
+        num_rounds=_num_rounds(options),
         timeout_s=options.timeout_s,
     )
-    attempt = Attempt(num_assemblies=_NUM_ASSEMBLIES)
+    attempt = Attempt(num_assemblies=found.num_compiled if found is not None else 0)
     if found is None or not options.objective.beats(found.measurement, best):
         return attempt
     folder = unit.folder / "assembly"
@@ -136,6 +140,12 @@ def assemble_unit(
         optimized=folder / "assembly.o.optimized.bc",
     )
     return replace(attempt, unit=assembled)
+
+
+def _num_rounds(options: OptimizeOptions) -> int:
+    if options.budget:
+        return _SEARCH_ROUNDS
+    return _ROUNDS if options.candidates > _FEW_CANDIDATES else 0
 
 
 def _usable(

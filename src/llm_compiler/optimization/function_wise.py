@@ -31,7 +31,7 @@ from llm_compiler.llvm.function_wise.structure import Structure
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.symbol_sizes import symbol_name
 from llm_compiler.records import Measurement, Recipe
-from llm_compiler.search.function_wise import MAX_LISTS, choose_lists
+from llm_compiler.search.function_wise import MAX_LISTS, Chooser
 from llm_compiler.search.objective import SIZE, Objective
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
@@ -44,6 +44,8 @@ class Assembly:
 
     plan: AssemblyPlan
     measurement: Measurement
+    num_compiled: int
+    """How many assemblies it is the best of."""
 
 
 def unit_structure(pool: WorkerPool, bitcode: bytes, *, timeout_s: float = 60.0) -> UnitStructure:
@@ -63,27 +65,33 @@ def best_assembly(
     objective: Objective = SIZE,
     options: tuple[str, ...] = (),
     max_lists: int = MAX_LISTS,
+    num_rounds: int = 0,
     timeout_s: float = 60.0,
 ) -> Assembly | None:
     """Return the best assembly for measurements of the whole unit; None if none compiles.
 
     Three assemblies are compiled: static functions of one part visible, the same kept static, and
-    the better of the two with more done at the end.
+    the better of the two with more done at the end. What the best takes differs from the forecast,
+    since functions look into each other: each round corrects the forecast and compiles another.
 
     Args:
         measured: with symbols (`EvaluateJob.with_symbols`); all of one set of options.
         options: that set.
+        num_rounds: how often what an assembly took corrects the forecast, and another is compiled.
     """
     if structure.refusal:
         return None
-    chosen = choose_lists(structure, measured, objective=objective, max_lists=max_lists)
+    chooser = Chooser(structure, measured, objective=objective, max_lists=max_lists)
+    chosen = chooser.choose()
     if not chosen:
         return None
     tried: dict[AssemblyPlan, Measurement] = {}
 
     def measure(*plans: AssemblyPlan) -> None:
         new = [plan for plan in plans if plan not in tried]
-        job = AssembleJob(bitcode=bitcode, plans=tuple(new), timeout_s=timeout_s)
+        job = AssembleJob(
+            bitcode=bitcode, plans=tuple(new), with_symbols=num_rounds > 0, timeout_s=timeout_s
+        )
         results: list[Assembled] = run_jobs(pool, [job])[0] if new else []
         tried.update(zip(new, (one.measurement for one in results), strict=True))
 
@@ -91,16 +99,29 @@ def best_assembly(
         good = [plan for plan, found in tried.items() if found.ok]
         return min(good, key=lambda plan: objective.rank(tried[plan]), default=None)
 
-    measure(
-        make_plan(structure, chosen, options=options),
-        make_plan(structure, chosen, options=options, keep_internal=True),
-    )
+    visible = make_plan(structure, chosen, options=options)
+    measure(visible, make_plan(structure, chosen, options=options, keep_internal=True))
     if (leader := best()) is None:
         return None
+    keep_internal = leader != visible
     measure(replace(leader, suffix=SUFFIXES[1]))
     leader = best()
     assert leader is not None
-    return Assembly(plan=leader, measurement=tried[leader])
+    suffix, plan = leader.suffix, leader
+    for _ in range(num_rounds):
+        chooser.learn(chosen, tried[plan])
+        chosen = chooser.choose()
+        plan = make_plan(
+            structure, chosen, options=options, keep_internal=keep_internal, suffix=suffix
+        )
+        if plan in tried:
+            break
+        measure(plan)
+        if not tried[plan].ok:
+            break
+    leader = best()
+    assert leader is not None
+    return Assembly(plan=leader, measurement=tried[leader], num_compiled=len(tried))
 
 
 def rebuild_assembly(

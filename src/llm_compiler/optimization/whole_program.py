@@ -30,12 +30,15 @@ from llm_compiler.optimization.function_wise import (
 )
 from llm_compiler.optimization.rebuild import dangling_symbols, rebuild
 from llm_compiler.optimization.records import OptimizeOptions
-from llm_compiler.optimization.settings import settings_for
+from llm_compiler.optimization.settings import extras_for, settings_for
 from llm_compiler.optimization.unit import Unit
-from llm_compiler.records import Measurement, Recipe, Status, VerdictKind
+from llm_compiler.records import OZ, Measurement, Recipe, Status, VerdictKind
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.verify.checker import Checker
 from llm_compiler.workers.pool import WorkerPool, run_jobs
+
+_ROUNDS = 3
+"""How often what an assembly takes corrects the choice of recipes."""
 
 __all__ = ["Candidate", "Candidates", "Program", "candidates_of", "join_units", "merge_objects"]
 
@@ -206,13 +209,13 @@ def _recipes(unit: Unit, options: OptimizeOptions, checker: Checker) -> list[Rec
         for one in coreset.lists
         if checker.known(one, unit.triple) is VerdictKind.PASSED and not refusal_of(one, constructs)
     ][: options.candidates]
-    found = []
-    for passes in lists:
-        for settings in settings_for(unit, options, coreset):
-            recipe = passes.with_settings_of(settings)
-            if checker.known(recipe, unit.triple) is VerdictKind.PASSED:
-                found.append(recipe)
-    return found
+    settings = settings_for(unit, options, coreset)
+    crossed = (one.with_settings_of(other) for one in (OZ, *lists) for other in settings)
+    return [
+        recipe
+        for recipe in dict.fromkeys([*extras_for(unit, options, coreset), *crossed])
+        if checker.known(recipe, unit.triple) is VerdictKind.PASSED
+    ]
 
 
 def _measure(
@@ -296,6 +299,7 @@ def _assembled(
         measured,
         objective=options.objective,
         options=backend_options,
+        num_rounds=_ROUNDS,
         timeout_s=timeout_s,
     )
     if found is None:

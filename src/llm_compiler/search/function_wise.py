@@ -20,6 +20,7 @@ from llm_compiler.search.objective import SIZE, TEXT_DATA, Objective
 
 __all__ = [
     "MAX_LISTS",
+    "Chooser",
     "Graph",
     "choose",
     "choose_lists",
@@ -52,14 +53,62 @@ def choose_lists(
         measured: measurements of the whole unit with symbols; others are left out.
         max_lists: different lists at most.
     """
-    lists = [passes for passes, found in measured.items() if found.ok and found.symbols]
-    if not lists or not structure.functions:
-        return {}
-    pieces = pieces_of(structure)
-    tables = [measured[passes].symbols for passes in lists]
-    graph = _graph_of(structure, pieces, tables, _weight(objective))
-    chosen = choose(graph, max_lists)
-    return {name: lists[chosen[pieces[name]]] for name in structure.functions}
+    return Chooser(structure, measured, objective=objective, max_lists=max_lists).choose()
+
+
+class Chooser:
+    """Chooses a list for each function, and learns from assemblies what the forecast missed.
+
+    Args: as of `choose_lists`.
+    """
+
+    def __init__(
+        self,
+        structure: Structure,
+        measured: Mapping[PassList, Measurement],
+        *,
+        objective: Objective = SIZE,
+        max_lists: int = MAX_LISTS,
+    ) -> None:
+        self._structure = structure
+        self._lists = [passes for passes, found in measured.items() if found.ok and found.symbols]
+        self._weight, self._max_lists = _weight(objective), max_lists
+        self._pieces = pieces_of(structure)
+        self._graph = (
+            _graph_of(
+                structure,
+                self._pieces,
+                [measured[passes].symbols for passes in self._lists],
+                self._weight,
+            )
+            if self._lists and structure.functions
+            else None
+        )
+
+    def choose(self) -> dict[str, PassList]:
+        """Return the list of each function, by name of the IR; empty where nothing is known."""
+        if self._graph is None:
+            return {}
+        chosen = choose(self._graph, self._max_lists)
+        return {name: self._lists[chosen[self._pieces[name]]] for name in self._structure.functions}
+
+    def learn(self, chosen: Mapping[str, PassList], assembled: Measurement) -> None:
+        """Take what an assembly's functions took for what their lists make of them.
+
+        Args:
+            chosen: what the assembly was made of.
+            assembled: with symbols.
+        """
+        if self._graph is None or not assembled.symbols:
+            return
+        places = {passes: place for place, passes in enumerate(self._lists)}
+        lists = {self._pieces[name]: places[passes] for name, passes in chosen.items()}
+        by_symbol = {symbol_name(name): piece for name, piece in self._pieces.items()}
+        costs, needs, present = fold_costs(
+            assembled.symbols, by_symbol, self._graph.num_pieces, self._weight
+        )
+        for piece in present:
+            self._graph.set(lists[piece], piece, costs[piece], needs[piece])
 
 
 def choose(graph: Graph, max_lists: int = MAX_LISTS) -> list[int]:
@@ -139,6 +188,13 @@ class Graph:
     def num_lists(self) -> int:
         """How many lists there are to choose from."""
         return len(self.costs)
+
+    def set(self, index: int, piece: int, cost: float, needs: frozenset[int]) -> None:
+        """Say what a piece takes with a list, and what it then needs."""
+        self.costs[index][piece] = cost
+        self.needs[index][piece] = needs
+        for other in needs:
+            self.users[other].add(piece)
 
     def cost(self, chosen: Sequence[int]) -> float:
         """Return the sum over all pieces that count."""

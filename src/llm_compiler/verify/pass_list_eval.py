@@ -44,6 +44,8 @@ Transform = Callable[[str, bytes], bytes]
 
 _COMPILE_TIMEOUT_S = 20.0
 _ASSEMBLE_TIMEOUT_S = 60.0
+_PATIENCE = 6
+"""A compilation that takes too long gets so many times the limit once: the machine may be busy."""
 _PROGRAMS_PER_JOB = 5
 _MAX_REASON = 240
 _COMPILER_FAULTS = {
@@ -230,8 +232,10 @@ class PassListEval(Closing):
             seed: another one draws anew.
         """
 
-        def job(part: _Architecture, share: Sequence[PreparedProgram]) -> AssembleProgramsJob:
-            return part.assembly_job(share, lists, seed)
+        def job(
+            part: _Architecture, share: Sequence[PreparedProgram], patience: int
+        ) -> AssembleProgramsJob:
+            return part.assembly_job(share, lists, seed, patience)
 
         built = self._run_jobs(job, go_on=True)
         found = {}
@@ -257,27 +261,31 @@ class PassListEval(Closing):
     ) -> dict[str, list[tuple[PreparedProgram, Built]]]:
         """Return what each program became, by architecture; no more programs after a fault."""
 
-        def job(part: _Architecture, share: Sequence[PreparedProgram]) -> BuildJob:
-            return part.job(share, passes, self._transform, self._refusals)
+        def job(part: _Architecture, share: Sequence[PreparedProgram], patience: int) -> BuildJob:
+            return part.job(share, passes, self._transform, self._refusals, patience)
 
         return self._run_jobs(job, go_on=go_on)
 
     def _run_jobs(
-        self, make_job: Callable[[_Architecture, Sequence[PreparedProgram]], Job], *, go_on: bool
+        self,
+        make_job: Callable[[_Architecture, Sequence[PreparedProgram], int], Job],
+        *,
+        go_on: bool,
     ) -> dict[str, list[tuple[PreparedProgram, Built]]]:
         """Run jobs over all programs; return what each became, by architecture."""
         waiting = {
-            name: deque(part.shares(_PROGRAMS_PER_JOB)) for name, part in self._parts.items()
+            name: deque((share, 1) for share in part.shares(_PROGRAMS_PER_JOB))
+            for name, part in self._parts.items()
         }
         built: dict[str, list[tuple[PreparedProgram, Built]]] = {name: [] for name in waiting}
-        running: dict[int, tuple[str, list[PreparedProgram]]] = {}
+        running: dict[int, tuple[str, list[PreparedProgram], int]] = {}
 
         def submit() -> None:
             while any(waiting.values()) and len(running) < 2 * self._pool.num_workers:
                 name = max(waiting, key=lambda one: len(waiting[one]))
-                share = waiting[name].popleft()
-                job = make_job(self._parts[name], share)
-                running[self._pool.submit(job)] = name, share
+                share, patience = waiting[name].popleft()
+                job = make_job(self._parts[name], share, patience)
+                running[self._pool.submit(job)] = name, share, patience
 
         submit()
         for result in self._pool.results():
@@ -285,10 +293,14 @@ class PassListEval(Closing):
                 raise result.error
             if result.ticket not in running:
                 continue  # left over from a check that ended early
-            name, share = running[result.ticket]
+            name, share, patience = running[result.ticket]
             if result.last:
                 del running[result.ticket]
                 submit()
+                continue
+            # Wrong modules hang often, and are expected to.
+            if result.value.status is Status.TIMED_OUT and patience == 1 and not self._transform:
+                waiting[name].append(([share[result.step]], _PATIENCE))
                 continue
             built[name].append((share[result.step], result.value))
             self.on_progress("compiling", sum(map(len, built.values())))
@@ -370,6 +382,7 @@ class _Architecture:
         passes: PassList,
         transform: Transform | None,
         refusals: bool,
+        patience: int,
     ) -> BuildJob:
         modules = [one.bitcode for one in share]
         if transform is not None:
@@ -379,13 +392,17 @@ class _Architecture:
             passes=passes,
             refusals=refusals,
             known=frozenset(hash_ for one in share for hash_ in self._known.of(one.key)),
-            timeout_s=_COMPILE_TIMEOUT_S,
+            timeout_s=_COMPILE_TIMEOUT_S * patience,
             # The same programs meet the same worker: it knows what their prefixes lead to.
             affinity=f"{self.target.architecture}/{share[0].program.name}",
         )
 
     def assembly_job(
-        self, share: Sequence[PreparedProgram], lists: Sequence[PassList], seed: int
+        self,
+        share: Sequence[PreparedProgram],
+        lists: Sequence[PassList],
+        seed: int,
+        patience: int,
     ) -> AssembleProgramsJob:
         return AssembleProgramsJob(
             modules=tuple(one.bitcode for one in share),
@@ -393,7 +410,7 @@ class _Architecture:
             lists=tuple(lists),
             seed=seed,
             known=frozenset(hash_ for one in share for hash_ in self._known.of(one.key)),
-            timeout_s=_ASSEMBLE_TIMEOUT_S,
+            timeout_s=_ASSEMBLE_TIMEOUT_S * patience,
         )
 
     def judge(self, built: Sequence[tuple[PreparedProgram, Built]]) -> Failure | None:

@@ -9,6 +9,7 @@ import pytest
 
 from llm_compiler.commands.validate import unknown_recipes
 from llm_compiler.errors import InputError, ToolchainNotFound
+from llm_compiler.llvm.jobs import Job
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.registry import entry
 from llm_compiler.llvm.toolchain import find_toolchain
@@ -163,6 +164,27 @@ def test_a_compiler_that_dies_rejects(
     assert verdict.kind is VerdictKind.REJECTED
     assert verdict.program == _PROGRAMS[0]
     assert verdict.reason.startswith(reason)
+
+
+def test_a_compilation_that_a_busy_machine_slowed_gets_a_second_try(
+    pool: LocalPool, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PassListEval(
+        built_in_suite().subset(_PROGRAMS[:2]),
+        architectures=["x86_64"],
+        pool=pool,
+        cache_dir=cache_dir,
+    ) as one:
+        limits: set[float] = set()
+
+        def hurried(job: Job, step: int) -> Status | None:
+            limits.add(job.timeout_s)
+            return Status.TIMED_OUT if job.timeout_s == min(limits) else None
+
+        monkeypatch.setattr(one, "_pool", FakePool(dies=hurried))
+        verdict = one.check(parse_pass_list("sroa"))["x86_64"]
+    assert verdict.kind is VerdictKind.PASSED
+    assert len(limits) == 2
 
 
 def test_humaneval_x_programs_are_checked(pool: LocalPool, cache_dir: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from llm_compiler.llvm.function_wise.plan import make_plan
 from llm_compiler.llvm.function_wise.structure import Structure
 from llm_compiler.records import Measurement, PassList, Status, SymbolSize
-from llm_compiler.search.function_wise import choose_lists
+from llm_compiler.search.function_wise import Chooser, choose_lists
 from llm_compiler.search.objective import TEXT_DATA
 
 A, B, C = (PassList((name,)) for name in ("a", "b", "c"))
@@ -99,6 +99,25 @@ def test_no_more_lists_than_allowed() -> None:
         for i, one in enumerate(lists)
     }
     assert len(set(choose_lists(structure(*names), whole, max_lists=3).values())) == 3
+
+
+def test_what_an_assembly_took_corrects_the_choice() -> None:
+    whole = {
+        A: measured(symbol("f", 10), symbol("g", 30)),
+        B: measured(symbol("f", 12), symbol("g", 20)),
+    }
+    chooser = Chooser(structure("f", "g"), whole)
+    first = chooser.choose()
+    assert first == {"f": A, "g": B}
+    chooser.learn(first, measured(symbol("f", 15), symbol("g", 20)))
+    assert chooser.choose() == {"f": B, "g": B}
+
+
+def test_an_assembly_without_symbols_teaches_nothing() -> None:
+    chooser = Chooser(structure("f"), {A: measured(symbol("f", 10)), B: measured(symbol("f", 12))})
+    first = chooser.choose()
+    chooser.learn(first, measured())
+    assert chooser.choose() == first
 
 
 def test_nothing_is_chosen_where_nothing_is_known() -> None:

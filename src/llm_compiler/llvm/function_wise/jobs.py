@@ -18,6 +18,7 @@ from llm_compiler.llvm.function_wise.structure import Structure
 from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.object_file import section_sizes
+from llm_compiler.llvm.symbol_sizes import local_references, symbol_name, symbol_sizes
 from llm_compiler.records import Measurement, Status, content_hash
 
 __all__ = ["AssembleJob", "Assembled", "LeftoversJob", "StructureJob", "UnitStructure"]
@@ -76,6 +77,8 @@ class AssembleJob:
     bitcode: bytes = field(repr=False)
     plans: tuple[AssemblyPlan, ...]
     with_object: bool = False
+    with_symbols: bool = False
+    """Measure what each function and variable of an assembly takes as well."""
     known: frozenset[str] = field(default=frozenset(), repr=False)
     """Hashes of assembled modules that need no object any more."""
     timeout_s: float = 60.0
@@ -101,6 +104,9 @@ class AssembleJob:
             if state in self.known:
                 return Assembled(measurement=Measurement(status=Status.OK, result_hash=state))
             num_instructions = module.num_instructions()
+            # Code generation changes the module: what it refers to is read before.
+            references = local_references(module) if self.with_symbols else {}
+            names = [symbol_name(name) for name in module.defined_functions()]
             data = assembler.emit_object(module, plan)
         sizes = section_sizes(data)
         measurement = Measurement(
@@ -110,6 +116,7 @@ class AssembleJob:
             num_instructions=num_instructions,
             result_hash=state,
             seconds=perf_counter() - start,
+            symbols=symbol_sizes(data, references, names) if self.with_symbols else (),
         )
         return Assembled(measurement=measurement, object_bytes=data if self.with_object else b"")
 
