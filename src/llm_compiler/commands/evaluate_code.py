@@ -43,7 +43,6 @@ def disassembly(options: DisassemblyArguments, clang_flags: tuple[str, ...]) -> 
         levels=tuple(dict.fromkeys(options.levels)),
         functions=options.functions,
         candidates=options.candidates,
-        repairs=options.repairs,
         temperature=options.temperature,
         seed=options.seed,
         timeout_s=options.timeout_s,

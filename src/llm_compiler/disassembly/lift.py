@@ -22,12 +22,11 @@ from llm_compiler.disassembly.lift_records import Judged, Lift, Question
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.reassemble import Reassembled, reassemble
 from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
-from llm_compiler.disassembly.repair import RepairingEngine
 from llm_compiler.disassembly.rules.lifter import RulesLifter
 from llm_compiler.errors import CompilerError, InputError, ResourceError
 from llm_compiler.llvm.elf import Symbol
 from llm_compiler.llvm.toolchain import Toolchain
-from llm_compiler.model.engines.engine import CodeAnswer, Engine
+from llm_compiler.model.engines.engine import CodeAnswer, Engine, Finisher
 from llm_compiler.records import Status
 from llm_compiler.verify.execute import Execution, Executor
 from llm_compiler.verify.lifted import InspectLiftJob, LiftInspection, LiftVerdict
@@ -63,11 +62,6 @@ class _Candidate:
     number: int
     """Its place among the answers."""
 
-    @property
-    def is_repair(self) -> bool:
-        """Whether it is a second answer."""
-        return self.answer.is_repair
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Lowered:
@@ -96,9 +90,7 @@ class Lifter:
         folder: Path,
     ) -> None:
         self._binary, self._options = binary, options
-        self._engine = RepairingEngine(
-            engine, pool, repairs=options.repairs, timeout_s=options.timeout_s
-        )
+        self._engine = engine
         self._pool, self._toolchain, self._executor = pool, toolchain, executor
         self._folder = folder
         self._reader = FunctionReader(binary)
@@ -151,10 +143,11 @@ class Lifter:
         options, triple = self._options, self._binary.target_triple
         text = question.text
         answers: list[CodeAnswer] = []
-        if drafts and self._engine.can_finish:
+        engine = self._engine
+        if drafts and isinstance(engine, Finisher) and engine.can_finish:
             job = ShortDraftJob(drafts=tuple(drafts[:1]), assembly=text.text, target_triple=triple)
             if body := run_jobs(self._pool, [job])[0][0]:
-                answers = self._engine.finish(
+                answers = engine.finish(
                     text.text,
                     triple,
                     draft=body,
@@ -164,7 +157,7 @@ class Lifter:
                 )
         if len(answers) < options.candidates:
             known = {one.code for one in answers}
-            more = self._engine.disassemble(
+            more = engine.disassemble(
                 text.text,
                 triple,
                 num_candidates=options.candidates,
@@ -441,7 +434,6 @@ class Lifter:
             verdict=result.verdict,
             reason=reason,
             num_candidates=looked_at,
-            is_repair=candidate.is_repair,
             bleu=_bleu(assembly, text.text),
             num_inputs=result.num_inputs,
             num_completed=result.num_completed,
@@ -481,7 +473,6 @@ def _exact_lift(
         name=text.name,
         verdict=LiftVerdict.EXACT,
         num_candidates=looked_at,
-        is_repair=candidate.is_repair,
         attributes=attributes,
         bleu=1.0,
         lowered=text.text,

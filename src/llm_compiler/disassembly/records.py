@@ -32,9 +32,6 @@ class DisassembleOptions:
     the engine replays answers that somebody wants to see judged."""
     search_s: float = 2.0
     """Of processor time: so long each function's draft is varied until it is the same code."""
-    repairs: int = 0
-    """Of the candidates, so many are second answers to what is wrong with first ones, if the model
-    was trained to give them. With the shipped weights they cost time and bring nothing yet."""
     max_executed: int = 3
     """Of the answers that are not exact, so many are run against the original."""
     temperature: float = 0.0
@@ -62,8 +59,6 @@ class DisassembleOptions:
             raise ConfigError("--candidates starts at 1")
         if self.jobs < 1:
             raise ConfigError("--jobs starts at 1")
-        if self.repairs < 0:
-            raise ConfigError("--repairs starts at 0")
         if self.search_s < 0:
             raise ConfigError("--search-s must not be negative")
         if self.timeout_s <= 0:
@@ -87,8 +82,6 @@ class LiftedFunction:
     num_instructions: int = 0
     source: str = ""
     """Who gave the answer that counts: ``rules`` or ``model``; empty where there is none."""
-    is_repair: bool = False
-    """The answer that counts is a second one, to what was wrong with a first."""
     attributes: str = ""
     """Of exact lifts: the function attributes that took the place of the answer's own."""
     claims: tuple[str, ...] = ()
@@ -122,7 +115,6 @@ class LiftedFunction:
             "num_candidates": self.num_candidates,
             "num_instructions": self.num_instructions,
             "source": self.source if self.verdict is not LiftVerdict.NO_ANSWER else "",
-            "is_repair": self.is_repair,
             "attributes": self.attributes,
             "claims": list(self.claims),
             "bleu": self.bleu,

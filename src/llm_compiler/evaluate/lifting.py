@@ -110,8 +110,6 @@ class LiftRow:
     """The question: the function in normal form, in the first row."""
     answer: str
     """The model's own words."""
-    is_repair: int = 0
-    """1: a second answer, to what was wrong with a first one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +120,6 @@ class LiftOptions:
     functions: int = 0
     """Drawn per target and level; 0: all."""
     candidates: int = 8
-    repairs: int = 0
-    """Of the candidates, so many are second answers, to what is wrong with first ones."""
     max_executed: int = 3
     """Of a function's answers that are not exact, so many are run."""
     temperature: float = 0.0
@@ -140,8 +136,6 @@ class LiftOptions:
             raise ConfigError(f"'{unknown[0]}' is no level: expected some of {', '.join(LEVELS)}")
         if self.candidates < 1:
             raise ConfigError("--candidates starts at 1")
-        if self.repairs < 0:
-            raise ConfigError("--repairs starts at 0")
 
     def to_json(self) -> dict[str, Any]:
         """Return what makes a run what it is."""
@@ -149,7 +143,6 @@ class LiftOptions:
             "levels": list(self.levels),
             "functions": self.functions,
             "candidates": self.candidates,
-            "repairs": self.repairs,
             "max_executed": self.max_executed,
             "temperature": self.temperature,
             "seed": self.seed,
@@ -316,7 +309,6 @@ def _lift(
             engine,
             DisassembleOptions(
                 candidates=options.candidates,
-                repairs=options.repairs,
                 rules=False,
                 temperature=options.temperature,
                 execute=options.execute,
@@ -383,7 +375,6 @@ def _answers(
             seconds=time.monotonic() - start - model_seconds,
             assembly=outcome.assembly if place == 0 else "",
             answer=answer.code,
-            is_repair=int(answer.is_repair),
         )
         if outcome.verdict is LiftVerdict.EXACT:
             break
@@ -465,7 +456,6 @@ def _values(
     seconds: float = 0.0,
     assembly: str = "",
     answer: str = "",
-    is_repair: int = 0,
 ) -> LiftRow:
     lowers = outcome.verdict is not LiftVerdict.NO_ANSWER
     example = outcome.counterexample
@@ -495,7 +485,6 @@ def _values(
         check_seconds=round(seconds, 4),
         assembly=assembly,
         answer=answer,
-        is_repair=is_repair,
     )
 
 

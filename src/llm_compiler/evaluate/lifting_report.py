@@ -20,7 +20,6 @@ __all__ = [
     "LiftSummary",
     "lifting_report",
     "summarize_lifts",
-    "summarize_repairs",
 ]
 
 PAPER_DISASSEMBLY = (
@@ -248,19 +247,6 @@ def lifting_report(
             ),
         ),
     ]
-    if repaired := summarize_repairs(rows, models):
-        blocks += [
-            Heading("What the second round adds"),
-            Paragraph(
-                "Functions for which the model was told what is wrong with an answer and asked "
-                "again, and the best that its first answers and all its answers are worth:"
-            ),
-            Table(
-                ("model", "functions", "", "lowers", "at least tests_passed", "exact"),
-                repaired,
-                left=1,
-            ),
-        ]
     for kind, found in tables.items():
         if kind == "level" and len({row.level for row in rows}) == 1:
             continue
@@ -334,36 +320,6 @@ def _facts(
             for number, one in enumerate(settings["models"], 1)
         ),
     ]
-
-
-def summarize_repairs(
-    rows: Sequence[LiftRow], models: Sequence[str]
-) -> tuple[tuple[str, ...], ...]:
-    """Return what answers are worth without and with the second round, where there was one.
-
-    Returns:
-        Two lines a model: its name, functions with a second round, which answers, and of how many
-        functions one lowers, is at least tests_passed, is exact.
-    """
-    lines: list[tuple[str, ...]] = []
-    for model in models:
-        functions: dict[tuple[str, ...], list[LiftRow]] = {}
-        for row in rows:
-            if row.model == model:
-                key = row.suite, row.module, row.module_hash, row.level, row.function
-                functions.setdefault(key, []).append(row)
-        again = [found for found in functions.values() if any(row.is_repair for row in found)]
-        if not again:
-            continue
-        for said, most in (("first answers", 0), ("with repairs", 1)):
-            counts = [0, 0, 0]
-            for found in again:
-                some = [row for row in found if row.is_repair <= most]
-                counts[0] += any(row.lowers for row in some)
-                counts[1] += any(LiftVerdict(row.verdict).is_accepted for row in some)
-                counts[2] += any(row.verdict == LiftVerdict.EXACT for row in some)
-            lines.append((_short(model), str(len(again)), said, *map(str, counts)))
-    return tuple(lines)
 
 
 def _why(rows: Sequence[LiftRow]) -> list[Block]:

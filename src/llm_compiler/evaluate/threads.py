@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
 from llm_compiler.evaluate.rows import Journal
-from llm_compiler.model.engines.engine import CodeAnswer, Engine, Proposal, Repairer
+from llm_compiler.model.engines.engine import CodeAnswer, Engine, Proposal
 from llm_compiler.records import PassList
 from llm_compiler.workers.pool import WorkerPool
 
@@ -115,35 +115,6 @@ class SharedEngine:
             return self._engine.disassemble(
                 assembly,
                 target_triple,
-                num_candidates=num_candidates,
-                temperature=temperature,
-                seed=seed,
-            )
-
-    @property
-    def can_repair(self) -> bool:
-        """Whether the engine can be told what is wrong with its answers."""
-        return isinstance(self._engine, Repairer) and self._engine.can_repair
-
-    def repair(
-        self,
-        assembly: str,
-        target_triple: str,
-        *,
-        body: str,
-        report: str,
-        num_candidates: int = 1,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[CodeAnswer]:
-        """Ask once more, with what is wrong."""
-        assert isinstance(self._engine, Repairer)
-        with self.turn():
-            return self._engine.repair(
-                assembly,
-                target_triple,
-                body=body,
-                report=report,
                 num_candidates=num_candidates,
                 temperature=temperature,
                 seed=seed,

@@ -10,7 +10,7 @@ import pytest
 from llm_compiler.evaluate.emulation import EmulationRow
 from llm_compiler.evaluate.emulation_report import summarize_emulation
 from llm_compiler.evaluate.lifting import LiftRow
-from llm_compiler.evaluate.lifting_report import summarize_lifts, summarize_repairs
+from llm_compiler.evaluate.lifting_report import summarize_lifts
 from llm_compiler.evaluate.statistics import mean_of, share_of
 
 pytest.importorskip("numpy")
@@ -67,24 +67,6 @@ def test_the_best_of_the_first_answers_counts() -> None:
     assert (two.num_other_attributes, three.num_other_attributes) == (0, 1)
     assert one.seconds.value == 3.0
     assert three.seconds.value == pytest.approx((7 + 5 + 3 + 3) / 4)
-
-
-def test_the_second_round_counts_where_there_was_one() -> None:
-    rows = [
-        lift("f", 1, "refuted"),
-        replace(lift("f", 2, "exact"), is_repair=1),
-        lift("g", 1, "no_answer"),
-        replace(lift("g", 2, "no_answer"), is_repair=1),
-        replace(lift("g", 3, "unproved"), is_repair=1),
-        lift("h", 1, "exact"),
-        lift("i", 1, "tests_passed"),
-        replace(lift("i", 2, "refuted"), is_repair=1),
-    ]
-    assert summarize_repairs(rows, ["one", "two"]) == (
-        ("one", "3", "first answers", "2", "1", "0"),
-        ("one", "3", "with repairs", "3", "2", "1"),
-    )
-    assert summarize_repairs(rows[:1], ["one"]) == ()
 
 
 def test_intervals_where_all_or_none_hit() -> None:

@@ -240,32 +240,6 @@ def test_disassembly_asks_and_understands_what_was_learnt(tokenizer: IrTokenizer
     assert 'target triple = "x86_64-pc-linux-gnu"' in answer.code
 
 
-def test_repair_asks_and_understands_what_was_learnt(
-    tokenizer: IrTokenizer, tmp_path: Path
-) -> None:
-    prompts = CompactPrompts(tokenizer)
-    sample = dataclasses.replace(
-        make_sample("disassembly"), task="repair", attempt=body(2), report="@1\n-addl $1, %eax\n"
-    )
-    (document,) = prompts.documents(sample, 2000)
-    decoder = Scripted(tokenizer.vocab_size, document.ids)
-    engine = CompactEngine(decoder, prompts, name="embedded", model=str(tmp_path))
-    (answer,) = engine.repair(sample.input_code, TRIPLE, body=sample.attempt, report=sample.report)
-    assert same_bodies(answer.code, sample.output_code.replace("dso_local ", ""))
-    assert answer.is_repair
-    assert answer.body == body(1, m=74)
-    # The same answer once more is none.
-    again = dataclasses.replace(sample, attempt=answer.body)
-    (document,) = prompts.documents(again, 2000)
-    decoder = Scripted(tokenizer.vocab_size, document.ids)
-    same = CompactEngine(decoder, prompts, name="embedded", model=str(tmp_path))
-    assert same.repair(sample.input_code, TRIPLE, body=answer.body, report=sample.report) == []
-    # Weights say themselves whether they were trained to.
-    assert not engine.can_repair
-    (tmp_path / "training.json").write_text('{"tasks": {"repair": 12, "disassembly": 40}}')
-    assert engine.can_repair
-
-
 def test_emulation_goes_function_by_function(tokenizer: IrTokenizer) -> None:
     prompts = CompactPrompts(tokenizer)
     first = make_sample("emulation", task="emulate-ir")

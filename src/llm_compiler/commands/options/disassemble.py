@@ -87,14 +87,6 @@ class DisassembleArguments(Seed, AsJson):
         metavar="K",
         help="answers looked at for each function, until one is exact (default: %(default)s)",
     )
-    repairs: int = option(
-        "--repairs",
-        default_of(DisassembleOptions, "repairs"),
-        type=natural,
-        metavar="N",
-        help="of these answers, so many are asked for with what is wrong with the others "
-        "(default: %(default)s)",
-    )
     temperature: float = option(
         "--temperature",
         default_of(DisassembleOptions, "temperature"),

@@ -231,14 +231,6 @@ class DisassemblyArguments(TaskArguments):
         metavar="K",
         help="answers of a model for a function (default: %(default)s)",
     )
-    repairs: int = option(
-        "--repairs",
-        0,
-        type=natural,
-        metavar="N",
-        help="of these answers, so many are asked for with what is wrong with the others "
-        "(default: %(default)s)",
-    )
     temperature: float = option(
         "--temperature",
         0.0,
@@ -376,14 +368,6 @@ class AllArguments(TaskArguments):
         type=positive,
         metavar="K",
         help="of disassembly: answers for a function (default: %(default)s)",
-    )
-    repairs: int = option(
-        "--repairs",
-        0,
-        type=natural,
-        metavar="N",
-        help="of these answers, so many are asked for with what is wrong with the others "
-        "(default: %(default)s)",
     )
     temperature: float = option("--temperature", 0.0, metavar="T")
     code: str = option("--code", "ir", choices=("ir", "assembly", "both"), help="of emulation")

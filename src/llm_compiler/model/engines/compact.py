@@ -294,34 +294,6 @@ class CompactEngine:
         return self._lift(sample, num_candidates, temperature, seed)
 
     @property
-    def can_repair(self) -> bool:
-        """Whether the records beside the weights say that they were trained to."""
-        return "repair" in (trained_tasks(self.model) or ())
-
-    def repair(
-        self,
-        assembly: str,
-        target_triple: str,
-        *,
-        body: str,
-        report: str,
-        num_candidates: int = 1,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[CodeAnswer]:
-        """Return modules for assembly once more, told what was wrong with a body."""
-        sample = _sample(
-            "disassembly",
-            target_triple,
-            task="repair",
-            input_code=assembly,
-            attempt=body,
-            report=report,
-        )
-        found = self._lift(sample, num_candidates, temperature, seed)
-        return [dataclasses.replace(one, is_repair=True) for one in found if one.body != body]
-
-    @property
     def can_finish(self) -> bool:
         """Whether the records beside the weights say that they were trained to."""
         return "finish" in (trained_tasks(self.model) or ())

@@ -12,7 +12,7 @@ from typing import Protocol, Self, runtime_checkable
 
 from llm_compiler.records import PassList
 
-__all__ = ["CodeAnswer", "Engine", "Proposal", "Repairer"]
+__all__ = ["CodeAnswer", "Engine", "Proposal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +37,6 @@ class CodeAnswer:
     text_data_bytes: int | None = None
     body: str = field(default="", repr=False)
     """Of lifted code that was restored from a function's body in short form: that body."""
-    is_repair: bool = False
-    """A second answer, to what was wrong with a first one."""
 
 
 class Engine(Protocol):
@@ -170,36 +168,6 @@ class Finisher(Protocol):
 
         Args:
             draft: a body in short form.
-            num_candidates, temperature, seed: as in `Engine.disassemble`.
-        """
-        ...
-
-
-@runtime_checkable
-class Repairer(Protocol):
-    """An engine that may know how to answer once more, told what was wrong."""
-
-    @property
-    def can_repair(self) -> bool:
-        """Whether its model was trained to."""
-        ...
-
-    def repair(
-        self,
-        assembly: str,
-        target_triple: str,
-        *,
-        body: str,
-        report: str,
-        num_candidates: int = 1,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[CodeAnswer]:
-        """Return IR texts for assembly in normal form, distinct; none of them is the first answer.
-
-        Args:
-            body: of the wrong answer, in short form.
-            report: what is wrong with it (`dataset.lifting.report`).
             num_candidates, temperature, seed: as in `Engine.disassemble`.
         """
         ...
