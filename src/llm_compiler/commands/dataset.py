@@ -69,6 +69,7 @@ def _open(options: StageArguments, num_workers: int | None) -> Iterator[tuple[St
                 code_share=options.mix[1],
                 text_share=options.mix[2],
                 assembly_share=options.assembly_share,
+                oz_share=options.oz_share,
             ),
             space=safe_elements(pool) if options.stage == "emulation" else (),
             labels=labels,

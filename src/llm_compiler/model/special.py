@@ -64,7 +64,6 @@ FIELDS: Final = (
     "attempt",  # repair: the wrong body
     "report",  # repair: what is wrong with it
     "draft",  # finish: the body that rules have made
-    "callees",  # disassembly: types of functions that the code calls
 )
 CHANGES: Final = (
     *(-0.3, -0.2, -0.1, -0.07, -0.05, -0.035, -0.025, -0.018, -0.012, -0.008, -0.005, -0.003),
@@ -74,7 +73,7 @@ CHANGES: Final = (
 """What a list made of a module's size, as a share of that at default<Oz>: each has a token, which
 stands for all changes from its own up to the next; 0 for exactly the same size."""
 _NUM_RESERVED = 16
-_LATER: Final = {"repair": 0, "attempt": 1, "report": 2, "finish": 3, "draft": 4, "callees": 5}
+_LATER: Final = {"repair": 0, "attempt": 1, "report": 2, "finish": 3, "draft": 4}
 """Tasks and fields that came when tokenizers had been trained: at reserved tokens, so that those
 know them too."""
 

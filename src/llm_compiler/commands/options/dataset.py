@@ -99,6 +99,14 @@ class StageArguments(Drawn):
         metavar="X",
         help="pretraining, emulation: assembly instead of IR (default: %(default)s)",
     )
+    oz_share: float = option(
+        "--oz-share",
+        default_of(StageOptions, "oz_share"),
+        type=share,
+        metavar="X",
+        help="disassembly: code at -Oz; the rest is at one of -O0 to -O3 and -Os "
+        "(default: %(default)s)",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
