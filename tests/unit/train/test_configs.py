@@ -34,7 +34,7 @@ def write(tmp_path: Path) -> Path:
     return path
 
 
-KIT = sorted(CONFIGS.glob("kit*.toml"))
+KIT = sorted([*CONFIGS.glob("kit*.toml"), CONFIGS / "deep.toml"])
 STAGES = sorted({*CONFIGS.glob("*.toml")} - {*KIT})
 
 
@@ -53,7 +53,7 @@ def test_shipped_configurations(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", KIT, ids=lambda path: path.stem)
-def test_the_kits_runs_mix_all_tasks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_that_mix_all_tasks(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(CONFIGS.parents[1])
     config = load_train_config(path, tomllib.loads(path.read_text())["stage"])
     assert config.model.num_parameters <= 20e6
