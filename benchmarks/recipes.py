@@ -40,11 +40,12 @@ from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.settings import SettingKind, all_settings
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.optimization.function_wise import best_assembly, unit_structure
+from llm_compiler.optimization.records import Effort
 from llm_compiler.optimize import OptimizeOptions, Proposer, optimize_many
 from llm_compiler.output import write_atomically
 from llm_compiler.records import OZ, Measurement, Recipe
 from llm_compiler.search.coreset import Pick, load_coreset
-from llm_compiler.search.objective import SIZE
+from llm_compiler.search.objective import SIZE, TEXT_DATA
 from llm_compiler.verify.target import architecture_of
 from llm_compiler.workers import LocalPool, run_jobs
 
@@ -66,12 +67,12 @@ class Row:
 
 
 def draw_units(options: argparse.Namespace, count: int) -> list[Unit]:
-    """Return units of the validation split, drawn evenly over its packages."""
+    """Return units of the split, drawn evenly over its packages."""
     rng = random.Random(options.seed)
     by_package: dict[str, list[Unit]] = {}
     for unit in load_manifest(options.corpus):
         if (
-            unit.split == "validation"
+            unit.split == options.split
             and architecture_of(unit.target_triple) == options.architecture
             and unit.num_functions
             and unit.num_bytes <= options.max_bytes
@@ -301,7 +302,8 @@ PARTS: dict[str, OptimizeOptions] = {
     "16 lists, function-wise": OptimizeOptions(pass_lists_only=True),
     "16 recipes": OptimizeOptions(function_wise=False),
     "16 recipes, function-wise": OptimizeOptions(),
-    "32 recipes, function-wise": OptimizeOptions(candidates=32),
+    "16 recipes, function-wise, .text + .data": OptimizeOptions(objective=TEXT_DATA),
+    "high": OptimizeOptions(candidates=Effort.HIGH.candidates, budget=Effort.HIGH.budget),
 }
 """Name to options; settings alone are measured by a coreset that holds default<Oz> only."""
 
@@ -447,6 +449,7 @@ def main() -> None:
         one.add_argument("corpus", type=Path)
         one.add_argument("--architecture", default="x86_64", choices=("x86_64", "aarch64"))
         one.add_argument("--units", type=int, default=60)
+        one.add_argument("--split", default="validation", help="test: once, at the end")
         one.add_argument("--max-bytes", type=int, default=200_000, help="of a unit's bitcode")
         one.add_argument("--seed", type=int, default=0)
         one.add_argument("--jobs", type=int, default=1)
