@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import itertools
 import random
@@ -13,6 +12,7 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 
+from llm_compiler.commands.options.labels import RecipesArguments
 from llm_compiler.console import percent, print_json, print_table, progress, warn
 from llm_compiler.corpus.manifest import MANIFEST_NAME, PARTIAL_NAME, Unit, read_units
 from llm_compiler.errors import ArtifactError, InputError, ManifestMissing
@@ -29,43 +29,7 @@ from llm_compiler.search.function_labels import (
 )
 from llm_compiler.workers import LocalPool
 
-__all__ = ["add_arguments", "run", "shipped_label_recipes"]
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what `run` reads; the caller adds what all commands have."""
-    parser.add_argument("corpus", type=Path, metavar="CORPUS", help="as 'corpus build' makes it")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--split", default="train", help="default: %(default)s")
-    parser.add_argument(
-        "--architecture", default="x86_64", metavar="A", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--recipes",
-        type=Path,
-        metavar="FILE",
-        help="one recipe a line (default: those shipped for the architecture)",
-    )
-    parser.add_argument(
-        "--max-units", type=int, default=6_000, metavar="N", help="default: %(default)s"
-    )
-    parser.add_argument(
-        "--max-unit-bytes",
-        type=int,
-        default=60_000,
-        metavar="N",
-        help="of bitcode; larger units take seconds each (default: %(default)s)",
-    )
-    parser.add_argument("--units-per-shard", type=int, default=500, metavar="N")
-    parser.add_argument(
-        "--seconds", type=float, default=0, metavar="S", help="end after this time; 0: when done"
-    )
-    parser.add_argument(
-        "--keep-journal",
-        action="store_true",
-        help="leave what makes no whole shard in the journal, for a run that goes on",
-    )
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
+__all__ = ["run", "shipped_label_recipes"]
 
 
 def shipped_label_recipes(architecture: str) -> list[Recipe]:
@@ -101,7 +65,7 @@ def _load(corpus: Path) -> list[Unit]:
     raise ManifestMissing(f"{corpus} has no {MANIFEST_NAME}: it is no corpus")
 
 
-def _choose(options: argparse.Namespace, known: Collection[str]) -> list[Unit]:
+def _choose(options: RecipesArguments, known: Collection[str]) -> list[Unit]:
     """Return the units to label, drawn by the seed and round robin over the packages."""
     by_package: dict[str, list[Unit]] = defaultdict(list)
     seen = set(known)
@@ -129,7 +93,7 @@ def _read_unit(path: Path, sha256: str) -> bytes:
     return data
 
 
-def run(options: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
+def run(options: RecipesArguments) -> int:
     """Label units until all are done, the time is over, or Ctrl-C; then pack and say what is."""
     recipes = (
         _read_recipes(options.recipes)
@@ -164,7 +128,7 @@ def _label(
     folder: LabelFolder,
     chosen: Sequence[Unit],
     recipes: Sequence[Recipe],
-    options: argparse.Namespace,
+    options: RecipesArguments,
 ) -> None:
     end = time.monotonic() + options.seconds if options.seconds else None
 
@@ -199,7 +163,7 @@ def _print(
     units: Sequence[UnitLabels],
     recipes: Sequence[Recipe],
     num_bytes: int,
-    options: argparse.Namespace,
+    options: RecipesArguments,
 ) -> None:
     """Print what is there, and what the best recipe of each unit and function would save."""
     usable = [one for one in units if one.size_bytes[0] > 0]
@@ -223,7 +187,7 @@ def _print(
         return
     rows = [
         ("the best recipe of each unit", percent(saved, before)),
-        ("of each function, without variables (a bound)", percent(first - best, first)),
+        ("of each function, without variables (a forecast)", percent(first - best, first)),
     ]
     print(
         f"{len(units)} units, {num_functions} functions, {len(recipes)} recipes, "

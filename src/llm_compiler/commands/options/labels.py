@@ -15,6 +15,7 @@ __all__ = [
     "CeilingArguments",
     "Chosen",
     "PackArguments",
+    "RecipesArguments",
     "ShowArguments",
 ]
 
@@ -53,6 +54,43 @@ class BuildArguments(Chosen):
     split: str = option("--split", "train", help="default: %(default)s")
     max_modules: int = option(
         "--max-modules", 12_000, type=positive, metavar="N", help="default: %(default)s"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipesArguments(Seed, Running):
+    """As typed."""
+
+    corpus: Path = argument("CORPUS", help="as 'corpus build' makes it")
+    output: Path = option("-o --output", metavar="DIR")
+    split: str = option("--split", "train", help="default: %(default)s")
+    architecture: str = option("--architecture", "x86_64", metavar="A", help="default: %(default)s")
+    recipes: Path | None = option(
+        "--recipes",
+        None,
+        metavar="FILE",
+        help="one recipe a line (default: those shipped for the architecture)",
+    )
+    max_units: int = option(
+        "--max-units", 6_000, type=positive, metavar="N", help="default: %(default)s"
+    )
+    max_unit_bytes: int = option(
+        "--max-unit-bytes",
+        60_000,
+        type=positive,
+        metavar="N",
+        help="of bitcode; larger units take seconds each (default: %(default)s)",
+    )
+    units_per_shard: int = option(
+        "--units-per-shard", 500, type=positive, metavar="N", help="default: %(default)s"
+    )
+    seconds: float = option(
+        "--seconds", 0.0, metavar="S", help="end after this time; 0: when all is done (default)"
+    )
+    keep_journal: bool = option(
+        "--keep-journal",
+        False,
+        help="leave what makes no whole shard in the journal, for a run that goes on",
     )
 
 
@@ -110,7 +148,7 @@ class ShowArguments(AsJson):
 
 COMMAND = Command(
     name="labels",
-    placeholder="build|ceiling|pack|show",
+    placeholder="build|recipes|ceiling|pack|show",
     actions=(
         Command(
             name="build",
@@ -119,6 +157,15 @@ COMMAND = Command(
             "write the sizes as Parquet. Stopped, it resumes from the journal beside the output.",
             options=BuildArguments,
             run="labels:build",
+        ),
+        Command(
+            name="recipes",
+            help="measure recipes on many units, function by function",
+            description="Measure a few recipes on units of a corpus and write what each makes of "
+            "the unit and of every function, as a folder of Parquet shards. Stopped, even hard, it "
+            "goes on where it was.",
+            options=RecipesArguments,
+            run="label_recipes:run",
         ),
         Command(
             name="ceiling",
