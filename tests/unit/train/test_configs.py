@@ -34,7 +34,7 @@ def write(tmp_path: Path) -> Path:
     return path
 
 
-KIT = sorted([*CONFIGS.glob("kit*.toml"), CONFIGS / "deep.toml"])
+KIT = sorted([*CONFIGS.glob("kit*.toml"), CONFIGS / "short.toml"])
 STAGES = sorted({*CONFIGS.glob("*.toml")} - {*KIT})
 
 

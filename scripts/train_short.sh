@@ -1,10 +1,10 @@
 #!/bin/bash
-# Make the data of configs/train/deep.toml out of a built corpus, and train (docs/training.md). Killed at any moment,
+# Make the data of configs/train/short.toml out of a built corpus, and train (docs/training.md). Killed at any moment,
 # the same command goes on: finished data stays, and the run goes on from its last checkpoint.
 #
-#   nice -n 5 scripts/train_deep.sh                      # until its steps are done: days on one core
-#   MINUTES=60 nice -n 5 scripts/train_deep.sh           # so long, then stop with a checkpoint; the next call goes on
-#   PAIRS=4000 DRAFTS=1200 EMULATION=500 PRETRAINING=400 scripts/train_deep.sh     # of a corpus that is not whole yet
+#   nice -n 5 scripts/train_short.sh                      # until its steps are done: days on one core
+#   MINUTES=60 nice -n 5 scripts/train_short.sh           # so long, then stop with a checkpoint; the next call goes on
+#   PAIRS=4000 DRAFTS=1200 EMULATION=500 PRETRAINING=400 scripts/train_short.sh     # of a corpus that is not whole yet
 #
 # LLM_COMPILER is the command (default: llm-compiler), JOBS its worker processes, CORPUS the corpus.
 set -euo pipefail
@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 read -ra llm_compiler <<<"${LLM_COMPILER:-llm-compiler}"
 jobs=(--jobs "${JOBS:-1}")
 corpus=${CORPUS:-work/corpus}
-work=work/deep
+work=work/short
 
 unless() { # unless FILE COMMAND...: the file is the last that the command writes.
     local file=$1
@@ -43,7 +43,7 @@ data pretraining build pretraining work/samples --max-characters 12000 --seed 31
 tokenizer=$work/tokenizer
 unless "$tokenizer/tokenizer.json" tokenizer train "$work"/data/{pairs,drafts,emulation,pretraining} \
     --out "$tokenizer" --vocab-size 4096 --max-characters 30000000
-unless "$work/init/training.json" model transfer src/llm_compiler/data/model --tokenizer "$tokenizer" --layers 8 -o "$work/init"
+unless "$work/init/training.json" model transfer src/llm_compiler/data/model --tokenizer "$tokenizer" -o "$work/init"
 
 for name in pairs drafts emulation pretraining pairs-validation drafts-validation emulation-validation; do
     unless "$work/tokens/$name/manifest.json" tokenizer pack "$work/data/$name" --tokenizer "$tokenizer" \
@@ -55,7 +55,7 @@ for kind in "" -validation; do
 done
 
 # Not --max-minutes, which lets the rate fall so that a run ends for good: this one is to go on.
-run=("${llm_compiler[@]}" train disassembly --config configs/train/deep.toml --resume)
+run=("${llm_compiler[@]}" train disassembly --config configs/train/short.toml --resume)
 if [ -n "${MINUTES:-}" ]; then
     timeout --signal=INT --kill-after=60 "${MINUTES}m" "${run[@]}" || [ $? = 124 ]
 else
