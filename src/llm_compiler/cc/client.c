@@ -389,7 +389,9 @@ static int connect_server(void) {
 }
 
 static void start_server(int lock) {
-    if (fork() != 0) return;
+    pid_t child = fork();
+    if (child > 0) waitpid(child, NULL, 0);
+    if (child != 0) return;
     setsid();
     if (fork() != 0) _exit(0);
     char log[4200];
