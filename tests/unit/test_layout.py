@@ -38,6 +38,7 @@ LAYERS = (
     ("api",),
     ("evaluate",),
     ("kit",),
+    ("size_report",),
     ("commands",),
     ("cli",),
     ("__main__",),

@@ -27,7 +27,7 @@ from llm_compiler.cc.protocol import (
     pack_strings,
     receive_frame,
 )
-from llm_compiler.cc.settings import private_folder
+from llm_compiler.places import llm_cc_folder
 
 __all__ = ["ClientConfig", "become_clang", "run_client"]
 
@@ -105,7 +105,7 @@ class _Client:
         Raises:
             OSError: there is none to be had.
         """
-        folder = private_folder(os.environ)
+        folder = llm_cc_folder(os.environ)
         if folder is None or not folder.is_absolute():
             raise OSError(errno.ENOENT, "no private folder")
         run = folder / "run"

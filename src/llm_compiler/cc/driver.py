@@ -19,13 +19,13 @@ from llm_compiler.cc.cache import Cache, Entry
 from llm_compiler.cc.command_line import Compilation, PassOn, classify
 from llm_compiler.cc.fat_objects import Fat, code_flags, fatten
 from llm_compiler.cc.improve import Improved, Workshop
-from llm_compiler.cc.journal import Journal, Record
 from llm_compiler.cc.link import Link, join, link_again
 from llm_compiler.cc.protocol import EXTRA_FILE, Call, Connection
 from llm_compiler.cc.settings import CcSettings, Mode
 from llm_compiler.errors import InputError, LlmCompilerError
 from llm_compiler.llvm.object_file import object_format, section_sizes
 from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.size_report.journal import Journal, Record
 
 __all__ = ["Driver", "key_of"]
 

@@ -22,10 +22,10 @@ from llm_compiler import __version__
 from llm_compiler.cc.cache import Cache
 from llm_compiler.cc.client import ClientConfig, become_clang, run_client
 from llm_compiler.cc.protocol import PROTOCOL
-from llm_compiler.cc.settings import private_folder
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.isolation import python_command, secure_start
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
+from llm_compiler.places import llm_cc_folder
 from llm_compiler.process import run
 
 __all__ = ["client_config", "compile_client", "main"]
@@ -140,7 +140,7 @@ def _answer() -> int:
     except (LlmCompilerError, OSError) as error:
         print(f"llm-cc: {error}", file=sys.stderr)
         return 127
-    folder = private_folder(os.environ)
+    folder = llm_cc_folder(os.environ)
     own = _own_command(arguments, folder, config)
     if own is not None:
         return own

@@ -27,10 +27,10 @@ from llm_compiler import __version__
 from llm_compiler.cc.cache import Cache
 from llm_compiler.cc.driver import Driver
 from llm_compiler.cc.improve import Workshop
-from llm_compiler.cc.journal import Journal
 from llm_compiler.cc.protocol import ClientLost, Connection
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.process import run
+from llm_compiler.size_report.journal import Journal
 
 __all__ = ["Server", "identity_of", "main"]
 

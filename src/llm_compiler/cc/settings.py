@@ -13,7 +13,7 @@ from pathlib import Path
 
 from llm_compiler.optimization.records import Effort
 
-__all__ = ["VARIABLES", "CcSettings", "Mode", "private_folder"]
+__all__ = ["VARIABLES", "CcSettings", "Mode"]
 
 
 class Mode(StrEnum):
@@ -99,16 +99,3 @@ class CcSettings:
     def wants(self, level: str) -> bool:
         """Whether code at clang's optimisation level is to be made smaller."""
         return level in _SIZE_LEVELS or (self.force and level in _SPEED_LEVELS)
-
-
-def private_folder(environment: Mapping[str, str]) -> Path | None:
-    """Return the folder of a user's client, server and cache; None where there is no home."""
-    if named := environment.get("LLM_CC_DIR", ""):
-        return Path(named)
-    cache = environment.get("XDG_CACHE_HOME", "")
-    if not cache.startswith("/"):
-        home = environment.get("HOME", "")
-        if not home.startswith("/"):
-            return None
-        cache = f"{home}/.cache"
-    return Path(cache) / "llm-compiler" / "cc"

@@ -1,4 +1,4 @@
-"""What every unit of a build saved: a line of JSON each, which ``llm-compiler report`` reads."""
+"""What every unit of a build saved: ``llm-cc`` writes a line of JSON each, reports read them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import contextlib
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-__all__ = ["Journal", "Record"]
+__all__ = ["Journal", "Record", "read_journal"]
 
 _MAX_BYTES = 32 << 20
 
@@ -58,3 +58,25 @@ class Journal:
                 os.write(fd, line.encode("utf-8", "backslashreplace"))
             finally:
                 os.close(fd)
+
+
+def read_journal(path: Path, below: Path) -> list[Record]:
+    """Return the last record of each output that lies in a folder; damaged lines are left out.
+
+    Raises:
+        OSError: the journal cannot be read.
+    """
+    names = {one.name for one in fields(Record)}
+    found: dict[str, Record] = {}
+    prefix = str(below.resolve()) + os.sep
+    with path.open("r", encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            try:
+                facts = json.loads(line)
+                record = Record(**{key: facts[key] for key in names if key in facts})
+                output = os.path.normpath(record.output)
+            except (ValueError, TypeError):
+                continue
+            if output.startswith(prefix) and record.baseline_bytes:
+                found[output] = record
+    return list(found.values())
