@@ -207,7 +207,7 @@ def _workplaces(
     for index in range(number):
         place = folder / f"thread-{index}"
         place.mkdir()
-        own = executor.moved(place) if executor is not None else None
+        own = executor.moved(place, number) if executor is not None else None
         each = pool if index == 0 else stack.enter_context(LocalPool(1))
         found.append((shared, each, own, place))
     return found

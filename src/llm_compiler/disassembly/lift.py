@@ -411,7 +411,12 @@ class Lifter:
                 )
             else:
                 result = self._executor.verify(
-                    proof.code, text.text, text.name, lowered.code, candidate.inspection
+                    proof.code,
+                    text.text,
+                    text.name,
+                    lowered.code,
+                    candidate.inspection,
+                    arities=self._rules.arities(text) if self._rules is not None else None,
                 )
             judged[candidate.number] = Judged(
                 answer=candidate.answer, verdict=result.verdict, reason=result.reason

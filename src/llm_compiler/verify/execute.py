@@ -17,14 +17,14 @@ other machines under qemu-user. Safe to call from several threads, each with an 
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from llm_compiler.verify.inputs import Frame, Input, assign_places
 from llm_compiler.verify.lifted import LiftInspection, LiftVerdict, Signature
 from llm_compiler.verify.probes import makes_system_calls
 from llm_compiler.verify.round_trip import CodeObject
+from llm_compiler.verify.side_by_side.clock import Clock
 from llm_compiler.verify.side_by_side.comparison import Comparison
 from llm_compiler.verify.side_by_side.comparison_across import ComparisonAcross, moved_input
 from llm_compiler.verify.side_by_side.describe import describe_arguments
@@ -53,6 +53,7 @@ class Executor:
             self._options = self._options.emulated()
         self._architecture = target.architecture
         self._programs = Programs(target, folder, self._options.run_timeout_s)
+        self._sharers = 1
         self._inputs_of: dict[tuple[object, ...], tuple[list[Input], int, int]] = {}
 
     def lighter(self, folder: Path) -> Executor:
@@ -63,28 +64,42 @@ class Executor:
             num_rounds=1,
             max_seconds=min(3.0, self._options.max_seconds),
         )
-        return Executor(self._target, folder, few)
+        other = Executor(self._target, folder, few)
+        other._sharers = self._sharers
+        return other
 
-    def moved(self, folder: Path) -> Executor:
-        """Return another one with the same options, for another thread."""
+    def _clock(self, seconds: float) -> Clock:
+        return Clock(seconds, self._sharers)
+
+    def moved(self, folder: Path, sharers: int) -> Executor:
+        """Return another one with the same options, for one of several threads."""
         other = Executor(self._target, folder)
-        other._options = self._options
+        other._options, other._sharers = self._options, sharers
         other._programs = Programs(self._target, folder, self._options.run_timeout_s)
         return other
 
     # -- the way through ---------------------------------------------------------------------------
 
     def verify(
-        self, original: CodeObject, text: str, name: str, lifted: CodeObject, lift: LiftInspection
+        self,
+        original: CodeObject,
+        text: str,
+        name: str,
+        lifted: CodeObject,
+        lift: LiftInspection,
+        *,
+        arities: Mapping[str, int] | None = None,
     ) -> Execution:
         """Compare a function's own object with the object of its lift.
 
         Args:
             text: the function's assembly, which `original` is the object of.
+            arities: how many integer arguments functions take at most that take no others, where
+                their own code or everybody knows; what else is in registers is then no argument.
         """
         try:
             self._programs.build_driver()
-            return self._verify(original, text, name, lifted, lift)
+            return self._verify(original, text, name, lifted, lift, arities or {})
         except Unproved as error:
             return Execution(verdict=LiftVerdict.UNPROVED, reason=str(error))
 
@@ -143,6 +158,8 @@ class Executor:
                 for callee, one in own.declared.items()
                 if one.result_extension
             },
+            # Which arguments are in registers depends on the target.
+            leaves_traces=False,
         )
         ours = self._programs.link(original.path, name, world, "original")
         theirs = other._programs.link(lifted.path, name, world, "lifted")
@@ -160,8 +177,8 @@ class Executor:
             first = self._programs.run(ours, some, world, frame)
             return zip(first, other._programs.run(theirs, there, world, moved), strict=True)
 
-        end = time.monotonic() + self._options.max_seconds
-        for number, (given, one, two) in enumerate(_in_turn(inputs, run_both, end)):
+        clock = self._clock(self._options.max_seconds)
+        for number, (given, one, two) in enumerate(_in_turn(inputs, run_both, clock)):
             completed = evidence.num_completed + one.is_complete
             evidence = dataclasses.replace(evidence, num_completed=completed)
             difference = comparison.compare(one, two) if one.is_complete else ""
@@ -193,7 +210,13 @@ class Executor:
         return frame
 
     def _verify(
-        self, original: CodeObject, text: str, name: str, lifted: CodeObject, lift: LiftInspection
+        self,
+        original: CodeObject,
+        text: str,
+        name: str,
+        lifted: CodeObject,
+        lift: LiftInspection,
+        arities: Mapping[str, int],
     ) -> Execution:
         signature = lift.signature
         frame = self._frame(signature)
@@ -201,7 +224,9 @@ class Executor:
             raise Unproved("it makes system calls of its own")
         if any(one.name == ".gcc_except_table" for one in original.elf.sections):
             raise Unproved("it catches exceptions, and what throws is not run")
-        world = make_world(original.elf, lifted.elf, lift, (self._architecture,) * 2)
+        world = dataclasses.replace(
+            make_world(original.elf, lifted.elf, lift, (self._architecture,) * 2), arities=arities
+        )
         ours = self._programs.link(original.path, name, world, "original")
         theirs = self._programs.link(lifted.path, name, world, "lifted")
         inputs, covered, blocks = self._inputs(text, name, world, signature, frame)
@@ -218,8 +243,8 @@ class Executor:
             first = self._programs.run(ours, some, world, frame)
             return zip(first, self._programs.run(theirs, some, world, frame), strict=True)
 
-        end = time.monotonic() + self._options.max_seconds
-        for number, (given, one, other) in enumerate(_in_turn(inputs, run_both, end)):
+        clock = self._clock(self._options.max_seconds)
+        for number, (given, one, other) in enumerate(_in_turn(inputs, run_both, clock)):
             completed = evidence.num_completed + one.is_complete
             evidence = dataclasses.replace(evidence, num_completed=completed)
             if not one.is_complete:
@@ -265,10 +290,18 @@ class Executor:
         self, text: str, name: str, world: World, signature: Signature, frame: Frame
     ) -> tuple[list[Input], int, int]:
         """Return inputs, how many basic blocks of the original they run, and how many it has."""
-        key = text, signature.parameters, world.functions, world.data, world.variables
+        key = (
+            text,
+            signature.parameters,
+            world.functions,
+            world.data,
+            world.variables,
+            tuple(sorted((name, one.parameters) for name, one in world.declared.items())),
+        )
         if key not in self._inputs_of:
+            clock = self._clock(self._options.max_seconds / 2)
             found = search_inputs(
-                self._programs, self._options, text, name, world, signature, frame
+                self._programs, self._options, text, name, world, signature, frame, clock
             )
             self._inputs_of = {key: found}
         return self._inputs_of[key]
@@ -277,7 +310,7 @@ class Executor:
 def _in_turn(
     inputs: Sequence[Input],
     run_both: Callable[[Sequence[Input]], Iterator[tuple[Outcome, Outcome]]],
-    end: float,
+    clock: Clock,
 ) -> Iterator[tuple[Input, Outcome, Outcome]]:
     """Yield each input and what both make of it.
 
@@ -285,7 +318,7 @@ def _in_turn(
     one that never ends costs its time limit on each.
     """
     start, size = 0, FIRST_INPUTS
-    while start < len(inputs) and time.monotonic() < end:
+    while start < len(inputs) and not clock.is_over:
         some = inputs[start : start + size]
         for given, (one, other) in zip(some, run_both(some), strict=True):
             yield given, one, other

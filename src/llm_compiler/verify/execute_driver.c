@@ -13,7 +13,7 @@ typedef unsigned long u64;
 
 enum {
     ARENA = 0x3a000000, BUFFER = 4096, CONTENT = 2048, STRIDE = 8192,
-    STACK = 0x3b000000, STACK_BYTES = 0x40000, STUBS = 0x39c00000, STUB_BYTES = 32,
+    STACK = 0x3b000000, STACK_BYTES = 0x40000, STUBS = 0x39c00000, STUB_BYTES = 32, UNSET = 0xa5a5a5a5u,
     MAX_CALLS = 48, CALL_WORDS = 40, MAX_CHANGES = 4096, SHARED_BYTES = 0x100000, NUM_CHOICES = 16
 };
 #define TAG_STACK 0xfeed000000000001ul
@@ -87,7 +87,8 @@ struct settings {
         code_start, code_end, num_stubs, num_variables, coverage, coverage_bytes, timeout_us,
         arena_bytes, arena_end, heap;
 };
-struct stub { u64 kind, result_bits, result_is_signed, num_stack; }; /* result_bits 0: all 64 */
+/* result_bits 0: all 64; followed: a bit for each argument register that may be a pointer */
+struct stub { u64 kind, result_bits, result_is_signed, num_stack, followed; };
 struct variable { u64 address, size; };
 struct registers { u64 integers[8], indirect, floats[16]; };
 
@@ -174,6 +175,30 @@ struct saved { u64 integers[8], floats[16], results[4]; u64 *stack; };
 struct saved llm_saved;
 u64 llm_driver_stack[8192];
 
+/* What a callee may do to memory that it is given. On the stack it sets what nobody has set yet,
+   and always to the same: where one object ends and the next begins differs between the two. In
+   buffers and variables one word changes, on a share of the inputs. */
+static void leave_traces(struct stub *stub, u64 draw) {
+    u64 left = choices[NUM_CHOICES - 1], habit = choices[0] >> 40;
+    for (u64 i = 0; i < 8; i++) {
+        if (!(stub->followed >> i & 1)) continue;
+        u64 at = llm_saved.integers[i], value = choices[(draw >> (24 + 4 * i)) % NUM_CHOICES];
+        if (at >= STACK && at < STACK + STACK_BYTES) {
+            if ((habit & 3) == 3) continue;
+            at = (at + 3) & ~3ul;
+            for (u64 n = 0; n < 64 && at < STACK + STACK_BYTES && *(u32 *)at == UNSET; n++, at += 4)
+                *(u32 *)at = (u32)(at & 4 ? left >> 32 : left);
+        } else if ((habit >> 2 & 3) == 1) {
+            u64 offset = at - ARENA;
+            if (at >= ARENA && offset < settings.arena_end && offset % STRIDE <= BUFFER - 8)
+                *(u64 *)at = value;
+            for (u64 n = 0; n < settings.num_variables; n++)
+                if (at >= variables[n].address && at + 4 <= variables[n].address + variables[n].size)
+                    *(u32 *)at = (u32)value;
+        }
+    }
+}
+
 void llm_record(u64 id) {
     struct stub *stub = &stubs[id];
     u64 call = report->num_calls;
@@ -196,6 +221,7 @@ void llm_record(u64 id) {
         u64 shift = 64 - stub->result_bits, moved = llm_saved.results[0] << shift;
         llm_saved.results[0] = stub->result_is_signed ? (u64)((long)moved >> shift) : moved >> shift;
     }
+    if (!stub->kind) leave_traces(stub, draw);
     if (stub->kind >= 2) { /* malloc, calloc, realloc */
         u64 size = llm_saved.integers[stub->kind == 4 ? 1 : 0];
         if (stub->kind == 3) size *= llm_saved.integers[1];

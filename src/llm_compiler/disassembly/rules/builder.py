@@ -492,9 +492,23 @@ class Builder:
         return CallSite(
             symbol=symbol,
             pushed=tuple(pushed),
+            stored=() if pushed else self._stored(place),
             vector_count=vector_count,
             stack_offset=place,
         )
+
+    def _stored(self, place: int) -> tuple[tuple[int, str], ...]:
+        """Return the slots from a place upwards that the block has set since the last call."""
+        kinds: dict[int, str] = {}
+        for node in reversed(self._nodes):
+            if node.op == "call":
+                break
+            if node.op == "store" and node.args[1].op == "frame":
+                kinds.setdefault(node.args[1].data, node.args[0].type)
+        found: list[tuple[int, str]] = []
+        while (slot := place + 8 * len(found)) in kinds and bits_of(kinds[slot]) <= 64:
+            found.append((slot, kinds[slot]))
+        return tuple(found)
 
     def extra_block(self) -> Block:
         """Return a new block without instructions, whose predecessor is the current one."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from llm_compiler.disassembly.rules.builder import SLOT
+from llm_compiler.disassembly.rules.formats import FORMATS, arguments_of_format
 from llm_compiler.disassembly.rules.nodes import CallSite, Graph, Node
 from llm_compiler.disassembly.rules.prototypes import PROTOTYPES, Prototype
 from llm_compiler.disassembly.rules.target import Convention
@@ -55,6 +56,8 @@ class Arguments:
     registers: tuple[Argument, ...] = ()
     slots: tuple[str, ...] = ()
     """Pushed words, the first parameter first."""
+    words: tuple[tuple[int, str], ...] = ()
+    """Words on the stack that were stored there: places of the frame, and types."""
     is_variadic: bool = False
     num_fixed: int = 0
     result: str = ""
@@ -68,13 +71,23 @@ class RegisterStates:
     at: dict[Node, dict[str, int]] = field(default_factory=dict)
     near: dict[Node, frozenset[str]] = field(default_factory=dict)
     """Registers written since the last call, in the same block."""
+    symbols: dict[Node, dict[str, str]] = field(default_factory=dict)
+    """At calls: registers that hold the address of a symbol, set in the same block."""
+    strings: Mapping[str, str] = field(default_factory=dict)
+    """Constant strings, by symbol."""
+    read_places: frozenset[int] = frozenset()
+    """Of the frame: loaded, or pointed to."""
 
     @classmethod
     def of(
-        cls, graph: Graph, convention: Convention, signatures: Mapping[str, Signature]
+        cls,
+        graph: Graph,
+        convention: Convention,
+        signatures: Mapping[str, Signature],
+        strings: Mapping[str, str],
     ) -> RegisterStates:
         """Follow a function's registers."""
-        states = cls()
+        states = cls(strings=strings, read_places=_read_places(graph))
         start = dict.fromkeys(
             (*convention.integer_arguments, *convention.vector_arguments), _ARGUMENT
         )
@@ -100,6 +113,7 @@ class RegisterStates:
         signatures: Mapping[str, Signature],
     ) -> None:
         near: set[str] = set()
+        symbols: dict[str, str] = {}
         second = (*convention.integer_results[1:], *convention.vector_results[1:])
         for node in nodes:
             op, register = node.op, node.data
@@ -107,6 +121,9 @@ class RegisterStates:
                 if state.get(register) == _WRITTEN:
                     state[register] = _READ
             elif op == "write":
+                symbols.pop(register, None)
+                if (symbol := _symbol_of(node.args[0])) in self.strings:
+                    symbols[register] = symbol
                 if node.args[0].op == "result":
                     call: CallSite = node.args[0].args[0].data
                     is_given = register not in second and _may_return(
@@ -117,6 +134,7 @@ class RegisterStates:
                     state[register] = _WRITTEN
                     near.add(register)
             elif op == "clobber":
+                symbols.pop(register, None)
                 state[register] = _CLOBBERED
                 near.discard(register)
             elif op == "restore":
@@ -124,10 +142,30 @@ class RegisterStates:
             elif op in ("call", "return"):
                 self.at[node] = dict(state)
                 self.near[node] = frozenset(near)
+                self.symbols[node] = dict(symbols)
 
     def holds(self, node: Node, register: str) -> bool:
         """Whether something was put into a register on every way to a call or return."""
         return self.at[node].get(register, _EMPTY) >= _READ
+
+
+def _read_places(graph: Graph) -> frozenset[int]:
+    """Return the places of the frame that are no mere arguments of calls."""
+    found: set[int] = set()
+    for number in graph.order:
+        for node in graph.blocks[number].nodes:
+            if node.op == "address" and node.data.frame is not None:
+                found.add(node.data.frame)
+            pointers = node.args[:1] if node.op == "store" else node.args
+            found.update(one.data for one in pointers if one.op == "frame")
+    return frozenset(found)
+
+
+def _symbol_of(value: Node) -> str:
+    """Return the symbol whose address a value is; empty where it is another."""
+    if value.op != "address" or value.args or value.data.displacement:
+        return ""
+    return str(value.data.symbol)
 
 
 def _may_return(symbol: str, in_vector: bool, signatures: Mapping[str, Signature]) -> bool:
@@ -201,7 +239,8 @@ def _arguments_of(
         return Arguments()
     state, near = states.at[call], states.near[call]
     if (prototype := PROTOTYPES.get(site.symbol)) is not None and site.symbol not in signatures:
-        return _by_prototype(site, prototype, state, near, convention)
+        asked = _asked_for(call, states, prototype, convention)
+        return _by_prototype(site, prototype, state, near, convention, how, asked)
     signature = signatures.get(site.symbol)
     if signature is not None and count is None and how != "all":
         return _by_signature(site, signature, state, near, convention)
@@ -220,7 +259,8 @@ def _arguments_of(
     registers += [Argument(one) for one in vectors[:num_vectors]]
     uses_stack = number == len(integers) or num_vectors == len(vectors)
     slots = _slots(site) if uses_stack else ()
-    return Arguments(tuple(registers), slots, is_variadic, min(number, 1))
+    words = _outgoing(site, states) if number == len(integers) else ()
+    return Arguments(tuple(registers), slots, words, is_variadic, min(number, 1))
 
 
 def _by_signature(
@@ -241,8 +281,26 @@ def _by_signature(
         num_vectors = max(num_vectors, site.vector_count or 0)
     registers = [Argument(one) for one in (*integers[:num_integers], *vectors[:num_vectors])]
     slots = _slots(site) if is_variadic else _slots(site)[: signature.stack]
+    words = () if slots or is_variadic else _words(site, signature.stack)
     num_fixed = signature.integers or min(num_integers, 1)
-    return Arguments(tuple(registers), slots, is_variadic, num_fixed)
+    return Arguments(tuple(registers), slots, words, is_variadic, num_fixed)
+
+
+def _outgoing(site: CallSite, states: RegisterStates) -> tuple[tuple[int, str], ...]:
+    """Return the stored words that nothing else reads, as far as they follow each other."""
+    found: list[tuple[int, str]] = []
+    for place, kind in site.stored:
+        if any(one in states.read_places for one in range(place, place + 8)):
+            break
+        found.append((place, kind))
+    return tuple(found)
+
+
+def _words(site: CallSite, number: int) -> tuple[tuple[int, str], ...]:
+    """Return so many words at the stack pointer, as they were stored."""
+    known = dict(site.stored)
+    places = range(site.stack_offset, site.stack_offset + 8 * number, 8)
+    return tuple((one, known.get(one, "i64")) for one in places)
 
 
 def _slots(site: CallSite) -> tuple[str, ...]:
@@ -309,7 +367,14 @@ def _by_prototype(
     state: Mapping[str, int],
     near: frozenset[str],
     convention: Convention,
+    how: str,
+    asked: tuple[int, int] | None,
 ) -> Arguments:
+    """Return what a call of a well-known function reads.
+
+    Args:
+        asked: how many integers and numbers its format asks for, where it is a known string.
+    """
     integers, vectors = convention.integer_arguments, convention.vector_arguments
     found: list[Argument] = []
     used = [0, 0]
@@ -322,7 +387,18 @@ def _by_prototype(
     num_fixed = len(found)
     slots: tuple[str, ...] = ()
     if prototype.is_variadic:
-        last = max(used[0], _written(convention, state, near, "written"))
+        if asked is not None:
+            wanted = used[0] + asked[0]
+            found += [Argument(one) for one in integers[used[0] : wanted]]
+            found += [Argument(one) for one in vectors[used[1] : used[1] + asked[1]]]
+            on_stack = max(0, wanted - len(integers)) + max(0, asked[1] - len(vectors))
+            slots = _slots(site)[:on_stack]
+            words = () if slots else _words(site, on_stack)
+            if len(slots) + len(words) == on_stack:
+                kind = result_type(prototype)
+                return Arguments(tuple(found), slots, words, True, num_fixed, kind)
+            del found[num_fixed:]
+        last = max(used[0], _written(convention, state, near, how))
         # What stands before a written register was set by an earlier instruction or the caller.
         found += [Argument(one) for one in integers[used[0] : last]]
         count = site.vector_count or 0
@@ -332,10 +408,26 @@ def _by_prototype(
     return Arguments(
         tuple(found),
         slots,
+        (),
         prototype.is_variadic,
         num_fixed,
         result_type(prototype),
     )
+
+
+def _asked_for(
+    call: Node, states: RegisterStates, prototype: Prototype, convention: Convention
+) -> tuple[int, int] | None:
+    """Return what a call's format asks for, as `arguments_of_format` does."""
+    site: CallSite = call.data
+    place = FORMATS.get(site.symbol)
+    if place is None or not prototype.is_variadic:
+        return None
+    register = convention.integer_arguments[place]
+    symbol = states.symbols.get(call, {}).get(register, "")
+    if symbol not in states.strings:
+        return None
+    return arguments_of_format(site.symbol, states.strings[symbol])
 
 
 def result_type(prototype: Prototype) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from llm_compiler.disassembly.rules.formats import text_of
+
 __all__ = ["Code", "HandledRange", "Line", "Unliftable", "parse_code"]
 
 _LABEL: Final = re.compile(r'^([\w.$@]+|"(?:[^"\\]|\\.)*"):$')
@@ -31,6 +33,7 @@ _WIDTHS: Final = {
     ".8byte": 8,
 }
 _DECLARATIONS: Final = (".hidden ", ".globl ", ".weak ", ".type ", ".size ", ".local ", ".comm ")
+_STRING: Final = re.compile(r'\.asciz "(.*)"$')
 _DISTANCE: Final = re.compile(r"\.uleb128 (\.L[\w.]+)-(\.L[\w.]+)$")
 
 
@@ -82,6 +85,8 @@ class Code:
     """Jump tables: the labels of their entries."""
     constants: Mapping[str, bytes] = field(repr=False)
     """Constant pools, and other read-only private data without pointers."""
+    strings: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Constant strings, by label."""
     handled: tuple[HandledRange, ...] = ()
     personality: str = ""
     plain_text: str = field(default="", repr=False)
@@ -123,6 +128,7 @@ def parse_code(text: str) -> Code:
         raise Unliftable("a function without instructions")
     tables: dict[str, tuple[str, ...]] = {}
     constants: dict[str, bytes] = {}
+    strings: dict[str, str] = {}
     for label, body in pieces.items():
         if label == name:
             continue
@@ -130,12 +136,15 @@ def parse_code(text: str) -> Code:
             tables[label] = entries
         elif label.startswith(".L") and (data := _bytes(body)) is not None:
             constants[label] = data
+        elif label.startswith(".L") and (match := _STRING.match(body[0] if body else "")):
+            strings[label] = text_of(match[1])
     return Code(
         name=name.strip('"'),
         lines=tuple(lines),
         labels=labels,
         tables=tables,
         constants=constants,
+        strings=strings,
         handled=_handled(pieces, labels),
         personality=personality,
         plain_text=_without_exceptions(text),

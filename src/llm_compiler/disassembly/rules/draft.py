@@ -61,7 +61,7 @@ class Function:
     ) -> None:
         self.code, self.graph, self.target = code, graph, target
         self.signatures = signatures
-        self.states = RegisterStates.of(graph, target.convention, signatures)
+        self.states = RegisterStates.of(graph, target.convention, signatures, code.strings)
         self._plans: dict[tuple[object, ...], Plan] = {}
 
     def plan(self, variant: Variant) -> Plan:
@@ -96,7 +96,8 @@ class Function:
             variant.natural_bits,
         )
         webs = find_webs(graph, live, arguments, results, convention, variant)
-        accesses = frame_accesses(graph, live)
+        words = [one for each in arguments.values() for one in each.words]
+        accesses = frame_accesses(graph, live, words)
         first = convention.first_stack_argument
         objects = frame_objects(accesses, graph, variant.frame, first)
         return Plan(arguments, result, results, live, webs, accesses, tuple(objects))
@@ -239,13 +240,24 @@ class Function:
         elif pointer or preferred[0] == "i64":
             preferred.insert(1, "ptr")
         if 8 in widths:
-            preferred.append("i8")
+            # Where only the low byte was set, the rest is whatever the register held.
+            is_low = any(self._leaves_low_byte(one, register) for one in exits)
+            preferred.insert(0 if is_low else len(preferred), "i8")
         if 16 in widths:
             preferred.append("i16")
         states = self.states.at
         if all(states[one].get(second, 0) == 3 for one in exits):
             preferred.append("{ i64, i64 }")
         return preferred
+
+    def _leaves_low_byte(self, exit_: Node, register: str) -> bool:
+        """Whether an exit's block sets the low byte of a register after nothing wider."""
+        nodes = self.graph.blocks[exit_.block].nodes
+        writes = [one for one in nodes if one.op in ("write", "clobber") and one.data == register]
+        last = writes[-1] if writes else None
+        if last is None or last.op != "write" or not last.keeps or last.bits != 8:
+            return False
+        return not any(one.op == "write" and one.bits > 8 for one in writes)
 
     def _reaching_widths(self, exits: list[Node], register: str) -> list[int]:
         """Return how wide the values are that an exit may see in a register.
@@ -305,6 +317,25 @@ class Function:
             elif symbol in PROTOTYPES:
                 found.append(result_type(PROTOTYPES[symbol]))
         return list(dict.fromkeys([*found, "void", *(["i32", "i64"] if symbols else [])]))
+
+    def most_arguments(self) -> int | None:
+        """Return how many integer registers the code may read at entry, if it reads no others.
+
+        What calls of unknown functions may read counts as read. None: words on the stack, vector
+        registers or a list of arguments are read, too.
+        """
+        if self.graph.num_named is not None:
+            return None
+        convention = self.target.convention
+        plan = self.plan(Variant(arguments="all"))
+        parameters = plan.webs.parameters
+        direct, pointed = plan.accesses.incoming(convention.first_stack_argument)
+        if direct or pointed or any(one in parameters for one in convention.vector_arguments):
+            return None
+        used = [
+            place for place, one in enumerate(convention.integer_arguments) if one in parameters
+        ]
+        return max(used) + 1 if used else 0
 
     def signature(self) -> Signature:
         """Return what the function's own code shows of it."""

@@ -777,6 +777,8 @@ class _Emitter:
             args.append((text, kind))
         for slot in found.slots:
             args.append(self._read(self._plan.webs.of[node, slot]))
+        for place, kind in found.words:
+            args.append((self._add(f"load {kind}, ptr {self._frame(place)}, align 1"), kind))
         callee = global_name(site.symbol) if site.symbol else self._as(node.args[0], "ptr")
         result = self._result_type(node, found)
         inner = ", ".join(f"{type_} {text}" for text, type_ in args)

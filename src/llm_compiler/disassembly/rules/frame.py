@@ -6,7 +6,7 @@ one object of ``whole`` is always right.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from llm_compiler.disassembly.rules.code import Unliftable
@@ -42,9 +42,15 @@ class FrameAccesses:
         )
 
 
-def frame_accesses(graph: Graph, live: Liveness) -> FrameAccesses:
-    """Collect the accesses that matter."""
-    direct: set[tuple[int, int]] = set()
+def frame_accesses(
+    graph: Graph, live: Liveness, words: Iterable[tuple[int, str]] = ()
+) -> FrameAccesses:
+    """Collect the accesses that matter.
+
+    Args:
+        words: places that calls are passed, and their types.
+    """
+    direct = {(place, bits_of(kind) // 8 or 1) for place, kind in words}
     pointed: set[int] = set()
     for node in _needed(graph, live):
         if node.op in ("load", "store"):

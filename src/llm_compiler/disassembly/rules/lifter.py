@@ -18,7 +18,7 @@ from llm_compiler.disassembly.rules.calls import Signature
 from llm_compiler.disassembly.rules.code import Code, Unliftable, parse_code
 from llm_compiler.disassembly.rules.draft import Function
 from llm_compiler.disassembly.rules.outlined import inline_outlined
-from llm_compiler.disassembly.rules.prototypes import NO_RETURN
+from llm_compiler.disassembly.rules.prototypes import NO_RETURN, PROTOTYPES
 from llm_compiler.disassembly.rules.search import FoundDraft, SearchJob, SearchResult
 from llm_compiler.disassembly.rules.targets import TARGETS
 from llm_compiler.disassembly.rules.translate import translate
@@ -32,6 +32,11 @@ _X86_FRAME: Final = re.compile(r"^pushq %rbp\n(?:\.cfi.*\n)*movq %rsp, %rbp$", r
 _ARM_NO_FRAME: Final = re.compile(r"^st[pr] (?:x\d+, )?x30, ", re.MULTILINE)
 _PUSHED_NUMBER: Final = re.compile(r"^pushq \$", re.MULTILINE)
 _SIZES: Final = ("minsize optsize", "optsize", "")
+_PLAIN_ARITIES: Final = {
+    name: len(one.parameters)
+    for name, one in PROTOTYPES.items()
+    if not one.is_variadic and not set(one.parameters) & set("df")
+}
 _DRAFTS: Final = 2
 """That are worth running, of those that are not the same code."""
 
@@ -73,6 +78,7 @@ class RulesLifter:
         self._seconds, self._timeout_s = seconds, timeout_s
         self._architecture = binary.elf.architecture
         self._signatures: dict[str, Signature | None] = {}
+        self._most: dict[str, int | None] = {}
         self._sizes: Counter[str] = Counter()
 
     def drafts(self, text: FunctionText) -> Drafts:
@@ -102,10 +108,42 @@ class RulesLifter:
         kept = _worth_running(drafts)
         return Drafts(drafts=tuple(kept), num_tried=found.num_tried)
 
+    def arities(self, text: FunctionText) -> dict[str, int]:
+        """Return how many integer arguments the functions that one calls take at most.
+
+        Of those that everybody knows, and of those of the same file whose code reads no other
+        register even if all that its own calls may read counts. None of them takes numbers.
+        """
+        found = dict(_PLAIN_ARITIES)
+        try:
+            code = parse_code(inline_outlined(text.text, self._outlined))
+            names = self._called(code)
+        except Unliftable:
+            return found
+        for name in names:
+            if name not in self._most:
+                self._most[name] = None
+                symbol = self._function(name)
+                if symbol is not None:
+                    self._most[name] = self._read_most(symbol)
+            most = self._most[name]
+            if most is not None:
+                found[name] = most
+        return found
+
+    def _read_most(self, symbol: Symbol) -> int | None:
+        """Return how many integer registers a function may read; None where it reads others."""
+        try:
+            code = parse_code(inline_outlined(self._reader.read(symbol).text, self._outlined))
+            target = TARGETS[self._architecture]()
+            return Function(code, translate(code, target, NO_RETURN), target, {}).most_arguments()
+        except (Unliftable, Unreadable):
+            return None
+
     def _outlined(self, name: str) -> str | None:
         """Return the text of code that the compiler outlined."""
-        symbol = self._binary.elf.symbol(name)
-        if symbol is None or not symbol.is_defined or not _is_function(symbol, self._binary):
+        symbol = self._function(name)
+        if symbol is None:
             return None
         try:
             return self._reader.read(symbol).text
@@ -115,23 +153,35 @@ class RulesLifter:
     def _callees(self, code: Code) -> dict[str, Signature]:
         """Return the signatures of the functions of this file that a function calls, and its own
         callees' never-returning ones."""
+        return {
+            name: signature
+            for name in self._called(code)
+            if (signature := self._signature(name)) is not None
+        }
+
+    def _called(self, code: Code) -> list[str]:
+        """Return the functions that a function names in calls and jumps."""
         target = TARGETS[self._architecture]()
-        found = {}
+        found: dict[str, None] = {}
         for line in code.lines:
             control = target.control(line, code)
-            names = [control.call] if control.call else []
+            if control.call:
+                found[control.call] = None
             if control.ends and not control.targets and line.operands:
-                names.append(line.operands[0].partition("@")[0].strip('"'))
-            for name in names:
-                if (signature := self._signature(name)) is not None:
-                    found[name] = signature
-        return found
+                found[line.operands[0].partition("@")[0].strip('"')] = None
+        return list(found)
+
+    def _function(self, name: str) -> Symbol | None:
+        """Return the symbol of a function that the file defines."""
+        symbol = self._binary.elf.symbol(name)
+        if symbol is None or not symbol.is_defined or not _is_function(symbol, self._binary):
+            return None
+        return symbol
 
     def _signature(self, name: str) -> Signature | None:
         if name not in self._signatures:
             self._signatures[name] = None  # where functions call each other
-            symbol = self._binary.elf.symbol(name)
-            if symbol is not None and symbol.is_defined and _is_function(symbol, self._binary):
+            if (symbol := self._function(name)) is not None:
                 self._signatures[name] = self._read_signature(symbol)
         return self._signatures[name]
 

@@ -114,6 +114,9 @@ class CallSite:
     is_tail: bool = False
     pushed: tuple[int, ...] = ()
     """Frame slots that hold words pushed since the last call, the last pushed first."""
+    stored: tuple[tuple[int, str], ...] = ()
+    """Frame slots at the stack pointer that were set since the last call, and their types: words
+    that are passed on the stack without a push."""
     vector_count: int | None = None
     """What the call says of vector registers for functions with ``...`` (x86-64: al)."""
     landing_pad: int | None = None

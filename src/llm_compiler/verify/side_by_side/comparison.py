@@ -101,7 +101,7 @@ class Comparison:
                         a, b = ours[25 + index], theirs[25 + index]
                         if not same_integer(one, a, b):
                             return f"call {number}, of {name}, gets another argument {argument}", ""
-        known = KNOWN_ARITIES.get(name)
+        known = self._world.arities.get(name, KNOWN_ARITIES.get(name))
         if known is not None and sum(kind != "float" for kind, _ in declared) >= known:
             return "", doubt
         for kind, start, count in (("integer", 1, self._num_registers), ("float", 17, 8)):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import time
-
 from llm_compiler.errors import CompileFailed
 from llm_compiler.llvm.assembler import assemble
 from llm_compiler.verify.inputs import Frame, Input, InputGenerator
 from llm_compiler.verify.lifted import Signature
 from llm_compiler.verify.probes import comparison_constants, memory_fields, with_probes
+from llm_compiler.verify.side_by_side.clock import Clock
 from llm_compiler.verify.side_by_side.options import ExecuteOptions
 from llm_compiler.verify.side_by_side.outcomes import HUNG
 from llm_compiler.verify.side_by_side.programs import Executable, Programs, stub_address
@@ -29,6 +28,7 @@ def search_inputs(
     world: World,
     signature: Signature,
     frame: Frame,
+    clock: Clock,
 ) -> tuple[list[Input], int, int]:
     """Return inputs, how many basic blocks of the original they run, and how many it has."""
     generator = InputGenerator(
@@ -48,9 +48,10 @@ def search_inputs(
     inputs: list[Input] = []
     seen: set[int] = set()
     telling: list[Input] = []
+    begun: set[int] = set()
+    hopeful: list[Input] = []
     ending: list[Input] = []
     batch = [generator.draw() for _ in range(options.num_inputs)]
-    end = time.monotonic() + options.max_seconds / 2
     for number in range(options.num_rounds + options.num_searches + 1):
         if probed is None:
             inputs += batch
@@ -66,6 +67,9 @@ def search_inputs(
                 ran = {i for i, byte in enumerate(outcome.coverage) if byte}
                 if outcome.is_complete:
                     ending.append(given)
+                if not ran <= begun:
+                    begun |= ran
+                    hopeful.append(given)
                 if outcome.is_complete and not ran <= seen:
                     seen |= ran
                     telling.append(given)
@@ -79,15 +83,17 @@ def search_inputs(
                     generator.mutate(generator._random.choice(ending)) for _ in batch[start:]
                 ]
             hung, size = hung + never, PIECE
-            if time.monotonic() > end:
+            if clock.is_over:
                 break
-        if len(seen) == blocks or 4 * hung > len(batch) or time.monotonic() > end:
+        if len(seen) == blocks or 4 * hung > len(batch) or clock.is_over:
             break
+        # Those that got somewhere new and crashed there may be a mutation away from an end.
+        sources = [one for one in (telling[-8:], telling, hopeful[-8:]) if one]
         batch = [
-            generator.mutate(generator._random.choice(telling[-8:] if even else telling))
-            if telling and generator._random.random() < 0.7
+            generator.mutate(generator._random.choice(sources[index % len(sources)]))
+            if sources and generator._random.random() < 0.8
             else generator.draw()
-            for even in (index % 2 for index in range(options.num_inputs // 2))
+            for index in range(options.num_inputs // 2)
         ]
     # What reaches most runs first: the comparison may be short of time.
     chosen = {id(one) for one in telling}

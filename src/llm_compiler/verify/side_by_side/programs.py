@@ -175,7 +175,9 @@ class Programs:
             return symbol.value
 
         variables = [(_variable(elf, name), size) for name, size in world.variables]
-        stubs = [self._stub(one, world) for one in world.functions] + [(0, 0, 0, 6)] * NUM_CALLBACKS
+        stubs = [self._stub(one, world) for one in world.functions] + [
+            (0, 0, 0, 6, 0)
+        ] * NUM_CALLBACKS
         num_buffers = NUM_BUFFERS + len(world.data) + 1
         code = next(one for one in elf.sections if one.name == ".llm_code")
         limit_us = (500_000 if self.target.runner else 50_000) * patience
@@ -203,7 +205,7 @@ class Programs:
         data = b"".join(
             (
                 struct.pack(f"<{len(settings)}Q", *settings),
-                *(struct.pack("<4Q", *stub) for stub in stubs),
+                *(struct.pack("<5Q", *stub) for stub in stubs),
                 *(struct.pack("<2Q", address, size) for address, size in variables),
                 *(one.encoded() for one in inputs),
             )
@@ -221,18 +223,24 @@ class Programs:
             raise Unproved(f"the driver failed on it (status {completed.exit_status})")
         return outcomes
 
-    def _stub(self, name: str, world: World) -> tuple[int, int, int, int]:
-        """Return a stub's kind, its result's bits and sign, and how many stack words are seen."""
+    def _stub(self, name: str, world: World) -> tuple[int, int, int, int, int]:
+        """Return a stub's kind, its result's bits and sign, and how many stack words are seen.
+
+        Last: the argument registers that it may follow to memory, a bit each. What the lift names
+        is the same in both.
+        """
         kind = ALLOCATORS.get(name, 1 if NO_RETURN.match(name) else 0)
         signature = world.declared.get(name)
         frame = assign_places(signature, self.target.architecture) if signature else None
-        stack = 0
+        stack = followed = 0
         if signature is not None and frame is not None:
             for one, place in zip(signature.parameters, frame.places, strict=True):
+                if place.kind == "integer" and one.bits == 64 and world.leaves_traces:
+                    followed |= 1 << place.index
                 if place.kind == "stack":
                     stack = max(stack, place.index + max(1, one.memory_bytes // 8, one.bits // 64))
         bits, is_signed = world.extended.get(name, (0, False))
-        return kind, bits, int(is_signed), min(stack, 6)
+        return kind, bits, int(is_signed), min(stack, 6), followed
 
 
 def _variable(elf: ElfFile, name: str) -> int:

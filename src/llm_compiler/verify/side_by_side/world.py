@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_compiler.llvm.elf import AARCH64, ElfFile, SymbolKind
@@ -13,7 +14,7 @@ __all__ = ["NUM_CALLBACKS", "World", "foreign_calls", "make_world"]
 
 _MAX_STUBS = 200
 NUM_CALLBACKS = 6
-_MAX_DATA_SYMBOLS = 10
+_MAX_DATA_SYMBOLS = 48
 _MAX_VARIABLE_BYTES = 64 * 1024
 
 _THREAD_LOCAL = {
@@ -35,6 +36,10 @@ class World:
     declared: dict[str, Signature]
     extended: dict[str, tuple[int, bool]] = field(default_factory=dict)
     """Bits and sign of results that functions promise to extend, where the stubs keep to it."""
+    leaves_traces: bool = True
+    """Stubs change memory that they are passed, as other functions do."""
+    arities: Mapping[str, int] = field(default_factory=dict)
+    """How many integer arguments some functions take at most, and no numbers of another kind."""
 
 
 def make_world(

@@ -1,0 +1,36 @@
+"""A limit in seconds of processor time, so that a verdict does not depend on a busy machine."""
+
+from __future__ import annotations
+
+import resource
+import time
+
+__all__ = ["Clock"]
+
+_PATIENCE = 4
+"""So many times its processor time, a limit also holds for the clock on the wall."""
+
+
+class Clock:
+    """Counts this thread's time and that of the programs that it ran.
+
+    Args:
+        seconds: until it is over.
+        sharers: threads that run programs side by side: the system counts their programs together.
+    """
+
+    def __init__(self, seconds: float, sharers: int = 1) -> None:
+        self._seconds, self._sharers = seconds, sharers
+        self._own, self._programs, self._wall = time.thread_time(), _children(), time.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        own = time.thread_time() - self._own
+        used = own + (_children() - self._programs) / self._sharers
+        return used > self._seconds or time.monotonic() - self._wall > _PATIENCE * self._seconds
+
+
+def _children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
