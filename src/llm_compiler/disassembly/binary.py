@@ -61,11 +61,13 @@ class Binary:
         """Return the symbols of functions with code here, by place.
 
         Empty functions and further names of a function (aliases) are there, too. Assembly that
-        marks no function with ``.type`` gets its global labels in code instead.
+        marks no function with ``.type`` gets its global labels in code instead. Code that LLVM
+        outlined is no function of the program's: it belongs to those that call it.
         """
         code = {one.index for one in self.elf.sections if one.is_code}
         kinds: tuple[SymbolKind, ...] = (SymbolKind.FUNCTION, SymbolKind.IFUNC)
         found = self._symbols(code, kinds, local=True)
+        found = [one for one in found if not (one.is_local and _OUTLINED.match(one.name))]
         return found or self._symbols(code, (SymbolKind.NONE,), local=False)
 
     def _symbols(self, code: set[int], kinds: tuple[SymbolKind, ...], local: bool) -> list[Symbol]:
@@ -183,6 +185,7 @@ _IR = re.compile(
 )
 
 
+_OUTLINED = re.compile(r"^OUTLINED_FUNCTION_\d+$")
 _COFF_HEADER = struct.Struct("<HHIIIHH")
 _COFF_MACHINES = frozenset({0x14C, 0x1C4, 0x8664, 0xAA64, 0xA641})
 """i386, Arm, x86-64, AArch64 (and its EC form), PE format specification, machine types."""

@@ -23,6 +23,7 @@ class Question:
     proof: Reassembled
     folder: Path = field(repr=False)
     """Of its own, for what answers lower to."""
+    has_outlined_code: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,9 @@ class LiftedFunction:
     """Of the lowered lift's assembly against the original's, 0 to 1; needs sacrebleu."""
     is_reencoded: bool = False
     """The input's assembler encoded an instruction differently from LLVM's."""
+    has_outlined_code: bool = False
+    """AArch64: parts of it are functions of their own, which other functions call, too. Judged is
+    the function with these parts back in their places."""
     num_inputs: int = 0
     num_completed: int = 0
     num_blocks: int = 0
@@ -119,6 +122,7 @@ class LiftedFunction:
             "claims": list(self.claims),
             "bleu": self.bleu,
             "is_reencoded": self.is_reencoded,
+            "has_outlined_code": self.has_outlined_code,
             "num_inputs": self.num_inputs,
             "num_completed": self.num_completed,
             "num_blocks": self.num_blocks,

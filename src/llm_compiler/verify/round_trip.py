@@ -25,6 +25,7 @@ from pathlib import Path
 from llm_compiler.errors import CompileFailed, InputError, PassCrashed, TimedOut
 from llm_compiler.llvm.assembler import triple_of
 from llm_compiler.llvm.elf import (
+    AARCH64,
     Binding,
     ElfFile,
     Relocation,
@@ -108,6 +109,8 @@ def lower(
         "-c",
         *(["-Wa,-L"] if keep_labels else []),
         *(["-ffunction-sections"] if is_merged else []),
+        # What several functions share is compared where it was, before it became a function.
+        *(["-mno-outline"] if architecture == AARCH64 else []),
         "-Wno-override-module",
         "-Wno-unused-command-line-argument",
         f"--target={triple_of(architecture)}",

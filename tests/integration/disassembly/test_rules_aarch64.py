@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import pytest
 
 from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassemble
 from llm_compiler.disassembly.no_engine import NoEngine
+from llm_compiler.disassembly.rules.outlined import inline_outlined
+from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.process import run
 from llm_compiler.workers import LocalPool
 
 from .conftest import Compile
@@ -40,6 +44,15 @@ def test_small_functions_are_exact(compile_c: Compile, pool: LocalPool) -> None:
     assert "define void @make(ptr sret(i8)" in result.module
 
 
+ROOT = "/usr/aarch64-linux-gnu"
+SHARED_MAIN = r"""
+#include <stdio.h>
+void open_log(const char *name) { printf("open %s;", name); }
+void close_log(int number) { printf("close %d;", number); }
+int step(int x, int y) { return x * 3 + y; }
+int f1(int), f3(int), f8(int);
+int main(void) { printf("%d %d %d\n", f1(4), f3(5), f8(6)); return 0; }
+"""
 SHARED = r"""
 extern void open_log(const char *), close_log(int);
 extern int step(int, int);
@@ -51,13 +64,56 @@ extern int step(int, int);
 
 
 @pytest.mark.skipif(not shutil.which("qemu-aarch64"), reason="needs qemu-aarch64")
-def test_outlined_code_is_read_where_it_stood(compile_c: Compile, pool: LocalPool) -> None:
-    """A caller of outlined code is a draft with all its calls, and never exact."""
+def test_outlined_code_is_read_where_it_stood(
+    compile_c: Compile, toolchain: Toolchain, pool: LocalPool, tmp_path: Path
+) -> None:
+    """Callers of outlined code are exact with that code back in its place, and make a program."""
     binary = compile_c(SHARED, "shared.o", "aarch64")
     assert b"OUTLINED_FUNCTION_0" in binary.read_bytes()
-    options = DisassembleOptions(functions=("f2",), search_s=0.2)
-    result = disassemble(binary, NoEngine(), options, pool=pool)
-    (found,) = result.functions
-    assert found.verdict not in (LiftVerdict.EXACT, LiftVerdict.NO_ANSWER)
-    assert "@open_log(" in result.module
-    assert "@close_log(" in result.module
+    result = disassemble(binary, NoEngine(), DisassembleOptions(search_s=0.5), pool=pool)
+    assert [one.name for one in result.functions] == [f"f{number}" for number in range(1, 9)]
+    assert all(one.has_outlined_code for one in result.functions)
+    assert {one.verdict for one in result.functions} == {LiftVerdict.EXACT}
+    assert result.is_whole, result.obstacle
+    module = tmp_path / "module.ll"
+    module.write_text(result.module)
+    main = compile_c(SHARED_MAIN, "main.o", "aarch64")
+    printed = []
+    for source in (binary, module):
+        program = tmp_path / f"{source.name}.program"
+        command = [toolchain.tool("clang"), "--target=aarch64-linux-gnu", "-O2", source, main]
+        assert run([*command, "-Wno-override-module", "-o", program], timeout_s=60).ok
+        printed.append(run(["qemu-aarch64", "-L", ROOT, program], timeout_s=30).stdout)
+    assert printed[0] == printed[1]
+    assert len(printed[0]) > 60
+
+
+def test_saves_around_outlined_code_go() -> None:
+    """What a function saves for the sake of one call of outlined code is no part of it."""
+    outlined = (
+        ".type OUTLINED_FUNCTION_0, @function\nOUTLINED_FUNCTION_0:\n"
+        "ldr w8, [sp, #24]\nstr w8, [x0]\nret\n"
+    )
+    calling = (
+        ".type OUTLINED_FUNCTION_1, @function\nOUTLINED_FUNCTION_1:\nstr x30, [sp, #-16]!\n"
+        "str x1, [sp, #16]\nbl g\nldr x30, [sp], #16\nb h\n"
+    )
+    texts = {"OUTLINED_FUNCTION_0": outlined, "OUTLINED_FUNCTION_1": calling}
+    for saved, restored, place in (
+        ("str x30, [sp, #-16]!", "ldr x30, [sp], #16", "[sp, #8]"),
+        ("mov x9, x30", "mov x30, x9", "[sp, #24]"),
+    ):
+        text = (
+            f".type f, @function\nf:\nsub sp, sp, #32\n{saved}\nbl OUTLINED_FUNCTION_0\n"
+            f"{restored}\nbl OUTLINED_FUNCTION_1\nret\n"
+        )
+        lines = inline_outlined(text, texts.get).splitlines()[2:]
+        assert lines == [
+            "sub sp, sp, #32",
+            f"ldr w8, {place}",
+            "str w8, [x0]",
+            "str x1, [sp]",
+            "bl g",
+            "bl h",
+            "ret",
+        ]

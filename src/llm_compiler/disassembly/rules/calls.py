@@ -395,8 +395,8 @@ def _by_prototype(
             slots = _slots(site)[:on_stack]
             words = () if slots else _words(site, on_stack)
             if len(slots) + len(words) == on_stack:
-                kind = result_type(prototype)
-                return Arguments(tuple(found), slots, words, True, num_fixed, kind)
+                result = result_type(prototype)
+                return Arguments(tuple(found), slots, words, True, num_fixed, result)
             del found[num_fixed:]
         last = max(used[0], _written(convention, state, near, how))
         # What stands before a written register was set by an earlier instruction or the caller.

@@ -237,7 +237,7 @@ def attributes_of(text: str, architecture: str, sizes: Counter[str]) -> tuple[st
         kept = "none" if _ARM_NO_FRAME.search(text) and " x29" not in text else "non-leaf"
         rest += (
             f' "frame-pointer"="{kept}" "target-cpu"="generic" '
-            '"target-features"="+fp-armv8,+neon,+outline-atomics,+v8a,-fmv"'
+            '"target-features"="+fp-armv8,+neon,+outline-atomics,+v8a,-fmv" "nooutline"'
         )
     if ".cfi_personality" in text:
         return tuple(f"{one} {rest}".strip() for one in order)

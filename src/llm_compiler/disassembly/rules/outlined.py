@@ -22,6 +22,10 @@ _LABEL: Final = re.compile(r"^(\.L[\w.$]+):$")
 _ANY_LABEL: Final = re.compile(r'^([\w.$]+|"(?:[^"\\]|\\.)*"):$')
 _SECTION: Final = re.compile(r"^\.(?:section|text|data|bss)\b")
 _OPENING: Final = (".section", ".text", ".data", ".bss", ".hidden", ".globl", ".weak", ".type")
+_PUSH, _POP = "str x30, [sp, #-16]!", "ldr x30, [sp], #16"
+_MOVE: Final = re.compile(r"^mov (x\d+), x30$")
+_STACK: Final = re.compile(r"\[sp(?:, #(\d+))?\](?!,)")
+_SAVED_BYTES: Final = 16
 _MAX_DEPTH: Final = 4
 
 
@@ -50,7 +54,9 @@ def inline_outlined(text: str, read: Callable[[str], str | None]) -> str:
         own = _parse(text)
         code: list[str] = []
         data = dict(own.data)
-        for line in own.code:
+        lines = list(own.code)
+        while lines:
+            line = lines.pop(0)
             match = _CALL.match(line)
             if match is None:
                 code.append(line)
@@ -60,19 +66,61 @@ def inline_outlined(text: str, read: Callable[[str], str | None]) -> str:
                 raise Unliftable("a call of outlined code that cannot be read", line)
             number += 1
             outlined = _parse(_renamed(found, number))
-            code += _body(outlined.code, is_call=match[1] == "bl")
-            for label, lines in outlined.data.items():
-                data.setdefault(label, lines)
+            body = _body(outlined.code, is_call=match[1] == "bl")
+            if match[1] == "bl" and _drop_saves(code, lines):
+                body = _moved(body)
+            code += body
+            for label, piece in outlined.data.items():
+                data.setdefault(label, piece)
         whole = [*own.head, *code, *(line for one in data.values() for line in one)]
         text = "".join(line + "\n" for line in whole)
     raise Unliftable("outlined code that calls outlined code without end")
 
 
+def _drop_saves(before: list[str], after: list[str]) -> bool:
+    """Take away what saves the return address around a call; whether that was on the stack.
+
+    A function that had no need to save it does so for this call alone.
+    """
+    place = next((i for i in range(len(before) - 1, -1, -1) if not _is_note(before[i])), -1)
+    next_ = next((i for i, line in enumerate(after) if not _is_note(line)), -1)
+    if place < 0 or next_ < 0:
+        return False
+    first, last = before[place], after[next_]
+    if (first, last) == (_PUSH, _POP):
+        del before[place], after[next_]
+        return True
+    moved = _MOVE.match(first)
+    if moved and last == f"mov x30, {moved[1]}":
+        del before[place], after[next_]
+    return False
+
+
+def _is_note(line: str) -> bool:
+    return line.startswith(".cfi_")
+
+
+def _moved(body: list[str]) -> list[str]:
+    """Return code whose accesses of the stack no longer skip a saved return address."""
+
+    def lower(match: re.Match[str]) -> str:
+        distance = int(match[1] or 0) - _SAVED_BYTES
+        return f"[sp, #{distance}]" if distance else "[sp]"
+
+    return [_STACK.sub(lower, line) for line in body]
+
+
 def _body(code: tuple[str, ...], *, is_call: bool) -> list[str]:
     """Return what stands in a call's place: what a tail call ends is ended already."""
+    lines = [line for line in code if not _is_note(line)]
+    if lines[0] == _PUSH and _POP in lines[1:]:
+        # Code that calls has saved the return address for itself.
+        lines.remove(_PUSH)
+        lines.remove(_POP)
+        lines = _moved(lines)
     if not is_call:
-        return list(code)
-    *rest, last = code
+        return lines
+    *rest, last = lines
     if last == "ret":
         return rest
     if last.startswith("b "):
