@@ -19,8 +19,8 @@ from typing import Any
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.finishing import ShortDraftJob
 from llm_compiler.disassembly.lift_records import Judged, Lift, Question
-from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.outlined_code import without_outlined
+from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.reassemble import Reassembled, reassemble
 from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.rules.lifter import RulesLifter
@@ -138,9 +138,7 @@ class Lifter:
             text, proof = without_outlined(
                 self._binary, self._reader, self._toolchain, text, proof, folder / "whole.o"
             )
-        return Question(
-            text=text, proof=proof, folder=folder, has_outlined_code=has_outlined_code
-        )
+        return Question(text=text, proof=proof, folder=folder, has_outlined_code=has_outlined_code)
 
     def answers(self, question: Question, drafts: Sequence[str] = ()) -> list[CodeAnswer]:
         """Return the engine's answers, at most as many as the options say.
@@ -185,33 +183,6 @@ class Lifter:
         started = time.monotonic()
         found = self._judge_answers(question, answers, run=run)
         return _of(question, _from(found, "model"), started)
-
-    def read(name: str) -> str | None:
-            symbol = self._binary.elf.symbol(name)
-            if symbol is None or not symbol.is_defined:
-                return None
-            pieces.append(self._reader.read(symbol))
-            return pieces[-1].text
-
-        try:
-            whole = inline_outlined(text.text, read)
-            output = folder / "whole.o"
-            assemble(whole, self._binary.elf.architecture, self._toolchain, output, name=text.name)
-            code = read_code_object(output, self._toolchain)
-        except (Unliftable, Unreadable, CompileFailed, InputError):
-            return text, proof
-        variables = {one.name: one for each in (text, *pieces) for one in each.variables}
-        functions = dict.fromkeys(
-            name for each in (text, *pieces) for name in each.static_functions
-        )
-        text = dataclasses.replace(
-            text,
-            text=whole,
-            variables=tuple(variables.values()),
-            static_functions=tuple(one for one in functions if not one.startswith(PREFIX)),
-            opened=tuple(dict.fromkeys(one for each in (text, *pieces) for one in each.opened)),
-        )
-        return text, dataclasses.replace(proof, code=code)
 
     def judge_again(self, lift: Lift, ir: str) -> Lift:
         """Return what a function's IR is worth after an edit.
