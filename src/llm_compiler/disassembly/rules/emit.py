@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import random
 import re
-import struct
 from typing import Final
 
 from llm_compiler.disassembly.rules.builder import ANY
 from llm_compiler.disassembly.rules.calls import Arguments
 from llm_compiler.disassembly.rules.code import HandledRange, Unliftable
+from llm_compiler.disassembly.rules.constants import lane_type, literal, number_text, overload
 from llm_compiler.disassembly.rules.draft import Function, Plan
 from llm_compiler.disassembly.rules.liveness import LANEWISE
 from llm_compiler.disassembly.rules.nodes import (
@@ -250,7 +250,7 @@ class _Emitter:
     def _value(self, node: Node) -> Value:
         op = node.op
         if op == "const":
-            text = node.data if isinstance(node.data, str) else _number(node.data, node.type)
+            text = node.data if isinstance(node.data, str) else number_text(node.data, node.type)
             return text, node.type
         if op == "undef":
             return "poison" if node.type[0] == "<" else "undef", node.type
@@ -297,7 +297,7 @@ class _Emitter:
         if re.fullmatch(r"-?\d+", text) or text in ("true", "false"):
             number = {"true": 1, "false": 0}.get(text)
             number = int(text) if number is None else number
-            return _number(number & ((1 << min(own, bits)) - 1), f"i{bits}")
+            return number_text(number & ((1 << min(own, bits)) - 1), f"i{bits}")
         return self._add(f"{'zext' if bits > own else 'trunc'} i{own} {text} to i{bits}")
 
     def _convert_vector(self, value: Value, type_: str) -> str:
@@ -313,14 +313,14 @@ class _Emitter:
             low = self._convert(value, f"i{bits_of(own)}")
             return self._convert((low, f"i{bits_of(own)}"), type_)
         if own[0] == "<":
-            element = _lane_type(bits_of(type_), type_)
+            element = lane_type(bits_of(type_), type_)
             lanes = f"<{bits_of(own) // bits_of(element)} x {element}>"
             whole = self._convert(value, lanes)
             low = self._add(f"extractelement {lanes} {whole}, i64 0")
             return self._convert((low, element), type_)
         if bits_of(own) == bits_of(type_):
             return self._add(f"bitcast {own} {self._convert(value, own)} to {type_}")
-        element = _lane_type(bits_of(own), own)
+        element = lane_type(bits_of(own), own)
         part = self._convert(value, element)
         lanes = f"<{bits_of(type_) // bits_of(element)} x {element}>"
         whole = self._add(f"insertelement {lanes} zeroinitializer, {element} {part}, i64 0")
@@ -332,16 +332,16 @@ class _Emitter:
         if type_[0] == "<":
             element = type_[1:-1].split(" x ")[1]
             if needed <= bits_of(element):
-                return _literal(data[: bits_of(element) // 8], element), element
+                return literal(data[: bits_of(element) // 8], element), element
             width = bits_of(element) // 8
             parts = [
-                f"{element} {_literal(data[place : place + width], element)}"
+                f"{element} {literal(data[place : place + width], element)}"
                 for place in range(0, len(data), width)
             ]
             if not any(data):
                 return "zeroinitializer", type_
             return f"<{', '.join(parts)}>", type_
-        return _literal(data, type_), type_
+        return literal(data, type_), type_
 
     # -- registers ---
 
@@ -396,7 +396,7 @@ class _Emitter:
             if web.type[0] != "<":
                 self._set(web, value, "")
                 return
-            element = _lane_type(bits_of(value[1]), value[1])
+            element = lane_type(bits_of(value[1]), value[1])
             lanes = f"<{bits_of(web.type) // bits_of(element)} x {element}>"
             whole = self._convert(old, lanes)
             part = self._convert(value, element)
@@ -408,7 +408,7 @@ class _Emitter:
         if bits <= node.bits:
             self._set(web, value, "")
             return
-        mask = _number(~((1 << node.bits) - 1), type_)
+        mask = number_text(~((1 << node.bits) - 1), type_)
         kept = self._add(f"and {type_} {self._convert(old, type_)}, {mask}")
         low = self._convert((self._convert(value, f"i{node.bits}"), f"i{node.bits}"), type_)
         self._set(web, (self._add(f"or {type_} {kept}, {low}"), type_), "")
@@ -441,7 +441,7 @@ class _Emitter:
             return None
         if node.op == "sub":
             if right.op == "const":
-                distance = _number(-right.data, "i64")
+                distance = number_text(-right.data, "i64")
             else:
                 amount = self._convert(second, "i64")
                 distance = self._add(f"sub i64 0, {amount}")
@@ -454,7 +454,7 @@ class _Emitter:
         own = value.type
         text = self._as(value, own)
         if re.fullmatch(r"-?\d+", text) and node.type[0] == "i" and node.op == "trunc":
-            return _number(int(text), node.type), node.type
+            return number_text(int(text), node.type), node.type
         return self._add(f"{node.op} {own} {text} to {node.type}"), node.type
 
     def _compare(self, node: Node, predicate: str) -> str:
@@ -716,7 +716,7 @@ class _Emitter:
         text = self._as(node.args[0], type_)
         if node.op == "fneg":
             return self._add(f"fneg {type_} {text}"), type_
-        name = _overload(type_)
+        name = overload(type_)
         return self._add(f"call {type_} @llvm.fabs.{name}({type_} {text})"), type_
 
     def _overflow(self, node: Node) -> Value:
@@ -979,42 +979,6 @@ _OTHERS: Final = frozenset(
         "landing_pad",
     ]
 )
-
-
-def _number(value: int, type_: str) -> str:
-    if type_ == "ptr":
-        return "null" if value == 0 else f"inttoptr (i64 {value} to ptr)"
-    bits = bits_of(type_)
-    value &= (1 << bits) - 1
-    if bits == 1:
-        return "true" if value else "false"
-    return str(value - (1 << bits) if value >> (bits - 1) else value)
-
-
-def _literal(data: bytes, type_: str) -> str:
-    """Return a number's bytes as a constant of a type."""
-    if type_ == "double":
-        return f"0x{int.from_bytes(data, 'little'):016X}"
-    if type_ == "float":
-        (number,) = struct.unpack("<f", data)
-        if number != number:  # the payload of a NaN does not survive the way over a double
-            bits = int.from_bytes(data, "little")
-            wide = (bits >> 31) << 63 | 0x7FF << 52 | (bits & 0x7FFFFF) << 29
-            return f"0x{wide:016X}"
-        return f"0x{int.from_bytes(struct.pack('<d', number), 'little'):016X}"
-    return _number(int.from_bytes(data, "little"), type_)
-
-
-def _lane_type(bits: int, type_: str) -> str:
-    return type_ if type_ in _FLOATS or type_[0] == "i" else f"i{bits}"
-
-
-def _overload(type_: str) -> str:
-    names = {"float": "f32", "double": "f64"}
-    if type_ in names:
-        return names[type_]
-    lanes, element = type_[1:-1].split(" x ")
-    return f"v{lanes}{names[element]}"
 
 
 def _unmasked(amount: Node) -> Node:

@@ -26,9 +26,10 @@ p(l) malloc valloc alloca _Znwm _Znam __cxa_allocate_exception
 p(ll) calloc aligned_alloc memalign
 p(pl) realloc strndup getcwd
 p(pll) reallocarray
-v(p) free rewind perror clearerr _ZdlPv _ZdaPv va_end setbuf freeaddrinfo regfree globfree
+v(p) free rewind perror clearerr _ZdlPv _ZdaPv va_end freeaddrinfo regfree globfree
   __cxa_free_exception __cxa_guard_release __cxa_guard_abort _Unwind_Resume
   __clang_call_terminate
+v(pp) setbuf
 v(pl) _ZdlPvm _ZdaPvm explicit_bzero bzero
 p(ppl) memcpy memmove strncpy strncat mempcpy stpncpy bcopy __strcpy_chk __strcat_chk ngettext
 p(pil) memset memchr memrchr rawmemchr
