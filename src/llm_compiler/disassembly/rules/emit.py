@@ -21,6 +21,7 @@ from llm_compiler.disassembly.rules.nodes import (
     CASTS,
     Block,
     CallSite,
+    Graph,
     Node,
     bits_of,
 )
@@ -805,26 +806,12 @@ class _Emitter:
 
     def _call_words(self, node: Node, site: CallSite) -> str:
         words = ""
-        if self._is_cold(node, site):
+        if _is_cold(node, site, self._graph, self._variant.cold):
             words += " cold"
         never = self._function.signatures.get(site.symbol)
         if site.symbol in NO_RETURN or (never is not None and never.never_returns):
             words += " noreturn"
         return words
-
-    def _is_cold(self, node: Node, site: CallSite) -> bool:
-        if not self._variant.cold or site.symbol not in REPORTS_ERRORS:
-            return False
-        if site.symbol == "perror":
-            return True
-        blocks = [node.block]
-        if self._variant.cold > 1:
-            blocks += self._graph.blocks[node.block].predecessors
-        return any(
-            one.op == "address" and one.data.symbol == "stderr"
-            for number in blocks
-            for one in self._graph.blocks[number].nodes
-        )
 
     def _result_type(self, node: Node, found: Arguments) -> str:
         if node.data.is_tail:
@@ -985,3 +972,19 @@ def _unmasked(amount: Node) -> Node:
     if amount.op == "and" and amount.args[1].op == "const":
         return amount.args[0]
     return amount
+
+
+def _is_cold(node: Node, site: CallSite, graph: Graph, how: int) -> bool:
+    """Whether a call reports an error; `how`: `Variant.cold`."""
+    if not how or site.symbol not in REPORTS_ERRORS:
+        return False
+    if site.symbol == "perror":
+        return True
+    blocks = [node.block]
+    if how > 1:
+        blocks += graph.blocks[node.block].predecessors
+    return any(
+        one.op == "address" and one.data.symbol == "stderr"
+        for number in blocks
+        for one in graph.blocks[number].nodes
+    )
