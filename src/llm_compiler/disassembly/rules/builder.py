@@ -7,6 +7,7 @@ table says anything of frames. One builder serves one function.
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -484,31 +485,14 @@ class Builder:
 
     def _site(self, symbol: str, vector_count: int | None) -> CallSite:
         place = self.frame.get(self.convention.stack_pointer, 0)
-        pushed: list[int] = []
-        for one in reversed(self.pushed):
-            if one != place + 8 * len(pushed):
-                break
-            pushed.append(one)
+        pushed = _following(self.pushed[::-1], place)
         return CallSite(
             symbol=symbol,
             pushed=tuple(pushed),
-            stored=() if pushed else self._stored(place),
+            stored=() if pushed else _stored(self._nodes, place),
             vector_count=vector_count,
             stack_offset=place,
         )
-
-    def _stored(self, place: int) -> tuple[tuple[int, str], ...]:
-        """Return the slots from a place upwards that the block has set since the last call."""
-        kinds: dict[int, str] = {}
-        for node in reversed(self._nodes):
-            if node.op == "call":
-                break
-            if node.op == "store" and node.args[1].op == "frame":
-                kinds.setdefault(node.args[1].data, node.args[0].type)
-        found: list[tuple[int, str]] = []
-        while (slot := place + 8 * len(found)) in kinds and bits_of(kinds[slot]) <= 64:
-            found.append((slot, kinds[slot]))
-        return tuple(found)
 
     def extra_block(self) -> Block:
         """Return a new block without instructions, whose predecessor is the current one."""
@@ -527,3 +511,25 @@ class Builder:
         self.block, self._nodes = block, block.nodes
         self.tail_call(symbol)
         self.block, self._nodes = own, own.nodes
+
+
+def _stored(nodes: Sequence[Node], place: int) -> tuple[tuple[int, str], ...]:
+    """Return the slots from a place upwards that the block has set since the last call."""
+    kinds: dict[int, str] = {}
+    for node in reversed(nodes):
+        if node.op == "call":
+            break
+        if node.op == "store" and node.args[1].op == "frame":
+            kinds.setdefault(node.args[1].data, node.args[0].type)
+    found: list[tuple[int, str]] = []
+    while (slot := place + 8 * len(found)) in kinds and bits_of(kinds[slot]) <= 64:
+        found.append((slot, kinds[slot]))
+    return tuple(found)
+
+
+def _following(places: Sequence[int], start: int) -> list[int]:
+    """Return the places that are words one after the other, from the first on."""
+    steps = enumerate(places)
+    return [
+        one for _, one in itertools.takewhile(lambda each: each[1] == start + 8 * each[0], steps)
+    ]
