@@ -8,12 +8,12 @@ Knows nothing of networks or compilers. Safe in threads and processes.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias, cast, get_args
+from typing import Literal, TypeAlias
 
+from llm_compiler.config_file import read_tables, read_toml, read_value
 from llm_compiler.corpus.exclusions import held_out_package
 from llm_compiler.errors import ConfigError
 
@@ -63,6 +63,11 @@ class PackageSpec:
     exclude: tuple[str, ...] = ()  # globs of source paths to leave out
     timeout_s: float = 360.0  # limit of configure plus build
 
+    def __post_init__(self) -> None:
+        _check(self)
+        if not _SHA256.fullmatch(self.sha256):
+            raise ConfigError("sha256 must be 64 lower-case hexadecimal digits")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalSpec:
@@ -85,6 +90,9 @@ class LocalSpec:
     exclude: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     timeout_s: float = 360.0
+
+    def __post_init__(self) -> None:
+        _check(self)
 
 
 Spec: TypeAlias = PackageSpec | LocalSpec
@@ -116,12 +124,7 @@ def load_config(path: Path) -> CorpusConfig:
     Raises:
         ConfigError: the file cannot be read, is not TOML, or does not describe a corpus.
     """
-    try:
-        data = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read the corpus configuration {path}: {error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+    data = read_toml(path)
     try:
         return parse_config(data, folder=path.parent)
     except ConfigError as error:
@@ -134,9 +137,15 @@ def parse_config(data: Mapping[str, object], *, folder: Path) -> CorpusConfig:
     Raises:
         ConfigError: an unknown key, a missing or ill-typed value, a name twice, a held-out name.
     """
-    _refuse_unknown(data, {"package", "local"}, "the file")
-    specs: list[Spec] = [_package(table) for table in _tables(data, "package")]
-    specs += [_local(table, folder) for table in _tables(data, "local")]
+    if unknown := sorted(data.keys() - {"package", "local"}):
+        raise ConfigError(f"the file: unknown key {unknown[0]}; known are local, package")
+    specs: list[Spec] = [
+        read_value(PackageSpec, table, f"package {table.get('name', '?')}")
+        for table in read_tables(data, "package", "the file")
+    ]
+    for table in read_tables(data, "local", "the file"):
+        spec = read_value(LocalSpec, table, f"local {table.get('name', '?')}")
+        specs.append(replace(spec, path=folder / spec.path))
     seen: set[str] = set()
     for spec in specs:
         if spec.name in seen:
@@ -147,118 +156,16 @@ def parse_config(data: Mapping[str, object], *, folder: Path) -> CorpusConfig:
     return CorpusConfig(specs=tuple(specs))
 
 
-def _package(table: Mapping[str, object]) -> PackageSpec:
-    where = f"package {table.get('name', '?')}"
-    _refuse_unknown(table, set(PackageSpec.__dataclass_fields__), where)
-    sha256 = _text(table, "sha256", where)
-    if not _SHA256.fullmatch(sha256):
-        raise ConfigError(f"{where}: sha256 must be 64 lower-case hexadecimal digits")
-    return PackageSpec(
-        name=_name(table, where),
-        version=_text(table, "version", where),
-        sha256=sha256,
-        language=cast(Language, _choice(table, "language", get_args(Language), where)),
-        license=_text(table, "license", where),
-        split=cast(Split, _choice(table, "split", get_args(Split), where)),
-        build_system=_build_system(table, where),
-        flags=_texts(table, "flags", where),
-        subdirectory=_subdirectory(table, where),
-        configure=_texts(table, "configure", where),
-        make=_texts(table, "make", where),
-        build=_flag(table, "build", where),
-        exclude=_texts(table, "exclude", where),
-        timeout_s=_seconds(table, "timeout_s", where),
-    )
-
-
-def _local(table: Mapping[str, object], folder: Path) -> LocalSpec:
-    where = f"local {table.get('name', '?')}"
-    _refuse_unknown(table, set(LocalSpec.__dataclass_fields__), where)
-    return LocalSpec(
-        name=_name(table, where),
-        path=folder / _text(table, "path", where),
-        kind=cast(LocalKind, _choice(table, "kind", get_args(LocalKind), where)),
-        split=cast(Split, _choice(table, "split", get_args(Split), where)),
-        license=_text(table, "license", where, default="NOASSERTION"),
-        build_system=_build_system(table, where),
-        subdirectory=_subdirectory(table, where),
-        configure=_texts(table, "configure", where),
-        make=_texts(table, "make", where),
-        build=_flag(table, "build", where),
-        exclude=_texts(table, "exclude", where),
-        flags=_texts(table, "flags", where),
-        timeout_s=_seconds(table, "timeout_s", where),
-    )
-
-
-def _refuse_unknown(table: Mapping[str, object], known: set[str], where: str) -> None:
-    unknown = sorted(set(table) - known)
-    if unknown:
-        raise ConfigError(
-            f"{where}: unknown key {', '.join(unknown)}; known are {', '.join(sorted(known))}"
-        )
-
-
-def _tables(data: Mapping[str, object], key: str) -> list[Mapping[str, object]]:
-    value = data.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise ConfigError(f"{key} must be a list of tables: [[{key}]]")
-    return value
-
-
-def _text(table: Mapping[str, object], key: str, where: str, *, default: str | None = None) -> str:
-    value = table.get(key, default)
-    if not isinstance(value, str) or not value:
-        raise ConfigError(f"{where}: {key} must be a non-empty string")
-    return value
-
-
-def _name(table: Mapping[str, object], where: str) -> str:
-    name = _text(table, "name", where)
-    if not _NAME.fullmatch(name):
-        raise ConfigError(f"{where}: a name has letters, digits and + . _ - only")
-    reason = held_out_package(name)
-    if reason is not None:
-        raise ConfigError(f"{where}: held out: {reason}; learning from it is not allowed")
-    return name
-
-
-def _subdirectory(table: Mapping[str, object], where: str) -> str:
-    value = _text(table, "subdirectory", where, default=".")
-    if value.startswith("/") or ".." in value.split("/"):
-        raise ConfigError(f"{where}: subdirectory must lie within the package")
-    return value
-
-
-def _choice(table: Mapping[str, object], key: str, choices: tuple[str, ...], where: str) -> str:
-    value = table.get(key)
-    if value not in choices:
-        raise ConfigError(f"{where}: {key} must be one of {', '.join(choices)}, not {value!r}")
-    return str(value)
-
-
-def _build_system(table: Mapping[str, object], where: str) -> BuildSystem | None:
-    if "build_system" not in table:
-        return None
-    return cast(BuildSystem, _choice(table, "build_system", get_args(BuildSystem), where))
-
-
-def _texts(table: Mapping[str, object], key: str, where: str) -> tuple[str, ...]:
-    value = table.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ConfigError(f"{where}: {key} must be a list of strings")
-    return tuple(value)
-
-
-def _flag(table: Mapping[str, object], key: str, where: str) -> bool | None:
-    value = table.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise ConfigError(f"{where}: {key} must be true or false")
-    return value
-
-
-def _seconds(table: Mapping[str, object], key: str, where: str) -> float:
-    value = table.get(key, 360.0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise ConfigError(f"{where}: {key} must be a positive number of seconds")
-    return float(value)
+def _check(spec: Spec) -> None:
+    """Refuse what the types allow and no source can have."""
+    for name in ("version", "license"):
+        if not getattr(spec, name, "?"):
+            raise ConfigError(f"{name} must be a non-empty string")
+    if not _NAME.fullmatch(spec.name):
+        raise ConfigError("a name has letters, digits and + . _ - only")
+    if reason := held_out_package(spec.name):
+        raise ConfigError(f"held out: {reason}; learning from it is not allowed")
+    if spec.subdirectory.startswith("/") or ".." in spec.subdirectory.split("/"):
+        raise ConfigError("subdirectory must lie within the package")
+    if not spec.timeout_s > 0:
+        raise ConfigError("timeout_s must be a positive number of seconds")

@@ -24,12 +24,11 @@ import contextlib
 import dataclasses
 import json
 import shutil
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from llm_compiler.config_file import read_tables, read_toml, read_value
 from llm_compiler.errors import (
     CompileFailed,
     ConfigError,
@@ -126,94 +125,78 @@ def load_programs(path: Path, root: Path) -> list[Program]:
     Raises:
         ConfigError: it cannot be read, or says what makes no sense, with the place.
     """
-    try:
-        told = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
-    entries = told.get("programs")
-    if not isinstance(entries, list) or not entries or set(told) != {"programs"}:
+    data = read_toml(path)
+    entries = read_tables(data, "programs", str(path))
+    if not entries or set(data) != {"programs"}:
         raise ConfigError(f"{path} must hold tables [[programs]] and nothing else")
-    found = [_program(entry, number, path, root) for number, entry in enumerate(entries, 1)]
+    found = []
+    for number, entry in enumerate(entries, 1):
+        where = f"{path}, program {number}"
+        found.append(_resolved(read_value(_ProgramTable, entry, where), root, where))
     names = [one.name for one in found]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"{path} has two programs '{repeated[0]}'")
     return found
 
 
-def _program(entry: Any, number: int, path: Path, root: Path) -> Program:
-    where = f"{path}, program {number}"
-    if not isinstance(entry, dict):
-        raise ConfigError(f"{where} is no table")
-    table = _Table(entry, where)
-    name = table.text("name")
-    sources = table.files("sources", root)
-    if not sources:
-        raise ConfigError(f"{where} ('{name}') needs 'sources'")
-    runs: list[Run] = []
-    for one in entry.pop("runs", [{}]):
-        if not isinstance(one, dict):
-            raise ConfigError(f"{where} ('{name}'): 'runs' must be tables")
-        own = _Table(one, f"{where} ('{name}'), run {len(runs) + 1}")
-        stdin = own.files("stdin", root)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RunTable:
+    """A run as the file says it: files are globs below the suite's folder."""
+
+    arguments: tuple[str, ...] = ()
+    stdin: str = ""
+    outputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ProgramTable:
+    """A program as the file says it."""
+
+    name: str
+    sources: tuple[str, ...]
+    link_flags: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    runs: tuple[_RunTable, ...] = (_RunTable(),)
+    timeout_s: float = _DEFAULT_TIMEOUT_S
+
+    def __post_init__(self) -> None:
+        if not self.name or not self.sources:
+            raise ConfigError("it needs 'name' and 'sources'")
+        if not 0 < self.timeout_s < 1e6:
+            raise ConfigError("'timeout_s' must be a number above 0")
+
+
+def _resolved(table: _ProgramTable, root: Path, where: str) -> Program:
+    runs = []
+    for one in table.runs:
+        stdin = _files((one.stdin,) if one.stdin else (), root, f"{where}: stdin")
         runs.append(
             Run(
-                arguments=own.texts("arguments"),
+                arguments=one.arguments,
                 stdin=stdin[0] if stdin else None,
-                outputs=own.texts("outputs"),
+                outputs=one.outputs,
             )
         )
-        own.end()
-    timeout_s = entry.pop("timeout_s", _DEFAULT_TIMEOUT_S)
-    if not isinstance(timeout_s, int | float) or not 0 < timeout_s < 1e6:
-        raise ConfigError(f"{where} ('{name}'): 'timeout_s' must be a number above 0")
-    found = Program(
-        name=name,
-        sources=sources,
-        link_flags=table.texts("link_flags"),
-        files=table.files("files", root),
+    return Program(
+        name=table.name,
+        sources=_files(table.sources, root, f"{where}: sources"),
+        link_flags=table.link_flags,
+        files=_files(table.files, root, f"{where}: files"),
         runs=tuple(runs),
-        timeout_s=float(timeout_s),
+        timeout_s=float(table.timeout_s),
     )
-    table.end()
-    return found
 
 
-class _Table:
-    """Takes what is known out of a table, so that the rest is a mistake."""
-
-    def __init__(self, entry: dict[str, Any], where: str) -> None:
-        self._entry, self._where = entry, where
-
-    def text(self, key: str) -> str:
-        value = self._entry.pop(key, None)
-        if not isinstance(value, str) or not value:
-            raise ConfigError(f"{self._where} needs '{key}', a text")
-        return value
-
-    def texts(self, key: str) -> tuple[str, ...]:
-        value = self._entry.pop(key, [])
-        if isinstance(value, str):
-            value = [value]
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise ConfigError(f"{self._where}: '{key}' must be a list of texts")
-        return tuple(value)
-
-    def files(self, key: str, root: Path) -> tuple[Path, ...]:
-        found: list[Path] = []
-        for pattern in self.texts(key):
-            if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
-                raise ConfigError(f"{self._where}: '{pattern}' must lie below the suite's folder")
-            matches = sorted(path for path in root.glob(pattern) if path.is_file())
-            if not matches:
-                raise ConfigError(f"{self._where}: '{pattern}' ({key}) is no file of the suite")
-            found += matches
-        return tuple(dict.fromkeys(found))
-
-    def end(self) -> None:
-        if self._entry:
-            raise ConfigError(f"{self._where}: '{next(iter(self._entry))}' is unknown")
+def _files(patterns: Sequence[str], root: Path, where: str) -> tuple[Path, ...]:
+    found: list[Path] = []
+    for pattern in patterns:
+        if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
+            raise ConfigError(f"{where}: '{pattern}' must lie below the suite's folder")
+        matches = sorted(path for path in root.glob(pattern) if path.is_file())
+        if not matches:
+            raise ConfigError(f"{where}: '{pattern}' is no file of the suite")
+        found += matches
+    return tuple(dict.fromkeys(found))
 
 
 # -- the -O2 builds ------------------------------------------------------------------------------

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from llm_compiler.config_file import read_toml, read_value
 from llm_compiler.errors import CheckpointMismatch, ConfigError
 
 __all__ = ["CONFIG_FILE", "ModelConfig", "load_model_config", "read_hf_config"]
@@ -127,27 +127,15 @@ class ModelConfig:
 
 
 def load_model_config(path: Path) -> ModelConfig:
-    """Read a shape from TOML; keys that are none are refused.
+    """Read a shape from TOML.
 
     Raises:
         ConfigError: the file is missing, no TOML, or no shape.
     """
-    try:
-        told = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"there is no model configuration at {path}") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
-    fields = {one.name: one for one in dataclasses.fields(ModelConfig)}
-    if unknown := sorted(told.keys() - fields.keys()):
-        raise ConfigError(f"{path}: '{unknown[0]}' is no field of a model")
-    told.setdefault("name", path.stem)
-    required = [n for n, one in fields.items() if one.default is dataclasses.MISSING]
-    if missing := [name for name in required if name not in told]:
-        raise ConfigError(f"{path}: '{missing[0]}' is missing")
-    if told.get("pad_id") == -1:
-        told["pad_id"] = None  # TOML has no null
-    return ModelConfig(**told)
+    table = {"name": path.stem, **read_toml(path)}
+    if table.get("pad_id") == -1:
+        table["pad_id"] = None  # TOML has no null
+    return read_value(ModelConfig, table, str(path))
 
 
 def read_hf_config(folder: Path) -> ModelConfig:

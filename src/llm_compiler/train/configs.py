@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from llm_compiler.config_file import read_toml, read_value
 from llm_compiler.dataset.records import STAGES
 from llm_compiler.errors import ConfigError
 from llm_compiler.model.configs import ModelConfig, load_model_config, read_hf_config
@@ -135,21 +136,6 @@ class LoraConfig:
                 raise ConfigError(f"lora.{name} is {value}: expected {low:g} to {high:g}")
         if not self.targets or set(self.targets) - set(_MATRICES):
             raise ConfigError(f"lora.targets: expected some of {', '.join(_MATRICES)}")
-
-    @classmethod
-    def of(cls, told: Mapping[str, Any]) -> LoraConfig:
-        """Read the fields from TOML or JSON.
-
-        Raises:
-            ConfigError: unknown keys, or values that cannot be.
-        """
-        fields = [one.name for one in dataclasses.fields(cls)]
-        if unknown := sorted(told.keys() - set(fields)):
-            raise ConfigError(f"lora: '{unknown[0]}' is none of {', '.join(fields)}")
-        targets = told.get("targets", _MATRICES)
-        if not isinstance(targets, list | tuple):
-            raise ConfigError(f"lora.targets is {targets!r}: expected a list")
-        return cls(**{**told, "targets": tuple(targets)})
 
     def told(self) -> dict[str, Any]:
         """Return the fields as JSON gives them back; the inverse of `of`."""
@@ -330,12 +316,7 @@ def load_train_config(
     Raises:
         ConfigError: with the file and the key.
     """
-    try:
-        told = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"there is no configuration at {path}") from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}") from error
+    told = read_toml(path)
     for setting in settings:
         _set(told, setting)
     told |= {name: str(value) for name, value in overrides.items() if value is not None}
@@ -344,37 +325,18 @@ def load_train_config(
     if told.get("stage", stage) != stage:
         raise ConfigError(f"{path} is for the stage '{told['stage']}', not '{stage}'")
     told["stage"] = stage
-    fields = {one.name: one for one in dataclasses.fields(TrainConfig)}
-    if unknown := sorted(told.keys() - fields.keys()):
-        raise ConfigError(f"{path}: '{unknown[0]}' is no key of a training run")
-    for name, one in fields.items():
-        required = one.default is one.default_factory is dataclasses.MISSING
-        if required and name not in told:
-            raise ConfigError(f"{path}: '{name}' is missing")
-    for name in ("data", "validation"):
-        if name in told:
-            told[name] = _read_data(told[name], f"{path}: [{name}]")
-    if "lora" in told:
-        if not isinstance(told["lora"], dict):
-            raise ConfigError(f"{path}: [lora] is no table")
-        told["lora"] = LoraConfig.of(told["lora"])
-    if "labels" in told:
-        told["labels"] = _read_labels(told["labels"], f"{path}: [labels]")
-    for name in ("tokenizer", "out", "init"):
-        if name in told:
-            told[name] = _path(told[name], f"{path}: {name}")
-    if told.get("init") == Path():
+    for name in ("tokenizer", "model"):
+        if not isinstance(told.get(name), str):
+            raise ConfigError(f"{path}: {name} is {told.get(name)!r}: expected a path or a name")
+    if told.get("init") == "":
         del told["init"]
     told["model"] = _model(path, told)
-    try:
-        return TrainConfig(**told)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
+    return read_value(TrainConfig, told, str(path))
 
 
 def _model(path: Path, told: dict[str, Any]) -> ModelConfig:
     """Return the model's shape, and put the tokenizer's folder in its place."""
-    if told["tokenizer"] == Path("init"):
+    if told["tokenizer"] == "init":
         told["tokenizer"] = _init(path, told, "tokenizer")
     if told["model"] == "init":
         return read_hf_config(_init(path, told, "model"))
@@ -386,41 +348,7 @@ def _model(path: Path, told: dict[str, Any]) -> ModelConfig:
 def _init(path: Path, told: dict[str, Any], name: str) -> Path:
     if "init" not in told:
         raise ConfigError(f'{path}: {name} is "init", but there is none: name it with --init')
-    return find_weights(told["init"])
-
-
-def _path(value: Any, where: str) -> Path:
-    if not isinstance(value, str):
-        raise ConfigError(f"{where} is {value!r}: expected a path")
-    return Path(value)
-
-
-def _read_data(told: Any, where: str) -> dict[str, DataConfig]:
-    fields = [one.name for one in dataclasses.fields(DataConfig)]
-    found = {}
-    if not isinstance(told, dict):
-        raise ConfigError(f"{where} is no table")
-    for stage, table in told.items():
-        if not isinstance(table, dict) or "path" not in table:
-            raise ConfigError(f"{where} {stage}: expected a table with a path")
-        if unknown := sorted(table.keys() - set(fields)):
-            raise ConfigError(f"{where} {stage}: '{unknown[0]}' is none of {', '.join(fields)}")
-        paths = {
-            name: _path(value, f"{where} {stage}.{name}")
-            for name, value in table.items()
-            if name != "share"
-        }
-        found[stage] = DataConfig(**paths, share=table.get("share", 0.0))
-    return found
-
-
-def _read_labels(told: Any, where: str) -> LabelConfig:
-    fields = [one.name for one in dataclasses.fields(LabelConfig)]
-    if not isinstance(told, dict):
-        raise ConfigError(f"{where} is no table")
-    if unknown := sorted(told.keys() - set(fields)):
-        raise ConfigError(f"{where}: '{unknown[0]}' is none of {', '.join(fields)}")
-    return LabelConfig(**told)
+    return find_weights(Path(told["init"]))
 
 
 def _set(told: dict[str, Any], setting: str) -> None:

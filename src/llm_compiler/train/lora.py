@@ -13,6 +13,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Final
 
+from llm_compiler.config_file import read_value
 from llm_compiler.errors import (
     CheckpointMismatch,
     ConfigError,
@@ -153,7 +154,7 @@ def merge_adapters(path: Path, out: Path, *, base: Path | None = None) -> Path:
     folder = find_adapters(path)
     told = read_training(folder)
     try:
-        config = LoraConfig.of(told["identity"]["lora"])
+        config = read_value(LoraConfig, told["identity"]["lora"], "lora")
         expected = told["identity"]["base"]
         root = find_weights(base or Path(told["init"]))
     except (KeyError, TypeError) as error:

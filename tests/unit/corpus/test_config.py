@@ -36,14 +36,14 @@ def test_a_package_keeps_its_values() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"colour": "red"}, "unknown key colour; known are build, build_system"),
-        ({"version": None}, "version must be a non-empty string"),
+        ({"colour": "red"}, "unknown key colour; known are name, version"),
+        ({"version": None}, "version is missing"),
         ({"sha256": "abc"}, "sha256 must be 64"),
         ({"language": "rust"}, r"language must be one of c, c\+\+, not 'rust'"),
         ({"split": "dev"}, "split must be one of train, validation, test"),
         ({"build_system": "scons"}, "build_system must be one of"),
         ({"configure": "--quiet"}, "configure must be a list of strings"),
-        ({"build": "yes"}, "build must be true or false"),
+        ({"build": "yes"}, "build is 'yes': expected true or false"),
         ({"timeout_s": 0}, "timeout_s must be a positive number"),
         ({"subdirectory": "../other"}, "must lie within the package"),
         ({"name": "a/b"}, "letters, digits"),
@@ -82,7 +82,7 @@ def test_what_is_not_toml_names_the_file(tmp_path: Path) -> None:
     file.write_text("[[package]\n")
     with pytest.raises(ConfigError, match=r"corpus\.toml is not valid TOML"):
         load_config(file)
-    with pytest.raises(ConfigError, match="cannot read"):
+    with pytest.raises(ConfigError, match="there is no configuration"):
         load_config(tmp_path / "missing.toml")
 
 
