@@ -144,8 +144,8 @@ def parse_config(data: Mapping[str, object], *, folder: Path) -> CorpusConfig:
         for table in read_tables(data, "package", "the file")
     ]
     for table in read_tables(data, "local", "the file"):
-        spec = read_value(LocalSpec, table, f"local {table.get('name', '?')}")
-        specs.append(replace(spec, path=folder / spec.path))
+        local = read_value(LocalSpec, table, f"local {table.get('name', '?')}")
+        specs.append(replace(local, path=folder / local.path))
     seen: set[str] = set()
     for spec in specs:
         if spec.name in seen:
