@@ -26,12 +26,12 @@ from llm_compiler.disassembly.binary import read_binary
 from llm_compiler.disassembly.lift import Lifter
 from llm_compiler.disassembly.read_function import FunctionReader, Unreadable
 from llm_compiler.disassembly.records import DisassembleOptions
-from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.assembler import triple_of
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
+from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.process import run
 from llm_compiler.verify.lifted import LiftVerdict
 from llm_compiler.workers import LocalPool

@@ -26,6 +26,7 @@ from llm_compiler.corpus.shards import load_samples
 from llm_compiler.model.engines.compact import CompactEngine, pass_trie
 from llm_compiler.model.engines.embedded import load_embedded
 from llm_compiler.model.engines.onnx_graph import WeightKind
+from llm_compiler.model.engines.requests import Propose
 from llm_compiler.model.generation import generate
 from llm_compiler.model.ranking import most_probable
 from llm_compiler.search.coreset import load_coreset
@@ -109,8 +110,13 @@ def agreement(options: argparse.Namespace, precision: str, cache: Path) -> dict[
     same_first, shared, differences = [], [], []
     for sample in samples:
         rankings = [
-            engine.propose(
-                sample.text, sample.target_triple, num_candidates=len(lists), lists=lists
+            engine.answer(
+                Propose(
+                    code=sample.text,
+                    target_triple=sample.target_triple,
+                    num_candidates=len(lists),
+                    lists=lists,
+                )
             )
             for engine in (exact, quick)
         ]

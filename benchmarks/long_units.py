@@ -43,6 +43,7 @@ from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.embedded import EmbeddedDecoder
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.model.engines.questions import flag_tuning_question
+from llm_compiler.model.engines.requests import Propose
 from llm_compiler.optimization.model_rounds import first_lists
 from llm_compiler.output import write_atomically
 from llm_compiler.process import run
@@ -108,13 +109,15 @@ class Reader:
         """
         total: dict[PassList, float] = defaultdict(float)
         for text, weight in texts:
-            for one in self.engine.propose(
-                text,
-                self.triple,
-                num_candidates=len(lists),
-                lists=lists,
-                oz_size_bytes=oz,
-                tried=tried,
+            for one in self.engine.answer(
+                Propose(
+                    code=text,
+                    target_triple=self.triple,
+                    num_candidates=len(lists),
+                    lists=lists,
+                    oz_size_bytes=oz,
+                    tried=tried,
+                )
             ):
                 total[one.passes] += weight * one.log_probability
         return sorted(total, key=lambda one: -total[one])

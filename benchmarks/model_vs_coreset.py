@@ -23,6 +23,7 @@ from llm_compiler.corpus.shards import load_samples
 from llm_compiler.evaluate.flag_tuning import model_fingerprint
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import load_engine, shipped_model
+from llm_compiler.model.engines.requests import Propose
 from llm_compiler.optimization.model_rounds import first_lists, round_counts
 from llm_compiler.output import write_atomically
 from llm_compiler.records import PassList
@@ -47,13 +48,15 @@ def run_rounds(
     num_first = 0 if one_shot else first_lists(num)
     tried += [(one, sizes[one]) for one in lists[:num_first]]
     for count in [num] if one_shot else round_counts(num - num_first):
-        proposals = engine.propose(
-            text,
-            module.target_triple,
-            num_candidates=count,
-            lists=lists,
-            oz_size_bytes=oz,
-            tried=tried,
+        proposals = engine.answer(
+            Propose(
+                code=text,
+                target_triple=module.target_triple,
+                num_candidates=count,
+                lists=lists,
+                oz_size_bytes=oz,
+                tried=tried,
+            )
         )
         tried += [(one.passes, sizes[one.passes]) for one in proposals]
     return [size for _, size in tried]

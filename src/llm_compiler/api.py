@@ -227,20 +227,17 @@ def _engine(
 ) -> Engine:
     """Return an engine; one that is made here is closed with the stack."""
     from llm_compiler.model.engines.loader import load_engine
+    from llm_compiler.model.engines.registry import DEFAULT_ENGINE, ModelSource, engine_kind
 
     if engine is not None and not isinstance(engine, str):
         return engine
     path = os.fspath(model) if model is not None else None
-    if engine == "replay":
-        from llm_compiler.disassembly.replay import ReplayEngine
-
-        if path is None:
-            raise ConfigError(
-                "the engine 'replay' reads answers from files: name their model=FOLDER"
-            )
-        made: Engine = ReplayEngine(Path(path))
-    else:
-        made = load_engine(engine or "embedded", path)
+    kind = engine_kind(engine or DEFAULT_ENGINE)
+    if path is None and kind.source is ModelSource.FOLDER:
+        raise ConfigError(
+            f"the engine '{kind.name}' reads answers from files: name their model=FOLDER"
+        )
+    made = load_engine(kind.name, path)
     stack.callback(made.close)
     return made
 

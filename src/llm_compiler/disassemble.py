@@ -15,14 +15,13 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from llm_compiler import Verb
 from llm_compiler.disassembly.annotate import annotated
 from llm_compiler.disassembly.binary import Binary, Origin, read_binary
 from llm_compiler.disassembly.drafts import with_drafts
 from llm_compiler.disassembly.lift import Lift, Lifter
-from llm_compiler.disassembly.lift_all import SharedEngine, lift_all
+from llm_compiler.disassembly.lift_all import lift_all
 from llm_compiler.disassembly.merge import merge, relink
 from llm_compiler.disassembly.records import Disassembled, DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.retarget import check_retarget, retarget
@@ -31,6 +30,7 @@ from llm_compiler.errors import ConfigError, InputError, ToolchainNotFound
 from llm_compiler.llvm.elf import Symbol
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.shared import SharedEngine
 from llm_compiler.verify.execute import Executor
 from llm_compiler.verify.lifted import LiftVerdict
 from llm_compiler.verify.target import find_target
@@ -202,7 +202,7 @@ def _workplaces(
         return [(engine, pool, executor, folder)]
     from llm_compiler.workers import LocalPool
 
-    shared: Any = SharedEngine(engine)
+    shared = SharedEngine(engine)
     found: list[tuple[Engine, WorkerPool, Executor | None, Path]] = []
     for index in range(number):
         place = folder / f"thread-{index}"

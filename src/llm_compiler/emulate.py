@@ -38,8 +38,9 @@ from llm_compiler.llvm.jobs import EmitJob, Emitted, ExtractJob, Inspection, Ins
 from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
-from llm_compiler.model.engines.engine import CodeAnswer, Engine
+from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import public_name
+from llm_compiler.model.engines.requests import CodeAnswer, Emulate
 from llm_compiler.option_values import adopt_values
 from llm_compiler.records import PassList, Status
 from llm_compiler.verify.execute import ExecuteOptions, Executor
@@ -200,15 +201,18 @@ def emulate(
         task = "emulate-assembly" if options.assembly else "emulate-ir"
         true = _draw(module, passes if options.check else PassList(), task, options, pool, source)
         lower_ir = options.assembly and options.lower_ir
-        answer = engine.emulate(
-            true.input_code,
-            passes,
-            module.target_triple,
-            assembly=options.assembly and not lower_ir,
-            num_instructions=true.num_instructions_before,
-            size_bytes=true.size_bytes_before,
-            text_data_bytes=true.text_data_bytes_before,
+        found = engine.answer(
+            Emulate(
+                code=true.input_code,
+                passes=passes,
+                target_triple=module.target_triple,
+                assembly=options.assembly and not lower_ir,
+                num_instructions=true.num_instructions_before,
+                size_bytes=true.size_bytes_before,
+                text_data_bytes=true.text_data_bytes_before,
+            )
         )
+        answer = found[0] if found else None
         broken = ""
         if answer is not None and lower_ir:
             try:

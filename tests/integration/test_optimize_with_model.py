@@ -14,8 +14,9 @@ from llm_compiler.cli import main
 from llm_compiler.errors import EngineError
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.embedded import EmbeddedDecoder, load_embedded
-from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.engine import BaseEngine, Engine
 from llm_compiler.model.engines.loader import has_shipped_model, shipped_model
+from llm_compiler.model.engines.requests import Capability, Proposal, Propose
 from llm_compiler.model.prompts import load_prompts
 from llm_compiler.model.tokenizer import train_tokenizer
 from llm_compiler.optimization.model_rounds import first_lists, round_counts
@@ -84,20 +85,31 @@ def test_what_was_tried_is_told_and_not_proposed_again(engine: Engine) -> None:
     lists = load_coreset().lists[:12]
     code = "define i32 @f() {\n  ret i32 0\n}\n"
     triple = "x86_64-pc-linux-gnu"
-    first = engine.propose(code, triple, num_candidates=12, lists=lists, oz_size_bytes=300)
+    first = engine.answer(
+        Propose(code=code, target_triple=triple, num_candidates=12, lists=lists, oz_size_bytes=300)
+    )
     assert {one.passes for one in first} == set(lists)
     tried = [(lists[0], 280), (lists[1], -1)]
-    later = engine.propose(
-        code, triple, num_candidates=12, lists=lists, oz_size_bytes=300, tried=tried
+    later = engine.answer(
+        Propose(
+            code=code,
+            target_triple=triple,
+            num_candidates=12,
+            lists=lists,
+            oz_size_bytes=300,
+            tried=tried,
+        )
     )
     assert {one.passes for one in later} == set(lists[2:])
-    other = engine.propose(
-        code,
-        triple,
-        num_candidates=12,
-        lists=lists,
-        oz_size_bytes=300,
-        tried=[(lists[0], 330), (lists[1], 300)],
+    other = engine.answer(
+        Propose(
+            code=code,
+            target_triple=triple,
+            num_candidates=12,
+            lists=lists,
+            oz_size_bytes=300,
+            tried=[(lists[0], 330), (lists[1], 300)],
+        )
     )
     assert [one.log_probability for one in other] != [one.log_probability for one in later]
 
@@ -277,16 +289,17 @@ def test_new_lists_of_the_model_are_checked_if_they_win(
         assert found.verdict in (VerdictKind.PASSED.value, "baseline")
 
 
-class Failing:
+class Failing(BaseEngine):
     """An engine whose server has gone away."""
 
     name = model = "gone"
     context = 4096
+    capabilities = frozenset({Capability.PROPOSE})
 
     def __init__(self) -> None:
         self.num_asked = 0
 
-    def propose(self, *arguments: object, **options: object) -> list[object]:
+    def propose(self, request: Propose) -> list[Proposal]:
         self.num_asked += 1
         raise EngineError("http://localhost:1 does not answer")
 
@@ -305,7 +318,7 @@ def test_the_coreset_stands_in_for_a_model_that_fails(
                 options,
                 pool=pool,
                 checker=checker,
-                engine=engine,  # type: ignore[arg-type]
+                engine=engine,
             )
         )
         plain = OptimizeOptions(proposer=Proposer.CORESET, candidates=6)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from llm_compiler.commands.disassemble import open_engine
+from llm_compiler.commands.engines import open_engine
 from llm_compiler.commands.options.dataset import (
     BuildArguments,
     DraftsArguments,
@@ -30,6 +30,7 @@ from llm_compiler.dataset.stages import Stage, StageOptions, make_stage
 from llm_compiler.dataset.texts import TextSet
 from llm_compiler.disassembly.finishing import FinishStage
 from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.model.engines.registry import DEFAULT_ENGINE
 from llm_compiler.model.engines.weights import WEIGHTS_FILE
 from llm_compiler.model.repairs import RepairStage
 from llm_compiler.output import resumable
@@ -119,7 +120,7 @@ def _tell(
 def repairs(options: RepairsArguments) -> int:
     """Write a model's wrong lifts, and what is wrong with them."""
     with (
-        open_engine("embedded", options.model, "disassemble") as engine,
+        open_engine(DEFAULT_ENGINE, options.model, "disassemble") as engine,
         LocalPool(options.jobs) as pool,
         progress(options.num_samples, "repairs") as bar,
     ):

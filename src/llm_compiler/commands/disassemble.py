@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_compiler.commands.engines import open_engine
 from llm_compiler.commands.options.disassemble import DisassembleArguments
 from llm_compiler.console import print_json, print_table, progress, warn
 from llm_compiler.disassemble import (
@@ -20,12 +21,10 @@ from llm_compiler.disassemble import (
 from llm_compiler.disassembly.archive import MAGIC, read_archive
 from llm_compiler.disassembly.graph import blocks_of, to_dot, to_html
 from llm_compiler.disassembly.records import Retargeted
-from llm_compiler.errors import CheckpointMismatch, CompileFailed, ConfigError, InputError
+from llm_compiler.errors import CompileFailed, ConfigError, InputError
 from llm_compiler.llvm.demangle import demangled
 from llm_compiler.llvm.jobs import Inspection, InspectJob
-from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.engine import Engine
-from llm_compiler.model.trained import untrained_warning
 from llm_compiler.option_fields import values_for
 from llm_compiler.output import check_writable, make_folders, write_atomically
 from llm_compiler.records import Status
@@ -33,46 +32,7 @@ from llm_compiler.signals import received
 from llm_compiler.workers import LocalPool
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["open_engine", "run"]
-
-_STAGES = {
-    "disassemble": "disassembly",
-    "emulate": "emulation",
-    "evaluate perplexity": "",
-    "evaluate size-prediction": "emulation",
-}
-"""What answers a command, where it is no stage by name; every model has a perplexity."""
-
-
-def open_engine(name: str, model: str | None, command: str) -> Engine:
-    """Load an engine for a command; the caller closes it. Warns if its model never saw the task.
-
-    Raises:
-        CheckpointMismatch: no weights came with this installation, and none are named.
-        ConfigError: the engine needs ``--model``.
-    """
-    if name == "none":
-        from llm_compiler.disassembly.no_engine import NoEngine
-
-        return NoEngine()
-    if name == "replay":
-        from llm_compiler.disassembly.replay import ReplayEngine
-
-        if model is None:
-            raise ConfigError("--engine replay reads answers from files: name their --model FOLDER")
-        return ReplayEngine(Path(model))
-    from llm_compiler.model.engines.loader import has_shipped_model, load_engine
-
-    if model is None and name == "embedded" and not has_shipped_model():
-        raise CheckpointMismatch(
-            f"'{command}' needs a model, and this installation came without weights: name a "
-            "checkpoint with --model FOLDER"
-        )
-    engine = load_engine(name, model)
-    stage = _STAGES.get(command, command.removeprefix("evaluate "))
-    if stage and (message := untrained_warning(engine.model, stage)):
-        warn(message)
-    return engine
+__all__ = ["run"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,8 +110,6 @@ def run(options: DisassembleArguments) -> int:
         if options.relink is not None:
             check_writable(options.relink)
         engine = open_engine(options.engine, options.model, "disassemble")
-        if isinstance(engine, CompactEngine):
-            engine.answer_s = options.answer_s
         try:
             with LocalPool(1) as pool:
                 for task in tasks:

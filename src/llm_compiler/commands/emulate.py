@@ -7,7 +7,7 @@ import difflib
 import sys
 from pathlib import Path
 
-from llm_compiler.commands.disassemble import open_engine
+from llm_compiler.commands.engines import open_engine
 from llm_compiler.commands.options.emulate import EmulateArguments
 from llm_compiler.console import note, print_json, print_table, warn
 from llm_compiler.emulate import NO_ANSWER, Emulated, EmulateOptions, EmulationVerdict, emulate
@@ -15,7 +15,7 @@ from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.clang_flags import parse_clang_flags
 from llm_compiler.llvm.demangle import demangled
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
-from llm_compiler.model.engines.compact import CompactEngine
+from llm_compiler.model.engines.requests import Capability
 from llm_compiler.option_fields import values_for
 from llm_compiler.output import check_writable, write_atomically
 from llm_compiler.verify.accepted import refuse_unreadable
@@ -54,7 +54,7 @@ def run(options: EmulateArguments) -> int:
             refuse_unreadable(pool, [passes])
             # Models in the paper's format were trained to write assembly; replayed answers are
             # what they are.
-            lower_ir = isinstance(engine, CompactEngine) and not options.direct
+            lower_ir = Capability.ASSEMBLY not in engine.capabilities and not options.direct
             settings = dataclasses.replace(settings, lower_ir=lower_ir)
             result = emulate(options.file, passes, engine, settings, pool=pool)
     finally:

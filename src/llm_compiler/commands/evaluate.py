@@ -62,7 +62,7 @@ from llm_compiler.evaluate.rows import Journal, Row, locked
 from llm_compiler.evaluate.suites import EvaluationModule, Excluded, Suite, SuiteOptions
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import Engine
-from llm_compiler.model.engines.loader import shipped_model
+from llm_compiler.model.engines.loader import weights_of
 from llm_compiler.model.prompts import CompactPrompts, PaperPrompts
 from llm_compiler.parquet import require_pyarrow
 from llm_compiler.search.coreset import load_coreset
@@ -191,7 +191,7 @@ def _flag_tuning(options: FlagTuningArguments, clang_flags: tuple[str, ...]) -> 
             return fits_context(engine, prompts[id(engine)], module)
 
         for engine, (engine_name, model) in zip(engines, named, strict=True):
-            weights = model or (shipped_model() if engine_name == "embedded" else None)
+            weights = weights_of(engine_name, model)
             prompts[id(engine)] = prompts_of(engine, weights)
         suites = load_suites(
             options.suite,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llm_compiler.commands.disassemble import open_engine
+from llm_compiler.commands.engines import open_engine
 from llm_compiler.commands.options.evaluate import TaskArguments
 from llm_compiler.console import note, print_json, print_table, warn
 from llm_compiler.dataset.records import StageSample
@@ -30,7 +30,8 @@ from llm_compiler.evaluate.suites import (
 )
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import Engine
-from llm_compiler.model.engines.loader import has_shipped_model, public_name, shipped_model
+from llm_compiler.model.engines.loader import has_shipped_model, public_name, weights_of
+from llm_compiler.model.engines.registry import DEFAULT_ENGINE
 from llm_compiler.parquet import require_pyarrow
 from llm_compiler.workers import LocalPool
 from llm_compiler.workers.pool import WorkerPool
@@ -76,9 +77,9 @@ def engines_of(options: TaskArguments) -> list[tuple[str, str | None]]:
     engines: Sequence[str] = options.engine
     models: Sequence[str | None] = options.model
     if not engines and not models:
-        return [("embedded", None)] if has_shipped_model() else []
+        return [(DEFAULT_ENGINE, None)] if has_shipped_model() else []
     if not engines:
-        engines = ["embedded"]
+        engines = [DEFAULT_ENGINE]
     if len(engines) == 1:
         return [(engines[0], model) for model in models or (None,)]
     if len(engines) != len(models):
@@ -114,7 +115,7 @@ def open_models(
     told = []
     for engine_name, model in named:
         engine = stack.enter_context(open_engine(engine_name, model, f"evaluate {task}"))
-        weights = model or (shipped_model() if engine_name == "embedded" else None)
+        weights = weights_of(engine_name, model)
         name = public_name(engine.model)
         told.append({**model_fingerprint(engine, weights), "model": name})
         same = sum(one.split(" #")[0] == name for one, _ in found)

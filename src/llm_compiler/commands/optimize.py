@@ -36,7 +36,8 @@ from llm_compiler.errors import (
 )
 from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.model.engines.loader import load_engine, require_named_model
+from llm_compiler.model.engines.loader import load_engine
+from llm_compiler.model.engines.registry import DEFAULT_ENGINE, engine_kind
 from llm_compiler.optimization.explain import Explanation
 from llm_compiler.optimize import (
     Effort,
@@ -132,7 +133,7 @@ def _run(options: OptimizeArguments, stack: contextlib.ExitStack) -> int:
         make_folders(options.out_dir, outputs)
     for output in outputs:
         check_writable(output)
-    require_named_model(options.engine, options.model)
+    engine_kind(options.engine).check_model(options.model)
     if options.store is not None and not options.store.is_file():
         raise ArtifactError(
             f"there is no store {options.store}: 'llm-compiler autotune --store' makes one"
@@ -261,7 +262,7 @@ def _proposer(options: OptimizeArguments) -> Proposer | None:
     Raises:
         ConfigError: options of a model with another proposer.
     """
-    named = options.model is not None or options.engine != "embedded" or options.novel
+    named = options.model is not None or options.engine != DEFAULT_ENGINE or options.novel
     if options.proposer is not None:
         if named and options.proposer != Proposer.MODEL:
             raise ConfigError(

@@ -28,7 +28,9 @@ from llm_compiler.disassembly.rules.outlined import PREFIX
 from llm_compiler.errors import CompilerError, InputError, ResourceError
 from llm_compiler.llvm.elf import Symbol
 from llm_compiler.llvm.toolchain import Toolchain
-from llm_compiler.model.engines.engine import CodeAnswer, Engine, Finisher
+from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.requests import Capability, CodeAnswer
+from llm_compiler.model.engines.requests import Lift as LiftRequest
 from llm_compiler.records import Status
 from llm_compiler.verify.execute import Execution, Executor
 from llm_compiler.verify.lifted import InspectLiftJob, LiftInspection, LiftVerdict
@@ -97,7 +99,8 @@ class Lifter:
         self._folder = folder
         self._reader = FunctionReader(binary)
         self._rules: RulesLifter | None = None
-        if options.rules or (options.rules is None and engine.name != "replay"):
+        verbatim = Capability.VERBATIM in engine.capabilities
+        if options.rules or (options.rules is None and not verbatim):
             self._rules = RulesLifter(
                 binary,
                 self._reader,
@@ -149,29 +152,25 @@ class Lifter:
         """
         options, triple = self._options, self._binary.target_triple
         text = question.text
+        plain = LiftRequest(
+            assembly=text.text,
+            target_triple=triple,
+            num_candidates=options.candidates,
+            temperature=options.temperature,
+            seed=options.seed,
+            seconds=options.answer_s,
+        )
         answers: list[CodeAnswer] = []
-        engine = self._engine
-        if drafts and isinstance(engine, Finisher) and engine.can_finish:
+        if drafts and Capability.FINISH in self._engine.capabilities:
             job = ShortDraftJob(drafts=tuple(drafts[:1]), assembly=text.text, target_triple=triple)
             if body := run_jobs(self._pool, [job])[0][0]:
-                answers = engine.finish(
-                    text.text,
-                    triple,
-                    draft=body,
-                    num_candidates=-(-options.candidates // 2),
-                    temperature=options.temperature,
-                    seed=options.seed,
+                half = -(-options.candidates // 2)
+                answers = self._engine.answer(
+                    dataclasses.replace(plain, draft=body, num_candidates=half)
                 )
         if len(answers) < options.candidates:
             known = {one.code for one in answers}
-            more = engine.disassemble(
-                text.text,
-                triple,
-                num_candidates=options.candidates,
-                temperature=options.temperature,
-                seed=options.seed,
-            )
-            answers += [one for one in more if one.code not in known]
+            answers += [one for one in self._engine.answer(plain) if one.code not in known]
         return answers[: options.candidates]
 
     def judge(self, question: Question, answers: Sequence[CodeAnswer], *, run: bool = True) -> Lift:

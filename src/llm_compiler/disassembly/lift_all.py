@@ -7,37 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 import queue
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from typing import Any
 
 from llm_compiler.disassembly.binary import Binary
 from llm_compiler.disassembly.lift import Lift, Lifter
 from llm_compiler.disassembly.records import LiftedFunction
 from llm_compiler.llvm.elf import Symbol, SymbolKind
-from llm_compiler.model.engines.engine import Engine
 from llm_compiler.verify.lifted import LiftVerdict
 
-__all__ = ["SharedEngine", "lift_all"]
-
-
-class SharedEngine:
-    """An engine that several threads ask, one at a time. The engine stays the caller's to close."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine, self._lock = engine, threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._engine, name)
-        if not callable(value):
-            return value
-
-        def call(*arguments: Any, **named: Any) -> Any:
-            with self._lock:
-                return value(*arguments, **named)
-
-        return call
+__all__ = ["lift_all"]
 
 
 def lift_all(

@@ -35,6 +35,8 @@ class DisassembleOptions:
     max_executed: int = 3
     """Of the answers that are not exact, so many are run against the original."""
     temperature: float = 0.0
+    answer_s: float = 0.0
+    """For all of the engine's answers to one function; 0: no limit."""
     target_triple: str = ""
     """Of assembly; empty: x86-64 or AArch64, whichever it assembles for."""
     execute: ExecuteOptions = field(default_factory=ExecuteOptions)

@@ -16,6 +16,7 @@ from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import public_name
+from llm_compiler.model.engines.requests import Propose
 from llm_compiler.optimization.model_rounds import Ask, ModelRounds, Tried
 from llm_compiler.records import PassList
 from llm_compiler.search.autotune import Method, autotune_strategy, module_rng
@@ -138,14 +139,16 @@ class Contender:
 
         def ask(count: int, tried: Tried, oz_size_bytes: int) -> list[PassList]:
             start = time.monotonic()
-            proposals = engine.propose(
-                attempt.module.text,
-                attempt.module.target_triple,
-                num_candidates=count,
-                lists=lists,
-                oz_size_bytes=oz_size_bytes,
-                tried=tried,
-                seed=self.seed,
+            proposals = engine.answer(
+                Propose(
+                    code=attempt.module.text,
+                    target_triple=attempt.module.target_triple,
+                    num_candidates=count,
+                    lists=lists,
+                    oz_size_bytes=oz_size_bytes,
+                    tried=tried,
+                    seed=self.seed,
+                )
             )
             attempt.model_seconds += time.monotonic() - start
             return [one.passes for one in proposals]

@@ -19,9 +19,10 @@ from llm_compiler.evaluate.rows import Journal
 from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.evaluate.text_distance import bleu
-from llm_compiler.evaluate.threads import SharedEngine, ThreadTools, work_through
+from llm_compiler.evaluate.threads import ThreadTools, work_through
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.shared import SharedEngine
 from llm_compiler.records import OZ, PassList
 from llm_compiler.verify.execute import ExecuteOptions
 from llm_compiler.verify.target import architecture_of

@@ -39,7 +39,6 @@ from llm_compiler.evaluate.suites import (
 )
 from llm_compiler.llvm.jobs import ExtractJob, InspectJob
 from llm_compiler.llvm.object_file import ObjectSizes
-from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import public_name
 from llm_compiler.model.engines.questions import flag_tuning_question
@@ -148,8 +147,8 @@ def sample_fits(
 
 def prompts_of(engine: Engine, model: str | Path | None) -> CompactPrompts | PaperPrompts | None:
     """Return the prompts that an engine writes, if its tokenizer is at hand."""
-    if isinstance(engine, CompactEngine):
-        return engine.prompts
+    if engine.reader is not None:
+        return engine.reader.prompts
     if model is not None and (Path(model) / TOKENIZER_FILE).is_file():
         return load_prompts(Path(model))
     return None

@@ -22,17 +22,14 @@ from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.dataset.stages import LEVELS, StageOptions, make_stage
 from llm_compiler.dataset.texts import TextSet
-from llm_compiler.errors import ConfigError, InputError
+from llm_compiler.errors import ConfigError
 from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.decoding import Decoder
-from llm_compiler.model.engines.compact import AnswerGrammar, CompactEngine, max_digits
 from llm_compiler.model.engines.engine import Engine
-from llm_compiler.model.engines.paper import PaperEngine
-from llm_compiler.model.generation import generate
-from llm_compiler.model.prompts import CompactPrompts, PaperPrompts, parse_answer
-from llm_compiler.model.special import field_token
+from llm_compiler.model.engines.requests import Emulate
+from llm_compiler.model.prompts import CompactPrompts, PaperPrompts
 from llm_compiler.verify.target import architecture_of
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
@@ -225,44 +222,20 @@ def predict_sizes(engine: Engine, sample: StageSample) -> tuple[int, int, int]:
 
     Our own models state them before the code, which is not waited for; others are asked for all.
     """
-    if not isinstance(engine, CompactEngine):
-        answer = engine.emulate(
-            sample.input_code,
-            parse_pass_list(sample.passes),
-            sample.target_triple,
-            assembly=False,
+    found = engine.answer(
+        Emulate(
+            code=sample.input_code,
+            passes=parse_pass_list(sample.passes),
+            target_triple=sample.target_triple,
             num_instructions=sample.num_instructions_before,
             size_bytes=sample.size_bytes_before,
             text_data_bytes=sample.text_data_bytes_before,
+            only_numbers=True,
         )
-        if answer is None:
-            return -1, -1, -1
-        stated = answer.num_instructions, answer.size_bytes, answer.text_data_bytes
-    else:
-        try:
-            prompt = engine.prompts.prompt(sample)
-        except InputError:
-            # Our models are asked function by function, and state sizes of one only.
-            return -1, -1, -1
-        tokenizer = engine.prompts.tokenizer
-        if len(prompt) + _MAX_NUMBER_TOKENS > engine.context:
-            return -1, -1, -1
-        found = generate(
-            engine.decoder.start(prompt),
-            1,
-            end=tokenizer.special(field_token("code")),
-            max_tokens=_MAX_NUMBER_TOKENS,
-            constraint=AnswerGrammar(tokenizer, _NUMBERS, max_digits(sample)),
-        )
-        try:
-            told = parse_answer([*found[0].ids, tokenizer.end], tokenizer)
-        except (IndexError, InputError):
-            return -1, -1, -1
-        stated = (
-            told.num_instructions_after,
-            told.size_bytes_after,
-            told.text_data_bytes_after,
-        )
+    )
+    if not found:
+        return -1, -1, -1
+    stated = found[0].num_instructions, found[0].size_bytes, found[0].text_data_bytes
     count, size, text_data = (-1 if one is None else one for one in stated)
     return count, size, text_data
 
@@ -273,10 +246,8 @@ def reader_of(engine: Engine) -> tuple[Decoder, CompactPrompts | PaperPrompts]:
     Raises:
         ConfigError: the engine has none: it replays, or asks a server.
     """
-    if isinstance(engine, CompactEngine):
-        return engine.decoder, engine.prompts
-    if isinstance(engine, PaperEngine) and engine.loaded is not None:
-        return engine.loaded.decoder, engine.loaded.prompts
+    if engine.reader is not None:
+        return engine.reader.decoder, engine.reader.prompts
     raise ConfigError(
         f"{engine.model}: perplexity needs a model that runs here, by the engine 'embedded' or "
         f"'transformers'; '{engine.name}' does not give the probabilities of a text"

@@ -20,7 +20,6 @@ from typing import Any
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.disassembly.binary import Binary, read_binary
 from llm_compiler.disassembly.lift import Lifter
-from llm_compiler.disassembly.no_engine import NoEngine
 from llm_compiler.disassembly.read_function import Unreadable
 from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
 from llm_compiler.errors import (
@@ -34,13 +33,16 @@ from llm_compiler.evaluate.rows import Journal
 from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule, Excluded
 from llm_compiler.evaluate.text_distance import bleu
-from llm_compiler.evaluate.threads import SharedEngine, ThreadTools, work_through
+from llm_compiler.evaluate.threads import ThreadTools, work_through
 from llm_compiler.llvm.elf import Symbol
 from llm_compiler.llvm.jobs import EmitJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.toolchain import Toolchain
-from llm_compiler.model.engines.engine import CodeAnswer, Engine
+from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.no_engine import NoEngine
 from llm_compiler.model.engines.questions import disassembly_question
+from llm_compiler.model.engines.requests import Capability, CodeAnswer
+from llm_compiler.model.engines.shared import SharedEngine
 from llm_compiler.records import Status, content_hash
 from llm_compiler.verify.execute import ExecuteOptions, Executor
 from llm_compiler.verify.lifted import LiftVerdict
@@ -61,7 +63,6 @@ __all__ = [
 
 RULES = "rules"
 """What rows call the contender that has no model."""
-NO_MODEL = "none"
 UNREADABLE, BEYOND_CONTEXT, NO_ANSWER = "unreadable", "beyond context", "no answer"
 _ENOUGH = "enough of this function's answers were"
 _NOT_JUDGED = "it cannot be judged"
@@ -297,11 +298,11 @@ def _lift(
         return
     executor = _executor(binary.elf.architecture, options, toolchain, tools)
     by_rules: LiftRow | None = None
-    if options.rules or any(engine.name == NO_MODEL for _, engine in engines):
+    if options.rules or any(Capability.LIFT not in one.capabilities for _, one in engines):
         by_rules = _by_rules(item, binary, symbol, executor, options, toolchain, tools)
         yield by_rules
     for name, engine in engines:
-        if engine.name == NO_MODEL:
+        if Capability.LIFT not in engine.capabilities:
             continue
         best = by_rules
         lifter = Lifter(

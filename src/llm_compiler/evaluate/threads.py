@@ -10,19 +10,17 @@ import contextlib
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from llm_compiler.evaluate.rows import Journal
-from llm_compiler.model.engines.engine import CodeAnswer, Engine, Proposal
-from llm_compiler.records import PassList
 from llm_compiler.workers.pool import WorkerPool
 
-__all__ = ["HasKey", "SharedEngine", "ThreadTools", "work_through"]
+__all__ = ["HasKey", "ThreadTools", "work_through"]
 
 
 class HasKey(Protocol):
@@ -45,113 +43,6 @@ class ThreadTools:
     pool: WorkerPool
     folder: Path
     kept: dict[str, Any] = field(default_factory=dict)
-
-
-class SharedEngine:
-    """An `Engine` that threads share: one question at a time; tells how long each took.
-
-    The engine itself stays the caller's to close.
-    """
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._lock = threading.Lock()
-        self._told = threading.local()
-
-    name = property(lambda self: self._engine.name)
-    model = property(lambda self: self._engine.model)
-    context = property(lambda self: self._engine.context)
-
-    def take_seconds(self) -> float:
-        """Return how long this thread's questions took since the last call, waiting left out."""
-        seconds, self._told.seconds = float(getattr(self._told, "seconds", 0.0)), 0.0
-        return seconds
-
-    @contextlib.contextmanager
-    def turn(self) -> Iterator[None]:
-        """Have the engine to oneself for the block, whose time counts as the question's."""
-        with self._lock:
-            start = time.monotonic()
-            try:
-                yield
-            finally:
-                before = float(getattr(self._told, "seconds", 0.0))
-                self._told.seconds = before + time.monotonic() - start
-
-    def propose(
-        self,
-        code: str,
-        target_triple: str,
-        *,
-        num_candidates: int,
-        lists: Sequence[PassList] | None,
-        oz_size_bytes: int = 0,
-        tried: Sequence[tuple[PassList, int]] = (),
-        seed: int = 0,
-    ) -> list[Proposal]:
-        """Ask for pass lists."""
-        with self.turn():
-            return self._engine.propose(
-                code,
-                target_triple,
-                num_candidates=num_candidates,
-                lists=lists,
-                oz_size_bytes=oz_size_bytes,
-                tried=tried,
-                seed=seed,
-            )
-
-    def disassemble(
-        self,
-        assembly: str,
-        target_triple: str,
-        *,
-        num_candidates: int,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[CodeAnswer]:
-        """Ask for IR of assembly."""
-        with self.turn():
-            return self._engine.disassemble(
-                assembly,
-                target_triple,
-                num_candidates=num_candidates,
-                temperature=temperature,
-                seed=seed,
-            )
-
-    def emulate(
-        self,
-        code: str,
-        passes: PassList,
-        target_triple: str,
-        *,
-        assembly: bool,
-        num_instructions: int,
-        size_bytes: int,
-        text_data_bytes: int,
-    ) -> CodeAnswer | None:
-        """Ask for the code behind a pass list."""
-        with self.turn():
-            return self._engine.emulate(
-                code,
-                passes,
-                target_triple,
-                assembly=assembly,
-                num_instructions=num_instructions,
-                size_bytes=size_bytes,
-                text_data_bytes=text_data_bytes,
-            )
-
-    def close(self) -> None:
-        """Do nothing: the engine is closed by whoever opened it."""
-
-    def __enter__(self) -> Self:
-        """Return the engine."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Do nothing."""
 
 
 def work_through(

@@ -17,7 +17,8 @@ from llm_compiler.dataset.judge import JudgeJob
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
 from llm_compiler.errors import ArtifactError
-from llm_compiler.model.engines.engine import CodeAnswer, Engine
+from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.requests import CodeAnswer, Lift
 from llm_compiler.records import content_hash
 from llm_compiler.workers import WorkerPool, run_jobs
 
@@ -112,12 +113,14 @@ class RepairStage:
     def _wrong(self, place: int, pool: WorkerPool) -> list[tuple[CodeAnswer, str]]:
         """Return a function's wrong lifts, those that lower first, and what is wrong with them."""
         sample = self._sample(place)
-        answers = self._engine.disassemble(
-            sample.input_code,
-            sample.target_triple,
-            num_candidates=self._candidates,
-            temperature=self._temperature,
-            seed=self._seed,
+        answers = self._engine.answer(
+            Lift(
+                assembly=sample.input_code,
+                target_triple=sample.target_triple,
+                num_candidates=self._candidates,
+                temperature=self._temperature,
+                seed=self._seed,
+            )
         )
         if not answers:
             return []

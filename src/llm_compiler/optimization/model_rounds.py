@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from llm_compiler.errors import ArtifactError
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.requests import Propose
 from llm_compiler.records import PassList
 from llm_compiler.search.strategies import fixed, in_rounds, in_sequence
 from llm_compiler.search.trial import Strategy, Trial
@@ -70,14 +71,16 @@ class ProposingModel:
             if self._failed:
                 return []  # one time-out is enough
             try:
-                proposals = self._engine.propose(
-                    code,
-                    target_triple,
-                    num_candidates=count,
-                    lists=lists,
-                    oz_size_bytes=oz_size_bytes,
-                    tried=tried,
-                    seed=seed,
+                proposals = self._engine.answer(
+                    Propose(
+                        code=code,
+                        target_triple=target_triple,
+                        num_candidates=count,
+                        lists=lists,
+                        oz_size_bytes=oz_size_bytes,
+                        tried=tried,
+                        seed=seed,
+                    )
                 )
             except ArtifactError:
                 self._failed = True

@@ -10,9 +10,9 @@ from types import ModuleType
 import pytest
 
 from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassemble
-from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.errors import ToolchainNotFound
 from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.process import run
 from llm_compiler.verify.execute import ExecuteOptions
 from llm_compiler.verify.round_trip import LOWER_FLAGS

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.disassemble import Disassembled, DisassembleOptions, LiftVerdict, disassemble
-from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.errors import ConfigError, InputError
 from llm_compiler.llvm.elf import parse_elf
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.process import run
 from llm_compiler.verify.execute import ExecuteOptions
 from llm_compiler.verify.round_trip import LOWER_FLAGS

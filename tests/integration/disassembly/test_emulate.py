@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.emulate import EmulateOptions, EmulationVerdict, emulate
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.verify.execute import ExecuteOptions
 from llm_compiler.workers import LocalPool
 

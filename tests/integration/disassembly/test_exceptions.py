@@ -13,11 +13,11 @@ from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassembl
 from llm_compiler.disassembly.binary import Binary
 from llm_compiler.disassembly.read_function import FunctionReader, Unreadable
 from llm_compiler.disassembly.reassemble import reassemble
-from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.process import run
 from llm_compiler.workers import LocalPool
 

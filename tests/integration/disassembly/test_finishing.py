@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,8 +20,9 @@ from llm_compiler.disassembly.lift import Lifter
 from llm_compiler.disassembly.records import DisassembleOptions
 from llm_compiler.errors import ArtifactError
 from llm_compiler.llvm.toolchain import Toolchain
-from llm_compiler.model.engines.engine import CodeAnswer
+from llm_compiler.model.engines.engine import BaseEngine
 from llm_compiler.model.engines.loader import shipped_model
+from llm_compiler.model.engines.requests import Capability, CodeAnswer, Lift
 from llm_compiler.model.prompts import CompactPrompts
 from llm_compiler.model.tokenizer import IrTokenizer
 from llm_compiler.workers import LocalPool, run_jobs
@@ -144,44 +144,24 @@ def test_data_that_has_no_drafts(compile_c: Compile, tmp_path: Path) -> None:
         list(stage.make([64], pool))
 
 
-class Finishing:
-    """Answers what it is told to; keeps the drafts and how many answers it was asked for."""
+class Finishing(BaseEngine):
+    """Answers as it is scripted; keeps the drafts and how many answers it was asked for."""
 
-    name, model, context = "finishing", "", 4096
+    name, context = "finishing", 4096
 
     def __init__(self, can_finish: bool) -> None:
-        self.can_finish = can_finish
+        finishes = {Capability.FINISH} if can_finish else set()
+        self.capabilities = frozenset({Capability.LIFT, *finishes})
         self.asked: list[tuple[str, int]] = []
 
-    def _answer(self, assembly: str, number: int) -> list[CodeAnswer]:
-        short = shorten_assembly(assembly, TRIPLES["x86_64"])
-        body = f"define i32 @f0(ptr %0, i32 %1) {{\n  ret i32 {number}\n}}\n"
-        return [CodeAnswer(code=restore_module(body, short), body=body)]
-
-    def finish(
-        self, assembly: str, target_triple: str, *, draft: str, num_candidates: int, **named: Any
-    ) -> list[CodeAnswer]:
-        self.asked.append((draft, num_candidates))
-        return self._answer(assembly, 7)
-
-    def disassemble(
-        self, assembly: str, target_triple: str, *, num_candidates: int, **named: Any
-    ) -> list[CodeAnswer]:
-        self.asked.append(("", num_candidates))
-        return [*self._answer(assembly, 7), *self._answer(assembly, 8)]
-
-    def propose(self, *arguments: Any, **named: Any) -> Any:
-        raise AssertionError
-
-    def emulate(self, *arguments: Any, **named: Any) -> Any:
-        raise AssertionError
-
-    def close(self) -> None: ...
-
-    def __enter__(self) -> Finishing:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
+    def lift(self, request: Lift) -> list[CodeAnswer]:
+        self.asked.append((request.draft, request.num_candidates))
+        short = shorten_assembly(request.assembly, TRIPLES["x86_64"])
+        bodies = [
+            f"define i32 @f0(ptr %0, i32 %1) {{\n  ret i32 {number}\n}}\n"
+            for number in ((7,) if request.draft else (7, 8))
+        ]
+        return [CodeAnswer(code=restore_module(one, short), body=one) for one in bodies]
 
 
 @pytest.mark.parametrize("can_finish", [True, False])

@@ -12,9 +12,9 @@ from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassembl
 from llm_compiler.disassembly.binary import Binary
 from llm_compiler.disassembly.read_function import FunctionReader
 from llm_compiler.disassembly.reassemble import reassemble
-from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.errors import InputError, UnsupportedTarget
 from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.process import run
 from llm_compiler.workers import LocalPool
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassemble
-from llm_compiler.disassembly.no_engine import NoEngine
+from llm_compiler.model.engines.no_engine import NoEngine
 from llm_compiler.workers import LocalPool
 
 

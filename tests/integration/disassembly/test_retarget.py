@@ -9,11 +9,11 @@ import pytest
 
 from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassemble
 from llm_compiler.disassembly.records import RetargetedFunction
-from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.process import run
 from llm_compiler.verify.execute import ExecuteOptions
 from llm_compiler.workers import LocalPool

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassemble
-from llm_compiler.disassembly.no_engine import NoEngine
 from llm_compiler.disassembly.rules.outlined import inline_outlined
 from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.model.engines.no_engine import NoEngine
 from llm_compiler.process import run
 from llm_compiler.workers import LocalPool
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.disassemble import Disassembled, DisassembleOptions, LiftVerdict, disassemble
-from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.llvm.elf import AARCH64, X86_64
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
+from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.verify.execute import ExecuteOptions
 from llm_compiler.verify.variants import variants_of
 from llm_compiler.workers import LocalPool

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.disassemble import DisassembleOptions, LiftedFunction, LiftVerdict, disassemble
-from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.process import run
 from llm_compiler.workers import LocalPool
 

@@ -17,11 +17,11 @@ from llm_compiler.disassemble import (
     LiftVerdict,
     disassemble,
 )
-from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.llvm.elf import parse_elf
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.process import run
 from llm_compiler.workers import LocalPool
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.cli import main
-from llm_compiler.disassembly.replay import ReplayEngine
 from llm_compiler.emulate import EmulateOptions, emulate
 from llm_compiler.evaluate.emulation import EmulationRow
 from llm_compiler.evaluate.lifting import LiftItem, LiftOptions, LiftRow, evaluate_lifting
@@ -17,6 +16,7 @@ from llm_compiler.evaluate.rows import Journal, locked, read_rows
 from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.workers import LocalPool
 
 pytest.importorskip("sacrebleu")

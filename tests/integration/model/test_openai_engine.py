@@ -16,6 +16,7 @@ from llm_compiler.model.engines.embedded import EmbeddedDecoder
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.model.engines.openai import CompactServerEngine, load_openai
+from llm_compiler.model.engines.requests import Lift, Propose
 from llm_compiler.model.prompts import CompactPrompts, PaperPrompts
 from llm_compiler.model.tokenizer import IrTokenizer, train_tokenizer
 from llm_compiler.search.coreset import load_coreset
@@ -86,11 +87,13 @@ def test_our_models_rank_as_embedded(ours: Path, decoders: dict[Path, EmbeddedDe
     prompts = CompactPrompts(IrTokenizer(ours))
     local = CompactEngine(decoders[ours], prompts, name="embedded", model="m")
     question = {"lists": LISTS, "oz_size_bytes": 300, "tried": [(LISTS[3], 280), (LISTS[5], -1)]}
-    expected = local.propose(ir(3), TRIPLE, num_candidates=5, **question)
+    expected = local.answer(Propose(code=ir(3), target_triple=TRIPLE, num_candidates=5, **question))
     with serving(decoders[ours], prompts) as server, connect(server, tokenizer=ours) as engine:
         assert (engine.name, engine.context) == ("openai", 700)
         assert engine.model.startswith("tiny at http://")
-        found = engine.propose(ir(3), TRIPLE, num_candidates=5, **question)
+        found = engine.answer(
+            Propose(code=ir(3), target_triple=TRIPLE, num_candidates=5, **question)
+        )
         assert [one.passes for one in found] == [one.passes for one in expected]
         np.testing.assert_allclose(
             [one.log_probability for one in found],
@@ -98,8 +101,13 @@ def test_our_models_rank_as_embedded(ours: Path, decoders: dict[Path, EmbeddedDe
             atol=1e-3,
         )
         assert len(server.requests) == 2
-        assert engine.propose(ir(3) * 30, TRIPLE, num_candidates=1, lists=LISTS)
-        assert engine.disassemble(assembly(3, 900), TRIPLE, num_candidates=1) == []
+        assert engine.answer(
+            Propose(code=ir(3) * 30, target_triple=TRIPLE, num_candidates=1, lists=LISTS)
+        )
+        assert (
+            engine.answer(Lift(assembly=assembly(3, 900), target_triple=TRIPLE, num_candidates=1))
+            == []
+        )
 
 
 def test_our_models_on_servers_that_do_not_echo(
@@ -113,7 +121,9 @@ def test_our_models_on_servers_that_do_not_echo(
         assert isinstance(engine, CompactServerEngine)
         assert engine.context == 700  # of /props
         for _ in range(2):
-            found = engine.propose(ir(3), TRIPLE, num_candidates=3, lists=LISTS)
+            found = engine.answer(
+                Propose(code=ir(3), target_triple=TRIPLE, num_candidates=3, lists=LISTS)
+            )
             assert {one.passes for one in found} <= set(LISTS)
         # It is asked to echo once, and not again.
         assert sum("echo" in one for one in server.requests) == 1
@@ -122,7 +132,9 @@ def test_our_models_on_servers_that_do_not_echo(
 
 def test_lists_that_a_server_is_held_to(paper_server: CompletionServer) -> None:
     with connect(paper_server, context=800) as engine:
-        found = engine.propose(ir(3), TRIPLE, num_candidates=4, lists=LISTS, seed=1)
+        found = engine.answer(
+            Propose(code=ir(3), target_triple=TRIPLE, num_candidates=4, lists=LISTS, seed=1)
+        )
     proposed = {one.passes for one in found}
     assert proposed <= set(LISTS)
     if paper_server.kind == "tgi":
@@ -141,20 +153,32 @@ def test_long_code_is_cut(vllm: CompletionServer, theirs: Path) -> None:
     for tokenizer in (theirs, None):
         with connect(vllm, tokenizer=tokenizer) as engine:
             vllm.requests.clear()
-            assert engine.propose(ir(3) * 20, TRIPLE, num_candidates=2, lists=LISTS)
+            assert engine.answer(
+                Propose(code=ir(3) * 20, target_triple=TRIPLE, num_candidates=2, lists=LISTS)
+            )
             last = str(vllm.requests[-1]["prompt"])
             assert last.startswith("[INST] Tell me how to optimize this LLVM-IR")
             assert 1 <= last.count("define") < 20
-            assert engine.disassemble(assembly(3, 900), TRIPLE, num_candidates=1) == []
+            assert (
+                engine.answer(
+                    Lift(assembly=assembly(3, 900), target_triple=TRIPLE, num_candidates=1)
+                )
+                == []
+            )
 
 
 @pytest.mark.parametrize("faults", [[429, 503], [500], ["drop"], ["half", 502]], ids=str)
 def test_what_passes_is_tried_again(vllm: CompletionServer, faults: list[str | int]) -> None:
     with connect(vllm) as engine:
-        expected = engine.propose(ir(3), TRIPLE, num_candidates=1, lists=LISTS)
+        expected = engine.answer(
+            Propose(code=ir(3), target_triple=TRIPLE, num_candidates=1, lists=LISTS)
+        )
         vllm.faults.extend(faults)
         vllm.requests.clear()
-        assert engine.propose(ir(3), TRIPLE, num_candidates=1, lists=LISTS) == expected
+        assert (
+            engine.answer(Propose(code=ir(3), target_triple=TRIPLE, num_candidates=1, lists=LISTS))
+            == expected
+        )
         assert len(vllm.requests) > len(faults)
 
 
@@ -177,7 +201,7 @@ def test_what_does_not_pass_is_said(
     with connect(vllm, **told) as engine:
         vllm.faults.extend(faults)
         with pytest.raises(EngineError, match=message):
-            engine.disassemble(assembly(1), TRIPLE, num_candidates=1)
+            engine.answer(Lift(assembly=assembly(1), target_triple=TRIPLE, num_candidates=1))
         assert len(vllm.requests) <= len(faults)
 
 

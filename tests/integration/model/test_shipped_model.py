@@ -23,6 +23,7 @@ from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.model.configs import read_hf_config
 from llm_compiler.model.engines.embedded import load_embedded
 from llm_compiler.model.engines.loader import has_shipped_model, load_engine, shipped_model
+from llm_compiler.model.engines.requests import Propose
 from llm_compiler.model.tokenizer import IrTokenizer
 from llm_compiler.process import run
 from llm_compiler.records import PassList
@@ -73,7 +74,15 @@ def choose(
     def choices(folder: Path) -> IdArray:
         with load_embedded(folder, threads=1, cache=tmp_path / "cache") as engine:
             found = [
-                engine.propose(code, triple, num_candidates=1, lists=cases.lists, oz_size_bytes=oz)
+                engine.answer(
+                    Propose(
+                        code=code,
+                        target_triple=triple,
+                        num_candidates=1,
+                        lists=cases.lists,
+                        oz_size_bytes=oz,
+                    )
+                )
                 for code, triple, oz in cases.sketches
             ]
         return np.array([place[one.passes] for (one,) in found])

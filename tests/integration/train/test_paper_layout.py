@@ -15,6 +15,7 @@ import torch
 
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.model.engines.paper import PaperEngine
+from llm_compiler.model.engines.requests import Lift, Propose
 from llm_compiler.records import PassList
 from llm_compiler.train.checkpoint import checkpoints
 from llm_compiler.train.configs import DataConfig, LoraConfig, TrainConfig, load_train_config
@@ -61,9 +62,14 @@ def test_it_is_asked_in_the_papers_words(theirs: Path) -> None:
     lists = [PassList(("globaldce",)), PassList(("mergefunc",))]
     with load_engine("transformers", str(theirs)) as engine:
         assert isinstance(engine, PaperEngine)
-        found = engine.propose(SMALL, TRIPLE, num_candidates=2, lists=lists)
+        found = engine.answer(
+            Propose(code=SMALL, target_triple=TRIPLE, num_candidates=2, lists=lists)
+        )
         assert {one.passes for one in found} <= set(lists)
-        assert engine.disassemble(ASSEMBLY, TRIPLE, num_candidates=1) is not None
+        assert (
+            engine.answer(Lift(assembly=ASSEMBLY, target_triple=TRIPLE, num_candidates=1))
+            is not None
+        )
 
 
 @pytest.fixture

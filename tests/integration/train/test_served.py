@@ -12,6 +12,7 @@ from transformers import LlamaForCausalLM
 from llm_compiler.model.engines.completions import ApiOptions
 from llm_compiler.model.engines.openai import load_openai
 from llm_compiler.model.engines.paper import PaperEngine
+from llm_compiler.model.engines.requests import Emulate, Lift, Propose
 from llm_compiler.model.engines.torch_decoder import TorchDecoder
 from llm_compiler.model.prompts import PaperPrompts
 from llm_compiler.records import PassList
@@ -39,18 +40,32 @@ def test_answers_over_http(server: CompletionServer) -> None:
     with load_openai(ApiOptions(base_url=server.url, context=900)) as engine:
         assert isinstance(engine, PaperEngine)
         assert engine.wording() == ('You should run opt -passes="', '",')
-        found = engine.propose(SMALL, TRIPLE, num_candidates=2, lists=LISTS)
+        found = engine.answer(
+            Propose(code=SMALL, target_triple=TRIPLE, num_candidates=2, lists=LISTS)
+        )
         assert found[0].passes == FIRST
         assert {one.passes for one in found} <= set(LISTS)
-        (new,) = engine.propose(SMALL, TRIPLE, num_candidates=1, lists=None)
+        (new,) = engine.answer(
+            Propose(code=SMALL, target_triple=TRIPLE, num_candidates=1, lists=None)
+        )
         assert new.passes == FIRST
         assert (
-            engine.propose(SMALL, TRIPLE, num_candidates=1, lists=[FIRST], tried=[(FIRST, 9)]) == []
+            engine.answer(
+                Propose(
+                    code=SMALL,
+                    target_triple=TRIPLE,
+                    num_candidates=1,
+                    lists=[FIRST],
+                    tried=[(FIRST, 9)],
+                )
+            )
+            == []
         )
-        codes = engine.disassemble(ASSEMBLY, TRIPLE, num_candidates=2)
+        codes = engine.answer(Lift(assembly=ASSEMBLY, target_triple=TRIPLE, num_candidates=2))
         assert codes[0].code == SMALL
-        told = engine.emulate(SMALL, FIRST, TRIPLE, assembly=False, **SIZES)
-        assert told is not None
+        (told,) = engine.answer(
+            Emulate(code=SMALL, passes=FIRST, target_triple=TRIPLE, assembly=False, **SIZES)
+        )
         assert (told.code, told.num_instructions, told.text_data_bytes) == (BETTER, 7, 1077)
         if server.kind != "tgi":  # which says no probabilities
             assert -0.5 < codes[0].log_probability < 0

@@ -29,6 +29,7 @@ from llm_compiler.errors import EngineError
 from llm_compiler.model.engines.completions import ApiOptions, CompletionServer
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.model.engines.openai import load_openai
+from llm_compiler.model.engines.requests import Emulate, Lift, Propose
 from llm_compiler.model.prompts import PaperPrompts
 from llm_compiler.records import PassList
 
@@ -128,9 +129,14 @@ def test_the_shipped_model_over_llama_cpp(tmp_path: Path) -> None:
         options = ApiOptions(base_url=url, tokenizer=SHIPPED)
         with load_openai(options) as ours, load_engine("embedded", str(SHIPPED)) as embedded:
             lists = [
-                one.passes for one in embedded.propose(code, TRIPLE, num_candidates=8, lists=LISTS)
+                one.passes
+                for one in embedded.answer(
+                    Propose(code=code, target_triple=TRIPLE, num_candidates=8, lists=LISTS)
+                )
             ]
-            found = ours.propose(code, TRIPLE, num_candidates=1, lists=LISTS)
+            found = ours.answer(
+                Propose(code=code, target_triple=TRIPLE, num_candidates=1, lists=LISTS)
+            )
             assert [one.passes for one in found] in ([], lists[:1])
 
 
@@ -161,10 +167,13 @@ def test_transformers_serve(taught: Path, tmp_path: Path) -> None:
 
 def check_answers(options: ApiOptions) -> None:
     with load_openai(options) as engine:
-        found = engine.propose(SMALL, TRIPLE, num_candidates=1, lists=LISTS)
+        found = engine.answer(
+            Propose(code=SMALL, target_triple=TRIPLE, num_candidates=1, lists=LISTS)
+        )
         assert [one.passes for one in found] == [FIRST]
-        codes = engine.disassemble(ASSEMBLY, TRIPLE, num_candidates=1)
+        codes = engine.answer(Lift(assembly=ASSEMBLY, target_triple=TRIPLE, num_candidates=1))
         assert codes[0].code == SMALL
-        told = engine.emulate(SMALL, FIRST, TRIPLE, assembly=False, **SIZES)
-        assert told is not None
+        (told,) = engine.answer(
+            Emulate(code=SMALL, passes=FIRST, target_triple=TRIPLE, assembly=False, **SIZES)
+        )
         assert (told.code, told.num_instructions, told.text_data_bytes) == (BETTER, 7, 1077)

@@ -16,6 +16,7 @@ from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.embedded import EmbeddedDecoder, load_embedded
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.model.engines.paper import DecoderText, PaperEngine
+from llm_compiler.model.engines.requests import Emulate, Lift, Propose
 from llm_compiler.model.engines.torch_decoder import TorchDecoder
 from llm_compiler.model.engines.transformers import load_transformers
 from llm_compiler.model.prompts import PaperPrompts, load_prompts
@@ -58,7 +59,8 @@ def test_our_checkpoints_answer_as_embedded(ours: Path, tmp_path: Path) -> None:
     ):
         assert (one.name, one.context) == ("transformers", other.context)
         mine, expected = (
-            engine.propose(ir(3), TRIPLE, num_candidates=30, **question) for engine in (one, other)
+            engine.answer(Propose(code=ir(3), target_triple=TRIPLE, num_candidates=30, **question))
+            for engine in (one, other)
         )
         assert len(mine) == len(LISTS) - 2
         assert [a.passes for a in mine] == [a.passes for a in expected]
@@ -68,7 +70,8 @@ def test_our_checkpoints_answer_as_embedded(ours: Path, tmp_path: Path) -> None:
             atol=1e-3,
         )
         texts, others = (
-            engine.disassemble("f:\nretq\n", TRIPLE, num_candidates=2) for engine in (one, other)
+            engine.answer(Lift(assembly="f:\nretq\n", target_triple=TRIPLE, num_candidates=2))
+            for engine in (one, other)
         )
         assert [a.code for a in texts] == [a.code for a in others]
 
@@ -77,7 +80,9 @@ def test_half_precision_is_near(ours: Path) -> None:
     found = []
     for precision in ("fp32", "bf16"):
         with load_engine("transformers", ours, precision=precision) as engine:
-            proposals = engine.propose(ir(3), TRIPLE, num_candidates=30, lists=LISTS)
+            proposals = engine.answer(
+                Propose(code=ir(3), target_triple=TRIPLE, num_candidates=30, lists=LISTS)
+            )
             found.append({one.passes: one.log_probability for one in proposals})
     assert max(abs(found[0][one] - found[1][one]) for one in LISTS) < 0.3
 
@@ -130,16 +135,29 @@ def test_their_format_ranks_lists_by_text(theirs: Path, tmp_path: Path) -> None:
         PaperEngine(DecoderText(decoder, prompts), name="embedded", model="m") as other,
     ):
         mine, expected = (
-            engine.propose(ir(3), TRIPLE, num_candidates=40, lists=LISTS, tried=[(LISTS[0], 1)])
+            engine.answer(
+                Propose(
+                    code=ir(3),
+                    target_triple=TRIPLE,
+                    num_candidates=40,
+                    lists=LISTS,
+                    tried=[(LISTS[0], 1)],
+                )
+            )
             for engine in (one, other)
         )
         assert {proposal.passes for proposal in mine} == set(LISTS[1:])
         assert [a.passes for a in mine] == [a.passes for a in expected]
         assert 0 < sum(math.exp(proposal.log_probability) for proposal in mine) <= 1
         # More code than the context holds is cut, and fewer are the first of more.
-        cut = one.propose(ir(3) * 40, TRIPLE, num_candidates=4, lists=LISTS)
+        cut = one.answer(
+            Propose(code=ir(3) * 40, target_triple=TRIPLE, num_candidates=4, lists=LISTS)
+        )
         assert len(cut) == 4
-        assert one.disassemble(assembly(3) * 60, TRIPLE, num_candidates=1) == []
+        assert (
+            one.answer(Lift(assembly=assembly(3) * 60, target_triple=TRIPLE, num_candidates=1))
+            == []
+        )
 
 
 @pytest.fixture(scope="module")
@@ -157,35 +175,38 @@ def engine(taught: Path) -> Iterator[PaperEngine]:
 def test_a_models_own_wording_is_used(engine: PaperEngine) -> None:
     assert engine.wording() == ('You should run opt -passes="', '",')
     lists = [PassList(("function(sroa<modify-cfg>)",)), SECOND, FIRST]
-    first, *others = engine.propose(SMALL, TRIPLE, num_candidates=3, lists=lists)
+    first, *others = engine.answer(
+        Propose(code=SMALL, target_triple=TRIPLE, num_candidates=3, lists=lists)
+    )
     assert first.passes == FIRST
     assert first.log_probability > -0.1
     assert {one.passes for one in others} == {*lists} - {FIRST}
-    assert engine.propose(SMALL, TRIPLE, num_candidates=1, lists=lists) == [first]
+    assert engine.answer(
+        Propose(code=SMALL, target_triple=TRIPLE, num_candidates=1, lists=lists)
+    ) == [first]
 
 
 def test_new_lists(engine: PaperEngine) -> None:
-    (one,) = engine.propose(SMALL, TRIPLE, num_candidates=1, lists=None)
+    (one,) = engine.answer(Propose(code=SMALL, target_triple=TRIPLE, num_candidates=1, lists=None))
     assert one.passes == FIRST
-    many = engine.propose(SMALL, TRIPLE, num_candidates=3, lists=None, tried=[(FIRST, 90)])
+    many = engine.answer(
+        Propose(code=SMALL, target_triple=TRIPLE, num_candidates=3, lists=None, tried=[(FIRST, 90)])
+    )
     assert FIRST not in {found.passes for found in many}
     assert len({found.passes for found in many}) == len(many)
 
 
 def test_code_and_what_is_stated_of_it(engine: PaperEngine) -> None:
-    first, *_ = engine.disassemble(ASSEMBLY, TRIPLE, num_candidates=2)
+    first, *_ = engine.answer(Lift(assembly=ASSEMBLY, target_triple=TRIPLE, num_candidates=2))
     assert first.code == SMALL
-    told = engine.emulate(
-        SMALL,
-        FIRST,
-        TRIPLE,
-        assembly=False,
-        **SIZES,
+    (told,) = engine.answer(
+        Emulate(code=SMALL, passes=FIRST, target_triple=TRIPLE, assembly=False, **SIZES)
     )
-    assert told is not None
     assert (told.code, told.num_instructions, told.text_data_bytes) == (BETTER, 7, 1077)
     assert told.log_probability > -1
-    drawn = engine.disassemble(ASSEMBLY, TRIPLE, num_candidates=2, temperature=0.5, seed=1)
+    drawn = engine.answer(
+        Lift(assembly=ASSEMBLY, target_triple=TRIPLE, num_candidates=2, temperature=0.5, seed=1)
+    )
     assert drawn[0].code == SMALL
 
 

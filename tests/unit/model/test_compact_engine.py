@@ -18,6 +18,7 @@ from llm_compiler.model.engines import loader
 from llm_compiler.model.engines.compact import AnswerGrammar, CompactEngine, PassGrammar
 from llm_compiler.model.engines.embedded import EmbeddedDecoder, load_embedded
 from llm_compiler.model.engines.loader import load_engine
+from llm_compiler.model.engines.requests import Emulate, Lift, Propose
 from llm_compiler.model.prompts import CompactPrompts, parse_answer
 from llm_compiler.model.special import field_token, registry_passes
 from llm_compiler.model.tokenizer import TOKENIZER_FILE, IrTokenizer
@@ -44,23 +45,52 @@ def engine(checkpoint: Path) -> Iterator[CompactEngine]:
 
 
 def test_all_lists_are_ranked(engine: CompactEngine) -> None:
-    found = engine.propose(ir(1), TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900)
+    found = engine.answer(
+        Propose(
+            code=ir(1), target_triple=TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900
+        )
+    )
     assert {one.passes for one in found} == set(LISTS)
     assert len(found) == len(set(LISTS))
     total = [one.log_probability for one in found]
     assert total == sorted(total, reverse=True)
     assert sum(map(math.exp, total)) == pytest.approx(1, abs=1e-4)
-    few = engine.propose(ir(1), TRIPLE, num_candidates=4, lists=LISTS, oz_size_bytes=900)
+    few = engine.answer(
+        Propose(code=ir(1), target_triple=TRIPLE, num_candidates=4, lists=LISTS, oz_size_bytes=900)
+    )
     assert few == found[:4]
     # The module, its size, and the target matter.
     for other in (
-        engine.propose(ir(77), TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900),
-        engine.propose(ir(1), TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=512),
-        engine.propose(ir(1), "aarch64-linux-gnu", num_candidates=1000, lists=LISTS),
+        engine.answer(
+            Propose(
+                code=ir(77),
+                target_triple=TRIPLE,
+                num_candidates=1000,
+                lists=LISTS,
+                oz_size_bytes=900,
+            )
+        ),
+        engine.answer(
+            Propose(
+                code=ir(1),
+                target_triple=TRIPLE,
+                num_candidates=1000,
+                lists=LISTS,
+                oz_size_bytes=512,
+            )
+        ),
+        engine.answer(
+            Propose(code=ir(1), target_triple="aarch64-linux-gnu", num_candidates=1000, lists=LISTS)
+        ),
     ):
         assert [one.log_probability for one in other] != total
-    assert engine.propose(ir(1), TRIPLE, num_candidates=3, lists=[]) == []
-    assert engine.propose(ir(1), TRIPLE, num_candidates=0, lists=LISTS) == []
+    assert (
+        engine.answer(Propose(code=ir(1), target_triple=TRIPLE, num_candidates=3, lists=[])) == []
+    )
+    assert (
+        engine.answer(Propose(code=ir(1), target_triple=TRIPLE, num_candidates=0, lists=LISTS))
+        == []
+    )
 
 
 def test_a_list_has_the_probability_that_its_document_gives_it(
@@ -77,7 +107,9 @@ def test_a_list_has_the_probability_that_its_document_gives_it(
     row = rows[document.answer_start]  # behind <passes>
     assert document.ids[document.answer_start + 1] == choices[0]
     expected = row[choices[0]] - math.log(sum(math.exp(row[one]) for one in choices))
-    found = engine.propose(ir(3), TRIPLE, num_candidates=3, lists=lists, oz_size_bytes=1203)
+    found = engine.answer(
+        Propose(code=ir(3), target_triple=TRIPLE, num_candidates=3, lists=lists, oz_size_bytes=1203)
+    )
     (chosen,) = (one for one in found if one.passes == lists[0])
     assert chosen.log_probability == pytest.approx(expected, abs=1e-3)
 
@@ -99,31 +131,53 @@ def _tuning_sample(code: str, passes: str, oz_size_bytes: int) -> StageSample:
 def test_what_was_tried_is_taken_into_account_and_not_proposed_again(
     engine: CompactEngine,
 ) -> None:
-    fresh = engine.propose(ir(1), TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900)
+    fresh = engine.answer(
+        Propose(
+            code=ir(1), target_triple=TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900
+        )
+    )
     tried = [(fresh[0].passes, 880), (fresh[3].passes, -1)]
-    found = engine.propose(
-        ir(1), TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900, tried=tried
+    found = engine.answer(
+        Propose(
+            code=ir(1),
+            target_triple=TRIPLE,
+            num_candidates=1000,
+            lists=LISTS,
+            oz_size_bytes=900,
+            tried=tried,
+        )
     )
     assert {one.passes for one in found} == set(LISTS) - {fresh[0].passes, fresh[3].passes}
     worse = [(fresh[0].passes, 950), (fresh[3].passes, -1)]
-    other = engine.propose(
-        ir(1), TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900, tried=worse
+    other = engine.answer(
+        Propose(
+            code=ir(1),
+            target_triple=TRIPLE,
+            num_candidates=1000,
+            lists=LISTS,
+            oz_size_bytes=900,
+            tried=worse,
+        )
     )
     assert [one.log_probability for one in found] != [one.log_probability for one in other]
-    novel = engine.propose(ir(1), TRIPLE, num_candidates=4, lists=None, oz_size_bytes=900)
-    again = engine.propose(
-        ir(1),
-        TRIPLE,
-        num_candidates=4,
-        lists=None,
-        oz_size_bytes=900,
-        tried=[(one.passes, 900) for one in novel],
+    novel = engine.answer(
+        Propose(code=ir(1), target_triple=TRIPLE, num_candidates=4, lists=None, oz_size_bytes=900)
+    )
+    again = engine.answer(
+        Propose(
+            code=ir(1),
+            target_triple=TRIPLE,
+            num_candidates=4,
+            lists=None,
+            oz_size_bytes=900,
+            tried=[(one.passes, 900) for one in novel],
+        )
     )
     assert not {one.passes for one in novel} & {one.passes for one in again}
 
 
 def test_new_lists_are_well_formed_safe_and_distinct(engine: CompactEngine) -> None:
-    found = engine.propose(ir(1), TRIPLE, num_candidates=16, lists=None)
+    found = engine.answer(Propose(code=ir(1), target_triple=TRIPLE, num_candidates=16, lists=None))
     assert len({one.passes for one in found}) == len(found) == 16
     safe = set(registry_passes())
     for one in found:
@@ -133,7 +187,7 @@ def test_new_lists_are_well_formed_safe_and_distinct(engine: CompactEngine) -> N
 
 def test_modules_beyond_the_context_are_cut(engine: CompactEngine) -> None:
     long = "".join(ir(n) for n in range(200))
-    found = engine.propose(long, TRIPLE, num_candidates=4, lists=LISTS)
+    found = engine.answer(Propose(code=long, target_triple=TRIPLE, num_candidates=4, lists=LISTS))
     assert len(found) == 4
 
 
@@ -145,7 +199,9 @@ def test_answers_with_code(checkpoint: Path) -> None:
 
 
 def _check_answers(engine: CompactEngine) -> None:
-    found = engine.disassemble(assembly(1), TRIPLE, num_candidates=12, temperature=1.5, seed=1)
+    found = engine.answer(
+        Lift(assembly=assembly(1), target_triple=TRIPLE, num_candidates=12, temperature=1.5, seed=1)
+    )
     # Random weights end a text with each token by chance: some of twelve do.
     assert found
     assert len({one.code for one in found}) == len(found) <= 12
@@ -153,10 +209,12 @@ def _check_answers(engine: CompactEngine) -> None:
         assert one.num_tokens >= 2
         assert one.log_probability < 0
         assert "<|" not in one.code
-    assert found == engine.disassemble(
-        assembly(1), TRIPLE, num_candidates=12, temperature=1.5, seed=1
+    assert found == engine.answer(
+        Lift(assembly=assembly(1), target_triple=TRIPLE, num_candidates=12, temperature=1.5, seed=1)
     )
-    assert engine.disassemble(assembly(1, 300), TRIPLE, num_candidates=2) == []
+    assert (
+        engine.answer(Lift(assembly=assembly(1, 300), target_triple=TRIPLE, num_candidates=2)) == []
+    )
 
 
 class Scripted:
@@ -207,16 +265,17 @@ def test_emulation_asks_and_understands_what_was_learnt(tokenizer: IrTokenizer, 
     (document,) = prompts.documents(sample, 2000)
     decoder = Scripted(tokenizer.vocab_size, document.ids)
     engine = CompactEngine(decoder, prompts, name="embedded", model="by heart")
-    answer = engine.emulate(
-        sample.input_code,
-        parse_pass_list(sample.passes),
-        TRIPLE,
-        assembly=task == "emulate-assembly",
-        num_instructions=sample.num_instructions_before,
-        size_bytes=sample.size_bytes_before,
-        text_data_bytes=sample.text_data_bytes_before,
+    (answer,) = engine.answer(
+        Emulate(
+            code=sample.input_code,
+            passes=parse_pass_list(sample.passes),
+            target_triple=TRIPLE,
+            assembly=task == "emulate-assembly",
+            num_instructions=sample.num_instructions_before,
+            size_bytes=sample.size_bytes_before,
+            text_data_bytes=sample.text_data_bytes_before,
+        )
     )
-    assert answer is not None
     if task == "emulate-ir":
         assert same_bodies(answer.code, sample.output_code)
         assert answer.code.count("\nattributes ") == 1
@@ -234,7 +293,7 @@ def test_disassembly_asks_and_understands_what_was_learnt(tokenizer: IrTokenizer
     (document,) = prompts.documents(sample, 2000)
     decoder = Scripted(tokenizer.vocab_size, document.ids)
     engine = CompactEngine(decoder, prompts, name="embedded", model="by heart")
-    found = engine.disassemble(sample.input_code, TRIPLE, num_candidates=1)
+    found = engine.answer(Lift(assembly=sample.input_code, target_triple=TRIPLE, num_candidates=1))
     (answer,) = found
     assert same_bodies(answer.code, sample.output_code.replace("dso_local ", ""))
     assert 'target triple = "x86_64-pc-linux-gnu"' in answer.code
@@ -250,16 +309,17 @@ def test_emulation_goes_function_by_function(tokenizer: IrTokenizer) -> None:
     decoder = Scripted(tokenizer.vocab_size, document.ids)
     engine = CompactEngine(decoder, prompts, name="embedded", model="by heart")
     both = first.input_code + first.input_code.split("\n\n")[1].replace("sum_1", "sum_2") + "\n"
-    answer = engine.emulate(
-        both,
-        parse_pass_list(first.passes),
-        TRIPLE,
-        assembly=False,
-        num_instructions=4,
-        size_bytes=1200,
-        text_data_bytes=1100,
+    (answer,) = engine.answer(
+        Emulate(
+            code=both,
+            passes=parse_pass_list(first.passes),
+            target_triple=TRIPLE,
+            assembly=False,
+            num_instructions=4,
+            size_bytes=1200,
+            text_data_bytes=1100,
+        )
     )
-    assert answer is not None
     expected = first.output_code + (
         first.output_code.split("\n\n")[1].replace("sum_1", "sum_2") + "\n"
     )
@@ -269,14 +329,21 @@ def test_emulation_goes_function_by_function(tokenizer: IrTokenizer) -> None:
 
 
 def test_what_does_not_end_is_no_answer(engine: CompactEngine) -> None:
-    found = engine.emulate(
-        ir(1, 300),
-        PassList(("globaldce",)),
-        TRIPLE,
-        assembly=False,
-        num_instructions=7,
-        size_bytes=70,
-        text_data_bytes=60,
+    found = next(
+        iter(
+            engine.answer(
+                Emulate(
+                    code=ir(1, 300),
+                    passes=PassList(("globaldce",)),
+                    target_triple=TRIPLE,
+                    assembly=False,
+                    num_instructions=7,
+                    size_bytes=70,
+                    text_data_bytes=60,
+                )
+            )
+        ),
+        None,
     )
     assert found is None
 
@@ -346,4 +413,4 @@ def test_a_context_that_holds_no_prompt(tokenizer: IrTokenizer, tmp_path: Path) 
     decoder = EmbeddedDecoder(tmp_path, threads=1, cache=tmp_path)
     engine = CompactEngine(decoder, CompactPrompts(tokenizer), name="embedded", model="small")
     with pytest.raises(CheckpointMismatch, match="holds no prompt"):
-        engine.propose(ir(1) * 9, TRIPLE, num_candidates=1, lists=LISTS)
+        engine.answer(Propose(code=ir(1) * 9, target_triple=TRIPLE, num_candidates=1, lists=LISTS))

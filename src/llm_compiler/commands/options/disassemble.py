@@ -14,6 +14,7 @@ from llm_compiler.commands.options.shared import (
     target_triple_option,
 )
 from llm_compiler.disassembly.records import DisassembleOptions
+from llm_compiler.model.engines.requests import Capability
 from llm_compiler.option_fields import (
     argument,
     default_of,
@@ -119,7 +120,7 @@ class DisassembleArguments(Seed, AsJson):
         help="processor time for each function in which the rules' draft is varied until it is the "
         "same code (default: %(default)s)",
     )
-    engine: str = engine_option(replay=True, none=True)
+    engine: str = engine_option(Capability.LIFT)
     model: str | None = model_option()
     timeout_s: float = option(
         "--timeout-s",

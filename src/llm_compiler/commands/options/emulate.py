@@ -14,6 +14,7 @@ from llm_compiler.commands.options.shared import (
     target_triple_option,
     timeout_option,
 )
+from llm_compiler.model.engines.requests import Capability
 from llm_compiler.option_fields import argument, option
 
 __all__ = ["COMMAND", "EmulateArguments"]
@@ -37,7 +38,7 @@ class EmulateArguments(AsJson, ClangFlags):
     output: Path | None = option("-o", None, metavar="OUT", help="default: standard output")
     check: bool = option("--check", False, help="compare with the true result: verdict and diff")
     target_triple: str = target_triple_option()
-    engine: str = engine_option(replay=True)
+    engine: str = engine_option(Capability.EMULATE)
     model: str | None = model_option()
     timeout_s: float = timeout_option()
 

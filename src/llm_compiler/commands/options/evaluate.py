@@ -18,6 +18,7 @@ from llm_compiler.commands.options.shared import (
     object_objective_names,
     target_triple_option,
 )
+from llm_compiler.model.engines.requests import Capability
 from llm_compiler.option_fields import minutes, natural, option, positive
 
 __all__ = [
@@ -115,7 +116,7 @@ class TaskArguments(Seed, Running, ClangFlags):
         help="of samples, x86_64 or aarch64 (default: all)",
     )
     target_triple: str = target_triple_option("of sources")
-    engine: tuple[str, ...] = engines_option()
+    engine: tuple[str, ...] = engines_option(Capability.PROPOSE)
     model: tuple[str, ...] = models_option()
     max_minutes: float | None = _minutes_option()
     max_size_bytes: int = _max_size_option()
@@ -248,7 +249,7 @@ class DisassemblyArguments(TaskArguments):
         metavar="S",
         help="processor time of the rules' search for each function (default: %(default)s)",
     )
-    engine: tuple[str, ...] = engines_option(replay=True, none=True)
+    engine: tuple[str, ...] = engines_option(Capability.LIFT)
     min_size_bytes: int = _min_size_option(0, _OF_SAMPLES)
 
 
@@ -271,7 +272,7 @@ class EmulationArguments(TaskArguments):
         choices=("ir", "assembly", "both"),
         help="what is predicted (default: %(default)s)",
     )
-    engine: tuple[str, ...] = engines_option(replay=True)
+    engine: tuple[str, ...] = engines_option(Capability.EMULATE)
     min_size_bytes: int = _min_size_option(0, _OF_SAMPLES)
 
 

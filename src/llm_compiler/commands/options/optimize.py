@@ -15,6 +15,7 @@ from llm_compiler.commands.options.shared import (
     model_option,
     target_triple_option,
 )
+from llm_compiler.model.engines.requests import Capability
 from llm_compiler.optimization.records import Effort, OptimizeOptions, OutputKind, Proposer
 from llm_compiler.option_fields import argument, default_of, natural, one_of, option, seconds
 
@@ -98,7 +99,7 @@ class OptimizeArguments(ObjectiveChoice, Seed, Running, ClangFlags):
         "of lists, or local search (default: model, if this installation or --model has one); a "
         "model that cannot be loaded or does not answer is a warning, and the fixed list chooses",
     )
-    engine: str = engine_option()
+    engine: str = engine_option(Capability.PROPOSE)
     model: str | None = model_option()
     allow: tuple[str, ...] = option(
         "--allow",

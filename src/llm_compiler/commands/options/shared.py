@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from llm_compiler.model.engines.registry import DEFAULT_ENGINE, engine_kinds, engine_names
+from llm_compiler.model.engines.requests import Capability
 from llm_compiler.option_fields import option, positive, seconds
 from llm_compiler.search.objective import SIZE, object_objectives, objectives
 
@@ -114,19 +116,18 @@ def coreset_option() -> Any:
     return option("--coreset", None, metavar="JSON", help="default: the shipped one")
 
 
-_ENGINES = ("embedded", "transformers", "openai")
-
-
-def engine_option(*, replay: bool = False, none: bool = False) -> Any:
-    """Return the field of an engine's name."""
-    words = "; replay: files of your own, in the folder --model" if replay else ""
-    words += "; none: rules alone" if none else ""
+def engine_option(*needed: Capability) -> Any:
+    """Return the field of an engine's name, of those that can be asked for what is needed."""
     return option(
         "--engine",
-        "embedded",
-        choices=(*_ENGINES, *(("replay",) if replay else ()), *(("none",) if none else ())),
-        help=f"what runs the model{words} (default: %(default)s)",
+        DEFAULT_ENGINE,
+        choices=lambda: engine_names(*needed),
+        help=lambda: f"what runs the model: {_titles(*needed)} (default: %(default)s)",
     )
+
+
+def _titles(*needed: Capability) -> str:
+    return "; ".join(f"{one.name}: {one.title}" for one in engine_kinds(*needed))
 
 
 def model_option() -> Any:
@@ -140,17 +141,17 @@ def model_option() -> Any:
     )
 
 
-def engines_option(*, replay: bool = False, none: bool = False) -> Any:
+def engines_option(*needed: Capability) -> Any:
     """Return the field of engines, one for all models or one for each."""
     return option(
         "--engine",
         (),
         repeat=True,
-        choices=(*_ENGINES, *(("replay",) if replay else ()), *(("none",) if none else ())),
-        help="what runs the model; one for all, or one for each --model"
-        + ("; replay reads answers from the folder --model" if replay else "")
-        + ("; none: rules alone" if none else "")
-        + " (default: embedded)",
+        choices=lambda: engine_names(*needed),
+        help=lambda: (
+            "what runs the model; one for all, or one for each --model: "
+            f"{_titles(*needed)} (default: {DEFAULT_ENGINE})"
+        ),
     )
 
 

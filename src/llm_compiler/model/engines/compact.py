@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 
@@ -22,7 +22,15 @@ from llm_compiler.dataset.lifting.restore import restore_module
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.errors import CheckpointMismatch, ConfigError, InputError
 from llm_compiler.model.decoding import Decoder, DecodingState, Finding, IdArray
-from llm_compiler.model.engines.engine import CodeAnswer, Proposal
+from llm_compiler.model.engines.engine import BaseEngine, Reader
+from llm_compiler.model.engines.requests import (
+    Capability,
+    CodeAnswer,
+    Emulate,
+    Lift,
+    Proposal,
+    Propose,
+)
 from llm_compiler.model.generation import generate
 from llm_compiler.model.prompts import Answer, CompactPrompts, parse_answer
 from llm_compiler.model.ranking import TokenTrie, beams, most_probable
@@ -55,6 +63,8 @@ _MAX_ANSWER_TOKENS: Final = {"disassembly": (96, 2.5), "emulation": (128, 1.5)}
 """So many, and so many for each of the prompt: a text that is longer has lost its way. Of 34,187
 lifts of training packages 31 are longer, of 22,000 samples of emulation none."""
 _MAX_DIGITS = 18
+_NUMBERS: Final = ("count", "size", "text-data")
+_MAX_NUMBER_TOKENS: Final = 48
 
 
 def pass_trie(lists: Sequence[PassList], prompts: CompactPrompts) -> TokenTrie:
@@ -191,7 +201,7 @@ class _Checked:
     body: BodyState | None
 
 
-class CompactEngine:
+class CompactEngine(BaseEngine):
     """An `Engine` of a model that reads compact prompts.
 
     Args:
@@ -218,106 +228,66 @@ class CompactEngine:
                 f"{prompts.vocab_size}: they do not belong together"
             )
         self.name, self.model, self.constrain = name, model, constrain
-        self.answer_s = 0.0
-        """Time for one set of answers by beams (`generation.generate`); 0: no limit."""
         self.decoder = decoder
         self.prompts = prompts
         # Rounds with the compiler ask again about the same module, with ever fewer of the lists.
         self._list_ids = lru_cache(maxsize=65_536)(partial(_list_ids, prompts=prompts))
         self._prompt_ids = lru_cache(maxsize=16)(prompts.prompt)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self.context = decoder.context
+        self.reader = Reader(decoder, prompts)
+        learnt = trained_tasks(model) or frozenset()
+        self.capabilities = frozenset(
+            {Capability.PROPOSE, Capability.LIFT, Capability.EMULATE}
+            | ({Capability.FINISH} & {*learnt})
+        )
 
     def close(self) -> None:
         """Free the model."""
         self.decoder.close()
 
-    @property
-    def context(self) -> int:
-        """Tokens of prompt and answer together."""
-        return self.decoder.context
-
-    def propose(
-        self,
-        code: str,
-        target_triple: str,
-        *,
-        num_candidates: int,
-        lists: Sequence[PassList] | None,
-        oz_size_bytes: int = 0,
-        tried: Sequence[tuple[PassList, int]] = (),
-        seed: int = 0,
-    ) -> list[Proposal]:
+    def propose(self, request: Propose) -> list[Proposal]:
         """Return distinct pass lists, the most probable first; `seed` has no influence.
 
         Of `lists` these are exactly the most probable ones; without, those a beam search finds.
         """
-        known = {one for one, _ in tried}
-        if lists is not None:
-            lists = [one for one in lists if one not in known]
-        if num_candidates < 1 or (lists is not None and not lists):
+        num, lists = request.num_candidates, request.open_lists
+        if num < 1 or (lists is not None and not lists):
             return []
         sample = _sample(
-            "flag-tuning", target_triple, input_code=code, size_bytes_before=oz_size_bytes
+            "flag-tuning",
+            request.target_triple,
+            input_code=request.code,
+            size_bytes_before=request.oz_size_bytes,
         )
         opening = [self.prompts.tokenizer.special(field_token("passes"))]
-        for one, size_bytes in reversed(tried):
-            opening[:0] = self.prompts.round_ids(one.pipeline, size_bytes, oz_size_bytes)
+        for one, size_bytes in reversed(request.tried):
+            opening[:0] = self.prompts.round_ids(one.pipeline, size_bytes, request.oz_size_bytes)
         if lists is None:
-            return self._novel(sample, opening, num_candidates, known)
+            return self._novel(sample, opening, num, {one for one, _ in request.tried})
         trie = TokenTrie([self._list_ids(one) for one in lists])
         state = self._start(sample, opening, trie.depth)
         return [
             Proposal(passes=lists[trie.find(one.ids)], log_probability=one.log_probability)
-            for one in most_probable(state, trie, num_candidates)
+            for one in most_probable(state, trie, num)
         ]
 
-    def disassemble(
-        self,
-        assembly: str,
-        target_triple: str,
-        *,
-        num_candidates: int,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[CodeAnswer]:
+    def lift(self, request: Lift) -> list[CodeAnswer]:
         """Return modules for assembly in normal form, distinct; the first is the greedy one.
 
         The model answers with the body of a function; the rest of the module is restored by rule.
         None for assembly that the short form has no word for.
         """
-        sample = _sample("disassembly", target_triple, input_code=assembly)
-        return self._lift(sample, num_candidates, temperature, seed)
-
-    @property
-    def can_finish(self) -> bool:
-        """Whether the records beside the weights say that they were trained to."""
-        return "finish" in (trained_tasks(self.model) or ())
-
-    def finish(
-        self,
-        assembly: str,
-        target_triple: str,
-        *,
-        draft: str,
-        num_candidates: int = 1,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[CodeAnswer]:
-        """Return modules for assembly in view of a draft; none of them is the draft."""
         sample = _sample(
-            "disassembly", target_triple, task="finish", input_code=assembly, attempt=draft
+            "disassembly",
+            request.target_triple,
+            task="finish" if request.draft else "",
+            input_code=request.assembly,
+            attempt=request.draft,
         )
-        found = self._lift(sample, num_candidates, temperature, seed)
-        return [one for one in found if one.body != draft]
+        found = self._lift(sample, request)
+        return [one for one in found if not request.draft or one.body != request.draft]
 
-    def _lift(
-        self, sample: StageSample, num: int, temperature: float, seed: int
-    ) -> list[CodeAnswer]:
+    def _lift(self, sample: StageSample, request: Lift) -> list[CodeAnswer]:
         try:
             short = shorten_assembly(sample.input_code, sample.target_triple)
         except InputError:
@@ -329,7 +299,15 @@ class CompactEngine:
             len(_BLOCK_ENDS.findall(short.text)) + 6,
         )
         answers = []
-        for one in self._answers(sample, (), num, temperature, seed, checker):
+        for one in self._answers(
+            sample,
+            (),
+            request.num_candidates,
+            request.temperature,
+            request.seed,
+            checker,
+            seconds=request.seconds,
+        ):
             try:
                 code = restore_module(one.code, short)
             except InputError:
@@ -337,42 +315,57 @@ class CompactEngine:
             answers.append(dataclasses.replace(one, code=code, body=one.code))
         return answers
 
-    def emulate(
-        self,
-        code: str,
-        passes: PassList,
-        target_triple: str,
-        *,
-        assembly: bool,
-        num_instructions: int,
-        size_bytes: int,
-        text_data_bytes: int,
-    ) -> CodeAnswer | None:
+    def emulate(self, request: Emulate) -> list[CodeAnswer]:
         """Return the code that a pass list makes of a module, as the model predicts it.
 
         IR is predicted function by function, in short form: what passes do across functions is not
         seen. Sizes are stated for modules of one function.
         """
+        found = self._numbers(request) if request.only_numbers else self._emulated(request)
+        return [] if found is None else [found]
+
+    def _numbers(self, request: Emulate) -> CodeAnswer | None:
+        """Return what the model states before the code, which is not waited for."""
+        sample = _emulation_sample(request, request.code, 1.0)
+        tokenizer = self.prompts.tokenizer
+        try:
+            prompt = self.prompts.prompt(sample)
+        except InputError:
+            # Our models are asked function by function, and state sizes of one only.
+            return None
+        if len(prompt) + _MAX_NUMBER_TOKENS > self.context:
+            return None
+        found = generate(
+            self.decoder.start(prompt),
+            1,
+            end=tokenizer.special(field_token("code")),
+            max_tokens=_MAX_NUMBER_TOKENS,
+            constraint=AnswerGrammar(tokenizer, _NUMBERS, max_digits(sample)),
+        )
+        try:
+            told = parse_answer([*found[0].ids, tokenizer.end], tokenizer)
+        except (IndexError, InputError):
+            return None
+        return CodeAnswer(
+            code="",
+            num_instructions=told.num_instructions_after,
+            size_bytes=told.size_bytes_after,
+            text_data_bytes=told.text_data_bytes_after,
+        )
+
+    def _emulated(self, request: Emulate) -> CodeAnswer | None:
+        code, assembly = request.code, request.assembly
         around, definitions = ("", [code]) if assembly else split_module(code)
         lengths = [one.count("\n  ") for one in definitions]
         parts: list[CodeAnswer] = []
         text = code
         for definition, length in zip(definitions, lengths, strict=True):
             share = length / max(1, sum(lengths)) if len(definitions) > 1 else 1.0
-            sample = _sample(
-                "emulation",
-                target_triple,
-                task="emulate-assembly" if assembly else "emulate-ir",
-                input_code=around + definition,
-                passes=passes.pipeline,
-                num_instructions_before=round(share * num_instructions),
-                size_bytes_before=round(share * size_bytes),
-                text_data_bytes_before=round(share * text_data_bytes),
-            )
+            sample = _emulation_sample(request, around + definition, share)
             try:
                 blocks = 1 + len(_IR_LABEL.findall(definition))
                 checker = None if assembly else BodyChecker(None, 4 * length + 64, 2 * blocks + 16)
-                found = self._answers(sample, ("count", "size", "text-data"), 1, 0.0, 0, checker)
+                found = self._answers(sample, _NUMBERS, 1, 0.0, 0, checker)
                 if not found:
                     return None
                 if not assembly:
@@ -433,6 +426,8 @@ class CompactEngine:
         temperature: float,
         seed: int,
         checker: BodyChecker | None = None,
+        *,
+        seconds: float = 0.0,
     ) -> list[CodeAnswer]:
         prompt = self.prompts.prompt(sample)
         fixed, each = _MAX_ANSWER_TOKENS[sample.stage]
@@ -459,7 +454,7 @@ class CompactEngine:
                 else None,
                 temperature=temperature,
                 seed=seed,
-                seconds=self.answer_s,
+                seconds=seconds,
             )[:num]
             if found and (found[0].finished or len(found[0].ids) >= endless):
                 break
@@ -485,6 +480,20 @@ class CompactEngine:
             return parse_answer(found.ids, self.prompts.tokenizer)
         except InputError:
             return None
+
+
+def _emulation_sample(request: Emulate, code: str, share: float) -> StageSample:
+    """Return the question about code that is some share of the request's."""
+    return _sample(
+        "emulation",
+        request.target_triple,
+        task="emulate-assembly" if request.assembly else "emulate-ir",
+        input_code=code,
+        passes=request.passes.pipeline,
+        num_instructions_before=round(share * request.num_instructions),
+        size_bytes_before=round(share * request.size_bytes),
+        text_data_bytes_before=round(share * request.text_data_bytes),
+    )
 
 
 def _sample(stage: str, target_triple: str, *, task: str = "", **fields: Any) -> StageSample:

@@ -16,17 +16,19 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_compiler.errors import EngineError, TokenizerMismatch
+from llm_compiler.errors import CheckpointMismatch, ConfigError, EngineError, TokenizerMismatch
 from llm_compiler.model.configs import CONFIG_FILE, ModelConfig, read_hf_config
 from llm_compiler.model.decoding import DecodingState, log_softmax
 from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.graph_cache import cached_graphs
+from llm_compiler.model.engines.loader import shipped_model
+from llm_compiler.model.engines.registry import LoadOptions
 from llm_compiler.model.engines.weights import Weights
 from llm_compiler.model.prompts import CompactPrompts, load_prompts
 from llm_compiler.places import cache_folder
 from llm_compiler.records import content_hash
 
-__all__ = ["CHUNK", "PRECISIONS", "EmbeddedDecoder", "load_embedded"]
+__all__ = ["CHUNK", "PRECISIONS", "EmbeddedDecoder", "load_by_options", "load_embedded"]
 
 CHUNK: Final = 128
 """Tokens of a prompt that are read at once; smaller ones waste time on rereading weights, larger
@@ -381,3 +383,20 @@ def load_embedded(
             f"{folder} holds a tokenizer of another model: use --engine transformers"
         )
     return CompactEngine(decoder, prompts, name="embedded", model=str(folder))
+
+
+def load_by_options(model: str | None, options: LoadOptions) -> CompactEngine:
+    """Load a checkpoint, or the shipped weights; for the registry.
+
+    Raises:
+        ConfigError: the precision is unknown.
+        CheckpointMismatch, TokenizerMismatch, EngineError, ToolchainNotFound: as `load_embedded`.
+    """
+    precision = options.precision or PRECISIONS[0]
+    if precision not in PRECISIONS:
+        wanted = ", ".join(PRECISIONS)
+        raise ConfigError(f"the precision '{precision}' is unknown: expected one of {wanted}")
+    folder = shipped_model() if model is None else Path(model)
+    if not folder.is_dir():
+        raise CheckpointMismatch(f"there is no checkpoint at {folder}")
+    return load_embedded(folder, precision=precision, threads=options.threads)

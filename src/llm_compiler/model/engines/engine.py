@@ -1,55 +1,47 @@
-"""What every engine can do, in terms of compilers: propose pass lists, lift code, predict code.
+"""What an engine is: something that answers requests and says which; and what engines share.
 
-Engines speak text and pass lists, so that ours and Meta's prompts, token masks and plain servers
-all fit behind them. Nothing that an engine says is verified: whoever asks compiles and checks it.
+An engine is made by deriving from `BaseEngine`, and found by name once it is in the `registry`. A
+wrapper derives from `WrappedEngine` and has one method, `answer`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol, Self, runtime_checkable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 
-from llm_compiler.records import PassList
+from llm_compiler.model.engines.requests import (
+    Capability,
+    CodeAnswer,
+    Emulate,
+    Lift,
+    Proposal,
+    Propose,
+    Request,
+)
 
-__all__ = ["CodeAnswer", "Engine", "Proposal"]
+if TYPE_CHECKING:  # they need NumPy, and whoever lists engines does not
+    from llm_compiler.model.decoding import Decoder
+    from llm_compiler.model.prompts import CompactPrompts, PaperPrompts
+
+__all__ = ["BaseEngine", "Engine", "Reader", "WrappedEngine"]
+
+_Answer = TypeVar("_Answer")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
-    """A pass list that an engine proposes for a module."""
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A model that is here: it gives the probability of any text."""
 
-    passes: PassList
-    log_probability: float
-    """In nats, of the list given the module, as far as the engine knows it; 0 where it does not."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodeAnswer:
-    """Code that an engine answers with, and what it states of it; None where it does not say."""
-
-    code: str = field(repr=False)
-    log_probability: float = 0.0
-    """In nats, of the whole answer."""
-    num_tokens: int = 0
-    num_instructions: int | None = None
-    size_bytes: int | None = None
-    text_data_bytes: int | None = None
-    body: str = field(default="", repr=False)
-    """Of lifted code that was restored from a function's body in short form: that body."""
+    decoder: Decoder
+    prompts: CompactPrompts | PaperPrompts
 
 
 class Engine(Protocol):
-    """A model that answers. Not thread-safe; close it, or use it as a context manager.
-
-    All methods raise: `EngineError` (the model or its server failed), `CheckpointMismatch` (the
-    weights are of another shape or tokenizer). The same arguments give the same answers wherever
-    the engine decodes itself; a server may differ.
-    """
+    """A model that answers. Not thread-safe; close it, or use it as a context manager."""
 
     @property
     def name(self) -> str:
-        """Return ``embedded``, ``transformers`` or ``openai``."""
+        """Return the name in the registry, for reports."""
         ...
 
     @property
@@ -62,73 +54,25 @@ class Engine(Protocol):
         """Tokens of prompt and answer together."""
         ...
 
-    def propose(
-        self,
-        code: str,
-        target_triple: str,
-        *,
-        num_candidates: int,
-        lists: Sequence[PassList] | None,
-        oz_size_bytes: int = 0,
-        tried: Sequence[tuple[PassList, int]] = (),
-        seed: int = 0,
-    ) -> list[Proposal]:
-        """Return distinct pass lists for a module, the most probable first.
-
-        Args:
-            code: the normalised unoptimised module's text (`corpus.normalize`). What exceeds the
-                context is cut; callers who want better split the module first.
-            oz_size_bytes: the object's size at default<Oz>; 0 if it is not known.
-            tried: lists that were compiled already, in this order, and the sizes of their objects
-                (negative: the list failed). The model takes them into account as far as it was
-                trained to; none of them is proposed again.
-            lists: only these may be proposed (the trie of passed lists); None: any list of safe
-                passes. Engines that cannot mask leave out what is not among them.
-
-        Returns:
-            At most `num_candidates`; fewer where there are fewer lists, or the engine found fewer.
-        """
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return what may be asked."""
         ...
 
-    def disassemble(
-        self,
-        assembly: str,
-        target_triple: str,
-        *,
-        num_candidates: int,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[CodeAnswer]:
-        """Return IR texts for assembly in normal form (`dataset.assembly`), distinct.
-
-        Args:
-            num_candidates: the first is the most probable by steps (greedy); the others are drawn
-                at `temperature` (0: by beams, the most probable first).
-
-        Returns:
-            None that is unfinished; empty where the prompt exceeds the context.
-        """
+    @property
+    def reader(self) -> Reader | None:
+        """Return the model itself, where it is here; None: a server or files have it."""
         ...
 
-    def emulate(
-        self,
-        code: str,
-        passes: PassList,
-        target_triple: str,
-        *,
-        assembly: bool,
-        num_instructions: int,
-        size_bytes: int,
-        text_data_bytes: int,
-    ) -> CodeAnswer | None:
-        """Return the code that a pass list makes of a module, as the model predicts it.
+    def answer(self, request: Request[_Answer]) -> list[_Answer]:
+        """Return the answers to a request, the best first; none to what it is not capable of.
 
-        Args:
-            assembly: predict assembly instead of IR.
-            num_instructions, size_bytes, text_data_bytes: of the module before.
+        The same request gives the same answers wherever the engine decodes itself; a server may
+        differ.
 
-        Returns:
-            None where prompt or answer exceed the context.
+        Raises:
+            EngineError: the model or its server failed.
+            CheckpointMismatch: the weights are of another shape or tokenizer.
         """
         ...
 
@@ -145,29 +89,88 @@ class Engine(Protocol):
         ...
 
 
-@runtime_checkable
-class Finisher(Protocol):
-    """An engine that may know how to answer in view of a draft that rules have made."""
+class _Managed:
+    """What closes itself."""
+
+    def close(self) -> None:
+        """Free the model; here there is none."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class BaseEngine(_Managed):
+    """An `Engine` but for its answers: what derives from it has `propose`, `lift`, `emulate`."""
+
+    name: str = ""
+    model: str = ""
+    context: int = 0
+    capabilities: frozenset[Capability] = frozenset()
+    reader: Reader | None = None
+
+    def answer(self, request: Request[_Answer]) -> list[_Answer]:
+        """Return the answers of the method for this kind of request."""
+        if not request.needs <= self.capabilities:
+            return []
+        found: list[Any]
+        match request:
+            case Propose():
+                found = self.propose(request)
+            case Lift():
+                found = self.lift(request)
+            case Emulate():
+                found = self.emulate(request)
+            case _:
+                raise TypeError(f"engines are not asked for {type(request).__name__}")
+        return cast("list[_Answer]", found)
+
+    def propose(self, request: Propose) -> list[Proposal]:
+        """Return pass lists."""
+        raise NotImplementedError
+
+    def lift(self, request: Lift) -> list[CodeAnswer]:
+        """Return IR of assembly."""
+        raise NotImplementedError
+
+    def emulate(self, request: Emulate) -> list[CodeAnswer]:
+        """Return predicted code."""
+        raise NotImplementedError
+
+
+class WrappedEngine(_Managed):
+    """An `Engine` in front of another, which stays the caller's to close: it overrides `answer`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     @property
-    def can_finish(self) -> bool:
-        """Whether its model was trained to."""
-        ...
+    def name(self) -> str:
+        """Return the engine's name."""
+        return self._engine.name
 
-    def finish(
-        self,
-        assembly: str,
-        target_triple: str,
-        *,
-        draft: str,
-        num_candidates: int = 1,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[CodeAnswer]:
-        """Return IR texts for assembly in normal form, distinct; none of them is the draft.
+    @property
+    def model(self) -> str:
+        """Name the weights."""
+        return self._engine.model
 
-        Args:
-            draft: a body in short form.
-            num_candidates, temperature, seed: as in `Engine.disassemble`.
-        """
-        ...
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and answer together."""
+        return self._engine.context
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Return what may be asked."""
+        return self._engine.capabilities
+
+    @property
+    def reader(self) -> Reader | None:
+        """Return the model itself, where it is here."""
+        return self._engine.reader
+
+    def answer(self, request: Request[_Answer]) -> list[_Answer]:
+        """Return the engine's answers."""
+        return self._engine.answer(request)

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Final
 
-from llm_compiler.errors import CheckpointMismatch, ConfigError
+from llm_compiler.errors import CheckpointMismatch
 from llm_compiler.model.configs import CONFIG_FILE
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.registry import DEFAULT_ENGINE, LoadOptions, engine_kind
 
 __all__ = [
-    "ENGINES",
     "has_shipped_model",
     "load_engine",
     "public_name",
-    "require_named_model",
     "shipped_model",
+    "weights_of",
 ]
-
-ENGINES: Final = ("embedded", "transformers", "openai")
 
 
 def has_shipped_model() -> bool:
@@ -58,26 +55,15 @@ def public_name(model: str | Path) -> str:
     return "shipped model" if folder == _shipped_folder().resolve() else folder.name
 
 
-def require_named_model(engine: str, model: str | None) -> None:
-    """Refuse a model that was named and is not there, before anything is done for it.
-
-    A server that does not answer, or weights that are damaged, are found out later.
-
-    Raises:
-        CheckpointMismatch: the folder does not exist, or is no checkpoint's.
-    """
-    if model is None or engine == "openai":
-        return
-    folder = Path(model).expanduser()
-    is_path = engine == "embedded" or model.startswith(("/", ".", "~"))
-    if is_path and not folder.is_dir():
-        raise CheckpointMismatch(f"there is no checkpoint at {model}")
-    if engine == "embedded" and not (folder / CONFIG_FILE).is_file():
-        raise CheckpointMismatch(f"{model} holds no checkpoint: it has no {CONFIG_FILE}")
+def weights_of(name: str, model: str | None) -> str | Path | None:
+    """Return what names an engine's weights; None: nothing here does."""
+    if model is None and engine_kind(name).uses_shipped_weights:
+        return shipped_model()
+    return model
 
 
 def load_engine(
-    name: str = "embedded",
+    name: str = DEFAULT_ENGINE,
     model: str | Path | None = None,
     *,
     precision: str | None = None,
@@ -86,7 +72,7 @@ def load_engine(
     """Load an engine; the caller closes it.
 
     Args:
-        name: one of `ENGINES`.
+        name: of the `registry`.
         model: a checkpoint's folder; of ``transformers`` also a name on the hub; of ``openai`` the
             server's URL (None: LLM_COMPILER_API_BASE; `completions.ApiOptions` has the rest).
             None: the weights that came with the package.
@@ -98,24 +84,7 @@ def load_engine(
         ConfigError: there is no such engine.
         CheckpointMismatch, TokenizerMismatch, EngineError, ToolchainNotFound: it cannot be loaded.
     """
-    if name == "embedded":
-        from llm_compiler.model.engines.embedded import PRECISIONS, load_embedded
-
-        precision = precision or PRECISIONS[0]
-        if precision not in PRECISIONS:
-            wanted = ", ".join(PRECISIONS)
-            raise ConfigError(f"the precision '{precision}' is unknown: expected one of {wanted}")
-        folder = shipped_model() if model is None else Path(model)
-        if not folder.is_dir():
-            raise CheckpointMismatch(f"there is no checkpoint at {folder}")
-        return load_embedded(folder, precision=precision, threads=threads)
-    if name == "transformers":
-        from llm_compiler.model.engines.transformers import load_transformers
-
-        return load_transformers(model or shipped_model(), precision=precision)
-    if name == "openai":
-        from llm_compiler.model.engines.completions import ApiOptions
-        from llm_compiler.model.engines.openai import load_openai
-
-        return load_openai(ApiOptions.from_environment(None if model is None else str(model)))
-    raise ConfigError(f"the engine '{name}' is unknown: expected one of {', '.join(ENGINES)}")
+    kind = engine_kind(name)
+    return kind.make(
+        None if model is None else str(model), LoadOptions(precision=precision, threads=threads)
+    )

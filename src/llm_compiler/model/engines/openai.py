@@ -14,7 +14,7 @@ import json
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, Final, Self
+from typing import Any, Final
 
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.errors import CheckpointMismatch, ConfigError, InputError
@@ -28,7 +28,7 @@ from llm_compiler.model.engines.completions import (
     Refused,
     ServedModel,
 )
-from llm_compiler.model.engines.engine import CodeAnswer, Engine, Proposal
+from llm_compiler.model.engines.engine import BaseEngine, Engine
 from llm_compiler.model.engines.paper import (
     PaperEngine,
     PromptTooLong,
@@ -40,12 +40,21 @@ from llm_compiler.model.engines.questions import (
     emulation_question,
     flag_tuning_question,
 )
+from llm_compiler.model.engines.registry import LoadOptions
+from llm_compiler.model.engines.requests import (
+    Capability,
+    CodeAnswer,
+    Emulate,
+    Lift,
+    Proposal,
+    Propose,
+)
 from llm_compiler.model.prompts import CompactPrompts, PaperPrompts, load_prompts, parse_answer
 from llm_compiler.model.ranking import TokenTrie
 from llm_compiler.model.special import field_token
 from llm_compiler.records import PassList
 
-__all__ = ["CompactServerEngine", "ServerText", "load_openai"]
+__all__ = ["CompactServerEngine", "ServerText", "load_by_options", "load_openai"]
 
 _DRAWN_AT: Final = 1.0
 """The temperature of all answers but the first where none is asked for: servers have no beams."""
@@ -79,6 +88,15 @@ def load_openai(options: ApiOptions) -> Engine:
         server.close()
         raise
     return PaperEngine(text, name="openai", model=_named(server, model))
+
+
+def load_by_options(model: str | None, options: LoadOptions) -> Engine:
+    """Connect to the server of a URL; for the registry.
+
+    Raises:
+        EngineError, TokenizerMismatch, ToolchainNotFound: as `load_openai`.
+    """
+    return load_openai(ApiOptions.from_environment(model))
 
 
 def _named(server: CompletionServer, model: ServedModel) -> str:
@@ -140,7 +158,7 @@ class ServerText:
         context: int,
     ) -> None:
         self._server, self._model, self._prompts = server, model, prompts
-        self.context = context
+        self.context, self.reader = context, None
         self._chooses = model.owner in ("vllm", "llamacpp")
 
     def close(self) -> None:
@@ -250,12 +268,14 @@ def _choice(owner: str, texts: Sequence[str]) -> dict[str, Any]:
     return {"grammar": f"root ::= {quoted}"}
 
 
-class CompactServerEngine:
+class CompactServerEngine(BaseEngine):
     """An `Engine` of a served model that reads compact prompts, asked by token ids.
 
     Args:
         server: owned from here on.
     """
+
+    capabilities = frozenset({Capability.PROPOSE, Capability.LIFT, Capability.EMULATE})
 
     def __init__(
         self,
@@ -276,44 +296,27 @@ class CompactServerEngine:
         longest_first = sorted(map(re.escape, specials), key=len, reverse=True)
         self._specials = re.compile("|".join(longest_first))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Close the connections."""
         self._server.close()
 
-    def propose(
-        self,
-        code: str,
-        target_triple: str,
-        *,
-        num_candidates: int,
-        lists: Sequence[PassList] | None,
-        oz_size_bytes: int = 0,
-        tried: Sequence[tuple[PassList, int]] = (),
-        seed: int = 0,
-    ) -> list[Proposal]:
+    def propose(self, request: Propose) -> list[Proposal]:
         """Return distinct pass lists: of `lists` the most probable if the server echoes."""
-        known = {one for one, _ in tried}
-        if lists is not None:
-            lists = [one for one in lists if one not in known]
+        num_candidates, lists = request.num_candidates, request.open_lists
+        known = {one for one, _ in request.tried}
         if num_candidates < 1 or (lists is not None and not lists):
             return []
         opening = [self._special(field_token("passes"))]
-        for one, size_bytes in reversed(tried):
-            opening[:0] = self._prompts.round_ids(one.pipeline, size_bytes, oz_size_bytes)
-        sample = flag_tuning_question(code, target_triple, oz_size_bytes)
+        for one, size_bytes in reversed(request.tried):
+            opening[:0] = self._prompts.round_ids(one.pipeline, size_bytes, request.oz_size_bytes)
+        sample = flag_tuning_question(request.code, request.target_triple, request.oz_size_bytes)
         if lists is not None and self._echoes:
             ranked = self._ranked(sample, opening, lists)
             if ranked is not None:
                 return ranked[:num_candidates]
         room = MAX_NOVEL_PASSES + 1
         ids = self._fitted(sample, opening, room)
-        found = self._ask(ids, num_candidates + len(known), room, 0.0, seed)
+        found = self._ask(ids, num_candidates + len(known), room, 0.0, request.seed)
         wanted = None if lists is None else set(lists)
         proposals: dict[PassList, Proposal] = {}
         for told in found:
@@ -324,42 +327,14 @@ class CompactServerEngine:
             proposals.setdefault(passes, proposal)
         return sorted(proposals.values(), key=lambda one: -one.log_probability)[:num_candidates]
 
-    def disassemble(
-        self,
-        assembly: str,
-        target_triple: str,
-        *,
-        num_candidates: int,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[CodeAnswer]:
+    def lift(self, request: Lift) -> list[CodeAnswer]:
         """Return IR texts for assembly in normal form, distinct; the first is the greedy one."""
-        sample = disassembly_question(assembly, target_triple)
-        return self._codes(sample, num_candidates, temperature, seed)
+        sample = disassembly_question(request.assembly, request.target_triple)
+        return self._codes(sample, request.num_candidates, request.temperature, request.seed)
 
-    def emulate(
-        self,
-        code: str,
-        passes: PassList,
-        target_triple: str,
-        *,
-        assembly: bool,
-        num_instructions: int,
-        size_bytes: int,
-        text_data_bytes: int,
-    ) -> CodeAnswer | None:
+    def emulate(self, request: Emulate) -> list[CodeAnswer]:
         """Return the code that a pass list makes of a module, as the model predicts it."""
-        sample = emulation_question(
-            code,
-            passes,
-            target_triple,
-            assembly=assembly,
-            num_instructions=num_instructions,
-            size_bytes=size_bytes,
-            text_data_bytes=text_data_bytes,
-        )
-        found = self._codes(sample, 1, 0.0, 0)
-        return found[0] if found else None
+        return self._codes(emulation_question(request), 1, 0.0, 0)[:1]
 
     def _special(self, token: str) -> int:
         return self._prompts.tokenizer.special(token)

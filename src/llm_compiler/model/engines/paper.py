@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final, Protocol, Self, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 
@@ -21,11 +21,19 @@ from llm_compiler.dataset.records import StageSample, render_paper
 from llm_compiler.errors import CheckpointMismatch
 from llm_compiler.model.decoding import Decoder, IdArray
 from llm_compiler.model.engines.answers import PaperAnswer, parse_answer_text
-from llm_compiler.model.engines.engine import CodeAnswer, Proposal
+from llm_compiler.model.engines.engine import BaseEngine, Reader
 from llm_compiler.model.engines.questions import (
     disassembly_question,
     emulation_question,
     flag_tuning_question,
+)
+from llm_compiler.model.engines.requests import (
+    Capability,
+    CodeAnswer,
+    Emulate,
+    Lift,
+    Proposal,
+    Propose,
 )
 from llm_compiler.model.generation import generate
 from llm_compiler.model.prompts import PaperPrompts
@@ -95,6 +103,11 @@ class Written:
 
 class TextModel(Protocol):
     """What answers prompts with text."""
+
+    @property
+    def reader(self) -> Reader | None:
+        """Return the model and its prompts, where they are here; None: a server has them."""
+        ...
 
     @property
     def context(self) -> int:
@@ -173,7 +186,7 @@ def spellings(passes: PassList) -> tuple[str, ...]:
     return (passes.pipeline,) if said == passes.pipeline else (passes.pipeline, said)
 
 
-class PaperEngine:
+class PaperEngine(BaseEngine):
     """An `Engine` of a model that reads the paper's prompts.
 
     Args:
@@ -182,67 +195,45 @@ class PaperEngine:
         model: names the weights.
     """
 
+    capabilities = frozenset(
+        {Capability.PROPOSE, Capability.LIFT, Capability.EMULATE, Capability.ASSEMBLY}
+    )
+
     def __init__(self, text: TextModel, *, name: str, model: str) -> None:
         self.name, self.model = name, model
         self._text = text
         self._wording: tuple[str, str] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self.context, self.reader = text.context, text.reader
 
     def close(self) -> None:
         """Free the model."""
         self._text.close()
 
-    @property
-    def context(self) -> int:
-        """Tokens of prompt and answer together."""
-        return self._text.context
-
-    @property
-    def loaded(self) -> DecoderText | None:
-        """The model and its prompts, where they are here; None: a server has them."""
-        return self._text if isinstance(self._text, DecoderText) else None
-
-    def propose(
-        self,
-        code: str,
-        target_triple: str,
-        *,
-        num_candidates: int,
-        lists: Sequence[PassList] | None,
-        oz_size_bytes: int = 0,
-        tried: Sequence[tuple[PassList, int]] = (),
-        seed: int = 0,
-    ) -> list[Proposal]:
+    def propose(self, request: Propose) -> list[Proposal]:
         """Return distinct pass lists, the most probable first.
 
         Of what was tried the model knows nothing; it is left out. Without `lists`, elements that
         are unknown here or not safe are left out of what the model writes.
         """
-        known = {one for one, _ in tried}
-        if lists is not None:
-            lists = [one for one in lists if one not in known]
-        if num_candidates < 1 or (lists is not None and not lists):
+        num, lists = request.num_candidates, request.open_lists
+        known = {one for one, _ in request.tried}
+        if num < 1 or (lists is not None and not lists):
             return []
-        sample = flag_tuning_question(code, target_triple)
+        sample = flag_tuning_question(request.code, request.target_triple)
         opening, stop = self.wording()
         if lists is not None:
-            chosen = self._chosen(sample, lists, num_candidates, seed)
+            chosen = self._chosen(sample, lists, num, request.seed)
             if chosen is not None:
                 return chosen
         written = self._fitted(
             sample,
             lambda prompt: self._text.write(
                 prompt,
-                num_candidates + len(known),
+                num + len(known),
                 opening=opening,
                 stop=stop,
                 max_tokens=self._list_tokens,
-                seed=seed,
+                seed=request.seed,
             ),
         )
         wanted = None if lists is None else set(lists)
@@ -253,44 +244,16 @@ class PaperEngine:
                 continue
             if wanted is None or stated.passes in wanted:
                 found.setdefault(stated.passes, one.log_probability)
-        return _ranked(found, num_candidates)
+        return _ranked(found, num)
 
-    def disassemble(
-        self,
-        assembly: str,
-        target_triple: str,
-        *,
-        num_candidates: int,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[CodeAnswer]:
+    def lift(self, request: Lift) -> list[CodeAnswer]:
         """Return IR texts for assembly in normal form, distinct; the first is the greedy one."""
-        sample = disassembly_question(assembly, target_triple)
-        return self._codes(sample, num_candidates, temperature, seed)
+        sample = disassembly_question(request.assembly, request.target_triple)
+        return self._codes(sample, request.num_candidates, request.temperature, request.seed)
 
-    def emulate(
-        self,
-        code: str,
-        passes: PassList,
-        target_triple: str,
-        *,
-        assembly: bool,
-        num_instructions: int,
-        size_bytes: int,
-        text_data_bytes: int,
-    ) -> CodeAnswer | None:
+    def emulate(self, request: Emulate) -> list[CodeAnswer]:
         """Return the code that a pass list makes of a module, as the model predicts it."""
-        sample = emulation_question(
-            code,
-            passes,
-            target_triple,
-            assembly=assembly,
-            num_instructions=num_instructions,
-            size_bytes=size_bytes,
-            text_data_bytes=text_data_bytes,
-        )
-        found = self._codes(sample, 1, 0.0, 0)
-        return found[0] if found else None
+        return self._codes(emulation_question(request), 1, 0.0, 0)[:1]
 
     def wording(self) -> tuple[str, str]:
         """Return what the model writes before a list, and the two characters behind it.
@@ -421,6 +384,7 @@ class DecoderText:
     def __init__(self, decoder: Decoder, prompts: PaperPrompts) -> None:
         self.decoder, self.prompts = decoder, prompts
         self.context = decoder.context
+        self.reader = Reader(decoder, prompts)
 
     def close(self) -> None:
         """Free the model."""

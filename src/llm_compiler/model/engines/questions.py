@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llm_compiler.dataset.records import StageSample
-from llm_compiler.records import PassList
+from llm_compiler.model.engines.requests import Emulate
 
 __all__ = ["disassembly_question", "emulation_question", "flag_tuning_question"]
 
@@ -35,27 +35,18 @@ def disassembly_question(assembly: str, target_triple: str) -> StageSample:
     )
 
 
-def emulation_question(
-    code: str,
-    passes: PassList,
-    target_triple: str,
-    *,
-    assembly: bool,
-    num_instructions: int,
-    size_bytes: int,
-    text_data_bytes: int,
-) -> StageSample:
+def emulation_question(request: Emulate) -> StageSample:
     """Ask for what passes make of a module."""
     return StageSample(
         stage="emulation",
-        task="emulate-assembly" if assembly else "emulate-ir",
+        task="emulate-assembly" if request.assembly else "emulate-ir",
         seed=0,
         index=0,
         draw=0,
-        target_triple=target_triple,
-        input_code=code,
-        passes=passes.pipeline,
-        num_instructions_before=num_instructions,
-        size_bytes_before=size_bytes,
-        text_data_bytes_before=text_data_bytes,
+        target_triple=request.target_triple,
+        input_code=request.code,
+        passes=request.passes.pipeline,
+        num_instructions_before=request.num_instructions,
+        size_bytes_before=request.size_bytes,
+        text_data_bytes_before=request.text_data_bytes,
     )

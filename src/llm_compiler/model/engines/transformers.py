@@ -22,13 +22,15 @@ from llm_compiler.extras import require
 from llm_compiler.model.configs import CONFIG_FILE
 from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.loader import shipped_model
 from llm_compiler.model.engines.paper import DecoderText, PaperEngine
+from llm_compiler.model.engines.registry import LoadOptions
 from llm_compiler.model.engines.torch_decoder import TorchDecoder
 from llm_compiler.model.engines.weights import WEIGHTS_FILE
 from llm_compiler.model.int8_storage import is_int8
 from llm_compiler.model.prompts import CompactPrompts, load_prompts
 
-__all__ = ["PRECISIONS", "load_transformers"]
+__all__ = ["PRECISIONS", "load_by_options", "load_transformers"]
 
 PRECISIONS: Final = ("bf16", "fp32")
 _FILES: Final = ("*.json", "*.safetensors", "*.model")
@@ -103,6 +105,15 @@ def load_transformers(
             f"{prompts.vocab_size}: they do not belong together"
         )
     return PaperEngine(DecoderText(decoder, prompts), name="transformers", model=str(model))
+
+
+def load_by_options(model: str | None, options: LoadOptions) -> Engine:
+    """Load a checkpoint, or the shipped weights; for the registry.
+
+    Raises:
+        LlmCompilerError: as `load_transformers`.
+    """
+    return load_transformers(model or shipped_model(), precision=options.precision)
 
 
 def _require() -> tuple[Any, Any]:
