@@ -6,7 +6,7 @@ DEV    := $(VENV)/.installed-dev
 RUN    := work/run
 EXAMPLES := $(wildcard examples/lisp/*.c) $(wildcard examples/sheet/*.cpp)
 
-.PHONY: run test test-train check bench llvm cross clean
+.PHONY: run test test-train torch-for-cpus check bench llvm cross clean
 
 run: llvm $(STAMP)
 	@mkdir -p $(RUN)
@@ -20,11 +20,18 @@ run-check: run
 # A file stays with one process, since its fixtures are costly; one process a core.
 PYTEST := $(PYTHON) -m pytest --numprocesses auto --dist loadfile
 
-test: llvm cross $(DEV)
+test: check llvm cross $(DEV)
 	$(PYTEST)
 
-# What imports PyTorch, which `make test` does not install: some gigabytes where pip finds no build
-# for CPUs alone.
+# What imports PyTorch is tested where PyTorch is: `make test` does not install it, since pip's
+# usual build has gigabytes. This adds the one for CPUs alone, where pip's index has it.
+TORCH_FOR_CPUS := torch==2.13.0+cpu
+torch-for-cpus: $(DEV)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check '$(TORCH_FOR_CPUS)' \
+		&& $(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[train]' \
+		|| echo "no $(TORCH_FOR_CPUS) in pip's index: what imports PyTorch is not tested" >&2
+
+# The same tests with whatever build pip finds.
 test-train: llvm cross $(DEV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[train]'
 	$(PYTHON) -m pytest tests/unit/model tests/unit/train tests/integration/train \

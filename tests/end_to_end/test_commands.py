@@ -92,11 +92,9 @@ def test_autotune_resumes_and_replays(user, source: Path) -> None:
     assert (first.code, first.errors) == (0, [])
     measured = num_measurements(user.folder / "m.db")
     assert 40 <= measured <= 41  # default<Oz>, the yardstick, may be one more
-    start = time.monotonic()
     second = user.types(*command)
     assert second.out == first.out
     assert num_measurements(user.folder / "m.db") == measured
-    assert time.monotonic() - start < 30
     (row,) = user.types(*command, "--json").rows
     assert row["input"].endswith("unit.c")
     assert row["num_evaluations"] == 40

@@ -24,11 +24,8 @@ from llm_compiler.search import objective
 from llm_compiler.search.coreset import Coreset, Pick
 from llm_compiler.workers import LocalPool
 
-SOURCE = """
-static int square(int x) { return x * x; }
-int sums(int n) { int s = 0; for (int i = 0; i < n; i++) s += square(i) + square(i + 1); return s; }
-int pick(int x) { switch (x) { case 1: return 5; case 2: return 6; case 9: return 7; } return 0; }
-"""
+from .small_source import SOURCE
+
 SMALL = parse_pass_list("sroa,simplifycfg,instcombine,default<Oz>")
 LARGE = parse_pass_list("loop-unroll<O3>,default<O3>,reg2mem")
 CRASH = PassList(("trigger-crash-module",))

@@ -28,7 +28,7 @@ from llm_compiler.workers import LocalPool
 
 from ..unit.model.reference import tiny_config, write_checkpoint
 from .model.completion_server import SLOW_S, CompletionServer, serving
-from .test_optimize import SOURCE
+from .small_source import SOURCE
 
 
 @pytest.fixture(scope="module")

@@ -51,9 +51,12 @@ LAYERS = (
     ("commands",),
     ("cli",),
     ("__main__",),
-    ("cc", "serve"),
+    ("cc",),
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+
+
+TESTS = Path(__file__).resolve().parents[1]
 
 
 def module_name(path: Path) -> str:
@@ -94,6 +97,23 @@ def test_imports_go_upward_only(path: Path) -> None:
         and RANK[layer(name)] >= RANK[own]
     ]
     assert wrong == []
+
+
+def test_every_layer_is_there() -> None:
+    there = {layer(module_name(path)) for path in FILES}
+    assert {name for name in RANK if name not in there} == set()
+
+
+def test_no_test_imports_another_test() -> None:
+    """What two tests need is in a module of its own, or in a conftest."""
+    found = [
+        f"{path.relative_to(TESTS)}: {node.module}"
+        for path in sorted(TESTS.rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom)
+        and (node.module or "").rpartition(".")[2].startswith("test_")
+    ]
+    assert found == []
 
 
 def test_only_process_starts_subprocesses() -> None:

@@ -8,7 +8,7 @@ from llm_compiler.model.tokenizer import train_tokenizer
 
 from ...unit.model.reference import tiny_config, write_checkpoint
 from ..dataset.conftest import samples_folder
-from ..test_optimize import SOURCE
+from ..small_source import SOURCE
 
 __all__ = ["samples_folder"]
 

@@ -17,7 +17,7 @@ from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.model.tokenizer import train_tokenizer
 
 from ...unit.model.reference import tiny_config, write_checkpoint
-from ..test_optimize import SOURCE
+from ..small_source import SOURCE
 
 OLD = """
 #include "weight.h"

@@ -33,7 +33,7 @@ from llm_compiler.train.language_model import PackedModel, TreeTensors
 from llm_compiler.train.packing import make_row
 from llm_compiler.train.sources import Encoded, LabelledDocuments
 
-from ...unit.model.test_label_shards import write_samples, write_table
+from ...unit.model.label_tables import write_samples, write_table
 from ..train.conftest import shape, stored, tokenizer, tokens  # noqa: F401 - fixtures
 
 LISTS = [

@@ -31,7 +31,7 @@ from llm_compiler.train.trees import (
     tree_document,
 )
 
-from ...unit.model.test_label_shards import write_samples, write_table
+from ...unit.model.label_tables import write_samples, write_table
 
 LISTS = [
     ("globaldce",),

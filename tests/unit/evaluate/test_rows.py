@@ -8,7 +8,7 @@ import pytest
 from llm_compiler.errors import ConfigError, ShardCorrupt
 from llm_compiler.evaluate.rows import Journal, Row, locked, read_rows, write_rows
 
-from .test_statistics import ROW
+from .one_row import ROW
 
 SETTINGS = {"seed": 1, "budgets": (1, 4)}
 
