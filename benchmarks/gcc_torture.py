@@ -3,12 +3,14 @@
     apt-get source gcc-12   # and unpack gcc/testsuite out of the archive in it
     python benchmarks/gcc_torture.py TESTSUITE -o results.jsonl [--c-programs 300] [--lists 128]
         [--architecture x86_64] [--suites c coroutines eh template torture] [--seed S]
+        [--function-wise N]
 
 Run-time tests of ``gcc.c-torture/execute`` (a random draw) and of ``g++.dg`` (all) are compiled
 with each list, linked into few executables and run beside their clang -O0 builds; a test that does
 not do right at clang -Oz, or that clang does not accept, is left out. Objects that were seen before
-need no run. What was done is one line of the results: a run that was stopped goes on. GCC's tests
-are not part of this package.
+need no run. With --function-wise, every test is instead assembled N times, each time from functions
+that have lists and recipes drawn at random. What was done is one line of the results: a run that
+was stopped goes on. GCC's tests are not part of this package.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_compiler.places import cache_folder
-from llm_compiler.records import OZ, PassList
+from llm_compiler.records import OZ, PassList, Recipe
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.suite import Program, Suite
@@ -150,6 +152,53 @@ def run_suite(
     return tally
 
 
+def assemble_suite(
+    suite: Suite,
+    recipes: Sequence[Recipe],
+    options: argparse.Namespace,
+    done: dict[tuple[str, str, str], dict[str, str]],
+) -> None:
+    """Assemble all programs of one suite from random recipes, once for each seed; run them."""
+    architecture = options.architecture
+    with (
+        LocalPool(options.jobs) as pool,
+        PassListEval(
+            suite, architectures=[architecture], pool=pool, cache_dir=options.cache
+        ) as evaluation,
+    ):
+        unfit = (
+            evaluation.skipped[architecture].keys() | evaluation.failures(OZ)[architecture].keys()
+        )
+        print(
+            f"{suite.name}: {len(suite) - len(unfit)} of {len(suite)} tests can serve", flush=True
+        )
+        for seed in range(options.seed, options.seed + options.function_wise):
+            key = (suite.name, architecture, f"function-wise {seed}")
+            if key in done:
+                continue
+            found = evaluation.check_assemblies(recipes, seed)[architecture]
+            failures = {name: why for name, why in found.failures.items() if name not in unfit}
+            left = [name for name in found.left if name not in unfit]
+            row = {
+                "suite": suite.name,
+                "architecture": architecture,
+                "list": key[2],
+                "programs": len(suite) - len(unfit) - len(left),
+                "left_whole": len(left),
+                "failures": failures,
+                "drawn": {name: found.drawn[name] for name in failures},
+            }
+            with options.output.open("a") as stream:
+                stream.write(json.dumps(row) + "\n")
+            print(
+                f"{suite.name}, {architecture}, seed {seed}: {row['programs']} assembled, "
+                f"{len(left)} left whole, {len(failures)} failures",
+                flush=True,
+            )
+            for name, why in failures.items():
+                print(f"  {name}: {why}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("testsuite", type=Path, help="gcc/testsuite")
@@ -159,6 +208,7 @@ def main() -> None:
     parser.add_argument("--lists", type=int, default=0, help="the first so many; 0: all")
     parser.add_argument("--architecture", default="x86_64", choices=("x86_64", "aarch64"))
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--function-wise", type=int, default=0, metavar="N")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--cache", type=Path, default=cache_folder())
     parser.add_argument(
@@ -177,6 +227,11 @@ def main() -> None:
     for name in options.suites:
         limit = options.c_programs if name == "c" else 0
         suite = tests_of(name, options.testsuite, limit, options.seed)
+        if options.function_wise:
+            # Code is generated with one set of options, so attributes alone differ by function.
+            recipes = load_coreset().recipes_for(options.architecture)
+            assemble_suite(suite, [one for one in recipes if not one.options], options, done)
+            continue
         tally = run_suite(suite, lists, options, done)
         print(
             f"{name}, {options.architecture}: {tally.num_programs} programs x {tally.num_lists} "
