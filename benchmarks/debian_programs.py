@@ -69,10 +69,14 @@ class Compilation:
 
     @property
     def output(self) -> Path | None:
-        """What -o names, from the root."""
-        if "-o" not in self.words[:-1]:
+        """What is written, from the root; None where nobody says."""
+        if "-o" in self.words[:-1]:
+            name = self.words[self.words.index("-o") + 1]
+        elif "-c" in self.words and self.source:
+            name = f"{Path(self.source).stem}.o"
+        else:
             return None
-        return (self.directory / self.words[self.words.index("-o") + 1]).resolve()
+        return (self.directory / name).resolve()
 
     @property
     def source(self) -> str:
@@ -115,9 +119,9 @@ class Build:
     def make(self) -> None:
         """Configure and build the package."""
         env = {**os.environ, "FORCE_UNSAFE_CONFIGURE": "1", "LC_ALL": "C"}
-        settings = (f"CC={self._wrapper}", "CFLAGS=-Oz", "--disable-nls")
-        if "nls" not in (self.folder / "configure").read_text(errors="replace"):
-            settings = settings[:2]
+        settings = [f"CC={self._wrapper}", "CFLAGS=-Oz"]
+        if "nls" in (self.folder / "configure").read_text(errors="replace"):
+            settings.append("--disable-nls")
         self._run(["./configure", *settings, *self.recipe.configure], env=env)
         self._log.write_text("")
         self._run(["make", *self.recipe.build], env=env)

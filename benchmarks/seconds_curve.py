@@ -142,7 +142,7 @@ def saved_at(row: dict[str, Any], seconds: float) -> float:
     """Return the share that the best at a time has of the baseline; 1 before there is any."""
     sizes = [size for when, size in row["curve"] if when <= seconds]
     baseline: int = row["baseline_bytes"]
-    return min([baseline, *sizes]) / baseline
+    return float(min([baseline, *sizes]) / baseline)
 
 
 def figure(rows: Sequence[dict[str, Any]], seconds: float) -> float:

@@ -182,7 +182,12 @@ _OPTIONS = (
         "merges more memory accesses",
         reason="experimental: off in every target",
     ),
-    _option("enable-misched", "false", "schedules nothing", reason="larger on most units"),
+    _option(
+        "enable-misched",
+        "false",
+        "schedules nothing: equal code stays equal, so that more of it is outlined",
+        architectures=_ARM,
+    ),
     _option("no-stack-coloring", "true", "shares no stack slots", reason="larger on most units"),
     _option(
         "homogeneous-prolog-epilog",

@@ -214,9 +214,11 @@ def _search(
 
     # A list that may not have the likely settings would be tried without: others save more.
     lists = ground.lists
-    under = [one for one in lists if passed(one.with_settings_of(settings[0]))]
-    if len(under) >= _MIN_LISTS_UNDER_SETTINGS:
-        lists = under
+    for likely in settings:
+        under = [one for one in lists if passed(one.with_settings_of(likely))]
+        if len(under) >= _MIN_LISTS_UNDER_SETTINGS:
+            lists = under
+            break
     troubles: list[str] = []
     rounds: ModelRounds | None = None
     if workplace.model is not None:

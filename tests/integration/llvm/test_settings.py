@@ -38,6 +38,8 @@ RECIPES = {
         "default<Oz>",
         "default<Oz> --outliner-benefit-threshold=40",
         "default<Oz> --outliner-benefit-threshold=8",
+        "default<Oz> --disable-machine-licm=true --enable-misched=false "
+        "--outliner-benefit-threshold=24",
     ),
 }
 
