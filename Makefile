@@ -6,7 +6,7 @@ DEV    := $(VENV)/.installed-dev
 RUN    := work/run
 EXAMPLES := $(wildcard examples/lisp/*.c) $(wildcard examples/sheet/*.cpp)
 
-.PHONY: run test test-train torch-for-cpus check bench llvm cross clean
+.PHONY: run test test-train test-page page torch-for-cpus check bench llvm cross clean
 
 run: llvm $(STAMP)
 	@mkdir -p $(RUN)
@@ -36,6 +36,17 @@ test-train: llvm cross $(DEV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[train]'
 	$(PYTHON) -m pytest tests/unit/model tests/unit/train tests/integration/train \
 		tests/integration/dataset/test_tokens.py src/llm_compiler/train
+
+# The page, driven in a browser.
+test-page: llvm cross $(DEV)
+	@sh scripts/install_packages.sh browser
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[page]'
+	cd page && npm ci --no-audit --no-fund
+	$(PYTHON) -m pytest tests/end_to_end/service/test_page.py
+
+# The page again from its sources; what it makes is committed, so that nobody needs node to use it.
+page:
+	cd page && npm ci --no-audit --no-fund && npm run build
 
 check: $(DEV)
 	$(VENV)/bin/ruff check src tests benchmarks scripts

@@ -26,6 +26,9 @@ collect_ignore_glob = (
     ]
 )
 
+if find_spec("fastapi") is None:
+    collect_ignore_glob += ["src/llm_compiler/service/*"]
+
 
 def pytest_report_header() -> str:
     """Say whether training is tested."""

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what is missing from Debian's or Ubuntu's own packages; say so first, and ask for root
-# only then. Usage: install_packages.sh llvm|cross
+# only then. Usage: install_packages.sh llvm|cross|browser
 set -eu
 
 missing=""
@@ -32,14 +32,18 @@ llvm)
     ;;
 cross)
     have_llvm || missing="clang-19 llvm-19 libllvm19"
+    need bubblewrap /usr/bin/bwrap # the service's sandbox
     need csmith /usr/bin/csmith
     need libcsmith-dev /usr/include/csmith/csmith.h /usr/include/csmith.h
     need qemu-user /usr/bin/qemu-aarch64
     need g++-aarch64-linux-gnu /usr/bin/aarch64-linux-gnu-g++
     need libc6-dev-arm64-cross /usr/aarch64-linux-gnu/lib/libc.so
     ;;
+browser)
+    need chromium /usr/bin/chromium
+    ;;
 *)
-    echo "usage: $0 llvm|cross" >&2
+    echo "usage: $0 llvm|cross|browser" >&2
     exit 2
     ;;
 esac

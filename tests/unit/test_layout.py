@@ -6,6 +6,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ LAYERS = (
     ("optimize_program",),
     ("api",),
     ("evaluate",),
-    ("kit",),
+    ("kit", "service"),
     ("size_report",),
     ("commands",),
     ("cli",),
@@ -156,6 +157,8 @@ def test_ray_is_imported_in_its_pool_only() -> None:
 def test_exported_names_exist_and_are_sorted(path: Path) -> None:
     if imports_torch(path):
         pytest.importorskip("torch", reason="needs the extra train: make test-train")
+    if is_of_service(path):
+        pytest.importorskip("fastapi", reason="needs the extra serve")
     module = importlib.import_module(f"llm_compiler.{module_name(path)}".rstrip("."))
     names = getattr(module, "__all__", [])
     assert [name for name in names if not hasattr(module, name)] == []
@@ -176,6 +179,11 @@ def imports_torch(path: Path) -> bool:
     return "torch" in {alias.name for node in heads for alias in node.names}
 
 
+def is_of_service(path: Path) -> bool:
+    """Whether a module may need the packages of the extra serve."""
+    return module_name(path).startswith("service.")
+
+
 def test_torch_is_imported_by_training_only() -> None:
     assert {module_name(path) for path in FILES if imports_torch(path)} == {
         "kit.engine",
@@ -190,8 +198,11 @@ def test_torch_is_imported_by_training_only() -> None:
 
 
 def test_importing_everything_loads_no_llvm_and_prints_nothing() -> None:
+    has_serve = find_spec("fastapi") is not None
     names = [
-        f"llm_compiler.{module_name(path)}".rstrip(".") for path in FILES if not imports_torch(path)
+        f"llm_compiler.{module_name(path)}".rstrip(".")
+        for path in FILES
+        if not imports_torch(path) and (has_serve or not is_of_service(path))
     ]
     program = (
         "import importlib, sys\n"

@@ -29,6 +29,7 @@ COMMANDS = {
     "model": "merge adapters, describe or hand on a checkpoint",
     "evaluate": "measure models and searches on suites of programs, and write a report",
     "report": "where the bytes of a build or a binary are, and what changed",
+    "serve": "answer over HTTP, with a page: each job in a sandbox",
     "completion": "complete commands and options in bash, zsh or fish",
 }
 """Names with one line of help: the list of commands is printed without loading any."""

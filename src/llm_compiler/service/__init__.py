@@ -1,0 +1,1 @@
+"""The HTTP service and its page: strangers' code compiled in sandboxes (docs/service.md)."""
