@@ -154,7 +154,7 @@ def search_all(
                 bar.update(done, trial.name)
                 row = rows[trial.name]
                 row.curves[contender] = {
-                    metric.value: curve(trial, metric, row.baseline[metric.value])
+                    metric.name: curve(trial, metric, row.baseline[metric.name])
                     for metric in METRICS
                 }
                 if contender == "coreset":
@@ -183,9 +183,9 @@ def table(rows: Sequence[Row]) -> list[tuple[str, ...]]:
             cells: list[str] = [contender, str(count)]
             for metric in METRICS:
                 sizes = [
-                    (row.baseline[metric.value], at(row.curves[contender][metric.value], count, 0))
+                    (row.baseline[metric.name], at(row.curves[contender][metric.name], count, 0))
                     for row in rows
-                    if row.baseline[metric.value] > 0
+                    if row.baseline[metric.name] > 0
                 ]
                 for measure in (total_gain, geomean_gain):
                     value, low, high = interval(sizes, measure)
@@ -317,8 +317,8 @@ def main() -> None:
             "baseline": row.baseline,
             "stock_at_16": row.stock_at_16,
             **{
-                f"{contender}_{metric.value}_{count}": at(
-                    row.curves[contender][metric.value], count, 0
+                f"{contender}_{metric.name}_{count}": at(
+                    row.curves[contender][metric.name], count, 0
                 )
                 for contender, numbers in (
                     ("coreset", CORESET_COUNTS),

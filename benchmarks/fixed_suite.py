@@ -336,8 +336,8 @@ def compare(before: Path, after: Path) -> int:
     )
     differs = 0
     for name in dict.fromkeys([*old, *new]):
-        texts = [json.dumps(one.get(name), indent=1).splitlines() for one in (old, new)]
-        lines = list(difflib.unified_diff(*texts, "before", "after", lineterm="", n=3))
+        first, second = (json.dumps(one.get(name), indent=1).splitlines() for one in (old, new))
+        lines = list(difflib.unified_diff(first, second, "before", "after", lineterm="", n=3))
         print(f"{name}: {'differs' if lines else 'the same'}")
         print("\n".join(line[:300] for line in lines[2:200]))
         differs |= bool(lines)

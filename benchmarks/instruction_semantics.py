@@ -204,14 +204,14 @@ def _shifts() -> Iterator[Case]:
                 before=(f"andb ${bits - 1}, %cl",),
             )
         for op in ("rol", "ror"):
-            for count in ("$1", f"${bits - 3}", "%cl"):
-                yield Case(mnemonic=op + letter, text=f"{op}{letter} {count}, {second}")
+            for by in ("$1", f"${bits - 3}", "%cl"):
+                yield Case(mnemonic=op + letter, text=f"{op}{letter} {by}, {second}")
         if bits > 16:
             for op in ("shld", "shrd"):
-                for count in ("$5", "%cl"):
+                for by in ("$5", "%cl"):
                     yield Case(
                         mnemonic=op + letter,
-                        text=f"{op}{letter} {count}, {part('rsi', letter)}, {second}",
+                        text=f"{op}{letter} {by}, {part('rsi', letter)}, {second}",
                     )
         elif bits == 16:
             for op in ("shld", "shrd"):
