@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import sys
 import tempfile
 import time
@@ -122,6 +123,27 @@ def _padded(
     return [[*one, *([None] * (longest - len(one)))] for one in units]
 
 
+_LIFETIME = re.compile(r"^  call void @llvm\.lifetime\..*\n", re.MULTILINE)
+_FUNCTIONS_ATTRIBUTES = re.compile(r"^(attributes #\d+ = \{ )([^\n]*)\}$", re.MULTILINE)
+
+
+def _as_written_for_o0(file: Path, toolchain: Toolchain, output: Path) -> Path:
+    """Return a unit's IR as clang -O0 writes it: what the corpus holds is as -Oz does."""
+
+    def plain(match: re.Match[str]) -> str:
+        words = re.sub(r"\b(?:minsize|optsize|noinline|optnone|inlinehint) ", "", match[2])
+        words = re.sub(r'"frame-pointer"="\S+"', "", words)
+        if "alwaysinline" not in words:
+            words = f"noinline optnone {words}"
+        return f'{match[1]}{words}"frame-pointer"="all" }}'
+
+    run([toolchain.tool("llvm-dis"), file, "-o", output], timeout_s=60)
+    text = output.read_text("utf-8", "surrogateescape")
+    text = _FUNCTIONS_ATTRIBUTES.sub(plain, _LIFETIME.sub("", text))
+    output.write_text(text, "utf-8", "surrogateescape")
+    return output
+
+
 def _functions(
     package: str,
     file: Path,
@@ -132,6 +154,8 @@ def _functions(
 ) -> Iterator[tuple[str, Binary, FunctionReader, Symbol]]:
     folder.mkdir()
     output = folder / "unit.o"
+    if options.level == "O0":
+        file = _as_written_for_o0(file, toolchain, folder / "unit.ll")
     command: list[str | Path] = [
         toolchain.tool("clang"),
         f"-{options.level}",

@@ -35,10 +35,12 @@ from llm_compiler.records import Status
 from llm_compiler.verify.execute import Execution, Executor
 from llm_compiler.verify.lifted import InspectLiftJob, LiftInspection, LiftVerdict
 from llm_compiler.verify.round_trip import (
+    LOWER_FLAGS,
     CodeObject,
     difference,
     foreign_definitions,
     lower,
+    lower_flags,
     read_code_object,
 )
 from llm_compiler.verify.variants import OWN, Match, MatchJob, Variant, function_bytes, variants_of
@@ -321,6 +323,10 @@ class Lifter:
         Raises:
             _Refused: the answer does not lower, or is more than the function.
         """
+        if lower_flags(candidate.inspection.text) != LOWER_FLAGS:
+            # Attributes tell all of code that was not optimised.
+            lowered = self._lower(text, candidate, folder, original)
+            return None if lowered.change else (candidate, lowered, "")
         ordered = sorted(
             variants_of(text.text, self._binary.elf.architecture),
             key=lambda one: -self._needed[one],
@@ -367,6 +373,7 @@ class Lifter:
                 self._binary.elf.architecture,
                 self._toolchain,
                 timeout_s=self._options.timeout_s,
+                flags=lower_flags(candidate.inspection.text),
             )
             code = read_code_object(output, self._toolchain)
         except (CompilerError, ResourceError, InputError) as error:

@@ -27,7 +27,14 @@ from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 from llm_compiler.records import Status
 from llm_compiler.verify.lifted import DetachJob
-from llm_compiler.verify.round_trip import LOWER_FLAGS, difference, lower, read_code_object
+from llm_compiler.verify.round_trip import (
+    LOWER_FLAGS,
+    LOWER_PLAIN_FLAGS,
+    difference,
+    lower,
+    lower_flags,
+    read_code_object,
+)
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = [
@@ -294,12 +301,25 @@ def recheck(
     For AArch64 the code generator puts small variables of one module into one, which changes the
     code that uses them, not what it does: the code without that counts as well.
     """
-    found = _changed_code(binary, lifts, source, output, toolchain, LOWER_FLAGS)
+    kinds: dict[tuple[str, ...], list[Lift]] = {}
+    for one in lifts:
+        kinds.setdefault(lower_flags(one.outcome.ir), []).append(one)
+    plain_ones = kinds.get(LOWER_PLAIN_FLAGS, [])
+    found = {}
+    if plain_ones:
+        found = _changed_code(binary, plain_ones, source, output, toolchain, LOWER_PLAIN_FLAGS)
+    if len(plain_ones) == len(lifts):
+        return found
+    lifts = kinds[LOWER_FLAGS]
+    found |= _changed_code(binary, lifts, source, output, toolchain, LOWER_FLAGS)
     if found and binary.elf.architecture == AARCH64:
         plain = _changed_code(
             binary, lifts, source, output, toolchain, (*LOWER_FLAGS, "-mno-global-merge")
         )
-        found = {name: reason for name, reason in found.items() if name in plain}
+        names = {one.outcome.name for one in lifts}
+        found = {
+            name: reason for name, reason in found.items() if name in plain or name not in names
+        }
     return found
 
 

@@ -17,7 +17,7 @@ from llm_compiler.llvm.object_file import ObjectSizes, section_sizes
 __all__ = ["TargetMachine", "default_triple"]
 
 # llvm-c/TargetMachine.h
-_LEVEL_DEFAULT = 2
+_LEVEL_NONE, _LEVEL_DEFAULT = 0, 2
 _RELOC_STATIC, _RELOC_PIC = 1, 2
 _CODE_MODEL_DEFAULT = 0
 _ASSEMBLY, _OBJECT = 0, 1
@@ -36,7 +36,14 @@ class TargetMachine(Closing):
     ``target-features``), which clang writes on each.
     """
 
-    def __init__(self, triple: str, *, pic: bool = True, library: Library | None = None) -> None:
+    def __init__(
+        self,
+        triple: str,
+        *,
+        pic: bool = True,
+        is_optimising: bool = True,
+        library: Library | None = None,
+    ) -> None:
         self.library = library or load()
         self.triple = triple
         self.pic = pic
@@ -51,7 +58,7 @@ class TargetMachine(Closing):
             triple.encode(),
             b"",
             b"",
-            _LEVEL_DEFAULT,
+            _LEVEL_DEFAULT if is_optimising else _LEVEL_NONE,
             _RELOC_PIC if pic else _RELOC_STATIC,
             _CODE_MODEL_DEFAULT,
         )
@@ -59,14 +66,22 @@ class TargetMachine(Closing):
             raise UnsupportedTarget(f"libLLVM makes no target machine for '{triple}'")
 
     @classmethod
-    def for_module(cls, module: Module) -> TargetMachine:
+    def for_module(cls, module: Module, *, is_optimising: bool = True) -> TargetMachine:
         """Return a code generator for a module's own triple and ``PIC Level``; caller owns it.
+
+        Args:
+            is_optimising: False: as ``clang -O0`` sets it up.
 
         Raises:
             UnsupportedTarget: the library has no such target.
         """
         triple = module.target_triple or default_triple(module.context.library)
-        return cls(triple, pic=bool(module.flag("PIC Level")), library=module.context.library)
+        return cls(
+            triple,
+            pic=bool(module.flag("PIC Level")),
+            is_optimising=is_optimising,
+            library=module.context.library,
+        )
 
     @property
     def handle(self) -> int:

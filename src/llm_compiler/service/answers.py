@@ -355,6 +355,6 @@ def _short(text: str) -> str:
 
 
 def _required(engine: Engine | None) -> Engine:
-    from llm_compiler.disassembly.no_engine import NoEngine
+    from llm_compiler.model.engines.no_engine import NoEngine
 
     return engine if engine is not None else NoEngine()

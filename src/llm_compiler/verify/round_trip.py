@@ -41,16 +41,23 @@ from llm_compiler.process import run
 
 __all__ = [
     "LOWER_FLAGS",
+    "LOWER_PLAIN_FLAGS",
     "CodeObject",
     "difference",
     "foreign_definitions",
     "lower",
+    "lower_flags",
     "read_code_object",
 ]
 
 LOWER_FLAGS = ("-Oz", "-Xclang", "-disable-llvm-passes")
 """How lifted IR is lowered, whatever the level of the input: code generation as clang -Oz sets it
 up, no pass of the optimiser. Functions say by their attributes what they were optimised for."""
+
+LOWER_PLAIN_FLAGS = ("-O0", "-Xclang", "-disable-llvm-passes")
+"""For functions that are ``optnone``: code of a function that was not optimised is made by another
+selection of instructions and another allocation of registers."""
+_OPTNONE = re.compile(r"^attributes #\d+ = \{[^\n]*\boptnone\b", re.MULTILINE)
 
 _X86_BRANCH_TYPES = {4: 2}
 """R_X86_64_PLT32 counts as R_X86_64_PC32: the assembler writes it on every call."""
@@ -129,6 +136,11 @@ def lower(
     if completed.exit_status < 0 or "PLEASE submit a bug report" in said:
         raise PassCrashed(f"clang crashed on {source.name}: {first}", detail=said)
     raise CompileFailed(f"clang does not lower {source.name}: {first}", detail=said)
+
+
+def lower_flags(text: str) -> tuple[str, ...]:
+    """Return how a function's IR is lowered: as its attributes say."""
+    return LOWER_PLAIN_FLAGS if _OPTNONE.search(text) else LOWER_FLAGS
 
 
 def difference(

@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassemble
+from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.model.engines.no_engine import NoEngine
+from llm_compiler.process import run
 from llm_compiler.workers import LocalPool
+
+from .conftest import Compile
 
 
 @pytest.mark.parametrize("mnemonic", ["bsrl", "bsfl"])
@@ -22,3 +26,60 @@ def test_a_scan_that_finds_no_bit(mnemonic: str, pool: LocalPool, tmp_path: Path
     (found,) = result.functions
     assert found.verdict is LiftVerdict.TESTS_PASSED, found.reason
     assert "select i1" in found.ir
+
+
+UNOPTIMISED = r"""
+struct ring { unsigned char *bytes; unsigned head, tail, size; };
+static long total;
+int put(struct ring *to, unsigned char byte) {
+    unsigned next = (to->head + 1) % to->size;
+    if (next == to->tail) return -1;
+    to->bytes[to->head] = byte;
+    to->head = next;
+    return 0;
+}
+unsigned crc(unsigned c, const unsigned char *p, unsigned n) {
+    while (n--) {
+        c ^= *p++;
+        for (int i = 0; i < 8; i++) c = c & 1 ? (c >> 1) ^ 0xEDB88320u : c >> 1;
+    }
+    return c;
+}
+long count(int by) { total += by; return total; }
+"""
+MAIN = r"""
+#include <stdio.h>
+struct ring { unsigned char *bytes; unsigned head, tail, size; };
+int put(struct ring *, unsigned char); unsigned crc(unsigned, const void *, unsigned);
+long count(int);
+int main(void) {
+    unsigned char space[4];
+    struct ring ring = {space, 0, 0, 4};
+    for (int i = 0; i < 5; i++) printf("%d ", put(&ring, 'a' + i));
+    printf("%u %u %ld %ld\n", ring.head, crc(7, "hello", 5), count(3), count(-9));
+    return 0;
+}
+"""
+
+
+def test_code_that_was_not_optimised(
+    compile_c: Compile, toolchain: Toolchain, pool: LocalPool, tmp_path: Path
+) -> None:
+    """Functions of -O0 are exact: lowered at -O0, as ``optnone`` says; the module is a program."""
+    binary = compile_c(UNOPTIMISED, "plain.o", "x86_64", "-O0")
+    result = disassemble(binary, NoEngine(), DisassembleOptions(search_s=0.5), pool=pool)
+    verdicts = {one.name: one.verdict for one in result.functions}
+    assert verdicts == dict.fromkeys(["put", "crc", "count"], LiftVerdict.EXACT)
+    assert result.is_whole, result.obstacle
+    assert "optnone" in result.module
+    module = tmp_path / "module.ll"
+    module.write_text(result.module)
+    main = compile_c(MAIN, "main.o")
+    printed = []
+    for source in (binary, module):
+        program = tmp_path / f"{source.name}.program"
+        command = [toolchain.tool("clang"), "-O2", "-Wno-override-module", source, main]
+        assert run([*command, "-o", program], timeout_s=60).ok
+        printed.append(run([program], timeout_s=30).stdout)
+    assert printed[0] == printed[1]
+    assert len(printed[0]) > 25

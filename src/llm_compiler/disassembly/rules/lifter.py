@@ -22,6 +22,7 @@ from llm_compiler.disassembly.rules.prototypes import NO_RETURN, PROTOTYPES
 from llm_compiler.disassembly.rules.search import FoundDraft, SearchJob, SearchResult
 from llm_compiler.disassembly.rules.targets import TARGETS
 from llm_compiler.disassembly.rules.translate import translate
+from llm_compiler.disassembly.rules.unoptimised import UNOPTIMISED, looks_unoptimised
 from llm_compiler.llvm.elf import Symbol, SymbolKind
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import WorkerPool, run_jobs
@@ -239,6 +240,8 @@ def attributes_of(text: str, architecture: str, sizes: Counter[str]) -> tuple[st
             f' "frame-pointer"="{kept}" "target-cpu"="generic" '
             '"target-features"="+fp-armv8,+neon,+outline-atomics,+v8a,-fmv" "nooutline"'
         )
+    if looks_unoptimised(text, architecture):
+        order.insert(0, UNOPTIMISED)
     if ".cfi_personality" in text:
         return tuple(f"{one} {rest}".strip() for one in order)
     # Of C++, few functions are known not to throw.

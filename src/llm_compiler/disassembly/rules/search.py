@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from llm_compiler.disassembly.rules.calls import Signature
 from llm_compiler.disassembly.rules.code import Unliftable, parse_code
@@ -24,6 +24,13 @@ from llm_compiler.disassembly.rules.moves import changes_for, first_variants
 from llm_compiler.disassembly.rules.prototypes import NO_RETURN
 from llm_compiler.disassembly.rules.targets import TARGETS
 from llm_compiler.disassembly.rules.translate import translate
+from llm_compiler.disassembly.rules.unoptimised import (
+    UNOPTIMISED,
+    UNOPTIMISED_PIPELINES,
+    as_optimised,
+    as_unoptimised,
+    with_frame,
+)
 from llm_compiler.disassembly.rules.variant import Variant
 from llm_compiler.errors import CompilerError, InputError
 from llm_compiler.llvm.codegen import TargetMachine
@@ -148,6 +155,7 @@ class _Search:
         self._detail = ""
         self._tried = 0
         self._machine: TargetMachine | None = None
+        self._plain_machine: TargetMachine | None = None
 
     def _is_over(self) -> bool:
         if self._found and self._found[0].likeness.is_same:
@@ -163,8 +171,9 @@ class _Search:
                 self._search()
                 self._search_result()
             finally:
-                if self._machine is not None:
-                    self._machine.close()
+                for machine in (self._machine, self._plain_machine):
+                    if machine is not None:
+                        machine.close()
         drafts = self._found
         for one in (*self._extra, self._returning, self._default):
             if one is not None and one not in drafts:
@@ -182,6 +191,11 @@ class _Search:
 
     def _search(self) -> None:
         attributes = self._job.attributes
+        if UNOPTIMISED in attributes[0]:
+            self._search_unoptimised(attributes[0])
+            attributes = attributes[1:]
+            if self._is_over():
+                return
         for one in attributes:
             self._try(Variant(), one)
             if self._is_over():
@@ -205,6 +219,29 @@ class _Search:
                     return
             if self._tried == before:
                 return
+
+    def _search_unoptimised(self, attributes: str) -> None:
+        """Try the few choices that code which was not optimised leaves open."""
+        plain = Variant(frame="each", placement=0, branches="as is", cold=0, masks=False)
+        results = self._function.result_types()
+        changes: list[dict[str, Any]] = [
+            {},
+            {"natural_bits": 8},
+            {"has_pointers": False},
+            {"is_wide": True},
+            {"sums_first": True},
+            {"keeps_switch": True},
+            {"frame": "parts"},
+            {"arguments": "near"},
+            {"wide_constants": 1},
+            *({"result": one} for one in results[1:]),
+        ]
+        for change in changes:
+            for pipeline in (0, 4, 1, 5, 2, 6, 3):
+                variant = dataclasses.replace(plain, pipeline=pipeline, **change)
+                self._try(variant, attributes)
+                if self._is_over():
+                    return
 
     def _search_result(self) -> None:
         """Try what callers and callees may read though the nearest drafts drop it: results,
@@ -263,17 +300,27 @@ class _Search:
             if variant.keeps_scanned and self._scanning is not None:
                 function = self._scanning
             body = emit(function, variant)
+            if UNOPTIMISED in attributes:
+                body = with_frame(
+                    body,
+                    function.plan(variant).objects,
+                    function.graph,
+                    has_spills=variant.pipeline >= len(UNOPTIMISED_PIPELINES),
+                )
             key = body, attributes, variant.pipeline
             if key in self._seen:
                 return None
             self._seen.add(key)
-            text = self._frame.module(body, attributes)
+            text = self._frame.module(body, as_optimised(attributes))
         except Unliftable as error:
             self._cause = self._cause or error
             return None
         self._tried += 1
         try:
-            cleaned, lines = self._lower(text, variant.pipeline)
+            if UNOPTIMISED in attributes:
+                cleaned, lines = self._lower_unoptimised(text, variant.pipeline)
+            else:
+                cleaned, lines = self._lower(text, variant.pipeline)
         except (CompilerError, InputError) as error:
             self._detail = str(error)
             return None
@@ -315,6 +362,19 @@ class _Search:
             module.run_passes(PIPELINES[pipeline], self._machine.handle)
             cleaned = module.to_text()
             return cleaned, self._code_of(module)
+
+    def _lower_unoptimised(self, text: str, pipeline: int) -> tuple[str, CodeLines]:
+        with self._context.parse(text.encode("utf-8", "surrogateescape"), "draft") as module:
+            if broken := module.verify():
+                raise InputError(broken)
+            if self._plain_machine is None:
+                self._plain_machine = TargetMachine.for_module(module, is_optimising=False)
+            passes = UNOPTIMISED_PIPELINES[pipeline % len(UNOPTIMISED_PIPELINES)]
+            module.run_passes(passes, self._plain_machine.handle)
+            cleaned = as_unoptimised(module.to_text())
+        with self._context.parse(cleaned.encode("utf-8", "surrogateescape"), "draft") as module:
+            assembly = self._plain_machine.emit_assembly(module)
+            return cleaned, code_lines(assembly, self._triple)
 
     def _code_of(self, module: Module) -> CodeLines:
         assert self._machine is not None
