@@ -23,7 +23,8 @@ from pathlib import Path
 
 import numpy
 
-from llm_compiler.evaluate.statistics import Figure, gains
+from llm_compiler.evaluate.figures import Figure
+from llm_compiler.evaluate.flag_tuning.summary import gains
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.output import write_atomically
 from llm_compiler.parquet import read_table

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llm_compiler.corpus.shards import load_samples
-from llm_compiler.evaluate.flag_tuning import model_fingerprint
+from llm_compiler.evaluate.models import model_fingerprint
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import load_engine, shipped_model
 from llm_compiler.model.engines.requests import Propose
@@ -132,7 +132,7 @@ def main() -> None:
                         seconds += time.monotonic() - start
                     best.append(min(oz, *(size for size in found if size >= 0), oz))
                 rows.setdefault(name, []).append(best)
-        told = model_fingerprint(engine, options.model or shipped_model())
+        told = model_fingerprint(engine, options.model or shipped_model()).to_json()
     before = [one.size_bytes[0] for one in modules]
     print(f"{len(modules)} modules; {seconds / len(modules):.3f} s a module for 16 in rounds")
     report = []

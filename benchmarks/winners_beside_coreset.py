@@ -22,7 +22,7 @@ import numpy
 from llm_compiler.console import print_table, progress
 from llm_compiler.corpus.samples import Sample
 from llm_compiler.corpus.shards import load_samples
-from llm_compiler.evaluate.statistics import gains
+from llm_compiler.evaluate.flag_tuning.summary import gains
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.records import PassList
 from llm_compiler.search.coreset import collect_candidates, greedy, load_coreset, measure_candidates

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from llm_compiler.evaluate.flag_tuning import model_fingerprint
+from llm_compiler.evaluate.models import model_fingerprint
 from llm_compiler.model.engines.loader import load_engine, shipped_model
 
 REPORTS = Path(__file__).parents[2] / "docs" / "reports"
@@ -37,7 +37,7 @@ def weights_in(told: Any) -> Iterator[str]:
 def test_reports_are_of_the_shipped_weights(name: str) -> None:
     folder = shipped_model()
     with load_engine("embedded", None) as engine:
-        expected = model_fingerprint(engine, folder)["weights"]
+        expected = model_fingerprint(engine, folder).weights
     reports = sorted((REPORTS / name).glob("**/*.json"))
     assert reports
     for path in reports:

@@ -6,7 +6,8 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from llm_compiler.evaluate.statistics import Figure, Summary
+from llm_compiler.evaluate.figures import Figure
+from llm_compiler.evaluate.flag_tuning.summary import Summary
 from llm_compiler.extras import require
 
 __all__ = ["anytime_plot", "bar_plot", "curve_plot", "require_matplotlib", "scatter_plot"]

@@ -1,490 +1,108 @@
-"""The report of a flag-tuning evaluation, made of its rows alone: tables, plots, JSON, one page.
-
-The same rows and settings give the same report.
-"""
+"""What the reports of tasks have in common: facts, figures as JSON, numbers as text."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
 
-from llm_compiler.errors import OutputError
-from llm_compiler.evaluate.document import (
-    Block,
-    Heading,
-    Image,
-    Items,
-    Paragraph,
-    Table,
-    to_html,
-    to_markdown,
-)
-from llm_compiler.evaluate.plots import anytime_plot, bar_plot
-from llm_compiler.evaluate.programs import DIFFERS, EQUAL, NOT_BUILT, ProgramRow
-from llm_compiler.evaluate.rows import Row, write_rows
-from llm_compiler.evaluate.statistics import (
-    Figure,
-    Summary,
-    group_rows,
-    share_of,
-    size_class,
-    summarize,
-)
-from llm_compiler.evaluate.suites import CLANG_BASELINE, Excluded
-from llm_compiler.output import write_atomically
-from llm_compiler.search.objective import Objective, object_objectives, objective_named
+from llm_compiler.evaluate.document import Block, Heading, Table
+from llm_compiler.evaluate.figures import Figure
+from llm_compiler.evaluate.suites import Excluded
+from llm_compiler.evaluate.task import Facts, RowTable
 
-__all__ = ["FlagTuningReport", "make_report", "report_blocks", "summary_table", "write_report"]
+__all__ = [
+    "HasJson",
+    "Report",
+    "decimal_text",
+    "facts_of",
+    "not_measured",
+    "share_text",
+    "short_name",
+]
 
-_MAX_PROGRAMS = 24
-_REFERENCE_BUDGET = 16
+
+class HasJson(Protocol):
+    """A figure."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        ...
+
+
+FigureT = TypeVar("FigureT", bound=HasJson)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FlagTuningReport:
-    """All that a report says; `rows` and `settings` come from the run."""
+class Report(Generic[FigureT]):
+    """The summary of most tasks: a list of figures of one kind, and the page about them."""
 
-    settings: dict[str, Any]
-    command: str
-    suites: tuple[str, ...]
-    notes: tuple[str, ...]
-    excluded: tuple[Excluded, ...]
-    rows: Sequence[Row] = field(repr=False)
-    summaries: tuple[Summary, ...]
-    by_group: dict[str, dict[str, list[Summary]]] = field(repr=False)
-    """From "target", "size" and "program" to groups and their summaries at the budget that
-    `reference` names."""
-    programs: Sequence[ProgramRow] = field(default=(), repr=False)
-    """Runs of linked programs, where the suites say how."""
-    reference: int
-    seconds: float
-    """Of this run; of one that went on after a stop, only since then."""
+    facts: Facts
+    figures: tuple[FigureT, ...]
+    blocks: tuple[Block, ...] = field(repr=False)
+    table: Table
+    names_suites: bool = True
+    """Whether suites and what was left out stand in the JSON by themselves."""
+    notes: tuple[str, ...] = ()
+    tables: tuple[RowTable, ...] = ()
 
-    @property
-    def objective(self) -> Objective:
-        """What the winners were chosen by."""
-        return objective_named(self.settings["objective"])
-
-    @property
-    def backup(self) -> str:
-        """Whether the headline is with -Oz backup: "with" or "without"."""
-        return "without" if self.settings["protocol"] == "paper" else "with"
+    def page(self) -> tuple[Block, ...]:
+        """Return the blocks."""
+        return self.blocks
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the rows as plain values."""
+        """Return what ``report.json`` holds."""
+        facts = self.facts
+        suites = {"suites": list(facts.suites)} if self.names_suites else {}
+        excluded = {
+            "excluded": [
+                {"suite": one.suite, "name": one.name, "cause": one.cause} for one in facts.excluded
+            ]
+        }
         return {
-            "command": self.command,
-            "settings": self.settings,
-            "suites": list(self.suites),
-            "notes": list(self.notes),
-            "excluded": [asdict(one) for one in self.excluded],
-            "num_modules": len({(r.suite, r.module, r.module_hash) for r in self.rows}),
-            "summaries": [one.to_json() for one in self.summaries],
-            "by_group": {
-                kind: {name: [one.to_json() for one in found] for name, found in groups.items()}
-                for kind, groups in self.by_group.items()
-            },
-            "programs": [
-                {
-                    "contender": contender,
-                    "budget": budget,
-                    "num_programs": len({(r.suite, r.program) for r in found}),
-                    "num_runs": len(found),
-                    "equal": share_of([r.verdict == EQUAL for r in found]).to_json(),
-                    "verdicts": dict(sorted(Counter(r.verdict for r in found).items())),
-                }
-                for (contender, budget), found in _by_build(self.programs).items()
-            ],
-            "reference_budget": self.reference,
-            "seconds": round(self.seconds, 1),
+            "command": facts.command,
+            "settings": dict(facts.settings),
+            **suites,
+            "notes": list(facts.notes),
+            **(excluded if self.names_suites else {}),
+            "figures": [one.to_json() for one in self.figures],
         }
 
 
-def _summaries(rows: Sequence[Row], objective: Objective, seed: int) -> list[Summary]:
-    cells = group_rows(rows, lambda row: f"{row.contender} {row.budget}")
+def facts_of(facts: Facts) -> list[str]:
+    """Return the sentences on LLVM, suites, notes and models."""
     return [
-        summarize(
-            found,
-            objective=objective,
-            coreset=cells.get(f"coreset {found[0].budget}", ()),
-            seed=seed,
-        )
-        for found in cells.values()
+        f"LLVM {facts.llvm_version}.",
+        *(f"Suite {one}." for one in facts.suites),
+        *facts.notes,
+        *(one.described(number) for number, one in enumerate(facts.models, 1)),
     ]
 
 
-def make_report(
-    rows: Sequence[Row],
-    *,
-    settings: dict[str, Any],
-    command: str,
-    suites: Sequence[str],
-    notes: Sequence[str],
-    excluded: Sequence[Excluded],
-    seconds: float,
-    programs: Sequence[ProgramRow] = (),
-) -> FlagTuningReport:
-    """Compute all figures of a report."""
-    objective, seed = objective_named(settings["objective"]), int(settings["seed"])
-    budgets = settings["budgets"]
-    reference = max((b for b in budgets if b <= _REFERENCE_BUDGET), default=min(budgets))
-    names = dict.fromkeys(row.contender for row in rows if row.budget in budgets)
-    plain = dict.fromkeys(row.contender for row in rows if row.contender.startswith("-O"))
-    kept = [
-        row
-        for row in rows
-        if row.budget == reference and row.contender in names and row.contender not in plain
-    ]
-    keys: dict[str, Callable[[Row], str]] = {
-        "target": lambda row: row.target_triple.split("-", 1)[0],
-        "size": size_class,
-        "program": lambda row: row.program,
-    }
-    by_group = {}
-    for kind, key in keys.items():
-        groups = group_rows(kept, key)
-        by_group[kind] = {
-            name: _summaries(groups[name], objective, seed) for name in _order(kind, groups)
-        }
-    return FlagTuningReport(
-        settings=settings,
-        command=command,
-        suites=tuple(suites),
-        notes=tuple(notes),
-        excluded=tuple(excluded),
-        rows=rows,
-        summaries=tuple(_summaries(rows, objective, seed)),
-        by_group=by_group,
-        programs=programs,
-        reference=reference,
-        seconds=seconds,
-    )
-
-
-def _order(kind: str, groups: dict[str, list[Row]]) -> list[str]:
-    if kind == "size":
-        return sorted(groups, key=lambda name: groups[name][0].baseline_size_bytes)
-    if kind == "target":
-        return sorted(groups)
-
-    def weight(name: str) -> tuple[int, str]:
-        first = groups[name][0].contender
-        own = [row for row in groups[name] if row.contender == first]
-        return -sum(row.baseline_size_bytes for row in own), name
-
-    return sorted(groups, key=weight)[:_MAX_PROGRAMS]
-
-
-def summary_table(report: FlagTuningReport, backup: str) -> Table:
-    """Return the main table: every contender at every budget, both metrics."""
-    rows = []
-    shares = any(one.num_with_ceiling for one in report.summaries)
-    coreset = any(one.contender == "coreset" for one in report.summaries)
-    for one in report.summaries:
-        cells = [one.contender, str(one.budget), str(one.num_modules)]
-        cells += [
-            one.gains[metric.name, backup, mean].text()
-            for metric in object_objectives()
-            for mean in ("total", "geomean")
-        ]
-        if backup == "without":
-            cells += [" / ".join(map(str, one.counts[report.objective.name]))]
-        else:
-            improved, equal, regressed = one.counts[report.objective.name]
-            cells += [f"{improved} / {equal + regressed}"]
-            if shares:
-                cells += [_percent(one.potential)]
-            if coreset:
-                cells += [_points(one.ahead_of_coreset)]
-        rows.append(tuple(cells))
-    header = ["contender", "evaluations", "n", "size, total", "size, geomean"]
-    header += [".text + .data, total", ".text + .data, geomean"]
-    if backup == "without":
-        header += ["improved / equal / regressed"]
-    else:
-        header += ["improved / equal"]
-        if shares:
-            header += ["share of the autotuner's"]
-        if coreset:
-            header += ["ahead of the coreset (points)"]
-    return Table(tuple(header), tuple(rows))
-
-
-def _percent(figure: Figure) -> str:
-    if figure.value != figure.value:
-        return "—"
-    return f"{100 * figure.value:.0f} % [{100 * figure.low:.0f}, {100 * figure.high:.0f}]"
-
-
-def _points(figure: Figure) -> str:
-    if figure.value != figure.value:
-        return "—"
-    return f"{100 * figure.value:+.2f} [{100 * figure.low:+.2f}, {100 * figure.high:+.2f}]"
-
-
-def _cost_table(report: FlagTuningReport) -> Table:
-    rows = []
-    for one in report.summaries:
-        count = max(1, one.num_modules)
-        rows.append(
-            (
-                one.contender,
-                str(one.budget),
-                f"{one.num_evaluations / count:.1f}",
-                f"{one.compile_seconds / count:.2f}",
-                f"{one.model_seconds / count:.2f}",
-                str(one.verdicts.get("passed", 0)),
-                str(one.verdicts.get("unchecked", 0)),
-                str(one.verdicts.get("baseline", 0)),
-                str(one.num_rejected),
-            )
-        )
-    header = ["contender", "evaluations", "spent a module", "compiling, s a module"]
-    header += ["model, s a module", "passed", "unchecked", "none", "rejected lists"]
-    return Table(tuple(header), tuple(rows))
-
-
-def _group_blocks(report: FlagTuningReport, kind: str, images: dict[str, Image]) -> list[Block]:
-    metric, backup = report.objective.name, report.backup
-    rows = []
-    for name, found in report.by_group[kind].items():
-        for one in found:
-            rows.append(
-                (
-                    name,
-                    one.contender,
-                    str(one.num_modules),
-                    one.gains[metric, backup, "total"].text(),
-                    one.gains[metric, backup, "geomean"].text(),
-                    " / ".join(map(str, one.counts[metric])),
-                )
-            )
-    header = (kind, "contender", "n", "total", "geometric mean", "improved / equal / regressed")
-    title = {"target": "By target", "size": "By module size", "program": "By program"}[kind]
-    blocks: list[Block] = [Heading(f"{title}, at {report.reference} evaluations")]
-    if kind == "program" and len(report.by_group[kind]) == _MAX_PROGRAMS:
-        blocks.append(Paragraph(f"The {_MAX_PROGRAMS} largest; all are in `rows.parquet`."))
-    if kind in images:
-        blocks.append(images[kind])
-    return [*blocks, Table(header, tuple(rows), left=2)]
-
-
-def _by_build(rows: Sequence[ProgramRow]) -> dict[tuple[str, int], list[ProgramRow]]:
-    found: dict[tuple[str, int], list[ProgramRow]] = {}
-    for row in rows:
-        found.setdefault((row.contender, row.budget), []).append(row)
-    return found
-
-
-def _program_blocks(report: FlagTuningReport) -> list[Block]:
-    """Return what running whole programs showed."""
-    if not report.programs:
+def not_measured(excluded: Sequence[Excluded]) -> list[Block]:
+    """Return the table of what was left out, if anything was."""
+    causes = tuple((one.suite, one.name, one.cause) for one in excluded)
+    if not causes:
         return []
-    lines = []
-    for (contender, budget), found in _by_build(report.programs).items():
-        counts = Counter(row.verdict for row in found)
-        lines.append(
-            (
-                contender,
-                str(budget),
-                str(len({(row.suite, row.program) for row in found})),
-                str(len(found)),
-                f"{sum(row.num_changed for row in found if row.run == 0)}",
-                share_of([row.verdict == EQUAL for row in found]).text(),
-                str(counts[DIFFERS]),
-                str(counts[NOT_BUILT]),
-            )
-        )
-    header = ("contender", "evaluations", "programs", "runs", "units with a list", "equal to -O2")
-    bad = {
-        (row.suite, row.program, str(row.run), row.contender, str(row.budget), row.reason)
-        for row in report.programs
-        if row.verdict != EQUAL
-    }
-    blocks: list[Block] = [
-        Heading("Whole programs, linked and run"),
-        Paragraph(
-            "Each program is linked from the objects of the chosen lists, smaller or not, and run "
-            "as `programs.toml` says; exit status, standard output and output files are compared "
-            "with those of the program that clang -O2 makes of the same sources. Every run is a "
-            "row of `programs.parquet`."
-        ),
-        Table((*header, "differs", "not built"), tuple(lines)),
-    ]
-    if bad:
-        names = ("suite", "program", "run", "contender", "evaluations", "what")
-        blocks.append(Table(names, tuple(sorted(bad)), left=6))
-    return blocks
+    return [Heading("Not measured"), Table(("suite", "unit", "cause"), causes, left=3)]
 
 
-def _blocks(report: FlagTuningReport, images: dict[str, Image]) -> list[Block]:
-    settings = report.settings
-    modules = {(r.suite, r.module, r.module_hash): r for r in report.rows}
-    targets = group_rows(modules.values(), lambda row: row.target_triple.split("-", 1)[0])
-    count = ", ".join(f"{len(found)} {name}" for name, found in sorted(targets.items()))
-    paper = settings["protocol"] == "paper"
-    rules = (
-        "the paper's: one shot, winners by .text + .data, headline without -Oz backup, units that "
-        "exceed the context split by function, what still does not fit counts as -Oz"
-        if paper
-        else "ours: winners by "
-        + report.objective.title
-        + "; clang -Oz's own object is everybody's fallback (with -Oz backup)"
-    )
-    facts = [
-        f"Protocol: {rules}.",
-        f"Modules: {len(modules)} ({count}). Intervals: 95 %, bootstrap over modules, seed "
-        f"{settings['seed']}.",
-        f"LLVM {settings['llvm_version']}; an evaluation is one pass list compiled and measured "
-        "in process.",
-        "`size` is all allocated bytes of the object that take space in the file; .text + .data "
-        "is the paper's metric, of the same object.",
-        *(f"Suite {one}." for one in report.suites),
-        *report.notes,
-    ]
-    facts += [
-        f"Model {number}: {one['model']} ({one['engine']} engine, weights "
-        f"{one.get('weights', 'unknown')})."
-        for number, one in enumerate(settings["models"], 1)
-    ]
-    if not settings["check"]:
-        facts.append(
-            "New lists were not put to PassListEval (`--no-check`): gains of searches may come "
-            "from lists that break programs."
-        )
-    blocks: list[Block] = [
-        Heading("Flag tuning", 1),
-        Paragraph(f"`{report.command}`"),
-        Items(tuple(facts)),
-    ]
-    order = ("without", "with") if paper else ("with", "without")
-    for backup in order:
-        blocks.append(Heading(f"Smaller than -Oz, {backup} -Oz backup"))
-        if backup == report.backup and "anytime" in images:
-            blocks.append(images["anytime"])
-        blocks.append(summary_table(report, backup))
-    blocks += [
-        Paragraph(
-            "`-Oz`, `-Os`, `-O2` are those pipelines on the same IR, which clang made for -Oz: "
-            "every function is marked minsize. A contender without a list of its own (verdict "
-            "`none`) counts as the baseline also without backup."
-        ),
-        Heading("What it cost, and verdicts of the winners"),
-        _cost_table(report),
-        Paragraph(
-            "Compile time counts every evaluation at what it took when it was measured, on one "
-            "core; lists that begin alike share work, and a model keeps what it has read of a "
-            "prompt that was asked about before. Rejected: lists that were the smallest, but "
-            "PassListEval says that they break programs."
-        ),
-    ]
-    blocks += _program_blocks(report)
-    for kind, groups in report.by_group.items():
-        if groups:
-            blocks += _group_blocks(report, kind, images)
-    if report.excluded:
-        blocks += [
-            Heading("Not measured"),
-            Table(
-                ("suite", "unit", "cause"),
-                tuple((one.suite, one.name, one.cause) for one in report.excluded),
-                left=3,
-            ),
-        ]
-    example = next((row for row in report.rows if row.passes and row.baseline != "-"), None)
-    blocks.append(Heading("From a figure to its rows"))
-    blocks.append(
-        Paragraph(
-            "Each row of `rows.parquet` is one module, contender and budget: its hash, the winning "
-            "list, sizes, verdict and seconds. `size_bytes` is the winner's object, which may be "
-            "larger than `baseline_size_bytes`; with backup the smaller counts."
-        )
-    )
-    if example is not None:
-        how = (
-            "clang FLAGS -Oz -Xclang -disable-llvm-passes -emit-llvm, opt -passes=LIST, clang -Oz "
-            "-Xclang -disable-llvm-passes make its object again"
-            if example.baseline == CLANG_BASELINE
-            else "opt -passes=LIST on the sample of that hash, then llc, make its object again, "
-            "but for rare differences between opt and LLVM in process"
-        )
-        blocks.append(
-            Paragraph(
-                f"For example {example.module}: `{example.passes}` by {example.contender}, "
-                f"{example.size_bytes} bytes instead of {example.baseline_size_bytes}; {how}."
-            )
-        )
-    return blocks
+def share_text(figure: Figure) -> str:
+    """Return ``3.41 % [2.90, 4.02]`` of what a report's JSON holds."""
+    if math.isnan(figure.value):
+        return "—"
+    value, low, high = (round(one, 6) for one in (figure.value, figure.low, figure.high))
+    return f"{100 * value:.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
 
 
-def _images(report: FlagTuningReport) -> dict[str, Image]:
-    metric, backup = report.objective.name, report.backup
-    where = f"{metric}, {backup} -Oz backup"
-    found = {
-        "anytime": Image(
-            "anytime.png",
-            f"Gain by evaluations ({where})",
-            anytime_plot(
-                report.summaries,
-                lambda one, mean: one.gains[metric, backup, mean],
-                f"Smaller than -Oz: {where}",
-            ),
-        )
-    }
-    for kind, groups in report.by_group.items():
-        if not groups:
-            continue  # the plain pipelines alone
-        figures = {
-            f"{name} (n={found_[0].num_modules})": {
-                one.contender: one.gains[metric, backup, "total"] for one in found_
-            }
-            for name, found_ in groups.items()
-        }
-        title = f"By {kind} at {report.reference} evaluations ({where})"
-        found[kind] = Image(f"by_{kind}.png", title, bar_plot(figures, title))
-    return found
+def decimal_text(figure: Figure) -> str:
+    """Return ``0.341 [0.290, 0.402]``."""
+    if math.isnan(figure.value):
+        return "—"
+    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
-def report_blocks(report: FlagTuningReport) -> list[Block]:
-    """Return the page, its plots drawn.
-
-    Raises:
-        ToolchainNotFound: matplotlib is missing.
-    """
-    return _blocks(report, _images(report))
-
-
-def write_report(report: FlagTuningReport, folder: Path, blocks: Sequence[Block]) -> list[Path]:
-    """Write the report's files and return their paths.
-
-    Args:
-        blocks: what `report_blocks` made of it.
-
-    Raises:
-        OutputError: the folder cannot be written.
-        ToolchainNotFound: pyarrow is missing.
-    """
-    written = []
-
-    def write(name: str, data: bytes) -> None:
-        write_atomically(folder / name, data)
-        written.append(folder / name)
-
-    try:
-        for image in (one for one in blocks if isinstance(one, Image)):
-            write(image.name, image.data)
-        write("report.md", to_markdown(blocks).encode())
-        write("report.html", to_html(blocks).encode())
-        write("report.json", (json.dumps(report.to_json(), indent=1) + "\n").encode())
-    except OSError as error:
-        raise OutputError(f"the report cannot be written to {folder}: {error}") from error
-    write_rows(report.rows, folder / "rows.parquet", report.settings, Row)
-    tables = [folder / "rows.parquet"]
-    if report.programs:
-        tables.append(folder / "programs.parquet")
-        write_rows(report.programs, tables[-1], report.settings, ProgramRow)
-    return [*tables, *written]
+def short_name(model: str) -> str:
+    """Return a model's name, its beginning cut where it is long."""
+    return model if len(model) < 40 else "..." + model[-36:]

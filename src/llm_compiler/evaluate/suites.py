@@ -87,7 +87,7 @@ class SuiteOptions:
     """Of samples: "function" or "unit", if the folder has any of that kind; empty: all."""
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationModule:
     """One module to be measured. `unit` is there where it was compiled from the user's files."""
 
@@ -107,7 +107,8 @@ class EvaluationModule:
     """None: default<Oz> in process, which is yet to be measured."""
 
     def __post_init__(self) -> None:
-        self.module_hash = self.module_hash or content_hash(self.bitcode)
+        if not self.module_hash:
+            object.__setattr__(self, "module_hash", content_hash(self.bitcode))
 
     @property
     def key(self) -> str:

@@ -9,18 +9,16 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from llm_compiler.evaluate.rows import Journal
 from llm_compiler.workers.pool import WorkerPool
 
-__all__ = ["HasKey", "ThreadTools", "work_through"]
+__all__ = ["HasKey", "ThreadTools", "in_threads"]
 
 
 class HasKey(Protocol):
@@ -45,32 +43,23 @@ class ThreadTools:
     kept: dict[str, Any] = field(default_factory=dict)
 
 
-def work_through(
+def in_threads(
     items: Sequence[_Item],
     do: Callable[[_Item, ThreadTools], list[_R]],
-    journal: Journal[_R],
     *,
     num_threads: int,
     make_pool: Callable[[], AbstractContextManager[WorkerPool]],
-    deadline: float | None = None,
-    on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
-) -> list[_Item]:
-    """Do what the journal does not have yet, each item kept as soon as it ends.
+    is_late: Callable[[bool], bool] = lambda begun: False,
+) -> Iterator[tuple[_Item, list[_R]]]:
+    """Yield each item with its rows, as soon as it ends.
 
     Args:
         do: makes an item's rows; called in threads.
         make_pool: makes a pool of one worker; called in each thread.
-        deadline: as `time.monotonic` counts; behind it no item is begun, but a first one.
-        on_progress: called with (items done, items in all, the last one's key).
+        is_late: whether no further item is to be begun, given whether any was.
 
-    Returns:
-        The items that are done, in their order: all, unless the deadline came first.
-
-    Whatever `do` raises ends the run; so does Ctrl-C. What was finished until then is kept.
+    Whatever `do` raises ends the run; so does Ctrl-C.
     """
-    todo = [item for item in items if journal.rows(item.key) is None]
-    done = len(items) - len(todo)
-    on_progress(done, len(items), "")
     with contextlib.ExitStack() as stack:
         own = threading.local()
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-")))
@@ -88,14 +77,16 @@ def work_through(
             return found
 
         threads = stack.enter_context(ThreadPoolExecutor(max_workers=num_threads))
-        rest = iter(todo)
+        rest = iter(items)
         running: dict[Future[list[_R]], _Item] = {}
+        begun = False
 
         def begin() -> None:
-            late = deadline is not None and time.monotonic() > deadline
-            if late and (done or running):
+            nonlocal begun
+            if is_late(begun):
                 return
             if (item := next(rest, None)) is not None:
+                begun = True
                 running[threads.submit(lambda item=item: do(item, tools()))] = item  # type: ignore[misc]
 
         try:
@@ -105,12 +96,9 @@ def work_through(
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
                     item = running.pop(future)
-                    journal.add(item.key, future.result())
-                    done += 1
-                    on_progress(done, len(items), item.key)
+                    yield item, future.result()
                     begin()
         except BaseException:
             # Before their pools are closed.
             threads.shutdown(wait=True, cancel_futures=True)
             raise
-    return [item for item in items if journal.rows(item.key) is not None]

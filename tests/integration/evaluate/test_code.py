@@ -10,10 +10,12 @@ import pytest
 
 from llm_compiler.cli import main
 from llm_compiler.emulate import EmulateOptions, emulate
-from llm_compiler.evaluate.emulation import EmulationRow
-from llm_compiler.evaluate.lifting import LiftItem, LiftOptions, LiftRow, evaluate_lifting
-from llm_compiler.evaluate.rows import Journal, locked, read_rows
+from llm_compiler.evaluate.disassembly.ask import AskedModel, lift_rows
+from llm_compiler.evaluate.disassembly.records import LiftItem, LiftOptions, LiftRow
+from llm_compiler.evaluate.emulation.ask import EmulationRow
+from llm_compiler.evaluate.rows import locked, read_rows
 from llm_compiler.evaluate.suites import EvaluationModule
+from llm_compiler.evaluate.threads import ThreadTools
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.model.engines.replay import ReplayEngine
@@ -241,16 +243,14 @@ def test_assembly_that_cannot_be_read_is_counted(
         path = tmp_path / f"{name}.s"
         path.write_text(f".globl g\n.type g, @function\n{text}")
         items.append(LiftItem(module=module, level=name, function="f", assembly=path))
-    with Journal(tmp_path / "journal", {}, LiftRow) as journal:
-        rows = evaluate_lifting(
-            items,
-            LiftOptions(),
-            journal,
-            engines=[("replayed", ReplayEngine(answers))],
-            toolchain=toolchain,
-            num_threads=1,
-            make_pool=lambda: LocalPool(1),
-        )
+    models = [("replayed", AskedModel(ReplayEngine(answers), lambda engine, sample: True))]
+    with LocalPool(1) as pool:
+        tools = ThreadTools(pool, tmp_path)
+        rows = [
+            row
+            for item in items
+            for row in lift_rows(item, LiftOptions(), models, toolchain, tools)
+        ]
     assert [(row.verdict, row.cause) for row in rows] == [("no_answer", "unreadable")] * 2
     assert "nonsense" in rows[0].reason or "mnemonic" in rows[0].reason
     assert "no symbol" in rows[1].reason

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.cli import main
-from llm_compiler.evaluate.rows import Row, locked, read_rows
+from llm_compiler.evaluate.flag_tuning.rows import Row
+from llm_compiler.evaluate.rows import locked, read_rows
 from llm_compiler.llvm.object_file import section_sizes
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.stock import Stock, parse_clang_flags

@@ -10,8 +10,9 @@ import pytest
 
 from llm_compiler.cli import main
 from llm_compiler.corpus.texts import Text, _ShardWriter
-from llm_compiler.evaluate.language import PerplexityRow, SizeRow, nats_of, reader_of
+from llm_compiler.evaluate.perplexity.ask import PerplexityRow, nats_of, reader_of
 from llm_compiler.evaluate.rows import read_rows
+from llm_compiler.evaluate.size_prediction.ask import SizeRow
 from llm_compiler.model.configs import read_hf_config
 from llm_compiler.model.engines.embedded import load_embedded
 

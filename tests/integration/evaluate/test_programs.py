@@ -9,13 +9,14 @@ import pytest
 
 from llm_compiler.cli import main
 from llm_compiler.errors import ConfigError
-from llm_compiler.evaluate.programs import (
+from llm_compiler.evaluate.flag_tuning.programs import (
     ProgramRow,
     load_programs,
     ready_programs,
     run_programs,
 )
-from llm_compiler.evaluate.rows import Journal, Row, read_rows
+from llm_compiler.evaluate.flag_tuning.rows import Row
+from llm_compiler.evaluate.rows import Journal, read_rows
 from llm_compiler.evaluate.suites import SuiteOptions, load_suite
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run

@@ -9,10 +9,13 @@ import pytest
 
 from llm_compiler.cli import main
 from llm_compiler.dataset.records import StageSample
-from llm_compiler.evaluate.emulation import EmulationRow
-from llm_compiler.evaluate.language import PerplexityRow, SizeRow, draw_samples
-from llm_compiler.evaluate.lifting import LiftRow
-from llm_compiler.evaluate.rows import Row, read_rows
+from llm_compiler.evaluate.disassembly.records import LiftRow
+from llm_compiler.evaluate.emulation.ask import EmulationRow
+from llm_compiler.evaluate.flag_tuning.rows import Row
+from llm_compiler.evaluate.perplexity.ask import PerplexityRow
+from llm_compiler.evaluate.rows import read_rows
+from llm_compiler.evaluate.samples import draw_samples
+from llm_compiler.evaluate.size_prediction.ask import SizeRow
 from llm_compiler.model.configs import read_hf_config
 from llm_compiler.model.prompts import PaperPrompts
 from llm_compiler.model.tokenizer import IrTokenizer

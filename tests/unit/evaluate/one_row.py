@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm_compiler.evaluate.rows import Row
+from llm_compiler.evaluate.flag_tuning.rows import Row
 
 __all__ = ["ROW"]
 

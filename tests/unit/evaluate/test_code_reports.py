@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from llm_compiler.evaluate.emulation import EmulationRow
-from llm_compiler.evaluate.emulation_report import summarize_emulation
-from llm_compiler.evaluate.lifting import LiftRow
-from llm_compiler.evaluate.lifting_report import summarize_lifts
-from llm_compiler.evaluate.statistics import mean_of, share_of
+from llm_compiler.evaluate.disassembly.records import LiftRow
+from llm_compiler.evaluate.disassembly.report import summarize_lifts
+from llm_compiler.evaluate.emulation.ask import EmulationRow
+from llm_compiler.evaluate.emulation.report import summarize_emulation
+from llm_compiler.evaluate.figures import mean_of, share_of
 
 pytest.importorskip("numpy")
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.errors import ConfigError, ShardCorrupt
-from llm_compiler.evaluate.rows import Journal, Row, locked, read_rows, write_rows
+from llm_compiler.evaluate.flag_tuning.rows import Row
+from llm_compiler.evaluate.rows import Journal, locked, read_rows, write_rows
 
 from .one_row import ROW
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from llm_compiler.evaluate.statistics import gains, size_class, summarize
+from llm_compiler.evaluate.flag_tuning.summary import gains, size_class, summarize
 from llm_compiler.search.objective import SIZE, TEXT_DATA
 
 from .one_row import ROW

@@ -2,16 +2,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llm_compiler.evaluate.rows import Journal
-from llm_compiler.evaluate.threads import ThreadTools, work_through
+from llm_compiler.evaluate.threads import ThreadTools, in_threads
 
 
 @dataclass(frozen=True)
@@ -59,53 +56,53 @@ def make(item: Item, tools: ThreadTools) -> list[Made]:
     return [Made(item.number, threading.current_thread().name)]
 
 
-def test_threads_share_the_items(tmp_path: Path) -> None:
+def test_threads_share_the_items() -> None:
     pools = Pools()
-    seen: list[tuple[int, int]] = []
-    with Journal(tmp_path / "journal", {}, Made) as journal:
-        done = work_through(
-            ITEMS,
-            make,
-            journal,
-            num_threads=2,
-            make_pool=pools,
-            on_progress=lambda count, total, what: seen.append((count, total)),
-        )
-        rows = [row for item in ITEMS for row in journal.rows(item.key) or ()]
-    assert done == ITEMS
-    assert [row.number for row in rows] == list(range(6))
-    assert len({row.thread for row in rows}) == 2
+    found = list(in_threads(ITEMS, make, num_threads=2, make_pool=pools))
+    assert {item for item, _ in found} == set(ITEMS)
+    assert all(row.number == item.number for item, (row,) in found)
+    assert len({row.thread for _, (row,) in found}) == 2
     assert (pools.made, pools.open) == (2, 0)
-    assert seen == [(count, 6) for count in range(7)]
 
 
-def test_what_failed_is_done_again_and_the_rest_is_kept(tmp_path: Path) -> None:
+def test_what_ended_before_a_failure_is_there() -> None:
     pools, calls = Pools(), []
 
     def fail(item: Item, tools: ThreadTools) -> list[Made]:
         calls.append(item.number)
-        if item.number == 3 and calls.count(3) == 1:
+        if item.number == 3:
             raise ValueError("no")
         return [Made(item.number, "")]
 
-    for number_of_run in range(2):
-        with Journal(tmp_path / "journal", {}, Made) as journal:
-            context = pytest.raises(ValueError, match="no")
-            with context if number_of_run == 0 else contextlib.nullcontext():
-                work_through(ITEMS, fail, journal, num_threads=1, make_pool=pools)
-    assert calls == [0, 1, 2, 3, 3, 4, 5]
+    found = []
+    with pytest.raises(ValueError, match="no"):
+        found.extend(
+            item.number for item, _ in in_threads(ITEMS, fail, num_threads=1, make_pool=pools)
+        )
+    assert calls == [0, 1, 2, 3]
     assert pools.open == 0
 
 
-def test_behind_the_deadline_only_a_first_item_is_begun(tmp_path: Path) -> None:
-    now = time.monotonic()
+def test_each_is_there_before_the_next_is_begun() -> None:
+    begun: list[int] = []
 
-    def quick(item: Item, tools: ThreadTools) -> list[Made]:
-        return [Made(item.number, "")]
+    def note(item: Item, tools: ThreadTools) -> list[Made]:
+        begun.append(item.number)
+        return []
 
-    with Journal(tmp_path / "journal", {}, Made) as journal:
-        for deadline, expected in ((now - 1, ITEMS[:1]), (now - 1, ITEMS[:1]), (now + 60, ITEMS)):
-            done = work_through(
-                ITEMS, quick, journal, num_threads=2, make_pool=Pools(), deadline=deadline
-            )
-            assert done == expected
+    for item, _ in in_threads(ITEMS, note, num_threads=1, make_pool=Pools()):
+        assert begun == list(range(item.number + 1))
+
+
+@pytest.mark.parametrize(("has_rows", "expected"), [(False, ITEMS[:1]), (True, [])])
+def test_after_the_deadline_only_a_first_item_is_begun(
+    has_rows: bool, expected: list[Item]
+) -> None:
+    found = in_threads(
+        ITEMS,
+        lambda item, tools: [Made(item.number, "")],
+        num_threads=2,
+        make_pool=Pools(),
+        is_late=lambda begun: begun or has_rows,
+    )
+    assert [item for item, _ in found] == expected

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from llm_compiler.commands.command import Command
 from llm_compiler.commands.options.shared import (
@@ -18,11 +19,13 @@ from llm_compiler.commands.options.shared import (
     object_objective_names,
     target_triple_option,
 )
+from llm_compiler.evaluate.registry import TaskEntry, register, task_entries
 from llm_compiler.model.engines.requests import Capability
 from llm_compiler.option_fields import minutes, natural, option, positive
 
 __all__ = [
     "COMMAND",
+    "PAPER_PART",
     "AllArguments",
     "DisassemblyArguments",
     "EmulationArguments",
@@ -44,14 +47,15 @@ _CONTENDERS = (
     "plain",
 )
 _LEVELS = ("O0", "O1", "O2", "O3", "Os", "Oz")
-_TASKS = (
-    "flag-tuning",
-    "flag-tuning-paper",
-    "disassembly",
-    "emulation",
-    "size-prediction",
-    "perplexity",
-)
+PAPER_PART = "flag-tuning-paper"
+"""Flag tuning once more, by the paper's rules, on the page of ``evaluate all``."""
+
+
+def _part_names() -> list[str]:
+    """Return what stands on the page of ``evaluate all``."""
+    names = [one.name for one in task_entries()]
+    place = names.index(_FLAG_TUNING.name) + 1
+    return [*names[:place], PAPER_PART, *names[place:]]
 
 
 def _budgets(text: str) -> tuple[int, ...]:
@@ -312,7 +316,7 @@ class AllArguments(TaskArguments):
 
     task: str = "all"
     tasks: tuple[str, ...] = option(
-        "--tasks", _TASKS, many=True, choices=_TASKS, metavar="T", help="default: all"
+        "--tasks", (), many=True, choices=_part_names, metavar="T", help="default: all"
     )
     texts: Path | None = _texts_option()
     max_minutes: float | None = _minutes_option(55.0)
@@ -374,65 +378,104 @@ class AllArguments(TaskArguments):
     code: str = option("--code", "ir", choices=("ir", "assembly", "both"), help="of emulation")
 
 
-COMMAND = Command(
-    name="evaluate",
-    placeholder="TASK",
-    actions=(
-        Command(
-            name="flag-tuning",
-            help="what pass lists save over -Oz",
-            description="Compare models, the coreset, random and local search, the paper's "
-            "autotuner and the plain pipelines at equal numbers of evaluations, and write "
-            "report.html, .md, .json, plots, and one row a module, contender and budget "
-            "(rows.parquet). Stopped, the same command goes on. Clang's own flags, for suites of "
-            "sources, follow after --.",
-            options=FlagTuningArguments,
-            run="evaluate:run",
-        ),
-        Command(
-            name="disassembly",
-            help="how well models lift machine code",
-            description="Compile the functions of suites, have models lift them, and say what "
-            "share lowers, is exact, or passes the tests, by answers, target, level and length. "
-            "Stopped, the same command goes on. Clang's own flags, for suites of sources, follow "
-            "after --.",
-            options=DisassemblyArguments,
-            run="evaluate:run",
-        ),
-        Command(
-            name="emulation",
-            help="how well models predict the code after pass lists",
-            description="Ask models for the code after a single pass, default<Oz> and a random "
-            "list, for each module of suites, and compare with what LLVM makes. Stopped, the same "
-            "command goes on. Clang's own flags, for suites of sources, follow after --.",
-            options=EmulationArguments,
-            run="evaluate:run",
-        ),
-        Command(
-            name="size-prediction",
-            help="how well models predict sizes after a pass list",
-            description="Ask models for instruction count and sizes after a drawn pass list, and "
-            "compare with what LLVM makes. Stopped, the same command goes on.",
-            options=SizePredictionArguments,
-            run="evaluate:run",
-        ),
-        Command(
-            name="perplexity",
-            help="how probable IR, assembly and source code are to models",
-            description="Measure the probability of IR and assembly of a split, and of source "
-            "code and prose where texts are given, in bits a byte. Stopped, the same command "
-            "goes on.",
-            options=PerplexityArguments,
-            run="evaluate:run",
-        ),
-        Command(
-            name="all",
-            help="every task on the same suites, in bounded time, on one page",
-            description="Run flag tuning (our rules and the paper's), disassembly, emulation, "
-            "size prediction and perplexity, each into a folder of its own, and write one page "
-            "about all of them. Stopped, the same command goes on.",
-            options=AllArguments,
-            run="evaluate:run",
-        ),
-    ),
+# As they stand in help and on the page of ``evaluate all``.
+_FLAG_TUNING = register(
+    TaskEntry(
+        name="flag-tuning",
+        help="what pass lists save over -Oz",
+        description="Compare models, the coreset, random and local search, the paper's "
+        "autotuner and the plain pipelines at equal numbers of evaluations, and write "
+        "report.html, .md, .json, plots, and one row a module, contender and budget "
+        "(rows.parquet). Stopped, the same command goes on. Clang's own flags, for suites of "
+        "sources, follow after --.",
+        arguments=FlagTuningArguments,
+        make="llm_compiler.commands.evaluation_tasks:flag_tuning",
+        until=0.45,
+    )
 )
+register(
+    TaskEntry(
+        name="disassembly",
+        help="how well models lift machine code",
+        description="Compile the functions of suites, have models lift them, and say what "
+        "share lowers, is exact, or passes the tests, by answers, target, level and length. "
+        "Stopped, the same command goes on. Clang's own flags, for suites of sources, follow "
+        "after --.",
+        arguments=DisassemblyArguments,
+        make="llm_compiler.commands.evaluation_tasks:disassembly",
+        until=0.8,
+    )
+)
+register(
+    TaskEntry(
+        name="emulation",
+        help="how well models predict the code after pass lists",
+        description="Ask models for the code after a single pass, default<Oz> and a random "
+        "list, for each module of suites, and compare with what LLVM makes. Stopped, the same "
+        "command goes on. Clang's own flags, for suites of sources, follow after --.",
+        arguments=EmulationArguments,
+        make="llm_compiler.commands.evaluation_tasks:emulation",
+        until=0.92,
+    )
+)
+register(
+    TaskEntry(
+        name="size-prediction",
+        help="how well models predict sizes after a pass list",
+        description="Ask models for instruction count and sizes after a drawn pass list, and "
+        "compare with what LLVM makes. Stopped, the same command goes on.",
+        arguments=SizePredictionArguments,
+        make="llm_compiler.commands.evaluation_tasks:size_prediction",
+        until=0.96,
+    )
+)
+register(
+    TaskEntry(
+        name="perplexity",
+        help="how probable IR, assembly and source code are to models",
+        description="Measure the probability of IR and assembly of a split, and of source "
+        "code and prose where texts are given, in bits a byte. Stopped, the same command "
+        "goes on.",
+        arguments=PerplexityArguments,
+        make="llm_compiler.commands.evaluation_tasks:perplexity",
+        until=1.0,
+    )
+)
+_EVERYTHING = Command(
+    name="all",
+    help="every task on the same suites, in bounded time, on one page",
+    description="Run flag tuning (our rules and the paper's), disassembly, emulation, "
+    "size prediction and perplexity, each into a folder of its own, and write one page "
+    "about all of them. Stopped, the same command goes on.",
+    options=AllArguments,
+    run="evaluate:run",
+)
+
+
+class _Tasks(Sequence[Command]):
+    """The actions of the command: whatever is registered when they are looked at."""
+
+    def __len__(self) -> int:
+        return len(task_entries()) + 1
+
+    @overload
+    def __getitem__(self, place: int) -> Command: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Command]: ...
+
+    def __getitem__(self, place: int | slice) -> Command | Sequence[Command]:
+        return [*map(_command_of, task_entries()), _EVERYTHING][place]
+
+
+def _command_of(entry: TaskEntry) -> Command:
+    return Command(
+        name=entry.name,
+        help=entry.help,
+        description=entry.description,
+        options=entry.arguments,
+        run="evaluate:run",
+    )
+
+
+COMMAND = Command(name="evaluate", placeholder="TASK", actions=_Tasks())

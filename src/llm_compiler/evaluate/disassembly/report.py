@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from llm_compiler.evaluate.disassembly.records import (
+    BEYOND_CONTEXT,
+    NO_ANSWER,
+    UNREADABLE,
+    LiftOptions,
+    LiftRow,
+)
 from llm_compiler.evaluate.document import Block, Heading, Image, Items, Paragraph, Table
-from llm_compiler.evaluate.language_report import LanguageReport
-from llm_compiler.evaluate.lifting import BEYOND_CONTEXT, NO_ANSWER, UNREADABLE, LiftRow
+from llm_compiler.evaluate.figures import Figure, mean_of, share_of
 from llm_compiler.evaluate.plots import bar_plot, curve_plot
-from llm_compiler.evaluate.statistics import Figure, mean_of, share_of
-from llm_compiler.evaluate.suites import Excluded
+from llm_compiler.evaluate.report import Report, decimal_text, facts_of, not_measured, short_name
+from llm_compiler.evaluate.task import Facts
 from llm_compiler.verify.lifted import LiftVerdict
 
 __all__ = [
     "PAPER_DISASSEMBLY",
+    "LiftFigure",
     "LiftSummary",
     "lifting_report",
     "summarize_lifts",
@@ -80,6 +86,19 @@ class LiftSummary:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftFigure:
+    """A summary, and of which functions: a group (``target``) and its member (``x86_64``)."""
+
+    group: str
+    name: str
+    summary: LiftSummary
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figure as plain values."""
+        return {"group": self.group, "name": self.name, **self.summary.to_json()}
+
+
 def _by_function(rows: Sequence[LiftRow]) -> list[list[LiftRow]]:
     found: dict[tuple[str, ...], list[LiftRow]] = {}
     for row in rows:
@@ -140,12 +159,6 @@ def _length(row: LiftRow) -> str:
     return f"{low} and more"
 
 
-def _decimal(figure: Figure, digits: int = 3) -> str:
-    if math.isnan(figure.value):
-        return "—"
-    return f"{figure.value:.{digits}f} [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
-
-
 _HEADER = (
     *("answers", "n", "lowers", "BLEU, if it lowers", "exact", "at least tests_passed"),
     *("of answered: exact", "of answered: at least tests_passed"),
@@ -158,7 +171,7 @@ def _cells(one: LiftSummary) -> tuple[str, ...]:
         str(one.candidates),
         str(one.n),
         one.lowers.text(),
-        _decimal(one.bleu),
+        decimal_text(one.bleu),
         one.exact.text(),
         one.accepted.text(),
         one.exact_of_answered.text(),
@@ -171,25 +184,14 @@ def _cells(one: LiftSummary) -> tuple[str, ...]:
 
 
 def lifting_report(
-    rows: Sequence[LiftRow],
-    settings: dict[str, Any],
-    command: str,
-    *,
-    suites: Sequence[str],
-    notes: Sequence[str] = (),
-    excluded: Sequence[Excluded] = (),
-) -> LanguageReport:
-    """Return the report of disassembly.
-
-    Args:
-        settings: of the run; `candidates` and `seed` are read.
-        suites: how functions were chosen, one sentence each.
-    """
-    seed, most = int(settings["seed"]), int(settings["candidates"])
+    rows: Sequence[LiftRow], facts: Facts, options: LiftOptions
+) -> Report[LiftFigure]:
+    """Return the report of disassembly."""
+    seed, most = options.seed, options.candidates
     models = list(dict.fromkeys(row.model for row in rows))
     budgets = sorted({1, most})
     lines: list[tuple[str, ...]] = []
-    figures: list[dict[str, Any]] = []
+    figures: list[LiftFigure] = []
     groups: dict[str, Callable[[LiftRow], str]] = {
         "target": lambda row: row.target_triple.split("-", 1)[0],
         "level": lambda row: row.level,
@@ -200,17 +202,17 @@ def lifting_report(
     curves: dict[str, list[tuple[int, Figure]]] = {}
     for model in models:
         own = [row for row in rows if row.model == model]
-        short = _short(model)
+        short = short_name(model)
         for budget in budgets:
             one = summarize_lifts(own, budget, seed)
-            figures.append({"group": "all", "name": "all", **one.to_json()})
+            figures.append(LiftFigure(group="all", name="all", summary=one))
             lines.append((short, *_cells(one)))
         every = [(k, summarize_lifts(own, k, seed)) for k in range(1, most + 1)]
         for what in ("accepted", "exact"):
             said = "at least tests_passed" if what == "accepted" else "exact"
             curves[f"{said}, {short}"] = [(k, getattr(found, what)) for k, found in every]
         figures += [
-            {"group": "candidates", "name": str(k), **found.to_json()} for k, found in every
+            LiftFigure(group="candidates", name=str(k), summary=found) for k, found in every
         ]
         for kind, key in groups.items():
             cells: dict[str, list[LiftRow]] = {}
@@ -219,7 +221,7 @@ def lifting_report(
             for name in sorted(cells, key=lambda name: _place(kind, name)):
                 for budget in budgets:
                     one = summarize_lifts(cells[name], budget, seed)
-                    figures.append({"group": kind, "name": name, **one.to_json()})
+                    figures.append(LiftFigure(group=kind, name=name, summary=one))
                     tables.setdefault(kind, []).append((name, short, *_cells(one)))
                     if kind == "machine instructions" and name != UNREADABLE:
                         said = f"{short}, K = {budget}"
@@ -227,8 +229,8 @@ def lifting_report(
     table = Table(("model", *_HEADER), tuple(lines))
     blocks: list[Block] = [
         Heading("Disassembly", 1),
-        Paragraph(f"`{command}`"),
-        Items(tuple(_facts(rows, settings, suites, notes))),
+        Paragraph(f"`{facts.command}`"),
+        Items(tuple(_said(rows, facts, options))),
         table,
         Paragraph(
             "The paper's figures, of its own models, on functions of MiBench at -Oz, one answer "
@@ -261,9 +263,7 @@ def lifting_report(
             )
         blocks.append(Table((kind, "model", *_HEADER), tuple(found), left=2))
     blocks += _why(rows)
-    if excluded:
-        causes = tuple((one.suite, one.name, one.cause) for one in excluded)
-        blocks += [Heading("Not measured"), Table(("suite", "unit", "cause"), causes, left=3)]
+    blocks += not_measured(facts.excluded)
     blocks += [
         Heading("From a figure to its rows"),
         Paragraph(
@@ -273,25 +273,13 @@ def lifting_report(
             "replay --model FOLDER`."
         ),
     ]
-    told = {
-        "command": command,
-        "settings": settings,
-        "suites": list(suites),
-        "notes": list(notes),
-        "excluded": [
-            {"suite": one.suite, "name": one.name, "cause": one.cause} for one in excluded
-        ],
-        "figures": figures,
-    }
-    return LanguageReport(told=told, blocks=tuple(blocks), table=table, rows=rows, kind=LiftRow)
+    return Report(facts=facts, figures=tuple(figures), blocks=tuple(blocks), table=table)
 
 
-def _facts(
-    rows: Sequence[LiftRow], settings: dict[str, Any], suites: Sequence[str], notes: Sequence[str]
-) -> list[str]:
-    functions = {(r.suite, r.module, r.module_hash, r.level, r.function) for r in rows}
+def _said(rows: Sequence[LiftRow], facts: Facts, options: LiftOptions) -> list[str]:
+    functions = {(row.suite, row.module, row.module_hash, row.level, row.function) for row in rows}
     return [
-        f"{len(functions)} functions at {', '.join(settings['levels'])}, compiled as for training: "
+        f"{len(functions)} functions at {', '.join(options.levels)}, compiled as for training: "
         "the pipeline on the IR that clang makes for -Oz, then code generation as clang -Oz sets "
         "it up; each is asked alone, in normal form.",
         "*Lowers*: well-formed IR of this function and nothing else, which clang lowers. *Exact*: "
@@ -301,8 +289,8 @@ def _facts(
         f"Of {sum(row.verdict == LiftVerdict.EXACT for row in rows)} exact answers "
         f"{sum(bool(row.attributes) for row in rows)} are so with function attributes other than "
         "their own, as compilers' settings give them.",
-        f"K = 1 is the model's greedy answer; K = {settings['candidates']} the best of its first "
-        f"{settings['candidates']}, of which at most {settings['max_executed']} are run.",
+        f"K = 1 is the model's greedy answer; K = {options.candidates} the best of its first "
+        f"{options.candidates}, of which at most {options.max_executed} are run.",
         "All functions count. Beside stand those without answer, which 'of answered' leaves out: "
         "*beyond context* (the prompt leaves no room), *no answer* (none was finished within the "
         "context, or the model's form has no words for the function), *unreadable* (the function "
@@ -310,15 +298,8 @@ def _facts(
         "BLEU: round trip, of the lowered answer's assembly against the original's, both in normal "
         "form, words between blanks.",
         "Intervals are 95 %, bootstrap over functions "
-        f"(seed {settings['seed']}; where all or none hit, Clopper and Pearson's).",
-        f"LLVM {settings['llvm_version']}.",
-        *(f"Suite {one}." for one in suites),
-        *notes,
-        *(
-            f"Model {number}: {one['model']} ({one['engine']} engine, weights "
-            f"{one.get('weights', 'unknown')})."
-            for number, one in enumerate(settings["models"], 1)
-        ),
+        f"(seed {options.seed}; where all or none hit, Clopper and Pearson's).",
+        *facts_of(facts),
     ]
 
 
@@ -340,7 +321,3 @@ def _why(rows: Sequence[LiftRow]) -> list[Block]:
 def _place(kind: str, name: str) -> tuple[int, str]:
     digits = name.split(" ")[0]
     return (int(digits) if digits.isdigit() else 1 << 30 if kind != "level" else 0), name
-
-
-def _short(model: str) -> str:
-    return model if len(model) < 40 else "..." + model[-36:]

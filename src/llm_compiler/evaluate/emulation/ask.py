@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from llm_compiler.emulate import Emulated, EmulateOptions, emulate
 from llm_compiler.errors import CompilerError, ConfigError, InputError, ResourceError, WorkerLost
-from llm_compiler.evaluate.rows import Journal
 from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.evaluate.text_distance import bleu
-from llm_compiler.evaluate.threads import ThreadTools, work_through
+from llm_compiler.evaluate.threads import ThreadTools
 from llm_compiler.llvm.passes import parse_pass_list
-from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.shared import SharedEngine
 from llm_compiler.records import OZ, PassList
 from llm_compiler.verify.execute import ExecuteOptions
 from llm_compiler.verify.target import architecture_of
-from llm_compiler.workers.pool import WorkerPool
 
 __all__ = [
     "CODES",
@@ -35,8 +31,8 @@ __all__ = [
     "EmulationItem",
     "EmulationOptions",
     "EmulationRow",
+    "ask_model",
     "emulation_items",
-    "evaluate_emulation",
 ]
 
 KINDS = ("single pass", OZ.pipeline, "random list")
@@ -93,7 +89,7 @@ class EmulationOptions:
     kinds: tuple[str, ...] = KINDS
     codes: tuple[str, ...] = ("ir",)
     modules: int = 0
-    """So many a target; 0: all."""
+    """Drawn per target; 0: all."""
     seed: int = 0
     timeout_s: float = 60.0
     execute: ExecuteOptions = field(default_factory=ExecuteOptions)
@@ -157,46 +153,6 @@ def emulation_items(
     ]
 
 
-def evaluate_emulation(
-    items: Sequence[EmulationItem],
-    options: EmulationOptions,
-    journal: Journal[EmulationRow],
-    *,
-    engines: Sequence[tuple[str, Engine]],
-    space: Sequence[str],
-    num_threads: int,
-    make_pool: Callable[[], AbstractContextManager[WorkerPool]],
-    deadline: float | None = None,
-    on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
-) -> list[EmulationRow]:
-    """Ask for the code behind lists and return all rows, those of the journal included.
-
-    Args:
-        engines: with the names that rows have for them.
-        space: the passes that lists are drawn from.
-        make_pool, deadline, on_progress: as in `work_through`.
-
-    Raises:
-        EngineError: a model failed.
-        ToolchainError, WorkerLost: LLVM cannot be used.
-    """
-    shared = [(name, SharedEngine(engine)) for name, engine in engines]
-
-    def do(item: EmulationItem, tools: ThreadTools) -> list[EmulationRow]:
-        return [_ask(item, options, name, engine, space, tools) for name, engine in shared]
-
-    done = work_through(
-        items,
-        do,
-        journal,
-        num_threads=num_threads,
-        make_pool=make_pool,
-        deadline=deadline,
-        on_progress=on_progress,
-    )
-    return [row for item in done for row in journal.rows(item.key) or ()]
-
-
 def _draw(item: EmulationItem, seed: int, attempt: int, space: Sequence[str]) -> PassList:
     if item.kind == OZ.pipeline:
         return OZ
@@ -206,7 +162,7 @@ def _draw(item: EmulationItem, seed: int, attempt: int, space: Sequence[str]) ->
     return PassList(tuple(rng.choice(list(space)) for _ in range(count)))
 
 
-def _ask(
+def ask_model(
     item: EmulationItem,
     options: EmulationOptions,
     name: str,
@@ -214,6 +170,7 @@ def _ask(
     space: Sequence[str],
     tools: ThreadTools,
 ) -> EmulationRow:
+    """Return what a model says of an item, checked."""
     source = tools.folder / "module.bc"
     source.write_bytes(item.module.bitcode)
     how = EmulateOptions(

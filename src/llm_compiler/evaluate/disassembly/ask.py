@@ -8,14 +8,8 @@ are those of all models.
 from __future__ import annotations
 
 import dataclasses
-import random
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.disassembly.binary import Binary, read_binary
@@ -24,246 +18,41 @@ from llm_compiler.disassembly.read_function import Unreadable
 from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
 from llm_compiler.errors import (
     CompilerError,
-    ConfigError,
     InputError,
     TimedOut,
     ToolchainNotFound,
 )
-from llm_compiler.evaluate.rows import Journal
-from llm_compiler.evaluate.spread import draw_evenly
-from llm_compiler.evaluate.suites import EvaluationModule, Excluded
+from llm_compiler.evaluate.disassembly.records import (
+    BEYOND_CONTEXT,
+    NO_ANSWER,
+    UNREADABLE,
+    LiftItem,
+    LiftOptions,
+    LiftRow,
+)
 from llm_compiler.evaluate.text_distance import bleu
-from llm_compiler.evaluate.threads import ThreadTools, work_through
+from llm_compiler.evaluate.threads import ThreadTools
 from llm_compiler.llvm.elf import Symbol
-from llm_compiler.llvm.jobs import EmitJob
-from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.no_engine import NoEngine
 from llm_compiler.model.engines.questions import disassembly_question
 from llm_compiler.model.engines.requests import Capability, CodeAnswer
 from llm_compiler.model.engines.shared import SharedEngine
-from llm_compiler.records import Status, content_hash
-from llm_compiler.verify.execute import ExecuteOptions, Executor
+from llm_compiler.records import content_hash
+from llm_compiler.verify.execute import Executor
 from llm_compiler.verify.lifted import LiftVerdict
-from llm_compiler.verify.target import architecture_of, find_target
-from llm_compiler.workers.pool import WorkerPool, run_jobs
+from llm_compiler.verify.target import find_target
 
-__all__ = [
-    "BEYOND_CONTEXT",
-    "LEVELS",
-    "NO_ANSWER",
-    "UNREADABLE",
-    "LiftItem",
-    "LiftOptions",
-    "LiftRow",
-    "evaluate_lifting",
-    "lift_items",
-]
+__all__ = ["AskedModel", "lift_rows"]
 
 RULES = "rules"
 """What rows call the contender that has no model."""
-UNREADABLE, BEYOND_CONTEXT, NO_ANSWER = "unreadable", "beyond context", "no answer"
 _ENOUGH = "enough of this function's answers were"
 _NOT_JUDGED = "it cannot be judged"
-LEVELS = ("O0", "O1", "O2", "O3", "Os", "Oz")
-_FUNCTION = re.compile(
-    r'^\s*\.type\s+(?:"((?:[^"\\]|\\.)*)"|([^,\s"]+)),\s*[@%]function$', re.MULTILINE
-)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiftRow:
-    """One answer of one model for one function; of a function without answers one row."""
-
-    suite: str
-    module: str
-    module_hash: str
-    program: str
-    target_triple: str
-    level: str
-    function: str
-    num_instructions: int
-    """Of the machine code; 0 where the function cannot be read."""
-    model: str
-    candidate: int
-    """From 1, in the model's order, the greedy one first; 0: there is no answer."""
-    verdict: str
-    reason: str
-    cause: str
-    """Of rows without answer: ``unreadable`` (no model was asked), ``beyond context`` (the prompt
-    leaves no room for an answer), ``no answer`` (none was finished in the context, or the model's
-    form has no words for the function); else empty."""
-    attributes: str
-    """Of exact answers: the function attributes that took the place of the answer's own."""
-    lowers: int
-    """1: the answer is well-formed IR of this function, and lowers."""
-    bleu: float
-    """Of its assembly against the original's, 0 to 1; 0 where it does not lower."""
-    num_inputs: int
-    num_blocks: int
-    num_covered: int
-    counterexample: str
-    model_seconds: float
-    """Of all answers of the model, in the first row."""
-    check_seconds: float
-    assembly: str
-    """The question: the function in normal form, in the first row."""
-    answer: str
-    """The model's own words."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiftOptions:
-    """What is asked, and how it is checked."""
-
-    levels: tuple[str, ...] = ("Oz",)
-    functions: int = 0
-    """Drawn per target and level; 0: all."""
-    candidates: int = 8
-    max_executed: int = 3
-    """Of a function's answers that are not exact, so many are run."""
-    temperature: float = 0.0
-    seed: int = 0
-    timeout_s: float = 60.0
-    rules: bool = False
-    """Rules alone are a contender too, and so are rules and each model together."""
-    search_s: float = 2.0
-    """Of processor time, for the rules' search."""
-    execute: ExecuteOptions = field(default_factory=ExecuteOptions)
-
-    def __post_init__(self) -> None:
-        if unknown := [one for one in self.levels if one not in LEVELS]:
-            raise ConfigError(f"'{unknown[0]}' is no level: expected some of {', '.join(LEVELS)}")
-        if self.candidates < 1:
-            raise ConfigError("--candidates starts at 1")
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what makes a run what it is."""
-        return {
-            "levels": list(self.levels),
-            "functions": self.functions,
-            "candidates": self.candidates,
-            "max_executed": self.max_executed,
-            "temperature": self.temperature,
-            "seed": self.seed,
-            "timeout_s": self.timeout_s,
-            "rules": self.rules,
-            "search_s": self.search_s,
-        }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiftItem:
-    """One function at one level."""
-
-    module: EvaluationModule
-    level: str
-    function: str
-    assembly: Path
-    """Of the whole module."""
-
-    @property
-    def key(self) -> str:
-        """What names it in a run."""
-        return f"{self.module.key}|{self.level}|{self.function}"
-
-
-def lift_items(
-    modules: Sequence[EvaluationModule], options: LiftOptions, pool: WorkerPool, folder: Path
-) -> tuple[list[LiftItem], list[Excluded]]:
-    """Compile modules at each level, and draw functions from them.
-
-    Any beginning of what is returned is spread over targets, levels and programs: first one
-    function of each module, program by program, then a second one. The order depends on the seed
-    and the modules only.
-
-    Args:
-        folder: for the assembly files; must live as long as the items.
-
-    Raises:
-        InputError: no module has a function.
-    """
-    excluded: list[Excluded] = []
-    found: list[LiftItem] = []
-    for level in options.levels:
-        passes = parse_pass_list(f"default<{level}>")
-        jobs = [
-            EmitJob(
-                modules=(one.bitcode,), passes=passes, kind="assembly", timeout_s=options.timeout_s
-            )
-            for one in modules
-        ]
-        for number, (module, (emitted, *_)) in enumerate(
-            zip(modules, run_jobs(pool, jobs), strict=True)
-        ):
-            if emitted.status is not Status.OK:
-                cause = f"LLVM {emitted.status.value} at default<{level}>: {emitted.detail}"
-                excluded.append(Excluded(suite=module.suite, name=module.name, cause=cause))
-                continue
-            path = folder / f"{number}-{level}.s"
-            path.write_bytes(emitted.data)
-            text = emitted.data.decode("utf-8", "replace")
-            names = sorted({match[1] or match[2] for match in _FUNCTION.finditer(text)})
-            random.Random(f"{options.seed}:{module.module_hash}").shuffle(names)
-            found += [
-                LiftItem(module=module, level=level, function=name, assembly=path) for name in names
-            ]
-    items = draw_evenly(
-        found,
-        lambda item: f"{architecture_of(item.module.target_triple)} {item.level}",
-        (lambda item: item.module.program, lambda item: item.module.key),
-        count=options.functions,
-        seed=options.seed,
-    )
-    if not items:
-        first = f": {excluded[0].cause}" if excluded else ""
-        raise InputError(f"no module of the suites has a function to lift{first}")
-    return items, excluded
-
-
-def evaluate_lifting(
-    items: Sequence[LiftItem],
-    options: LiftOptions,
-    journal: Journal[LiftRow],
-    *,
-    engines: Sequence[tuple[str, Engine]],
-    fits: Callable[[Engine, StageSample], bool] = lambda engine, sample: True,
-    toolchain: Toolchain,
-    num_threads: int,
-    make_pool: Callable[[], AbstractContextManager[WorkerPool]],
-    deadline: float | None = None,
-    on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
-) -> list[LiftRow]:
-    """Lift functions and return all rows, those of the journal included.
-
-    Args:
-        engines: with the names that rows have for them.
-        fits: whether a question leaves an engine room for an answer.
-        make_pool, deadline, on_progress: as in `work_through`.
-
-    Raises:
-        EngineError: a model failed.
-        ToolchainError, WorkerLost: LLVM cannot be used.
-    """
-    shared = [(name, _Asked(engine, fits)) for name, engine in engines]
-
-    def do(item: LiftItem, tools: ThreadTools) -> list[LiftRow]:
-        return list(_lift(item, options, shared, toolchain, tools))
-
-    done = work_through(
-        items,
-        do,
-        journal,
-        num_threads=num_threads,
-        make_pool=make_pool,
-        deadline=deadline,
-        on_progress=on_progress,
-    )
-    return [row for item in done for row in journal.rows(item.key) or ()]
-
-
-class _Asked(SharedEngine):
+class AskedModel(SharedEngine):
     """Knows, too, why there may be no answer."""
 
     def __init__(self, engine: Engine, fits: Callable[[Engine, StageSample], bool]) -> None:
@@ -280,13 +69,14 @@ class _Asked(SharedEngine):
         return NO_ANSWER if fits else BEYOND_CONTEXT
 
 
-def _lift(
+def lift_rows(
     item: LiftItem,
     options: LiftOptions,
-    engines: Sequence[tuple[str, _Asked]],
+    engines: Sequence[tuple[str, AskedModel]],
     toolchain: Toolchain,
     tools: ThreadTools,
 ) -> Iterator[LiftRow]:
+    """Yield the rows of one function: of rules, where they are asked for, and of each model."""
     try:
         binary = _binary(item, toolchain, tools)
         symbol = binary.elf.symbol(item.function)
@@ -332,7 +122,7 @@ def _lift(
 def _answers(
     item: LiftItem,
     name: str,
-    engine: _Asked,
+    engine: AskedModel,
     lifter: Lifter,
     symbol: Symbol,
     options: LiftOptions,

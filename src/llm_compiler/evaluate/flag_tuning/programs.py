@@ -35,9 +35,10 @@ from llm_compiler.errors import (
     LlmCompilerError,
     ResourceError,
 )
-from llm_compiler.evaluate.rows import Journal, Row
+from llm_compiler.evaluate.flag_tuning.rows import Row
+from llm_compiler.evaluate.rows import Journal
 from llm_compiler.evaluate.suites import Excluded, Suite
-from llm_compiler.evaluate.threads import ThreadTools, work_through
+from llm_compiler.evaluate.threads import ThreadTools, in_threads
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.optimization.unit import Unit
@@ -392,14 +393,17 @@ def run_programs(
             own = tuple(lists.get(key, "") for key in ready.keys)
             wanted[ready.name, contender, budget] = _Build(ready=ready, lists=own)
     builds = list({one.key: one for one in wanted.values()}.values())
-    work_through(
-        builds,
+    todo = [build for build in builds if journal.rows(build.key) is None]
+    done = len(builds) - len(todo)
+    for build, compared in in_threads(
+        todo,
         lambda build, tools: list(_compare(build, tools)),
-        journal,
         num_threads=pool.num_workers,
         make_pool=lambda: contextlib.nullcontext(pool),  # nothing here asks it
-        on_progress=on_progress,
-    )
+    ):
+        journal.add(build.key, compared)
+        done += 1
+        on_progress(done, len(builds), build.key)
     return [
         dataclasses.replace(row, contender=contender, budget=budget)
         for (_, contender, budget), build in wanted.items()

@@ -6,13 +6,13 @@ give the same interval.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from llm_compiler.evaluate.rows import Row
+from llm_compiler.evaluate.figures import NOTHING, Figure, bootstrap
+from llm_compiler.evaluate.flag_tuning.rows import Row
 from llm_compiler.optimization.choose import Built, wins
 from llm_compiler.search.objective import Objective, object_objectives
 
@@ -25,43 +25,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SIZE_EDGES",
-    "Figure",
     "Summary",
-    "bootstrap",
     "gains",
     "group_rows",
-    "mean_of",
-    "share_of",
     "size_class",
     "summarize",
 ]
 
-_RESAMPLES = 1000
 SIZE_EDGES = (500, 1000, 2000, 4000, 8000)
 """Bytes of the baseline's object, where one class of modules ends and the next begins."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """A share with its 95 % interval; of nothing: all are NaN."""
-
-    value: float
-    low: float
-    high: float
-
-    def to_json(self) -> dict[str, float | None]:
-        """Return it with null for what is not known."""
-        found = {"value": self.value, "low": self.low, "high": self.high}
-        return {k: None if math.isnan(v) else round(v, 6) for k, v in found.items()}
-
-    def text(self) -> str:
-        """Return ``3.41 % [2.90, 4.02]``."""
-        if math.isnan(self.value):
-            return "—"
-        return f"{100 * self.value:.2f} % [{100 * self.low:.2f}, {100 * self.high:.2f}]"
-
-
-_NOTHING = Figure(value=math.nan, low=math.nan, high=math.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,56 +115,6 @@ def _won(row: Row, objective: Objective) -> bool:
     return wins(found, baseline, objective)
 
 
-def bootstrap(
-    num: int, measure: Callable[[IntArray], FloatArray], seed: int
-) -> tuple[float, float, float]:
-    """Return a measure of all, and the ends of its 95 % interval.
-
-    Args:
-        num: of how many things; at least 1.
-        measure: from indices (resamples, num) to values (resamples,).
-    """
-    import numpy
-
-    value = float(measure(numpy.arange(num)[None])[0])
-    drawn = numpy.random.default_rng(seed).integers(0, num, (_RESAMPLES, num))
-    with numpy.errstate(invalid="ignore", divide="ignore"):
-        found = measure(drawn)
-    found = found[~numpy.isnan(found)]
-    low, high = numpy.percentile(found, [2.5, 97.5]) if len(found) else (math.nan, math.nan)
-    return value, float(low), float(high)
-
-
-def mean_of(values: Sequence[float], seed: int = 0) -> Figure:
-    """Return the mean of some values with its interval; of none: NaN."""
-    import numpy
-
-    if not values:
-        return _NOTHING
-    array = numpy.array(values, dtype=numpy.float64)
-
-    def measure(drawn: IntArray) -> FloatArray:
-        found: FloatArray = array[drawn].mean(1)
-        return found
-
-    value, low, high = bootstrap(len(array), measure, seed)
-    return Figure(value=value, low=low, high=high)
-
-
-def share_of(hits: Sequence[bool], seed: int = 0) -> Figure:
-    """Return the share of hits with its interval.
-
-    Where all or none hit, resamples would all be alike, as if that were certain; there the interval
-    is the exact one of the binomial distribution (Clopper and Pearson).
-    """
-    found = mean_of([float(one) for one in hits], seed)
-    if not hits or 0 < found.value < 1:
-        return found
-    far = 0.025 ** (1 / len(hits))
-    low, high = (far, 1.0) if found.value else (0.0, 1 - far)
-    return Figure(value=found.value, low=low, high=high)
-
-
 def gains(base: IntArray, ours: IntArray, *, seed: int = 0) -> tuple[Figure, Figure]:
     """Return total and geometric mean gain; modules whose baseline has no bytes are left out.
 
@@ -202,7 +124,7 @@ def gains(base: IntArray, ours: IntArray, *, seed: int = 0) -> tuple[Figure, Fig
 
     base, ours = base[base > 0], ours[base > 0]
     if not len(base):
-        return _NOTHING, _NOTHING
+        return NOTHING, NOTHING
     logs = numpy.log(numpy.maximum(ours, 1) / base)
 
     def total(drawn: IntArray) -> FloatArray:
@@ -222,7 +144,7 @@ def gains(base: IntArray, ours: IntArray, *, seed: int = 0) -> tuple[Figure, Fig
 
 def _difference(base: IntArray, other: IntArray, ours: IntArray, seed: int) -> Figure:
     if not len(base) or not base.sum():
-        return _NOTHING
+        return NOTHING
 
     def measure(drawn: IntArray) -> FloatArray:
         found: FloatArray = (other[drawn].sum(1) - ours[drawn].sum(1)) / base[drawn].sum(1)
@@ -238,12 +160,12 @@ def _potential(rows: Sequence[Row], objective: Objective, seed: int) -> tuple[Fi
 
     rows = [row for row in rows if row.ceiling_size_bytes >= 0]
     if not rows:
-        return _NOTHING, 0
+        return NOTHING, 0
     base, ours = backed_sizes_of(rows, objective, objective)
     best = numpy.array([getattr(row, f"ceiling_{objective.column}") for row in rows])
     saved, possible = base - ours, base - numpy.minimum(base, best)
     if not possible.sum():
-        return _NOTHING, len(rows)
+        return NOTHING, len(rows)
 
     def measure(drawn: IntArray) -> FloatArray:
         found: FloatArray = saved[drawn].sum(1) / possible[drawn].sum(1)
@@ -280,7 +202,7 @@ def summarize(
             int((ours > base).sum()),
         )
     potential, num_with_ceiling = _potential(rows, objective, seed)
-    ahead = _NOTHING
+    ahead = NOTHING
     if coreset and rows[0].contender != coreset[0].contender:
         theirs = {(row.suite, row.module, row.module_hash): row for row in coreset}
         both = [

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from llm_compiler.emulate import EmulationVerdict
 from llm_compiler.evaluate.document import Block, Heading, Image, Items, Paragraph, Table
-from llm_compiler.evaluate.emulation import FAILED, KINDS, EmulationRow
-from llm_compiler.evaluate.language_report import LanguageReport
+from llm_compiler.evaluate.emulation.ask import FAILED, KINDS, EmulationOptions, EmulationRow
+from llm_compiler.evaluate.figures import Figure, mean_of, share_of
 from llm_compiler.evaluate.plots import bar_plot, scatter_plot
-from llm_compiler.evaluate.statistics import Figure, mean_of, share_of
+from llm_compiler.evaluate.report import Report, decimal_text, facts_of, not_measured, short_name
 from llm_compiler.evaluate.suites import Excluded
+from llm_compiler.evaluate.task import Facts
 
-__all__ = ["EmulationSummary", "emulation_report", "summarize_emulation"]
+__all__ = ["EmulationFigure", "EmulationSummary", "emulation_report", "summarize_emulation"]
 
 _SAME = (EmulationVerdict.EXACT, EmulationVerdict.SAME_CODE)
 _SHOWN = (*_SAME, EmulationVerdict.TESTS_PASSED)
@@ -75,6 +75,21 @@ class EmulationSummary:
         }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmulationFigure:
+    """A summary, and of which predictions."""
+
+    code: str
+    target: str
+    lists: str
+    summary: EmulationSummary
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the figure as plain values."""
+        where = {"code": self.code, "target": self.target, "lists": self.lists}
+        return {**where, **self.summary.to_json()}
+
+
 def summarize_emulation(rows: Sequence[EmulationRow], seed: int) -> EmulationSummary:
     """Return what one model's predictions are worth; there is at least one row."""
 
@@ -116,12 +131,6 @@ def summarize_emulation(rows: Sequence[EmulationRow], seed: int) -> EmulationSum
     )
 
 
-def _decimal(figure: Figure) -> str:
-    if math.isnan(figure.value):
-        return "—"
-    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
-
-
 _HEADER = (
     *("n", "exact", "same_code or exact", "at least tests_passed", "compiles", "BLEU"),
     *("exact, of lists that change it", "changes nothing", "no answer", "s a list"),
@@ -135,7 +144,7 @@ def _cells(one: EmulationSummary) -> tuple[str, ...]:
         one.same_code.text(),
         one.shown.text(),
         one.compiles.text(),
-        _decimal(one.bleu),
+        decimal_text(one.bleu),
         one.exact_of_changed.text(),
         str(one.num_unchanged),
         str(one.num_without_answer),
@@ -143,26 +152,11 @@ def _cells(one: EmulationSummary) -> tuple[str, ...]:
     )
 
 
-def _short(model: str) -> str:
-    return model if len(model) < 40 else "..." + model[-36:]
-
-
 def emulation_report(
-    rows: Sequence[EmulationRow],
-    settings: dict[str, Any],
-    command: str,
-    *,
-    suites: Sequence[str],
-    notes: Sequence[str] = (),
-    excluded: Sequence[Excluded] = (),
-) -> LanguageReport:
-    """Return the report of emulation.
-
-    Args:
-        settings: of the run; `seed` is read.
-        suites: how modules were chosen, one sentence each.
-    """
-    seed = int(settings["seed"])
+    rows: Sequence[EmulationRow], facts: Facts, options: EmulationOptions
+) -> Report[EmulationFigure]:
+    """Return the report of emulation."""
+    seed = options.seed
     counted = [row for row in rows if row.verdict != FAILED]
     failed = [row for row in rows if row.verdict == FAILED]
     cells: dict[tuple[str, str, str, str], list[EmulationRow]] = {}
@@ -175,7 +169,7 @@ def emulation_report(
     kinds = ("all lists", *KINDS)
     lines: list[tuple[str, ...]] = []
     numbers: list[tuple[str, ...]] = []
-    figures: list[dict[str, Any]] = []
+    figures: list[EmulationFigure] = []
     bars: dict[str, dict[str, Figure]] = {}
     order = sorted(
         cells,
@@ -186,17 +180,25 @@ def emulation_report(
         if where != "all" and len(targets) == 2:
             continue  # one target, which is all
         one = summarize_emulation(cells[key], seed)
-        figures.append({"code": code, "target": where, "lists": kind, **one.to_json()})
-        lines.append((code, where, kind, _short(model), *_cells(one)))
+        figures.append(EmulationFigure(code=code, target=where, lists=kind, summary=one))
+        lines.append((code, where, kind, short_name(model), *_cells(one)))
         if where == "all":
-            bars.setdefault(f"{kind}, {code} (n={one.n})", {})[_short(model)] = one.exact
+            bars.setdefault(f"{kind}, {code} (n={one.n})", {})[short_name(model)] = one.exact
             for name, (n, mape, same) in one.errors.items():
                 numbers.append(
-                    (code, kind, _short(model), name, f"{n} of {one.n}", mape.text(), same.text())
+                    (
+                        code,
+                        kind,
+                        short_name(model),
+                        name,
+                        f"{n} of {one.n}",
+                        mape.text(),
+                        same.text(),
+                    )
                 )
     table = Table(("code", "target", "lists", "model", *_HEADER), tuple(lines), left=4)
     points = {
-        _short(model): [
+        short_name(model): [
             (row.size_bytes_after, row.size_bytes_predicted)
             for row in counted
             if row.model == model and row.size_bytes_predicted > 0 and row.size_bytes_after > 0
@@ -205,8 +207,8 @@ def emulation_report(
     }
     blocks: list[Block] = [
         Heading("Emulation", 1),
-        Paragraph(f"`{command}`"),
-        Items(tuple(_facts(counted, settings, suites, notes))),
+        Paragraph(f"`{facts.command}`"),
+        Items(tuple(_said(counted, facts, options))),
         table,
         Paragraph(
             "The paper's figure, of its own models and on its own lists: emulated without a flaw "
@@ -236,9 +238,8 @@ def emulation_report(
     lost = [
         Excluded(suite=r.suite, name=f"{r.module}, {r.list_kind}", cause=r.reason) for r in failed
     ]
-    if every := [*excluded, *lost]:
-        causes = tuple((one.suite, one.name, one.cause) for one in every)
-        blocks += [Heading("Not measured"), Table(("suite", "unit", "cause"), causes, left=3)]
+    facts = replace(facts, excluded=(*facts.excluded, *lost))
+    blocks += not_measured(facts.excluded)
     blocks += [
         Heading("From a figure to its rows"),
         Paragraph(
@@ -247,28 +248,13 @@ def emulation_report(
             "`llm-compiler emulate FILE --passes LIST --check` asks again."
         ),
     ]
-    told = {
-        "command": command,
-        "settings": settings,
-        "suites": list(suites),
-        "notes": list(notes),
-        "excluded": [{"suite": one.suite, "name": one.name, "cause": one.cause} for one in every],
-        "figures": figures,
-    }
-    return LanguageReport(
-        told=told, blocks=tuple(blocks), table=table, rows=rows, kind=EmulationRow
-    )
+    return Report(facts=facts, figures=tuple(figures), blocks=tuple(blocks), table=table)
 
 
-def _facts(
-    rows: Sequence[EmulationRow],
-    settings: dict[str, Any],
-    suites: Sequence[str],
-    notes: Sequence[str],
-) -> list[str]:
+def _said(rows: Sequence[EmulationRow], facts: Facts, options: EmulationOptions) -> list[str]:
     return [
         f"{len({row.module_hash for row in rows})} modules, unoptimised IR; each with "
-        + ", ".join(settings["kinds"])
+        + ", ".join(options.kinds)
         + ". Single passes and lists of 2 to 50 are drawn from the safe passes of this LLVM.",
         "*Exact*: the compiler's own text, but for attributes and metadata. *same_code*: other "
         "text, every function lowers to the same code. *compiles*: well-formed, right or wrong. "
@@ -279,13 +265,6 @@ def _facts(
         "BLEU: of the predicted text against the compiler's, words between blanks; no answer "
         "counts as 0.",
         "Intervals are 95 %, bootstrap over lists "
-        f"(seed {settings['seed']}; where all or none hit, Clopper and Pearson's).",
-        f"LLVM {settings['llvm_version']}.",
-        *(f"Suite {one}." for one in suites),
-        *notes,
-        *(
-            f"Model {number}: {one['model']} ({one['engine']} engine, weights "
-            f"{one.get('weights', 'unknown')})."
-            for number, one in enumerate(settings["models"], 1)
-        ),
+        f"(seed {options.seed}; where all or none hit, Clopper and Pearson's).",
+        *facts_of(facts),
     ]

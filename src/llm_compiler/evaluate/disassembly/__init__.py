@@ -1,0 +1,1 @@
+"""Disassembly: what lifted functions are worth."""

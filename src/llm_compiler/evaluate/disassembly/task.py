@@ -1,0 +1,83 @@
+"""Disassembly as a task: lift the functions of suites, and say what each answer is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from llm_compiler.evaluate.disassembly.ask import AskedModel, lift_rows
+from llm_compiler.evaluate.disassembly.items import lift_items
+from llm_compiler.evaluate.disassembly.records import LiftItem, LiftOptions, LiftRow
+from llm_compiler.evaluate.disassembly.report import LiftFigure, lifting_report
+from llm_compiler.evaluate.report import Report, share_text
+from llm_compiler.evaluate.run import Run
+from llm_compiler.evaluate.task import Facts, HeadLine, Needs, Task, Work, side_by_side
+from llm_compiler.evaluate.text_distance import require_sacrebleu
+from llm_compiler.evaluate.threads import ThreadTools
+from llm_compiler.records import content_hash
+
+__all__ = ["DisassemblyTask"]
+
+
+@dataclass(frozen=True, slots=True)
+class DisassemblyTask(Task[LiftItem, LiftRow, Report[LiftFigure]]):
+    """An item is one function at one level."""
+
+    options: LiftOptions
+    name: ClassVar[str] = "disassembly"
+    row: ClassVar[type[LiftRow]] = LiftRow
+    noun: ClassVar[str] = "functions"
+
+    def needs(self) -> Needs:
+        """Return samples of functions, and models."""
+        require_sacrebleu()
+        return Needs(count=self.options.functions, kind="function")
+
+    def items(self, run: Run) -> Work[LiftItem]:
+        """Compile the modules and draw functions."""
+        folder = run.scratch / "assembly"
+        folder.mkdir()
+        items, failed = lift_items(run.modules, self.options, run.pool, folder)
+        keys = "\n".join(sorted(one.key for one in items))
+        return Work(
+            items=items,
+            settings={
+                **run.settings,
+                **self.options.to_json(),
+                "items": content_hash(keys.encode()),
+            },
+            excluded=tuple(failed),
+        )
+
+    def ask(self, items: Sequence[LiftItem], run: Run) -> Iterator[tuple[LiftItem, list[LiftRow]]]:
+        """Lift functions, several side by side."""
+        models = [(one.row_name, AskedModel(one.engine, run.fits)) for one in run.models]
+
+        def do(item: LiftItem, tools: ThreadTools) -> list[LiftRow]:
+            return list(lift_rows(item, self.options, models, run.toolchain, tools))
+
+        return side_by_side(items, do, run)
+
+    def summary(self, rows: Sequence[LiftRow], facts: Facts, run: Run) -> Report[LiftFigure]:
+        """Return shares by answers, target, level and length."""
+        return lifting_report(rows, facts, self.options)
+
+    def headline(self, summary: Report[LiftFigure]) -> Iterable[HeadLine]:
+        """Yield three shares per target, model and number of answers."""
+        for one in summary.figures:
+            if one.group != "target":
+                continue
+            found = one.summary
+            for figure, said in (
+                (found.exact, "exact"),
+                (found.accepted, "at least tests_passed"),
+                (found.lowers, "lowers"),
+            ):
+                yield HeadLine(
+                    target=one.name,
+                    who=found.model,
+                    figure=f"{said}, K = {found.candidates}",
+                    n=found.n,
+                    value=share_text(figure),
+                )

@@ -1,0 +1,1 @@
+"""Emulation: what predicted code is worth."""

@@ -1,0 +1,1 @@
+"""Flag tuning: what pass lists save over -Oz."""

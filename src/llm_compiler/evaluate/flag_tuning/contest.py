@@ -1,0 +1,224 @@
+"""The contest of flag tuning: every contender on every module at equal budgets.
+
+Lists are measured in worker processes (`search.trial`), winners are chosen as `optimize` chooses
+them (`winners`). Measurements are kept in a store, so that contenders share them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from llm_compiler.evaluate.flag_tuning.contenders import (
+    PLAIN,
+    Attempt,
+    Contender,
+    ContenderKind,
+    contenders_of,
+)
+from llm_compiler.evaluate.flag_tuning.options import FlagTuningOptions, Protocol
+from llm_compiler.evaluate.flag_tuning.prepare import TuningItem
+from llm_compiler.evaluate.flag_tuning.rows import Row
+from llm_compiler.evaluate.flag_tuning.winners import Chooser
+from llm_compiler.evaluate.spread import draw_evenly
+from llm_compiler.evaluate.suites import (
+    CLANG_BASELINE,
+    IN_PROCESS_BASELINE,
+    EvaluationModule,
+)
+from llm_compiler.model.engines.engine import Engine
+from llm_compiler.records import Measurement, PassList, VerdictKind
+from llm_compiler.search.coreset import Coreset
+from llm_compiler.search.labels import Ceiling
+from llm_compiler.search.store import Store
+from llm_compiler.search.trial import Trial, run_trials
+from llm_compiler.verify.checker import Checker
+from llm_compiler.verify.target import architecture_of
+from llm_compiler.workers.pool import WorkerPool
+
+__all__ = ["Contest", "Fits", "run_contest"]
+
+Fits = Callable[[Engine, EvaluationModule], bool]
+_MODULES_PER_WORKER = 4
+"""Modules that are done together, between two writes of the journal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contest:
+    """What contenders share: modules' measurements, verdicts, choices.
+
+    Args:
+        fits: whether a module fits an engine's context; asked under the paper's protocol only.
+        ceilings: what the autotuner found, by module hash.
+        is_late: whether no further modules are to be begun, given whether any were.
+        say: told what is under way.
+    """
+
+    options: FlagTuningOptions
+    pool: WorkerPool
+    checker: Checker
+    store: Store
+    coreset: Coreset
+    engines: Sequence[Engine] = ()
+    fits: Fits = lambda engine, module: True
+    ceilings: Mapping[str, Ceiling] = field(default_factory=dict)
+    is_late: Callable[[bool], bool] = lambda begun: False
+    say: Callable[[str], None] = lambda what: None
+
+
+def run_contest(
+    items: Sequence[TuningItem], contest: Contest
+) -> Iterator[tuple[TuningItem, list[Row]]]:
+    """Measure every contender on every module; yield each module with its rows.
+
+    Any beginning of what is yielded is spread over targets and programs. What was under way when
+    the run is killed is in the store, so that it is quick to do again.
+    """
+    contenders = contenders_of(
+        contest.options.contenders,
+        engines=contest.engines,
+        coreset=contest.coreset,
+        passed=_passed(contest),
+        space=contest.checker.search_space(),
+        fits=contest.fits
+        if contest.options.protocol is Protocol.PAPER
+        else lambda engine, module: True,
+        seed=contest.options.seed,
+    )
+    chooser = Chooser(contest.checker, contest.options.objective, check=contest.options.check)
+    ordered = draw_evenly(
+        items,
+        lambda item: architecture_of(item.module.target_triple),
+        (lambda item: item.module.program, lambda item: item.key),
+        seed=contest.options.seed,
+    )
+    size = max(1, contest.pool.num_workers * _MODULES_PER_WORKER)
+    for start in range(0, len(ordered), size):
+        if contest.is_late(start > 0):
+            return
+        yield from _rows_of(ordered[start : start + size], contenders, contest, chooser)
+
+
+def _passed(contest: Contest) -> Callable[[EvaluationModule], Sequence[PassList]]:
+    """Return which lists of the coreset may be tried on a module."""
+    by_architecture: dict[str, tuple[PassList, ...]] = {}
+
+    def passed(module: EvaluationModule) -> Sequence[PassList]:
+        architecture = architecture_of(module.target_triple)
+        if architecture not in by_architecture:
+            by_architecture[architecture] = tuple(
+                passes
+                for passes in contest.coreset.lists
+                if not contest.options.check
+                or contest.checker.known(passes, module.target_triple) is VerdictKind.PASSED
+            )
+        return by_architecture[architecture]
+
+    return passed
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a contender had tried at one budget, under the name of the row."""
+
+    attempt: Attempt
+    name: str
+    budget: int
+    tried: list[tuple[PassList, Measurement]]
+
+
+def _rows_of(
+    items: Sequence[TuningItem],
+    contenders: Sequence[Contender],
+    contest: Contest,
+    chooser: Chooser,
+) -> Iterator[tuple[TuningItem, list[Row]]]:
+    attempts: list[Attempt] = []
+    for contender in contenders:
+        attempts += _try(contender, items, contest)
+        contest.say(contender.name)
+    readings: dict[str, list[_Reading]] = {}
+    for attempt in attempts:
+        readings.setdefault(attempt.module.key, []).extend(_readings(attempt, contest.options))
+    # The smallest outcomes are rebuilt side by side; `choose` asks for more where need be.
+    tried = [(one.attempt.module, one.tried) for found in readings.values() for one in found]
+    chooser.rebuild(tried, contest.pool.num_workers)
+    for item in items:
+        ceiling = contest.ceilings.get(item.module.module_hash)
+        yield item, [_row(one, chooser, ceiling) for one in readings[item.key]]
+
+
+def _try(contender: Contender, items: Sequence[TuningItem], contest: Contest) -> list[Attempt]:
+    budgets = contender.budgets(contest.options.budgets)
+    attempts: list[Attempt] = []
+    for budget in [max(budgets)] if contender.anytime else budgets:
+        now = [
+            Attempt(
+                module=item.module,
+                contender=contender,
+                trial=Trial(
+                    bitcode=item.module.bitcode,
+                    budget=budget,
+                    objective=contest.options.objective,
+                    name=item.module.name,
+                    module_hash=item.module.module_hash,
+                    timeout_s=contest.options.timeout_s,
+                ),
+            )
+            for item in items
+        ]
+        pairs = [
+            (attempt.trial, contender.strategy(attempt, item.oz_size_bytes))
+            for attempt, item in zip(now, items, strict=True)
+        ]
+        for trial in run_trials(contest.pool, pairs, store=contest.store):
+            contest.say(f"{contender.name} {trial.name}")
+        attempts += now
+    return attempts
+
+
+def _readings(attempt: Attempt, options: FlagTuningOptions) -> Iterator[_Reading]:
+    tried = list(attempt.trial.known.items())
+    contender = attempt.contender
+    if contender.kind is ContenderKind.PLAIN:
+        for name, passes in PLAIN.items():
+            yield _Reading(attempt, name, 1, [(passes, attempt.trial.known[passes])])
+        yield _Reading(attempt, "best of -Oz, -Os, -O2", len(PLAIN), tried)
+    elif contender.anytime:
+        for budget in contender.budgets(options.budgets):
+            yield _Reading(attempt, contender.name, budget, tried[:budget])
+    else:
+        yield _Reading(attempt, contender.name, attempt.trial.budget, tried)
+
+
+def _row(reading: _Reading, chooser: Chooser, ceiling: Ceiling | None) -> Row:
+    module = reading.attempt.module
+    assert module.baseline is not None
+    choice = chooser.choose(module, reading.tried)
+    return Row(
+        suite=module.suite,
+        module=module.name,
+        module_hash=module.module_hash,
+        program=module.program,
+        target_triple=module.target_triple,
+        num_functions=module.num_functions,
+        num_instructions=module.num_instructions,
+        baseline=CLANG_BASELINE if module.unit is not None else IN_PROCESS_BASELINE,
+        flags=module.flags,
+        baseline_size_bytes=module.baseline.size_bytes,
+        baseline_text_data_bytes=module.baseline.text_data_bytes,
+        contender=reading.name,
+        model=reading.attempt.contender.model,
+        budget=reading.budget,
+        num_evaluations=len(reading.tried),
+        passes=choice.passes.pipeline if choice.passes is not None else "",
+        size_bytes=choice.sizes.size_bytes,
+        text_data_bytes=choice.sizes.text_data_bytes,
+        in_process_size_bytes=choice.in_process_size_bytes,
+        verdict=choice.verdict,
+        num_rejected=choice.num_rejected,
+        ceiling_size_bytes=ceiling.best_size_bytes if ceiling else -1,
+        ceiling_text_data_bytes=ceiling.best_text_data_bytes if ceiling else -1,
+        compile_seconds=sum(one.seconds for _, one in reading.tried),
+        model_seconds=reading.attempt.model_seconds,
+    )

@@ -1,0 +1,1 @@
+"""Perplexity: how probable code is to a model."""

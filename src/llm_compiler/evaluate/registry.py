@@ -1,0 +1,97 @@
+"""The table of evaluation tasks: one entry each, for the commands that list or run them.
+
+A new task is a `register` call, in a module that an entry point of the group
+``llm_compiler.evaluation_tasks`` names, or that the program imports before it runs a command::
+
+    register(TaskEntry(name="toy", help="...", arguments=ToyArguments, make=lambda options: Toy()))
+
+Loads no task; those of the package are imported when they are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from llm_compiler.errors import ConfigError
+
+if TYPE_CHECKING:
+    from llm_compiler.evaluate.task import Task
+
+__all__ = ["TaskEntry", "load_plugins", "register", "task_entries", "task_named"]
+
+_GROUP = "llm_compiler.evaluation_tasks"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskEntry:
+    """A task as the command line knows it."""
+
+    name: str
+    """As the command says it, and the folder in ``evaluate all``."""
+    help: str
+    """One line."""
+    description: str = ""
+    arguments: type[Any] = field(repr=False)
+    """A dataclass of options (`option_fields`) that extends
+    `commands.options.evaluate.TaskArguments`."""
+    make: str | Callable[[Any], Task[Any, Any, Any]] = field(repr=False)
+    """From the arguments to the task; as text ``module:function``, imported when it is called."""
+    until: float = 1.0
+    """Of the time of ``evaluate all``, the share by which it is to be done."""
+
+    def task(self, arguments: Any) -> Task[Any, Any, Any]:
+        """Return the task with its options.
+
+        Raises:
+            ConfigError: they make no sense together.
+        """
+        if callable(self.make):
+            return self.make(arguments)
+        module, _, name = self.make.partition(":")
+        made: Task[Any, Any, Any] = getattr(import_module(module), name)(arguments)
+        return made
+
+
+_TABLE: dict[str, TaskEntry] = {}
+_loaded: list[str] = []
+
+
+def register(entry: TaskEntry) -> TaskEntry:
+    """Add a task to the table, so that every command that lists tasks has it.
+
+    Raises:
+        ConfigError: another one has its name.
+    """
+    if _TABLE.setdefault(entry.name, entry) is not entry:
+        raise ConfigError(f"there is an evaluation task '{entry.name}' already")
+    return entry
+
+
+def load_plugins() -> None:
+    """Import, once, what installed packages name in the entry points of tasks."""
+    for point in entry_points(group=_GROUP):
+        if point.value not in _loaded:
+            _loaded.append(point.value)
+            point.load()
+
+
+def task_entries() -> tuple[TaskEntry, ...]:
+    """Return all tasks, the package's own first."""
+    load_plugins()
+    return tuple(_TABLE.values())
+
+
+def task_named(name: str) -> TaskEntry:
+    """Return the entry of a name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    found = {one.name: one for one in task_entries()}
+    if name not in found:
+        raise ConfigError(f"there is no evaluation task '{name}': it is one of {', '.join(found)}")
+    return found[name]

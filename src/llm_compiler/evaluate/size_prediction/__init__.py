@@ -1,0 +1,1 @@
+"""Size prediction: how well sizes after a pass list are stated."""
