@@ -138,29 +138,30 @@ RUNS = (
         "tuning",
         "flag-tuning",
         "examples",
-        *("--contenders", "model", "one-shot", "coreset", "plain", "--budgets", "1,4"),
-        "--no-check",
+        *("--contenders", "coreset", "plain", "--budgets", "1,4", "--no-check"),
     ),
     _evaluate(
         "searches", "flag-tuning", "examples/cross-compile", "--budgets", "1,6", "--no-check"
     ),
-    _evaluate("paper", "flag-tuning", "examples/sheet", "--protocol", "paper", "--no-check"),
+    _evaluate(
+        "paper", "flag-tuning", "examples/cross-compile", "--protocol", "paper", "--no-check"
+    ),
     _evaluate(
         "disassembly",
         "disassembly",
-        "examples/lisp",
-        *("--functions", "3", "--candidates", "2", "--rules", "--search-s", "0"),
+        "examples/cross-compile",
+        *("--functions", "2", "--candidates", "2", "--rules", "--search-s", "0"),
     ),
-    _evaluate("emulation", "emulation", "examples/lisp", "--modules", "1", "--code", "both"),
-    _evaluate("sizes", "size-prediction", "examples", "--samples", "6"),
-    _evaluate("perplexity", "perplexity", "examples", "--samples", "4"),
+    _evaluate("emulation", "emulation", "examples/cross-compile"),
+    _evaluate("sizes", "size-prediction", "examples/lisp", "--samples", "3"),
+    _evaluate("perplexity", "perplexity", "examples/lisp", "--samples", "3"),
     _evaluate(
         "together",
         "all",
         "examples/cross-compile",
         *("--modules", "1", "--functions", "1", "--samples", "1", "--candidates", "1"),
         *("--contenders", "coreset", "plain", "--no-check", "--max-minutes", "0"),
-        *("--tasks", "flag-tuning", "emulation", "perplexity"),
+        *("--tasks", "flag-tuning", "size-prediction", "perplexity"),
     ),
 )
 
