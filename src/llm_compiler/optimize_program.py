@@ -67,7 +67,7 @@ def optimize_program(
         exports: functions that stay visible; the first is the entry. Whatever else refers to the
             program by name (assembly files, plug-ins) must be named too.
         output: the name of the object that the replay commands write to; nothing is written here.
-        notify: told what is being done, for progress.
+        notify: called with what is being done, for progress.
 
     Sizes in the result are those after linking (`LinkTime`).
 

@@ -99,11 +99,11 @@ class Journal(Closing, Generic[_R]):
             )
         for line in lines[1:]:
             try:
-                told = json.loads(line)
-                rows = [self._kind(**row) for row in told["rows"]]
+                kept = json.loads(line)
+                rows = [self._kind(**row) for row in kept["rows"]]
             except (ValueError, KeyError, TypeError):
                 continue  # torn by a kill: the module is done again
-            self._found[told["key"]] = rows
+            self._found[kept["key"]] = rows
 
     def rows(self, key: str) -> list[_R] | None:
         """Return a finished module's rows; None if it is still to be done."""

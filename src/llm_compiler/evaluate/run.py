@@ -72,7 +72,7 @@ class Run:
     has_rows: bool = False
     """Whether the journal has rows of a run before."""
     say: Callable[[str], None] = field(default=lambda what: None, repr=False)
-    """Told what is under way, for progress."""
+    """Shows what is under way."""
 
     @property
     def folder(self) -> Path:
@@ -106,7 +106,7 @@ class Run:
 
     @property
     def settings(self) -> dict[str, object]:
-        """What is told of every run: the task, its models, LLVM."""
+        """What the settings of every run begin with: the task, its models, LLVM."""
         return {
             "task": self.options.task,
             "models": [one.name.to_json() for one in self.models],

@@ -53,7 +53,7 @@ def run_task(
 
     Args:
         open_models: as in `open_run`.
-        on_excluded: told what is left out, before anything is asked.
+        on_excluded: called with what is left out, before anything is asked.
 
     Ctrl-C and kills lose at most the items that are under way: the same call goes on.
 

@@ -48,7 +48,7 @@ def draw_evenly(
     count: int = 0,
     seed: int = 0,
 ) -> list[_T]:
-    """Draw so many items of each cell (0: all), in an order in which cells take turns.
+    """Draw `count` items of each cell (0: all), in an order in which cells take turns.
 
     Args:
         cell: what each has a sample of its own: a target, say.

@@ -4,7 +4,7 @@ A folder of sources may have a ``compile_commands.json`` at its top, or files ``
 (one flag a line, as clang's tools read them), each of which holds for its folder and those below.
 Where a source does not compile with that, the headers' folders of its own program, those of the
 whole suite, and older C are tried, as suites of the nineties need, and the flags that helped are
-told. What does not compile, or is a part of another source, is listed with its cause and stops
+noted. What does not compile, or is a part of another source, is listed with its cause and stops
 nothing. Runs clang; makes files in the scratch folder only.
 """
 
@@ -70,8 +70,8 @@ _CPP_STANDARD = ("-std=", "--std=", "-ansi")
 class SuiteOptions:
     """How modules are chosen and compiled.
 
-    The first five are of samples, `split` and `modules` of corpora too: so many modules a target,
-    of that size behind default<Oz> (0: no limit); `architecture` is empty for all.
+    The first five are of samples, `split` and `modules` of corpora too: modules per target,
+    of that size after default<Oz> (0: no limit); `architecture` is empty for all.
     """
 
     split: str = "test"
@@ -536,7 +536,7 @@ def _flags_of_folder(folder: Path, root: Path) -> tuple[str, ...]:
 def _with_headers(
     source: _Source, root: Path, headers: Sequence[Path], error: LlmCompilerError
 ) -> _Source | None:
-    """Add the header folders of the source's program, behind all others, if a header is missing."""
+    """Add the header folders of the source's program, after all others, if a header is missing."""
     parts = _relative(source.path, root).parts
     # Suites have a folder a program, some a folder of programs above that; all of it is looked in.
     top = root / parts[0] if len(parts) > 1 else root

@@ -44,7 +44,7 @@ class Needs:
     """What is to be opened before a task can say its items."""
 
     count: int = 0
-    """Of samples and corpora, so many modules per target; 0: all."""
+    """Modules drawn per target, of samples and corpora; 0: all."""
     kind: str = ""
     """Of samples: "function" or "unit", if a folder has any of that kind; empty: all."""
     model: bool = True

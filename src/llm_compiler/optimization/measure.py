@@ -34,7 +34,7 @@ __all__ = ["measure"]
 _SEARCH_SHARE = 0.85
 """Of the budget, for local search; the rest makes its winner shorter."""
 _MIN_LISTS_UNDER_SETTINGS = 32
-"""So many passed lists are choice enough for 16 evaluations."""
+"""Passed lists that are choice enough for 16 evaluations."""
 _MAX_STORED = 8
 """Results that are taken from a store, best first: the first that passes counts."""
 _INTERRUPTED = "interrupted: this is the best found until then"

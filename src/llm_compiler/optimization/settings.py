@@ -133,7 +133,7 @@ def decided_by_flags(name: str, flags: ClangFlags) -> bool:
     """Whether the user's own flags say what a setting would say otherwise."""
     words = flags.kept
     if any(word.lstrip("-").partition("=")[0] == name for word in words):
-        return True  # behind -mllvm
+        return True  # after -mllvm
     if name == "frame-pointer":
         # Without unwind tables a frame pointer only costs.
         return any(_FRAME_FLAG.match(word) or _NO_TABLES.match(word) for word in words)

@@ -225,7 +225,7 @@ def _measure(
     pool: WorkerPool,
     notify: Callable[[str], None],
 ) -> dict[Recipe, Measurement]:
-    """Measure recipes; those with the same passes go to one worker, one behind the other."""
+    """Measure recipes; those with the same passes go to one worker, one after the other."""
     groups: dict[tuple[str, ...], list[Recipe]] = {}
     for recipe in recipes:
         groups.setdefault(recipe.elements, []).append(recipe)

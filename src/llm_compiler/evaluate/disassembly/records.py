@@ -74,7 +74,7 @@ class LiftOptions:
     """Drawn per target and level; 0: all."""
     candidates: int = 8
     max_executed: int = 3
-    """Of a function's answers that are not exact, so many are run."""
+    """At most, of a function's answers that are not exact."""
     temperature: float = 0.0
     seed: int = 0
     timeout_s: float = 60.0

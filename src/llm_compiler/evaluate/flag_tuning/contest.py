@@ -51,7 +51,7 @@ class Contest:
         fits: whether a module fits an engine's context; asked under the paper's protocol only.
         ceilings: what the autotuner found, by module hash.
         is_late: whether no further modules are to be begun, given whether any were.
-        say: told what is under way.
+        say: shows what is under way.
     """
 
     options: FlagTuningOptions

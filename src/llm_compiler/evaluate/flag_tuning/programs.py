@@ -5,7 +5,7 @@ A suite of sources says in ``programs.toml`` at its top how its programs are run
     [[programs]]
     name = "sha"
     sources = ["network/sha/*.c"]         # below the suite's folder
-    link_flags = ["-lm"]                   # libraries, behind the objects
+    link_flags = ["-lm"]                   # libraries, after the objects
     files = ["network/sha/input.asc"]      # copied to where the program runs
     timeout_s = 20
     [[programs.runs]]
@@ -65,7 +65,7 @@ __all__ = [
 PROGRAMS_FILE = "programs.toml"
 _DEFAULT_TIMEOUT_S = 60.0
 _EMULATED = 10
-"""Under an emulator a program may take so many times its limit."""
+"""How many times its limit a program may take under an emulator."""
 EQUAL, DIFFERS, NOT_BUILT = "equal", "differs", "not built"
 
 
@@ -260,8 +260,8 @@ def ready_programs(
 
 def programs_hash(programs: Sequence[Ready]) -> str:
     """Name programs and what they are expected to do: a run with others is another run."""
-    told = [(one.name, str(one.program), str(one.expected)) for one in programs]
-    return content_hash(repr(told).encode())
+    described = [(one.name, str(one.program), str(one.expected)) for one in programs]
+    return content_hash(repr(described).encode())
 
 
 def _ready(suite: Suite, program: Program, toolchain: Toolchain, folder: Path) -> Ready:
