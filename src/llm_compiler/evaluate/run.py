@@ -11,16 +11,11 @@ from pathlib import Path
 
 from llm_compiler.console import note
 from llm_compiler.dataset.records import StageSample
+from llm_compiler.evaluate.load_suite import load_suite
 from llm_compiler.evaluate.models import ModelName, sample_fits
 from llm_compiler.evaluate.plots import require_matplotlib
 from llm_compiler.evaluate.rows import locked
-from llm_compiler.evaluate.suites import (
-    EvaluationModule,
-    Excluded,
-    Suite,
-    SuiteOptions,
-    load_suite,
-)
+from llm_compiler.evaluate.suites import EvaluationModule, Excluded, Suite, SuiteOptions
 from llm_compiler.evaluate.task import Needs
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import Engine

@@ -16,8 +16,9 @@ from llm_compiler.evaluate.flag_tuning.programs import (
     run_programs,
 )
 from llm_compiler.evaluate.flag_tuning.rows import Row
+from llm_compiler.evaluate.load_suite import load_suite
 from llm_compiler.evaluate.rows import Journal, read_rows
-from llm_compiler.evaluate.suites import SuiteOptions, load_suite
+from llm_compiler.evaluate.suites import SuiteOptions
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 from llm_compiler.workers import LocalPool

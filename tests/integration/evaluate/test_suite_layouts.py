@@ -11,8 +11,9 @@ import pytest
 
 from llm_compiler.cli import main
 from llm_compiler.evaluate.flag_tuning.rows import Row
+from llm_compiler.evaluate.load_suite import load_suite
 from llm_compiler.evaluate.rows import read_rows
-from llm_compiler.evaluate.suites import Suite, SuiteOptions, load_suite
+from llm_compiler.evaluate.suites import Suite, SuiteOptions
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.workers import LocalPool
 
