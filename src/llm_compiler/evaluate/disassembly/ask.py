@@ -87,31 +87,36 @@ def lift_rows(
         yield from (_unread(item, name, "it has no symbol") for name, _ in engines)
         return
     executor = _executor(binary.elf.architecture, options, toolchain, tools)
-    by_rules: LiftRow | None = None
-    if options.rules or any(Capability.LIFT not in one.capabilities for _, one in engines):
-        by_rules = _by_rules(item, binary, symbol, executor, options, toolchain, tools)
-        yield by_rules
-    for name, engine in engines:
-        if Capability.LIFT not in engine.capabilities:
-            continue
-        best = by_rules
-        lifter = Lifter(
+    by_model = DisassembleOptions(
+        candidates=options.candidates,
+        rules=False,
+        temperature=options.temperature,
+        execute=options.execute,
+        timeout_s=options.timeout_s,
+        seed=options.seed,
+    )
+
+    def lifter(engine: Engine, how: DisassembleOptions) -> Lifter:
+        return Lifter(
             binary,
             engine,
-            DisassembleOptions(
-                candidates=options.candidates,
-                rules=False,
-                temperature=options.temperature,
-                execute=options.execute,
-                timeout_s=options.timeout_s,
-                seed=options.seed,
-            ),
+            how,
             pool=tools.pool,
             toolchain=toolchain,
             executor=executor,
             folder=tools.folder,
         )
-        for row in _answers(item, name, engine, lifter, symbol, options):
+
+    by_rules: LiftRow | None = None
+    if options.rules or any(Capability.LIFT not in one.capabilities for _, one in engines):
+        how = dataclasses.replace(by_model, rules=True, search_s=options.search_s)
+        by_rules = _by_rules(item, lifter(NoEngine(), how), symbol)
+        yield by_rules
+    for name, engine in engines:
+        if Capability.LIFT not in engine.capabilities:
+            continue
+        best = by_rules
+        for row in _answers(item, name, engine, lifter(engine, by_model), symbol, options):
             yield row
             if best is not None and _rank(row) < _rank(best):
                 best = row
@@ -179,31 +184,9 @@ def _rank(row: LiftRow) -> int:
     return LiftVerdict(row.verdict).rank
 
 
-def _by_rules(
-    item: LiftItem,
-    binary: Binary,
-    symbol: Symbol,
-    executor: Executor | None,
-    options: LiftOptions,
-    toolchain: Toolchain,
-    tools: ThreadTools,
-) -> LiftRow:
+def _by_rules(item: LiftItem, lifter: Lifter, symbol: Symbol) -> LiftRow:
     """Return what rules alone make of a function."""
     start = time.monotonic()
-    lifter = Lifter(
-        binary,
-        NoEngine(),
-        DisassembleOptions(
-            rules=True,
-            search_s=options.search_s,
-            execute=options.execute,
-            timeout_s=options.timeout_s,
-        ),
-        pool=tools.pool,
-        toolchain=toolchain,
-        executor=executor,
-        folder=tools.folder,
-    )
     try:
         outcome = lifter.lift(symbol).outcome
     except (InputError, CompilerError, TimedOut) as error:
