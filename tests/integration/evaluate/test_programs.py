@@ -9,12 +9,8 @@ import pytest
 
 from llm_compiler.cli import main
 from llm_compiler.errors import ConfigError
-from llm_compiler.evaluate.flag_tuning.programs import (
-    ProgramRow,
-    load_programs,
-    ready_programs,
-    run_programs,
-)
+from llm_compiler.evaluate.flag_tuning.program_files import load_programs
+from llm_compiler.evaluate.flag_tuning.programs import ProgramRow, ready_programs, run_programs
 from llm_compiler.evaluate.flag_tuning.rows import Row
 from llm_compiler.evaluate.load_suite import load_suite
 from llm_compiler.evaluate.rows import Journal, read_rows

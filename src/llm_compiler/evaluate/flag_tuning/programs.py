@@ -1,18 +1,5 @@
 """Whole programs of a suite, built with the lists that were chosen, run beside their -O2 build.
 
-A suite of sources says in ``programs.toml`` at its top how its programs are run::
-
-    [[programs]]
-    name = "sha"
-    sources = ["network/sha/*.c"]         # below the suite's folder
-    link_flags = ["-lm"]                   # libraries, after the objects
-    files = ["network/sha/input.asc"]      # copied to where the program runs
-    timeout_s = 20
-    [[programs.runs]]
-    arguments = ["input.asc"]
-    stdin = "network/sha/input.asc"        # a file of the suite
-    outputs = ["result.txt"]               # files that it writes, compared too
-
 Compared are exit status, standard output and output files. The programs are the user's own and run
 with the user's rights, in an empty folder each, under a time limit. Other architectures' run under
 qemu-user. Safe to call from several threads, each with a folder of its own.
@@ -28,13 +15,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llm_compiler.config_file import read_tables, read_toml, read_value
 from llm_compiler.errors import (
     CompileFailed,
-    ConfigError,
     LlmCompilerError,
     ResourceError,
 )
+from llm_compiler.evaluate.flag_tuning.program_files import Program, Run
 from llm_compiler.evaluate.flag_tuning.rows import Row
 from llm_compiler.evaluate.rows import Journal
 from llm_compiler.evaluate.suites import Excluded, Suite
@@ -51,43 +37,16 @@ __all__ = [
     "DIFFERS",
     "EQUAL",
     "NOT_BUILT",
-    "PROGRAMS_FILE",
-    "Program",
     "ProgramRow",
     "Ready",
-    "Run",
-    "load_programs",
     "programs_hash",
     "ready_programs",
     "run_programs",
 ]
 
-PROGRAMS_FILE = "programs.toml"
-_DEFAULT_TIMEOUT_S = 60.0
 _EMULATED = 10
 """How many times its limit a program may take under an emulator."""
 EQUAL, DIFFERS, NOT_BUILT = "equal", "differs", "not built"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One way to call a program; paths are absolute, output files are names in its folder."""
-
-    arguments: tuple[str, ...] = ()
-    stdin: Path | None = None
-    outputs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """A program of a suite, and how it is called."""
-
-    name: str
-    sources: tuple[Path, ...]
-    link_flags: tuple[str, ...] = ()
-    files: tuple[Path, ...] = ()
-    runs: tuple[Run, ...]
-    timeout_s: float = _DEFAULT_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,89 +74,6 @@ class ProgramRow:
     """Of the -O2 build: what there was to compare."""
     seconds: float
     expected_seconds: float
-
-
-# -- what the user says --------------------------------------------------------------------------
-
-
-def load_programs(path: Path, root: Path) -> list[Program]:
-    """Read a file of programs, whose paths are below the suite's folder `root`.
-
-    Raises:
-        ConfigError: it cannot be read, or says what makes no sense, with the place.
-    """
-    data = read_toml(path)
-    entries = read_tables(data, "programs", str(path))
-    if not entries or set(data) != {"programs"}:
-        raise ConfigError(f"{path} must hold tables [[programs]] and nothing else")
-    found = []
-    for number, entry in enumerate(entries, 1):
-        where = f"{path}, program {number}"
-        found.append(_resolved(read_value(_ProgramTable, entry, where), root, where))
-    names = [one.name for one in found]
-    if repeated := [name for name in names if names.count(name) > 1]:
-        raise ConfigError(f"{path} has two programs '{repeated[0]}'")
-    return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _RunTable:
-    """A run as the file says it: files are globs below the suite's folder."""
-
-    arguments: tuple[str, ...] = ()
-    stdin: str = ""
-    outputs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ProgramTable:
-    """A program as the file says it."""
-
-    name: str
-    sources: tuple[str, ...]
-    link_flags: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    runs: tuple[_RunTable, ...] = (_RunTable(),)
-    timeout_s: float = _DEFAULT_TIMEOUT_S
-
-    def __post_init__(self) -> None:
-        if not self.name or not self.sources:
-            raise ConfigError("it needs 'name' and 'sources'")
-        if not 0 < self.timeout_s < 1e6:
-            raise ConfigError("'timeout_s' must be a number above 0")
-
-
-def _resolved(table: _ProgramTable, root: Path, where: str) -> Program:
-    runs = []
-    for one in table.runs:
-        stdin = _files((one.stdin,) if one.stdin else (), root, f"{where}: stdin")
-        runs.append(
-            Run(
-                arguments=one.arguments,
-                stdin=stdin[0] if stdin else None,
-                outputs=one.outputs,
-            )
-        )
-    return Program(
-        name=table.name,
-        sources=_files(table.sources, root, f"{where}: sources"),
-        link_flags=table.link_flags,
-        files=_files(table.files, root, f"{where}: files"),
-        runs=tuple(runs),
-        timeout_s=float(table.timeout_s),
-    )
-
-
-def _files(patterns: Sequence[str], root: Path, where: str) -> tuple[Path, ...]:
-    found: list[Path] = []
-    for pattern in patterns:
-        if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
-            raise ConfigError(f"{where}: '{pattern}' must lie below the suite's folder")
-        matches = sorted(path for path in root.glob(pattern) if path.is_file())
-        if not matches:
-            raise ConfigError(f"{where}: '{pattern}' is no file of the suite")
-        found += matches
-    return tuple(dict.fromkeys(found))
 
 
 # -- the -O2 builds ------------------------------------------------------------------------------

@@ -12,12 +12,10 @@ from llm_compiler.errors import ConfigError
 from llm_compiler.evaluate.flag_tuning.contest import Contest, Fits, run_contest
 from llm_compiler.evaluate.flag_tuning.options import FlagTuningOptions
 from llm_compiler.evaluate.flag_tuning.prepare import Prepared, TuningItem, prepare_modules
+from llm_compiler.evaluate.flag_tuning.program_files import PROGRAMS_FILE, Program, load_programs
 from llm_compiler.evaluate.flag_tuning.programs import (
-    PROGRAMS_FILE,
-    Program,
     ProgramRow,
     Ready,
-    load_programs,
     programs_hash,
     ready_programs,
     run_programs,
