@@ -17,8 +17,8 @@ from pathlib import Path
 from llm_compiler.corpus.shards import load_samples
 from llm_compiler.evaluate.flag_tuning.rows import Row
 from llm_compiler.evaluate.rows import read_rows
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.output import write_atomically
-from llm_compiler.verify.target import architecture_of
 
 
 def main() -> None:

@@ -26,6 +26,7 @@ import numpy
 from llm_compiler.evaluate.figures import Figure
 from llm_compiler.evaluate.flag_tuning.summary import gains
 from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.output import write_atomically
 from llm_compiler.parquet import read_table
 from llm_compiler.search.labels import Ceiling, ModuleLabels, read_ceilings, read_labels
@@ -38,7 +39,7 @@ Table = tuple[tuple[str, ...], Rows]
 
 
 def architecture(target_triple: str) -> str:
-    return target_triple.split("-", 1)[0]
+    return architecture_of(target_triple)
 
 
 def by_group(labels: Sequence[ModuleLabels]) -> dict[tuple[str, str], list[ModuleLabels]]:

@@ -38,6 +38,7 @@ from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.jobs import EvaluateJob, ExtractJob, InspectJob
 from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.settings import SettingKind, all_settings
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.optimization.function_wise import best_assembly, unit_structure
 from llm_compiler.optimization.records import Effort
@@ -46,7 +47,6 @@ from llm_compiler.output import write_atomically
 from llm_compiler.records import OZ, Measurement, Recipe
 from llm_compiler.search.coreset import Pick, load_coreset
 from llm_compiler.search.objective import SIZE, TEXT_DATA
-from llm_compiler.verify.target import architecture_of
 from llm_compiler.workers import LocalPool, run_jobs
 
 

@@ -37,6 +37,7 @@ from llm_compiler.llvm.elf import AARCH64, X86_64
 from llm_compiler.llvm.jobs import EmitJob, Emitted, ExtractJob, Inspection, InspectJob
 from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock, parse_clang_flags
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import public_name
@@ -46,7 +47,7 @@ from llm_compiler.records import PassList, Status
 from llm_compiler.verify.execute import ExecuteOptions, Executor
 from llm_compiler.verify.lifted import InspectLiftJob, LiftInspection, LiftVerdict
 from llm_compiler.verify.round_trip import CodeObject, difference, lower
-from llm_compiler.verify.target import architecture_of, find_target
+from llm_compiler.verify.target import find_target
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = [

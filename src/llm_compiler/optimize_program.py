@@ -26,6 +26,7 @@ from llm_compiler.errors import (
 from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.link_time import LinkTime, as_text, bitcode_command
 from llm_compiler.llvm.stock import Stock
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.optimization.choose import Built, wins
 from llm_compiler.optimization.prepare import prepare_all
@@ -43,7 +44,7 @@ from llm_compiler.optimize import optimize_many
 from llm_compiler.records import Recipe
 from llm_compiler.search.objective import object_objectives
 from llm_compiler.verify.checker import Checker
-from llm_compiler.verify.target import ARCHITECTURES, architecture_of
+from llm_compiler.verify.target import ARCHITECTURES
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["optimize_program"]

@@ -11,6 +11,7 @@ from llm_compiler.console import print_json, print_table, progress, warn
 from llm_compiler.corpus.inputs import NamedModule, load_modules
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.stock import Stock
+from llm_compiler.llvm.targets import TARGETS
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.output import check_writable, write_atomically
 from llm_compiler.records import OZ, PassList, Verdict, VerdictKind, content_hash
@@ -31,8 +32,6 @@ from llm_compiler.verify.verdicts import VerdictBook, write_verdicts
 from llm_compiler.workers import LocalPool, WorkerPool
 
 __all__ = ["build", "known_verdicts", "show"]
-
-_TRIPLES = {"x86_64": "x86_64-pc-linux-gnu", "aarch64": "aarch64-unknown-linux-gnu"}
 
 
 def show(options: ShowArguments) -> int:
@@ -100,7 +99,7 @@ def build(options: BuildArguments) -> int:
         rejected: set[str] = set()
 
         def accept(passes: PassList) -> bool:
-            kinds = [checker.check(passes, triple) for triple in _TRIPLES.values()]
+            kinds = [checker.check(passes, triple) for triple in (one.triple for one in TARGETS)]
             if VerdictKind.REJECTED in kinds or VerdictKind.PASSED not in kinds:
                 rejected.add(passes.pipeline)
                 warn(f"rejected by PassListEval: {passes}")
@@ -145,7 +144,7 @@ def known_verdicts(coreset: Coreset, llvm_major: int) -> list[Verdict]:
         found = [
             book.lookup(passes, llvm_major, architecture)
             for passes in coreset.lists
-            for architecture in _TRIPLES
+            for architecture in (one.name for one in TARGETS)
         ]
     return [verdict for verdict in found if verdict is not None]
 

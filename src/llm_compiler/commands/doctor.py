@@ -12,6 +12,7 @@ from pathlib import Path
 from llm_compiler.commands.options.doctor import DoctorArguments
 from llm_compiler.console import print_json, print_table
 from llm_compiler.errors import LlmCompilerError, ToolchainError
+from llm_compiler.llvm.targets import TARGETS
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.places import cache_folder, data_folder
@@ -135,8 +136,7 @@ def _workers(toolchain: Toolchain) -> Iterator[Finding]:
                 needed=True,
             )
             coreset = load_coreset()
-            for architecture in ("x86_64", "aarch64"):
-                triple = f"{architecture}-linux-gnu"
+            for architecture, triple in ((one.name, one.triple) for one in TARGETS):
                 passed = sum(
                     checker.known(passes, triple) is VerdictKind.PASSED for passes in coreset.lists
                 )

@@ -17,6 +17,7 @@ from llm_compiler.console import percent, print_json, print_table, progress, war
 from llm_compiler.corpus.manifest import MANIFEST_NAME, PARTIAL_NAME, Unit, read_units
 from llm_compiler.errors import ArtifactError, InputError, ManifestMissing
 from llm_compiler.llvm.recipes import parse_recipe
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.output import resumable
 from llm_compiler.records import Recipe
@@ -70,7 +71,7 @@ def _choose(options: RecipesArguments, known: Collection[str]) -> list[Unit]:
     by_package: dict[str, list[Unit]] = defaultdict(list)
     seen = set(known)
     for unit in sorted(_load(options.corpus), key=lambda one: one.path):
-        architecture = unit.target_triple.split("-", 1)[0]
+        architecture = architecture_of(unit.target_triple)
         fits = unit.num_functions > 0 and unit.num_bytes <= options.max_unit_bytes
         if unit.split != options.split or architecture != options.architecture or not fits:
             continue

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.errors import ArtifactError
+from llm_compiler.llvm.targets import X86_64, architecture_of
 
 __all__ = [
     "CompileCommand",
@@ -182,7 +183,7 @@ def flags_for_target(flags: Sequence[str], target_triple: str) -> tuple[str, ...
     Commands are captured on an x86-64 machine: its -m flags and its own header folders mean
     nothing, or something wrong, on another architecture.
     """
-    if target_triple.split("-")[0] == "x86_64":
+    if architecture_of(target_triple) == X86_64.name:
         return tuple(flags)
     kept: list[str] = []
     iterator = iter(flags)

@@ -19,6 +19,7 @@ from llm_compiler.corpus.exclusions import excluded_symbol
 from llm_compiler.corpus.stand_in import TOLERANT_FLAGS
 from llm_compiler.corpus.tools import Tools
 from llm_compiler.errors import ArtifactError
+from llm_compiler.llvm.targets import architecture_of
 
 __all__ = [
     "BASELINE_FLAGS",
@@ -158,8 +159,8 @@ def convert_module(
         if not text.ok:
             return classify_failure(text)
         match = _MODULE_TRIPLE.search(text.stdout)
-        architecture = match.group(1).decode().split("-")[0] if match else "none"
-        if architecture != target_triple.split("-")[0]:
+        architecture = architecture_of(match.group(1).decode()) if match else "none"
+        if architecture != architecture_of(target_triple):
             return Failure(cause="other target", message=f"the module is for {architecture}")
         done = process.run(
             [*verify, os.fspath(temporary), "-"],

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from llm_compiler.llvm.targets import TARGETS, architecture_of
+
 __all__ = ["ARCHITECTURES", "KINDS", "SPLITS", "Sample"]
 
 SPLITS = ("train", "validation", "test")
 """In order of precedence: of near duplicates, the one in the first of these is kept."""
 KINDS = ("function", "unit")
-ARCHITECTURES = ("x86_64", "aarch64")
+ARCHITECTURES = tuple(one.name for one in TARGETS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,4 +48,4 @@ class Sample:
     @property
     def architecture(self) -> str:
         """The first component of the target triple: ``x86_64``."""
-        return self.target_triple.split("-", 1)[0]
+        return architecture_of(self.target_triple)

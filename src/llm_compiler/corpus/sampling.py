@@ -31,6 +31,7 @@ from llm_compiler.corpus.shards import (
     write_shards,
 )
 from llm_compiler.errors import ArtifactError, InputError, ShardCorrupt
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.output import TEMPORARY_PREFIX, write_atomically, writing_artifact
 from llm_compiler.parquet import read_table, require_pyarrow, write_table
 from llm_compiler.records import Status, content_hash
@@ -284,7 +285,7 @@ class _Build:
                         anonymous_hash=values["anonymous_hash"],
                         split=unit.split,
                         kind=_kind(values["function"]),
-                        architecture=unit.target_triple.split("-", 1)[0],
+                        architecture=architecture_of(unit.target_triple),
                         shingles=values["shingles"],
                     )
                 )

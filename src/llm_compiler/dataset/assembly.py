@@ -26,6 +26,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from llm_compiler.llvm.targets import target_of
+
 __all__ = ["normalize_assembly"]
 
 _DROPPED = frozenset({".file", ".ident", ".addrsig", ".addrsig_sym", ".loc", ".cfi_sections"})
@@ -63,8 +65,7 @@ def normalize_assembly(text: str, target_triple: str, *, keep_cfi: bool = False)
 
 
 def _comment_pattern(target_triple: str) -> re.Pattern[str]:
-    # A '#' begins an immediate on AArch64; there, only a line that starts with one is a comment.
-    mark = r"//.*|^\s*#.*" if target_triple.startswith(("aarch64", "arm64")) else r"\#.*"
+    mark = target_of(target_triple).assembly.comment_pattern
     return re.compile(rf"({_STRING})|/\*.*?\*/|{mark}")
 
 

@@ -14,6 +14,7 @@ from llm_compiler.corpus.shards import shard_paths
 from llm_compiler.dataset.mapped import MappedTable
 from llm_compiler.dataset.parts import is_packed, part_paths
 from llm_compiler.errors import ArtifactError
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.records import content_hash
 
 __all__ = ["PackedSample", "SampleSet"]
@@ -71,7 +72,7 @@ class SampleSet:
                 wanted = (
                     (not split or own_split == split)
                     and (not kind or own_kind == kind)
-                    and (not architecture or triple.split("-", 1)[0] == architecture)
+                    and (not architecture or architecture_of(triple) == architecture)
                     and module_hash not in seen
                 )
                 if wanted:

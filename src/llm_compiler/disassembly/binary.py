@@ -14,11 +14,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from llm_compiler.disassembly.boundaries import with_found_functions
-from llm_compiler.errors import CompileFailed, ConfigError, InputError, UnsupportedTarget
+from llm_compiler.errors import CompileFailed, ConfigError, InputError
 from llm_compiler.llvm.assembler import assemble, triple_of
-from llm_compiler.llvm.elf import AARCH64, X86_64, ElfFile, FileKind, Symbol, SymbolKind, parse_elf
+from llm_compiler.llvm.elf import ElfFile, FileKind, Symbol, SymbolKind, parse_elf
 from llm_compiler.llvm.listing import Listing, make_listing
 from llm_compiler.llvm.stock import C_SUFFIXES
+from llm_compiler.llvm.targets import TARGETS, target_of
 from llm_compiler.llvm.toolchain import Toolchain
 
 __all__ = ["PLT_CALL", "Binary", "Origin", "read_binary"]
@@ -142,7 +143,7 @@ def read_binary(
         elf = parse_elf(data, str(path))
         origin = Origin.OBJECT if elf.kind is FileKind.RELOCATABLE else Origin.EXECUTABLE
         place = path
-        if target_triple and _architecture_of(target_triple) != elf.architecture:
+        if target_triple and target_of(target_triple, what="disassembled").name != elf.architecture:
             raise ConfigError(
                 f"--target-triple {target_triple} does not fit {path}, which is {elf.architecture}"
             )
@@ -169,14 +170,6 @@ def read_binary(
     if not binary.functions():
         raise InputError(f"{path} names no function: its symbol table has none in code sections")
     return binary
-
-
-def _architecture_of(triple: str) -> str:
-    name = triple.split("-", 1)[0].lower()
-    name = {"amd64": X86_64, "arm64": AARCH64}.get(name, name)
-    if name not in (X86_64, AARCH64):
-        raise UnsupportedTarget(f"'{triple}' cannot be disassembled: only x86-64 and AArch64 are")
-    return name
 
 
 _IR = re.compile(
@@ -231,9 +224,9 @@ def _assemble_input(
     path: Path, data: bytes, toolchain: Toolchain, output: Path, target_triple: str
 ) -> bytes:
     text = data.decode("utf-8", "surrogateescape")
-    named = _architecture_of(target_triple) if target_triple else ""
+    named = target_of(target_triple, what="disassembled").name if target_triple else ""
     failures: dict[str, CompileFailed] = {}
-    for architecture in (named,) if named else (X86_64, AARCH64):
+    for architecture in (named,) if named else [one.name for one in TARGETS]:
         try:
             assemble(text, architecture, toolchain, output, name=str(path))
             return output.read_bytes()
@@ -241,9 +234,10 @@ def _assemble_input(
             failures[architecture] = failed
     # The fewer complaints, the likelier it was meant for that target.
     architecture, error = min(failures.items(), key=lambda one: one[1].detail.count(": error: "))
-    if "%" not in text and _INTEL_OPERAND.search(text) and named != AARCH64:
+    intel = next(one for one in TARGETS if one.assembly.has_intel_syntax)
+    if "%" not in text and _INTEL_OPERAND.search(text) and named in ("", intel.name):
         with contextlib.suppress(CompileFailed):
-            assemble(text, X86_64, toolchain, output, name=str(path), intel=True)
+            assemble(text, intel.name, toolchain, output, name=str(path), intel=True)
             return output.read_bytes()
     raise InputError(
         f"{path} does not assemble for {architecture}: {str(error).removeprefix(str(path))[1:]}",

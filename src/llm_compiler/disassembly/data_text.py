@@ -8,13 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from llm_compiler.llvm.targets import target_of
+
 __all__ = ["data_lines", "quoted"]
 
 _ESCAPES = {8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"}
-_DIRECTIVES = {
-    "x86_64": {1: ".byte", 2: ".short", 4: ".long", 8: ".quad"},
-    "aarch64": {1: ".byte", 2: ".hword", 4: ".word", 8: ".xword"},
-}
 _LONG_ZEROS = 16
 
 
@@ -48,7 +46,7 @@ def data_lines(
         return [".zero 1"]
     if is_string and data.endswith(b"\0") and b"\0" not in data[:-1]:
         return [f".asciz {quoted(data[:-1])}"]
-    names = _DIRECTIVES[architecture]
+    names = target_of(architecture).assembly.words
     if not symbols and not any(data):
         if as_bits or len(data) not in names or len(data) > alignment:
             return [f".zero {len(data)}"] if not as_bits else _words(data, len(data), names, True)

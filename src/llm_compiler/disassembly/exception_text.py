@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from llm_compiler.disassembly.data_text import quoted
-from llm_compiler.llvm.elf import AARCH64
 from llm_compiler.llvm.exceptions import INDIRECT, OMITTED, RELATIVE, ExceptionTable, type_size
+from llm_compiler.llvm.targets import target_of
 
 __all__ = ["TableText"]
 
@@ -129,9 +129,7 @@ class TableText:
 
     def _type(self, name: str) -> Iterator[str]:
         encoding = self._table.type_encoding
-        words = (
-            {4: ".word", 8: ".xword"} if self._architecture == AARCH64 else {4: ".long", 8: ".quad"}
-        )
+        words = target_of(self._architecture).assembly.words
         word = words[type_size(encoding)]
         if not name:
             yield f"{word} 0"
@@ -150,7 +148,7 @@ class TableText:
             section: the directive of the section at hand.
         """
         table = self._table
-        word = ".xword" if self._architecture == AARCH64 else ".quad"
+        word = target_of(self._architecture).assembly.words[8]
         if table.type_encoding != OMITTED and table.type_encoding & INDIRECT and any(table.types):
             if section != ".data":
                 yield ".data"

@@ -27,6 +27,7 @@ from llm_compiler.disassembly.rules.search import SearchJob
 from llm_compiler.errors import ArtifactError, CompilerError, InputError
 from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.records import Status, content_hash
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
@@ -72,7 +73,7 @@ class DraftBodyJob:
                 yield DraftedBody(cause="draft has no short form")
 
     def _draft(self, assembly: str, triple: str, state: WorkerState) -> DraftedBody:
-        architecture = "aarch64" if triple.startswith(("aarch64", "arm64")) else "x86_64"
+        architecture = architecture_of(triple)
         search = SearchJob(
             text=assembly,
             architecture=architecture,

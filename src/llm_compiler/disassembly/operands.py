@@ -13,8 +13,6 @@ from llm_compiler.llvm.elf import AARCH64
 from llm_compiler.llvm.listing import Instruction
 
 __all__ = [
-    "ABSOLUTE_DATA",
-    "RELATIVE_DATA",
     "Form",
     "form_of",
     "is_branch",
@@ -79,11 +77,6 @@ _ARM = {
     564: Form(prefix=":tlsdesc_lo12:", through_table=True),
 }
 TLSDESC_CALL = 569
-
-ABSOLUTE_DATA = {"x86_64": {1: 8, 10: 4}, AARCH64: {257: 8, 258: 4}}
-"""Relocation types of data that hold a symbol's address, and their sizes in bytes."""
-RELATIVE_DATA = {"x86_64": {2: 4, 24: 8}, AARCH64: {261: 4, 260: 8}}
-"""Relocation types of data that hold the distance from the place to the symbol."""
 
 
 def form_of(architecture: str, relocation_type: int) -> Form | None:

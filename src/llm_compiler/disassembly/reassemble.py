@@ -19,13 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.disassembly.binary import PLT_CALL, Binary, Origin
-from llm_compiler.disassembly.operands import RELATIVE_DATA, form_of
+from llm_compiler.disassembly.operands import form_of
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.errors import CompileFailed, InputError
 from llm_compiler.llvm.assembler import assemble
 from llm_compiler.llvm.elf import ElfFile, FileKind, Relocation, Symbol, SymbolKind
 from llm_compiler.llvm.exceptions import CallSite, ExceptionTable, table_of, type_size
 from llm_compiler.llvm.listing import Listing
+from llm_compiler.llvm.targets import target_of
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.verify.round_trip import CodeObject, read_code_object
 
@@ -204,7 +205,7 @@ class _DataCheck:
             if form.relative:
                 at = listing.between(section, max(0, one.offset - 15), one.offset + 1)
                 offset += at[-1].end - one.offset if at else 4
-        elif one.type in RELATIVE_DATA[elf.architecture]:
+        elif one.type in target_of(elf.architecture).relocations.relative:
             return None  # counts from a base that only the code knows
         if one.symbol.kind is not SymbolKind.SECTION:
             offset += one.symbol.value

@@ -38,12 +38,13 @@ from llm_compiler.errors import (
 )
 from llm_compiler.llvm.assembler import triple_of
 from llm_compiler.llvm.elf import AARCH64, X86_64
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.records import Status
 from llm_compiler.verify.execute import ExecuteOptions, Execution, Executor
 from llm_compiler.verify.lifted import InspectLiftJob, LiftInspection, LiftVerdict
 from llm_compiler.verify.round_trip import CodeObject, difference, lower, read_code_object
-from llm_compiler.verify.target import architecture_of, find_target
+from llm_compiler.verify.target import find_target
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["check_retarget", "retarget"]

@@ -24,9 +24,9 @@ from llm_compiler.evaluate.run import Run
 from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.evaluate.task import Facts, Needs, Task, Work, each_in_turn
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.records import content_hash
-from llm_compiler.verify.target import architecture_of
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = [

@@ -9,20 +9,19 @@ import re
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed
-from llm_compiler.llvm.elf import AARCH64, X86_64
+from llm_compiler.llvm.targets import target_of
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 
 __all__ = ["assemble", "triple_of"]
 
 _TIMEOUT_S = 120.0
-_TRIPLES = {X86_64: "x86_64-pc-linux-gnu", AARCH64: "aarch64-unknown-linux-gnu"}
 _ERROR = re.compile(r"^[^\n]*?:(\d+):\d+: error: (.*)$", re.MULTILINE)
 
 
 def triple_of(architecture: str) -> str:
     """Return the target triple that lifted modules carry."""
-    return _TRIPLES[architecture]
+    return target_of(architecture).triple
 
 
 def assemble(
@@ -48,7 +47,7 @@ def assemble(
         "--filetype=obj",
         f"--triple={triple_of(architecture)}",
         *(["--save-temp-labels"] if keep_labels else []),
-        *(["--mattr=+all"] if architecture == AARCH64 else []),
+        *target_of(architecture).assembly.options,
         *(["--x86-asm-syntax=intel"] if intel else []),
         "-o",
         output,

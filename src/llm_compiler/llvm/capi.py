@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from llm_compiler.errors import ToolchainMismatch, ToolchainNotFound, UnsupportedTarget
+from llm_compiler.llvm.targets import known_target
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 
 __all__ = ["DiagnosticHandler", "Library", "load", "take_error", "take_message"]
@@ -314,13 +315,13 @@ class Library:
 
 
 _COMPONENTS = (
-    ("x86_64", "X86"),
     ("i386", "X86"),
     ("i486", "X86"),
     ("i586", "X86"),
     ("i686", "X86"),
-    ("aarch64", "AArch64"),
-    ("arm64", "AArch64"),
+    ("aarch64_", "AArch64"),
+    ("arm64_", "AArch64"),
+    ("arm64e", "AArch64"),
     ("arm", "ARM"),
     ("thumb", "ARM"),
     ("riscv", "RISCV"),
@@ -341,6 +342,8 @@ _COMPONENTS = (
 
 
 def _component(triple: str) -> str:
+    if (target := known_target(triple)) is not None:
+        return target.component
     for prefix, component in _COMPONENTS:
         if triple.startswith(prefix):
             return component

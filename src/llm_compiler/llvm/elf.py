@@ -6,7 +6,6 @@ decoded here. Pure functions; safe in threads and processes.
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,24 @@ from enum import StrEnum
 from functools import cached_property
 
 from llm_compiler.errors import InputError, UnsupportedTarget
+from llm_compiler.llvm import targets
+from llm_compiler.llvm.elf_core import (
+    DAMAGED,
+    MAGIC,
+    SHF_ALLOC,
+    SHF_EXECINSTR,
+    SHN_LORESERVE,
+    SHN_XINDEX,
+    SHT_DYNSYM,
+    SHT_NOBITS,
+    SHT_REL,
+    SHT_RELA,
+    SHT_SYMTAB,
+    Elf,
+    SectionHeader,
+    read_elf,
+)
+from llm_compiler.llvm.targets import TARGETS, of_machine
 
 __all__ = [
     "AARCH64",
@@ -29,8 +46,7 @@ __all__ = [
     "parse_elf",
 ]
 
-X86_64, AARCH64 = "x86_64", "aarch64"
-_MACHINES = {62: X86_64, 183: AARCH64}
+X86_64, AARCH64 = targets.X86_64.name, targets.AARCH64.name
 _OTHER_MACHINES = {
     2: "SPARC",
     3: "32-bit x86",
@@ -43,15 +59,9 @@ _OTHER_MACHINES = {
     243: "RISC-V",
     258: "LoongArch",
 }
-_HEADER = struct.Struct("<16xHHIQQQIHHHHHH")
-_SECTION = struct.Struct("<IIQQQQIIQQ")
-_SYMBOL = struct.Struct("<IBBHQQ")
-_RELA = struct.Struct("<QQq")
 
-_SHT_SYMTAB, _SHT_RELA, _SHT_NOBITS, _SHT_REL, _SHT_DYNSYM = 2, 4, 8, 9, 11
-_SHF_WRITE, _SHF_ALLOC, _SHF_EXECINSTR, _SHF_MERGE, _SHF_STRINGS, _SHF_TLS = 1, 2, 4, 16, 32, 1024
-_SHN_LORESERVE = 0xFF00
-SHN_ABS, SHN_COMMON, _SHN_XINDEX = 0xFFF1, 0xFFF2, 0xFFFF
+_SHF_WRITE, _SHF_MERGE, _SHF_STRINGS, _SHF_TLS = 1, 16, 32, 1024
+SHN_ABS, SHN_COMMON = 0xFFF1, 0xFFF2
 
 
 class FileKind(StrEnum):
@@ -115,12 +125,12 @@ class Section:
     @property
     def is_code(self) -> bool:
         """Whether it is executable."""
-        return bool(self.flags & _SHF_EXECINSTR)
+        return bool(self.flags & SHF_EXECINSTR)
 
     @property
     def is_allocated(self) -> bool:
         """Whether it is in memory when the program runs."""
-        return bool(self.flags & _SHF_ALLOC)
+        return bool(self.flags & SHF_ALLOC)
 
     @property
     def is_writable(self) -> bool:
@@ -145,7 +155,7 @@ class Section:
     @property
     def takes_no_space(self) -> bool:
         """Whether it is all zeros and not in the file."""
-        return self.type == _SHT_NOBITS
+        return self.type == SHT_NOBITS
 
     def read(self, start: int, end: int) -> bytes:
         """Return bytes by their offsets in the section."""
@@ -171,7 +181,7 @@ class Symbol:
     @property
     def is_defined(self) -> bool:
         """Whether it stands for a place in a section of this file."""
-        return 0 < self.section < _SHN_LORESERVE
+        return 0 < self.section < SHN_LORESERVE
 
     @property
     def is_local(self) -> bool:
@@ -268,85 +278,77 @@ def parse_elf(data: bytes, name: str = "the file") -> ElfFile:
         InputError: it is not an ELF file, or is damaged.
         UnsupportedTarget: of another architecture.
     """
-    if data[:4] != b"\x7fELF":
+    if data[:4] != MAGIC:
         raise InputError(f"{name} is not an ELF file")
-    if len(data) < 20 or data[5] != 1 or data[4] not in (1, 2):
-        if len(data) >= 20 and data[5] == 2:
-            raise UnsupportedTarget(f"{name} is big-endian: only x86-64 and AArch64 are read")
+    if len(data) < 20 or data[5] not in (1, 2) or data[4] not in (1, 2):
         raise InputError(f"{name} is cut off within its ELF header")
-    machine = struct.unpack_from("<H", data, 18)[0]
-    if machine not in _MACHINES or data[4] != 2:
+    readable = " and ".join(one.title for one in TARGETS)
+    machine = int.from_bytes(data[18:20], "little" if data[5] == 1 else "big")
+    target = of_machine(machine)
+    if data[5] == 2:
+        raise UnsupportedTarget(f"{name} is big-endian: only {readable} are read")
+    if target is None or (data[4] == 2) != (target.pointer_bytes == 8):
         what = _OTHER_MACHINES.get(machine, f"ELF machine {machine}")
-        what = "32-bit code" if machine in _MACHINES else what
-        raise UnsupportedTarget(f"{name} holds {what}: only x86-64 and AArch64 are read")
+        what = "32-bit code" if target is not None and data[4] == 1 else what
+        raise UnsupportedTarget(f"{name} holds {what}: only {readable} are read")
     try:
-        return _parse(data, _MACHINES[machine], name)
-    except (struct.error, IndexError, ValueError, OverflowError) as error:
+        return _parse(read_elf(data), target.name, name)
+    except DAMAGED as error:
         raise InputError(f"{name} is a damaged ELF file: {error}") from None
 
 
-def _parse(data: bytes, architecture: str, name: str) -> ElfFile:
-    fields = _HEADER.unpack_from(data)
+def _parse(elf: Elf, architecture: str, name: str) -> ElfFile:
     kinds = {1: FileKind.RELOCATABLE, 2: FileKind.EXECUTABLE, 3: FileKind.SHARED}
-    if fields[0] not in kinds:
-        raise InputError(f"{name} is neither an object nor an executable (ELF type {fields[0]})")
-    kind = kinds[fields[0]]
-    table, count, names = fields[5], fields[11], fields[12]
-    if not table:
+    if elf.type not in kinds:
+        raise InputError(f"{name} is neither an object nor an executable (ELF type {elf.type})")
+    kind = kinds[elf.type]
+    if not elf.headers:
         raise InputError(f"{name} has no section table: it was stripped of it")
-    if count == 0 or names == _SHN_XINDEX:
-        first = _SECTION.unpack_from(data, table)
-        count, names = count or first[5], first[6] if names == _SHN_XINDEX else names
-    if table + count * _SECTION.size > len(data):
-        raise ValueError(f"{count} section headers do not fit into {len(data)} bytes")
-    headers = [_SECTION.unpack_from(data, table + i * _SECTION.size) for i in range(count)]
-    strings = _contents(data, headers[names])
     sections = tuple(
         Section(
             index=index,
-            name=_text(strings, header[0]),
-            type=header[1],
-            flags=header[2],
-            address=header[3],
-            size=header[5],
-            alignment=header[8],
-            entry_size=header[9],
-            data=_contents(data, header),
+            name=elf.name(header).decode("utf-8", "replace"),
+            type=header.type,
+            flags=header.flags,
+            address=header.address,
+            size=header.size,
+            alignment=header.alignment,
+            entry_size=header.entry_size,
+            data=elf.contents(header),
         )
-        for index, header in enumerate(headers)
+        for index, header in enumerate(elf.headers)
     )
     tables = {
-        index: _symbols(data, headers, index)
-        for index, header in enumerate(headers)
-        if header[1] in (_SHT_SYMTAB, _SHT_DYNSYM)
+        index: _symbols(elf, header)
+        for index, header in enumerate(elf.headers)
+        if header.type in (SHT_SYMTAB, SHT_DYNSYM)
     }
     relocations: dict[int, tuple[Relocation, ...]] = {}
     dynamic: list[Relocation] = []
-    for index, header in enumerate(headers):
-        if header[1] == _SHT_REL:
+    for index, header in enumerate(elf.headers):
+        if header.type == SHT_REL:
             raise InputError(f"{name} has relocations without addends, which its target never has")
-        if header[1] != _SHT_RELA:
+        if header.type != SHT_RELA:
             continue
-        symbols = tables.get(header[6], ())
-        body = sections[index].data
+        symbols = tables.get(header.link, ())
         found = [
             Relocation(
-                offset=offset,
-                type=info & 0xFFFFFFFF,
-                symbol=symbols[info >> 32] if info >> 32 or symbols else _NO_SYMBOL,
-                addend=addend,
+                offset=one.offset,
+                type=one.type,
+                symbol=symbols[one.symbol] if one.symbol or symbols else _NO_SYMBOL,
+                addend=one.addend,
             )
-            for offset, info, addend in _RELA.iter_unpack(body[: len(body) // 24 * 24])
+            for one in elf.relocations(header)
         ]
         if kind is FileKind.RELOCATABLE:
-            if not 0 < header[7] < len(headers):
+            if not 0 < header.info < len(elf.headers):
                 raise ValueError(f"{sections[index].name} belongs to no section")
             found.sort(key=lambda one: one.offset)
-            relocations[header[7]] = (*relocations.get(header[7], ()), *found)
-        elif header[2] & _SHF_ALLOC:
+            relocations[header.info] = (*relocations.get(header.info, ()), *found)
+        elif header.flags & SHF_ALLOC:
             dynamic += found
-    static = [i for i, header in enumerate(headers) if header[1] == _SHT_SYMTAB]
-    shared = [i for i, header in enumerate(headers) if header[1] == _SHT_DYNSYM]
+    static = [i for i, header in enumerate(elf.headers) if header.type == SHT_SYMTAB]
+    shared = [i for i, header in enumerate(elf.headers) if header.type == SHT_DYNSYM]
     return ElfFile(
         architecture=architecture,
         kind=kind,
@@ -355,7 +357,7 @@ def _parse(data: bytes, architecture: str, name: str) -> ElfFile:
         dynamic_symbols=tables[shared[0]] if shared else (),
         relocations=relocations,
         dynamic_relocations=tuple(sorted(dynamic, key=lambda one: one.offset)),
-        entry=fields[3],
+        entry=elf.entry,
     )
 
 
@@ -371,41 +373,23 @@ _NO_SYMBOL = Symbol(
 )
 
 
-def _contents(data: bytes, header: tuple[int, ...]) -> bytes:
-    if header[1] in (0, _SHT_NOBITS):
-        return b""
-    start, size = header[4], header[5]
-    if start + size > len(data):
-        raise ValueError(f"a section ends at {start + size}, behind the file's {len(data)} bytes")
-    return data[start : start + size]
-
-
-def _text(strings: bytes, start: int) -> str:
-    return strings[start : strings.index(b"\0", start)].decode("utf-8", "replace")
-
-
-def _symbols(data: bytes, headers: list[tuple[int, ...]], table: int) -> tuple[Symbol, ...]:
-    header = headers[table]
-    strings = _contents(data, headers[header[6]])
-    body = _contents(data, header)
+def _symbols(elf: Elf, table: SectionHeader) -> tuple[Symbol, ...]:
     found = []
-    for index, (name, info, other, section, value, size) in enumerate(
-        _SYMBOL.iter_unpack(body[: len(body) // _SYMBOL.size * _SYMBOL.size])
-    ):
-        if section < _SHN_LORESERVE and section >= len(headers):
-            raise ValueError(f"symbol {index} is in section {section} of {len(headers)}")
-        if section == _SHN_XINDEX:
+    for index, one in enumerate(elf.symbols(table)):
+        if one.section < SHN_LORESERVE and one.section >= len(elf.headers):
+            raise ValueError(f"symbol {index} is in section {one.section} of {len(elf.headers)}")
+        if one.section == SHN_XINDEX:
             raise ValueError("more than 65,279 sections")
         found.append(
             Symbol(
                 index=index,
-                name=_text(strings, name) if name else "",
-                kind=_KINDS.get(info & 15, SymbolKind.OTHER),
-                binding=_BINDINGS.get(info >> 4, Binding.GLOBAL),
-                is_hidden=other & 3 in (1, 2),
-                section=section,
-                value=value,
-                size=size,
+                name=elf.symbol_name(table, one).decode("utf-8", "replace"),
+                kind=_KINDS.get(one.info & 15, SymbolKind.OTHER),
+                binding=_BINDINGS.get(one.info >> 4, Binding.GLOBAL),
+                is_hidden=one.other & 3 in (1, 2),
+                section=one.section,
+                value=one.value,
+                size=one.size,
             )
         )
     return tuple(found)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.errors import InputError
-from llm_compiler.llvm.elf import AARCH64, ElfFile
+from llm_compiler.llvm.elf import ElfFile
+from llm_compiler.llvm.targets import target_of
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 
@@ -91,7 +92,7 @@ def make_listing(path: Path, elf: ElfFile, toolchain: Toolchain) -> Listing:
         "--disassemble-zeroes",
         "--no-show-raw-insn",
         "--no-print-imm-hex",
-        *(["--mattr=+all"] if elf.architecture == AARCH64 else []),
+        *target_of(elf.architecture).assembly.options,
         path,
     ]
     completed = run(command, timeout_s=_TIMEOUT_S)
@@ -99,7 +100,7 @@ def make_listing(path: Path, elf: ElfFile, toolchain: Toolchain) -> Listing:
         said = completed.stderr_text.strip().splitlines()
         reason = "took too long" if completed.timed_out else (said or ["no message"])[0]
         raise InputError(f"llvm-objdump cannot read {path}: {reason}")
-    comment = "//" if elf.architecture == AARCH64 else "#"
+    comment = target_of(elf.architecture).assembly.comment
     code = [one for one in elf.sections if one.is_code and one.size and not one.takes_no_space]
     rows: dict[int, list[tuple[int, str]]] = {}
     current: list[tuple[int, str]] = []

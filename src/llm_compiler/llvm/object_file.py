@@ -10,6 +10,18 @@ import struct
 from dataclasses import dataclass
 
 from llm_compiler.errors import InputError
+from llm_compiler.llvm.elf_core import (
+    DAMAGED,
+    SHF_ALLOC,
+    SHT_GROUP,
+    SHT_NOBITS,
+    SHT_REL,
+    SHT_RELA,
+    SHT_STRTAB,
+    SHT_SYMTAB,
+    Elf,
+    read_elf,
+)
 
 __all__ = [
     "ObjectSizes",
@@ -20,13 +32,6 @@ __all__ = [
     "undefined_symbols",
 ]
 
-_SHT_SYMTAB = 2
-_SHT_STRTAB = 3
-_SHT_RELA = 4
-_SHT_NOBITS = 8
-_SHT_REL = 9
-_SHT_GROUP = 17
-_SHF_ALLOC = 2
 _SPLIT = (".text.", ".rodata.", ".data.")
 
 
@@ -75,38 +80,12 @@ def object_format(data: bytes) -> str:
     return "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """The section headers of an ELF file, and how it is encoded."""
-
-    order: str
-    wide: bool
-    headers: list[tuple[int, ...]]
-    """Name, type, flags, address, offset, size, link, info, alignment, entry size."""
-    strings: int
-    """Offset of the section names."""
-
-
-def _read_sections(data: bytes) -> _Table:
+def _read(data: bytes) -> Elf:
     if data[:4] != b"\x7fELF" or len(data) < 52:
         raise InputError("not an ELF object file")
-    order, wide = "<" if data[5] == 1 else ">", data[4] == 2
     try:
-        if wide:
-            table, entry_size, count, names = struct.unpack_from(f"{order}40xQ10xHHH", data)
-            entry = struct.Struct(f"{order}IIQQQQIIQQ")
-        else:
-            table, entry_size, count, names = struct.unpack_from(f"{order}32xI10xHHH", data)
-            entry = struct.Struct(f"{order}10I")
-        if table and count == 0:
-            # More than 65,279 sections: the real numbers stand in section 0 (ELF specification).
-            first = entry.unpack_from(data, table)
-            count, names = first[5], first[6] if names == 0xFFFF else names
-        if count * max(entry_size, entry.size) > len(data):
-            raise struct.error(f"{count} sections do not fit in {len(data)} bytes")
-        headers = [entry.unpack_from(data, table + i * entry_size) for i in range(count)]
-        return _Table(order, wide, headers, headers[names][4] if count else 0)
-    except (struct.error, IndexError, OverflowError) as error:
+        return read_elf(data)
+    except DAMAGED as error:
         raise InputError(f"the ELF object's section table is damaged: {error}") from None
 
 
@@ -116,14 +95,14 @@ def section_sizes(data: bytes) -> ObjectSizes:
     Raises:
         InputError: `data` is not an ELF file, or is cut short.
     """
-    table = _read_sections(data)
+    elf = _read(data)
     size = text_data = 0
-    for name, kind, flags, _, _, length, *_ in table.headers:
-        if not flags & _SHF_ALLOC or kind == _SHT_NOBITS:
+    for header in elf.headers:
+        if not header.flags & SHF_ALLOC or header.type == SHT_NOBITS:
             continue
-        size += length
-        if data.startswith((b".text", b".data"), table.strings + name):
-            text_data += length
+        size += header.size
+        if data.startswith((b".text", b".data"), elf.names + header.name):
+            text_data += header.size
     return ObjectSizes(size_bytes=size, text_data_bytes=text_data)
 
 
@@ -135,14 +114,13 @@ def section_groups(data: bytes) -> dict[str, int]:
     Raises:
         InputError: `data` is not an ELF file, or is cut short.
     """
-    table = _read_sections(data)
+    elf = _read(data)
     found: dict[str, int] = {}
-    for name, kind, flags, _, _, length, *_ in table.headers:
-        if flags & _SHF_ALLOC and kind != _SHT_NOBITS and length:
-            start = table.strings + name
-            text = data[start : data.index(b"\0", start)].decode("utf-8", "replace")
+    for header in elf.headers:
+        if header.flags & SHF_ALLOC and header.type != SHT_NOBITS and header.size:
+            text = elf.name(header).decode("utf-8", "replace")
             group = ".".join(text.split(".")[:2]) if text.startswith(_SPLIT) else text
-            found[group] = found.get(group, 0) + length
+            found[group] = found.get(group, 0) + header.size
     return found
 
 
@@ -152,20 +130,14 @@ def undefined_symbols(data: bytes) -> frozenset[str]:
     Raises:
         InputError: `data` is not an ELF file, or is cut short.
     """
-    table = _read_sections(data)
-    # name, ..., section index: the fields lie differently in 32 and 64 bits.
-    entry = struct.Struct(f"{table.order}IBBHQQ" if table.wide else f"{table.order}IIIBBH")
-    index = 3 if table.wide else 5
-    found = set()
-    for _, kind, _, _, offset, length, link, *_ in table.headers:
-        if kind != _SHT_SYMTAB:
-            continue
-        strings = table.headers[link][4]
-        for fields in entry.iter_unpack(data[offset : offset + length - length % entry.size]):
-            if fields[index] == 0 and fields[0]:
-                start = strings + fields[0]
-                found.add(data[start : data.index(b"\0", start)].decode("utf-8", "replace"))
-    return frozenset(found)
+    elf = _read(data)
+    return frozenset(
+        elf.symbol_name(header, symbol).decode("utf-8", "replace")
+        for header in elf.headers
+        if header.type == SHT_SYMTAB
+        for symbol in elf.symbols(header)
+        if symbol.section == 0 and symbol.name
+    )
 
 
 def object_contents(data: bytes) -> tuple[tuple[object, ...], ...]:
@@ -177,42 +149,38 @@ def object_contents(data: bytes) -> tuple[tuple[object, ...], ...]:
     Raises:
         InputError: `data` is not an ELF file, or is cut short.
     """
-    table = _read_sections(data)
+    elf = _read(data)
     try:
-        return _contents(data, table)
-    except (struct.error, IndexError, ValueError) as error:
+        return _contents(elf)
+    except DAMAGED as error:
         raise InputError(f"the ELF object is damaged: {error}") from None
 
 
-def _contents(data: bytes, table: _Table) -> tuple[tuple[object, ...], ...]:
-    def text(start: int) -> bytes:
-        return data[start : data.index(b"\0", start)]
-
-    names = [text(table.strings + header[0]) for header in table.headers]
+def _contents(elf: Elf) -> tuple[tuple[object, ...], ...]:
+    names = [elf.name(header) for header in elf.headers]
     symbols: list[tuple[object, ...]] = []
-    for _, kind, _, _, offset, length, link, *_ in table.headers:
-        if kind == _SHT_SYMTAB:
-            entry = struct.Struct(f"{table.order}IBBHQQ" if table.wide else f"{table.order}IIIBBH")
-            for fields in entry.iter_unpack(data[offset : offset + length]):
-                rest = list(fields[1:])
-                section = rest.pop(2 if table.wide else 4)
-                place = names[section] if section < len(names) else section
-                symbols.append((text(table.headers[link][4] + fields[0]), place, *rest))
+    for header in elf.headers:
+        if header.type == SHT_SYMTAB:
+            for symbol in elf.symbols(header):
+                name, info, other, section, value, size = symbol
+                where = names[section] if section < len(names) else section
+                named = elf.text(elf.headers[header.link].offset + name)
+                symbols.append((named, where, info, other, value, size))
     contents: list[tuple[object, ...]] = [one for one in symbols if one[1] != b".comment"]
-    for name, header in zip(names, table.headers, strict=True):
-        _, kind, flags, address, offset, length, _, info, alignment, _ = header
-        if kind in (_SHT_SYMTAB, _SHT_STRTAB) or name == b".comment":
+    for own, header in zip(names, elf.headers, strict=True):
+        if header.type in (SHT_SYMTAB, SHT_STRTAB) or own == b".comment":
             continue
-        body = data[offset : offset + length] if kind != _SHT_NOBITS else b""
-        known: list[object] = [name, kind, flags, address, length, alignment]
-        if kind in (_SHT_RELA, _SHT_REL):
-            form = ("QQq" if table.wide else "IIi")[: 3 if kind == _SHT_RELA else 2]
-            bits = 32 if table.wide else 8
-            for place, what, *addend in struct.iter_unpack(table.order + form, body):
-                known += [place, what % 2**bits, symbols[what >> bits], *addend]
-        elif kind == _SHT_GROUP:
-            first, *members = (word for (word,) in struct.iter_unpack(f"{table.order}I", body))
-            known += [symbols[info], first, *(names[member] for member in members)]
+        body = elf.contents(header)
+        known: list[object] = [
+            *(own, header.type, header.flags),
+            *(header.address, header.size, header.alignment),
+        ]
+        if header.type in (SHT_RELA, SHT_REL):
+            for one in elf.relocations(header):
+                known += [one.offset, one.type, symbols[one.symbol], one.addend]
+        elif header.type == SHT_GROUP:
+            first, *members = (word for (word,) in struct.iter_unpack(f"{elf.order}I", body))
+            known += [symbols[header.info], first, *(names[member] for member in members)]
         else:
             known.append(body)
         contents.append(tuple(known))

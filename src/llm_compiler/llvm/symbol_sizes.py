@@ -17,21 +17,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from llm_compiler.errors import InputError
+from llm_compiler.llvm.elf_core import (
+    DAMAGED,
+    SHF_ALLOC,
+    SHF_EXECINSTR,
+    SHT_NOBITS,
+    SHT_RELA,
+    SHT_SYMTAB,
+    Elf,
+    RawRelocation,
+    read_elf,
+)
 from llm_compiler.llvm.module import AVAILABLE_EXTERNALLY, LOCAL, Module
+from llm_compiler.llvm.targets import AARCH64, of_machine
 from llm_compiler.records import SymbolSize
 
 __all__ = ["local_references", "symbol_name", "symbol_sizes"]
 
-_HEADER = struct.Struct("<18xH20xQ10xHHH")
-_SECTION = struct.Struct("<IIQQQQIIQQ")
-_SYMBOL = struct.Struct("<IBBHQQ")
-_RELA = struct.Struct("<QQq")
-_SHT_PROGBITS, _SHT_SYMTAB, _SHT_RELA, _SHT_NOBITS = 1, 2, 4, 8
-_SHF_ALLOC, _SHF_EXECINSTR = 2, 4
 _STT_OBJECT, _STT_FUNC, _STT_SECTION, _STT_FILE = 1, 2, 3, 4
-_X86_64, _AARCH64 = 62, 183
-# x86-64 counts these from the end of the field: the addend is 4 less than the place.
-_PC_RELATIVE = frozenset((2, 4, 9, 41, 42))
 _OUTLINED = "OUTLINED_FUNCTION_"
 
 
@@ -102,50 +105,46 @@ _Place = tuple[int, int]
 class _Object:
     """An object's sections, symbols and relocations, as far as sizes need them."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.machine, table, entry_size, count, names = _HEADER.unpack_from(data)
-        if count == 0 or names == 0xFFFF:
-            first = _SECTION.unpack_from(data, table)
-            count, names = count or first[5], first[6] if names == 0xFFFF else names
-        headers = [_SECTION.unpack_from(data, table + i * entry_size) for i in range(count)]
-        self.headers = headers
-        strings = headers[names][4]
-        self.section_names = [self._text(strings + header[0]) for header in headers]
+    def __init__(self, elf: Elf) -> None:
+        self._elf = elf
+        target = of_machine(elf.machine)
+        if target is None:
+            raise InputError(f"sizes by function are not known of ELF machine {elf.machine}")
+        self.target = target
+        self.headers = elf.headers
+        self.section_names = [_decoded(elf.name(header)) for header in elf.headers]
         self.symbols: list[tuple[str, int, int, int, int, int]] = []
         """Name, binding, kind, section, value, size."""
-        self.relocations: dict[int, list[tuple[int, int, int, int]]] = defaultdict(list)
-        """Offset, type, symbol, addend; by section."""
-        for header in headers:
-            if header[1] == _SHT_SYMTAB:
-                strings = headers[header[6]][4]
-                body = data[header[4] : header[4] + header[5]]
+        self.relocations: dict[int, list[RawRelocation]] = defaultdict(list)
+        """By section, in the order of their offsets."""
+        for header in elf.headers:
+            if header.type == SHT_SYMTAB:
                 self.symbols = [
-                    (self._text(strings + name) if name else "", info >> 4, info & 15, *rest)
-                    for name, info, _, *rest in _SYMBOL.iter_unpack(body)
+                    (
+                        _decoded(elf.symbol_name(header, one)),
+                        *(one.info >> 4, one.info & 15),
+                        *(one.section, one.value, one.size),
+                    )
+                    for one in elf.symbols(header)
                 ]
-            elif header[1] == _SHT_RELA:
-                body = data[header[4] : header[4] + header[5]]
-                self.relocations[header[7]] += [
-                    (offset, info & 0xFFFFFFFF, info >> 32, addend)
-                    for offset, info, addend in _RELA.iter_unpack(body)
-                ]
+            elif header.type == SHT_RELA:
+                self.relocations[header.info] += elf.relocations(header)
         for found in self.relocations.values():
             found.sort()
 
-    def _text(self, start: int) -> str:
-        return self.data[start : self.data.index(b"\0", start)].decode("utf-8", "surrogateescape")
-
     def is_data(self, section: int) -> bool:
         header = self.headers[section]
-        return bool(header[2] & _SHF_ALLOC) and header[1] != _SHT_NOBITS
+        return bool(header[2] & SHF_ALLOC) and header[1] != SHT_NOBITS
 
     def is_frame(self, section: int) -> bool:
         return self.section_names[section] == ".eh_frame"
 
     def contents(self, section: int) -> bytes:
-        header = self.headers[section]
-        return self.data[header[4] : header[4] + header[5]]
+        return self._elf.contents(self.headers[section])
+
+
+def _decoded(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
 
 
 def symbol_sizes(
@@ -164,8 +163,8 @@ def symbol_sizes(
     if data[:4] != b"\x7fELF" or data[4:6] != b"\x02\x01":
         raise InputError("sizes by function are read from 64-bit little-endian ELF objects only")
     try:
-        return _Sizes(_Object(data), frozenset(primary)).result(references)
-    except (struct.error, IndexError, ValueError) as error:
+        return _Sizes(_Object(read_elf(data)), frozenset(primary)).result(references)
+    except DAMAGED as error:
         raise InputError(f"the ELF object is damaged: {error}") from None
 
 
@@ -188,7 +187,7 @@ class _Sizes:
         for name, binding, kind, section, value, size in self._object.symbols:
             if not name or kind in (_STT_SECTION, _STT_FILE) or not 0 < section < 0xFF00:
                 continue
-            if name.startswith(("$x", "$d")) and self._object.machine == _AARCH64:
+            if name.startswith(("$x", "$d")) and self._object.target is AARCH64:
                 continue  # says where code and data begin
             place = section, value
             self._aliases[name] = place
@@ -210,8 +209,8 @@ class _Sizes:
             return None
         if what != _STT_SECTION:
             return target, value
-        if self._object.machine == _X86_64 and kind in _PC_RELATIVE:
-            if self._object.headers[section][2] & _SHF_EXECINSTR:
+        if kind in self._object.target.relocations.from_end:
+            if self._object.headers[section][2] & SHF_EXECINSTR:
                 addend += 4  # counted from the end of the instruction's field
             elif not self._object.is_frame(section):
                 # A table of distances: each entry is counted from the table's start.
@@ -222,7 +221,7 @@ class _Sizes:
     def _add_nameless(self) -> None:
         """Begin a piece at each place in nameless data that a relocation points at."""
         is_code = {
-            section: bool(self._object.headers[section][2] & _SHF_EXECINSTR)
+            section: bool(self._object.headers[section][2] & SHF_EXECINSTR)
             for section in self._object.relocations
         }
         # Code first: it says where the tables begin that other relocations lie in.
@@ -234,7 +233,7 @@ class _Sizes:
                 place = self._target(section, relocation)
                 if place is None or not self._object.is_data(place[0]):
                     continue
-                if self._object.headers[place[0]][2] & _SHF_EXECINSTR:
+                if self._object.headers[place[0]][2] & SHF_EXECINSTR:
                     continue
                 holder = self._find(place)
                 if holder is None or place[1] >= holder[1] + self._atoms[holder].size:
@@ -271,7 +270,7 @@ class _Sizes:
                     continue
                 if (holder := self._find(target)) is not None and holder != source:
                     self._atoms[source].targets.add(holder)
-        if self._object.machine == _AARCH64:
+        if self._object.target is AARCH64:
             self._add_outlined()
 
     def _add_outlined(self) -> None:

@@ -138,12 +138,12 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from llm_compiler.errors import LlmCompilerError
-    from llm_compiler.llvm import capi, jobs  # noqa: F401  # forked workers find it imported
+    from llm_compiler.llvm import capi, jobs, targets  # noqa: F401  # forked workers find it imported
 
     try:
         library = capi.load()
-        for triple in ("x86_64", "aarch64"):
-            library.initialize_target(triple)
+        for target in targets.TARGETS:
+            library.initialize_target(target.triple)
     except LlmCompilerError as error:
         control.send(pickle.dumps(error))
         return

@@ -11,6 +11,7 @@ import bisect
 from typing import Final
 
 from llm_compiler.llvm.registry import all_entries
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.records import content_hash
 
 __all__ = [
@@ -85,8 +86,7 @@ def task_token(task: str) -> str:
 
 def target_token(target_triple: str) -> str:
     """Return the token of a target; code and text have none and count as ``other``."""
-    architecture = target_triple.split("-", 1)[0]
-    architecture = "aarch64" if architecture == "arm64" else architecture
+    architecture = architecture_of(target_triple)
     return f"<|target:{architecture if architecture in TARGETS else 'other'}|>"
 
 

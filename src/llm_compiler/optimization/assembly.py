@@ -16,6 +16,7 @@ from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.function_wise.plan import AssemblyPlan
 from llm_compiler.llvm.function_wise.stock_assembly import StockAssembly
 from llm_compiler.llvm.object_file import section_sizes
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.optimization.choose import Bench, Built, wins
 from llm_compiler.optimization.function_wise import (
     best_assembly,
@@ -26,7 +27,7 @@ from llm_compiler.optimization.rebuild import dangling_symbols
 from llm_compiler.optimization.records import OptimizeOptions, OutputKind
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import Measurement, Recipe, VerdictKind
-from llm_compiler.verify.target import ARCHITECTURES, architecture_of
+from llm_compiler.verify.target import ARCHITECTURES
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["AssembledUnit", "Attempt", "assemble_unit", "assembly_wanted"]

@@ -20,11 +20,11 @@ from llm_compiler.llvm.settings import (
     search_settings,
 )
 from llm_compiler.llvm.stock import ClangFlags
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.optimization.records import OptimizeOptions, OutputKind
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import Recipe
 from llm_compiler.search.coreset import Coreset
-from llm_compiler.verify.target import architecture_of
 
 __all__ = ["decided_by_flags", "extras_for", "may_have", "searched_settings", "settings_for"]
 

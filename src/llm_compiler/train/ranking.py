@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from llm_compiler.errors import ArtifactError
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.model.label_shards import LabelledPrompt, is_label_shards
 from llm_compiler.train.packing import Row, pack_rows
 from llm_compiler.train.sources import LabelledDocuments, open_labels
@@ -132,7 +133,7 @@ class Ranking:
         import numpy
 
         before = numpy.array([one.sizes[self._metric][0] for one in self._modules], dtype=float)
-        targets = numpy.array([one.target_triple.split("-", 1)[0] for one in self._modules])
+        targets = numpy.array([architecture_of(one.target_triple) for one in self._modules])
         told: dict[str, Any] = {}
         for target in sorted(set(targets.tolist())):
             of_target = targets == target

@@ -17,11 +17,12 @@ from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.jobs import RegistryJob
 from llm_compiler.llvm.passes import unsafe_passes
 from llm_compiler.llvm.settings import all_settings, unsafe_settings
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.records import PassList, Verdict, VerdictKind
 from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.suite import built_in_suite
-from llm_compiler.verify.target import architecture_of, find_target
+from llm_compiler.verify.target import find_target
 from llm_compiler.verify.verdicts import VerdictBook
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from llm_compiler.llvm.elf import AARCH64
+from llm_compiler.llvm.targets import target_of
 from llm_compiler.verify.lifted import Scalar, Signature
 from llm_compiler.verify.probes import MemoryField
 
@@ -68,7 +69,7 @@ class Frame:
 
 def assign_places(signature: Signature, architecture: str) -> Frame | None:
     """Assign parameters as the C calling convention does; None where they do not fit."""
-    registers = 8 if architecture == AARCH64 else 6
+    registers = target_of(architecture).integer_registers
     integers = floats = stack = 0
     places = []
     for one in signature.parameters:

@@ -18,6 +18,7 @@ from enum import StrEnum
 from llm_compiler.errors import IrParseError
 from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import AVAILABLE_EXTERNALLY, EXTERNAL, Context, Module
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.records import Status
 
 __all__ = ["DetachJob", "InspectLiftJob", "LiftInspection", "LiftVerdict", "Scalar", "Signature"]
@@ -240,8 +241,8 @@ def _inspect(text: str, function: str, target_triple: str) -> LiftInspection:
             return _refused(str(error))
         if broken := module.verify():
             return _refused(f"the module is broken: {broken.splitlines()[0]}")
-        architecture = target_triple.split("-", 1)[0]
-        if module.target_triple and not module.target_triple.startswith(architecture):
+        architecture = architecture_of(target_triple)
+        if module.target_triple and architecture_of(module.target_triple) != architecture:
             return _refused(f"the module is for {module.target_triple}")
         module.target_triple = target_triple
         library = context.library

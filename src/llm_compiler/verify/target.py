@@ -12,25 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed, ToolchainNotFound
+from llm_compiler.llvm.targets import TARGETS, architecture_of, known_target
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import Completed, run, which
 
-__all__ = ["ARCHITECTURES", "Target", "architecture_of", "find_target", "native_target"]
+__all__ = ["ARCHITECTURES", "Target", "find_target", "native_target"]
 
-ARCHITECTURES = ("x86_64", "aarch64")
+ARCHITECTURES = tuple(one.name for one in TARGETS)
 _CLANG_TIMEOUT_S = 120.0
 _TELLING = re.compile(r"undefined reference|multiple definition|relocation|error: (?!linker)")
-_NAMES = {"amd64": "x86_64", "arm64": "aarch64"}
-
-
-def architecture_of(triple: str) -> str:
-    """Return the architecture that verdicts are keyed by.
-
-    >>> architecture_of("arm64-apple-macosx14"), architecture_of("x86_64-pc-linux-gnu")
-    ('aarch64', 'x86_64')
-    """
-    name = triple.split("-", 1)[0].lower()
-    return _NAMES.get(name, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,27 +89,25 @@ def find_target(architecture: str, toolchain: Toolchain) -> Target:
     native = native_target(toolchain)
     if native.architecture == architecture:
         return native
-    triple = f"{architecture}-linux-gnu"
-    debian = architecture.replace("_", "-")
-    if architecture not in ARCHITECTURES:
-        raise ToolchainNotFound(
-            f"pass lists cannot be checked for {architecture}: only {' and '.join(ARCHITECTURES)}"
-        )
-    root = Path("/usr") / triple
+    record = known_target(architecture)
+    if record is None:
+        names = " and ".join(one.name for one in TARGETS)
+        raise ToolchainNotFound(f"pass lists cannot be checked for {architecture}: only {names}")
+    root = Path(record.sysroot)
     if not (root / "lib").is_dir() or not (root / "include").is_dir():
         raise ToolchainNotFound(
             f"pass lists cannot be checked for {architecture}: {root} has no C library; "
-            f"install it with 'apt-get install g++-{debian}-linux-gnu'"
+            f"install it with 'apt-get install {record.package}'"
         )
-    emulator = which(f"qemu-{architecture}") or which(f"qemu-{architecture}-static")
+    emulator = which(record.emulator) or which(f"{record.emulator}-static")
     if emulator is None:
         raise ToolchainNotFound(
-            f"pass lists cannot be checked for {architecture}: qemu-{architecture} is missing; "
+            f"pass lists cannot be checked for {architecture}: {record.emulator} is missing; "
             "install it with 'apt-get install qemu-user'"
         )
     return Target(
         architecture=architecture,
-        triple=triple,
+        triple=record.linux_triple,
         toolchain=toolchain,
         runner=(emulator, "-L", str(root)),
     )

@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.commands.command import Command
-from llm_compiler.commands.options.shared import AsJson, Seed, object_objective_names
+from llm_compiler.commands.options.shared import (
+    AsJson,
+    Seed,
+    architecture_option,
+    object_objective_names,
+)
 from llm_compiler.corpus.samples import SPLITS
 from llm_compiler.dataset.stages import StageOptions
 from llm_compiler.option_fields import argument, default_of, natural, option, positive, share
@@ -52,7 +57,7 @@ class Drawn(Seed, AsJson):
     samples: Path = argument("SAMPLES", help="shards or packed parts")
     split: str = option("--split", "train", choices=SPLITS, help="default: %(default)s")
     kind: str = option("--kind", "", choices=("function", "unit"))
-    architecture: str = option("--architecture", "", metavar="A", help="default: all")
+    architecture: str = architecture_option()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from llm_compiler.commands.options.shared import (
     ClangFlags,
     Running,
     Seed,
+    architecture_option,
     coreset_option,
     engines_option,
     models_option,
@@ -112,13 +113,7 @@ class TaskArguments(Seed, Running, ClangFlags):
     )
     report: Path = option("--report", metavar="DIR", help="made if it is not there")
     split: str = option("--split", "test", help="of samples or a corpus (default: %(default)s)")
-    architecture: str = option(
-        "--architecture",
-        "",
-        choices=("", "x86_64", "aarch64"),
-        metavar="A",
-        help="of samples, x86_64 or aarch64 (default: all)",
-    )
+    architecture: str = architecture_option(words="of samples (default: all)")
     target_triple: str = target_triple_option("of sources")
     engine: tuple[str, ...] = engines_option(Capability.PROPOSE)
     model: tuple[str, ...] = models_option()

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.commands.command import Command
-from llm_compiler.commands.options.shared import AsJson, Running, Seed, coreset_option
+from llm_compiler.commands.options.shared import (
+    AsJson,
+    Running,
+    Seed,
+    architecture_option,
+    coreset_option,
+)
 from llm_compiler.option_fields import argument, natural, option, positive, share
 
 __all__ = [
@@ -27,7 +33,7 @@ class Chosen(Seed, Running):
     samples: Path = argument("SAMPLES")
     output: Path = option("-o --output", metavar="OUT.parquet")
     coreset: Path | None = coreset_option()
-    architecture: str = option("--architecture", "x86_64", metavar="A", help="default: %(default)s")
+    architecture: str = architecture_option("x86_64", "default: %(default)s")
     min_size_bytes: int = option(
         "--min-size-bytes",
         200,
@@ -64,7 +70,7 @@ class RecipesArguments(Seed, Running):
     corpus: Path = argument("CORPUS", help="as 'corpus build' makes it")
     output: Path = option("-o --output", metavar="DIR")
     split: str = option("--split", "train", help="default: %(default)s")
-    architecture: str = option("--architecture", "x86_64", metavar="A", help="default: %(default)s")
+    architecture: str = architecture_option("x86_64", "default: %(default)s")
     recipes: Path | None = option(
         "--recipes",
         None,

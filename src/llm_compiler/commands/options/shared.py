@@ -5,9 +5,11 @@ Knows no command.
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass
 from typing import Any
 
+from llm_compiler.llvm.targets import canonical_triple, known_target, target_names
 from llm_compiler.model.engines.registry import DEFAULT_ENGINE, engine_kinds, engine_names
 from llm_compiler.model.engines.requests import Capability
 from llm_compiler.option_fields import option, positive, seconds
@@ -19,6 +21,8 @@ __all__ = [
     "ObjectiveChoice",
     "Running",
     "Seed",
+    "architecture",
+    "architecture_option",
     "coreset_option",
     "engine_option",
     "engines_option",
@@ -108,7 +112,34 @@ class ObjectiveChoice:
 
 def target_triple_option(words: str = "default: clang's own") -> Any:
     """Return the field of a target."""
-    return option("--target-triple", "", metavar="T", help=words)
+    return option(
+        "--target-triple",
+        "",
+        type=canonical_triple,
+        metavar="T",
+        help=lambda: f"{words}; {', '.join(target_names())} stand for a whole triple",
+    )
+
+
+def architecture_option(default: str = "", words: str = "default: all") -> Any:
+    """Return the field of one target's name."""
+    return option(
+        "--architecture",
+        default,
+        type=architecture,
+        metavar="A",
+        help=lambda: f"{words}: {', '.join(target_names())}",
+    )
+
+
+def architecture(text: str) -> str:
+    """Read the name of a target, or an alias."""
+    found = known_target(text)
+    if found is None:
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no target: expected one of {', '.join(target_names())}"
+        )
+    return found.name
 
 
 def coreset_option() -> Any:

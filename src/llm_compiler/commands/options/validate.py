@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.commands.command import Command
-from llm_compiler.commands.options.shared import Running
+from llm_compiler.commands.options.shared import Running, architecture
+from llm_compiler.llvm.targets import target_names
 from llm_compiler.option_fields import argument, natural, option
-from llm_compiler.verify.target import ARCHITECTURES
 
 __all__ = ["COMMAND", "ValidateArguments"]
 
@@ -50,8 +50,9 @@ class ValidateArguments(Running):
         "--architecture",
         (),
         repeat=True,
-        choices=ARCHITECTURES,
-        help="default: all that can run here",
+        type=architecture,
+        metavar="A",
+        help=lambda: f"of {', '.join(target_names())} (default: all that can run here)",
     )
     reproducer: Path | None = option(
         "--reproducer", None, metavar="DIR", help="keep the program that shows a rejection"

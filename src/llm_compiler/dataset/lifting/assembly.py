@@ -21,6 +21,7 @@ from typing import Final
 
 from llm_compiler.dataset.lifting.known import C_FUNCTIONS
 from llm_compiler.errors import InputError
+from llm_compiler.llvm.targets import TargetRecord, target_of
 
 __all__ = ["DataItem", "ShortAssembly", "shorten_assembly"]
 
@@ -94,7 +95,7 @@ class ShortAssembly:
     """Symbols whose address is taken from the GOT: others may define them."""
     thread_local: tuple[tuple[str, str], ...]
     """Symbols of thread-local storage, and the model that the code accesses them by."""
-    is_arm: bool
+    target: TargetRecord = field(repr=False)
     is_hidden: bool
 
 
@@ -115,13 +116,13 @@ def shorten_assembly(text: str, target_triple: str) -> ShortAssembly:
         InputError: there is not exactly one function, it has an exception table, or holds
             what the short form has no word for.
     """
-    is_arm = target_triple.startswith(("aarch64", "arm64"))
+    target = target_of(target_triple, what="shortened")
     functions, visible, hidden, zeros, pieces = _split(text)
     if len(functions) != 1:
         raise InputError(f"the short form is of one function, not of {len(functions)}")
     function = functions[0]
     body, data, tables = _sort(pieces, function)
-    renamer = _Renamer(function, is_arm)
+    renamer = _Renamer(function, target)
     for line in body:
         if match := _LABEL.match(line):
             renamer.add_label(match[1])
@@ -161,7 +162,7 @@ def shorten_assembly(text: str, target_triple: str) -> ShortAssembly:
         data=tuple(items),
         indirect=frozenset(renamer.indirect),
         thread_local=tuple(renamer.thread_local.items()),
-        is_arm=is_arm,
+        target=target,
         is_hidden=function in hidden,
     )
 
@@ -245,12 +246,12 @@ def _sort(pieces: list[_Piece], function: str) -> tuple[list[str], list[_Piece],
 class _Renamer:
     """Gives names, in order of appearance."""
 
-    def __init__(self, function: str, is_arm: bool) -> None:
+    def __init__(self, function: str, target: TargetRecord) -> None:
         self.short: dict[str, str] = {}  # labels and tables
         self.symbols: dict[str, str] = {function: "f0"}
         self.indirect: set[str] = set()
         self.thread_local: dict[str, str] = {}
-        self._is_arm = is_arm
+        self._has_suffixes = target.assembly.uses_suffixes
         self._counts = {"f": 0, "g": 0}
         self._num_labels = 0
 
@@ -267,11 +268,11 @@ class _Renamer:
         if not operands:
             return line
         called = bool(_CALLS.match(mnemonic))
-        if self._is_arm:
-            return f"{mnemonic} {self._arm(mnemonic, operands, called)}"
-        return f"{mnemonic} {self._x86(operands, called)}"
+        if self._has_suffixes:
+            return f"{mnemonic} {self._with_suffixes(operands, called)}"
+        return f"{mnemonic} {self._with_prefixes(mnemonic, operands, called)}"
 
-    def _x86(self, operands: str, called: bool) -> str:
+    def _with_suffixes(self, operands: str, called: bool) -> str:
         def replace(match: re.Match[str]) -> str:
             name, suffix = match[2], match[3]
             if "GOT" in suffix:
@@ -284,7 +285,7 @@ class _Renamer:
 
         return _X86_SYMBOL.sub(replace, operands)
 
-    def _arm(self, mnemonic: str, operands: str, called: bool) -> str:
+    def _with_prefixes(self, mnemonic: str, operands: str, called: bool) -> str:
         def modified(match: re.Match[str]) -> str:
             kind, name = match[1], match[2]
             if kind.startswith((":got:", ":got_")):

@@ -24,23 +24,6 @@ from llm_compiler.errors import InputError
 
 __all__ = ["CALL", "restore_module", "signature"]
 
-_LAYOUTS: Final = {
-    False: (
-        "e-m:e-p270:32:32-p271:32:32-p272:64:64-i64:64-i128:128-f80:128-n8:16:32:64-S128",
-        "x86_64-pc-linux-gnu",
-    ),
-    True: (
-        "e-m:e-i8:8:32-i16:16:32-i64:64-i128:128-n32:64-S128-Fn32",
-        "aarch64-unknown-linux-gnu",
-    ),
-}
-_ATTRIBUTES: Final = {
-    False: 'minsize nounwind optsize uwtable "target-cpu"="x86-64"',
-    True: (
-        'minsize nounwind optsize uwtable "frame-pointer"="non-leaf" "target-cpu"="generic" '
-        '"target-features"="+fp-armv8,+neon,+outline-atomics,+v8a,-fmv"'
-    ),
-}
 _FLAGS: Final = """
 !llvm.module.flags = !{!0, !1, !2}
 
@@ -97,11 +80,11 @@ def restore_module(body: str, short: ShortAssembly, *, attributes: str = "") -> 
     body = re.sub(_HEAD, r"\1 #0\2 {", body)
     if short.is_hidden:
         body = re.sub(r"(?m)^define ", "define hidden ", body, count=1)
-    layout, triple = _LAYOUTS[short.is_arm]
+    target = short.target
     lines = [
         'source_filename = "-"',
-        f'target datalayout = "{layout}"',
-        f'target triple = "{triple}"',
+        f'target datalayout = "{target.data_layout}"',
+        f'target triple = "{target.triple}"',
         "",
     ]
     used = set(re.findall(NAME, body)) - {_global(own)}
@@ -110,7 +93,7 @@ def restore_module(body: str, short: ShortAssembly, *, attributes: str = "") -> 
     used |= more - {_global(own)}
     declared = _declarations(body, used, short, {_global(item.name) for item in short.data})
     lines += declared
-    attributes = attributes or _ATTRIBUTES[short.is_arm]
+    attributes = attributes or target.attributes
     lines += ["", body.rstrip("\n"), "", f"attributes #0 = {{ {attributes} }}"]
     return "\n".join(lines) + "\n" + _FLAGS
 

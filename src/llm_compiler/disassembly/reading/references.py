@@ -5,13 +5,14 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from llm_compiler.disassembly.operands import ABSOLUTE_DATA, RELATIVE_DATA, is_jump
+from llm_compiler.disassembly.operands import is_jump
 from llm_compiler.disassembly.reading.code import Code
 from llm_compiler.disassembly.reading.function_text import Unreadable
 from llm_compiler.disassembly.reading.items import OWN, Item, Target
 from llm_compiler.disassembly.reading.jump_tables import find_jump_table, table_entries
 from llm_compiler.llvm.elf import Section, Symbol, SymbolKind
 from llm_compiler.llvm.listing import Instruction
+from llm_compiler.llvm.targets import target_of
 
 __all__ = ["References"]
 
@@ -208,21 +209,22 @@ class References:
                         target = self.of_place(section, addend)
                     yield address - item.start, 8, target, False
             return
+        kinds = target_of(self.architecture).relocations
         for one in self.elf.relocations_in(item.section.index, item.start, item.end):
-            if one.type in ABSOLUTE_DATA[self.architecture]:
+            if one.type in kinds.absolute:
                 target = self.of_symbol(one.symbol, one.addend)
                 yield (
                     one.offset - item.start,
-                    ABSOLUTE_DATA[self.architecture][one.type],
+                    kinds.absolute[one.type],
                     target,
                     False,
                 )
-            elif one.type in RELATIVE_DATA[self.architecture]:
+            elif one.type in kinds.relative:
                 addend = one.addend - (one.offset - item.start)
                 target = self.of_symbol(one.symbol, addend)
                 yield (
                     one.offset - item.start,
-                    RELATIVE_DATA[self.architecture][one.type],
+                    kinds.relative[one.type],
                     target,
                     True,
                 )

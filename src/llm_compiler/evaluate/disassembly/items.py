@@ -13,8 +13,8 @@ from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule, Excluded
 from llm_compiler.llvm.jobs import EmitJob
 from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.records import Status
-from llm_compiler.verify.target import architecture_of
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["lift_items"]

@@ -18,6 +18,7 @@ from llm_compiler.evaluate.figures import Figure, mean_of, share_of
 from llm_compiler.evaluate.plots import bar_plot, curve_plot
 from llm_compiler.evaluate.report import Report, decimal_text, facts_of, not_measured, short_name
 from llm_compiler.evaluate.task import Facts
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.verify.lifted import LiftVerdict
 
 __all__ = [
@@ -193,7 +194,7 @@ def lifting_report(
     lines: list[tuple[str, ...]] = []
     figures: list[LiftFigure] = []
     groups: dict[str, Callable[[LiftRow], str]] = {
-        "target": lambda row: row.target_triple.split("-", 1)[0],
+        "target": lambda row: architecture_of(row.target_triple),
         "level": lambda row: row.level,
         "machine instructions": _length,
     }

@@ -19,10 +19,10 @@ from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.evaluate.text_distance import bleu
 from llm_compiler.evaluate.threads import ThreadTools
 from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.model.engines.shared import SharedEngine
 from llm_compiler.records import OZ, PassList
 from llm_compiler.verify.execute import ExecuteOptions
-from llm_compiler.verify.target import architecture_of
 
 __all__ = [
     "CODES",

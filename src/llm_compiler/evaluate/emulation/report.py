@@ -14,6 +14,7 @@ from llm_compiler.evaluate.plots import bar_plot, scatter_plot
 from llm_compiler.evaluate.report import Report, decimal_text, facts_of, not_measured, short_name
 from llm_compiler.evaluate.suites import Excluded
 from llm_compiler.evaluate.task import Facts
+from llm_compiler.llvm.targets import architecture_of
 
 __all__ = ["EmulationFigure", "EmulationSummary", "emulation_report", "summarize_emulation"]
 
@@ -161,7 +162,7 @@ def emulation_report(
     failed = [row for row in rows if row.verdict == FAILED]
     cells: dict[tuple[str, str, str, str], list[EmulationRow]] = {}
     for row in counted:
-        target = row.target_triple.split("-", 1)[0]
+        target = architecture_of(row.target_triple)
         for where in ("all", target):
             for kind in ("all lists", row.list_kind):
                 cells.setdefault((row.code, where, kind, row.model), []).append(row)

@@ -26,6 +26,7 @@ from llm_compiler.evaluate.suites import (
     IN_PROCESS_BASELINE,
     EvaluationModule,
 )
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.records import Measurement, PassList, VerdictKind
 from llm_compiler.search.coreset import Coreset
@@ -33,7 +34,6 @@ from llm_compiler.search.labels import Ceiling
 from llm_compiler.search.store import Store
 from llm_compiler.search.trial import Trial, run_trials
 from llm_compiler.verify.checker import Checker
-from llm_compiler.verify.target import architecture_of
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["Contest", "Fits", "run_contest"]

@@ -26,11 +26,12 @@ from llm_compiler.evaluate.rows import Journal
 from llm_compiler.evaluate.suites import Excluded, Suite
 from llm_compiler.evaluate.threads import ThreadTools, in_threads
 from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.process import Completed, run
 from llm_compiler.records import content_hash
-from llm_compiler.verify.target import Target, architecture_of, find_target
+from llm_compiler.verify.target import Target, find_target
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = [

@@ -27,6 +27,7 @@ from llm_compiler.evaluate.plots import anytime_plot, bar_plot
 from llm_compiler.evaluate.report import not_measured
 from llm_compiler.evaluate.suites import CLANG_BASELINE
 from llm_compiler.evaluate.task import Facts, RowTable
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.search.objective import Objective, object_objectives
 
 __all__ = ["FlagTuningReport", "make_report", "summary_table"]
@@ -148,7 +149,7 @@ def make_report(
         if row.budget == reference and row.contender in names and row.contender not in plain
     ]
     keys: dict[str, Callable[[Row], str]] = {
-        "target": lambda row: row.target_triple.split("-", 1)[0],
+        "target": lambda row: architecture_of(row.target_triple),
         "size": size_class,
         "program": lambda row: row.program,
     }
@@ -329,7 +330,7 @@ def _program_blocks(report: FlagTuningReport) -> list[Block]:
 def _blocks(report: FlagTuningReport, images: dict[str, Image]) -> list[Block]:
     facts, options = report.facts, report.options
     modules = {(r.suite, r.module, r.module_hash): r for r in report.rows}
-    targets = group_rows(modules.values(), lambda row: row.target_triple.split("-", 1)[0])
+    targets = group_rows(modules.values(), lambda row: architecture_of(row.target_triple))
     count = ", ".join(f"{len(found)} {name}" for name, found in sorted(targets.items()))
     paper = options.protocol is Protocol.PAPER
     rules = (

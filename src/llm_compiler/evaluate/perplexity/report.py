@@ -14,6 +14,7 @@ from llm_compiler.evaluate.plots import scatter_plot
 from llm_compiler.evaluate.report import Report, short_name
 from llm_compiler.evaluate.samples import SampleOptions, sample_report
 from llm_compiler.evaluate.task import Facts
+from llm_compiler.llvm.targets import architecture_of
 
 if TYPE_CHECKING:
     import numpy
@@ -138,4 +139,4 @@ def perplexity_report(
 
 
 def _architecture(row: PerplexityRow) -> str:
-    return row.target_triple.split("-", 1)[0]
+    return architecture_of(row.target_triple)

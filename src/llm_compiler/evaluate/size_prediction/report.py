@@ -14,6 +14,7 @@ from llm_compiler.evaluate.report import Report, short_name
 from llm_compiler.evaluate.samples import SampleOptions, sample_report
 from llm_compiler.evaluate.size_prediction.ask import SizeRow
 from llm_compiler.evaluate.task import Facts
+from llm_compiler.llvm.targets import architecture_of
 
 __all__ = ["SizeFigure", "size_report"]
 
@@ -161,4 +162,4 @@ def size_report(
 
 
 def _architecture(row: SizeRow) -> str:
-    return row.target_triple.split("-", 1)[0]
+    return architecture_of(row.target_triple)

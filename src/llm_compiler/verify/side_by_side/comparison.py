@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm_compiler.llvm.elf import AARCH64
+from llm_compiler.llvm.targets import target_of
 from llm_compiler.verify.inputs import Input, assign_places
 from llm_compiler.verify.library import KNOWN_ARITIES
 from llm_compiler.verify.lifted import Scalar, Signature
@@ -22,7 +23,7 @@ class Comparison:
     def __init__(self, signature: Signature, world: World, architecture: str) -> None:
         self._signature, self._world = signature, world
         self._architecture = architecture
-        self._num_registers = 8 if architecture == AARCH64 else 6
+        self._num_registers = target_of(architecture).integer_registers
         self._entry: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
         frame = assign_places(signature, architecture)
         self._parameters = {

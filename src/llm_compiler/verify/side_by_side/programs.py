@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.llvm.elf import AARCH64, ElfFile, Symbol, parse_elf
+from llm_compiler.llvm.targets import target_of
 from llm_compiler.process import run as run_process
 from llm_compiler.verify.inputs import (
     BUFFER_BYTES,
@@ -106,7 +107,8 @@ class Programs:
         """
         script = self.folder / f"{stem}.ld"
         output = self.folder / f"{stem}.run"
-        fill = "0x000020d4" if self.target.architecture == AARCH64 else "0xcccccccc"
+        trap = target_of(self.target.architecture).trap
+        fill = f"0x{(trap * 4)[:4].hex()}"
         script.write_text(
             _SCRIPT.format(
                 image=_IMAGE, subject=f"*{subject.name}", driver=f"*{self._driver.name}", fill=fill

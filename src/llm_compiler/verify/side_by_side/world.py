@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from llm_compiler.llvm.elf import AARCH64, ElfFile, SymbolKind
+from llm_compiler.llvm.elf import ElfFile, SymbolKind
+from llm_compiler.llvm.targets import target_of
 from llm_compiler.verify.library import REAL
 from llm_compiler.verify.lifted import LiftInspection, Signature
 from llm_compiler.verify.side_by_side.options import Unproved
@@ -16,12 +17,6 @@ _MAX_STUBS = 200
 NUM_CALLBACKS = 6
 _MAX_DATA_SYMBOLS = 48
 _MAX_VARIABLE_BYTES = 64 * 1024
-
-_THREAD_LOCAL = {
-    "x86_64": frozenset(range(16, 24)) | {32, 34, 35, 36},
-    AARCH64: frozenset(range(512, 600)),
-}
-_BRANCHES = {"x86_64": frozenset({4}), AARCH64: frozenset({282, 283})}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +72,12 @@ def make_world(
 def _branched(elf: ElfFile, architecture: str) -> set[str]:
     """Return the names that code jumps to or calls."""
     found = set()
+    kinds = target_of(architecture).relocations
     for relocations in elf.relocations.values():
         for one in relocations:
-            if one.type in _THREAD_LOCAL[architecture]:
+            if one.type in kinds.thread_local:
                 raise Unproved("it uses thread-local storage")
-            if one.type in _BRANCHES[architecture]:
+            if one.type in kinds.branches:
                 found.add(one.symbol.name)
     return found
 
