@@ -86,7 +86,7 @@ class TargetRecord:
     integer_registers: int
     """That pass arguments, by the calling convention of C."""
     object_format: str = "ELF"
-    """How sizes are counted follows from it (`object_file.object_sizes`)."""
+    """How sizes are counted follows from it (`object_file`)."""
     elf_machine: int
     assembly: AssemblySyntax
     relocations: RelocationTypes = field(repr=False)
