@@ -39,7 +39,6 @@ class CountFigure:
 @dataclass(frozen=True, kw_only=True)
 class CountArguments(TaskArguments):
     task: str = "counting"
-    min_size_bytes: int = 0
 
 
 @dataclass(frozen=True)

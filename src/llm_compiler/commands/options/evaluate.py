@@ -119,7 +119,7 @@ class TaskArguments(Seed, Running, ClangFlags):
     model: tuple[str, ...] = models_option()
     max_minutes: float | None = _minutes_option()
     max_size_bytes: int = _max_size_option()
-    min_size_bytes: int
+    min_size_bytes: int = _min_size_option(0)
     task: str = ""
     """The task's name; each class has its own."""
     warned: set[str] = field(default_factory=set, compare=False)
