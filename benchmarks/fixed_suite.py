@@ -47,7 +47,7 @@ AARCH64 = ("--target-triple", "aarch64-linux-gnu")
 
 _TIMES = re.compile(r"seconds|_s$")
 _TIME_COLUMN = re.compile(r"(^|\W)s a \w+$|^seconds|minutes")
-_MINUTES = re.compile(r"[\d.]+ minutes")
+_DURATION = re.compile(r"[\d.]+ (minutes|s a prediction)")
 _TEMPORARY = re.compile(r"/\S*?llm-compiler-[^/\s]+")
 
 
@@ -224,7 +224,7 @@ def _lines(text: str) -> list[str]:
         before = line
         if line.startswith("|"):
             line = "|".join(cell for i, cell in enumerate(cells) if i not in times)
-        found.append(_MINUTES.sub("M minutes", line))
+        found.append(_DURATION.sub(r"X \1", line))
     return found
 
 
@@ -325,7 +325,7 @@ def measure(one: Run, folder: Path) -> dict[str, Any]:
         "arguments": list(one.arguments),
         "exit_code": done.returncode,
         "stdout": clean(_stdout(done.stdout)),
-        "stderr": [_MINUTES.sub("M minutes", line) for line in clean(done.stderr.splitlines())],
+        "stderr": [_DURATION.sub(r"X \1", line) for line in clean(done.stderr.splitlines())],
         "files": {str(path.relative_to(out)): _content(path, clean) for path in _files(out)},
     }
 
