@@ -4,12 +4,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from llm_compiler.errors import ArtifactError, OutputError
-from llm_compiler.records import Measurement, PassList, Status
+from llm_compiler.llvm.recipes import parse_recipe
+from llm_compiler.records import Measurement, PassList, Recipe, Status
 from llm_compiler.search.store import Store
 
 A, B = PassList(("adce",)), PassList(("default<Oz>", "function(simplifycfg)"))
@@ -85,8 +87,10 @@ def test_recording_again_does_not_duplicate(path: Path) -> None:
 
 WRITER = """
 import sys
+from dataclasses import replace
 from pathlib import Path
-from llm_compiler.records import Measurement, PassList, Status
+from llm_compiler.llvm.recipes import parse_recipe
+from llm_compiler.records import Measurement, PassList, Recipe, Status
 from llm_compiler.search.store import Store
 
 path, name, count, size = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -202,3 +206,54 @@ def test_a_failed_transaction_leaves_the_store_usable(path: Path) -> None:
         assert store.num_measurements() == 0
         store.record("m", {A: FULL, B: CRASH})
         assert store.lookup("m", [A, B]) == {A: FULL, B: CRASH}
+
+
+def test_recipes_are_kept_with_their_settings(path: Path) -> None:
+    framed = A.with_settings_of(Recipe(attributes=("frame-pointer=non-leaf",)))
+    costed = A.with_settings_of(Recipe(options=("outliner-benefit-threshold=8",)))
+    small = replace(FULL, size_bytes=250)
+    with Store(path, llvm_version=VERSION) as store:
+        store.record("m", {A: FULL, framed: small, costed: CRASH})
+        assert store.lookup("m", [A, framed, costed]) == {A: FULL, framed: small, costed: CRASH}
+        found = store.all_measurements("m")
+    assert {parse_recipe(text): one for text, one in found.items()} == {
+        A: FULL,
+        framed: small,
+        costed: CRASH,
+    }
+
+
+def test_a_store_from_before_recipes_is_read(path: Path) -> None:
+    """As the first version of this package wrote it: a list's pipeline is its key."""
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        """
+        CREATE TABLE modules (
+            id INTEGER PRIMARY KEY,
+            hash TEXT NOT NULL UNIQUE,
+            name TEXT NOT NULL DEFAULT '',
+            target_triple TEXT NOT NULL DEFAULT '',
+            baseline_size_bytes INTEGER NOT NULL DEFAULT 0,
+            baseline_text_data_bytes INTEGER NOT NULL DEFAULT 0
+        );
+        CREATE TABLE lists (id INTEGER PRIMARY KEY, pipeline TEXT NOT NULL UNIQUE);
+        CREATE TABLE measurements (
+            module_id INTEGER NOT NULL, list_id INTEGER NOT NULL, llvm_version TEXT NOT NULL,
+            status TEXT NOT NULL, size_bytes INTEGER NOT NULL, text_data_bytes INTEGER NOT NULL,
+            num_instructions INTEGER NOT NULL, result_hash TEXT NOT NULL, seconds REAL NOT NULL,
+            detail TEXT NOT NULL, recorded REAL NOT NULL,
+            PRIMARY KEY (module_id, list_id, llvm_version)
+        ) WITHOUT ROWID;
+        INSERT INTO modules (id, hash) VALUES (1, 'm');
+        INSERT INTO lists VALUES (1, 'default<Oz>,function(simplifycfg)');
+        PRAGMA user_version=1;
+        """
+    )
+    values = (1, 1, VERSION, "ok", 300, 200, 100, "ab" * 16, 0.25, "", 0.0)
+    connection.execute(f"INSERT INTO measurements VALUES ({','.join('?' * 11)})", values)
+    connection.commit()
+    connection.close()
+    with Store(path, llvm_version=VERSION) as store:
+        assert store.lookup("m", [B]) == {B: FULL}
+        (text,) = store.all_measurements("m")
+        assert parse_recipe(text) == B
