@@ -209,15 +209,20 @@ def test_a_failed_transaction_leaves_the_store_usable(path: Path) -> None:
 
 
 def test_recipes_are_kept_with_their_settings(path: Path) -> None:
-    framed = A.with_settings_of(Recipe(attributes=("frame-pointer=non-leaf",)))
-    costed = A.with_settings_of(Recipe(options=("outliner-benefit-threshold=8",)))
+    plain = PassList(("function(adce)",))
+    framed = plain.with_settings_of(Recipe(attributes=("frame-pointer=non-leaf",)))
+    costed = plain.with_settings_of(Recipe(options=("outliner-benefit-threshold=8",)))
     small = replace(FULL, size_bytes=250)
     with Store(path, llvm_version=VERSION) as store:
-        store.record("m", {A: FULL, framed: small, costed: CRASH})
-        assert store.lookup("m", [A, framed, costed]) == {A: FULL, framed: small, costed: CRASH}
+        store.record("m", {plain: FULL, framed: small, costed: CRASH})
+        assert store.lookup("m", [plain, framed, costed]) == {
+            plain: FULL,
+            framed: small,
+            costed: CRASH,
+        }
         found = store.all_measurements("m")
     assert {parse_recipe(text): one for text, one in found.items()} == {
-        A: FULL,
+        plain: FULL,
         framed: small,
         costed: CRASH,
     }
