@@ -397,9 +397,10 @@ def comment(text: str) -> str:
 
 
 def _mentions(text: str, name: str) -> bool:
-    return bool(
-        re.search(rf"^(?:define|declare) .*@{re.escape(quoted_name(name))}\(", text, re.MULTILINE)
-    )
+    """Whether a module defines or declares a name; tables of functions declare a variable."""
+    quoted = re.escape(quoted_name(name))
+    pattern = rf"^(?:(?:define|declare) .*@{quoted}\(|@{quoted} = )"
+    return bool(re.search(pattern, text, re.MULTILINE))
 
 
 # -- in place of the originals ---------------------------------------------------------------------

@@ -28,7 +28,12 @@ from llm_compiler.verify.side_by_side.clock import Clock
 from llm_compiler.verify.side_by_side.comparison import Comparison
 from llm_compiler.verify.side_by_side.comparison_across import ComparisonAcross, moved_input
 from llm_compiler.verify.side_by_side.describe import describe_arguments
-from llm_compiler.verify.side_by_side.input_search import FIRST_INPUTS, PIECE, search_inputs
+from llm_compiler.verify.side_by_side.input_search import (
+    FIRST_INPUTS,
+    PIECE,
+    Found,
+    search_inputs,
+)
 from llm_compiler.verify.side_by_side.options import (
     Counterexample,
     ExecuteOptions,
@@ -54,7 +59,7 @@ class Executor:
         self._architecture = target.architecture
         self._programs = Programs(target, folder, self._options.run_timeout_s)
         self._sharers = 1
-        self._inputs_of: dict[tuple[object, ...], tuple[list[Input], int, int]] = {}
+        self._inputs_of: dict[tuple[object, ...], Found] = {}
 
     def lighter(self, folder: Path) -> Executor:
         """Return one with fewer inputs and less time: to find plain differences only."""
@@ -163,12 +168,12 @@ class Executor:
         )
         ours = self._programs.link(original.path, name, world, "original")
         theirs = other._programs.link(lifted.path, name, world, "lifted")
-        inputs, covered, blocks = self._inputs(text, name, world, own.signature, frame)
+        found = self._inputs(text, name, world, own.signature, frame)
         evidence = Execution(
             verdict=LiftVerdict.TESTS_PASSED,
-            num_inputs=len(inputs),
-            num_blocks=blocks,
-            num_covered=covered,
+            num_inputs=found.num_tried,
+            num_blocks=found.num_blocks,
+            num_covered=found.num_covered,
         )
         comparison = ComparisonAcross(signature, world, self._architecture, other._architecture)
 
@@ -178,7 +183,7 @@ class Executor:
             return zip(first, other._programs.run(theirs, there, world, moved), strict=True)
 
         clock = self._clock(self._options.max_seconds)
-        for number, (given, one, two) in enumerate(_in_turn(inputs, run_both, clock)):
+        for number, (given, one, two) in enumerate(_in_turn(found.inputs, run_both, clock)):
             completed = evidence.num_completed + one.is_complete
             evidence = dataclasses.replace(evidence, num_completed=completed)
             difference = comparison.compare(one, two) if one.is_complete else ""
@@ -229,12 +234,12 @@ class Executor:
         )
         ours = self._programs.link(original.path, name, world, "original")
         theirs = self._programs.link(lifted.path, name, world, "lifted")
-        inputs, covered, blocks = self._inputs(text, name, world, signature, frame)
+        found = self._inputs(text, name, world, signature, frame)
         evidence = Execution(
             verdict=LiftVerdict.TESTS_PASSED,
-            num_inputs=len(inputs),
-            num_blocks=blocks,
-            num_covered=covered,
+            num_inputs=found.num_tried,
+            num_blocks=found.num_blocks,
+            num_covered=found.num_covered,
         )
         doubt = ""
         comparison = Comparison(signature, world, self._architecture)
@@ -244,7 +249,7 @@ class Executor:
             return zip(first, self._programs.run(theirs, some, world, frame), strict=True)
 
         clock = self._clock(self._options.max_seconds)
-        for number, (given, one, other) in enumerate(_in_turn(inputs, run_both, clock)):
+        for number, (given, one, other) in enumerate(_in_turn(found.inputs, run_both, clock)):
             completed = evidence.num_completed + one.is_complete
             evidence = dataclasses.replace(evidence, num_completed=completed)
             if not one.is_complete:
@@ -288,8 +293,8 @@ class Executor:
 
     def _inputs(
         self, text: str, name: str, world: World, signature: Signature, frame: Frame
-    ) -> tuple[list[Input], int, int]:
-        """Return inputs, how many basic blocks of the original they run, and how many it has."""
+    ) -> Found:
+        """Return the inputs of a function, found once for all of its lifts."""
         key = (
             text,
             signature.parameters,

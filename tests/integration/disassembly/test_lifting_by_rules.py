@@ -83,3 +83,27 @@ def test_code_that_was_not_optimised(
         printed.append(run([program], timeout_s=30).stdout)
     assert printed[0] == printed[1]
     assert len(printed[0]) > 25
+
+
+def test_a_table_of_functions_of_which_one_is_not_lifted(
+    compile_c: Compile, toolchain: Toolchain, pool: LocalPool, tmp_path: Path
+) -> None:
+    """A table declares what it names as variables; the module still says each name once."""
+    source = """
+    long double half(long double x) { return x / 2; }
+    int twice(int x) { return 2 * x; }
+    static void *const table[] = { (void *)half, (void *)twice };
+    void *pick(int which) { return table[which & 1]; }
+    """
+    binary = compile_c(source, "table.o")
+    options = DisassembleOptions(search_s=0.3, relink=True)
+    result = disassemble(binary, NoEngine(), options, pool=pool)
+    verdicts = {one.name: one.verdict for one in result.functions}
+    assert verdicts.pop("half") is LiftVerdict.NO_ANSWER
+    assert set(verdicts.values()) == {LiftVerdict.EXACT}
+    assert result.relinked
+    module = tmp_path / "module.ll"
+    module.write_text(result.module)
+    command = [toolchain.tool("clang"), "-c", "-Wno-override-module", module]
+    done = run([*command, "-o", tmp_path / "module.o"], timeout_s=60)
+    assert done.ok, done.stderr_text

@@ -240,9 +240,7 @@ class Function:
         elif pointer or preferred[0] == "i64":
             preferred.insert(1, "ptr")
         if 8 in widths:
-            # Where only the low byte was set, the rest is whatever the register held.
-            is_low = any(self._leaves_low_byte(one, register) for one in exits)
-            preferred.insert(0 if is_low else len(preferred), "i8")
+            preferred.append("i8")
         if 16 in widths:
             preferred.append("i16")
         states = self.states.at
@@ -250,8 +248,16 @@ class Function:
             preferred.append("{ i64, i64 }")
         return preferred
 
-    def _leaves_low_byte(self, exit_: Node, register: str) -> bool:
-        """Whether an exit's block sets the low byte of a register after nothing wider."""
+    def leaves_low_byte(self) -> bool:
+        """Whether some exit's block sets only the low byte of the result's register.
+
+        The rest is then whatever the register held: no caller may use it.
+        """
+        register = self.target.convention.integer_results[0]
+        exits = [self.graph.blocks[number].nodes[-1] for number in self.graph.returns]
+        return any(self._sets_low_byte(one, register) for one in exits)
+
+    def _sets_low_byte(self, exit_: Node, register: str) -> bool:
         nodes = self.graph.blocks[exit_.block].nodes
         writes = [one for one in nodes if one.op in ("write", "clobber") and one.data == register]
         last = writes[-1] if writes else None

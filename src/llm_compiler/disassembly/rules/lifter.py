@@ -204,6 +204,7 @@ def _worth_running(drafts: Sequence[FoundDraft]) -> list[FoundDraft]:
     chosen: list[FoundDraft] = []
     for kind in (
         [one for one in sound if one.variant.keeps_scanned],
+        [one for one in sound if one.variant.result == "i8"],
         [one for one in sound if one.returns and not one.is_narrow],
         [one for one in sound if one.variant.arguments == "all"],
         sound,

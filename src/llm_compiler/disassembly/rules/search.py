@@ -252,6 +252,8 @@ class _Search:
         if self._scanning is not None:
             base = dataclasses.replace(base, keeps_scanned=True)
             self._try_extra(base)
+        if self._function.leaves_low_byte():
+            self._try_extra(dataclasses.replace(base, result="i8"))
         for result in self._function.returned_types():
             if self._returns():
                 break

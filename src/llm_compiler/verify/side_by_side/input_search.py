@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from llm_compiler.errors import CompileFailed
 from llm_compiler.llvm.assembler import assemble
 from llm_compiler.verify.inputs import Frame, Input, InputGenerator
@@ -13,11 +15,23 @@ from llm_compiler.verify.side_by_side.outcomes import HUNG
 from llm_compiler.verify.side_by_side.programs import Executable, Programs, stub_address
 from llm_compiler.verify.side_by_side.world import NUM_CALLBACKS, World
 
-__all__ = ["FIRST_INPUTS", "PIECE", "search_inputs"]
+__all__ = ["FIRST_INPUTS", "PIECE", "Found", "search_inputs"]
 
 FIRST_INPUTS = 8
 PIECE = 96
 """Inputs between two looks at the clock."""
+_ENOUGH = 1.5
+"""Times as many inputs as a verdict needs have to run to their end, if there is time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Inputs on which the original ends, those that reach most first, and what they run of it."""
+
+    inputs: list[Input] = field(repr=False)
+    num_tried: int
+    num_covered: int
+    num_blocks: int
 
 
 def search_inputs(
@@ -29,8 +43,8 @@ def search_inputs(
     signature: Signature,
     frame: Frame,
     clock: Clock,
-) -> tuple[list[Input], int, int]:
-    """Return inputs, how many basic blocks of the original they run, and how many it has."""
+) -> Found:
+    """Return inputs that run the original to its end, and as many of its blocks as were reached."""
     generator = InputGenerator(
         signature,
         frame,
@@ -46,6 +60,7 @@ def search_inputs(
     )
     probed, blocks = _probed(programs, text, name, world)
     inputs: list[Input] = []
+    num_tried = 0
     seen: set[int] = set()
     telling: list[Input] = []
     begun: set[int] = set()
@@ -54,18 +69,20 @@ def search_inputs(
     batch = [generator.draw() for _ in range(options.num_inputs)]
     for number in range(options.num_rounds + options.num_searches + 1):
         if probed is None:
-            inputs += batch
+            inputs, num_tried = batch, len(batch)
             break
         hung = start = 0
         size = FIRST_INPUTS if not number else PIECE
         while start < len(batch):
             piece = batch[start : start + size]
-            if number <= options.num_rounds:
-                inputs += piece
+            num_tried += len(piece)
             outcomes = programs.run(probed, piece, world, frame, num_blocks=blocks)
             for given, outcome in zip(piece, outcomes, strict=True):
                 ran = {i for i, byte in enumerate(outcome.coverage) if byte}
                 if outcome.is_complete:
+                    is_short = len(ending) < _ENOUGH * options.min_inputs
+                    if number <= options.num_rounds or is_short or not ran <= seen:
+                        inputs.append(given)
                     ending.append(given)
                 if not ran <= begun:
                     begun |= ran
@@ -73,8 +90,6 @@ def search_inputs(
                 if outcome.is_complete and not ran <= seen:
                     seen |= ran
                     telling.append(given)
-                    if number > options.num_rounds:
-                        inputs.append(given)
             never = sum(one.kind == HUNG for one in outcomes)
             start += len(piece)
             if 4 * never > len(piece) and ending:
@@ -85,10 +100,13 @@ def search_inputs(
             hung, size = hung + never, PIECE
             if clock.is_over:
                 break
-        if len(seen) == blocks or 4 * hung > len(batch) or clock.is_over:
+        if clock.is_over or (len(seen) == blocks and len(ending) >= _ENOUGH * options.min_inputs):
+            break
+        if 4 * hung > len(batch) and not ending:
             break
         # Those that got somewhere new and crashed there may be a mutation away from an end.
-        sources = [one for one in (telling[-8:], telling, hopeful[-8:]) if one]
+        near = ending if len(ending) < _ENOUGH * options.min_inputs else hopeful[-8:]
+        sources = [one for one in (telling[-8:], telling, near) if one]
         batch = [
             generator.mutate(generator._random.choice(sources[index % len(sources)]))
             if sources and generator._random.random() < 0.8
@@ -98,7 +116,7 @@ def search_inputs(
     # What reaches most runs first: the comparison may be short of time.
     chosen = {id(one) for one in telling}
     inputs = telling + [one for one in inputs if id(one) not in chosen]
-    return inputs, len(seen), blocks
+    return Found(inputs=inputs, num_tried=num_tried, num_covered=len(seen), num_blocks=blocks)
 
 
 def _probed(
