@@ -132,6 +132,7 @@ class InputGenerator:
         variable_bytes: of all static variables, each filled up to 8.
         functions: addresses that can be called.
         fields: what the code reads at fixed distances from pointers.
+        offsets: distances from pointers of which the code takes the address.
     """
 
     def __init__(
@@ -145,6 +146,7 @@ class InputGenerator:
         variable_bytes: int,
         functions: Sequence[int],
         fields: Sequence[MemoryField] = (),
+        offsets: Sequence[int] = (),
     ) -> None:
         self._signature, self._frame = signature, frame
         self._random = random.Random(f"inputs:{seed}")
@@ -153,6 +155,7 @@ class InputGenerator:
         self._variable_bytes = variable_bytes
         self._functions = list(functions)
         self._fields = [one for one in fields if 0 <= one.place <= CONTENT_BYTES - one.size]
+        self._offsets = [one for one in offsets if 0 <= one < CONTENT_BYTES]
         self._compared = [one for one in self._fields if one.constant is not None]
         self._last_pointer = 0
         self._recent: list[int] = []
@@ -201,6 +204,8 @@ class InputGenerator:
         if self._last_pointer and rng.random() < 0.2:
             # Begin and end of one range, as iterators and string views hold them.
             step = rng.choice((0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 96, 128, 256))
+            if self._offsets and rng.random() < 0.4:
+                step = rng.choice(self._offsets)
             return self._last_pointer + step
         index = rng.randrange(NUM_BUFFERS) if buffer is None else buffer % NUM_BUFFERS
         address = buffer_address(index)

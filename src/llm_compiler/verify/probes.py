@@ -15,6 +15,7 @@ from llm_compiler.llvm.elf import AARCH64
 __all__ = [
     "COVERAGE_SYMBOL",
     "MemoryField",
+    "address_offsets",
     "comparison_constants",
     "makes_system_calls",
     "memory_fields",
@@ -36,6 +37,8 @@ _ARM_FIELD = re.compile(
     r"^ld(?:u?r)(?P<part>s?[bhw])? (?P<register>[wx])\d+, \[x\d+(?:, #(?P<place>-?\d+))?\]$"
 )
 _ARM_SIZES = {"b": 1, "h": 2, "w": 4}
+_X86_OFFSET = re.compile(r"^(?:leaq |addq \$)(\d+)(?:\(%(?!rsp|rip)\w+\)|, %(?!rsp)\w+$)")
+_ARM_OFFSET = re.compile(r"^add x\d+, x\d+, #(\d+)$")
 _MAX_FIELDS = 200
 _SYSTEM = re.compile(
     r"^(?:syscall|sysenter|int |int3|hlt|in[bwl]? |out[bwl]? |svc |hvc |smc |brk |wrmsr|rdmsr|msr )"
@@ -111,6 +114,16 @@ def comparison_constants(text: str, name: str, architecture: str) -> list[int]:
         for value in pattern.findall(line):
             found[int(value)] = None
     return list(found)[:200]
+
+
+def address_offsets(text: str, name: str, architecture: str) -> list[int]:
+    """Return the distances at which a function's code takes addresses within what it is given."""
+    pattern = _ARM_OFFSET if architecture == AARCH64 else _X86_OFFSET
+    found: dict[int, None] = {}
+    for line in code_lines(text, name)[1]:
+        if match := pattern.match(line):
+            found[int(match[1])] = None
+    return list(found)[:_MAX_FIELDS]
 
 
 def memory_fields(text: str, name: str, architecture: str) -> list[MemoryField]:

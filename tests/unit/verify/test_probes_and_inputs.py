@@ -6,6 +6,7 @@ from llm_compiler.verify.inputs import ARENA, STRIDE, InputGenerator, assign_pla
 from llm_compiler.verify.lifted import Scalar, Signature
 from llm_compiler.verify.probes import (
     MemoryField,
+    address_offsets,
     comparison_constants,
     makes_system_calls,
     memory_fields,
@@ -151,3 +152,10 @@ def test_numbers_as_wide_as_pointers_may_all_be_pointers() -> None:
     counts = [sum(ARENA <= value < ARENA + 6 * STRIDE for value in one) for one in inputs]
     assert counts.count(3) > 40
     assert counts.count(0) > 100
+
+
+def test_addresses_within_what_a_pointer_leads_to() -> None:
+    text = "f:\nleaq 40(%rdi), %rax\naddq $24, %rsi\naddq $8, %rsp\nleaq 8(%rsp), %rdi\nretq\n"
+    assert address_offsets(text, "f", "x86_64") == [40, 24]
+    arm = "f:\nadd x8, x0, #16\nadd x0, sp, #8\nret\n"
+    assert address_offsets(arm, "f", "aarch64") == [16]

@@ -8,7 +8,12 @@ from llm_compiler.errors import CompileFailed
 from llm_compiler.llvm.assembler import assemble
 from llm_compiler.verify.inputs import Frame, Input, InputGenerator
 from llm_compiler.verify.lifted import Signature
-from llm_compiler.verify.probes import comparison_constants, memory_fields, with_probes
+from llm_compiler.verify.probes import (
+    address_offsets,
+    comparison_constants,
+    memory_fields,
+    with_probes,
+)
 from llm_compiler.verify.side_by_side.clock import Clock
 from llm_compiler.verify.side_by_side.options import ExecuteOptions
 from llm_compiler.verify.side_by_side.outcomes import HUNG
@@ -55,6 +60,7 @@ def search_inputs(
         num_extra_buffers=len(world.data) + 1,
         variable_bytes=sum((size + 7) // 8 * 8 for _, size in world.variables),
         fields=memory_fields(text, name, programs.target.architecture),
+        offsets=address_offsets(text, name, programs.target.architecture),
         functions=[
             stub_address(index)
             for index in range(len(world.functions), len(world.functions) + NUM_CALLBACKS)
