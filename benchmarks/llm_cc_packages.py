@@ -163,6 +163,7 @@ def main() -> int:
     parser.add_argument("--mode", default="object", choices=("object", "lto"))
     parser.add_argument("--effort", default="fast")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--skip-server", action="store_true", help="no build with a warm server")
     parser.add_argument("--client", type=Path, help="default: that of this installation")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
@@ -194,10 +195,11 @@ def _compare(package: Package, source: Path, options: argparse.Namespace) -> dic
     builds = {"clang": _build(package, source, folder, plain, options.jobs, private)}
     try:
         builds["cold"] = _build(package, source, folder, ours, options.jobs, private)
-        shutil.rmtree(private / "cache", ignore_errors=True)
-        builds["server"] = _build(
-            package, source, folder, ours, options.jobs, private, with_test=False
-        )
+        if not options.skip_server:
+            shutil.rmtree(private / "cache", ignore_errors=True)
+            builds["server"] = _build(
+                package, source, folder, ours, options.jobs, private, with_test=False
+            )
         builds["cache"] = _build(
             package, source, folder, ours, options.jobs, private, with_test=False
         )

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["Improved", "Workshop"]
 
 _TIMEOUT_S = 60.0
+_FAST_CANDIDATES = 8
 _BYTES_PER_TIMEOUT = 400_000
 """Of bitcode: a whole program takes longer than a unit."""
 
@@ -60,7 +61,9 @@ class _Tools:
     pool: LocalPool
     checker: Checker
     coreset: Coreset
-    model: ProposingModel | None
+    model: ProposingModel | None = None
+    asked_for_model: bool = False
+    """It is loaded when the first unit wants it."""
 
 
 class Workshop(Closing):
@@ -129,7 +132,15 @@ class Workshop(Closing):
             stock.compile_source(command, source)
             baseline = output.read_bytes()
             improved = self._improve(
-                name, bitcode, baseline, kept, effort, stop, folder, timeout_s=timeout_s
+                name,
+                bitcode,
+                baseline,
+                kept,
+                effort,
+                stop,
+                folder,
+                timeout_s=timeout_s,
+                is_program=True,
             )
             return improved, baseline
 
@@ -152,17 +163,22 @@ class Workshop(Closing):
         folder: Path,
         *,
         timeout_s: float,
+        is_program: bool = False,
     ) -> Improved:
         started = time.monotonic()
         try:
-            tools = self._ready()
-            unit = self._unit(name, bitcode, baseline, flags, folder, tools, timeout_s)
+            tools = self._ready(effort)
+            model = None if effort is Effort.FAST else tools.model
+            with_text = model is not None
+            unit = self._unit(
+                name, bitcode, baseline, flags, folder, tools, timeout_s, with_text=with_text
+            )
             workplace = Workplace(
-                options=_options(effort, tools.model is not None, timeout_s),
+                options=_options(effort, with_text, timeout_s, is_program=is_program),
                 pool=tools.pool,
                 checker=tools.checker,
                 coreset=tools.coreset,
-                model=tools.model,
+                model=model,
                 stop=stop,
             )
             found = measure(unit, workplace)
@@ -181,7 +197,7 @@ class Workshop(Closing):
             self._tools = None
             self._owned.close()
 
-    def _ready(self) -> _Tools:
+    def _ready(self, effort: Effort) -> _Tools:
         from llm_compiler.workers import LocalPool
 
         with self._turn:
@@ -192,9 +208,10 @@ class Workshop(Closing):
                 checker = self._owned.enter_context(
                     Checker(toolchain=self._toolchain, pool=pool, book=book)
                 )
-                self._tools = _Tools(
-                    pool=pool, checker=checker, coreset=load_coreset(), model=self._model()
-                )
+                self._tools = _Tools(pool=pool, checker=checker, coreset=load_coreset())
+            if effort is not Effort.FAST and not self._tools.asked_for_model:
+                self._tools.asked_for_model = True
+                self._tools.model = self._model()
             return self._tools
 
     def _model(self) -> ProposingModel | None:
@@ -218,13 +235,15 @@ class Workshop(Closing):
         folder: Path,
         tools: _Tools,
         timeout_s: float,
+        *,
+        with_text: bool,
     ) -> Unit:
         if object_format(baseline) != "ELF":
             raise InputError(f"{name}: its object is in the format {object_format(baseline)}")
         job = InspectJob(
             inputs=(bitcode,),
             names=(name,),
-            with_text=tools.model is not None,
+            with_text=with_text,
             timeout_s=timeout_s,
         )
         inspection: Inspection = run_jobs(tools.pool, [job])[0][0]
@@ -245,7 +264,23 @@ class Workshop(Closing):
         return unit
 
 
-def _options(effort: Effort, with_model: bool, timeout_s: float) -> OptimizeOptions:
+def _options(
+    effort: Effort, with_model: bool, timeout_s: float, *, is_program: bool
+) -> OptimizeOptions:
+    """Return what is tried of a unit or a program.
+
+    Of a unit at `FAST`, what costs more than clang itself is left out, and some more lists of the
+    coreset, which cost little, are tried for it (EXPERIMENTS.md has the figures). A program is
+    linked once.
+    """
+    if effort is Effort.FAST:
+        return OptimizeOptions(
+            candidates=Effort.DEFAULT.candidates if is_program else _FAST_CANDIDATES,
+            budget=0,
+            proposer=Proposer.CORESET,
+            function_wise=is_program,
+            timeout_s=timeout_s,
+        )
     return OptimizeOptions(
         candidates=effort.candidates,
         budget=effort.budget,

@@ -1,0 +1,287 @@
+"""The recipes of docs/builds.md, on a small program: each build system finds llm-cc and uses it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from llm_compiler.llvm.object_file import section_sizes
+from llm_compiler.llvm.toolchain import find_toolchain
+
+ROOT = Path(__file__).parents[3]
+EXAMPLES = ROOT / "examples" / "builds"
+SCRIPTS = ROOT / "src" / "llm_compiler" / "cc" / "scripts"
+
+_FILES = {
+    "main.c": """\
+#include <stdio.h>
+int total(const int *v, int n);
+int words(const char *text);
+int main(int argc, char **argv) {
+  int v[] = {3, 1, 4, 1, 5, 9, argc};
+  for (int i = 0; i < 7; i++) v[i] += 2;
+  printf("%d %d\\n", total(v, 7), words("one two three"));
+  return argc - 1;
+}
+""",
+    "lib.c": """\
+struct node { struct node *next; int key; };
+int total(const int *v, int n) { int s = 0; while (n--) s += v[n] * 3 + 1; return s; }
+int sum(struct node *n) { int s = 0; while (n) { s += n->key * 3; n = n->next; } return s; }
+int longest(struct node *n, int limit) {
+  int best = 0;
+  for (; n && best < limit; n = n->next) if (n->key > best) best = n->key;
+  return best;
+}
+""",
+    "words.cpp": """\
+#include <string>
+template <class T> static int count(const T &text, char what) {
+  int found = 0;
+  for (char one : text) found += one == what;
+  return found;
+}
+extern "C" int words(const char *text) {
+  std::string copy(text);
+  copy += ' ';
+  return count(copy, ' ') + count(std::string(text), '\\n');
+}
+""",
+    "Makefile": """\
+CFLAGS = -O2
+CXXFLAGS = -O2
+OBJECTS = main.o lib.o words.o
+prog: $(OBJECTS)
+\t$(CXX) $(LDFLAGS) $(OBJECTS) -o prog
+check: prog
+\t./prog
+""",
+    "configure.ac": """\
+AC_INIT([prog], [1])
+AC_PROG_CC
+AC_PROG_CXX
+AC_CHECK_HEADERS([stdio.h])
+AC_CHECK_FUNCS([printf no_such_function])
+AC_CONFIG_FILES([Makefile])
+AC_OUTPUT
+""",
+    "Makefile.in": """\
+CC = @CC@
+CXX = @CXX@
+CFLAGS = @CFLAGS@
+CXXFLAGS = @CXXFLAGS@
+OBJECTS = main.o lib.o words.o
+prog: $(OBJECTS)
+\t$(CXX) $(OBJECTS) -o prog
+""",
+    "CMakeLists.txt": """\
+cmake_minimum_required(VERSION 3.18)
+project(prog C CXX)
+add_library(lib STATIC lib.c)
+add_executable(prog main.c words.cpp)
+target_link_libraries(prog lib)
+""",
+    "meson.build": """\
+project('prog', ['c', 'cpp'])
+executable('prog', ['main.c', 'lib.c', 'words.cpp'])
+""",
+    "debian/control": """\
+Source: prog
+Maintainer: Nobody <nobody@example.org>
+Standards-Version: 4.6.2
+
+Package: prog
+Architecture: any
+Description: a program
+""",
+    "debian/changelog": """\
+prog (1) unstable; urgency=low
+
+  * Begin.
+
+ -- Nobody <nobody@example.org>  Thu, 01 Jan 2026 00:00:00 +0000
+""",
+}
+_RULES = """\
+#!/usr/bin/make -f
+include /usr/share/dpkg/buildflags.mk
+clean:
+build build-arch build-indep:
+\t$(MAKE) CC="$(CC)" CXX="$(CXX)" CFLAGS="$(CFLAGS)" CXXFLAGS="$(CXXFLAGS)"
+binary binary-arch: build
+\tinstall -D prog debian/prog/usr/bin/prog
+\tmkdir -p debian/prog/DEBIAN
+\tdpkg-gencontrol -pprog -Pdebian/prog
+\tdpkg-deb --build debian/prog ..
+binary-indep:
+"""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A PATH on which llm-cc is, and a private folder."""
+
+    bin: Path
+    private: Path
+
+    def run(self, command: str, folder: Path, **more: str) -> None:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("LLM_CC_", "DEB_"))}
+        path = f"{self.bin}:{kept['PATH']}"
+        env = {**kept, "PATH": path, "LLM_CC_DIR": str(self.private), **more}
+        done = subprocess.run(
+            ["sh", "-ec", command],
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            timeout=110,
+            check=False,
+        )
+        assert done.returncode == 0, (done.stdout + done.stderr).decode("utf-8", "replace")[-3000:]
+
+    def outputs(self, folder: Path) -> dict[str, dict[str, object]]:
+        lines = (self.private / "journal.jsonl").read_text().splitlines()
+        found = [json.loads(line) for line in lines]
+        return {
+            Path(str(one["source"])).name: one
+            for one in found
+            if str(one["output"]).startswith(f"{folder}{os.sep}") and one["source"]
+        }
+
+
+@pytest.fixture(scope="module")
+def surroundings() -> Iterator[Surroundings]:
+    folder = Path(tempfile.mkdtemp(prefix="llm-cc-builds-"))
+    bin_folder = folder / "bin"
+    shutil.copytree(SCRIPTS, bin_folder)
+    setup = bin_folder / "llm-cc-setup"
+    setup.write_text(f"#!{sys.executable}\nfrom llm_compiler.cc.install import main\nmain()\n")
+    setup.chmod(0o755)
+    yield Surroundings(bin=bin_folder, private=folder / "private")
+    for path in (folder / "private" / "run").glob("*"):
+        if path.is_socket():
+            path.unlink()
+    time.sleep(2.5)  # the server sees that within a second
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = (tmp_path / "project").resolve()
+    for name, text in _FILES.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (folder / "debian" / "rules").write_text(_RULES)
+    (folder / "debian" / "rules").chmod(0o755)
+    return folder
+
+
+RECIPES = {
+    "make": (("make",), "make -j2 CC=llm-cc CXX=llm-c++ CFLAGS=-Oz CXXFLAGS=-Oz", "prog"),
+    "autotools": (
+        ("autoconf", "make"),
+        "autoconf && ./configure CC=llm-cc CXX=llm-c++ CFLAGS=-Oz CXXFLAGS=-Oz && make -j2",
+        "prog",
+    ),
+    "cmake": (
+        ("cmake", "make"),
+        f"cmake -S . -B build -DCMAKE_TOOLCHAIN_FILE={EXAMPLES}/llm-cc.cmake"
+        " -DCMAKE_BUILD_TYPE=MinSizeRel && cmake --build build",
+        "build/prog",
+    ),
+    "meson": (
+        ("meson", "ninja"),
+        f"meson setup build --native-file {EXAMPLES}/llm-cc.ini && ninja -C build",
+        "build/prog",
+    ),
+    "dpkg-buildpackage": (
+        ("dpkg-buildpackage", "make"),
+        "CC=llm-cc CXX=llm-c++ DEB_CFLAGS_MAINT_APPEND=-Oz DEB_CXXFLAGS_MAINT_APPEND=-Oz "
+        "dpkg-buildpackage -b -us -uc -d",
+        "prog",
+    ),
+}
+
+
+@pytest.mark.parametrize("system", RECIPES)
+def test_a_build_system_uses_llm_cc(surroundings: Surroundings, project: Path, system: str) -> None:
+    tools, command, program = RECIPES[system]
+    if missing := [tool for tool in tools if shutil.which(tool) is None]:
+        pytest.skip(f"needs {missing[0]}")
+    surroundings.run(command, project)
+    done = subprocess.run([project / program], capture_output=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (0, b"121 3\n")
+    found = surroundings.outputs(project)
+    assert set(found) == {"main.c", "lib.c", "words.cpp"}
+    for one in found.values():
+        data = Path(str(one["output"])).read_bytes()
+        assert section_sizes(data).size_bytes == one["optimized_bytes"]
+    saved = [int(str(o["baseline_bytes"])) - int(str(o["optimized_bytes"])) for o in found.values()]
+    assert sum(saved) > 0
+
+
+def test_a_whole_program_is_smaller_than_its_objects(
+    surroundings: Surroundings, project: Path
+) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("needs make")
+    if not (find_toolchain().bin_dir / "ld.lld").exists():
+        pytest.skip("needs lld")
+    command = "make -j2 CC=llm-cc CXX=llm-c++ CFLAGS=-Oz CXXFLAGS=-Oz"
+    surroundings.run(command, project)
+    alone = section_sizes((project / "prog").read_bytes()).size_bytes
+    surroundings.run(f"rm -f prog *.o && {command}", project, LLM_CC_MODE="lto")
+    whole = section_sizes((project / "prog").read_bytes()).size_bytes
+    assert whole < alone
+    done = subprocess.run([project / "prog"], capture_output=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (0, b"121 3\n")
+
+
+def test_sizes_of_two_revisions_become_a_comment(surroundings: Surroundings, project: Path) -> None:
+    pytest.importorskip("elftools", reason="needs the extra report")
+    if shutil.which("git") is None or shutil.which("make") is None:
+        pytest.skip("needs git and make")
+    tool = surroundings.bin / "llm-compiler-report"
+    tool.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom llm_compiler.cli import main\nsys.exit(main())\n"
+    )
+    tool.chmod(0o755)
+    git = "git -c user.name=n -c user.email=n@example.org -c init.defaultBranch=main"
+    build = "make CC=llm-cc CXX=llm-c++ CFLAGS=-Oz CXXFLAGS=-Oz"
+    surroundings.run(
+        f"{git} init -q . && {git} add . && {git} commit -qm one"
+        " && printf 'int more(int x) { return x * x * x + 5 %% (x + 1); }\\n' >> lib.c"
+        f" && {git} commit -qam two"
+        f" && sh {EXAMPLES}/compare_sizes.sh HEAD~1 HEAD '{build}' prog > ../comment.md",
+        project,
+        LLM_COMPILER=str(tool),
+    )
+    comment = (project.parent / "comment.md").read_text()
+    assert comment.startswith("**Size: ")
+    assert "bytes, +" in comment
+    assert "| `more` | 0 | " in comment
+
+
+def test_both_scripts_are_the_same() -> None:
+    first, second = (SCRIPTS / name for name in ("llm-cc", "llm-c++"))
+    assert first.read_bytes() == second.read_bytes()
+    for path in (first, second):
+        assert os.access(path, os.X_OK)
+
+
+def test_the_documents_table_is_what_the_code_says() -> None:
+    from llm_compiler.cc.settings import VARIABLES
+
+    text = (ROOT / "docs" / "builds.md").read_text()
+    for name, default, meaning in VARIABLES:
+        assert f"| `{name}` | {default} | {meaning} |" in text
