@@ -239,11 +239,12 @@ static void run_given(int capture) {
 
 static void run_helper(const char *flags, char **argv) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    int fds[2], num_fds = 0, out = null, extra = -1;
+    int fds[3], num_fds = 0, out = null, err = null, extra = -1;
     if (strchr(flags, 'o')) fds[num_fds++] = out = memfd_create("stdout", MFD_CLOEXEC);
     if (strchr(flags, '9')) fds[num_fds++] = extra = memfd_create("extra", MFD_CLOEXEC);
-    if (null < 0 || out < 0 || (strchr(flags, '9') && extra < 0)) give_up();
-    int status = run(argv[0], argv, null, out, null, extra, 0);
+    if (strchr(flags, 'e')) fds[num_fds++] = err = memfd_create("stderr", MFD_CLOEXEC);
+    if (null < 0 || out < 0 || err < 0 || (strchr(flags, '9') && extra < 0)) give_up();
+    int status = run(argv[0], argv, null, out, err, extra, 0);
     if (status < 0) give_up();
     answer(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), fds, num_fds);
     for (int i = 0; i < num_fds; i++) close(fds[i]);

@@ -206,7 +206,8 @@ class _Client:
         null = os.open(os.devnull, os.O_RDWR)
         out = fds[flags.index("o")] if "o" in flags else null
         extra = fds[flags.index("9")] if "9" in flags else -1
-        status = _spawned(command[0], command, given_in=null, out=out, err=null, extra=extra)
+        err = fds[flags.index("e")] if "e" in flags else null
+        status = _spawned(command[0], command, given_in=null, out=out, err=err, extra=extra)
         self._send("D", [str(status if status >= 0 else 128 - status)], fds)
         for fd in (null, *fds):
             os.close(fd)

@@ -230,7 +230,8 @@ def _compilation(arguments: list[str], folder: Path, settings: CcSettings) -> Co
         return PassOn(reason="the object goes to standard output")
     dependency_file = ""
     if not {"-MD", "-MMD"} & {*dependencies}:
-        dependencies = []  # the others only say how
+        if dependencies or words.dependency_file:
+            return PassOn(reason="it says how to write dependencies, but not that", is_plain=False)
     else:
         dependency_file = words.dependency_file or str(Path(output).with_suffix(".d"))
         if not any(one.startswith(("-MT", "-MQ")) for one in dependencies):

@@ -74,7 +74,7 @@ class Driver:
         dependencies: tuple[str, ...] = ()
         if asked.dependency_file:
             dependencies = (*asked.dependencies, "-MF", EXTRA_FILE)
-        status, source, listed = connection.run_helper(
+        status, source, listed, complaints = connection.run_helper(
             [clang, *asked.preprocess, *dependencies], with_extra=bool(dependencies)
         )
         if status or any(word in source for word in _READS_FILES):
@@ -82,7 +82,7 @@ class Driver:
             return
         key = key_of(asked, source, call.folder, settings, self.identity)
         known = self.cache.get(key) if settings.use_cache else None
-        if known is not None and known.quiet:
+        if known is not None and known.quiet and not complaints:
             wrote = connection.write(asked.output, known.data)
             if not wrote and asked.dependency_file:
                 wrote = connection.write(asked.dependency_file, listed)
@@ -104,7 +104,7 @@ class Driver:
         if known is not None:
             self._replace(asked, call, settings, known, connection, started, is_hit=True)
             return
-        status, bitcode, _ = connection.run_helper([clang, *asked.bitcode])
+        status, bitcode, _, _ = connection.run_helper([clang, *asked.bitcode])
         if status or _changed_since(source, call.folder, began_ns):
             why = "clang makes no bitcode of it" if status else "it changed meanwhile"
             record = _record(asked, call, settings, None, started, detail=why)

@@ -110,7 +110,7 @@ def join(
         "-o",
         str(output),
     ]
-    status, _, _ = connection.run_helper(command)
+    status, _, _, _ = connection.run_helper(command)
     if status:
         raise InputError("lld does not link it")
     found = sorted(folder.glob("joined*.0.2.internalize.bc"))
@@ -150,7 +150,7 @@ def link_again(
         words.insert(0, str(whole))
     clang = str(toolchain.tool("clang++" if call.is_cxx else "clang"))
     command = [clang, *_without_output(words), "-o", str(output)]
-    status, _, _ = connection.run_helper(command)
+    status, _, _, _ = connection.run_helper(command)
     if status or not output.is_file():
         raise InputError("the linker refuses the joined program")
     plain = call.folder / link.output

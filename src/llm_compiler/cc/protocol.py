@@ -33,7 +33,7 @@ from pathlib import Path
 
 __all__ = ["PROTOCOL", "Call", "ClientLost", "Connection", "pack_strings", "receive_frame"]
 
-PROTOCOL = "llm-cc 1"
+PROTOCOL = "llm-cc 2"
 _HEAD = struct.Struct("<IcBBB")
 _MAX_FRAME_BYTES = 64 << 20
 _SEND_TIMEOUT_S = 30.0
@@ -159,12 +159,17 @@ class Connection:
 
     def run_helper(
         self, command: Sequence[str], *, with_extra: bool = False
-    ) -> tuple[int, bytes, bytes]:
-        """Run a program; return its exit status, its output, and what it wrote to EXTRA_FILE."""
-        status, fds = self._ask("R", ["o9" if with_extra else "o", *command])
+    ) -> tuple[int, bytes, bytes, bytes]:
+        """Run a program.
+
+        Returns:
+            Its exit status, its output, what it wrote to EXTRA_FILE, and what it complained of.
+        """
+        status, fds = self._ask("R", ["o9e" if with_extra else "oe", *command])
         found = [contents_of(fd) for fd in fds]
-        found += [b""] * (2 - len(found))
-        return status, found[0], found[1]
+        if len(found) != 2 + with_extra:
+            raise ClientLost(f"it answers with {len(found)} files")
+        return status, found[0], found[1] if with_extra else b"", found[-1]
 
     def fetch(self, path: str) -> bytes | None:
         """Return a plain file of the client's; None where there is none."""

@@ -62,6 +62,9 @@ def test_clangs_errors_and_warnings_are_passed_on(llm_cc: LlmCc, program: Path) 
         ("-Oz", "-Wall", "-c", "warn.c"),
         ("-Oz", "-Wall", "-c", "warn.c"),  # from the cache
         ("-Oz", "-Wall", "-Werror", "-c", "warn.c"),
+        ("-Oz", "-c", "warn.c"),
+        ("-Oz", "-DM=1", "-DM=2", "-c", "warn.c"),  # the same text after preprocessing
+        ("-Oz", "-c", "warn.c", "-MF", "unused"),
         ("-Oz", "-c", "absent.c"),
         ("-Oz", "-c", "warn.c", "-o", "no/such/folder.o"),
         ("-Oz", "-c", "warn.c", "--no-such-flag"),

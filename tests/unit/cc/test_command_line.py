@@ -48,7 +48,6 @@ def ask(folder: Path, text: str, **environment: str) -> Compilation | PassOn:
         ("-Oz -I a.c -c b.c", "b.o", ""),
         ("@args", "my out.o", ""),
         ("@nested", "my out.o", ""),
-        ("-Oz -MP -c a.c", "a.o", ""),
     ],
 )
 def test_one_object_of_one_source_is_a_compilation(
@@ -84,6 +83,7 @@ def test_one_object_of_one_source_is_a_compilation(
             "-Oz -c -x assembler a.c",
             "-Oz -c a.c -x c++",
             "-Oz -c -- a.c",
+            *("-Oz -MP -c a.c", "-Oz -c a.c -MF deps", "-Oz -c a.c -MT x"),
         ),
         *("-Oz -c a.c -Xclang -emit-pch", "-Oz -c -include-pch x a.c", "-Oz -c a.c -###"),
         *("-Oz -c a.c -ftime-report", "-Oz -c a.c -Rpass=inline", "-Oz -c a.c -fsyntax-only"),
