@@ -1,0 +1,145 @@
+"""`LLM_CC_MODE=lto`: what is linked as one, and what keeps its first link."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from llm_compiler.cc.link import Link, parse_link
+from llm_compiler.llvm.object_file import section_sizes
+from llm_compiler.llvm.toolchain import find_toolchain
+
+if TYPE_CHECKING:
+    from .conftest import LlmCc
+
+MAIN = """\
+#include <stdio.h>
+int helper(const char *s);
+int twice(int);
+static int table[] = {1, 2, 3, 4, 5, 6};
+int main(int argc, char **argv) {
+  int s = 0;
+  for (int i = 0; i < 6; i++) s += twice(table[i]);
+  printf("%d %d\\n", helper(argv[0]) > 0, s);
+  return argc - 1;
+}
+"""
+LIB = """\
+#include <string.h>
+int twice(int x) { return x * 2; }
+int unused(int x) { return twice(x) + 7; }
+int helper(const char *s) { return (int)strlen(s) + twice(3); }
+"""
+
+
+@pytest.fixture(scope="module")
+def objects(llm_cc: LlmCc, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not (find_toolchain().bin_dir / "ld.lld").exists():
+        pytest.skip("needs lld")
+    folder = tmp_path_factory.mktemp("objects")
+    (folder / "m.c").write_text(MAIN)
+    (folder / "l.c").write_text(LIB)
+    for name, flags in (("m.o", ()), ("l.o", ()), ("pic.o", ("-fPIC",))):
+        source = "m.c" if name == "m.o" else "l.c"
+        arguments = ("-Oz", *flags, "-c", source, "-o", name)
+        assert llm_cc(*arguments, cwd=folder, LLM_CC_MODE="lto").returncode == 0
+    subprocess.run(["ar", "rcs", "libl.a", "l.o"], cwd=folder, check=True)
+    (folder / "plain.ver").write_text("{ global: helper; local: *; };\n")
+    (folder / "script.ld").write_text("INSERT AFTER .data;\nSECTIONS { .extra : { *(.extra) } }\n")
+    return folder
+
+
+def last(llm_cc: LlmCc) -> dict[str, object]:
+    found: dict[str, object] = json.loads(
+        (llm_cc.folder / "journal.jsonl").read_text().splitlines()[-1]
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("m.o", "l.o"), ("m.o", "libl.a"), ("m.o", "-L.", "-ll"), ("-static", "m.o", "l.o")],
+)
+def test_programs_get_smaller_and_run(
+    llm_cc: LlmCc, objects: Path, arguments: tuple[str, ...]
+) -> None:
+    assert llm_cc.run_clang(*arguments, "-o", "plain", cwd=objects).returncode == 0
+    done = llm_cc(*arguments, "-o", "prog", cwd=objects, LLM_CC_MODE="lto")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    sizes = [section_sizes((objects / n).read_bytes()).size_bytes for n in ("prog", "plain")]
+    assert sizes[0] < sizes[1], last(llm_cc)
+    ran = subprocess.run([objects / "prog"], capture_output=True, timeout=20, check=False)
+    assert (ran.returncode, ran.stdout) == (0, b"1 42\n")
+    assert (objects / "prog").stat().st_mode == (objects / "plain").stat().st_mode
+
+
+def test_a_library_offers_what_it_did(llm_cc: LlmCc, objects: Path) -> None:
+    for more in ((), ("-Wl,--version-script=plain.ver",)):
+        arguments = ("-shared", "pic.o", *more, "-o")
+        assert llm_cc.run_clang(*arguments, "plain.so", cwd=objects).returncode == 0
+        assert llm_cc(*arguments, "ours.so", cwd=objects, LLM_CC_MODE="lto").returncode == 0
+        nm = str(find_toolchain().tool("llvm-nm"))
+        names = [
+            [
+                line.split()[-1]
+                for line in subprocess.run(
+                    [nm, "-D", "--defined-only", one],
+                    cwd=objects,
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout.splitlines()
+            ]
+            for one in ("plain.so", "ours.so")
+        ]
+        assert names[0] == names[1]
+        assert ("unused" in names[0]) == (not more)
+
+
+def test_what_forbids_another_link_keeps_the_first(llm_cc: LlmCc, objects: Path) -> None:
+    for arguments in (
+        ("-r", "m.o", "l.o"),
+        ("m.o", "l.o", "-Wl,-T,script.ld"),
+        ("m.o", "l.o", "-Wl,--defsym=extra=1"),
+    ):
+        assert llm_cc.run_clang(*arguments, "-o", "kept", cwd=objects).returncode == 0
+        first = (objects / "kept").read_bytes()
+        assert llm_cc(*arguments, "-o", "kept", cwd=objects, LLM_CC_MODE="lto").returncode == 0
+        assert (objects / "kept").read_bytes() == first
+    # And what does not link fails as it does.
+    ours = llm_cc("m.o", "-o", "prog", cwd=objects, LLM_CC_MODE="lto")
+    clangs = llm_cc.run_clang("m.o", "-o", "prog", cwd=objects)
+    assert (ours.returncode, ours.stderr) == (clangs.returncode, clangs.stderr)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-r a.o",
+        "-T x.ld a.o",
+        "-Wl,-T,x a.o",
+        "-Wl,--wrap=f a.o",
+        "a.c b.o",
+        "a.o -Wl,-Map=x",
+        "a.o -flto",
+        "-E a.c",
+        "-nostdlib a.o",
+        "--version",
+        "-Xlinker -r a.o",
+        "-z x a.o",
+    ],
+)
+def test_links_that_are_left_alone(text: str) -> None:
+    assert isinstance(parse_link(text.split()), str)
+
+
+def test_links_that_are_done_again() -> None:
+    found = parse_link(
+        ["-shared", "-Wl,-soname,x.so", "a.o", "b.a", "-lm", "-L", "lib", "-o", "x.so"]
+    )
+    assert isinstance(found, Link)
+    assert found.output == "x.so"
