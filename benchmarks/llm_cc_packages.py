@@ -292,7 +292,8 @@ def _build(
         raise SystemExit(f"{package.name}: the build failed: {folder / 'build.out'}")
     wall_s, cpu_s = time.monotonic() - started, _cpu_s(private) - cpu
     objects = [path for path in folder.rglob("*.o") if path.read_bytes()[:4] == b"\x7fELF"]
-    linked = {path.resolve() for glob in package.linked for path in folder.glob(glob)}
+    found = (path for glob in package.linked for path in folder.glob(glob))
+    linked = {path.resolve() for path in found if path.is_file()}
     if not linked:
         raise SystemExit(f"{package.name}: nothing was linked under the names that are looked for")
     test = "not run"
