@@ -121,7 +121,7 @@ def classify(
         folder: where the call is made.
     """
     for name in _ENVIRONMENT:
-        if environment.get(name):
+        if environment.get(name, "") not in ("", "0"):
             return PassOn(reason=f"{name} is set")
     try:
         expanded = list(expand_response_files(arguments, folder=folder))

@@ -98,6 +98,7 @@ def test_all_else_is_passed_on(folder: Path, text: str) -> None:
 def test_variables_that_change_what_clang_does_pass_all_on(folder: Path) -> None:
     assert isinstance(ask(folder, "-Oz -c a.c", CCC_OVERRIDE_OPTIONS="+-O0"), PassOn)
     assert isinstance(ask(folder, "-Oz -c a.c", LLM_CC_DISABLE="1"), PassOn)
+    assert isinstance(ask(folder, "-Oz -c a.c", LLM_CC_DISABLE="0"), Compilation)
 
 
 def test_speed_levels_are_made_small_where_that_is_forced(folder: Path) -> None:
