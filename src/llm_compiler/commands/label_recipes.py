@@ -57,13 +57,14 @@ def _read_recipes(path: Path) -> list[Recipe]:
 
 
 def _load(corpus: Path) -> list[Unit]:
-    """Return the units of a corpus, whether its build has ended or not."""
+    """Return the units of a corpus; while it is built, those that are finished."""
+    found: dict[str, Unit] = {}
     for name in (MANIFEST_NAME, PARTIAL_NAME):
         if (corpus / name).is_file():
-            units = read_units(corpus / name)
-            if units:
-                return units
-    raise ManifestMissing(f"{corpus} has no {MANIFEST_NAME}: it is no corpus")
+            found |= {unit.path: unit for unit in read_units(corpus / name)}
+    if not found:
+        raise ManifestMissing(f"{corpus} has no {MANIFEST_NAME}: it is no corpus")
+    return list(found.values())
 
 
 def _choose(options: RecipesArguments, known: Collection[str]) -> list[Unit]:
