@@ -22,7 +22,8 @@ class ValidateArguments(Running):
     recipes: bool = option(
         "--recipes",
         False,
-        help="with --coreset: its lists under attributes and options too, at twice the time",
+        help="with --coreset: its lists under attributes and options too, as far as they have no "
+        "verdict of this LLVM yet",
     )
     sweep: bool = option("--sweep", False, help="check every pass alone and with default pipelines")
     suite: Path | None = option(
