@@ -6,7 +6,7 @@ DEV    := $(VENV)/.installed-dev
 RUN    := work/run
 EXAMPLES := $(wildcard examples/lisp/*.c) $(wildcard examples/sheet/*.cpp)
 
-.PHONY: run test test-train test-page page torch-for-cpus check bench llvm cross clean
+.PHONY: run test test-train test-page page torch-for-cpus check docs bench llvm cross clean
 
 run: llvm $(STAMP)
 	@mkdir -p $(RUN)
@@ -53,6 +53,11 @@ check: $(DEV)
 	$(VENV)/bin/ruff format --check src tests benchmarks scripts
 	$(VENV)/bin/mypy
 	$(PYTHON) scripts/generate_docs.py --check
+
+# The documents as a site in work/site; nothing is fetched while it is built.
+docs: $(STAMP)
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 bench: llvm $(DEV)
 	$(PYTHON) benchmarks/speed.py

@@ -81,7 +81,7 @@ class Recipe:
         return PassList(self.elements)
 
     def to_json(self) -> dict[str, object]:
-        """Return the parts as JSON says them (DESIGN.md, command line)."""
+        """Return the parts as JSON says them (docs/json.md)."""
         return {
             "passes": self.pipeline,
             "attributes": list(self.attributes),
@@ -182,7 +182,7 @@ class Measurement:
 
     status: Status
     size_bytes: int = 0
-    """All allocated sections that take space in the file (DESIGN.md, rules of measurement)."""
+    """All allocated sections that take space in the file (docs/decisions/0021)."""
     text_data_bytes: int = 0
     """.text* + .data*, the paper's metric."""
     num_instructions: int = 0

@@ -14,7 +14,7 @@ from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 from llm_compiler.records import VerdictKind
 
-# DESIGN.md, command line.
+# docs/json.md.
 KEYS = [
     "input",
     "target_triple",

@@ -12,7 +12,7 @@ import pytest
 from .conftest import COMMAND
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 FOO = """#include <string.h>
 int count(const char *text, char c) {
@@ -74,7 +74,7 @@ def test_each_command_works_as_written(folder: Path, tmp_path: Path) -> None:
     assert (folder / "foo.ll").read_text().startswith((";", "source_filename", "target"))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text()):
         if not target.startswith("http"):

@@ -16,7 +16,7 @@ import llm_compiler
 ROOT = Path(llm_compiler.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
-# DESIGN.md, layout: imports go upward in this list only. Groups on one line do not know each other
+# docs/decisions/0023: imports go upward in this list only. Groups on one line do not know each other
 # or are one package; `places`, `output`, `console` know nothing but errors.
 LAYERS = (
     ("isolation", "signals"),
@@ -88,7 +88,7 @@ def test_imports_go_upward_only(path: Path) -> None:
     own = layer(module_name(path))
     if not own:
         return  # the package's own __init__
-    assert own in RANK, f"{path} belongs to no layer of DESIGN.md"
+    assert own in RANK, f"{path} belongs to no layer: name it in LAYERS"
     wrong = [
         name
         for name in imports_of(path)

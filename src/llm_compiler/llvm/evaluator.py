@@ -10,7 +10,7 @@ bitcode), an edge is one pass. An evaluator remembers every edge that it has see
 Modules themselves are kept only where a second list came by (least recently used go first).
 LLVM contexts never give back constants and types, so the context is made anew now and then.
 Measurements rank candidates; use-list orders are not part of a module's hash, and the stock tools
-decide in the end (DESIGN.md, rules of measurement). Runs in a worker: a crash ends its process.
+decide in the end (docs/decisions/0021). Runs in a worker: a crash ends its process.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The stock tools as a user runs them: clang's baseline, and the commands that replay a list.
 
-What a user is handed is always made here (DESIGN.md, rules of measurement)::
+What a user is handed is always made here (docs/decisions/0021)::
 
     clang -Oz -Xclang -disable-llvm-passes -emit-llvm -c FLAGS input -o unoptimized.bc
     opt -passes=LIST --relocation-model=... ATTRIBUTES unoptimized.bc -o optimized.bc

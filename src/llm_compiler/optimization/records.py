@@ -156,7 +156,7 @@ class Optimized:
         return self.baseline_bytes - self.optimized_bytes
 
     def to_json(self) -> dict[str, object]:
-        """Return the object that ``optimize --json`` prints (DESIGN.md, command line)."""
+        """Return the object that ``optimize --json`` prints (docs/json.md)."""
         found: dict[str, object] = {
             "input": self.input,
             "target_triple": self.target_triple,

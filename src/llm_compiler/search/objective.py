@@ -51,7 +51,7 @@ class Measured(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objective:
-    """A number that is to be small (DESIGN.md, rules of measurement).
+    """A number that is to be small (docs/decisions/0021).
 
     Whatever it is, an object that is larger in all than clang -Oz's own is never handed out.
     """
