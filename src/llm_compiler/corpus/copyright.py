@@ -66,7 +66,7 @@ def licenses_of(text: str, sources: Iterable[str]) -> dict[str, int]:
 
 def read_paragraphs(text: str) -> list[dict[str, list[str]]]:
     """Read Debian's control syntax: for each paragraph, the lines of each field (names in small
-    letters), stripped; the first is what stands behind the colon."""
+    letters), stripped; the first is what stands after the colon."""
     paragraphs = []
     for paragraph in re.split(r"\n\s*\n", text):
         fields: dict[str, list[str]] = {}

@@ -109,7 +109,7 @@ def sample_modules(
 
     Args:
         limit: at most so many, drawn by `seed`, spread evenly over packages and targets.
-        min_size_bytes, max_size_bytes: of the object behind default<Oz>; a maximum of 0: any.
+        min_size_bytes, max_size_bytes: of the object after default<Oz>; a maximum of 0: any.
 
     Raises:
         InputError: no module is left.

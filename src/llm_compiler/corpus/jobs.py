@@ -87,7 +87,7 @@ class Made:
     """A module made into a sample, or why there is none (`status`, `reason`).
 
     `reason` is one of: "refused" (LLVM does not extract or compile it), "too-long" (`num_chars`),
-    "too-small", "changed" (the object differs behind normalisation at every level), "crashed",
+    "too-small", "changed" (the object differs after normalisation at every level), "crashed",
     "timed-out", "out-of-memory"; empty for a sample. `level` is how far it could be normalised.
     `shingles` are 32-bit hashes in this machine's byte order.
     """
@@ -203,7 +203,7 @@ def _is_unicode(name: str) -> bool:
 
 
 def _object(bitcode: bytes) -> bytes:
-    """Return the object behind default<Oz>, its source file called as the normaliser calls it."""
+    """Return the object after default<Oz>, its source file called as the normaliser calls it."""
     with Context() as context:
         module = context.parse(bitcode)
         context.library.LLVMSetModuleIdentifier(module.handle, b"-", 1)

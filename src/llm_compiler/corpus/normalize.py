@@ -6,7 +6,7 @@ in this order:
 1. names of local values and blocks go (they become numbers);
 2. debug information goes (`LLVMStripModuleDebugInfo`), named metadata ``llvm.dbg.*`` and the module
    flags about it included;
-3. metadata that is read by nothing behind the front end goes: ``!srcloc`` (where an error message
+3. metadata that is read by nothing after the front end goes: ``!srcloc`` (where an error message
    about inline assembly would point to), ``!nosanitize``, ``!annotation`` (for remarks);
 4. string attributes of functions that repeat a default go (`_drop_default_attributes` has the list
    and the reasons); only at `Level.FULL`;
@@ -20,7 +20,7 @@ in this order:
 
 Symbol names, types' names, linkage, comdats, module flags, aliasing and loop metadata stay: code
 depends on them, or people do. Applied to its own result, text or bitcode, it gives that again.
-That meaning is kept is checked for every sample of a corpus (`corpus.jobs`): the objects behind
+That meaning is kept is checked for every sample of a corpus (`corpus.jobs`): the objects after
 ``default<Oz>`` are the same. The bitcode, and with it the module's hash, is
 that of one LLVM version.
 

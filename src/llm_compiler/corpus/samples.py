@@ -23,7 +23,7 @@ class Sample:
 
     `module_hash` is the content hash of `bitcode`, the key that labels use; `text` is the same
     module. `kind` is "function" (`function` is its symbol) or "unit". The sizes are those of the
-    object behind ``default<Oz>``, made in process. `cluster` names the near duplicates that this
+    object after ``default<Oz>``, made in process. `cluster` names the near duplicates that this
     sample stands for: it is the `module_hash` of their first representative.
     """
 

@@ -40,7 +40,7 @@ _COLUMNS = (
 class StatisticsRow:
     """Samples of one package, split, language, architecture and kind, added up.
 
-    `num_tokens` is 0 unless a tokenizer was given; `size_bytes` is behind ``default<Oz>``.
+    `num_tokens` is 0 unless a tokenizer was given; `size_bytes` is after ``default<Oz>``.
     """
 
     package: str
@@ -77,7 +77,7 @@ class Statistics:
         """Return table rows: the total of each split, architecture and kind, and of all.
 
         Args:
-            tokens: with the number of tokens, behind that of characters.
+            tokens: with the number of tokens, after that of characters.
         """
         sums: Counter[tuple[tuple[str, ...], str]] = Counter()
         numbers = (

@@ -30,7 +30,7 @@ class StageStream:
             different ranks see different samples.
         start: the first index of all ranks; a training run that stops after n samples on each of
             `world` ranks goes on with ``start + n * world``.
-        stop: the index behind the last; None: endless.
+        stop: the index after the last; None: endless.
         num_workers: processes that make samples.
         prefetch: samples that are ready ahead of the reader, at most.
     """

@@ -89,7 +89,7 @@ def pack(samples: SampleSet, out: Path, *, part_bytes: int, seed: int = 0) -> Pa
     """Write samples as parts, none larger than `part_bytes`; the same samples give the same parts.
 
     Modules are packed as the samples hold them: `samples.content`. A packing that was killed goes
-    on behind its last finished part.
+    on after its last finished part.
 
     Raises:
         ConfigError: a part of that size holds nothing.

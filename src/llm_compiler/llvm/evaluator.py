@@ -45,7 +45,7 @@ _NEIGHBOUR = 4
 """A list whose first so many passes are known is a neighbour of one seen before: all its states are
 hashed, since the next list may branch off at any of them."""
 _FRESH_DEPTH = 6
-"""States behind the known path that are hashed of any other list: random lists meet early or never,
+"""States after the known path that are hashed of any other list: random lists meet early or never,
 and hashing costs a third of a pass."""
 
 

@@ -87,7 +87,7 @@ def type_size(encoding: int) -> int:
 
 
 class _Bytes:
-    """Reads numbers one behind the other."""
+    """Reads numbers one after the other."""
 
     def __init__(self, data: bytes, position: int) -> None:
         self.data, self.position = data, position

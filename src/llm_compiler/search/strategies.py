@@ -137,7 +137,7 @@ def mutate(
 def graft(
     parent: PassList, donors: Sequence[PassList], rng: random.Random, max_length: int = 80
 ) -> PassList:
-    """Return a list with a donor behind it: all of it, its tail, or all behind a cut parent."""
+    """Return a list with a donor after it: all of it, its tail, or all after a cut parent."""
     donor = rng.choice(donors).elements
     kind = rng.random()
     if kind < 0.5:

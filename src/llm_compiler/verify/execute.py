@@ -319,7 +319,7 @@ def _in_turn(
 ) -> Iterator[tuple[Input, Outcome, Outcome]]:
     """Yield each input and what both make of it.
 
-    A few inputs run first and more behind them: most wrong lifts differ on one of the first, and
+    A few inputs run first and more after them: most wrong lifts differ on one of the first, and
     one that never ends costs its time limit on each.
     """
     start, size = 0, FIRST_INPUTS

@@ -159,7 +159,7 @@ class Harness:
 
         Returns:
             The programs that did right, and the first that did not in the suite's order, if any.
-            What comes behind a failure need not have been run.
+            What comes after a failure need not have been run.
         """
         names = sorted(objects, key=self._order.__getitem__)
         if not names:
@@ -262,7 +262,7 @@ class Harness:
     def _run_part(
         self, executable: Path, names: Sequence[str], expected: Mapping[str, bytes]
     ) -> tuple[list[str], Failure | None, list[str]]:
-        """Run programs one behind the other; the last result: those that could not be started."""
+        """Run programs one after the other; the last result: those that could not be started."""
         passed: list[str] = []
         while pending := names[len(passed) :]:
             outcomes = self._drive(executable, pending, self._program_timeout_s)

@@ -73,7 +73,7 @@ def sweep_entries(library: Library) -> tuple[PassEntry, ...]:
 def sweep_lists(
     entries: Sequence[PassEntry], pipelines: Sequence[str] = PIPELINES
 ) -> Iterator[tuple[str, PassList]]:
-    """Yield (entry, list): every entry alone first, then before and behind each pipeline."""
+    """Yield (entry, list): every entry alone first, then before and after each pipeline."""
     for one in entries:
         yield one.text, PassList((one.element,))
     for pipeline in pipelines:

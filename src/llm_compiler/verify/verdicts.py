@@ -96,7 +96,7 @@ class VerdictBook(Closing):
     Args:
         path: the user's own file; default: in the user's data folder. It is made on the first
             `record`; a missing or unreadable one is an empty one to `lookup`.
-        shipped: JSON lines that stand behind it; default: those of the package.
+        shipped: JSON lines that stand after it; default: those of the package.
     """
 
     def __init__(self, path: Path | None = None, *, shipped: str | None = None) -> None:

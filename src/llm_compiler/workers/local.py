@@ -2,7 +2,7 @@
 
 Each worker is a fork of a zygote that has libLLVM loaded (`llvm.worker`). The pool gives a step its
 job's time limit, kills a worker that exceeds it, and replaces every worker that dies; the job goes
-on behind the step it died in.
+on after the step that it died in.
 
 Threads may share a pool. One of those that wait for results reads them from the workers, for all;
 when one of its own has come, another takes its place. The pool is closed when all are at rest.

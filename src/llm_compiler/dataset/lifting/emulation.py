@@ -1,7 +1,7 @@
 """Short form of what a pass list makes of one function: body to body, the rest from the input.
 
 A model reads the function's body without attributes and metadata (flags stay: passes look at them),
-its symbols numbered in order of appearance, and answers with the body behind the passes. The module
+its symbols numbered in order of appearance, and answers with the body after the passes. The module
 around it is the input's: its first line of the definition, data, declarations; intrinsics that came
 by are declared. Pure functions on text.
 """

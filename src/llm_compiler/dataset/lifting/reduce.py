@@ -428,7 +428,7 @@ class _Call:
 
 
 def call_parts(text: str, place: int, types: TypeReader) -> _Call:
-    """Return the parts of a call, read from behind the word ``call``.
+    """Return the parts of a call, read from after the word ``call``.
 
     Raises:
         InputError: it is none.

@@ -35,7 +35,7 @@ _HEAD: Final = re.compile(
     r"^(define (?:[^{\n]|\{[^{}\n]*\})*?)((?: personality ptr \S+)?) \{$", re.MULTILINE
 )
 CALL: Final = re.compile(r"(?:^|= )(?:tail |musttail |notail )?(?:call|invoke) ")
-"""Up to behind the word that makes an instruction a call."""
+"""Up to after the word that makes an instruction a call."""
 _SIZES: Final = {
     ".byte": 1,
     ".short": 2,

@@ -19,7 +19,7 @@ _PAIRS: Final = {"(": ")", "[": "]", "{": "}", "<": ">"}
 
 
 def closing(text: str, start: int) -> int:
-    """Return the place behind the bracket that closes the one at `start`.
+    """Return the place after the bracket that closes the one at `start`.
 
     Raises:
         InputError: none does.
@@ -75,7 +75,7 @@ class TypeReader:
         self._layouts: dict[str, tuple[int, int]] = {}
 
     def end(self, text: str, start: int) -> int:
-        """Return the place behind the type that begins at `start`.
+        """Return the place after the type that begins at `start`.
 
         Raises:
             InputError: none does.
