@@ -65,7 +65,7 @@ def test_sizes_in_process_are_the_stock_chains_but_for_a_few(
     tmp_path: Path,
     record_property: Callable[[str, object], None],
 ) -> None:
-    """Decision 0021 says about 3 % of random lists differ; the stock chain's size is what counts."""
+    """Decision 21 says about 3 % of random lists differ; the stock chain's size is what counts."""
     rng = random.Random(20)
     stock = Stock(toolchain=toolchain, timeout_s=60)
     names = ("sort_algorithms.c", "raii_scope_order.cpp")
