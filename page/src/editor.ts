@@ -83,7 +83,7 @@ export class Editor {
         this.language.of(grammar("c")),
         errorLine,
         theme,
-        EditorView.contentAttributes.of({ "aria-label": "Source code", "aria-multiline": "true" }),
+        EditorView.contentAttributes.of({ "aria-label": "Source code", "aria-multiline": "true", tabindex: "0" }),
         EditorView.updateListener.of((update) => update.docChanged && onChange()),
       ],
     });

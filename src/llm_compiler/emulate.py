@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import platform
 import sys
 import tempfile
 import time
@@ -222,7 +223,8 @@ def emulate(
                 answer, broken = None, f"the predicted IR is not well-formed: {error}"
         check = None
         if options.check:
-            checker = _Checker(module.target_triple, options, pool, toolchain, folder)
+            triple = module.target_triple or f"{platform.machine()}-linux-gnu"
+            checker = _Checker(triple, options, pool, toolchain, folder)
             ir = true
             if options.assembly:
                 ir = _draw(module, passes, "emulate-ir", options, pool, source)

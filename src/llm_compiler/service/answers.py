@@ -25,6 +25,7 @@ from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.no_engine import NoEngine
 from llm_compiler.optimize import Effort, OptimizeOptions, optimize_each
 from llm_compiler.records import Measurement, PassList, Recipe, Status
 from llm_compiler.search.objective import SIZE, Objective, objective_named
@@ -355,6 +356,4 @@ def _short(text: str) -> str:
 
 
 def _required(engine: Engine | None) -> Engine:
-    from llm_compiler.model.engines.no_engine import NoEngine
-
     return engine if engine is not None else NoEngine()

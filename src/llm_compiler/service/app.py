@@ -9,8 +9,7 @@ import asyncio
 import contextlib
 import json
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -25,6 +24,7 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from llm_compiler.errors import OutputError
 from llm_compiler.service.clients import Clients
+from llm_compiler.service.gate import Gate, refusal_response
 from llm_compiler.service.hosts import KnownHosts
 from llm_compiler.service.jobs import Job, Jobs
 from llm_compiler.service.log import log_event
@@ -107,26 +107,21 @@ def make_app(service: Service) -> FastAPI:
     return app
 
 
-def _answer(refusal: Refusal) -> JSONResponse:
-    headers = {"Retry-After": str(refusal.retry_after_s)} if refusal.retry_after_s else {}
-    if refusal.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(refusal.to_json(), refusal.status, headers)
-
-
 def _add_errors(app: FastAPI) -> None:
     @app.exception_handler(Refusal)
     async def refused(request: Request, error: Refusal) -> Response:
-        return _answer(error)
+        return refusal_response(error)
 
     @app.exception_handler(OutputError)
     async def full(request: Request, error: OutputError) -> Response:
         log_event("disk", level=logging.ERROR, error=str(error))
-        return _answer(Refusal("the service has no room on its disk", status=507, code="disk"))
+        return refusal_response(
+            Refusal("the service has no room on its disk", status=507, code="disk")
+        )
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        return _answer(Refusal(_sentence(error)))
+        return refusal_response(Refusal(_sentence(error)))
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:
@@ -134,7 +129,7 @@ def _add_errors(app: FastAPI) -> None:
             404: f"there is no {request.url.path}",
             405: f"{request.method} is not for {request.url.path}",
         }.get(error.status_code, str(error.detail))
-        answer = _answer(Refusal(sentence, status=error.status_code, code="request"))
+        answer = refusal_response(Refusal(sentence, status=error.status_code, code="request"))
         answer.headers.update(error.headers or {})
         return answer
 
@@ -354,57 +349,8 @@ def _add_rest(app: FastAPI, service: Service) -> None:
     app.mount("/assets", StaticFiles(directory=page / "assets"), name="assets")
 
 
-_OPEN: Final = ("/", "/healthz", "/v1/about", "/openapi.json", "/favicon.ico")
-"""What needs no key; beside it what lies in ``/assets``."""
-
-
 def _add_middleware(app: FastAPI, service: Service) -> None:
-    @app.middleware("http")
-    async def gate(
-        request: Request, call_next: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        started = time.monotonic()
-        try:
-            response = await _gated(service, request, call_next)
-        except Exception as error:
-            log_event("broken", level=logging.ERROR, path=request.url.path, error=repr(error))
-            response = _answer(Refusal("the service failed", status=500, code="failed"))
-        response.headers.update(_HEADERS)
-        route = getattr(request.scope.get("route"), "path", "other")
-        service.metrics.requests.labels(route, str(response.status_code)).inc()
-        if request.url.path not in ("/healthz", "/metrics"):
-            log_event(
-                "request",
-                method=request.method,
-                path=request.url.path[:200],
-                status=response.status_code,
-                client=getattr(request.state, "client", ""),
-                seconds=round(time.monotonic() - started, 3),
-            )
-        return response
-
+    """Put the gates before the routes; the last one added is asked first."""
     app.add_middleware(GZipMiddleware, minimum_size=2000, compresslevel=4)
+    app.add_middleware(Gate, clients=service.clients, metrics=service.metrics, headers=_HEADERS)
     app.add_middleware(KnownHosts, hosts=service.hosts, limit_bytes=service.limits.body_bytes)
-
-
-async def _gated(
-    service: Service, request: Request, call_next: Callable[[Request], Awaitable[Response]]
-) -> Response:
-    """Let a request through if its client may ask, and has not asked too often."""
-    path = request.url.path
-    if path in _OPEN or path.startswith("/assets/"):
-        return await call_next(request)
-    try:
-        address = request.client.host if request.client else "unknown"
-        client = service.clients.name_of(request.headers.get("authorization", ""), address)
-        request.state.client = client
-        if request.method == "POST":
-            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind != "application/json":
-                # A page of another site may send forms and plain text, but not this.
-                raise Refusal("the body must be application/json", status=415)
-            service.clients.count(client)
-    except Refusal as error:
-        service.metrics.refusals.labels(error.code).inc()
-        return _answer(error)
-    return await call_next(request)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,6 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from llm_compiler.service.records import Refusal
 
 __all__ = ["KnownHosts"]
+
+_POLITE: Final = 8
+"""Bodies of up to so many times the limit are read to their end before they are refused."""
 
 
 class KnownHosts:
@@ -44,6 +48,7 @@ class KnownHosts:
         )
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._limit_bytes:
+            await _drain(receive, _POLITE * self._limit_bytes)
             await _refuse(send, too_large)
             return
         received = 0
@@ -64,6 +69,15 @@ class KnownHosts:
                 await send(message)
 
         await self._app(scope, counted, guarded)
+
+
+async def _drain(receive: Receive, most_bytes: int) -> None:
+    """Read what comes, up to a number of bytes: whoever still sends hears no answer."""
+    while most_bytes > 0:
+        message = await receive()
+        most_bytes -= len(message.get("body", b""))
+        if message["type"] == "http.disconnect" or not message.get("more_body"):
+            return
 
 
 def _name(host: str) -> str:

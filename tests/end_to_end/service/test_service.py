@@ -313,6 +313,7 @@ def test_a_client_that_hangs_up_ends_its_job(service: Service) -> None:
 
 
 def test_what_a_service_says_of_itself(service: Service) -> None:
+    service.wait_for("optimize", source=SOURCE, effort="fast")
     status, about = service.ask("/v1/about")
     assert (status, about["sandboxed"], about["needs_key"]) == (200, True, False)
     status, document = service.ask("/openapi.json")
