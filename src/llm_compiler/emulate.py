@@ -43,6 +43,7 @@ from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import public_name
 from llm_compiler.model.engines.requests import CodeAnswer, Emulate
+from llm_compiler.notebook import card
 from llm_compiler.option_values import adopt_values
 from llm_compiler.records import PassList, Status
 from llm_compiler.verify.execute import ExecuteOptions, Executor
@@ -139,6 +140,34 @@ class Emulated:
     """The code before the list, as the model was asked about it."""
     seconds: float
 
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        check = self.check
+        said = check.verdict.value if check is not None else "not checked"
+        names = ("instructions", "size_bytes", "text_data_bytes")
+        rows = [
+            [name, *(_shown(getattr(self, one)) for one in (f"num_{name}_before", f"num_{name}"))]
+            for name in names[:1]
+        ]
+        rows += [
+            [name, *(_shown(getattr(self, one)) for one in (f"{name}_before", name))]
+            for name in names[1:]
+        ]
+        if check is not None:
+            truth = (check.num_instructions, check.size_bytes, check.text_data_bytes)
+            rows = [[*row, str(value)] for row, value in zip(rows, truth, strict=True)]
+        return card(
+            f"prediction: {said}",
+            {
+                "input": self.input,
+                "passes": self.passes,
+                "model": public_name(self.model),
+                "reason": (check.reason if check is not None else "") or self.broken,
+            },
+            header=("", "before", "predicted", *(("true",) if check is not None else ())),
+            rows=rows,
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""
         check = self.check
@@ -169,6 +198,10 @@ class Emulated:
             "broken": self.broken,
             "seconds": round(self.seconds, 3),
         }
+
+
+def _shown(number: int | None) -> str:
+    return "?" if number is None else str(number)
 
 
 def emulate(

@@ -28,6 +28,7 @@ LAYERS = (
         "output",
         "console",
         "closing",
+        "notebook",
         "option_values",
         "option_fields",
         "extras",

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_compiler.errors import ConfigError
+from llm_compiler.notebook import card
 from llm_compiler.option_values import adopt_values
 from llm_compiler.verify.execute import Counterexample, ExecuteOptions
 from llm_compiler.verify.lifted import LiftVerdict
@@ -221,6 +222,23 @@ class Disassembled:
         """Whether every function is at least tests_passed, and none is lost on another target."""
         complete = all(one.verdict.is_accepted for one in self.functions)
         return complete and (self.retargeted is None or self.retargeted.is_complete)
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        accepted = sum(one.verdict.is_accepted for one in self.functions)
+        return card(
+            f"{accepted} of {len(self.functions)} functions lifted",
+            {
+                "input": self.input,
+                "target": self.target_triple,
+                "whole": "the module can take the input's place"
+                if self.is_whole
+                else self.obstacle,
+                "warnings": "; ".join(self.warnings),
+            },
+            header=("function", "verdict", "by", "reason"),
+            rows=[(one.name, one.verdict.value, one.source, one.reason) for one in self.functions],
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints."""

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.settings import SettingKind, all_settings, find_setting
+from llm_compiler.notebook import card
 from llm_compiler.optimization.explain import Explanation
 from llm_compiler.option_values import adopt_values
 from llm_compiler.records import Recipe
@@ -154,6 +155,26 @@ class Optimized:
     def saved_bytes(self) -> int:
         """Bytes saved over clang -Oz; never negative."""
         return self.baseline_bytes - self.optimized_bytes
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        share = 100 * self.saved_bytes / max(1, self.baseline_bytes)
+        elements = self.explanation.contributions if self.explanation is not None else ()
+        return card(
+            f"-{share:.1f} % of clang -Oz" if self.saved_bytes else "as small as clang -Oz",
+            {
+                "input": self.input,
+                "bytes": f"{self.baseline_bytes} -> {self.optimized_bytes}",
+                ".text + .data": f"{self.baseline_text_data_bytes} -> "
+                f"{self.optimized_text_data_bytes}",
+                "recipe": self.recipe.text[:2000] if self.recipe is not None else "clang -Oz's own",
+                "from": f"{self.proposer}, {self.verdict}",
+                "target": f"{self.target_triple}, LLVM {self.llvm_version}",
+                "warnings": "; ".join(self.warnings),
+            },
+            header=("element", "kind", "bytes saved"),
+            rows=[(one.element, one.kind, str(one.saved_bytes)) for one in elements],
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return the object that ``optimize --json`` prints (docs/json.md)."""

@@ -290,7 +290,7 @@ async def _stream(service: Service, job: Job, start: int) -> AsyncIterator[str]:
         upcoming.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await upcoming
-        await following.aclose()  # type: ignore[attr-defined]
+        await following.aclose()
 
 
 def _event(number: int, event: dict[str, Any], result: dict[str, Any] | None) -> str:

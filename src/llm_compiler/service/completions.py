@@ -88,7 +88,7 @@ class ServedModel:
     def answers(self, ids: Sequence[int], asked: CompletionRequest) -> list[dict[str, Any]]:
         """Return the choices of one prompt, without their indexes."""
         room = min(asked.max_tokens, self.decoder.context - len(ids))
-        found = []
+        found: list[dict[str, Any]] = []
         for number in range(asked.n):
             new: tuple[int, ...] = ()
             finished = False
@@ -241,4 +241,4 @@ def _prompts(
 ) -> list[str | list[int]]:
     if isinstance(prompt, str) or not prompt or isinstance(prompt[0], int):
         return [prompt]  # type: ignore[list-item]
-    return list(prompt)  # type: ignore[arg-type]
+    return list(prompt)

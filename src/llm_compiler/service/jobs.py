@@ -14,7 +14,7 @@ import logging
 import secrets
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -63,7 +63,7 @@ class Job:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def follow(self, start: int = 0) -> AsyncIterator[tuple[int, dict[str, Any]]]:
+    async def follow(self, start: int = 0) -> AsyncGenerator[tuple[int, dict[str, Any]], None]:
         """Yield events with their numbers from one on, until the job's last."""
         number = start
         while True:

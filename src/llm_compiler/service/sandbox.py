@@ -18,7 +18,7 @@ import signal
 import sys
 import sysconfig
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -233,7 +233,7 @@ class Sandboxed:
     peak_bytes: int = 0
     """Of resident memory, as far as the watch saw it."""
 
-    async def exchange(self, request: bytes, *, seconds: float) -> AsyncIterator[bytes]:
+    async def exchange(self, request: bytes, *, seconds: float) -> AsyncGenerator[bytes, None]:
         """Send a request and yield the lines of the answer as they come.
 
         Raises:
