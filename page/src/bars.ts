@@ -19,7 +19,7 @@ export function sectionBars(before: Record<string, number>, after: Record<string
     return element(
       "tr",
       {},
-      element("th", { scope: "row" }, element("code", {}, name)),
+      element("th", { scope: "row", class: "name" }, element("code", {}, name)),
       element("td", { class: "bars", "aria-hidden": "true" }, bar(old, most, "old"), bar(now, most, now > old ? "cost" : "new")),
       element("td", { class: "number" }, bytes(old)),
       element("td", { class: "number" }, bytes(now)),
@@ -59,7 +59,7 @@ export function contributionBars(elements: Contribution[]): HTMLElement {
     element(
       "table",
       { class: "bar-table" },
-      element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Element"), element("td"), element("th", { scope: "col" }, "bytes"), element("th", { scope: "col" }, "where"))),
+      element("thead", {}, element("tr", {}, element("th", { scope: "col" }, "Element"), element("td"), element("th", { scope: "col" }, "bytes"), element("th", { scope: "col", class: "where" }, "where"))),
       element("tbody", {}, ...rows),
     ),
   );
