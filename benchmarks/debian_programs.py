@@ -267,7 +267,7 @@ def measure(
         "program": name,
         "version": spec.version,
         "units": len(units),
-        "functions_assembled": len(found.recipe.functions) if found.recipe else 0,
+        "functions_assembled": 0 if found.recipe is None else len(found.recipe.functions),
         "oz_bytes": sizes[0],
         "lto_bytes": sizes[1],
         "our_bytes": sizes[2],
