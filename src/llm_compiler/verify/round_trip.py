@@ -42,6 +42,7 @@ from llm_compiler.process import run
 __all__ = [
     "LOWER_FLAGS",
     "LOWER_PLAIN_FLAGS",
+    "PLAIN_LEVEL",
     "CodeObject",
     "difference",
     "foreign_definitions",
@@ -55,9 +56,10 @@ LOWER_FLAGS = ("-Oz", "-Xclang", "-disable-llvm-passes")
 up, no pass of the optimiser. Functions say by their attributes what they were optimised for."""
 
 LOWER_PLAIN_FLAGS = ("-O0", "-Xclang", "-disable-llvm-passes")
-"""For functions that are ``optnone``: code of a function that was not optimised is made by another
+"""For functions that say so (`PLAIN_LEVEL`): code that was not optimised is made by another
 selection of instructions and another allocation of registers."""
-_OPTNONE = re.compile(r"^attributes #\d+ = \{[^\n]*\boptnone\b", re.MULTILINE)
+PLAIN_LEVEL = '"llm-compiler-level"="O0"'
+"""A function's attribute. ``optnone`` does not tell: files of -Oz hold such functions, too."""
 
 _X86_BRANCH_TYPES = {4: 2}
 """R_X86_64_PLT32 counts as R_X86_64_PC32: the assembler writes it on every call."""
@@ -140,7 +142,7 @@ def lower(
 
 def lower_flags(text: str) -> tuple[str, ...]:
     """Return how a function's IR is lowered: as its attributes say."""
-    return LOWER_PLAIN_FLAGS if _OPTNONE.search(text) else LOWER_FLAGS
+    return LOWER_PLAIN_FLAGS if PLAIN_LEVEL in text else LOWER_FLAGS
 
 
 def difference(

@@ -14,6 +14,7 @@ from typing import Final
 
 from llm_compiler.disassembly.rules.frame import FrameObject
 from llm_compiler.disassembly.rules.nodes import Graph
+from llm_compiler.verify.round_trip import PLAIN_LEVEL
 
 __all__ = [
     "UNOPTIMISED",
@@ -135,4 +136,4 @@ def as_unoptimised(text: str) -> str:
             stop = text.index(end, place)
             cases = text[place:stop].replace(f"i64 {wide}", f"{type_} {narrow}", 1)
             text = text[:place] + cases.replace("    i64 ", f"    {type_} ") + text[stop:]
-    return _ATTRIBUTES.sub(r"\1optnone ", text)
+    return _ATTRIBUTES.sub(rf"\1optnone {PLAIN_LEVEL} ", text)
