@@ -65,9 +65,8 @@ def _optimize(name: str, files: Sequence[str], *options: str) -> Run:
 
 
 def _evaluate(name: str, task: str, suite: str, *options: str) -> Run:
-    arguments = ("evaluate", task, "--suite", suite, "--report", "{out}", "--jobs", "1", "--json")
-    arguments += options
-    return Run(name=f"evaluate-{name}", arguments=arguments)
+    where = ("--suite", suite, "--report", "{out}", "--jobs", "1", "--json")
+    return Run(name=f"evaluate-{name}", arguments=("evaluate", task, *where, *options))
 
 
 RUNS = (
