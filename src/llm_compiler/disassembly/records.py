@@ -8,8 +8,8 @@ from typing import Any
 from llm_compiler.errors import ConfigError
 from llm_compiler.notebook import card
 from llm_compiler.option_values import adopt_values
-from llm_compiler.verify.execute import Counterexample, ExecuteOptions
-from llm_compiler.verify.lifted import LiftVerdict
+from llm_compiler.verify.lift_verdict import LiftVerdict
+from llm_compiler.verify.side_by_side.options import Counterexample, ExecuteOptions
 
 __all__ = [
     "DisassembleOptions",

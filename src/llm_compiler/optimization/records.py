@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.settings import SettingKind, all_settings, find_setting
 from llm_compiler.notebook import card
-from llm_compiler.optimization.explain import Explanation
 from llm_compiler.option_values import adopt_values
 from llm_compiler.records import Recipe
 from llm_compiler.search.objective import SIZE, Objective, objective_named
+
+if TYPE_CHECKING:  # options are read without what measures
+    from llm_compiler.optimization.explain import Explanation
 
 __all__ = ["Effort", "OptimizeOptions", "Optimized", "OutputKind", "Proposer"]
 

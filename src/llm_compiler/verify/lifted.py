@@ -13,13 +13,13 @@ import re
 from collections.abc import Iterator
 from ctypes import c_void_p
 from dataclasses import dataclass, field
-from enum import StrEnum
 
 from llm_compiler.errors import IrParseError
 from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import AVAILABLE_EXTERNALLY, EXTERNAL, Context, Module
 from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.records import Status
+from llm_compiler.verify.lift_verdict import LiftVerdict
 
 __all__ = ["DetachJob", "InspectLiftJob", "LiftInspection", "LiftVerdict", "Scalar", "Signature"]
 
@@ -38,26 +38,6 @@ _INLINE_ASM = re.compile(
     r'"((?:[^"\\]|\\[0-9A-Fa-f]{2}|\\\\)*)", "'
 )
 _MODULE_ASM = re.compile(r'^module asm "(.*)"$', re.MULTILINE)
-
-
-class LiftVerdict(StrEnum):
-    """What is known of a lifted function, best first."""
-
-    EXACT = "exact"
-    TESTS_PASSED = "tests_passed"
-    UNPROVED = "unproved"
-    REFUTED = "refuted"
-    NO_ANSWER = "no_answer"
-
-    @property
-    def rank(self) -> int:
-        """0 for the best."""
-        return list(LiftVerdict).index(self)
-
-    @property
-    def is_accepted(self) -> bool:
-        """Whether a function with this verdict takes the original's place."""
-        return self in (LiftVerdict.EXACT, LiftVerdict.TESTS_PASSED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from llm_compiler.commands.options.shared import (
     object_objective_names,
 )
 from llm_compiler.corpus.samples import SPLITS
-from llm_compiler.dataset.stages import StageOptions
+from llm_compiler.dataset.stage_options import StageOptions
 from llm_compiler.option_fields import argument, default_of, natural, option, positive, share
 from llm_compiler.search.objective import SIZE
 

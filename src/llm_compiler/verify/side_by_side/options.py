@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from llm_compiler.verify.lifted import LiftVerdict
+from llm_compiler.verify.lift_verdict import LiftVerdict
 
 __all__ = ["Counterexample", "ExecuteOptions", "Execution", "Unproved"]
 
