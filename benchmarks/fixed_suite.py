@@ -160,7 +160,7 @@ RUNS = (
         "all",
         "examples/cross-compile",
         *("--modules", "1", "--functions", "1", "--samples", "1", "--candidates", "1"),
-        *("--contenders", "coreset", "plain", "--no-check", "--max-minutes", "0"),
+        *("--contenders", "coreset", "plain", "--no-check"),
         *("--tasks", "flag-tuning", "size-prediction", "perplexity"),
     ),
 )
