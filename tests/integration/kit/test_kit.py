@@ -23,6 +23,7 @@ from llm_compiler.kit.parts import Part, decode_documents, encode_documents, fin
 from llm_compiler.kit.pieces import newest_pieces, read_pieces, write_pieces
 from llm_compiler.kit.rows import fill, make_fixed_row, tree_piece
 from llm_compiler.model.configs import ModelConfig
+from llm_compiler.model.int8_storage import is_int8
 from llm_compiler.model.label_shards import LabelShards, pack_labels
 from llm_compiler.model.special import TASKS
 from llm_compiler.model.token_shards import TokenShards
@@ -103,7 +104,10 @@ def command(*arguments: object) -> int:
 
 
 def test_from_an_empty_folder_to_shipped_weights(
-    toml: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    toml: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kit, run, home = tmp_path / "kit", tmp_path / "run", tmp_path / "home"
     assert command("pack", "--config", toml, "--out", kit, "--json") == 0
@@ -123,7 +127,16 @@ def test_from_an_empty_folder_to_shipped_weights(
     shipped = tmp_path / "shipped"
     ship = ("ship", home, "--config", toml, "--out", tmp_path / "here", "--into", shipped)
     assert command(*ship) == 0  # nothing was shipped before
-    assert (shipped / "model.safetensors").is_file()
+    assert not is_int8(shipped / "model.safetensors")
+    size = (shipped / "model.safetensors").stat().st_size
+    for share, code in ((0.7, 0), (0.3, 1)):
+        # What does not fit is stored as int8; what does not fit then stays out.
+        with monkeypatch.context() as patch:
+            patch.setattr("llm_compiler.kit.ship.MAX_SHIPPED_BYTES", int(share * size))
+            into = tmp_path / f"shipped-{share}"
+            assert command(*ship[:-1], into) == code
+        assert into.exists() == (code == 0)
+    assert is_int8(tmp_path / "shipped-0.7" / "model.safetensors")
     capsys.readouterr()
     assert command(*ship, "--json") == 1  # no better than itself
     told = json.loads(capsys.readouterr().out)
