@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from llm_compiler.model.engines.loader import shipped_model
 from llm_compiler.model.engines.requests import Capability, CodeAnswer, Lift
 from llm_compiler.model.prompts import CompactPrompts
 from llm_compiler.model.tokenizer import IrTokenizer
+from llm_compiler.process import run
 from llm_compiler.workers import LocalPool, run_jobs
 
 from ...unit.model.conftest import write_stage_data
@@ -37,7 +39,7 @@ define i32 @{name}(ptr %0, i32 %1) #0 {{
 }}
 """
 SIMPLE = "int plus(int a) { return a + 7; }"
-# Compiled at -O0, what the rules have cleaned is other code.
+# Behind a nop, which no code generator writes there, what the rules make of it is other code.
 OTHER = """
 int find(const int *n, int most) {
     int count = 0;
@@ -53,9 +55,14 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+def with_nop(assembly: str) -> str:
+    return re.sub(r"^(\tret)", r"\tnop\n\1", assembly, flags=re.MULTILINE)
+
+
 def sample(compile_c: Compile, source: str, architecture: str, index: int = 0) -> StageSample:
-    flags = () if source == SIMPLE else ("-O0", "-fPIC")
-    path = compile_c(source, f"unit-{index}.s", architecture, *flags)
+    path = compile_c(source, f"unit-{index}.s", architecture)
+    if source == OTHER:
+        path.write_text(with_nop(path.read_text()))
     triple = TRIPLES[architecture]
     return StageSample(
         stage="disassembly",
@@ -168,7 +175,11 @@ class Finishing(BaseEngine):
 def test_a_model_that_can_is_shown_the_draft(
     can_finish: bool, compile_c: Compile, tmp_path: Path, toolchain: Toolchain
 ) -> None:
-    binary = read_binary(compile_c(OTHER, "find.o", "x86_64", "-O0", "-fPIC"), toolchain, tmp_path)
+    path = compile_c(OTHER, "find.s")
+    path.write_text(with_nop(path.read_text()))
+    built = path.with_suffix(".o")
+    assert run([str(toolchain.tool("clang")), "-c", path, "-o", built], timeout_s=60).ok
+    binary = read_binary(built, toolchain, tmp_path)
     symbol = binary.elf.symbol("find")
     assert symbol is not None
     engine = Finishing(can_finish)
