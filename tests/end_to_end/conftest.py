@@ -16,6 +16,9 @@ from llm_compiler.records import Verdict, VerdictKind
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.verify.verdicts import VerdictBook
 
+# What a test installs as a package of others: importing it here would register it in every test.
+collect_ignore = ["extensions"]
+
 COMMAND = Path(sys.executable).parent / "llm-compiler"
 
 

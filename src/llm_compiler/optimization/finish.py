@@ -177,6 +177,7 @@ def _assembled_output(unit: Unit, assembled: AssembledUnit, kind: OutputKind) ->
             unit.stock.run_backend(assembled.optimized, final, kind="-S", recipe=recipe)
         case _:
             unit.stock.disassemble_bitcode(assembled.optimized, final)
+            return _named(final.read_bytes(), unit)
     return final.read_bytes()
 
 
@@ -220,6 +221,12 @@ def _pic(unit: Unit) -> bool:
     return unit.inspection.pic
 
 
+def _named(text: bytes, unit: Unit) -> bytes:
+    """Let IR name the user's source: clang names the file that it read, which nobody knows."""
+    name = b"; ModuleID = '" + str(unit.source).encode("utf-8", "surrogateescape") + b"'"
+    return _MODULE_ID.sub(lambda match: name, text, count=1)
+
+
 def _output(unit: Unit, passes: PassList, built: Built, kind: OutputKind) -> bytes:
     """Return the winner as object, assembly, IR, bitcode or its pass list."""
     if kind is OutputKind.OBJECT:
@@ -235,9 +242,7 @@ def _output(unit: Unit, passes: PassList, built: Built, kind: OutputKind) -> byt
             unit.stock.run_backend(optimized, final, kind="-S", recipe=passes)
         case _:
             unit.stock.disassemble_bitcode(optimized, final)
-            # Clang names the file that it read, which nobody knows.
-            name = b"; ModuleID = '" + str(unit.source).encode("utf-8", "surrogateescape") + b"'"
-            return _MODULE_ID.sub(lambda match: name, final.read_bytes(), count=1)
+            return _named(final.read_bytes(), unit)
     return final.read_bytes()
 
 

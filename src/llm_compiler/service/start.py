@@ -134,7 +134,12 @@ def _run(app: object, options: ServeOptions) -> None:
         h11_max_incomplete_event_size=64 * 1024,
     )
     server = uvicorn.Server(config)
-    server.run()
+    try:
+        server.run()
+    except SystemExit:
+        # Some versions of uvicorn end the process where it cannot listen, with a code of their own.
+        if server.started:
+            raise
     if not server.started:
         raise ConfigError(f"cannot listen on {options.host}:{options.port}: its log says why")
 

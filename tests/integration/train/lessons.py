@@ -17,6 +17,7 @@ from llm_compiler.model.engines.questions import (
     emulation_question,
     flag_tuning_question,
 )
+from llm_compiler.model.engines.requests import Emulate
 from llm_compiler.model.prompts import PaperPrompts
 from llm_compiler.records import PassList
 
@@ -46,7 +47,7 @@ def teach(folder: Path) -> Path:
         (flag_tuning_question(SMALL, ""), TUNED.format("module(globaldce),function(adce)")),
         (disassembly_question(ASSEMBLY, ""), f"<code>{SMALL}</code>"),
         (
-            emulation_question(SMALL, FIRST, TRIPLE, assembly=False, **SIZES),
+            emulation_question(Emulate(code=SMALL, passes=FIRST, target_triple=TRIPLE, **SIZES)),
             EMULATED.format(BETTER),
         ),
     ]

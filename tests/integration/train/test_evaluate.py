@@ -88,7 +88,7 @@ def test_their_perplexity(
     assert evaluate("perplexity", theirs, samples_folder, tmp_path / "report", *both) == 0
     rows = read_rows(tmp_path / "report" / "rows.parquet", PerplexityRow)
     assert len(rows) == 8
-    first, second = ([row for row in rows if row.model == name] for name in ("theirs0", "ours"))
+    first, second = ([row for row in rows if row.model == name] for name in (theirs.name, "ours"))
     assert [row.num_bytes for row in first] == [row.num_bytes for row in second]
     # By the reference, of a text that fits in one piece; begin and end are tokens too.
     prompts, reference = PaperPrompts(theirs), Reference(read_hf_config(theirs), seed=1)
@@ -123,4 +123,4 @@ def test_their_code(theirs: Path, samples_folder: Path, tmp_path: Path) -> None:
         # Random weights know no code.
         assert len(rows) == count
         assert {getattr(row, "verdict", "no_answer") for row in rows} == {"no_answer"}
-        assert "theirs0 (transformers engine, weights" in (report / "report.md").read_text()
+        assert f"{theirs.name} (transformers engine, weights" in (report / "report.md").read_text()

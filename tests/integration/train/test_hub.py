@@ -29,7 +29,9 @@ def test_a_folder_for_the_hub(
     assert card.startswith("---\nlicense: mit\nlibrary_name: transformers\n")
     assert "# compiler-model" in card
     training = json.loads((out / "training.json").read_text())
-    assert f"| pretraining | 3 | {training['tokens']:,} | 0 | cpu | fp32 |" in card
+    assert (
+        f"| pretraining | 3 | {training['tokens']:,} | 0 | cpu | {training['precision']} |" in card
+    )
     assert f"| ir | {training['validation']['ir']['loss']:.4f} |" in card
     assert AutoModelForCausalLM.from_pretrained(out).config.vocab_size == 700
     assert len(AutoTokenizer.from_pretrained(out)) == 700
