@@ -20,9 +20,9 @@ in this order:
 
 Symbol names, types' names, linkage, comdats, module flags, aliasing and loop metadata stay: code
 depends on them, or people do. Applied to its own result, text or bitcode, it gives that again.
-That meaning is kept is checked for every sample of a corpus (`corpus.jobs`): the objects after
-``default<Oz>`` are the same. The bitcode, and with it the module's hash, is
-that of one LLVM version.
+That meaning is kept is checked for every sample of a corpus (`corpus.sampling_jobs`): the objects
+after ``default<Oz>`` are the same. The bitcode, and with it the module's hash, is that of one LLVM
+version.
 
 Runs LLVM in this process: for code that nobody has checked, in a worker.
 """

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from llm_compiler.corpus.jobs import FunctionInfo
 from llm_compiler.corpus.manifest import Unit
 from llm_compiler.corpus.samples import SPLITS
+from llm_compiler.corpus.sampling_jobs import FunctionInfo
 from llm_compiler.errors import ConfigError
 from llm_compiler.records import content_hash
 

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler.corpus.deduplicate import Candidate, Kept, cluster, keep_representatives
-from llm_compiler.corpus.jobs import FunctionInfo, ListFunctionsJob, Made, MakeSamplesJob
 from llm_compiler.corpus.manifest import Unit, load_manifest
 from llm_compiler.corpus.plan import SampleConfig, UnitPlan, order_units, plan_samples
 from llm_compiler.corpus.samples import ARCHITECTURES, KINDS, SPLITS, Sample
+from llm_compiler.corpus.sampling_jobs import FunctionInfo, ListFunctionsJob, Made, MakeSamplesJob
 from llm_compiler.corpus.shards import (
     MANIFEST_NAME,
     ShardManifest,

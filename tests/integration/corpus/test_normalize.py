@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from llm_compiler.corpus.jobs import Made, MakeSamplesJob
 from llm_compiler.corpus.normalize import Level, normalize
+from llm_compiler.corpus.sampling_jobs import Made, MakeSamplesJob
 from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.object_file import object_contents
@@ -130,7 +130,7 @@ def test_samples_have_the_same_object_as_what_they_were_made_from(
 def test_a_normaliser_that_changes_code_is_caught(
     compile_unit: CompileUnit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llm_compiler.corpus.jobs.normalize", _break_code)
+    monkeypatch.setattr("llm_compiler.corpus.sampling_jobs.normalize", _break_code)
     made: list[Made] = list(make(compile_unit("bit_tricks.c")).run(WorkerState(), 0))
     assert "changed" in {one.reason for one in made}
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.corpus.check import check_samples
-from llm_compiler.corpus.jobs import ListFunctionsJob
 from llm_compiler.corpus.manifest import Unit, load_manifest, write_units
 from llm_compiler.corpus.normalize import normalize
 from llm_compiler.corpus.plan import SampleConfig
 from llm_compiler.corpus.sampling import SampleReport, build_samples
+from llm_compiler.corpus.sampling_jobs import ListFunctionsJob
 from llm_compiler.corpus.shards import load_samples, read_manifest
 from llm_compiler.errors import InputError, ShardCorrupt
 from llm_compiler.llvm.jobs import Job

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from llm_compiler.corpus.jobs import FunctionInfo
 from llm_compiler.corpus.manifest import Unit
 from llm_compiler.corpus.plan import SampleConfig, order_units, plan_samples
+from llm_compiler.corpus.sampling_jobs import FunctionInfo
 from llm_compiler.errors import ConfigError
 
 
