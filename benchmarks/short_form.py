@@ -14,7 +14,7 @@ import statistics
 from collections import Counter
 from pathlib import Path
 
-from llm_compiler.dataset.jobs import Draw, DrawJob, Made
+from llm_compiler.dataset.draws import Draw, DrawJob, Made
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.emulation import shorten_module
 from llm_compiler.dataset.lifting.reduce import body_of

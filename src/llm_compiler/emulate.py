@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler import Verb
-from llm_compiler.dataset.jobs import Draw, DrawJob, Made
+from llm_compiler.dataset.draws import Draw, DrawJob, Made
 from llm_compiler.dataset.lifting.emulation import same_bodies
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.disassembly.binary import read_binary

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from llm_compiler.dataset.jobs import Draw, DrawJob
+from llm_compiler.dataset.draws import Draw, DrawJob
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.stages import Stage
 from llm_compiler.errors import ArtifactError

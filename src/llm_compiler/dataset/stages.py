@@ -2,7 +2,7 @@
 
 Each is a pure function of (samples, seed, index, attempt): the attempt counts the draws of an index
 that gave no sample. Which process draws, and in which order, has no part in it. No LLVM here: the
-draws are made by workers (`dataset.jobs`).
+draws are made by workers (`dataset.draws`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from typing import Protocol
 
-from llm_compiler.dataset.jobs import Draw
+from llm_compiler.dataset.draws import Draw
 from llm_compiler.dataset.labels import Labels
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.sample_set import PackedSample, SampleSet

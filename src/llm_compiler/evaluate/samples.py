@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from llm_compiler.corpus.inputs import SAMPLES_MANIFEST
+from llm_compiler.dataset.draws import Draw, DrawJob, Made
 from llm_compiler.dataset.engine import make_samples, safe_elements
-from llm_compiler.dataset.jobs import Draw, DrawJob, Made
 from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.dataset.stages import LEVELS, StageOptions, make_stage

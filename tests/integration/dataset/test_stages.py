@@ -11,9 +11,9 @@ import pytest
 from llm_compiler import process
 from llm_compiler.corpus.shards import load_samples
 from llm_compiler.dataset.assembly import normalize_assembly
+from llm_compiler.dataset.draws import Draw
 from llm_compiler.dataset.engine import make_samples
 from llm_compiler.dataset.iterable import StageStream
-from llm_compiler.dataset.jobs import Draw
 from llm_compiler.dataset.labels import Labels
 from llm_compiler.dataset.records import STAGES, StageSample
 from llm_compiler.dataset.sample_set import SampleSet
@@ -107,7 +107,7 @@ def test_ir_that_lowers_to_something_else_is_no_pair(samples: SampleSet, pool: L
 
 
 def made_of(draw: Draw, pool: LocalPool) -> str:
-    from llm_compiler.dataset.jobs import DrawJob
+    from llm_compiler.dataset.draws import DrawJob
 
     cause: str = run_jobs(pool, [DrawJob(draws=(draw,))])[0][0].cause
     return cause

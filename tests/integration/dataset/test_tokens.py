@@ -13,8 +13,8 @@ import pytest
 from llm_compiler import process
 from llm_compiler.cli import main
 from llm_compiler.dataset.assembly import normalize_assembly
+from llm_compiler.dataset.draws import Draw, DrawJob
 from llm_compiler.dataset.engine import make_samples, safe_elements
-from llm_compiler.dataset.jobs import Draw, DrawJob
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.emulation import same_bodies, shorten_module
 from llm_compiler.dataset.lifting.restore import restore_module
