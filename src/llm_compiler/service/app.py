@@ -26,7 +26,7 @@ from llm_compiler.errors import OutputError
 from llm_compiler.service.clients import Clients
 from llm_compiler.service.gate import Gate, refusal_response
 from llm_compiler.service.hosts import KnownHosts
-from llm_compiler.service.jobs import Job, Jobs
+from llm_compiler.service.job_queue import Job, Jobs
 from llm_compiler.service.log import log_event
 from llm_compiler.service.metrics import CONTENT_TYPE_LATEST, Metrics
 from llm_compiler.service.records import JobState, Limits, Refusal
