@@ -9,7 +9,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-from llm_compiler.service.records import Refusal
+from llm_compiler.service.limits import Refusal
 
 __all__ = ["ALLOWED_IN_WORDS", "allowed_flags"]
 

@@ -27,9 +27,9 @@ from llm_compiler.service.clients import Clients
 from llm_compiler.service.gate import Gate, refusal_response
 from llm_compiler.service.hosts import KnownHosts
 from llm_compiler.service.job_queue import Job, Jobs
+from llm_compiler.service.limits import JobState, Limits, Refusal
 from llm_compiler.service.log import log_event
 from llm_compiler.service.metrics import CONTENT_TYPE_LATEST, Metrics
-from llm_compiler.service.records import JobState, Limits, Refusal
 from llm_compiler.service.requests import (
     DisassembleRequest,
     EmulateRequest,

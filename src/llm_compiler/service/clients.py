@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_compiler.errors import ConfigError
-from llm_compiler.service.records import Refusal
+from llm_compiler.service.limits import Refusal
 
 __all__ = ["Clients", "read_keys"]
 

@@ -26,7 +26,7 @@ from llm_compiler.model.engines.loader import shipped_model
 from llm_compiler.model.generation import generate
 from llm_compiler.model.prompts import CompactPrompts, load_prompts
 from llm_compiler.model.tokenizer import IrTokenizer
-from llm_compiler.service.records import Refusal
+from llm_compiler.service.limits import Refusal
 
 __all__ = ["CompletionRequest", "ServedModel", "add_completions", "open_model"]
 

@@ -15,9 +15,9 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_compiler.service.clients import Clients
+from llm_compiler.service.limits import Refusal
 from llm_compiler.service.log import log_event
 from llm_compiler.service.metrics import Metrics
-from llm_compiler.service.records import Refusal
 
 __all__ = ["Gate", "refusal_response"]
 

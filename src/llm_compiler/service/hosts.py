@@ -13,7 +13,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llm_compiler.service.records import Refusal
+from llm_compiler.service.limits import Refusal
 
 __all__ = ["KnownHosts"]
 

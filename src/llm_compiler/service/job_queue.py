@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from llm_compiler.errors import LlmCompilerError, OutputError
+from llm_compiler.service.limits import JobState, Limits, Refusal
 from llm_compiler.service.log import log_event
 from llm_compiler.service.metrics import Metrics
-from llm_compiler.service.records import JobState, Limits, Refusal
 from llm_compiler.service.requests import content_key
 from llm_compiler.service.results import ResultStore
 from llm_compiler.service.sandbox import Sandbox, Sandboxed

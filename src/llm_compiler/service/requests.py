@@ -19,7 +19,7 @@ from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
 from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.service.allowed_flags import allowed_flags
-from llm_compiler.service.records import Limits, Refusal
+from llm_compiler.service.limits import Limits, Refusal
 
 __all__ = [
     "DisassembleRequest",

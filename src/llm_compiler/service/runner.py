@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from llm_compiler.errors import ArtifactError, LlmCompilerError
 from llm_compiler.model.engines.engine import Engine
-from llm_compiler.service.records import refusal_code
+from llm_compiler.service.limits import refusal_code
 
 __all__ = ["main"]
 

@@ -32,7 +32,7 @@ from llm_compiler.service.control_group import (
     ControlGroups,
     find_control_groups,
 )
-from llm_compiler.service.records import Limits, Refusal
+from llm_compiler.service.limits import Limits, Refusal
 
 __all__ = ["Sandbox", "Sandboxed", "find_sandbox"]
 

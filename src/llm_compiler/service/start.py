@@ -22,9 +22,9 @@ from llm_compiler.process import which
 from llm_compiler.service.app import Service, make_app, page_folder
 from llm_compiler.service.clients import Clients, read_keys
 from llm_compiler.service.job_queue import Jobs
+from llm_compiler.service.limits import Limits
 from llm_compiler.service.log import log_event, set_up_log
 from llm_compiler.service.metrics import Metrics
-from llm_compiler.service.records import Limits
 from llm_compiler.service.results import ResultStore
 from llm_compiler.service.sandbox import Sandbox, find_sandbox
 

@@ -14,7 +14,7 @@ import pytest
 
 from llm_compiler.errors import ToolchainNotFound
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.service.records import Limits, Refusal
+from llm_compiler.service.limits import Limits, Refusal
 from llm_compiler.service.sandbox import Sandbox, find_sandbox
 
 MIB = 2**20

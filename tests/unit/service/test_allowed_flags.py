@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from llm_compiler.service.allowed_flags import allowed_flags
-from llm_compiler.service.records import Refusal
+from llm_compiler.service.limits import Refusal
 
 ALLOWED = [
     "-DNDEBUG",

@@ -6,7 +6,7 @@ import pytest
 
 from llm_compiler.errors import ConfigError
 from llm_compiler.service.clients import Clients, read_keys
-from llm_compiler.service.records import Refusal
+from llm_compiler.service.limits import Refusal
 
 KEY = "a-key-of-enough-characters"
 

@@ -6,7 +6,7 @@ import pytest
 
 pytest.importorskip("pydantic", reason="needs the extra serve")
 
-from llm_compiler.service.records import Limits, Refusal
+from llm_compiler.service.limits import Limits, Refusal
 from llm_compiler.service.requests import (
     DisassembleRequest,
     EmulateRequest,

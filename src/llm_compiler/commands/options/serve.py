@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llm_compiler.commands.command import Command
 from llm_compiler.option_fields import natural, option, positive
-from llm_compiler.service.records import Limits
+from llm_compiler.service.limits import Limits
 
 __all__ = ["COMMAND", "ServeArguments"]
 
