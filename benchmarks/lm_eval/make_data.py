@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llm_compiler.dataset.records import StageSample, render_paper
+from llm_compiler.dataset.stage_sample import StageSample, render_paper
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
 from llm_compiler.output import write_atomically
 

@@ -22,7 +22,7 @@ from typing import Any
 from llm_compiler import Verb
 from llm_compiler.dataset.draws import Draw, DrawJob, Made
 from llm_compiler.dataset.lifting.emulation import same_bodies
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.disassembly.binary import read_binary
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.reassemble import reassemble

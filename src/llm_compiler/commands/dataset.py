@@ -24,8 +24,8 @@ from llm_compiler.dataset.build import DatasetReport, build_dataset
 from llm_compiler.dataset.engine import make_samples, safe_elements
 from llm_compiler.dataset.labels import Labels
 from llm_compiler.dataset.parts import pack
-from llm_compiler.dataset.records import render_paper
 from llm_compiler.dataset.sample_set import SampleSet
+from llm_compiler.dataset.stage_sample import render_paper
 from llm_compiler.dataset.stages import Stage, StageOptions, make_stage
 from llm_compiler.dataset.texts import TextSet
 from llm_compiler.disassembly.finishing import FinishStage

@@ -12,8 +12,8 @@ from pathlib import Path
 from llm_compiler.commands.options.tokenizer import PackArguments, ShowArguments, TrainArguments
 from llm_compiler.console import print_json, print_table, progress, warn
 from llm_compiler.dataset.engine import make_samples
-from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.sample_set import SampleSet
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stages import make_stage
 from llm_compiler.dataset.stored import is_stored_stage, open_stored_stage, read_stage_samples
 from llm_compiler.dataset.texts import TextSet

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from llm_compiler.dataset.engine import Result, make_samples
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stages import Stage
 from llm_compiler.errors import ArtifactError, OutputError, ShardCorrupt
 from llm_compiler.output import write_atomically

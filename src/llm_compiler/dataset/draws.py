@@ -18,7 +18,7 @@ from llm_compiler.dataset.assembly import normalize_assembly
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.reduce import Reduction, body_of, reduce_module
 from llm_compiler.dataset.lifting.restore import restore_module
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import CompilerError, InputError
 from llm_compiler.llvm.capi import Library
 from llm_compiler.llvm.codegen import TargetMachine

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from llm_compiler.dataset.draws import Draw, DrawJob
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stages import Stage
 from llm_compiler.errors import ArtifactError
 from llm_compiler.llvm.jobs import RegistryJob

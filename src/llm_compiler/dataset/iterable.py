@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 
 from llm_compiler.dataset.engine import make_samples
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stages import Stage
 from llm_compiler.errors import ConfigError
 from llm_compiler.workers import LocalPool

@@ -13,9 +13,9 @@ from typing import Protocol
 
 from llm_compiler.dataset.draws import Draw
 from llm_compiler.dataset.labels import Labels
-from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.sample_set import PackedSample, SampleSet
 from llm_compiler.dataset.stage_options import StageOptions
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.texts import TextSet
 from llm_compiler.errors import ArtifactError, ConfigError
 from llm_compiler.records import content_hash

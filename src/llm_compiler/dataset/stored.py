@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.dataset.build import MANIFEST
-from llm_compiler.dataset.records import LATER_FIELDS, STAGE_FIELDS, StageSample
+from llm_compiler.dataset.stage_sample import LATER_FIELDS, STAGE_FIELDS, StageSample
 from llm_compiler.errors import ManifestMissing, ShardCorrupt
 from llm_compiler.parquet import read_table
 

@@ -20,7 +20,7 @@ from llm_compiler.corpus.normalize import normalize
 from llm_compiler.dataset.engine import Result
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.reduce import body_of, reduce_module
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
 from llm_compiler.disassembly.rules.lifter import attributes_of
 from llm_compiler.disassembly.rules.search import SearchJob

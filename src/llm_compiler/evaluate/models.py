@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from llm_compiler.dataset.records import StageSample, render_paper
+from llm_compiler.dataset.stage_sample import StageSample, render_paper
 from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import public_name

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from llm_compiler.console import note
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.evaluate.load_suite import load_suite
 from llm_compiler.evaluate.models import ModelName, sample_fits
 from llm_compiler.evaluate.plots import require_matplotlib

@@ -14,8 +14,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 from llm_compiler.corpus.inputs import SAMPLES_MANIFEST
 from llm_compiler.dataset.draws import Draw, DrawJob, Made
 from llm_compiler.dataset.engine import make_samples, safe_elements
-from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.sample_set import SampleSet
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stages import LEVELS, StageOptions, make_stage
 from llm_compiler.dataset.texts import TextSet
 from llm_compiler.evaluate.document import Heading, Image, Items, Paragraph, Table

@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.sample_set import SampleSet
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import ArtifactError, ConfigError, ManifestMissing, ShardCorrupt
 from llm_compiler.model.prompts import CompactPrompts
 from llm_compiler.model.special import TASKS, change_token, field_token

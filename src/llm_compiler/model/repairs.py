@@ -14,7 +14,7 @@ from typing import Final
 
 from llm_compiler.dataset.engine import MAX_ATTEMPTS, Result
 from llm_compiler.dataset.judge import JudgeJob
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
 from llm_compiler.errors import ArtifactError
 from llm_compiler.model.engines.engine import Engine

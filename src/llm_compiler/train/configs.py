@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from llm_compiler.config_file import read_toml, read_value
-from llm_compiler.dataset.records import STAGES
+from llm_compiler.dataset.stage_sample import STAGES
 from llm_compiler.errors import ConfigError
 from llm_compiler.model.configs import ModelConfig, load_model_config, read_hf_config
 from llm_compiler.search.objective import object_objectives

@@ -15,8 +15,8 @@ from llm_compiler import process
 from llm_compiler.cli import main
 from llm_compiler.dataset import parts
 from llm_compiler.dataset.parts import pack, part_paths
-from llm_compiler.dataset.records import STAGE_FIELDS
 from llm_compiler.dataset.sample_set import SampleSet
+from llm_compiler.dataset.stage_sample import STAGE_FIELDS
 from llm_compiler.errors import ConfigError, ManifestMissing, ShardCorrupt
 
 

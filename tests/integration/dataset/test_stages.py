@@ -15,8 +15,8 @@ from llm_compiler.dataset.draws import Draw
 from llm_compiler.dataset.engine import make_samples
 from llm_compiler.dataset.iterable import StageStream
 from llm_compiler.dataset.labels import Labels
-from llm_compiler.dataset.records import STAGES, StageSample
 from llm_compiler.dataset.sample_set import SampleSet
+from llm_compiler.dataset.stage_sample import STAGES, StageSample
 from llm_compiler.dataset.stages import FlagTuning, Stage, StageOptions, make_stage
 from llm_compiler.errors import ArtifactError, ConfigError, ShardCorrupt
 from llm_compiler.llvm.jobs import EmitJob

@@ -8,8 +8,8 @@ import pytest
 
 from llm_compiler.corpus.manifest import Unit
 from llm_compiler.corpus.texts import collect_texts
-from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.sample_set import SampleSet
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stages import StageOptions, make_stage
 from llm_compiler.dataset.texts import PIECE_CHARACTERS, TextSet
 from llm_compiler.errors import ArtifactError

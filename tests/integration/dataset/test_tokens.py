@@ -18,8 +18,8 @@ from llm_compiler.dataset.engine import make_samples, safe_elements
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.emulation import same_bodies, shorten_module
 from llm_compiler.dataset.lifting.restore import restore_module
-from llm_compiler.dataset.records import StageSample
 from llm_compiler.dataset.sample_set import SampleSet
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stages import make_stage
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.codegen import TargetMachine

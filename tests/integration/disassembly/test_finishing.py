@@ -13,7 +13,7 @@ from llm_compiler.dataset.build import build_dataset
 from llm_compiler.dataset.judge import JudgeJob
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.restore import restore_module
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
 from llm_compiler.disassembly.binary import read_binary
 from llm_compiler.disassembly.finishing import DraftBodyJob, FinishStage

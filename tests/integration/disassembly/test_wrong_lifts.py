@@ -67,7 +67,7 @@ def test_the_shipped_model_s_mistakes_become_samples(
     pytest.importorskip("pyarrow")
     from llm_compiler.dataset.build import MANIFEST, build_dataset
     from llm_compiler.dataset.engine import Result
-    from llm_compiler.dataset.records import StageSample
+    from llm_compiler.dataset.stage_sample import StageSample
     from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
 
     bodies = {

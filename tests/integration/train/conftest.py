@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.dataset.records import STAGES, StageSample
+from llm_compiler.dataset.stage_sample import STAGES, StageSample
 from llm_compiler.model.configs import ModelConfig
 from llm_compiler.model.token_shards import pack_tokens
 from llm_compiler.model.tokenizer import IrTokenizer, train_tokenizer

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from llm_compiler.dataset.records import render_paper
+from llm_compiler.dataset.stage_sample import render_paper
 from llm_compiler.model.engines.paper import PROBE
 from llm_compiler.model.engines.questions import (
     disassembly_question,

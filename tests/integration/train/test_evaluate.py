@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.cli import main
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.evaluate.disassembly.records import LiftRow
 from llm_compiler.evaluate.emulation.ask import EmulationRow
 from llm_compiler.evaluate.flag_tuning.rows import Row

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from llm_compiler import process
-from llm_compiler.dataset.records import STAGES
+from llm_compiler.dataset.stage_sample import STAGES
 from llm_compiler.errors import (
     CheckpointMismatch,
     ConfigError,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.model.tokenizer import IrTokenizer, train_tokenizer
 from llm_compiler.parquet import write_table
 from llm_compiler.records import content_hash

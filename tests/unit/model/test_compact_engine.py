@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from llm_compiler.dataset.lifting.emulation import same_bodies
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import CheckpointMismatch, ConfigError, TokenizerMismatch
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.decoding import FloatArray, IdArray, log_softmax

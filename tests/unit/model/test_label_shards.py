@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import ArtifactError, ManifestMissing, ShardCorrupt
 from llm_compiler.model.label_shards import LabelShards, cut_prompt, is_label_shards, pack_labels
 from llm_compiler.model.prompts import CompactPrompts, parse_answer

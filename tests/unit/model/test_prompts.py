@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import InputError, TokenizerMismatch
 from llm_compiler.model.prompts import (
     CompactPrompts,

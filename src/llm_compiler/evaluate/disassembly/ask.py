@@ -11,7 +11,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.disassembly.binary import Binary, read_binary
 from llm_compiler.disassembly.lift import Lifter
 from llm_compiler.disassembly.read_function import Unreadable

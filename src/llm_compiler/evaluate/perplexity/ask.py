@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import ConfigError
 from llm_compiler.evaluate.samples import identity_of
 from llm_compiler.model.decoding import Decoder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.evaluate.samples import identity_of
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.engines.engine import Engine

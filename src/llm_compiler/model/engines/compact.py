@@ -19,7 +19,7 @@ from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.check import BodyChecker, BodyState
 from llm_compiler.dataset.lifting.emulation import shorten_module, split_module
 from llm_compiler.dataset.lifting.restore import restore_module
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import CheckpointMismatch, ConfigError, InputError
 from llm_compiler.model.decoding import Decoder, DecodingState, Finding, IdArray
 from llm_compiler.model.engines.engine import BaseEngine, Reader

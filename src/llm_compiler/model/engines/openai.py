@@ -16,7 +16,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import CheckpointMismatch, ConfigError, InputError
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.configs import CONFIG_FILE, read_hf_config

@@ -17,7 +17,7 @@ from typing import Final, Protocol, TypeVar
 
 import numpy as np
 
-from llm_compiler.dataset.records import StageSample, render_paper
+from llm_compiler.dataset.stage_sample import StageSample, render_paper
 from llm_compiler.errors import CheckpointMismatch
 from llm_compiler.model.decoding import Decoder, IdArray
 from llm_compiler.model.engines.answers import PaperAnswer, parse_answer_text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm_compiler.dataset.records import StageSample
+from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.model.engines.requests import Emulate
 
 __all__ = ["disassembly_question", "emulation_question", "flag_tuning_question"]

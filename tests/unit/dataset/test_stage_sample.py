@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from llm_compiler.dataset.records import StageSample, render_paper
+from llm_compiler.dataset.stage_sample import StageSample, render_paper
 
 SAMPLE = StageSample(
     stage="emulation",
