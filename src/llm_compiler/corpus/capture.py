@@ -21,8 +21,13 @@ from llm_compiler.corpus.commands import (
     read_compile_commands,
     unique_commands,
 )
+from llm_compiler.corpus.compiler_wrapper import (
+    LOG_VARIABLE,
+    TOLERANT_FLAGS,
+    read_log,
+    write_compiler_wrapper,
+)
 from llm_compiler.corpus.config import BuildSystem, Spec
-from llm_compiler.corpus.stand_in import LOG_VARIABLE, TOLERANT_FLAGS, read_log, write_stand_in
 from llm_compiler.corpus.tools import Tools
 from llm_compiler.errors import ArtifactError
 
@@ -118,7 +123,7 @@ class _Build:
         self._build = root / "_build"
         self._log = work / "commands.log"
         self._deadline = time.monotonic() + spec.timeout_s
-        self._cc, self._cxx = write_stand_in(work / "bin", clang=tools.clang)
+        self._cc, self._cxx = write_compiler_wrapper(work / "bin", clang=tools.clang)
         makeinfo = work / "bin" / "makeinfo"
         makeinfo.write_text(_MAKEINFO, "utf-8")
         makeinfo.chmod(0o755)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from llm_compiler import process
 from llm_compiler.corpus.commands import CompileCommand, flags_for_target
+from llm_compiler.corpus.compiler_wrapper import TOLERANT_FLAGS
 from llm_compiler.corpus.exclusions import excluded_symbol
-from llm_compiler.corpus.stand_in import TOLERANT_FLAGS
 from llm_compiler.corpus.tools import Tools
 from llm_compiler.errors import ArtifactError
 from llm_compiler.llvm.targets import architecture_of

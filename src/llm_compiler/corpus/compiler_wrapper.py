@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["LOG_VARIABLE", "TOLERANT_FLAGS", "Invocation", "read_log", "write_stand_in"]
+__all__ = ["LOG_VARIABLE", "TOLERANT_FLAGS", "Invocation", "read_log", "write_compiler_wrapper"]
 
 LOG_VARIABLE = "LLM_COMPILER_COMMAND_LOG"
 
@@ -49,7 +49,7 @@ class Invocation:
     arguments: tuple[str, ...]
 
 
-def write_stand_in(folder: Path, *, clang: Path) -> tuple[Path, Path]:
+def write_compiler_wrapper(folder: Path, *, clang: Path) -> tuple[Path, Path]:
     """Write the scripts into a folder and return their paths: (C, C++).
 
     They log only where the environment variable `LOG_VARIABLE` names a file, so that configure's
