@@ -19,8 +19,8 @@ from pathlib import Path
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
 from llm_compiler.parquet import require_pyarrow, write_table
-from llm_compiler.places import data_folder
 from llm_compiler.search.coreset import load_coreset
+from llm_compiler.user_folders import data_folder
 
 COLUMNS = ("origin", "architecture", "llvm_major", "kind", "program", "reason", "num_programs")
 

@@ -16,8 +16,8 @@ from pathlib import Path
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.optimize import OptimizeOptions, optimize_many
-from llm_compiler.places import cache_folder
 from llm_compiler.process import run
+from llm_compiler.user_folders import cache_folder
 from llm_compiler.verify.csmith import csmith_suite
 from llm_compiler.workers import LocalPool
 

@@ -25,9 +25,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llm_compiler.places import cache_folder
 from llm_compiler.records import OZ, PassList, Recipe
 from llm_compiler.search.coreset import load_coreset
+from llm_compiler.user_folders import cache_folder
 from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.suite import Program, Suite
 from llm_compiler.workers import LocalPool

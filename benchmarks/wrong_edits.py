@@ -20,8 +20,8 @@ from collections import Counter
 from pathlib import Path
 
 from llm_compiler.llvm.jobs import EmitJob
-from llm_compiler.places import cache_folder
 from llm_compiler.records import OZ, PassList
+from llm_compiler.user_folders import cache_folder
 from llm_compiler.verify.pass_list_eval import PASSED, SAME, PassListEval
 from llm_compiler.verify.suite import Suite, built_in_suite
 from llm_compiler.verify.wrong_edits import WRONG_EDITS, edit_at_one_place, trap_at_the_place

@@ -17,7 +17,7 @@ ROOT = Path(llm_compiler.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 # docs/decisions/0023: imports go upward in this list only. Groups on one line do not know each
-# other or are one package; `places`, `output`, `console` know nothing but errors.
+# other or are one package; `user_folders`, `output`, `console` know nothing but errors.
 LAYERS = (
     ("isolation", "signals"),
     ("errors",),

@@ -27,7 +27,7 @@ from llm_compiler.cc.protocol import (
     pack_strings,
     receive_frame,
 )
-from llm_compiler.places import llm_cc_folder
+from llm_compiler.user_folders import llm_cc_folder
 
 __all__ = ["ClientConfig", "become_clang", "run_client"]
 

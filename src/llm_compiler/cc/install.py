@@ -25,8 +25,8 @@ from llm_compiler.cc.protocol import PROTOCOL
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.isolation import python_command, secure_start
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
-from llm_compiler.places import llm_cc_folder
 from llm_compiler.process import run
+from llm_compiler.user_folders import llm_cc_folder
 
 __all__ = ["client_config", "compile_client", "main"]
 

@@ -24,7 +24,6 @@ from llm_compiler.llvm.jobs import EvaluateJob, RegistryJob
 from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.stock import Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.places import data_folder
 from llm_compiler.records import OZ, Measurement, content_hash
 from llm_compiler.search.autotune import (
     Method,
@@ -38,6 +37,7 @@ from llm_compiler.search.coreset import load_coreset
 from llm_compiler.search.objective import Objective, objective_named
 from llm_compiler.search.store import Store
 from llm_compiler.search.trial import Trial, run_trials
+from llm_compiler.user_folders import data_folder
 from llm_compiler.workers import LocalPool, run_jobs
 from llm_compiler.workers.pool import WorkerPool
 

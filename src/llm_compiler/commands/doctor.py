@@ -15,10 +15,10 @@ from llm_compiler.errors import LlmCompilerError, ToolchainError
 from llm_compiler.llvm.targets import TARGETS
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.loader import load_engine
-from llm_compiler.places import cache_folder, data_folder
 from llm_compiler.process import which
 from llm_compiler.records import VerdictKind
 from llm_compiler.search.coreset import load_coreset
+from llm_compiler.user_folders import cache_folder, data_folder
 from llm_compiler.verify.checker import Checker
 from llm_compiler.workers import LocalPool
 

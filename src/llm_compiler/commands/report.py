@@ -11,9 +11,9 @@ from llm_compiler.commands.options.report import ReportArguments
 from llm_compiler.console import name_width, percent, print_json, print_table, shorten
 from llm_compiler.errors import ConfigError, InputError
 from llm_compiler.output import check_writable, write_atomically
-from llm_compiler.places import llm_cc_folder
 from llm_compiler.size_report.build import KINDS, Sizes, changes, measure
 from llm_compiler.size_report.journal import Record, read_journal
+from llm_compiler.user_folders import llm_cc_folder
 
 __all__ = ["run"]
 

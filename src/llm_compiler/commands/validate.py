@@ -13,9 +13,9 @@ from llm_compiler.llvm.passes import unsafe_passes
 from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.refusals import kinds_refused
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
-from llm_compiler.places import cache_folder, data_folder
 from llm_compiler.records import PassList, Verdict, VerdictKind, content_hash
 from llm_compiler.search.coreset import load_coreset
+from llm_compiler.user_folders import cache_folder, data_folder
 from llm_compiler.verify.accepted import refuse_unreadable
 from llm_compiler.verify.csmith import csmith_suite
 from llm_compiler.verify.pass_list_eval import AssemblyCheck, PassListEval

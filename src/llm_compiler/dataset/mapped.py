@@ -14,7 +14,7 @@ from typing import IO, Any, TypeAlias
 
 from llm_compiler.errors import OutputError, ShardCorrupt
 from llm_compiler.parquet import require_pyarrow
-from llm_compiler.places import cache_folder
+from llm_compiler.user_folders import cache_folder
 
 __all__ = ["MappedTable"]
 

@@ -17,7 +17,6 @@ from llm_compiler.console import note, warn
 from llm_compiler.errors import ArtifactError, ConfigError, ToolchainNotFound
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.loader import has_shipped_model, load_engine
-from llm_compiler.places import cache_folder, data_folder
 from llm_compiler.process import which
 from llm_compiler.service.app import Service, make_app, page_folder
 from llm_compiler.service.clients import Clients, read_keys
@@ -27,6 +26,7 @@ from llm_compiler.service.log import log_event, set_up_log
 from llm_compiler.service.metrics import Metrics
 from llm_compiler.service.results import ResultStore
 from llm_compiler.service.sandbox import Sandbox, find_sandbox
+from llm_compiler.user_folders import cache_folder, data_folder
 
 __all__ = ["ServeOptions", "serve"]
 

@@ -20,8 +20,8 @@ from llm_compiler.closing import Closing
 from llm_compiler.errors import InputError, ToolchainNotFound
 from llm_compiler.llvm.jobs import Job
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
-from llm_compiler.places import cache_folder
 from llm_compiler.records import PassList, Status, Verdict, VerdictKind
+from llm_compiler.user_folders import cache_folder
 from llm_compiler.verify.harness import DEFAULT_PROGRAM_TIMEOUT_S, Failure, Harness
 from llm_compiler.verify.jobs import AssembleProgramsJob, BuildJob, Built
 from llm_compiler.verify.known import KnownModules

@@ -17,8 +17,8 @@ from pathlib import Path
 from llm_compiler.closing import Closing
 from llm_compiler.errors import ArtifactError, InputError, OutputError
 from llm_compiler.llvm.recipes import parse_recipe
-from llm_compiler.places import data_folder
 from llm_compiler.records import PassList, Verdict, VerdictKind
+from llm_compiler.user_folders import data_folder
 
 __all__ = ["VerdictBook", "read_verdicts", "write_verdicts"]
 

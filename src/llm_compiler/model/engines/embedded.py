@@ -25,8 +25,8 @@ from llm_compiler.model.engines.loader import shipped_model
 from llm_compiler.model.engines.registry import LoadOptions
 from llm_compiler.model.engines.weights import Weights
 from llm_compiler.model.prompts import CompactPrompts, load_prompts
-from llm_compiler.places import cache_folder
 from llm_compiler.records import content_hash
+from llm_compiler.user_folders import cache_folder
 
 __all__ = ["CHUNK", "PRECISIONS", "EmbeddedDecoder", "load_by_options", "load_embedded"]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.places import cache_folder, data_folder
+from llm_compiler.user_folders import cache_folder, data_folder
 
 
 def test_the_xdg_variables_decide(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
