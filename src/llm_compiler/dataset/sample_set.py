@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler.corpus.shards import shard_paths
-from llm_compiler.dataset.mapped import MappedTable
+from llm_compiler.dataset.memory_mapped import MemoryMappedTable
 from llm_compiler.dataset.parts import is_packed, part_paths
 from llm_compiler.errors import ArtifactError
 from llm_compiler.llvm.targets import architecture_of
@@ -85,7 +85,9 @@ class SampleSet:
         else:
             self.content = content
             paths = shard_paths(folder, split=split, kind=kind, architecture=architecture)
-        self._table = MappedTable(paths, (*_COLUMNS, self.content), keep=keep, keep_columns=_KEEP)
+        self._table = MemoryMappedTable(
+            paths, (*_COLUMNS, self.content), keep=keep, keep_columns=_KEEP
+        )
         hashes = self._table.column("module_hash")
         if not hashes:
             wanted = ", ".join(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler.corpus.texts import text_paths
-from llm_compiler.dataset.mapped import MappedTable
+from llm_compiler.dataset.memory_mapped import MemoryMappedTable
 from llm_compiler.errors import ArtifactError
 from llm_compiler.records import content_hash
 
@@ -48,7 +48,7 @@ class TextSet:
             pairs = zip(columns["split"], columns["kind"], strict=True)
             return [(not split or s == split) and k == kind for s, k in pairs]
 
-        self._table = MappedTable(
+        self._table = MemoryMappedTable(
             text_paths(folder), _COLUMNS, keep=keep, keep_columns=("split", "kind")
         )
         hashes = self._table.column("text_hash")

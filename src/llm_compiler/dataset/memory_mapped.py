@@ -16,14 +16,14 @@ from llm_compiler.errors import OutputError, ShardCorrupt
 from llm_compiler.parquet import require_pyarrow
 from llm_compiler.user_folders import cache_folder
 
-__all__ = ["MappedTable"]
+__all__ = ["MemoryMappedTable"]
 
 _ROWS_A_BATCH = 256
 
 Keep: TypeAlias = Callable[[dict[str, list[Any]]], list[bool]]
 
 
-class MappedTable:
+class MemoryMappedTable:
     """The rows of several Parquet files, in their order.
 
     Args:
