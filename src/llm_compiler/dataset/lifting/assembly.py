@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from llm_compiler.dataset.lifting.known import C_FUNCTIONS
+from llm_compiler.dataset.lifting.c_library import C_FUNCTIONS
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.targets import TargetRecord, target_of
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from llm_compiler.dataset.lifting.known import C_FUNCTIONS
+from llm_compiler.dataset.lifting.c_library import C_FUNCTIONS
 from llm_compiler.dataset.lifting.reduce import (
     NAME,
     Reduction,
