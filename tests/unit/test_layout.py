@@ -24,7 +24,7 @@ LAYERS = (
     ("records",),
     ("process",),
     (
-        "places",
+        "user_folders",
         "output",
         "console",
         "closing",

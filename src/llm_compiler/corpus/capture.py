@@ -1,7 +1,7 @@
 """Configure a package, build it where it must be built, and return its real compile commands.
 
 CMake and Meson write a compile database themselves; anything else is built with the logging
-stand-in as its compiler. The build runs one job at a time, at -O0, with a limit for the whole
+wrapper as its compiler. The build runs one job at a time, at -O0, with a limit for the whole
 package; a build that breaks off still gives the commands that it got to. Knows nothing of where
 the package came from. Safe in threads: a package has a folder of its own.
 """
@@ -71,7 +71,7 @@ def capture_commands(spec: Spec, *, root: Path, work: Path, tools: Tools) -> Cap
 
     Args:
         root: its folder; an in-tree build leaves its files here.
-        work: an empty folder of its own for the stand-in, the log and an out-of-tree build.
+        work: an empty folder of its own for the wrapper, the log and an out-of-tree build.
 
     Raises:
         ArtifactError: it does not configure, or not one compile command was seen.

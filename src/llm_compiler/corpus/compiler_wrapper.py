@@ -1,4 +1,4 @@
-"""A logging stand-in for the compiler, for packages whose build knows no compile database.
+"""A logging wrapper of the compiler, for packages whose build knows no compile database.
 
 Two small shell scripts, `cc` and `c++`, write what they were called with to a log and then run the
 real clang, at -O0 and without warnings, since only the command and the generated headers matter.
@@ -43,7 +43,7 @@ exec {compiler} "$@" -O0 {flags}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Invocation:
-    """One call of the stand-in: the folder it ran in, and its arguments."""
+    """One call of the wrapper: the folder it ran in, and its arguments."""
 
     directory: str
     arguments: tuple[str, ...]

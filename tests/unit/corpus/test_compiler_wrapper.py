@@ -35,7 +35,7 @@ def test_without_the_variable_nothing_is_logged(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["bin"]
 
 
-def test_builds_that_name_gcc_or_clang_get_the_stand_in_too(tmp_path: Path) -> None:
+def test_builds_that_name_gcc_or_clang_get_the_wrapper_too(tmp_path: Path) -> None:
     for _ in range(2):
         write_compiler_wrapper(tmp_path, clang=Path("/bin/true"))
     assert (tmp_path / "gcc").resolve() == (tmp_path / "clang").resolve() == tmp_path / "cc"
