@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from llm_compiler.dataset.engine import MAX_ATTEMPTS, Result
-from llm_compiler.dataset.judge import JudgeJob
 from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
+from llm_compiler.dataset.verify_bodies import VerifyBodiesJob
 from llm_compiler.errors import ArtifactError
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.requests import CodeAnswer, Lift
@@ -124,7 +124,7 @@ class RepairStage:
         )
         if not answers:
             return []
-        job = JudgeJob(
+        job = VerifyBodiesJob(
             assembly=sample.input_code,
             target_triple=sample.target_triple,
             bodies=tuple(one.body for one in answers),

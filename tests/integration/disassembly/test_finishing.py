@@ -10,11 +10,11 @@ import pytest
 
 from llm_compiler.dataset.assembly import normalize_assembly
 from llm_compiler.dataset.build import build_dataset
-from llm_compiler.dataset.judge import JudgeJob
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.restore import restore_module
 from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
+from llm_compiler.dataset.verify_bodies import VerifyBodiesJob
 from llm_compiler.disassembly.binary import read_binary
 from llm_compiler.disassembly.finishing import DraftBodyJob, FinishStage
 from llm_compiler.disassembly.lift import Lifter
@@ -96,7 +96,7 @@ def test_drafts_in_short_form(compile_c: Compile, architecture: str) -> None:
         assert "attributes" not in other.body
         assert "find" not in other.body
         # It can be read and lowers, to other code: what a model is to finish.
-        judge = JudgeJob(
+        judge = VerifyBodiesJob(
             assembly=samples[1].input_code,
             target_triple=samples[1].target_triple,
             bodies=(other.body,),

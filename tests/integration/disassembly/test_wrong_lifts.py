@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from llm_compiler.cli import main
-from llm_compiler.dataset.judge import Judged, JudgeJob
+from llm_compiler.dataset.verify_bodies import BodyVerdict, VerifyBodiesJob
 from llm_compiler.disassembly.binary import read_binary
 from llm_compiler.disassembly.read_function import FunctionReader
 from llm_compiler.llvm.toolchain import Toolchain
@@ -47,9 +47,9 @@ def assembly(compile_c: Compile, tmp_path: Path, toolchain: Toolchain) -> str:
 
 def test_bodies_are_judged_with_what_is_wrong(assembly: str, pool: LocalPool) -> None:
     bodies = (RIGHT, NEAR, BROKEN, "define", RIGHT.replace("@f0", "@f1"))
-    job = JudgeJob(assembly=assembly, target_triple=TRIPLE, bodies=bodies)
+    job = VerifyBodiesJob(assembly=assembly, target_triple=TRIPLE, bodies=bodies)
     right, near, broken, begun, other = run_jobs(pool, [job])[0]
-    assert right == Judged(lowers=True)
+    assert right == BodyVerdict(lowers=True)
     assert right.is_exact
     assert near.lowers
     assert "\n-" in near.report

@@ -1,7 +1,7 @@
-"""Judge lifted bodies in a worker: exact, of other code, or no IR; and what is wrong in words.
+"""Verify lifted bodies in a worker: exact, of other code, or no IR; and what is wrong in words.
 
 In process and against assembly in normal form: for data and quick measurements. What a user is
-told, `disassembly` shows with clang and objects. Runs in a worker: LLVM may crash.
+shown, `disassembly` proves with clang and objects. Runs in a worker: LLVM may crash.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context
 from llm_compiler.records import Status
 
-__all__ = ["JudgeJob", "Judged", "judge_body"]
+__all__ = ["BodyVerdict", "VerifyBodiesJob", "verify_body"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class BodyVerdict:
     """What a body is worth.
 
     `lowers`: it is well-formed. `report`: what is wrong (`dataset.lifting.report`); empty: it
@@ -40,8 +40,8 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JudgeJob:
-    """Judge bodies of one function, one a step; the result is a `Judged`."""
+class VerifyBodiesJob:
+    """Verify bodies of one function, one a step; the result is a `BodyVerdict`."""
 
     assembly: str = field(repr=False)
     """In normal form."""
@@ -57,28 +57,30 @@ class JudgeJob:
         """One for each body."""
         return len(self.bodies)
 
-    def run(self, state: WorkerState, first_step: int) -> Iterator[Judged]:
+    def run(self, state: WorkerState, first_step: int) -> Iterator[BodyVerdict]:
         """Yield what each body is worth."""
         short = shorten_assembly(self.assembly, self.target_triple)
         for body in self.bodies[first_step:]:
-            yield judge_body(body, short, self.target_triple, self.attributes)
+            yield verify_body(body, short, self.target_triple, self.attributes)
 
-    def failed(self, step: int, status: Status, detail: str, seconds: float) -> Judged:
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> BodyVerdict:
         """Return the verdict on a body that LLVM died of."""
-        return Judged(lowers=False, report=f"LLVM: {status.value}")
+        return BodyVerdict(lowers=False, report=f"LLVM: {status.value}")
 
 
-def judge_body(body: str, short: ShortAssembly, target_triple: str, attributes: str = "") -> Judged:
+def verify_body(
+    body: str, short: ShortAssembly, target_triple: str, attributes: str = ""
+) -> BodyVerdict:
     """Return what a body is worth; in a worker only."""
     module = ""
     try:
         module = restore_module(body, short, attributes=attributes)
         found = shorten_assembly(_lower(module), target_triple)
     except (CompilerError, InputError) as error:
-        return Judged(lowers=False, report=describe_error(str(error), module, short))
+        return BodyVerdict(lowers=False, report=describe_error(str(error), module, short))
     if found.function != short.function:
-        return Judged(lowers=False, report="it defines another function")
-    return Judged(lowers=True, report=differing_lines(short, found))
+        return BodyVerdict(lowers=False, report="it defines another function")
+    return BodyVerdict(lowers=True, report=differing_lines(short, found))
 
 
 def _lower(module: str) -> str:
