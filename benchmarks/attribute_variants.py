@@ -20,8 +20,8 @@ from pathlib import Path
 
 from llm_compiler.corpus.normalize import normalize
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
-from llm_compiler.dataset.lifting.reduce import Reduction, body_of, reduce_module
-from llm_compiler.dataset.lifting.restore import restore_module
+from llm_compiler.dataset.lifting.module_text import build_module_text
+from llm_compiler.dataset.lifting.strip import StripLevel, body_of, strip_module
 from llm_compiler.disassembly.binary import read_binary
 from llm_compiler.disassembly.lift import Lifter
 from llm_compiler.disassembly.read_function import FunctionReader, Unreadable
@@ -97,11 +97,11 @@ def main() -> None:
                         with extract_function(module, symbol.name) as one:
                             ir = normalize(one.to_bitcode()).text
                     bodies = [
-                        body_of(reduce_module(ir, one), dict(short.symbols)) for one in Reduction
+                        body_of(strip_module(ir, one), dict(short.symbols)) for one in StripLevel
                     ]
                     for number, body in enumerate(reversed(bodies)):
                         name = f"{symbol.name}.{number}" if number else symbol.name
-                        (answers / f"{name}.ll").write_text(restore_module(body, short))
+                        (answers / f"{name}.ll").write_text(build_module_text(body, short))
                 except (Unreadable, LlmCompilerError):
                     counts["not in short form"] += 1
                     continue

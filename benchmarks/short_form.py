@@ -17,7 +17,7 @@ from pathlib import Path
 from llm_compiler.dataset.draws import Draw, DrawJob, Made
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.emulation import shorten_module
-from llm_compiler.dataset.lifting.reduce import body_of
+from llm_compiler.dataset.lifting.strip import body_of
 from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import InputError

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from llm_compiler.corpus.normalize import normalize
 from llm_compiler.dataset.assembly import normalize_assembly
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
-from llm_compiler.dataset.lifting.reduce import Reduction, body_of, reduce_module
-from llm_compiler.dataset.lifting.restore import restore_module
+from llm_compiler.dataset.lifting.module_text import build_module_text
+from llm_compiler.dataset.lifting.strip import StripLevel, body_of, strip_module
 from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import CompilerError, InputError
 from llm_compiler.llvm.capi import Library
@@ -183,7 +183,7 @@ def _disassembly(draw: Draw, module: Module, target_machine: TargetMachine) -> S
 def _lifted(text: str, assembly: str, library: Library) -> tuple[str, int]:
     """Return the plainest IR that lowers to exactly this assembly, and its instructions.
 
-    Of single functions that is the reduced form (`dataset.lifting`); what the short form makes of
+    Of single functions that is the stripped form (`dataset.lifting`); what the short form makes of
     it lowers to the same instructions, too. Of anything else it is the text as it is.
     """
     try:
@@ -191,12 +191,12 @@ def _lifted(text: str, assembly: str, library: Library) -> tuple[str, int]:
         short = shorten_assembly(assembly, triple)
     except InputError:
         return _proved(text, assembly, library)
-    for reduction in (Reduction.ALL, Reduction.FLAGS):
+    for level in (StripLevel.ALL, StripLevel.KEEP_FLAGS):
         try:
-            code, num_instructions = _proved(reduce_module(text, reduction), assembly, library)
+            code, num_instructions = _proved(strip_module(text, level), assembly, library)
             body = body_of(code, dict(short.symbols))
-            restored = restore_module(body, short, attributes=_attributes_of(code))
-            lowered, _, _ = _lower(restored, library)
+            rebuilt = build_module_text(body, short, attributes=_attributes_of(code))
+            lowered, _, _ = _lower(rebuilt, library)
             if shorten_assembly(lowered, triple).text == short.text:
                 return code, num_instructions
         except _Unsuitable:

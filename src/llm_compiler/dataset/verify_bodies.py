@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from llm_compiler.dataset.assembly import normalize_assembly
 from llm_compiler.dataset.lifting.assembly import ShortAssembly, shorten_assembly
+from llm_compiler.dataset.lifting.module_text import build_module_text
 from llm_compiler.dataset.lifting.report import describe_error, differing_lines
-from llm_compiler.dataset.lifting.restore import restore_module
 from llm_compiler.errors import CompilerError, InputError
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.jobs import WorkerState
@@ -74,7 +74,7 @@ def verify_body(
     """Return what a body is worth; in a worker only."""
     module = ""
     try:
-        module = restore_module(body, short, attributes=attributes)
+        module = build_module_text(body, short, attributes=attributes)
         found = shorten_assembly(_lower(module), target_triple)
     except (CompilerError, InputError) as error:
         return BodyVerdict(lowers=False, report=describe_error(str(error), module, short))

@@ -19,7 +19,7 @@ from typing import Final
 from llm_compiler.corpus.normalize import normalize
 from llm_compiler.dataset.engine import Result
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
-from llm_compiler.dataset.lifting.reduce import body_of, reduce_module
+from llm_compiler.dataset.lifting.strip import body_of, strip_module
 from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
 from llm_compiler.disassembly.rules.lifter import attributes_of
@@ -110,7 +110,7 @@ def short_draft(text: str, assembly: str, target_triple: str) -> str:
     with Context() as context:
         bitcode = context.parse(text.encode("utf-8", "surrogateescape"), "draft").to_bitcode()
         normal = normalize(bitcode, library=context.library).text
-    return body_of(reduce_module(normal), dict(short.symbols))
+    return body_of(strip_module(normal), dict(short.symbols))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ from typing import Any, Final, Protocol
 
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.emulation import shorten_module
-from llm_compiler.dataset.lifting.reduce import body_of
+from llm_compiler.dataset.lifting.strip import body_of
 from llm_compiler.dataset.stage_sample import StageSample, render_paper
 from llm_compiler.errors import ConfigError, InputError, TokenizerMismatch, UnknownPass
 from llm_compiler.llvm.passes import parse_pass_list

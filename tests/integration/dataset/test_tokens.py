@@ -17,7 +17,7 @@ from llm_compiler.dataset.draws import Draw, DrawJob
 from llm_compiler.dataset.engine import make_samples, safe_elements
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.emulation import same_bodies, shorten_module
-from llm_compiler.dataset.lifting.restore import restore_module
+from llm_compiler.dataset.lifting.module_text import build_module_text
 from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stages import make_stage
@@ -189,7 +189,7 @@ def test_documents_of_disassembly_are_in_short_form(
     assert len(body) < len(sample.output_code) / 2
     # From the answer alone, with what the assembly tells.
     with Context() as context:
-        answer = context.parse(restore_module(body, short).encode(), "<answer>")
+        answer = context.parse(build_module_text(body, short).encode(), "<answer>")
         with TargetMachine.for_module(answer) as machine:
             lowered = normalize_assembly(machine.emit_assembly(answer), machine.triple)
     assert shorten_assembly(lowered, target).text == short.text

@@ -11,7 +11,7 @@ import pytest
 from llm_compiler.dataset.assembly import normalize_assembly
 from llm_compiler.dataset.build import build_dataset
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
-from llm_compiler.dataset.lifting.restore import restore_module
+from llm_compiler.dataset.lifting.module_text import build_module_text
 from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
 from llm_compiler.dataset.verify_bodies import VerifyBodiesJob
@@ -168,7 +168,7 @@ class Finishing(BaseEngine):
             f"define i32 @f0(ptr %0, i32 %1) {{\n  ret i32 {number}\n}}\n"
             for number in ((7,) if request.draft else (7, 8))
         ]
-        return [CodeAnswer(code=restore_module(one, short), body=one) for one in bodies]
+        return [CodeAnswer(code=build_module_text(one, short), body=one) for one in bodies]
 
 
 @pytest.mark.parametrize("can_finish", [True, False])

@@ -8,8 +8,8 @@ import pytest
 
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.emulation import same_bodies, shorten_module, split_module
-from llm_compiler.dataset.lifting.reduce import Reduction, body_of, reduce_module
-from llm_compiler.dataset.lifting.restore import restore_module
+from llm_compiler.dataset.lifting.module_text import build_module_text
+from llm_compiler.dataset.lifting.strip import StripLevel, body_of, strip_module
 from llm_compiler.dataset.lifting.types import TypeReader, split_commas
 from llm_compiler.errors import InputError
 
@@ -169,7 +169,7 @@ NAMES = {"pick": "f0", "counter": "g1", ".L.str": "g2", "helper": "f1"}
 
 
 def test_the_body_has_what_code_generation_looks_at() -> None:
-    body = body_of(reduce_module(MODULE), NAMES)
+    body = body_of(strip_module(MODULE), NAMES)
     assert body == (
         "define i32 @f0(ptr %0, i64 %1, i8 signext %2, ptr sret([16 x i8]) %3) {\n"
         "  %5 = alloca [32 x i8], align 8\n"
@@ -187,8 +187,8 @@ def test_the_body_has_what_code_generation_looks_at() -> None:
     )
 
 
-def test_a_milder_reduction_keeps_flags_and_lifetimes() -> None:
-    body = body_of(reduce_module(MODULE, Reduction.FLAGS), NAMES)
+def test_a_lower_level_keeps_flags_and_lifetimes() -> None:
+    body = body_of(strip_module(MODULE, StripLevel.KEEP_FLAGS), NAMES)
     assert "add nsw i32" in body
     assert "getelementptr inbounds [32 x i8], ptr %0, i64 %1, i64 16" in body
     assert "call void @llvm.lifetime.start.p0(i64 40, ptr %5)" in body
@@ -196,7 +196,7 @@ def test_a_milder_reduction_keeps_flags_and_lifetimes() -> None:
 
 def test_a_name_that_the_assembly_lacks() -> None:
     with pytest.raises(InputError, match="does not name @helper"):
-        body_of(reduce_module(MODULE), {"pick": "f0", "counter": "g1", ".L.str": "g2"})
+        body_of(strip_module(MODULE), {"pick": "f0", "counter": "g1", ".L.str": "g2"})
 
 
 def test_the_module_is_whole_again() -> None:
@@ -211,7 +211,7 @@ def test_the_module_is_whole_again() -> None:
         "  ret void\n"
         "}\n"
     )
-    text = restore_module(body, short)
+    text = build_module_text(body, short)
     lines = text.splitlines()
     assert "define hidden void @pick(ptr %0) #0 {" in lines
     assert "  %2 = load i8, ptr @stderr, !range !{i8 0, i8 2}, !noundef !{}" in lines
@@ -237,7 +237,7 @@ def test_nonsense_stays_nonsense() -> None:
         "call i32 @f1(",
         "define void @f0() {\n  %1 = call i32 @f1(ptr\n}\n",
     ):
-        assert isinstance(restore_module(body, short), str)
+        assert isinstance(build_module_text(body, short), str)
 
 
 def test_layouts_of_types() -> None:
@@ -331,7 +331,7 @@ def test_static_variables_that_functions_of_a_file_share_stay_hidden() -> None:
         "count:\n.quad 0\n.size count, 8\n"
     )
     short = shorten_assembly(text, "x86_64-pc-linux-gnu")
-    restored = restore_module(
+    restored = build_module_text(
         "define i64 @f0() {\n  %1 = load i64, ptr @g1\n  ret i64 %1\n}\n", short
     )
     assert "@count = hidden global [8 x i8] zeroinitializer, align 8" in restored

@@ -6,9 +6,9 @@ directives, declarations, data, attributes, names. What is left is short and reg
 * `assembly`: the instructions of the function, jump tables and constant pools as one line each,
   local labels and symbols numbered in order of appearance. It keeps aside what the names stand for
   and the data, so that
-* `restore` makes a whole module of a body: names, data, declarations, attributes;
-* `reduce` makes a body of a module, and a plainer module that means the same to code generation
-  (which dataset jobs prove sample by sample, by lowering it).
+* `module_text` makes a whole module of a body: names, data, declarations, attributes;
+* `strip` makes a body of a module, and a plainer module that means the same to code generation
+  (which `dataset.draws` proves sample by sample, by lowering it).
 
 Pure functions on text; nothing here needs LLVM.
 """

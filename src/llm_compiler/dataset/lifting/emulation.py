@@ -12,15 +12,15 @@ import re
 from dataclasses import dataclass, field
 
 from llm_compiler.dataset.lifting.c_library import C_FUNCTIONS
-from llm_compiler.dataset.lifting.reduce import (
+from llm_compiler.dataset.lifting.module_text import CALL, signature
+from llm_compiler.dataset.lifting.strip import (
     NAME,
-    Reduction,
+    StripLevel,
     body_of,
     call_parts,
-    reduce_module,
+    strip_module,
     with_bools,
 )
-from llm_compiler.dataset.lifting.restore import CALL, signature
 from llm_compiler.dataset.lifting.types import TypeReader
 from llm_compiler.errors import InputError
 
@@ -47,7 +47,9 @@ class ShortModule:
         Raises:
             InputError: it defines other functions, or names what the input does not.
         """
-        return body_of(reduce_module(result, Reduction.FLAGS), _symbols(result, dict(self.names)))
+        return body_of(
+            strip_module(result, StripLevel.KEEP_FLAGS), _symbols(result, dict(self.names))
+        )
 
     def restore(self, body: str) -> str:
         """Return the module with another body; what is no IR stays none."""
@@ -81,8 +83,8 @@ def shorten_module(text: str, *, function: str = "") -> ShortModule:
     frame = text
     if function:
         text = _DEFINITION.sub("", text) + function
-    reduced = reduce_module(text, Reduction.FLAGS)
-    found, own_text = _DEFINITION.search(reduced), _DEFINITION.search(text)
+    stripped = strip_module(text, StripLevel.KEEP_FLAGS)
+    found, own_text = _DEFINITION.search(stripped), _DEFINITION.search(text)
     if found is None or own_text is None:
         raise InputError("no function is defined")
     definition = found[0]
@@ -102,7 +104,7 @@ def shorten_module(text: str, *, function: str = "") -> ShortModule:
         counts[kind] += 1
         names[name] = f"{kind}{counts[kind]}"
     pairs = {_plain(name): short for name, short in names.items()}
-    body = body_of(reduced, _symbols(text, pairs))
+    body = body_of(stripped, _symbols(text, pairs))
     return ShortModule(body=body, frame=frame, definition=own_text[0], names=tuple(pairs.items()))
 
 
@@ -124,12 +126,12 @@ def _bodies(text: str) -> dict[str, str]:
     around, definitions = split_module(text)
     bodies = {}
     for definition in definitions:
-        reduced = _DEFINITION.search(reduce_module(around + definition, Reduction.FLAGS))
+        stripped = _DEFINITION.search(strip_module(around + definition, StripLevel.KEEP_FLAGS))
         name = re.search(NAME, definition)
-        if reduced is None or name is None:
+        if stripped is None or name is None:
             raise InputError("no function is defined")
         # Groups of attributes have numbers of their own in each module.
-        bodies[name[0]] = re.sub(r" #\d+(?= )", "", reduced[0])
+        bodies[name[0]] = re.sub(r" #\d+(?= )", "", stripped[0])
     return bodies
 
 

@@ -19,7 +19,7 @@ from difflib import SequenceMatcher
 from typing import Final
 
 from llm_compiler.dataset.lifting.assembly import ShortAssembly
-from llm_compiler.dataset.lifting.reduce import NAME
+from llm_compiler.dataset.lifting.strip import NAME
 
 __all__ = ["describe_error", "differing_lines"]
 
@@ -36,7 +36,7 @@ def describe_error(message: str, module: str, short: ShortAssembly) -> str:
 
     Args:
         message: with the place in front, if it has one (``<answer>:12:5: error: ..``).
-        module: the text that was parsed: what the body was restored to.
+        module: the text that was parsed: what the body was completed to.
     """
     names = {_plain(name): shortened for name, shortened in short.symbols}
 

@@ -6,7 +6,7 @@ import dataclasses
 import re
 
 from llm_compiler.dataset.lifting.assembly import ShortAssembly, shorten_assembly
-from llm_compiler.dataset.lifting.restore import restore_module
+from llm_compiler.dataset.lifting.module_text import build_module_text
 from llm_compiler.disassembly.rules.code import Code, Unliftable
 from llm_compiler.disassembly.rules.emit import global_name
 from llm_compiler.errors import InputError
@@ -38,7 +38,7 @@ class ModuleFrame:
             Unliftable: data that it needs has no words.
         """
         try:
-            text = restore_module(body, self._short, attributes=attributes)
+            text = build_module_text(body, self._short, attributes=attributes)
         except InputError as error:
             raise Unliftable(str(error).partition(":")[0]) from None
         if self._personality:

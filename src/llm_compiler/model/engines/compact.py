@@ -18,7 +18,7 @@ import numpy as np
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.check import BodyChecker, BodyState
 from llm_compiler.dataset.lifting.emulation import shorten_module, split_module
-from llm_compiler.dataset.lifting.restore import restore_module
+from llm_compiler.dataset.lifting.module_text import build_module_text
 from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import CheckpointMismatch, ConfigError, InputError
 from llm_compiler.model.decoding import Decoder, DecodingState, Finding, IdArray
@@ -309,7 +309,7 @@ class CompactEngine(BaseEngine):
             seconds=request.seconds,
         ):
             try:
-                code = restore_module(one.code, short)
+                code = build_module_text(one.code, short)
             except InputError:
                 continue
             answers.append(dataclasses.replace(one, code=code, body=one.code))

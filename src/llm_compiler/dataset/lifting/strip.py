@@ -1,15 +1,15 @@
 """The body of a function's IR, without what code generation does not look at.
 
-`reduce_module` makes of a module in the corpus's normal form one with a plainer function, in which
+`strip_module` makes of a module in the corpus's normal form one with a plainer function, in which
 are gone: attributes but those of the calling convention, metadata, names of types, alignments that
-are the natural ones, flags (``nsw``, ``inbounds``; at `Reduction.FLAGS` they stay). Address
+are the natural ones, flags (``nsw``, ``inbounds``; at `StripLevel.KEEP_FLAGS` they stay). Address
 arithmetic has one spelling: the element's size and a byte offset.
 
     %7 = getelementptr inbounds %struct.S, ptr %0, i64 %3, i32 2, !tbaa !5
     %7 = getelementptr [24 x i8], ptr %0, i64 %3, i64 16
 
 Some of that does change the code now and then: who makes pairs lowers the result, and takes a
-milder reduction, or leaves the sample out. `body_of` is the function alone, with short names.
+milder level, or leaves the sample out. `body_of` is the function alone, with short names.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Final
 from llm_compiler.dataset.lifting.types import TypeReader, closing, split_commas
 from llm_compiler.errors import InputError
 
-__all__ = ["Reduction", "body_of", "call_parts", "named_types", "reduce_module", "with_bools"]
+__all__ = ["StripLevel", "body_of", "call_parts", "named_types", "strip_module", "with_bools"]
 
 NAME: Final = r'@(?:[\w.$-]+|"(?:[^"\\]|\\.)*")'
 _TYPE_LINE: Final = re.compile(r'^(%(?:[\w.$-]+|"(?:[^"\\]|\\.)*")) = type (.*)$')
@@ -71,10 +71,10 @@ _DROPPED_CALLS: Final = re.compile(
 _CONVENTIONS: Final = re.compile(r"^(?:fastcc|ccc|coldcc|cc\d+|tailcc|preserve_\w+|swift\w*cc) ")
 
 
-class Reduction(IntEnum):
+class StripLevel(IntEnum):
     """How much goes."""
 
-    FLAGS = 1
+    KEEP_FLAGS = 1
     """Flags of arithmetic and lifetimes of variables stay."""
     ALL = 2
 
@@ -88,8 +88,8 @@ def named_types(text: str) -> dict[str, str]:
     }
 
 
-def reduce_module(text: str, reduction: Reduction = Reduction.ALL) -> str:
-    """Return a module with its one function reduced.
+def strip_module(text: str, level: StripLevel = StripLevel.ALL) -> str:
+    """Return a module with its one function stripped.
 
     Args:
         text: of a module in the corpus's normal form.
@@ -102,7 +102,7 @@ def reduce_module(text: str, reduction: Reduction = Reduction.ALL) -> str:
         match[1]: [word for word in _KEPT_OF_CALLS if word in match[2].split(" ")]
         for match in re.finditer(r"^attributes (#\d+) = \{ (.*) \}$", text, re.MULTILINE)
     }
-    reader = _Reader(TypeReader(named_types(text)), reduction, bools, groups)
+    reader = _Reader(TypeReader(named_types(text)), level, bools, groups)
     lines: list[str] = []
     inside = False
     found = 0
@@ -125,17 +125,17 @@ def reduce_module(text: str, reduction: Reduction = Reduction.ALL) -> str:
 
 
 def body_of(text: str, names: Mapping[str, str]) -> str:
-    """Return the short form of a reduced module's function.
+    """Return the short form of a stripped module's function.
 
     Args:
-        text: what `reduce_module` returned, or LLVM's print of it.
+        text: what `strip_module` returned, or LLVM's print of it.
         names: the short names of assembly's symbols (`assembly.ShortAssembly.symbols`).
 
     Raises:
         InputError: it names what the assembly does not.
     """
     # LLVM prints alignments that are the natural ones, and numbers metadata.
-    text = reduce_module(text, Reduction.FLAGS)
+    text = strip_module(text, StripLevel.KEEP_FLAGS)
     private = set(re.findall(rf"^({NAME}) = private ", text, re.MULTILINE))
     start = text.find("\ndefine ") + 1
     body = text[start : text.find("\n}\n", start) + 3]
@@ -176,17 +176,17 @@ def with_bools(body: str) -> str:
 
 
 class _Reader:
-    """Reduces lines of one function."""
+    """Strips lines of one function."""
 
     def __init__(
         self,
         types: TypeReader,
-        reduction: Reduction,
+        level: StripLevel,
         bools: frozenset[str],
         groups: Mapping[str, list[str]],
     ) -> None:
         self._types = types
-        self._reduction = reduction
+        self._level = level
         self._bools = bools
         self._groups = groups
 
@@ -231,7 +231,7 @@ class _Reader:
         """Return an operand's value: constant expressions lose flags and names of types."""
         if "(" not in text and "%" not in text:
             return text
-        if self._reduction is Reduction.ALL:
+        if self._level is StripLevel.ALL:
             text = _CONSTANT_FLAGS.sub(lambda match: match[1], text)
         if "getelementptr" in text and (match := re.match(r"getelementptr[^(]*\(", text)):
             inner = text[match.end() : closing(text, match.end() - 1) - 1]
@@ -282,15 +282,15 @@ class _Reader:
         )
 
     def instruction(self, line: str) -> str | None:
-        """Return an instruction reduced; None if it goes."""
+        """Return an instruction stripped; None if it goes."""
         text = self._without_metadata(line.strip())
         is_call = re.match(r"(?:%\d+ = )?(?:tail |musttail |notail )?(?:call|invoke) ", text)
         if is_call:
-            all_ = self._reduction is Reduction.ALL
+            all_ = self._level is StripLevel.ALL
             if _DROPPED_CALLS.search(text) and (all_ or "lifetime" not in text):
                 return None
             return "  " + self._call(_GROUP.sub(self._group, text), is_call.end())
-        if self._reduction is Reduction.ALL:
+        if self._level is StripLevel.ALL:
             text = _FLAGGED.sub(lambda match: f"{match[1]} ", text)
         text = self._without_natural_alignment(text)
         if match := re.match(r"(%\d+ = )getelementptr((?: (?:inbounds|nuw|nusw))*) ", text):
@@ -323,7 +323,7 @@ class _Reader:
         return text[: match.start()] + "".join(kept)
 
     def _constants(self, text: str) -> str:
-        """Reduce the constant addresses within an instruction."""
+        """Strip the constant addresses within an instruction."""
         place = 0
         while (
             match := re.compile(r"getelementptr[a-z ()\-\d,]*?\(").search(text, place)
@@ -345,7 +345,7 @@ class _Reader:
         natural = self._types.layout(self._types.literal(text[opcode.end() : stop]))[1]
         if opcode[1] == "alloca" and text[opcode.end()] in "%{[<":
             return text
-        more = self._reduction is Reduction.ALL and int(match[1]) > natural
+        more = self._level is StripLevel.ALL and int(match[1]) > natural
         if int(match[1]) != natural and not more:
             return text
         return text[: match.start()] + text[match.end() :]
@@ -357,7 +357,7 @@ class _Reader:
         pointer, *indexes = split_commas(text[stop:].removeprefix(",").strip())
         word = (
             "getelementptr"
-            if self._reduction is Reduction.ALL or not flags
+            if self._level is StripLevel.ALL or not flags
             else (f"getelementptr {flags}")
         )
         pointer = self._constants(pointer) if "(" in pointer else pointer
@@ -408,7 +408,7 @@ class _Reader:
         start, parts = text[:place], call_parts(text, place, self._types)
         arguments = [self._attributed(one, named=True) for one in split_commas(parts.arguments)]
         words = [start.strip()]
-        if self._reduction is not Reduction.ALL and parts.flags:
+        if self._level is not StripLevel.ALL and parts.flags:
             words.append(parts.flags)
         words += parts.kept
         words.append(self._types.literal(parts.type_))

@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from llm_compiler.dataset.lifting.assembly import DataItem, ShortAssembly
-from llm_compiler.dataset.lifting.reduce import NAME, call_parts, with_bools
+from llm_compiler.dataset.lifting.strip import NAME, call_parts, with_bools
 from llm_compiler.dataset.lifting.types import TypeReader, closing, split_commas
 from llm_compiler.errors import InputError
 
-__all__ = ["CALL", "restore_module", "signature"]
+__all__ = ["CALL", "build_module_text", "signature"]
 
 _FLAGS: Final = """
 !llvm.module.flags = !{!0, !1, !2}
@@ -56,7 +56,7 @@ _ESCAPES: Final = {"b": 8, "t": 9, "n": 10, "f": 12, "r": 13, '"': 34, "\\": 92}
 _TERM: Final = re.compile(r'\s*([+-]?)\s*([A-Za-z_.$][\w.$]*|"(?:[^"\\]|\\.)*"|-?\w+)')
 
 
-def restore_module(body: str, short: ShortAssembly, *, attributes: str = "") -> str:
+def build_module_text(body: str, short: ShortAssembly, *, attributes: str = "") -> str:
     """Return the text of the module that a body stands for.
 
     The body may be anything: what is no IR stays none.
