@@ -28,7 +28,7 @@ from llm_compiler.corpus.config import PackageSpec, load_config
 from llm_compiler.corpus.debian import Archive
 from llm_compiler.llvm.object_file import section_sizes
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
-from llm_compiler.optimization.records import OptimizeOptions
+from llm_compiler.optimization.options import OptimizeOptions
 from llm_compiler.optimization.sources import Source
 from llm_compiler.optimize_program import optimize_program
 from llm_compiler.process import Completed, run

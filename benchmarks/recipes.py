@@ -41,7 +41,7 @@ from llm_compiler.llvm.settings import SettingKind, all_settings
 from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.optimization.function_wise import best_assembly, unit_structure
-from llm_compiler.optimization.records import Effort
+from llm_compiler.optimization.options import Effort
 from llm_compiler.optimize import OptimizeOptions, Proposer, optimize_many
 from llm_compiler.output import write_atomically
 from llm_compiler.records import OZ, Measurement, Recipe

@@ -31,7 +31,7 @@ from llm_compiler.evaluate.plots import require_matplotlib
 from llm_compiler.llvm.jobs import EvaluateJob, RegistryJob
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import load_engine
-from llm_compiler.optimization.records import Effort
+from llm_compiler.optimization.options import Effort
 from llm_compiler.optimize import OptimizeOptions, optimize_many
 from llm_compiler.records import OZ
 from llm_compiler.search.autotune import Method, autotune_strategy, module_rng

@@ -22,7 +22,7 @@ from llm_compiler.llvm.clang_flags import parse_clang_flags
 from llm_compiler.llvm.link_time import LinkTime
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.optimization.records import OptimizeOptions
+from llm_compiler.optimization.options import OptimizeOptions
 from llm_compiler.optimize_program import optimize_program
 from llm_compiler.workers import LocalPool
 

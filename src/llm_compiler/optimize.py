@@ -38,14 +38,9 @@ from llm_compiler.optimization.decide import decide
 from llm_compiler.optimization.finish import finish
 from llm_compiler.optimization.measure import measure
 from llm_compiler.optimization.model_rounds import ProposingModel
+from llm_compiler.optimization.options import Effort, OptimizeOptions, OutputKind, Proposer
 from llm_compiler.optimization.prepare import prepare, with_dependencies
-from llm_compiler.optimization.records import (
-    Effort,
-    Optimized,
-    OptimizeOptions,
-    OutputKind,
-    Proposer,
-)
+from llm_compiler.optimization.result import Optimized
 from llm_compiler.optimization.sources import Source
 from llm_compiler.optimization.unit import Request
 from llm_compiler.optimization.workplace import Workplace

@@ -29,8 +29,9 @@ from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.optimization.choose import Built, wins
+from llm_compiler.optimization.options import OptimizeOptions, OutputKind
 from llm_compiler.optimization.prepare import prepare_all
-from llm_compiler.optimization.records import Optimized, OptimizeOptions, OutputKind
+from llm_compiler.optimization.result import Optimized
 from llm_compiler.optimization.sources import Source
 from llm_compiler.optimization.unit import Request, Unit
 from llm_compiler.optimization.whole_program import (

@@ -27,7 +27,8 @@ from llm_compiler.optimization.decide import decide
 from llm_compiler.optimization.finish import finish
 from llm_compiler.optimization.measure import measure
 from llm_compiler.optimization.model_rounds import ProposingModel
-from llm_compiler.optimization.records import Effort, Optimized, OptimizeOptions, Proposer
+from llm_compiler.optimization.options import Effort, OptimizeOptions, Proposer
+from llm_compiler.optimization.result import Optimized
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.optimization.workplace import Workplace
 from llm_compiler.records import Status

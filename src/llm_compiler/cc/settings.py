@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from llm_compiler.optimization.records import Effort
+from llm_compiler.optimization.options import Effort
 
 __all__ = ["VARIABLES", "CcSettings", "Mode"]
 

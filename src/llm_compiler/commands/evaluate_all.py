@@ -17,7 +17,7 @@ from llm_compiler.commands.options.evaluate import (
 )
 from llm_compiler.console import note, warn
 from llm_compiler.errors import ConfigError, InputError
-from llm_compiler.evaluate.disassembly.records import LiftOptions
+from llm_compiler.evaluate.disassembly.options import LiftOptions
 from llm_compiler.evaluate.document import Block, Heading, Image, Items, Paragraph, Table
 from llm_compiler.evaluate.registry import TaskEntry, task_entries
 from llm_compiler.evaluate.rows import locked

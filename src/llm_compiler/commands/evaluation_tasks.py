@@ -12,7 +12,7 @@ from llm_compiler.commands.options.evaluate import (
     SizePredictionArguments,
 )
 from llm_compiler.errors import ConfigError
-from llm_compiler.evaluate.disassembly.records import LiftOptions
+from llm_compiler.evaluate.disassembly.options import LiftOptions
 from llm_compiler.evaluate.disassembly.task import DisassemblyTask
 from llm_compiler.evaluate.emulation.ask import CODES, EmulationOptions
 from llm_compiler.evaluate.emulation.task import EmulationTask

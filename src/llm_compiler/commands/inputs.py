@@ -16,7 +16,7 @@ from llm_compiler.errors import ConfigError, InputError
 from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.compile_commands import read_compile_commands
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES
-from llm_compiler.optimization.records import OutputKind
+from llm_compiler.optimization.options import OutputKind
 from llm_compiler.optimization.sources import Source
 
 __all__ = ["SUFFIX", "collect_sources", "name_outputs"]

@@ -23,8 +23,8 @@ from llm_compiler.optimization.function_wise import (
     rebuild_assembly,
     unit_structure,
 )
+from llm_compiler.optimization.options import OptimizeOptions, OutputKind
 from llm_compiler.optimization.rebuild import dangling_symbols
-from llm_compiler.optimization.records import OptimizeOptions, OutputKind
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import Measurement, Recipe, VerdictKind
 from llm_compiler.verify.target import ARCHITECTURES

@@ -18,8 +18,8 @@ from llm_compiler.optimization.assembly import (
     assembly_wanted,
 )
 from llm_compiler.optimization.choose import Built, Decision, Outcome, Step, choose
+from llm_compiler.optimization.options import OutputKind
 from llm_compiler.optimization.rebuild import baseline_of, rebuild
-from llm_compiler.optimization.records import OutputKind
 from llm_compiler.optimization.settings import may_have
 from llm_compiler.optimization.unit import Found, Unit
 from llm_compiler.optimization.workplace import Workplace

@@ -12,14 +12,9 @@ from llm_compiler.optimization.assembly import AssembledUnit
 from llm_compiler.optimization.choose import Built, Step
 from llm_compiler.optimization.decide import Chosen
 from llm_compiler.optimization.explain import Explanation, explain
+from llm_compiler.optimization.options import OptimizeOptions, OutputKind, Proposer
 from llm_compiler.optimization.rebuild import rebuild
-from llm_compiler.optimization.records import (
-    FROM_STORE,
-    Optimized,
-    OptimizeOptions,
-    OutputKind,
-    Proposer,
-)
+from llm_compiler.optimization.result import FROM_STORE, Optimized
 from llm_compiler.optimization.unit import Found, Unit
 from llm_compiler.optimization.workplace import Workplace
 from llm_compiler.records import OZ, PassList, Recipe, VerdictKind

@@ -14,7 +14,7 @@ from llm_compiler.llvm.refusals import never_allowed, refusal_of
 from llm_compiler.optimization.assembly import assembly_wanted
 from llm_compiler.optimization.choose import Built, outcomes
 from llm_compiler.optimization.model_rounds import ModelRounds, ProposingModel, Tried
-from llm_compiler.optimization.records import OutputKind, Proposer
+from llm_compiler.optimization.options import OutputKind, Proposer
 from llm_compiler.optimization.settings import extras_for, searched_settings, settings_for
 from llm_compiler.optimization.unit import Found, Unit
 from llm_compiler.optimization.workplace import Workplace

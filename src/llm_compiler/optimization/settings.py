@@ -21,7 +21,7 @@ from llm_compiler.llvm.settings import (
 )
 from llm_compiler.llvm.stock import ClangFlags
 from llm_compiler.llvm.targets import architecture_of
-from llm_compiler.optimization.records import OptimizeOptions, OutputKind
+from llm_compiler.optimization.options import OptimizeOptions, OutputKind
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import Recipe
 from llm_compiler.search.coreset import Coreset

@@ -28,8 +28,8 @@ from llm_compiler.optimization.function_wise import (
     rebuild_assembly,
     unit_structure,
 )
+from llm_compiler.optimization.options import OptimizeOptions
 from llm_compiler.optimization.rebuild import dangling_symbols, rebuild
-from llm_compiler.optimization.records import OptimizeOptions
 from llm_compiler.optimization.settings import extras_for, settings_for
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import OZ, Measurement, Recipe, Status, VerdictKind

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 from llm_compiler.optimization.model_rounds import ProposingModel
-from llm_compiler.optimization.records import OptimizeOptions
+from llm_compiler.optimization.options import OptimizeOptions
 from llm_compiler.search.coreset import Coreset
 from llm_compiler.search.trial import MeasurementStore
 from llm_compiler.verify.checker import Checker

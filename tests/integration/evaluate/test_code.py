@@ -11,7 +11,9 @@ import pytest
 from llm_compiler.cli import main
 from llm_compiler.emulate import EmulateOptions, emulate
 from llm_compiler.evaluate.disassembly.ask import AskedModel, lift_rows
-from llm_compiler.evaluate.disassembly.records import LiftItem, LiftOptions, LiftRow
+from llm_compiler.evaluate.disassembly.items import LiftItem
+from llm_compiler.evaluate.disassembly.options import LiftOptions
+from llm_compiler.evaluate.disassembly.rows import LiftRow
 from llm_compiler.evaluate.emulation.ask import EmulationRow
 from llm_compiler.evaluate.rows import locked, read_rows
 from llm_compiler.evaluate.suites import EvaluationModule

@@ -9,7 +9,7 @@ import pytest
 
 from llm_compiler.cli import main
 from llm_compiler.dataset.stage_sample import StageSample
-from llm_compiler.evaluate.disassembly.records import LiftRow
+from llm_compiler.evaluate.disassembly.rows import LiftRow
 from llm_compiler.evaluate.emulation.ask import EmulationRow
 from llm_compiler.evaluate.flag_tuning.rows import Row
 from llm_compiler.evaluate.perplexity.ask import PerplexityRow

@@ -12,7 +12,7 @@ import pytest
 from llm_compiler.commands.inputs import collect_sources, name_outputs
 from llm_compiler.errors import ConfigError, InputError
 from llm_compiler.llvm.clang_flags import parse_clang_flags
-from llm_compiler.optimization.records import OutputKind
+from llm_compiler.optimization.options import OutputKind
 from llm_compiler.optimization.sources import Source
 
 

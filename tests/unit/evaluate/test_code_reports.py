@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from llm_compiler.evaluate.disassembly.records import LiftRow
 from llm_compiler.evaluate.disassembly.report import summarize_lifts
+from llm_compiler.evaluate.disassembly.rows import LiftRow
 from llm_compiler.evaluate.emulation.ask import EmulationRow
 from llm_compiler.evaluate.emulation.report import summarize_emulation
 from llm_compiler.evaluate.figures import mean_of, share_of

@@ -9,7 +9,7 @@ from collections.abc import Generator
 import pytest
 
 from llm_compiler.errors import ConfigError
-from llm_compiler.optimization.records import Effort, OptimizeOptions
+from llm_compiler.optimization.options import Effort, OptimizeOptions
 from llm_compiler.records import Measurement, PassList, Status
 from llm_compiler.search.strategies import until
 from llm_compiler.search.trial import Batch, Trial, run_trials

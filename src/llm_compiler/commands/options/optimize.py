@@ -16,7 +16,7 @@ from llm_compiler.commands.options.shared import (
     target_triple_option,
 )
 from llm_compiler.model.engines.requests import Capability
-from llm_compiler.optimization.records import Effort, OptimizeOptions, OutputKind, Proposer
+from llm_compiler.optimization.options import Effort, OptimizeOptions, OutputKind, Proposer
 from llm_compiler.option_fields import argument, default_of, natural, one_of, option, seconds
 
 __all__ = ["COMMAND", "OptimizeArguments"]

@@ -22,14 +22,9 @@ from llm_compiler.errors import (
     TimedOut,
     ToolchainNotFound,
 )
-from llm_compiler.evaluate.disassembly.records import (
-    BEYOND_CONTEXT,
-    NO_ANSWER,
-    UNREADABLE,
-    LiftItem,
-    LiftOptions,
-    LiftRow,
-)
+from llm_compiler.evaluate.disassembly.items import LiftItem
+from llm_compiler.evaluate.disassembly.options import LiftOptions
+from llm_compiler.evaluate.disassembly.rows import BEYOND_CONTEXT, NO_ANSWER, UNREADABLE, LiftRow
 from llm_compiler.evaluate.text_distance import bleu
 from llm_compiler.evaluate.threads import ThreadTools
 from llm_compiler.llvm.elf import Symbol

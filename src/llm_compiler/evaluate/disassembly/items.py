@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.errors import InputError
-from llm_compiler.evaluate.disassembly.records import LiftItem, LiftOptions
+from llm_compiler.evaluate.disassembly.options import LiftOptions
 from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule, Excluded
 from llm_compiler.llvm.jobs import EmitJob
@@ -17,11 +18,27 @@ from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["lift_items"]
+__all__ = ["LiftItem", "lift_items"]
 
 _FUNCTION = re.compile(
     r'^\s*\.type\s+(?:"((?:[^"\\]|\\.)*)"|([^,\s"]+)),\s*[@%]function$', re.MULTILINE
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftItem:
+    """One function at one level."""
+
+    module: EvaluationModule
+    level: str
+    function: str
+    assembly: Path
+    """Of the whole module."""
+
+    @property
+    def key(self) -> str:
+        """What names it in a run."""
+        return f"{self.module.key}|{self.level}|{self.function}"
 
 
 def lift_items(

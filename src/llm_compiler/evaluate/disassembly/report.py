@@ -6,13 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llm_compiler.evaluate.disassembly.records import (
-    BEYOND_CONTEXT,
-    NO_ANSWER,
-    UNREADABLE,
-    LiftOptions,
-    LiftRow,
-)
+from llm_compiler.evaluate.disassembly.options import LiftOptions
+from llm_compiler.evaluate.disassembly.rows import BEYOND_CONTEXT, NO_ANSWER, UNREADABLE, LiftRow
 from llm_compiler.evaluate.document import Block, Heading, Image, Items, Paragraph, Table
 from llm_compiler.evaluate.figures import Figure, mean_of, share_of
 from llm_compiler.evaluate.plots import bar_plot, curve_plot

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from llm_compiler.evaluate.disassembly.ask import AskedModel, lift_rows
-from llm_compiler.evaluate.disassembly.items import lift_items
-from llm_compiler.evaluate.disassembly.records import LiftItem, LiftOptions, LiftRow
+from llm_compiler.evaluate.disassembly.items import LiftItem, lift_items
+from llm_compiler.evaluate.disassembly.options import LiftOptions
 from llm_compiler.evaluate.disassembly.report import LiftFigure, lifting_report
+from llm_compiler.evaluate.disassembly.rows import LiftRow
 from llm_compiler.evaluate.report import Report, share_text
 from llm_compiler.evaluate.run import Run
 from llm_compiler.evaluate.task import Facts, HeadLine, Needs, Task, Work, side_by_side

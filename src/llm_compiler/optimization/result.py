@@ -1,120 +1,21 @@
-"""What a caller of `optimize` says and gets: options, kinds of output, the result."""
+"""What `optimize` gives for one input: sizes, the recipe, its verdict, and the object."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from llm_compiler.errors import ConfigError
-from llm_compiler.llvm.settings import SettingKind, all_settings, find_setting
 from llm_compiler.notebook import card
-from llm_compiler.option_values import adopt_values
 from llm_compiler.records import Recipe
-from llm_compiler.search.objective import SIZE, Objective, objective_named
+from llm_compiler.search.objective import SIZE, Objective
 
-if TYPE_CHECKING:  # options are read without what measures
+if TYPE_CHECKING:  # results are read without what measures
     from llm_compiler.optimization.explain import Explanation
 
-__all__ = ["Effort", "OptimizeOptions", "Optimized", "OutputKind", "Proposer"]
+__all__ = ["FROM_STORE", "Optimized"]
 
-
-class Proposer(StrEnum):
-    """Where candidate lists come from."""
-
-    MODEL = "model"
-    CORESET = "coreset"
-    SEARCH = "search"
-
-
-FROM_STORE = "store"
+FROM_STORE: Final = "store"
 """What `Optimized.proposer` says of a recipe that an earlier search of the user's had found."""
-
-
-class OutputKind(StrEnum):
-    """What `Optimized.output` holds."""
-
-    OBJECT = "object"
-    ASSEMBLY = "assembly"
-    BITCODE = "bitcode"
-    TEXT = "text"
-    PASSES = "passes"
-
-
-class Effort(StrEnum):
-    """How much is tried; the seconds are those of a unit of median size on one idle core.
-
-    Numbers of evaluations and not of seconds, so that a result does not depend on the machine.
-    """
-
-    FAST = "fast"
-    """About 0.3 s."""
-    DEFAULT = "default"
-    """About 1 s."""
-    HIGH = "high"
-    """About 10 s."""
-    MAX = "max"
-    """About 100 s."""
-
-    @property
-    def candidates(self) -> int:
-        """Recipes compiled beside clang -Oz."""
-        return {Effort.FAST: 4, Effort.DEFAULT: 16, Effort.HIGH: 32, Effort.MAX: 64}[self]
-
-    @property
-    def budget(self) -> int:
-        """Evaluations of local search after them."""
-        return {Effort.FAST: 0, Effort.DEFAULT: 0, Effort.HIGH: 384, Effort.MAX: 4096}[self]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizeOptions:
-    """How to optimise; the defaults are the command line's."""
-
-    candidates: int = Effort.DEFAULT.candidates
-    """Recipes compiled beside clang -Oz."""
-    budget: int = Effort.DEFAULT.budget
-    """Evaluations of local search after them, at most."""
-    seconds: float = math.inf
-    """At most so long for measuring, for each input: what was best until then counts."""
-    objective: Objective = SIZE
-    proposer: Proposer | None = None
-    """None: the model if one is given or came with the package, else the coreset. A model that
-    cannot be loaded or does not answer is a warning, and the coreset chooses."""
-    pass_lists_only: bool = False
-    """Leave attributes and options of code generation as clang -Oz has them."""
-    function_wise: bool = True
-    """Assemble units from the best recipe of each function, where that is smaller."""
-    novel: bool = False
-    """model: lists of its own making too; they are checked if they win."""
-    target_triple: str = ""
-    clang_flags: tuple[str, ...] = ()
-    kind: OutputKind = OutputKind.OBJECT
-    timeout_s: float = 60.0
-    """Limit of each evaluation and each run of clang or opt."""
-    seed: int = 0
-    allow: tuple[str, ...] = ()
-    """Settings that change what the object offers, by name (`llvm.settings`)."""
-    explain: bool = False
-    """Find out which element of the recipe brings how many bytes."""
-    trust: bool = False
-    """Hand out a new list that wins without PassListEval (its verdict is then "unchecked")."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "objective", objective_named(self.objective))
-        adopt_values(self)
-        if self.candidates < 0 or self.budget < 0:
-            raise ConfigError("--candidates and --budget cannot be negative")
-        for name in self.allow:
-            known = find_setting(SettingKind.ATTRIBUTE, name)
-            if known is None or not known.contract:
-                names = ", ".join(one.name for one in all_settings() if one.contract)
-                raise ConfigError(f"--allow {name}: what can be allowed is {names}")
-        if not self.seconds > 0:
-            raise ConfigError("--seconds must be more than 0")
-        if self.timeout_s <= 0:
-            raise ConfigError("--timeout-s must be more than 0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

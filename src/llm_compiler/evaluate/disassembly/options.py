@@ -1,0 +1,53 @@
+"""How disassembly is evaluated: levels, answers for each function, and how they are checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from llm_compiler.errors import ConfigError
+from llm_compiler.verify.execute import ExecuteOptions
+
+__all__ = ["LEVELS", "LiftOptions"]
+
+LEVELS = ("O0", "O1", "O2", "O3", "Os", "Oz")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftOptions:
+    """What is asked, and how it is checked."""
+
+    levels: tuple[str, ...] = ("Oz",)
+    functions: int = 0
+    """Drawn per target and level; 0: all."""
+    candidates: int = 8
+    max_executed: int = 3
+    """At most, of a function's answers that are not exact."""
+    temperature: float = 0.0
+    seed: int = 0
+    timeout_s: float = 60.0
+    rules: bool = False
+    """Rules alone are a contender too, and so are rules and each model together."""
+    search_s: float = 2.0
+    """Of processor time, for the rules' search."""
+    execute: ExecuteOptions = field(default_factory=ExecuteOptions)
+
+    def __post_init__(self) -> None:
+        if unknown := [one for one in self.levels if one not in LEVELS]:
+            raise ConfigError(f"'{unknown[0]}' is no level: expected some of {', '.join(LEVELS)}")
+        if self.candidates < 1:
+            raise ConfigError("--candidates starts at 1")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what makes a run what it is."""
+        return {
+            "levels": list(self.levels),
+            "functions": self.functions,
+            "candidates": self.candidates,
+            "max_executed": self.max_executed,
+            "temperature": self.temperature,
+            "seed": self.seed,
+            "timeout_s": self.timeout_s,
+            "rules": self.rules,
+            "search_s": self.search_s,
+        }
