@@ -222,13 +222,11 @@ MOST_MODULE_LINES, MOST_CLASS_LINES = 600, 400
 # What is still longer, and how long it may be: a number here only ever falls.
 LONGER_MODULES = {
     "disassembly.rules.aarch64.integers": 623,
-    "disassembly.rules.emit": 990,
     "disassembly.rules.x86_64.integers": 656,
     "train.loop": 758,
 }
 LONGER_CLASSES = {
     "disassembly.rules.builder.Builder": 463,
-    "disassembly.rules.emit._Emitter": 891,
     "train.loop._Run": 551,
 }
 

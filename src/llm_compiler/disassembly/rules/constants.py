@@ -1,15 +1,23 @@
-"""Constants and the names of types, as LLVM writes them. Pure functions."""
+"""Constants and names, as LLVM writes them. Pure functions."""
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import Final
 
 from llm_compiler.disassembly.rules.nodes import bits_of
 
-__all__ = ["lane_type", "literal", "number_text", "overload"]
+__all__ = ["global_name", "lane_type", "literal", "number_text", "overload"]
 
 _FLOATS: Final = {"float": 32, "double": 64}
+_PLAIN: Final = re.compile(r"[\w.-]+")
+
+
+def global_name(name: str) -> str:
+    """Return the IR's name of a symbol of the assembly."""
+    plain = name.removeprefix(".L")
+    return f"@{plain}" if _PLAIN.fullmatch(plain) else f'@"{plain}"'
 
 
 def number_text(value: int, type_: str) -> str:

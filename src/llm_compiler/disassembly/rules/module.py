@@ -8,7 +8,7 @@ import re
 from llm_compiler.dataset.lifting.assembly import ShortAssembly, shorten_assembly
 from llm_compiler.dataset.lifting.module_text import build_module_text
 from llm_compiler.disassembly.rules.code import Code, Unliftable
-from llm_compiler.disassembly.rules.emit import global_name
+from llm_compiler.disassembly.rules.constants import global_name
 from llm_compiler.errors import InputError
 
 __all__ = ["ModuleFrame"]
