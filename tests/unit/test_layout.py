@@ -226,7 +226,6 @@ LONGER_MODULES = {
     "train.loop": 758,
 }
 LONGER_CLASSES = {
-    "disassembly.rules.builder.Builder": 463,
     "train.loop._Run": 551,
 }
 

@@ -7,16 +7,17 @@ table says anything of frames. One builder serves one function.
 
 from __future__ import annotations
 
-import itertools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from llm_compiler.disassembly.rules.code import Code, Unliftable
+from llm_compiler.disassembly.rules.control_flow import ControlFlow
 from llm_compiler.disassembly.rules.nodes import (
+    ANY,
+    SLOT,
     Block,
-    CallSite,
     Graph,
     Node,
     Place,
@@ -25,12 +26,8 @@ from llm_compiler.disassembly.rules.nodes import (
 )
 from llm_compiler.disassembly.rules.target import Target
 
-__all__ = ["ANY", "SLOT", "Builder"]
+__all__ = ["Builder"]
 
-ANY: Final = "any"
-"""The type of a register that is copied or passed: whatever the variable's own is."""
-SLOT: Final = "slot."
-"""Begins the names of pushed words, which are registers as long as nothing points to them."""
 _FLAG: Final = "flag."
 _SAVED: Final = ("i64", "double")
 """Types of the registers that a function saves for its caller."""
@@ -82,13 +79,13 @@ class Builder:
         self._flags_out: dict[int, Any] = {}
         self._states: dict[int, tuple[dict[str, int], set[str]]] = {}
         self._wanted: list[tuple[int, str]] = []
-        self._nodes: list[Node] = self.block.nodes
+        self.flow = ControlFlow(self)
 
     # -- blocks ---
 
     def enter(self, block: Block) -> None:
         """Go on with a block whose predecessor, if any, was written already."""
-        self.block, self._nodes = block, block.nodes
+        self.block = block
         known = [self._states[one] for one in block.predecessors if one in self._states]
         if known:
             self.frame = dict(known[0][0])
@@ -124,7 +121,6 @@ class Builder:
                     continue
                 self.block = self.graph.blocks[before]
                 terminator = self.block.nodes.pop()
-                self._nodes = self.block.nodes
                 self.flags = self._flags_out[before]
                 self.frame = dict(self._states[before][0])
                 self.write(f"{_FLAG}{number}.{code}", self.condition(code))
@@ -132,9 +128,10 @@ class Builder:
 
     # -- values ---
 
-    def _append(self, node: Node) -> Node:
+    def append(self, node: Node) -> Node:
+        """Append a node to the current block, and return it."""
         node.block = self.block.number
-        self._nodes.append(node)
+        self.block.nodes.append(node)
         return node
 
     def constant(self, value: int, type_: str) -> Node:
@@ -167,7 +164,7 @@ class Builder:
         is_known = left.op == right.op == "const" and op in _FOLDED
         if is_known and isinstance(left.data, int) and isinstance(right.data, int):
             return self.constant(_FOLDED[op](left.data, right.data), left.type)
-        return self._append(Node(op, left.type, (left, right)))
+        return self.append(Node(op, left.type, (left, right)))
 
     def _align(self, place: Node, alignment: int) -> Node:
         # As if the caller's frame ended at a multiple of the alignment.
@@ -184,7 +181,7 @@ class Builder:
                 return self.constant(value.data & ((1 << bits_of(value.type)) - 1), type_)
             if op in ("sext", "trunc"):
                 return self.constant(value.data, type_)
-        return self._append(Node(op, type_, (value,)))
+        return self.append(Node(op, type_, (value,)))
 
     def low(self, value: Node, bits: int) -> Node:
         """Return the low bits of an integer, or the integer zero-extended."""
@@ -195,15 +192,15 @@ class Builder:
 
     def compare(self, predicate: str, left: Node, right: Node) -> Node:
         """Return an ``i1``: an integer predicate (``ult``) of two values of one type."""
-        return self._append(Node("icmp", "i1", (left, right), predicate))
+        return self.append(Node("icmp", "i1", (left, right), predicate))
 
     def compare_floats(self, predicate: str, left: Node, right: Node) -> Node:
         """Return the ``i1`` of a floating-point predicate (``olt``)."""
-        return self._append(Node("fcmp", "i1", (left, right), predicate))
+        return self.append(Node("fcmp", "i1", (left, right), predicate))
 
     def select(self, condition: Node, yes: Node, no: Node) -> Node:
         """Return one of two values of one type."""
-        return self._append(Node("select", yes.type, (condition, yes, no)))
+        return self.append(Node("select", yes.type, (condition, yes, no)))
 
     def negated(self, condition: Node) -> Node:
         """Return the opposite of an ``i1``."""
@@ -216,17 +213,17 @@ class Builder:
             overload: of the name, as in ``fshl.i32``; empty: the name is whole.
         """
         full = f"llvm.{name}.{overload}" if overload else f"llvm.{name}"
-        return self._append(Node("intrinsic", type_, arguments, full))
+        return self.append(Node("intrinsic", type_, arguments, full))
 
     def overflows(self, op: str, left: Node, right: Node) -> Node:
         """Return whether ``sadd``, ``usub``, ``smul`` ... of two integers overflows; an ``i1``."""
-        return self._append(Node("overflow", "i1", (left, right), op))
+        return self.append(Node("overflow", "i1", (left, right), op))
 
     def node(
         self, op: str, type_: str, args: Sequence[Node], data: Any = None, flags: str = ""
     ) -> Node:
         """Append any other node: vector operations, atomic accesses, fences."""
-        made = self._append(Node(op, type_, args, data))
+        made = self.append(Node(op, type_, args, data))
         made.flags = flags
         return made
 
@@ -239,7 +236,7 @@ class Builder:
             return node if type_ in ("i64", ANY) else self.low(node, bits_of(type_))
         if register == self.convention.stack_pointer:
             raise Unliftable("a stack pointer that is not known")
-        return self._append(Node("read", type_, (), register))
+        return self.append(Node("read", type_, (), register))
 
     def write(
         self,
@@ -279,7 +276,7 @@ class Builder:
         node = Node("write", "void", (value,), register)
         node.bits = bits or (0 if value.type == ANY else bits_of(value.type))
         node.keeps, node.is_copy = keeps, is_copy
-        self._append(node)
+        self.append(node)
 
     def _set_stack_pointer(self, value: Node) -> None:
         pointer = self.convention.stack_pointer
@@ -293,7 +290,7 @@ class Builder:
         """Give a register back its caller's value."""
         self.frame.pop(register, None)
         self.intact.add(register)
-        self._append(Node("restore", "void", (), register))
+        self.append(Node("restore", "void", (), register))
 
     # -- memory ---
 
@@ -328,12 +325,12 @@ class Builder:
         if frame is not None:
             self.touch(frame)
         args = tuple(one for one in (base, index) if one is not None)
-        return self._append(Node("address", "i64", args, place))
+        return self.append(Node("address", "i64", args, place))
 
     def got_address(self, symbol: str, *, is_thread_local: bool = False) -> Node:
         """Return the address of a symbol that the dynamic linker fills in."""
         place = Place(symbol=symbol, is_got=True, is_thread_local=is_thread_local)
-        return self._append(Node("address", "i64", (), place))
+        return self.append(Node("address", "i64", (), place))
 
     def touch(self, place: int) -> None:
         """Note that a place of the frame is memory."""
@@ -345,7 +342,7 @@ class Builder:
             if (saved := self.graph.saved.get(address.data)) and type_ in (*_SAVED, ANY):
                 return Node("entry", type_, (), saved)
             self.touch(address.data)
-        node = self._append(Node("load", type_, (address,), alignment))
+        node = self.append(Node("load", type_, (address,), alignment))
         node.flags = flags
         return node
 
@@ -358,7 +355,7 @@ class Builder:
             self.touch(address.data)
         if value.op == "frame":
             self.touch(value.data)
-        node = self._append(Node("store", "void", (value, address), alignment))
+        node = self.append(Node("store", "void", (value, address), alignment))
         node.flags = flags
 
     def push(self, value: Node, register: str = "") -> None:
@@ -374,7 +371,7 @@ class Builder:
         elif place in self._slots:
             if value.type == ANY:
                 value = self.read(register, "i64")
-            self._append(Node("store", "void", (value, Node("frame", "i64", (), place)), 8))
+            self.append(Node("store", "void", (value, Node("frame", "i64", (), place)), 8))
             self.accessed.add(place)
         else:
             self.write(f"{SLOT}{place}", value, bits=64, is_copy=bool(register))
@@ -392,12 +389,12 @@ class Builder:
                 self.restore(register)
                 return
             # What is popped only to move the stack pointer is read by nobody.
-            self._append(Node("clobber", "void", (), register))
+            self.append(Node("clobber", "void", (), register))
             return
         if place in self._slots:
             self.accessed.add(place)
             node = Node("load", "i64", (Node("frame", "i64", (), place),), 8)
-            self.write(register, self._append(node))
+            self.write(register, self.append(node))
             return
         known = self.values.get(f"{SLOT}{place}")
         if known is not None and known.op == "const":
@@ -423,113 +420,3 @@ class Builder:
         if self.flags is None:
             raise Unliftable("a condition that nothing sets")
         return self.target.condition(self, self.flags, code)
-
-    # -- control ---
-
-    def block_at(self, label: str) -> int:
-        """Return the number of the block at a label of the function."""
-        line = self.code.line_of(label)
-        return next(one.number for one in self.graph.blocks if one.first == line)
-
-    def jump(self, block: int) -> None:
-        """End the block."""
-        self._append(Node("jump", "void", (), block))
-
-    def branch(self, condition: Node, yes: int, no: int) -> None:
-        """End the block with a choice between two others."""
-        if yes == no:
-            self.jump(yes)
-        else:
-            self._append(Node("branch", "void", (condition,), (yes, no)))
-
-    def switch(self, index: Node, blocks: Sequence[int]) -> None:
-        """End the block with a jump to the block of a number, which counts from 0."""
-        self._append(Node("switch", "void", (index,), tuple(blocks)))
-
-    def give_back(self) -> None:
-        """End the function: return what the convention's registers hold."""
-        self._append(Node("return", "void", ()))
-        self.graph.returns.append(self.block.number)
-
-    def unreachable(self) -> None:
-        """End the block with what is never reached."""
-        self._append(Node("unreachable", "void", ()))
-
-    def call(
-        self, symbol: str = "", target: Node | None = None, *, vector_count: int | None = None
-    ) -> Node:
-        """Append a call: registers that a call may change are undefined after it."""
-        site = self._site(symbol, vector_count)
-        made = self._append(Node("call", ANY, () if target is None else (target,), site))
-        for register in self.convention.caller_saved:
-            self._append(Node("clobber", "void", (), register))
-            self.values.pop(register, None)
-        for place in site.pushed:
-            self._append(Node("clobber", "void", (), f"{SLOT}{place}"))
-        for register in (*self.convention.integer_results, *self.convention.vector_results):
-            result = self._append(Node("result", ANY, (made,), register))
-            write = Node("write", "void", (result,), register)
-            self._append(write)
-        self.pushed = []
-        self.flags = None
-        return made
-
-    def tail_call(
-        self, symbol: str = "", target: Node | None = None, *, vector_count: int | None = None
-    ) -> None:
-        """End the function with a call whose result is its own."""
-        site = self._site(symbol, vector_count)
-        site.is_tail = True
-        self._append(Node("call", ANY, () if target is None else (target,), site))
-        self._append(Node("tail_return", "void", ()))
-
-    def _site(self, symbol: str, vector_count: int | None) -> CallSite:
-        place = self.frame.get(self.convention.stack_pointer, 0)
-        pushed = _following(self.pushed[::-1], place)
-        return CallSite(
-            symbol=symbol,
-            pushed=tuple(pushed),
-            stored=() if pushed else _stored(self._nodes, place),
-            vector_count=vector_count,
-            stack_offset=place,
-        )
-
-    def extra_block(self) -> Block:
-        """Return a new block without instructions, whose predecessor is the current one."""
-        block = Block(len(self.graph.blocks), -1, -1)
-        block.predecessors.append(self.block.number)
-        self.graph.blocks.append(block)
-        return block
-
-    def tail_call_if(self, condition: Node, symbol: str, otherwise: int) -> None:
-        """End the block: where a condition holds, the function ends with a call."""
-        block = self.extra_block()
-        own = self.block
-        self.branch(condition, block.number, otherwise)
-        own.successors.append(block.number)
-        self.graph.order.append(block.number)
-        self.block, self._nodes = block, block.nodes
-        self.tail_call(symbol)
-        self.block, self._nodes = own, own.nodes
-
-
-def _stored(nodes: Sequence[Node], place: int) -> tuple[tuple[int, str], ...]:
-    """Return the slots from a place upwards that the block has set since the last call."""
-    kinds: dict[int, str] = {}
-    for node in reversed(nodes):
-        if node.op == "call":
-            break
-        if node.op == "store" and node.args[1].op == "frame":
-            kinds.setdefault(node.args[1].data, node.args[0].type)
-    found: list[tuple[int, str]] = []
-    while (slot := place + 8 * len(found)) in kinds and bits_of(kinds[slot]) <= 64:
-        found.append((slot, kinds[slot]))
-    return tuple(found)
-
-
-def _following(places: Sequence[int], start: int) -> list[int]:
-    """Return the places that are words one after the other, from the first on."""
-    steps = enumerate(places)
-    return [
-        one for _, one in itertools.takewhile(lambda each: each[1] == start + 8 * each[0], steps)
-    ]

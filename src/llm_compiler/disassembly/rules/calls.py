@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from llm_compiler.disassembly.rules.builder import SLOT
 from llm_compiler.disassembly.rules.formats import FORMATS, arguments_of_format
-from llm_compiler.disassembly.rules.nodes import CallSite, Graph, Node
+from llm_compiler.disassembly.rules.nodes import SLOT, CallSite, Graph, Node
 from llm_compiler.disassembly.rules.prototypes import PROTOTYPES, Prototype
 from llm_compiler.disassembly.rules.target import Convention
 

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from llm_compiler.disassembly.rules.builder import ANY
 from llm_compiler.disassembly.rules.calls import Arguments
-from llm_compiler.disassembly.rules.nodes import Graph, Node, bits_of
+from llm_compiler.disassembly.rules.nodes import ANY, Graph, Node, bits_of
 
 __all__ = ["EFFECTS", "LANEWISE", "Liveness", "find_liveness"]
 

@@ -15,8 +15,24 @@ from typing import Any, Final
 
 from llm_compiler.disassembly.rules.code import HandledRange
 
-__all__ = ["BINARY", "CASTS", "Block", "CallSite", "Graph", "Node", "Place", "bits_of", "integer"]
+__all__ = [
+    "ANY",
+    "BINARY",
+    "CASTS",
+    "SLOT",
+    "Block",
+    "CallSite",
+    "Graph",
+    "Node",
+    "Place",
+    "bits_of",
+    "integer",
+]
 
+ANY: Final = "any"
+"""The type of a register that is copied or passed: whatever the variable's own is."""
+SLOT: Final = "slot."
+"""Begins the names of pushed words, which are registers as long as nothing points to them."""
 BINARY: Final = frozenset(
     [
         "add",

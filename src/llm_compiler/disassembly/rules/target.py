@@ -7,7 +7,7 @@ this package knows a register or a mnemonic. `x86_64` is the example to read.
 * `split` says how control leaves an instruction, so that the core can find basic blocks.
 * `translate` gives an instruction its meaning with the `Builder`: ``builder.read("rdi", "i32")``,
   ``builder.write("rax", value)``, ``builder.binary("add", a, b)``, ``builder.load``, ``.store``,
-  ``.branch``, ``.call``. Registers are named by their widest part. The stack pointer is an ordinary
+  ``builder.flow.call``. Registers are named by their widest part. The stack pointer is an ordinary
   register: the builder folds what is added to it, so that ``sub sp, sp, #32`` and the accesses
   after it become places of the frame without any rule.
 * Conditions: `builder.flags` is whatever the target likes to keep of the last comparison; where

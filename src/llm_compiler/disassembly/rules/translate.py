@@ -195,9 +195,9 @@ class _Translation:
             site: CallSite = calls[-1].data
             site.landing_pad = self._pads[pad.landing_pad]
         if self._never_returns(last) or not block.successors:
-            builder.unreachable()
+            builder.flow.unreachable()
             return
-        builder.jump(
+        builder.flow.jump(
             bisect_right(self._starts, block.end) - 1 if block.end >= 0 else block.successors[0]
         )
 

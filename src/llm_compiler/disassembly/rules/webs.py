@@ -12,10 +12,9 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from llm_compiler.disassembly.rules.builder import ANY
 from llm_compiler.disassembly.rules.calls import Argument, Arguments
 from llm_compiler.disassembly.rules.liveness import Liveness
-from llm_compiler.disassembly.rules.nodes import Graph, Node, bits_of
+from llm_compiler.disassembly.rules.nodes import ANY, Graph, Node, bits_of
 from llm_compiler.disassembly.rules.target import Convention
 from llm_compiler.disassembly.rules.variant import Variant
 

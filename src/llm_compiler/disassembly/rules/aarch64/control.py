@@ -90,11 +90,11 @@ def _entries(code: Code, line: Line) -> tuple[str, ...]:
 def _jump(machine: Machine) -> None:
     builder, target = machine.builder, machine.line.operands[0]
     if target in builder.code.labels:
-        builder.jump(builder.block_at(target))
+        builder.flow.jump(builder.flow.block_at(target))
         return
     _check_stack(machine)
     name = _symbol(target)
-    builder.tail_call(name, vector_count=_vector_count(builder, name))
+    builder.flow.tail_call(name, vector_count=_vector_count(builder, name))
 
 
 def _jump_to_register(machine: Machine) -> None:
@@ -103,13 +103,13 @@ def _jump_to_register(machine: Machine) -> None:
     entries = _entries(builder.code, machine.line)
     if not entries:
         _check_stack(machine)
-        builder.tail_call(target=machine.get(register, 64))
+        builder.flow.tail_call(target=machine.get(register, 64))
         return
     value = builder.values.get(register.name)
     index = None if value is None else _index_of(builder, value)
     if index is None:
         raise Unliftable("a jump table whose index is not seen", machine.line.text)
-    builder.switch(index, [builder.block_at(label) for label in entries])
+    builder.flow.switch(index, [builder.flow.block_at(label) for label in entries])
 
 
 def _index_of(builder: Builder, value: Node) -> Node | None:
@@ -197,27 +197,27 @@ def _branch(machine: Machine, condition: Node) -> None:
     if following < 0:
         raise Unliftable("code that runs into what follows it", line.text)
     if target in builder.code.labels:
-        builder.branch(condition, builder.block_at(target), following)
+        builder.flow.branch(condition, builder.flow.block_at(target), following)
     else:
         _check_stack(machine)
-        builder.tail_call_if(condition, _symbol(target), following)
+        builder.flow.tail_call_if(condition, _symbol(target), following)
 
 
 def _call(machine: Machine) -> None:
     name = _symbol(machine.line.operands[0])
-    machine.builder.call(name, vector_count=_vector_count(machine.builder, name))
+    machine.builder.flow.call(name, vector_count=_vector_count(machine.builder, name))
 
 
 def _call_register(machine: Machine) -> None:
     register = machine.register(machine.parse()[0])
-    machine.builder.call(target=machine.get(register, 64))
+    machine.builder.flow.call(target=machine.get(register, 64))
 
 
 def _return(machine: Machine) -> None:
     if machine.line.operands:
         raise machine.refuse()
     _check_stack(machine)
-    machine.builder.give_back()
+    machine.builder.flow.give_back()
 
 
 def _trap(machine: Machine) -> None:
@@ -225,7 +225,7 @@ def _trap(machine: Machine) -> None:
         if machine.line.operands not in (("#0x1",), ("#1",)):
             raise machine.refuse()
         machine.builder.intrinsic("trap", "void")
-    machine.builder.unreachable()
+    machine.builder.flow.unreachable()
 
 
 CONTROL: Final[dict[str, Callable[[Machine], None]]] = {

@@ -17,8 +17,7 @@ from llm_compiler.disassembly.rules.aarch64.operands import (
     Symbol,
     Vector,
 )
-from llm_compiler.disassembly.rules.builder import ANY
-from llm_compiler.disassembly.rules.nodes import Node, integer
+from llm_compiler.disassembly.rules.nodes import ANY, Node, integer
 
 __all__ = ["INTEGERS", "Rule"]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import random
 
-from llm_compiler.disassembly.rules.builder import ANY
 from llm_compiler.disassembly.rules.constants import lane_type, number_text
 from llm_compiler.disassembly.rules.draft import Plan
 from llm_compiler.disassembly.rules.emission.values import Values
 from llm_compiler.disassembly.rules.emission.writer import Value, Writer
-from llm_compiler.disassembly.rules.nodes import Node, bits_of
+from llm_compiler.disassembly.rules.nodes import ANY, Node, bits_of
 from llm_compiler.disassembly.rules.target import Convention
 from llm_compiler.disassembly.rules.webs import Web
 

@@ -122,19 +122,19 @@ def _jump(machine: Machine) -> None:
     target = line.operands[0]
     if not target.startswith("*"):
         if target in builder.code.labels:
-            builder.jump(builder.block_at(target))
+            builder.flow.jump(builder.flow.block_at(target))
         else:
-            builder.tail_call(_symbol(target), vector_count=_vector_count(machine))
+            builder.flow.tail_call(_symbol(target), vector_count=_vector_count(machine))
         return
     operand = parse_operand(target[1:])
     if jump_table(builder.code, line):
         _table_jump(machine, operand)
         return
     if isinstance(operand, Memory) and operand.modifier == "GOTPCREL":
-        builder.tail_call(operand.symbol, vector_count=_vector_count(machine))
+        builder.flow.tail_call(operand.symbol, vector_count=_vector_count(machine))
         return
     address = machine.get(operand, 64)
-    builder.tail_call(target=address, vector_count=_vector_count(machine))
+    builder.flow.tail_call(target=address, vector_count=_vector_count(machine))
 
 
 def _table_jump(machine: Machine, operand: Operand) -> None:
@@ -152,7 +152,7 @@ def _table_jump(machine: Machine, operand: Operand) -> None:
         raise Unliftable("a jump table whose index is not seen", machine.line.text)
     tables = builder.code.tables
     entries = tables[names[0]] if names else _table_of(builder.code, machine.line)
-    builder.switch(index, [builder.block_at(label) for label in entries])
+    builder.flow.switch(index, [builder.flow.block_at(label) for label in entries])
 
 
 def _index_of(machine: Machine, value: Node) -> Node | None:
@@ -206,9 +206,9 @@ def _jump_if(machine: Machine) -> None:
     if following < 0:
         raise Unliftable("code that runs into what follows it", line.text)
     if target in builder.code.labels:
-        builder.branch(condition, builder.block_at(target), following)
+        builder.flow.branch(condition, builder.flow.block_at(target), following)
     else:
-        builder.tail_call_if(condition, _symbol(target), following)
+        builder.flow.tail_call_if(condition, _symbol(target), following)
 
 
 def _call(machine: Machine) -> None:
@@ -216,13 +216,13 @@ def _call(machine: Machine) -> None:
     target = machine.line.operands[0]
     count = _vector_count(machine)
     if not target.startswith("*"):
-        builder.call(_symbol(target), vector_count=count)
+        builder.flow.call(_symbol(target), vector_count=count)
         return
     operand = parse_operand(target[1:])
     if isinstance(operand, Memory) and operand.modifier == "GOTPCREL":
-        builder.call(operand.symbol, vector_count=count)
+        builder.flow.call(operand.symbol, vector_count=count)
         return
-    builder.call(target=machine.get(operand, 64), vector_count=count)
+    builder.flow.call(target=machine.get(operand, 64), vector_count=count)
 
 
 def _return(machine: Machine) -> None:
@@ -230,13 +230,13 @@ def _return(machine: Machine) -> None:
         raise machine.refuse()
     if machine.builder.frame.get("rsp") != 0:
         raise Unliftable("a return with words left on the stack", machine.line.text)
-    machine.builder.give_back()
+    machine.builder.flow.give_back()
 
 
 def _trap(machine: Machine) -> None:
     if machine.line.mnemonic == "ud2":
         machine.builder.intrinsic("trap", "void")
-    machine.builder.unreachable()
+    machine.builder.flow.unreachable()
 
 
 CONTROL: Final = {

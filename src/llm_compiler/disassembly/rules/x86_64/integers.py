@@ -6,8 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from llm_compiler.disassembly.rules.builder import ANY
-from llm_compiler.disassembly.rules.nodes import Node, integer
+from llm_compiler.disassembly.rules.nodes import ANY, Node, integer
 from llm_compiler.disassembly.rules.x86_64.flags import CONDITIONS, Flags
 from llm_compiler.disassembly.rules.x86_64.machine import Machine
 from llm_compiler.disassembly.rules.x86_64.operands import Immediate, Memory, Operand, Register

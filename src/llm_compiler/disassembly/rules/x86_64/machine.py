@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from llm_compiler.disassembly.rules.builder import ANY, Builder
+from llm_compiler.disassembly.rules.builder import Builder
 from llm_compiler.disassembly.rules.code import Line, Unliftable
-from llm_compiler.disassembly.rules.nodes import Node, bits_of, integer
+from llm_compiler.disassembly.rules.nodes import ANY, Node, bits_of, integer
 from llm_compiler.disassembly.rules.x86_64.flags import Flags
 from llm_compiler.disassembly.rules.x86_64.operands import (
     REGISTERS,
