@@ -81,22 +81,27 @@ def test_programs_of_a_suite_are_run(
 ) -> None:
     report = tmp_path / "report"
     command = ["evaluate", "flag-tuning", "--suite", str(suite), "--report", str(report)]
-    command += ["--no-check", "--contenders", "coreset", "--budgets", "1,4"]
+    command += ["--no-check", "--contenders", "optimize", "coreset", "--budgets", "1,4"]
     assert main([*command, "--target-triple", triple, "--jobs", "2", "--json"]) == 0
     found = capsys.readouterr()
     told = json.loads(found.out)
     assert "program pid is left out" in found.err
     rows = read_rows(report / "programs.parquet", ProgramRow)
     assert {(row.contender, row.budget, row.run) for row in rows} == {
-        ("coreset", budget, number) for budget in (1, 4) for number in (0, 1)
+        (name, budget, number)
+        for name in ("optimize", "coreset")
+        for budget in (1, 4)
+        for number in (0, 1)
     }
     assert {row.verdict for row in rows} == {"equal"}
     assert {(row.run, row.expected_status, row.exit_status) for row in rows} == {
         (0, 5, 5),
         (1, 0, 0),
     }
-    assert all(row.num_units == 3 and row.num_changed == 2 for row in rows)
-    assert [one["equal"]["value"] for one in told["programs"]] == [1.0, 1.0]
+    assert all(row.num_units == 3 for row in rows)
+    assert all(row.num_changed == 2 for row in rows if row.contender == "coreset")
+    assert any("object " in row.lists for row in rows if row.contender == "optimize")
+    assert [one["equal"]["value"] for one in told["programs"]] == [1.0] * 4
     assert "not give the same twice" in (report / "report.md").read_text()
     assert "Whole programs, linked and run" in (report / "report.md").read_text()
     assert not (suite / "result.txt").exists()

@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _CONTENDERS = (
+    "optimize",
     "model",
     "model-local",
     "one-shot",
@@ -144,8 +145,9 @@ class FlagTuningArguments(TaskArguments):
         many=True,
         choices=_CONTENDERS,
         metavar="C",
-        help="of model (in rounds with the compiler), model-local (16 of its lists, then 64 "
-        "evaluations of local search from the best), one-shot, coreset, local (search from the "
+        help="of optimize (all that a user gets: recipes, function by function), model (pass "
+        "lists, in rounds with the compiler), model-local (16 of its lists, then 64 evaluations "
+        "of local search from the best), one-shot, coreset, local (search from the "
         "coreset), autotuner (the paper's), random, plain (-Oz, -Os, -O2) (default: all; paper: "
         "one-shot, coreset, plain)",
     )
@@ -343,7 +345,7 @@ class AllArguments(TaskArguments):
     )
     contenders: tuple[str, ...] = option(
         "--contenders",
-        ("model", "one-shot", "coreset", "plain"),
+        ("optimize", "model", "one-shot", "coreset", "plain"),
         many=True,
         choices=_CONTENDERS,
         metavar="C",

@@ -42,6 +42,8 @@ PLAIN = {f"-O{level}": parse_pass_list(f"default<O{level}>") for level in ("z", 
 class ContenderKind(StrEnum):
     """What proposes."""
 
+    OPTIMIZE = "optimize"
+    """All that a user gets (`shipped`): recipes, assemblies, the stock tools; no strategy."""
     MODEL = "model"
     MODEL_LOCAL = "model-local"
     ONE_SHOT = "one-shot"
@@ -166,9 +168,14 @@ def contenders_of(
     fits: Callable[[Engine, EvaluationModule], bool],
     seed: int,
 ) -> list[Contender]:
-    """Return the contenders of a run: one of each kind, of models one for each engine."""
+    """Return the contenders of a run: one of each kind, of models one for each engine.
+
+    `optimize` is none of them: it is no strategy for a search (`shipped`).
+    """
     found: list[Contender] = []
     for kind in kinds:
+        if kind is ContenderKind.OPTIMIZE:
+            continue  # it is run as a whole
         if kind not in OF_MODELS:
             found.append(
                 Contender(

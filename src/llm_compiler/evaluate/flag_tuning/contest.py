@@ -7,7 +7,7 @@ them (`winners`). Measurements are kept in a store, so that contenders share the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from llm_compiler.evaluate.flag_tuning.contenders import (
     PLAIN,
@@ -19,6 +19,7 @@ from llm_compiler.evaluate.flag_tuning.contenders import (
 from llm_compiler.evaluate.flag_tuning.options import FlagTuningOptions, Protocol
 from llm_compiler.evaluate.flag_tuning.prepare import TuningItem
 from llm_compiler.evaluate.flag_tuning.rows import Row
+from llm_compiler.evaluate.flag_tuning.shipped import Product, ShippedOptimizer
 from llm_compiler.evaluate.flag_tuning.winners import Chooser
 from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import (
@@ -49,6 +50,7 @@ class Contest:
 
     Args:
         fits: whether a module fits an engine's context; asked under the paper's protocol only.
+        shipped: `optimize` itself, with each engine by its contender's name, where it takes part.
         ceilings: what the autotuner found, by module hash.
         is_late: whether no further modules are to be begun, given whether any were.
         say: shows what is under way.
@@ -61,6 +63,7 @@ class Contest:
     coreset: Coreset
     engines: Sequence[Engine] = ()
     fits: Fits = lambda engine, module: True
+    shipped: Mapping[str, ShippedOptimizer] = field(default_factory=dict)
     ceilings: Mapping[str, Ceiling] = field(default_factory=dict)
     is_late: Callable[[bool], bool] = lambda begun: False
     say: Callable[[str], None] = lambda what: None
@@ -133,6 +136,7 @@ def _rows_of(
     contest: Contest,
     chooser: Chooser,
 ) -> Iterator[tuple[TuningItem, list[Row]]]:
+    shipped = _shipped_rows(items, contest)
     attempts: list[Attempt] = []
     for contender in contenders:
         attempts += _try(contender, items, contest)
@@ -145,7 +149,39 @@ def _rows_of(
     chooser.rebuild(tried, contest.pool.num_workers)
     for item in items:
         ceiling = contest.ceilings.get(item.module.module_hash)
-        yield item, [_row(one, chooser, ceiling) for one in readings[item.key]]
+        own = [_row(one, chooser, ceiling) for one in readings.get(item.key, ())]
+        yield item, [*shipped[item.key], *own]
+
+
+def _shipped_rows(items: Sequence[TuningItem], contest: Contest) -> dict[str, list[Row]]:
+    """Return the rows of `optimize` itself, by the module's key."""
+    rows: dict[str, list[Row]] = {item.key: [] for item in items}
+    by_key = {item.key: item for item in items}
+    for name, optimizer in contest.shipped.items():
+        for budget in contest.options.budgets:
+            contest.say(f"{name} {budget}")
+            for module, product in optimizer.optimize([one.module for one in items], budget):
+                ceiling = contest.ceilings.get(module.module_hash)
+                row = _row_of(by_key[module.key].module, budget, ceiling)
+                rows[module.key].append(_of_product(row, name, optimizer, product))
+    return rows
+
+
+def _of_product(row: Row, name: str, optimizer: ShippedOptimizer, product: Product) -> Row:
+    return replace(
+        row,
+        contender=name,
+        model=optimizer.model,
+        num_evaluations=product.num_evaluations,
+        num_assemblies=product.num_assemblies,
+        passes=product.passes,
+        recipe=product.recipe if not product.passes else "",
+        size_bytes=product.sizes.size_bytes,
+        text_data_bytes=product.sizes.text_data_bytes,
+        verdict=product.verdict,
+        compile_seconds=product.seconds,
+        object_name=product.object_name,
+    )
 
 
 def _try(contender: Contender, items: Sequence[TuningItem], contest: Contest) -> list[Attempt]:
@@ -192,9 +228,26 @@ def _readings(attempt: Attempt, options: FlagTuningOptions) -> Iterator[_Reading
 
 
 def _row(reading: _Reading, chooser: Chooser, ceiling: Ceiling | None) -> Row:
-    module = reading.attempt.module
+    choice = chooser.choose(reading.attempt.module, reading.tried)
+    return replace(
+        _row_of(reading.attempt.module, reading.budget, ceiling),
+        contender=reading.name,
+        model=reading.attempt.contender.model,
+        num_evaluations=len(reading.tried),
+        passes=choice.passes.pipeline if choice.passes is not None else "",
+        size_bytes=choice.sizes.size_bytes,
+        text_data_bytes=choice.sizes.text_data_bytes,
+        in_process_size_bytes=choice.in_process_size_bytes,
+        verdict=choice.verdict,
+        num_rejected=choice.num_rejected,
+        compile_seconds=sum(one.seconds for _, one in reading.tried),
+        model_seconds=reading.attempt.model_seconds,
+    )
+
+
+def _row_of(module: EvaluationModule, budget: int, ceiling: Ceiling | None) -> Row:
+    """Return the row of a module on which nothing was tried."""
     assert module.baseline is not None
-    choice = chooser.choose(module, reading.tried)
     return Row(
         suite=module.suite,
         module=module.name,
@@ -207,18 +260,18 @@ def _row(reading: _Reading, chooser: Chooser, ceiling: Ceiling | None) -> Row:
         flags=module.flags,
         baseline_size_bytes=module.baseline.size_bytes,
         baseline_text_data_bytes=module.baseline.text_data_bytes,
-        contender=reading.name,
-        model=reading.attempt.contender.model,
-        budget=reading.budget,
-        num_evaluations=len(reading.tried),
-        passes=choice.passes.pipeline if choice.passes is not None else "",
-        size_bytes=choice.sizes.size_bytes,
-        text_data_bytes=choice.sizes.text_data_bytes,
-        in_process_size_bytes=choice.in_process_size_bytes,
-        verdict=choice.verdict,
-        num_rejected=choice.num_rejected,
+        contender="",
+        model="",
+        budget=budget,
+        num_evaluations=0,
+        passes="",
+        size_bytes=module.baseline.size_bytes,
+        text_data_bytes=module.baseline.text_data_bytes,
+        in_process_size_bytes=-1,
+        verdict="baseline",
+        num_rejected=0,
         ceiling_size_bytes=ceiling.best_size_bytes if ceiling else -1,
         ceiling_text_data_bytes=ceiling.best_text_data_bytes if ceiling else -1,
-        compile_seconds=sum(one.seconds for _, one in reading.tried),
-        model_seconds=reading.attempt.model_seconds,
+        compile_seconds=0.0,
+        model_seconds=0.0,
     )

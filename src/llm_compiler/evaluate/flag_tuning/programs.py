@@ -228,12 +228,19 @@ def _run(program: Program, one: Run, target: Target, executable: Path, folder: P
 # -- the contenders' builds ----------------------------------------------------------------------
 
 
+_OBJECT = "object "
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Build:
-    """A program with one list for each unit; empty: clang -Oz's object."""
+    """A program with one list for each unit; empty: clang -Oz's object.
+
+    What `optimize` made is linked as it is: in a list's place stands `_OBJECT` and its name.
+    """
 
     ready: Ready
     lists: tuple[str, ...]
+    objects: Path
 
     @property
     def key(self) -> str:
@@ -247,6 +254,7 @@ def run_programs(
     journal: Journal[ProgramRow],
     *,
     pool: WorkerPool,
+    objects: Path = Path(),
     on_progress: Callable[[int, int, str], None] = lambda done, total, what: None,
 ) -> list[ProgramRow]:
     """Build each program with each contender's lists at each budget, and compare.
@@ -257,18 +265,20 @@ def run_programs(
     Args:
         rows: of the modules; which list each contender chose.
         journal: what it holds is not built again.
+        objects: where the objects are that `optimize` made.
     """
     chosen: dict[tuple[str, int], dict[str, str]] = {}
     for row in rows:
         key = f"{row.suite}|{row.module}|{row.module_hash}"
-        chosen.setdefault((row.contender, row.budget), {})[key] = row.passes
+        made = f"{_OBJECT}{row.object_name}" if row.object_name and row.recipe else row.passes
+        chosen.setdefault((row.contender, row.budget), {})[key] = made
     wanted: dict[tuple[str, str, int], _Build] = {}
     for ready in programs:
         for (contender, budget), lists in chosen.items():
             if any(key and key not in lists for key in ready.keys):
                 continue  # a unit that was split by function has no list of its own
             own = tuple(lists.get(key, "") for key in ready.keys)
-            wanted[ready.name, contender, budget] = _Build(ready=ready, lists=own)
+            wanted[ready.name, contender, budget] = _Build(ready=ready, lists=own, objects=objects)
     builds = list({one.key: one for one in wanted.values()}.values())
     todo = [build for build in builds if journal.rows(build.key) is None]
     done = len(builds) - len(todo)
@@ -345,6 +355,10 @@ def _link(build: _Build, folder: Path, executable: Path) -> None:
         objects.append(folder / f"{number}.o")
         if not pipeline:
             objects[-1].write_bytes(unit.baseline)
+            continue
+        if pipeline.startswith(_OBJECT):
+            made = build.objects / f"{pipeline.removeprefix(_OBJECT)}.o"
+            objects[-1].write_bytes(made.read_bytes())
             continue
         optimized = folder / f"{number}.bc"
         passes = parse_pass_list(pipeline)

@@ -47,3 +47,10 @@ class Row:
     compile_seconds: float
     """Time of all evaluations, those included that another contender had asked for before."""
     model_seconds: float
+    recipe: str = ""
+    """By `optimize`: all that the object was compiled with; empty where that is `passes` alone, or
+    the baseline stands."""
+    num_assemblies: int = 0
+    """Assemblies function by function that were compiled beside the evaluations."""
+    object_name: str = ""
+    """By `optimize`, of the user's own units: the object's name in the folder of objects."""

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from llm_compiler.console import note, progress, warn
 from llm_compiler.errors import ConfigError
+from llm_compiler.evaluate.flag_tuning.contenders import ContenderKind
 from llm_compiler.evaluate.flag_tuning.contest import Contest, Fits, run_contest
 from llm_compiler.evaluate.flag_tuning.options import FlagTuningOptions
 from llm_compiler.evaluate.flag_tuning.prepare import Prepared, TuningItem, prepare_modules
@@ -22,6 +23,7 @@ from llm_compiler.evaluate.flag_tuning.programs import (
 )
 from llm_compiler.evaluate.flag_tuning.report import FlagTuningReport, make_report
 from llm_compiler.evaluate.flag_tuning.rows import Row
+from llm_compiler.evaluate.flag_tuning.shipped import OBJECTS, ShippedOptimizer
 from llm_compiler.evaluate.models import fits_context
 from llm_compiler.evaluate.report import share_text
 from llm_compiler.evaluate.rows import Journal
@@ -98,6 +100,7 @@ class FlagTuningTask(Task[TuningItem, Row, FlagTuningReport]):
                 coreset=load_coreset(self.coreset),
                 engines=[one.engine for one in run.models],
                 fits=_fits(run),
+                shipped=self._shipped(run, checker),
                 ceilings=self._ceilings(),
                 is_late=lambda begun: run.is_late and (begun or run.has_rows),
                 say=run.say,
@@ -119,6 +122,7 @@ class FlagTuningTask(Task[TuningItem, Row, FlagTuningReport]):
                     rows,
                     journal,
                     pool=run.pool,
+                    objects=run.folder / OBJECTS,
                     on_progress=lambda done, total, what: bar.update(done, f"of {total} builds"),
                 )
         facts = replace(
@@ -132,7 +136,7 @@ class FlagTuningTask(Task[TuningItem, Row, FlagTuningReport]):
         """Yield gains, and shares of the autotuner's, per target of models and coreset."""
         for target, found in summary.by_group["target"].items():
             for one in found:
-                if one.contender.split(" ")[0] not in ("model", "one-shot", "coreset"):
+                if one.contender.split(" ")[0] not in ("optimize", "model", "one-shot", "coreset"):
                     continue
                 gain = one.gains[summary.objective.name, summary.backup, "total"]
                 yield HeadLine(
@@ -153,6 +157,29 @@ class FlagTuningTask(Task[TuningItem, Row, FlagTuningReport]):
 
     def _ceilings(self) -> dict[str, Ceiling]:
         return {one.module_hash: one for path in self.ceilings for one in read_ceilings(path)}
+
+    def _shipped(self, run: Run, checker: Checker) -> dict[str, ShippedOptimizer]:
+        """Return `optimize` with each model, by the names of its rows; without one, with none."""
+        if ContenderKind.OPTIMIZE not in self.options.contenders:
+            return {}
+        engines: list[Engine | None] = [one.engine for one in run.models]
+        name = ContenderKind.OPTIMIZE.value
+        return {
+            f"{name} {number}" if len(engines) > 1 else name: ShippedOptimizer(
+                toolchain=run.toolchain,
+                pool=run.pool,
+                checker=checker,
+                coreset=load_coreset(self.coreset),
+                engine=engine,
+                objective=self.options.objective,
+                check=self.options.check,
+                seed=self.options.seed,
+                timeout_s=self.options.timeout_s,
+                objects=run.folder / OBJECTS,
+                scratch=run.scratch / f"{name}-{number}",
+            )
+            for number, engine in enumerate(engines or [None], 1)
+        }
 
     def _store(self, run: Run) -> Store:
         path = self.store or run.folder / "measurements.db"
