@@ -10,10 +10,12 @@ import re
 from typing import Any, Final
 
 from llm_compiler.disassembly.rules.aarch64 import control as _control
+from llm_compiler.disassembly.rules.aarch64.bit_fields import BIT_FIELDS
 from llm_compiler.disassembly.rules.aarch64.flags import Flags, condition
 from llm_compiler.disassembly.rules.aarch64.floats import SCALARS
-from llm_compiler.disassembly.rules.aarch64.integers import INTEGERS, Rule
-from llm_compiler.disassembly.rules.aarch64.machine import Machine
+from llm_compiler.disassembly.rules.aarch64.integers import INTEGERS
+from llm_compiler.disassembly.rules.aarch64.machine import Machine, Rule
+from llm_compiler.disassembly.rules.aarch64.memory import ACCESSES
 from llm_compiler.disassembly.rules.aarch64.varargs import rewrite_varargs
 from llm_compiler.disassembly.rules.aarch64.vectors import VECTORS
 from llm_compiler.disassembly.rules.builder import Builder
@@ -28,7 +30,13 @@ _ARGUMENTS: Final = tuple(f"x{number}" for number in range(8))
 _VECTOR_REGISTERS: Final = tuple(f"v{number}" for number in range(32))
 _SETS_FRAME: Final = re.compile(r"(?:mov x29, sp|add x29, sp, #\d+|sub x29, sp, #\d+)$")
 _LANES: Final = re.compile(r"v\d+\.")
-RULES: Final[dict[str, Rule]] = {**INTEGERS, **SCALARS, **_control.CONTROL}
+RULES: Final[dict[str, Rule]] = {
+    **INTEGERS,
+    **BIT_FIELDS,
+    **ACCESSES,
+    **SCALARS,
+    **_control.CONTROL,
+}
 """What every mnemonic means, where no operand is a vector: those are in `VECTORS`."""
 
 

@@ -7,8 +7,7 @@ from functools import partial
 from typing import Final
 
 from llm_compiler.disassembly.rules.aarch64.flags import CONDITIONS, Flags
-from llm_compiler.disassembly.rules.aarch64.integers import Rule
-from llm_compiler.disassembly.rules.aarch64.machine import FLOATS, Machine
+from llm_compiler.disassembly.rules.aarch64.machine import FLOATS, Machine, Rule
 from llm_compiler.disassembly.rules.aarch64.operands import Immediate, Operand
 from llm_compiler.disassembly.rules.nodes import Node, integer
 

@@ -1,16 +1,14 @@
-"""Integer instructions of AArch64: moves, arithmetic, shifts, bit fields, conditions."""
+"""Integer instructions of AArch64: moves, arithmetic, conditions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 from llm_compiler.disassembly.rules.aarch64.flags import CONDITIONS, Flags
-from llm_compiler.disassembly.rules.aarch64.machine import FLOATS, Machine
+from llm_compiler.disassembly.rules.aarch64.machine import Machine, Rule
 from llm_compiler.disassembly.rules.aarch64.operands import (
     Immediate,
-    Memory,
     Modifier,
     Operand,
     Register,
@@ -19,10 +17,7 @@ from llm_compiler.disassembly.rules.aarch64.operands import (
 )
 from llm_compiler.disassembly.rules.nodes import ANY, Node, integer
 
-__all__ = ["INTEGERS", "Rule"]
-
-Rule = Callable[[Machine], None]
-
+__all__ = ["INTEGERS"]
 
 # -- moves ---
 
@@ -266,126 +261,6 @@ def _divide(machine: Machine, op: str) -> None:
     machine.put(destination, machine.builder.binary(op, *pair))
 
 
-# -- shifts and bit fields ---
-
-
-def _shift(machine: Machine, kind: str) -> None:
-    destination, source, by = machine.parse()
-    bits = machine.register(destination).bits
-    builder = machine.builder
-    value = machine.get(source, bits)
-    if isinstance(by, Immediate):
-        machine.put(destination, machine.shifted(kind, value, machine.number(by)))
-        return
-    amount = builder.binary("and", machine.get(by, bits), machine.constant(bits - 1, bits))
-    if kind == "ror":
-        result = builder.intrinsic("fshr", value.type, value, value, amount, overload=value.type)
-    else:
-        op = {"lsl": "shl", "lsr": "lshr", "asr": "ashr"}[kind]
-        result = builder.binary(op, value, amount)
-    machine.put(destination, result)
-
-
-def _extract_pair(machine: Machine) -> None:
-    destination, first, second, amount = machine.parse()
-    bits = machine.register(destination).bits
-    pair = machine.get(first, bits), machine.get(second, bits)
-    by = machine.constant(machine.number(amount), bits)
-    type_ = integer(bits)
-    machine.put(destination, machine.builder.intrinsic("fshr", type_, *pair, by, overload=type_))
-
-
-def _take_field(machine: Machine, signed: bool) -> None:
-    """``ubfx`` and ``sbfx``: bits of the middle become the low ones."""
-    destination, source, place, width = machine.parse()
-    bits = machine.register(destination).bits
-    start, length = machine.number(place), machine.number(width)
-    value = machine.get(source, bits)
-    builder = machine.builder
-    if signed:
-        left = machine.shifted("lsl", value, bits - start - length)
-        result = machine.shifted("asr", left, bits - length)
-    else:
-        moved = machine.shifted("lsr", value, start)
-        result = builder.binary("and", moved, machine.constant((1 << length) - 1, bits))
-    machine.put(destination, result)
-
-
-def _put_field(machine: Machine, signed: bool) -> None:
-    """``ubfiz`` and ``sbfiz``: low bits move up, the others are 0 or the sign."""
-    destination, source, place, width = machine.parse()
-    bits = machine.register(destination).bits
-    start, length = machine.number(place), machine.number(width)
-    value = machine.get(source, bits)
-    builder = machine.builder
-    if signed:
-        left = machine.shifted("lsl", value, bits - length)
-        result = machine.shifted("asr", left, bits - start - length)
-    else:
-        low = builder.binary("and", value, machine.constant((1 << length) - 1, bits))
-        result = machine.shifted("lsl", low, start)
-    machine.put(destination, result)
-
-
-def _insert_field(machine: Machine, takes: bool = False, clears: bool = False) -> None:
-    """``bfi``, ``bfxil`` and ``bfc``: the destination's other bits stay."""
-    destination, *sources, place, width = machine.parse()
-    bits = machine.register(destination).bits
-    start, length = machine.number(place), machine.number(width)
-    builder = machine.builder
-    mask = (1 << length) - 1
-    if clears:
-        old = machine.get(destination, bits)
-        kept = builder.binary("and", old, machine.constant(~(mask << start), bits))
-        machine.put(destination, kept)
-        return
-    value = machine.get(sources[0], bits)
-    old = machine.get(destination, bits)
-    if takes:
-        moved = machine.shifted("lsr", value, start)
-        start = 0
-        field = builder.binary("and", moved, machine.constant(mask, bits))
-    else:
-        low = builder.binary("and", value, machine.constant(mask, bits))
-        field = machine.shifted("lsl", low, start)
-    kept = builder.binary("and", old, machine.constant(~(mask << start), bits))
-    machine.put(destination, builder.binary("or", kept, field))
-
-
-def _extend(machine: Machine, op: str, source_bits: int) -> None:
-    destination, source = machine.parse()
-    bits = machine.register(destination).bits
-    value = machine.get(source, source_bits)
-    machine.put(destination, machine.builder.cast(op, value, integer(bits)))
-
-
-def _count_zeros(machine: Machine) -> None:
-    destination, source = machine.parse()
-    value = machine.get(source, machine.register(destination).bits)
-    false = machine.builder.constant(0, "i1")
-    machine.put(
-        destination,
-        machine.builder.intrinsic("ctlz", value.type, value, false, overload=value.type),
-    )
-
-
-def _reverse(machine: Machine, name: str, rotated: int = 0) -> None:
-    destination, source = machine.parse()
-    builder = machine.builder
-    value = machine.get(source, machine.register(destination).bits)
-    result = builder.intrinsic(name, value.type, value, overload=value.type)
-    if rotated and value.type == integer(2 * rotated):
-        by = builder.constant(rotated, value.type)
-        result = builder.intrinsic("fshl", value.type, result, result, by, overload=value.type)
-    elif rotated:  # the bytes of each half word change places
-        low = builder.constant(0x00FF00FF00FF00FF, value.type)
-        by = builder.constant(8, value.type)
-        up = builder.binary("shl", builder.binary("and", value, low), by)
-        down = builder.binary("and", builder.binary("lshr", value, by), low)
-        result = builder.binary("or", up, down)
-    machine.put(destination, result)
-
-
 # -- conditions ---
 
 
@@ -429,99 +304,6 @@ def _change_if(machine: Machine, change: str) -> None:
     machine.put(destination, builder.select(test, _changed(machine, value, change), value))
 
 
-# -- memory ---
-
-
-def _load(machine: Machine, bits: int = 0, extend: str = "zext") -> None:
-    destination, place, *rest = machine.parse()
-    register = machine.register(destination)
-    width = bits or register.bits
-    address = _place(machine, place, width // 8, rest)
-    builder = machine.builder
-    if isinstance(address, Node) and address.op == "address" and address.data.is_got:
-        machine.put(register, address)
-        return
-    if register.is_vector:
-        machine.put_scalar(
-            register, _pooled(machine, place, width) or _loaded(address, machine, width)
-        )
-        return
-    value = builder.load(address, integer(width))
-    if value.op == "entry" or width == register.bits:
-        machine.put(register, value)
-    else:
-        machine.put(register, builder.cast(extend, value, integer(register.bits)))
-
-
-def _loaded(address: Node, machine: Machine, width: int) -> Node:
-    return machine.builder.load(address, FLOATS[width])
-
-
-def _pooled(machine: Machine, place: Operand, width: int) -> Node | None:
-    return machine.pool(place, FLOATS[width]) if isinstance(place, Memory) else None
-
-
-def _store(machine: Machine, bits: int = 0) -> None:
-    source, place, *rest = machine.parse()
-    register = machine.register(source)
-    width = bits or register.bits
-    value = _stored(machine, register, width)
-    machine.builder.store(_place(machine, place, width // 8, rest), value)
-
-
-def _stored(machine: Machine, register: Register, width: int) -> Node:
-    if register.is_vector:
-        return machine.scalar(register, FLOATS[width])
-    return machine.get(register, width)
-
-
-def _place(machine: Machine, place: Operand, size: int, rest: list[Operand]) -> Node:
-    """Return the address of an access, and set the base where the access does."""
-    if not isinstance(place, Memory):
-        raise machine.refuse()
-    address = machine.address(place, size)
-    if rest:
-        if place.index is not None or place.displacement:
-            raise machine.refuse()
-        builder = machine.builder
-        base = builder.read(place.base, "i64")
-        step = machine.constant(machine.number(rest[0]), 64)
-        builder.write(place.base, builder.binary("add", base, step))
-        return base
-    return address
-
-
-def _pair(machine: Machine, loads: bool, bits: int = 0) -> None:
-    """``ldp``, ``stp`` and ``ldpsw``: two registers and neighbouring places."""
-    first, second, place, *rest = machine.parse()
-    registers = machine.register(first), machine.register(second)
-    width = bits or registers[0].bits
-    builder = machine.builder
-    if loads:
-        address = _place(machine, place, width // 8, rest)
-        places = [address, _behind(machine, address, width // 8)]
-        type_ = FLOATS[width] if registers[0].is_vector else integer(width)
-        values = [builder.load(one, type_) for one in places]
-        for register, value in zip(registers, values, strict=True):
-            if register.is_vector:
-                machine.put_scalar(register, value)
-            elif bits:
-                machine.put(register, builder.cast("sext", value, "i64"))
-            else:
-                machine.put(register, value)
-        return
-    values = [_stored(machine, one, width) for one in registers]
-    address = _place(machine, place, width // 8, rest)
-    for one, value in zip((address, _behind(machine, address, width // 8)), values, strict=True):
-        builder.store(one, value)
-
-
-def _behind(machine: Machine, address: Node, size: int) -> Node:
-    if address.op == "frame":
-        return Node("frame", "i64", (), address.data + size)
-    return machine.builder.address(base=address, displacement=size)
-
-
 def _nothing(machine: Machine) -> None:
     """Hints."""
 
@@ -551,25 +333,6 @@ def _table() -> dict[str, Rule]:
         "umulh": partial(_multiply_high, extend="zext"),
         "sdiv": partial(_divide, op="sdiv"),
         "udiv": partial(_divide, op="udiv"),
-        "extr": _extract_pair,
-        "ubfx": partial(_take_field, signed=False),
-        "sbfx": partial(_take_field, signed=True),
-        "ubfiz": partial(_put_field, signed=False),
-        "sbfiz": partial(_put_field, signed=True),
-        "bfi": _insert_field,
-        "bfxil": partial(_insert_field, takes=True),
-        "bfc": partial(_insert_field, clears=True),
-        "sxtb": partial(_extend, op="sext", source_bits=8),
-        "sxth": partial(_extend, op="sext", source_bits=16),
-        "sxtw": partial(_extend, op="sext", source_bits=32),
-        "uxtb": partial(_extend, op="zext", source_bits=8),
-        "uxth": partial(_extend, op="zext", source_bits=16),
-        "uxtw": partial(_extend, op="zext", source_bits=32),
-        "clz": _count_zeros,
-        "rbit": partial(_reverse, name="bitreverse"),
-        "rev": partial(_reverse, name="bswap"),
-        "rev16": partial(_reverse, name="bswap", rotated=16),
-        "rev32": partial(_reverse, name="bswap", rotated=32),
         "csel": _choose,
         "csinc": partial(_choose, change="inc"),
         "csinv": partial(_choose, change="inv"),
@@ -579,9 +342,6 @@ def _table() -> dict[str, Rule]:
         "cinc": partial(_change_if, change="inc"),
         "cinv": partial(_change_if, change="inv"),
         "cneg": partial(_change_if, change="neg"),
-        "ldp": partial(_pair, loads=True),
-        "stp": partial(_pair, loads=False),
-        "ldpsw": partial(_pair, loads=True, bits=32),
         "nop": _nothing,
         "bti": _nothing,
         "prfm": _nothing,
@@ -606,15 +366,6 @@ def _table() -> dict[str, Rule]:
         table[f"{letter}mnegl"] = partial(_multiply, op="neg", extend=extend)
         table[f"{letter}maddl"] = partial(_multiply, op="add", extend=extend)
         table[f"{letter}msubl"] = partial(_multiply, op="sub", extend=extend)
-    for name in ("lsl", "lsr", "asr", "ror"):
-        table[name] = table[f"{name}v"] = partial(_shift, kind=name)
-    for letter, bits in (("", 0), ("b", 8), ("h", 16)):
-        for prefix in ("r", "ur"):
-            table[f"ld{prefix}{letter}"] = partial(_load, bits=bits)
-            table[f"st{prefix}{letter}"] = partial(_store, bits=bits)
-    for letter, bits in (("b", 8), ("h", 16), ("w", 32)):
-        for prefix in ("r", "ur"):
-            table[f"ld{prefix}s{letter}"] = partial(_load, bits=bits, extend="sext")
     return table
 
 

@@ -3,6 +3,7 @@ its meaning."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from llm_compiler.disassembly.rules.aarch64.flags import Flags
@@ -20,7 +21,7 @@ from llm_compiler.disassembly.rules.builder import Builder
 from llm_compiler.disassembly.rules.code import Line, Unliftable
 from llm_compiler.disassembly.rules.nodes import Node, bits_of, integer
 
-__all__ = ["FLOATS", "Machine"]
+__all__ = ["FLOATS", "Machine", "Rule"]
 
 FLOATS: Final = {32: "float", 64: "double", 128: "<2 x i64>", 16: "half", 8: "i8"}
 """What a scalar in a vector register is, by its width."""
@@ -225,3 +226,7 @@ class Machine:
     ) -> None:
         """Remember what set the flags."""
         self.builder.flags = Flags(kind, left, right, result, carry=carry)
+
+
+Rule = Callable[[Machine], None]
+"""Gives an instruction its meaning."""

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from llm_compiler.disassembly.rules.aarch64.integers import Rule
-from llm_compiler.disassembly.rules.aarch64.machine import Machine
+from llm_compiler.disassembly.rules.aarch64.machine import Machine, Rule
 from llm_compiler.disassembly.rules.aarch64.operands import (
     Immediate,
     Modifier,

@@ -13,10 +13,12 @@ from llm_compiler.disassembly.rules.code import Code, Line
 from llm_compiler.disassembly.rules.nodes import Graph, Node
 from llm_compiler.disassembly.rules.target import Control, Convention
 from llm_compiler.disassembly.rules.x86_64 import control as _control
+from llm_compiler.disassembly.rules.x86_64.bits import BITS
 from llm_compiler.disassembly.rules.x86_64.flags import Flags, condition
-from llm_compiler.disassembly.rules.x86_64.integers import INTEGERS, Rule
-from llm_compiler.disassembly.rules.x86_64.machine import Machine
+from llm_compiler.disassembly.rules.x86_64.integers import INTEGERS
+from llm_compiler.disassembly.rules.x86_64.machine import Machine, Rule
 from llm_compiler.disassembly.rules.x86_64.operands import WIDE, Memory
+from llm_compiler.disassembly.rules.x86_64.strings import STRINGS
 from llm_compiler.disassembly.rules.x86_64.varargs import rewrite_varargs
 from llm_compiler.disassembly.rules.x86_64.vectors import VECTORS
 
@@ -26,7 +28,13 @@ _VECTOR_REGISTERS: Final = tuple(f"xmm{number}" for number in range(16))
 _CALLEE_SAVED: Final = ("rbx", "rbp", "r12", "r13", "r14", "r15")
 _VECTOR_MOVE: Final = re.compile(r"%xmm\d")
 
-RULES: Final[dict[str, Rule]] = {**INTEGERS, **VECTORS, **_control.CONTROL}
+RULES: Final[dict[str, Rule]] = {
+    **INTEGERS,
+    **BITS,
+    **STRINGS,
+    **VECTORS,
+    **_control.CONTROL,
+}
 """What every mnemonic means."""
 _LOCKED: Final = frozenset(
     f"{name}{letter}"

@@ -1,4 +1,4 @@
-"""Integer instructions of x86-64: moves, arithmetic, shifts, bits, conditions, strings, atomics."""
+"""Integer instructions of x86-64: moves, arithmetic, conditions, atomics."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ from typing import Final
 
 from llm_compiler.disassembly.rules.nodes import ANY, Node, integer
 from llm_compiler.disassembly.rules.x86_64.flags import CONDITIONS, Flags
-from llm_compiler.disassembly.rules.x86_64.machine import Machine
+from llm_compiler.disassembly.rules.x86_64.machine import SUFFIXES, Machine, Rule
 from llm_compiler.disassembly.rules.x86_64.operands import Immediate, Memory, Operand, Register
 
-__all__ = ["INTEGERS", "Rule"]
+__all__ = ["INTEGERS"]
 
-Rule = Callable[[Machine], None]
-_SUFFIXES: Final = {"b": 8, "w": 16, "l": 32, "q": 64}
 _ACCUMULATOR: Final = {bits: Register("rax", bits) for bits in (8, 16, 32, 64)}
 _HIGH: Final = {bits: Register("rdx", bits) for bits in (16, 32, 64)}
 
@@ -335,126 +333,6 @@ def _is_extended(machine: Machine, signed: bool, bits: int) -> bool:
     return not any(one.op in ("write", "clobber") and one.data == "rax" for one in since)
 
 
-# -- shifts and bits ---
-
-
-def _count(machine: Machine, operand: Operand, bits: int) -> Node:
-    """Return the amount of a shift: its low five or six bits count."""
-    limit = 63 if bits == 64 else 31
-    if isinstance(operand, Immediate):
-        return machine.constant(operand.value & limit, bits)
-    builder = machine.builder
-    width = min(bits, 32)
-    amount = (
-        builder.low(machine.get(operand, 8), bits)
-        if bits < 32
-        else builder.low(builder.read("rcx", integer(width)), bits)
-    )
-    return builder.binary("and", amount, machine.constant(limit, bits))
-
-
-def _shift(machine: Machine, op: str, bits: int) -> None:
-    operands = machine.parse()
-    destination = operands[-1]
-    by: Operand = operands[0] if len(operands) > 1 else Immediate(1)
-    amount = _count(machine, by, bits)
-    value, address = machine.update(destination, bits)
-    builder = machine.builder
-    if amount.op == "const" and amount.data == 0:
-        return
-    result = builder.binary(op, value, amount)
-    machine.finish(destination, result, address)
-    if amount.op != "const":
-        builder.flags = None
-        return
-    last = bits - amount.data if op == "shl" else amount.data - 1
-    moved = builder.binary("lshr", value, machine.constant(last, bits))
-    machine.set_flags("shift", value, result=result, carry=builder.cast("trunc", moved, "i1"))
-
-
-def _rotate(machine: Machine, op: str, bits: int) -> None:
-    operands = machine.parse()
-    destination = operands[-1]
-    by: Operand = operands[0] if len(operands) > 1 else Immediate(1)
-    amount = _count(machine, by, bits)
-    value, address = machine.update(destination, bits)
-    builder = machine.builder
-    result = builder.intrinsic(op, value.type, value, value, amount, overload=value.type)
-    machine.finish(destination, result, address)
-    builder.flags = None
-
-
-def _shift_pair(machine: Machine, op: str, bits: int) -> None:
-    operands = machine.parse()
-    by: Operand = operands[0] if len(operands) == 3 else Register("rcx", 8)
-    source, destination = operands[-2:]
-    amount = _count(machine, by, bits)
-    other = machine.get(source, bits)
-    value, address = machine.update(destination, bits)
-    pair = (value, other) if op == "fshl" else (other, value)
-    result = machine.builder.intrinsic(op, value.type, *pair, amount, overload=value.type)
-    machine.finish(destination, result, address)
-    machine.builder.flags = None
-
-
-def _test_bit(machine: Machine, bits: int, change: str = "") -> None:
-    """``bt`` and, with a change, ``bts``, ``btr``, ``btc``."""
-    index, operand = machine.parse()
-    builder = machine.builder
-    if isinstance(operand, Memory) and not isinstance(index, Immediate):
-        raise machine.refuse()
-    value, address = machine.update(operand, bits)
-    if isinstance(index, Immediate):
-        amount = machine.constant(index.value & (bits - 1), bits)
-    else:
-        amount = builder.binary("and", machine.get(index, bits), machine.constant(bits - 1, bits))
-    if amount.op == "const":
-        mask = machine.constant(1 << amount.data, bits)
-        found = builder.binary("and", value, mask)
-    else:
-        mask = builder.binary("shl", machine.constant(1, bits), amount)
-        moved = builder.binary("lshr", value, amount)
-        found = builder.binary("and", moved, machine.constant(1, bits))
-    carry = builder.compare("ne", found, machine.constant(0, bits))
-    if change:
-        if change == "and":
-            mask = builder.binary("xor", mask, machine.constant(-1, bits))
-        machine.finish(operand, builder.binary(change, value, mask), address)
-    machine.set_flags("carry", value, carry=carry)
-
-
-def _scan(machine: Machine, forward: bool, bits: int) -> None:
-    source, destination = machine.parse()
-    builder = machine.builder
-    value = machine.get(source, bits)
-    name = "cttz" if forward else "ctlz"
-    poison = builder.constant(1, "i1")
-    result = builder.intrinsic(name, value.type, value, poison, overload=value.type)
-    if not forward:
-        result = builder.binary("xor", result, machine.constant(bits - 1, bits))
-    if builder.keeps_scanned:
-        is_none = builder.compare("eq", value, machine.constant(0, bits))
-        result = builder.select(is_none, machine.get(destination, bits), result)
-    machine.put(destination, result)
-    machine.set_flags("zero", value)
-
-
-def _count_bits(machine: Machine, name: str, bits: int) -> None:
-    source, destination = machine.parse()
-    builder = machine.builder
-    value = machine.get(source, bits)
-    more = () if name == "ctpop" else (builder.constant(0, "i1"),)
-    result = builder.intrinsic(name, value.type, value, *more, overload=value.type)
-    machine.put(destination, result)
-    machine.set_flags("zero", value if name == "ctpop" else result)
-
-
-def _swap_bytes(machine: Machine, bits: int) -> None:
-    (operand,) = machine.parse()
-    value = machine.get(operand, bits)
-    machine.put(operand, machine.builder.intrinsic("bswap", value.type, value, overload=value.type))
-
-
 # -- conditions ---
 
 
@@ -474,66 +352,7 @@ def _move_if(machine: Machine, code: str) -> None:
     machine.put(destination, machine.builder.select(condition, moved, kept))
 
 
-# -- strings and atomics ---
-
-
-def _string_copy(machine: Machine, bits: int) -> None:
-    builder = machine.builder
-    size = bits // 8
-    source, destination = builder.read("rsi", "i64"), builder.read("rdi", "i64")
-    if not machine.line.prefix:
-        builder.store(destination, builder.load(source, integer(bits)))
-        length: Node = machine.constant(size, 64)
-    elif machine.line.prefix == "rep":
-        length = _string_length(machine, size)
-        false = builder.constant(0, "i1")
-        made = builder.intrinsic("memcpy.any", "void", destination, source, length, false)
-        made.bits = size  # what the pointers are aligned to, as far as clang knew
-        builder.write("rcx", machine.constant(0, 64))
-    else:
-        raise machine.refuse()
-    builder.write("rsi", builder.binary("add", source, length))
-    builder.write("rdi", builder.binary("add", destination, length))
-
-
-def _string_store(machine: Machine, bits: int) -> None:
-    builder = machine.builder
-    size = bits // 8
-    destination = builder.read("rdi", "i64")
-    value = builder.read("rax", integer(bits))
-    if not machine.line.prefix:
-        builder.store(destination, value)
-        length: Node = machine.constant(size, 64)
-    elif machine.line.prefix == "rep":
-        length = _string_length(machine, size)
-        byte = builder.low(value, 8)
-        known = builder.values.get("rax")
-        if bits > 8:
-            number = known.data if known is not None and known.op == "const" else None
-            whole = (
-                None if number is None else (number & ((1 << bits) - 1)).to_bytes(size, "little")
-            )
-            if whole is None or len(set(whole)) > 1:
-                raise machine.refuse()
-            byte = builder.constant(whole[0], "i8")
-        false = builder.constant(0, "i1")
-        made = builder.intrinsic("memset.any", "void", destination, byte, length, false)
-        made.bits = size
-        builder.write("rcx", machine.constant(0, 64))
-    else:
-        raise machine.refuse()
-    builder.write("rdi", builder.binary("add", destination, length))
-
-
-def _string_length(machine: Machine, size: int) -> Node:
-    builder = machine.builder
-    known = builder.values.get("rcx")
-    if known is not None and known.op == "const" and isinstance(known.data, int):
-        return machine.constant(known.data * size, 64)
-    count = builder.read("rcx", "i64")
-    if size == 1:
-        return count
-    return builder.binary("shl", count, machine.constant(size.bit_length() - 1, 64))
+# -- atomics ---
 
 
 def _compare_exchange(machine: Machine, bits: int) -> None:
@@ -591,7 +410,7 @@ def _table() -> dict[str, Rule]:
         "nop": _nothing,
         "pause": _nothing,
     }
-    for letter, bits in _SUFFIXES.items():
+    for letter, bits in SUFFIXES.items():
         for op in ("add", "sub", "and", "or", "xor"):
             table[f"{op}{letter}"] = partial(_arithmetic, op=op, bits=bits)
         plain: dict[str, Callable[..., None]] = {
@@ -603,8 +422,6 @@ def _table() -> dict[str, Rule]:
             "imul": _multiply,
             "mul": _multiply_wide,
             "xchg": _exchange,
-            "movs": _string_copy,
-            "stos": _string_store,
             "cmpxchg": _compare_exchange,
             "xadd": _exchange_add,
         }
@@ -616,26 +433,12 @@ def _table() -> dict[str, Rule]:
         table[f"sbb{letter}"] = partial(_with_carry, op="sub", bits=bits)
         table[f"div{letter}"] = partial(_divide, signed=False, bits=bits)
         table[f"idiv{letter}"] = partial(_divide, signed=True, bits=bits)
-        for name, op in (("shl", "shl"), ("sal", "shl"), ("shr", "lshr"), ("sar", "ashr")):
-            table[f"{name}{letter}"] = partial(_shift, op=op, bits=bits)
-        for name, op in (("rol", "fshl"), ("ror", "fshr")):
-            table[f"{name}{letter}"] = partial(_rotate, op=op, bits=bits)
         if bits == 8:
             continue
         table[f"lea{letter}"] = partial(_load_address, bits=bits)
-        table[f"shld{letter}"] = partial(_shift_pair, op="fshl", bits=bits)
-        table[f"shrd{letter}"] = partial(_shift_pair, op="fshr", bits=bits)
-        table[f"bsf{letter}"] = partial(_scan, forward=True, bits=bits)
-        table[f"bsr{letter}"] = partial(_scan, forward=False, bits=bits)
-        if bits > 16:
-            table[f"bswap{letter}"] = partial(_swap_bytes, bits=bits)
-        for name, op in (("bt", ""), ("bts", "or"), ("btr", "and"), ("btc", "xor")):
-            table[f"{name}{letter}"] = partial(_test_bit, change=op, bits=bits)
-        for name, op in (("popcnt", "ctpop"), ("tzcnt", "cttz"), ("lzcnt", "ctlz")):
-            table[f"{name}{letter}"] = partial(_count_bits, name=op, bits=bits)
         for code, meaning in CONDITIONS.items():
             table[f"cmov{code}{letter}"] = partial(_move_if, code=meaning)
-        for small, width in _SUFFIXES.items():
+        for small, width in SUFFIXES.items():
             if width < bits:
                 if width < 32:
                     table[f"movz{small}{letter}"] = partial(

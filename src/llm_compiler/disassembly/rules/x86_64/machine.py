@@ -3,6 +3,7 @@ its meaning."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from llm_compiler.disassembly.rules.builder import Builder
@@ -18,8 +19,10 @@ from llm_compiler.disassembly.rules.x86_64.operands import (
     parse_operand,
 )
 
-__all__ = ["Machine"]
+__all__ = ["SUFFIXES", "Machine", "Rule"]
 
+SUFFIXES: Final = {"b": 8, "w": 16, "l": 32, "q": 64}
+"""Last letters of mnemonics, and the width of their operands in bits."""
 _THREAD_LOCAL: Final = frozenset({"TPOFF", "GOTTPOFF", "DTPOFF"})
 
 
@@ -230,3 +233,7 @@ class Machine:
             bits=source.bits,
             is_copy=True,
         )
+
+
+Rule = Callable[[Machine], None]
+"""Gives an instruction its meaning."""

@@ -7,8 +7,7 @@ from functools import partial
 from typing import Final
 
 from llm_compiler.disassembly.rules.nodes import Node, bits_of, integer
-from llm_compiler.disassembly.rules.x86_64.integers import Rule
-from llm_compiler.disassembly.rules.x86_64.machine import Machine
+from llm_compiler.disassembly.rules.x86_64.machine import Machine, Rule
 from llm_compiler.disassembly.rules.x86_64.operands import Immediate, Memory, Operand, Register
 
 __all__ = ["VECTORS"]
