@@ -176,8 +176,6 @@ class Memory:
 
     def atomic(self, node: Node) -> Value:
         """Return what was at an address before it was changed."""
-        for one in node.args:
-            self._values.typed(one, one.type)
         text, kind = self._values.pointer(node.args[0])
         values = [(self._values.typed(one, one.type), one.type) for one in node.args[1:]]
         if node.op == "atomicrmw":
@@ -191,14 +189,14 @@ class Memory:
     def intrinsic(self, node: Node) -> None:
         """Append a call of an intrinsic; set the node's value if it has one."""
         name = node.data
-        args = [(self._values.typed(one, one.type), one.type) for one in node.args]
         if name == "llvm.va_start.p0":
             pointer = self._values.typed(node.args[0], "ptr")
             self._writer.append(f"call void @{name}(ptr {pointer})")
         elif name in _COPIES:
             self._copy(node, name)
         else:
-            inner = ", ".join(f"{type_} {text}" for text, type_ in args)
+            args = [f"{one.type} {self._values.typed(one, one.type)}" for one in node.args]
+            inner = ", ".join(args)
             if node.type == "void":
                 self._writer.append(f"call void @{name}({inner})")
             else:
