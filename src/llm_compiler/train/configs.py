@@ -137,7 +137,7 @@ class LoraConfig:
         if not self.targets or set(self.targets) - set(_MATRICES):
             raise ConfigError(f"lora.targets: expected some of {', '.join(_MATRICES)}")
 
-    def told(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON gives them back; the inverse of `of`."""
         return {**dataclasses.asdict(self), "targets": list(self.targets)}
 

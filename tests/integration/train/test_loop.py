@@ -22,11 +22,13 @@ from llm_compiler.errors import (
 )
 from llm_compiler.model.token_shards import pack_tokens
 from llm_compiler.model.tokenizer import IrTokenizer, train_tokenizer
-from llm_compiler.train import loop
+from llm_compiler.train import loop, run_data
 from llm_compiler.train.checkpoint import checkpoints
+from llm_compiler.train.clock import learning_rate
 from llm_compiler.train.configs import DataConfig, TrainConfig, load_train_config
-from llm_compiler.train.loop import learning_rate, train
+from llm_compiler.train.loop import train
 from llm_compiler.train.packing import pack_rows
+from llm_compiler.train.processes import Processes
 from llm_compiler.train.progress import read_log
 
 from ...unit.model.conftest import make_sample, write_stage_data
@@ -136,7 +138,7 @@ def test_validation_must_leave_time_to_train(
     config: TrainConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The first step fits into the 2.4 s, validation of 40 documents, 100 times over, does not.
-    monkeypatch.setattr(loop, "pack_rows", lambda rows, size: [*pack_rows(rows, size)] * 100)
+    monkeypatch.setattr(run_data, "pack_rows", lambda rows, size: [*pack_rows(rows, size)] * 100)
     slow = replace(config, validation_documents=40, max_steps=10**6)
     with pytest.raises(ConfigError, match="validation alone will take about"):
         train(slow, max_minutes=0.04)
@@ -344,7 +346,7 @@ def test_the_plan_agrees_with_what_a_run_measures(
     assert main([*command, "--plan"]) == 0
     plan = json.loads(capsys.readouterr().out)
     # The log has operations as a share of the peak: a peak of 1 makes it operations a second.
-    monkeypatch.setattr(loop._Run, "_measure_peak", lambda self: 1.0)
+    monkeypatch.setattr(Processes, "measure_peak", lambda self: 1.0)
     with FlopCounterMode(display=False) as counter:
         assert main(command) == 0
     outcome = json.loads(capsys.readouterr().out)
