@@ -32,7 +32,7 @@ CREATE TABLE IF NOT EXISTS entries (
 CREATE INDEX IF NOT EXISTS by_use ON entries (used);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, count INTEGER NOT NULL) WITHOUT ROWID;
 """
-_MAGIC = b"llm-cc entry 1\n"
+_MAGIC = b"llm-cc entry 2\n"
 _LOW_WATER = 0.8
 """Of the room, what is left after making some."""
 _STRAY_S = 3600.0
@@ -41,9 +41,13 @@ _STRAY_S = 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """An object, and what the journal says of it."""
+    """An object or assembly, and what the journal says of it."""
 
     data: bytes = field(repr=False)
+    side: bytes = field(default=b"", repr=False)
+    """Of a second file beside the object."""
+    side_path: str = ""
+    """Its name, as clang gives it in the folder of the call; empty: there is none."""
     baseline_bytes: int
     """Of clang's own object."""
     optimized_bytes: int
@@ -56,8 +60,9 @@ class Entry:
     def packed(self) -> bytes:
         """Return the entry as its file holds it."""
         facts = asdict(self)
-        del facts["data"]
-        body = json.dumps(facts, sort_keys=True).encode() + b"\n" + self.data
+        del facts["data"], facts["side"]
+        facts["data_bytes"] = len(self.data)
+        body = json.dumps(facts, sort_keys=True).encode() + b"\n" + self.data + self.side
         return _MAGIC + hashlib.blake2b(body, digest_size=16).hexdigest().encode() + b"\n" + body
 
     @classmethod
@@ -69,9 +74,11 @@ class Entry:
                 return None
             if hashlib.blake2b(body, digest_size=16).hexdigest().encode() != check:
                 return None
-            facts, data = body.split(b"\n", 1)
-            return cls(data=data, **json.loads(facts))
-        except (ValueError, TypeError):
+            head, rest = body.split(b"\n", 1)
+            facts = json.loads(head)
+            size = facts.pop("data_bytes")
+            return cls(data=rest[:size], side=rest[size:], **facts)
+        except (ValueError, TypeError, KeyError):
             return None
 
 

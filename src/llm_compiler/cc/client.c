@@ -40,6 +40,7 @@ static const char *compiler;
 static int given_status = -1;  /* wait status of clang as the user called it; -1: not yet run */
 static int server = -1;
 static int patience_ms = 30000;
+static int kept_stdin = -1;    /* what standard input held, in memory; -1: it was not asked for */
 static char run_folder[4096], socket_name[256];
 
 extern char **environ;
@@ -54,7 +55,15 @@ static void end_with(int status) {
     _exit(WEXITSTATUS(status));
 }
 
+/* A descriptor of our own that reads the kept input from its beginning. */
+static int open_stdin(void) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", kept_stdin);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
 static void exec_clang(void) {
+    if (kept_stdin >= 0) dup2(open_stdin(), 0);
     const char *launcher = getenv("LLM_CC_LAUNCHER");
     if (launcher && *launcher) {
         size_t count = 0;
@@ -170,14 +179,16 @@ static void answer(int status, const int *fds, int num_fds) {
 
 /* ---- what the server asks for ------------------------------------------------------------- */
 
-static int copy_to(int from, int to) {
+/* Copy a file from `at` to `end`, or to its own end where that is -1. */
+static int copy_part(int from, int to, long long at, long long end) {
     static char buffer[1 << 16];
-    off_t at = 0;
     for (;;) {
-        ssize_t got = pread(from, buffer, sizeof buffer, at);
+        size_t wanted = sizeof buffer;
+        if (end >= 0 && end - at < (long long)wanted) wanted = end - at;
+        ssize_t got = wanted ? pread(from, buffer, wanted, at) : 0;
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return errno;
-        if (got == 0) return 0;
+        if (got == 0) return end >= 0 && at < end ? EIO : 0;
         at += got;
         for (char *data = buffer; got;) {
             ssize_t put = write(to, data, got);
@@ -193,6 +204,8 @@ static int copy_to(int from, int to) {
         }
     }
 }
+
+static int copy_to(int from, int to) { return copy_part(from, to, 0, -1); }
 
 /* Start a program and wait for it. `out`, `err`, `extra`: descriptors, or -1 (ours, ours, none). */
 static int run(const char *path, char **argv, int in, int out, int err, int extra, int search) {
@@ -229,7 +242,9 @@ static void run_given(int capture) {
         memcpy(argv + 1, user_argv, (count + 1) * sizeof *argv);
         path = launcher;
     }
-    int status = run(path, argv, -1, -1, err, -1, path == launcher);
+    int in = kept_stdin >= 0 ? open_stdin() : -1;
+    int status = run(path, argv, in, -1, err, -1, path == launcher);
+    if (in >= 0) close(in);
     if (status < 0) exec_clang();
     if (err >= 0) copy_to(err, 2);
     given_status = status;
@@ -244,15 +259,18 @@ static void run_helper(const char *flags, char **argv) {
     if (strchr(flags, '9')) fds[num_fds++] = extra = memfd_create("extra", MFD_CLOEXEC);
     if (strchr(flags, 'e')) fds[num_fds++] = err = memfd_create("stderr", MFD_CLOEXEC);
     if (null < 0 || out < 0 || err < 0 || (strchr(flags, '9') && extra < 0)) give_up();
-    int status = run(argv[0], argv, null, out, err, extra, 0);
+    int in = kept_stdin >= 0 ? open_stdin() : null;
+    int status = run(argv[0], argv, in, out, err, extra, 0);
+    if (in != null) close(in);
     if (status < 0) give_up();
     answer(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), fds, num_fds);
     for (int i = 0; i < num_fds; i++) close(fds[i]);
     close(null);
 }
 
-/* Write a file as clang does: beside its place, then renamed. What is no plain file is left. */
-static int write_file(const char *path, int from, int mode) {
+/* Write a file beside its place; it is renamed when all are written. What is no plain file is left. */
+static int write_beside(const char *path, char **name, int from, long long at, long long end,
+                        int mode) {
     struct stat found;
     if (lstat(path, &found) == 0) {
         if (!S_ISREG(found.st_mode)) return EINVAL;
@@ -261,17 +279,59 @@ static int write_file(const char *path, int from, int mode) {
         return errno;
     }
     size_t length = strlen(path);
-    char *name = malloc(length + 32);
-    if (!name) return ENOMEM;
-    snprintf(name, length + 32, "%s.llm-cc-%ld", path, (long)getpid());
-    int to = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (to < 0) return errno;
-    int failed = copy_to(from, to);
+    char *made = malloc(length + 32);
+    if (!made) return ENOMEM;
+    snprintf(made, length + 32, "%s.llm-cc-%ld", path, (long)getpid());
+    int to = open(made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (to < 0) {
+        free(made);
+        return errno;
+    }
+    *name = made;
+    int failed = copy_part(from, to, at, end);
     if (close(to) && !failed) failed = errno;
-    if (!failed && rename(name, path)) failed = errno;
-    if (failed) unlink(name);
-    free(name);
     return failed;
+}
+
+/* Write files as clang does, each from its part of one. `words`: path, kind and size of each. */
+static int write_files(char **words, size_t count, int from) {
+    if (count % 3 || !count) return EBADF;
+    char **names = calloc(count, sizeof *names);
+    if (!names) return ENOMEM;
+    int failed = 0;
+    long long at = 0;
+    for (size_t i = 0; i < count && !failed; i += 3) {
+        long long end = at + atoll(words[i + 2]);
+        failed = write_beside(words[i], &names[i], from, at, end, *words[i + 1] == 'x' ? 0777 : 0666);
+        at = end;
+    }
+    for (size_t i = 0; i < count && !failed; i += 3) {
+        if (rename(names[i], words[i])) failed = errno;
+        else names[i] = NULL;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (names[i]) unlink(names[i]);
+    free(names);
+    return failed;
+}
+
+static void keep_stdin(void) {
+    int to = memfd_create("stdin", MFD_CLOEXEC);
+    if (to < 0) exec_clang(); /* nothing was read yet */
+    static char buffer[1 << 16];
+    for (;;) {
+        ssize_t got = read(0, buffer, sizeof buffer);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break; /* what cannot be read on is clang's to report, of what there is */
+        for (char *data = buffer; got;) {
+            ssize_t put = write(to, data, got);
+            if (put <= 0) _exit(1); /* no memory, and the input is half read */
+            data += put;
+            got -= put;
+        }
+    }
+    kept_stdin = to;
+    answer(0, &to, 1);
 }
 
 static void fetch(const char *path) {
@@ -308,11 +368,8 @@ static void obey(void) {
         case 'X': close(server); exec_clang(); break;
         case 'G': run_given(*first == 'e'); break;
         case 'R': if (count < 2) give_up(); run_helper(first, words + 1); break;
-        case 'W': 
-            answer(fd < 0 || count < 2 ? EBADF
-                                       : write_file(first, fd, *words[1] == 'x' ? 0777 : 0666),
-                   NULL, 0);
-            break;
+        case 'I': keep_stdin(); break;
+        case 'W': answer(fd < 0 ? EBADF : write_files(words, count, fd), NULL, 0); break;
         case 'F': fetch(first); break;
         case 'P': if (fd >= 0) copy_to(fd, 2); answer(0, NULL, 0); break;
         case 'Q':
@@ -468,12 +525,22 @@ static void append(char **data, size_t *size, size_t *room, const char *text) {
     *size += length;
 }
 
+/* Links of objects alone, and questions to clang, need no server: a source has to be named. */
+static int is_source(const char *word) {
+    static const char *const suffixes[] = {".c", ".cc", ".cp", ".cpp", ".cxx", ".c++", ".C", ".CPP"};
+    const char *dot = strrchr(word, '.');
+    if (word[0] == '@' || strcmp(word, "-x") == 0) return 1;
+    for (size_t i = 0; dot && word[0] != '-' && i < sizeof suffixes / sizeof *suffixes; i++)
+        if (strcmp(dot, suffixes[i]) == 0) return 1;
+    return 0;
+}
+
 static int is_for_server(int argc, char **argv) {
     const char *off = getenv("LLM_CC_DISABLE"), *mode = getenv("LLM_CC_MODE");
     if (off && *off && strcmp(off, "0")) return 0;
     if (mode && strcmp(mode, "lto") == 0) return 1;
     for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "-c") == 0 || argv[i][0] == '@') return 1;
+        if (is_source(argv[i])) return 1;
     return 0;
 }
 

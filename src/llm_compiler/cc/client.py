@@ -33,6 +33,7 @@ __all__ = ["ClientConfig", "become_clang", "run_client"]
 
 _HEAD = struct.Struct("<IcBBB")
 _EXTRA_FD = 9
+_SUFFIXES = (".c", ".cc", ".cp", ".cpp", ".cxx", ".c++", ".C", ".CPP")
 _OF_THE_BUILD = ("MAKEFLAGS", "MFLAGS", "LD_PRELOAD", "TMPDIR")
 
 
@@ -66,7 +67,7 @@ def become_clang(config: ClientConfig, is_cxx: bool, arguments: Sequence[str]) -
 def run_client(config: ClientConfig, is_cxx: bool, arguments: Sequence[str]) -> int:
     """Answer a call; return its exit code, if clang does not take this process's place."""
     is_off = os.environ.get("LLM_CC_DISABLE", "") not in ("", "0")
-    asks = "-c" in arguments or any(one.startswith("@") for one in arguments)
+    asks = any(one == "-x" or one.startswith("@") or _is_source(one) for one in arguments)
     if is_off or not (asks or os.environ.get("LLM_CC_MODE") == "lto"):
         become_clang(config, is_cxx, arguments)
     client = _Client(config, is_cxx, arguments)
@@ -78,6 +79,10 @@ def run_client(config: ClientConfig, is_cxx: bool, arguments: Sequence[str]) -> 
     return 0  # unreachable: each way ends the process
 
 
+def _is_source(word: str) -> bool:
+    return not word.startswith("-") and os.path.splitext(word)[1] in _SUFFIXES
+
+
 class _Client:
     def __init__(self, config: ClientConfig, is_cxx: bool, arguments: Sequence[str]) -> None:
         self._config = config
@@ -86,10 +91,14 @@ class _Client:
         self._given_status: int | None = None
         self._patience_s = float(os.environ.get("LLM_CC_PATIENCE_S") or 30)
         self._socket: socket.socket | None = None
+        self._stdin = -1
+        """What standard input held, in memory; every program begins to read it anew."""
 
     def give_up(self) -> NoReturn:
         if self._given_status is not None:
             self._end(self._given_status)
+        if self._stdin >= 0:
+            os.dup2(self._input(), 0)
         become_clang(self._config, self._is_cxx, self._arguments)
 
     def _end(self, status: int) -> NoReturn:
@@ -169,10 +178,10 @@ class _Client:
                     self._run_given(keep=words[0] == "e")
                 case "R":
                     self._run_helper(words[0], words[1:])
+                case "I":
+                    self._keep_stdin()
                 case "W":
-                    self._send(
-                        "D", [str(_write_file(words[0], fd, 0o777 if words[1] == "x" else 0o666))]
-                    )
+                    self._send("D", [str(_write_files(words, fd))])
                 case "F":
                     self._fetch(words[0])
                 case "P":
@@ -193,7 +202,7 @@ class _Client:
         err = os.memfd_create("stderr") if keep else -1
         command = _given(self._config, self._is_cxx, self._arguments)
         path = shutil.which(command[0]) or command[0]
-        status = _spawned(path, command, err=err)
+        status = _spawned(path, command, given_in=self._input(), err=err)
         if err >= 0:
             _copy(err, 2)
         self._given_status = status
@@ -204,13 +213,28 @@ class _Client:
     def _run_helper(self, flags: str, command: Sequence[str]) -> None:
         fds = [os.memfd_create(one) for one in flags]
         null = os.open(os.devnull, os.O_RDWR)
+        given_in = self._input() if self._stdin >= 0 else null
         out = fds[flags.index("o")] if "o" in flags else null
         extra = fds[flags.index("9")] if "9" in flags else -1
         err = fds[flags.index("e")] if "e" in flags else null
-        status = _spawned(command[0], command, given_in=null, out=out, err=err, extra=extra)
+        status = _spawned(command[0], command, given_in=given_in, out=out, err=err, extra=extra)
         self._send("D", [str(status if status >= 0 else 128 - status)], fds)
         for fd in (null, *fds):
             os.close(fd)
+
+    def _keep_stdin(self) -> None:
+        self._stdin = os.memfd_create("stdin")
+        while data := os.read(0, 1 << 16):
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._stdin, view) :]
+        self._send("D", ["0"], [self._stdin])
+
+    def _input(self) -> int:
+        """Return a descriptor that reads what was kept of standard input; -1: nothing was."""
+        if self._stdin < 0:
+            return -1
+        return os.open(f"/proc/self/fd/{self._stdin}", os.O_RDONLY)
 
     def _fetch(self, path: str) -> None:
         try:
@@ -282,37 +306,57 @@ def _spawned(
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _copy(source: int, target: int) -> None:
-    at = 0
-    while data := os.pread(source, 1 << 16, at):
+def _copy(source: int, target: int, start: int = 0, end: int | None = None) -> None:
+    at = start
+    while data := os.pread(source, 1 << 16 if end is None else min(1 << 16, end - at), at):
         at += len(data)
         view = memoryview(data)
         while view:
             view = view[os.write(target, view) :]
 
 
-def _write_file(path: str, source: int, mode: int) -> int:
-    """Write a file as clang does; return an errno, 0 where it is there."""
+def _write_files(words: Sequence[str], source: int) -> int:
+    """Write files as clang does, each from its part of one; return an errno, 0 where all are there.
+
+    Args:
+        words: path, ``x`` or ``-``, and size of each.
+    """
+    written: list[tuple[str, str]] = []
+    at = 0
     try:
-        found = os.lstat(path)
-        if not stat.S_ISREG(found.st_mode):
-            return errno.EINVAL
-        if not os.access(path, os.W_OK):
-            return errno.EACCES
-    except FileNotFoundError:
-        pass
+        for path, kind, size in zip(words[::3], words[1::3], words[2::3], strict=True):
+            new = f"{path}.llm-cc-{os.getpid()}"
+            _check_place(path)
+            mode = 0o777 if kind == "x" else 0o666
+            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+            written.append((new, path))
+            try:
+                _copy(source, fd, at, at + int(size))
+            finally:
+                os.close(fd)
+            at += int(size)
+        while written:
+            os.replace(*written[0])
+            del written[0]
     except OSError as error:
-        return error.errno or errno.EIO
-    new = f"{path}.llm-cc-{os.getpid()}"
-    try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        try:
-            _copy(source, fd)
-        finally:
-            os.close(fd)
-        os.replace(new, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(new)
+        for new, _ in written:
+            with contextlib.suppress(OSError):
+                os.unlink(new)
         return error.errno or errno.EIO
     return 0
+
+
+def _check_place(path: str) -> None:
+    """Look whether clang would put a file there in the place of another.
+
+    Raises:
+        OSError: it would not.
+    """
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "no plain file")
+    if not os.access(path, os.W_OK):
+        raise OSError(errno.EACCES, "not writable")

@@ -1,52 +1,35 @@
-"""What a call of ``llm-cc`` asks for: one object that can be made smaller, a link, or clang itself.
+"""What a call of ``llm-cc`` asks for: objects that can be made smaller, a link, or clang itself.
 
-Nothing is guessed: a call is a `Compilation` only if each of its arguments is known to have no
-other effect than on the object, its diagnostics and its dependency file. All else is `PassOn`, and
-goes to clang as it stands. Knows nothing of how anything is run.
+Nothing is guessed: a call is taken only if each of its arguments is known (`words`) to have no
+other effect than on objects, diagnostics and dependency files. All else is `PassOn`, and goes to
+clang as it stands. Knows nothing of how anything is run.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 
 from llm_compiler.cc.link import Link, parse_link
 from llm_compiler.cc.settings import CcSettings, Mode
+from llm_compiler.cc.words import Input, NotUnderstood, Words, sort_words
 from llm_compiler.errors import ConfigError
-from llm_compiler.llvm.clang_flags import (
-    ClangFlags,
-    expand_response_files,
-    parse_clang_flags,
-    takes_value,
-)
+from llm_compiler.llvm.clang_flags import ClangFlags, expand_response_files, parse_clang_flags
 
-__all__ = ["Compilation", "PassOn", "classify"]
+__all__ = ["STDIN", "Compilation", "Kind", "PassOn", "Relink", "Several", "classify"]
 
+STDIN = "-"
 _C_SUFFIXES = frozenset((".c",))
 _CPP_SUFFIXES = frozenset((".cc", ".cp", ".cpp", ".cxx", ".c++", ".C", ".CPP"))
 _LANGUAGES = frozenset(("c", "c++"))
-_LEVEL = re.compile(r"^-O([0-9]+|[sgz]|fast)?$")
 _TINY_BYTES = 64
 """A source of so few bytes asks whether something compiles; there is nothing to save in it."""
 
-# What else than the object these make, print, or read cannot be seen from the preprocessed source.
-_NOT_UNDERSTOOD = re.compile(
-    r"^(--|-|-v|--verbose|-H|-P|-C|-CC|-dD|-dI|-dM|-fdirectives-only|-fminimize-whitespace|-frewrite.*"
-    r"|-R.*|-ftime-.*|--?config.*|-f(no-)?module.*|-fimplicit-module.*|-fprebuilt.*|-fcxx-module.*"
-    r"|-include-pch|-fpch.*|-emit-pch|-building-pch.*|-x.*-header|-f?no-integrated-as|-fno-integrated-as"
-    r"|-f?record-.*|-grecord.*|-frecord.*|-ffat-lto.*|-fwhole-program.*|-fstack-size-section"
-    r"|-arch|-Xarch.*|-offload.*|--offload.*|--cuda.*|-foffload.*|-fopenmp-targets.*|-emit-.*|-Xassembler"
-    r"|-Xpreprocessor|-specs.*|--specs.*|-wrapper|-fverify.*|-verify.*|-working-directory.*"
-    r"|-fdiagnostics-format=.*|-fsplit-dwarf.*|-gsplit.*|-fms-.*|-bundle.*|-mllvm.*|-mmlir|-ivfsoverlay"
-    r"|-fcrash-.*|-gen-.*|-fgen-.*|-dump.*|-ccc-.*|-fsycl.*|-fhlsl.*|-fembed-.*|-fthinlto.*|-fuse-ctor.*"
-    r"|-fplugin.*|-fpass-plugin.*|-working-directory|-fuse-line-directives|-g(gdb)?3|-fdebug-macro"
-    r"|-fintegrated-cc1.*|-fno-integrated-cc1)$"
-)
-_ASSEMBLER = frozenset(("-Wa,--noexecstack", "-Wa,--fatal-warnings"))
-_PREPROCESSOR = re.compile(r"^-Wp,-[DU][^,]*$")
 # Clang writes or reads more with these in its environment.
 _ENVIRONMENT = (
     "CCC_OVERRIDE_OPTIONS",
@@ -67,13 +50,22 @@ _FEATURE_TEST = re.compile(
     r"|CMakeFiles/ShowIncludes/.*|CompilerIdC(XX)?/.*|meson-private/.*|sanitycheckc(pp)?\.[^/]*"
     r"|testfile\.c(pp)?|\.conf_check_[^/]*/.*|test-compile-[^/]*)$"
 )
-_DEPENDENCIES = ("-MD", "-MMD", "-MP", "-MV")
-# What these do is seen in the preprocessed source.
-_FINDS_SOURCE = re.compile(
-    r"^(-I|-D|-U|-isystem|-iquote|-idirafter|-include|-imacros|-iprefix|-iwithprefix"
-    r"|-cxx-isystem|-stdlib\+\+-isystem|-pipe$|-Wp,|-c$)"
+# A second link would write these again, or not be what the first one was.
+_LINKED_ONCE = re.compile(
+    r"^(-Wl,.*(-Map|-M(,|$)|--dependency-file|--out-implib|--print|--trace|-t(,|$)"
+    r"|--verbose|--reproduce|--cref|-r(,|$)|--relocatable).*|-r|-flto.*)$"
 )
-_PREFIX_MAP = re.compile(r"^-f(?:file|debug|macro)-prefix-map=([^=]*)=(.*)$", re.DOTALL)
+
+
+# What `clang_flags` says of flags that are taken care of here.
+_EXPECTED_NOTE = re.compile(r"^(.* is overridden|-gsplit-dwarf(=split)? is left out)")
+
+
+class Kind(StrEnum):
+    """What a unit is made into."""
+
+    OBJECT = "object"
+    ASSEMBLY = "assembly"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,33 +79,76 @@ class PassOn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compilation:
-    """A call that makes one object of one source."""
+    """One source, and what is to be made of it."""
 
     source: str
     """As the call names it."""
     output: str
+    kind: Kind = Kind.OBJECT
+    language: str = ""
+    """What ``-x`` says of the source."""
     preprocess: tuple[str, ...]
     """Arguments that preprocess the source to standard output, and say nothing of dependencies."""
+    compile: tuple[str, ...]
+    """Arguments that write clang's own object to standard output."""
     bitcode: tuple[str, ...]
     """Arguments that write unoptimised bitcode to standard output."""
-    dependency_file: str
+    dependency_file: str = ""
     """Which file the call writes for make; empty: none."""
-    dependencies: tuple[str, ...]
+    dependencies: tuple[str, ...] = ()
     """The arguments that ask for it, without its name."""
     level: str
     """``-Oz``, ``-Os``, ...: what the user asked of clang."""
     flags: ClangFlags
     significant: tuple[str, ...]
     """The arguments that matter to the object beside the preprocessed source."""
-    prefix_maps: tuple[tuple[str, str], ...]
+    prefix_maps: tuple[tuple[str, str], ...] = ()
     """Of paths in the object: (old, new), the last first."""
-    keeps_folder: bool
+    keeps_folder: bool = False
     """Whether the object names the folder that the compiler was started in."""
+    precompiled: tuple[str, ...] = ()
+    """Headers that were compiled before: the preprocessed source does not show what is in them."""
+    splits_debug: bool = False
+    """Debug information goes to a file of its own (``-gsplit-dwarf``)."""
+    saves_temps: bool = False
+    """The assembly is wanted as well (``-save-temps``)."""
+
+    @property
+    def reads_stdin(self) -> bool:
+        """Whether the source is what the call is given at standard input."""
+        return self.source == STDIN
+
+    @property
+    def has_side_files(self) -> bool:
+        """Whether clang leaves more than the object and a dependency file."""
+        return self.splits_debug or self.saves_temps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relink:
+    """A link of what the same call compiles: how it is done again from objects."""
+
+    words: tuple[str | int, ...]
+    """The arguments but for what names outputs; a number stands for a unit, by its place."""
+    output: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Several:
+    """A call that compiles several sources, or links what it compiles."""
+
+    units: tuple[Compilation, ...]
+    link: Relink | None = None
+
+    @property
+    def reads_stdin(self) -> bool:
+        """Whether one of the sources is what the call is given at standard input."""
+        return any(one.reads_stdin for one in self.units)
 
 
 def classify(
     arguments: Sequence[str], folder: Path, environment: Mapping[str, str], settings: CcSettings
-) -> Compilation | Link | PassOn:
+) -> Compilation | Several | Link | PassOn:
     """Say what a call asks for.
 
     Args:
@@ -127,155 +162,172 @@ def classify(
         expanded = list(expand_response_files(arguments, folder=folder))
     except ConfigError as error:
         return PassOn(reason=str(error))
-    if "-c" in expanded:
-        return _compilation(expanded, folder, settings)
-    if settings.mode is Mode.LTO:
+    if settings.mode is Mode.LTO and "-c" not in expanded:
         link = parse_link(expanded)
-        return link if isinstance(link, Link) else PassOn(reason=link)
-    return PassOn(reason="it does not ask for an object (-c)")
-
-
-@dataclass(slots=True)
-class _Words:
-    """The arguments of a call, sorted by what to do with them."""
-
-    inputs: list[str]
-    output: str = ""
-    language: str = ""
-    level: str = ""
-    debug: bool = False
-    dependency_file: str = ""
-    num_objects: int = 0
-
-
-def _compilation(arguments: list[str], folder: Path, settings: CcSettings) -> Compilation | PassOn:
-    words = _Words([])
-    plain: list[str] = []
-    dependencies: list[str] = []
-    significant: list[str] = []
-    maps: list[tuple[str, str]] = []
-    keeps_folder_as: str | None = None
-    rest = iter(arguments)
-    for word in rest:
-        if _NOT_UNDERSTOOD.match(word):
-            return PassOn(reason=f"{word} is not understood", is_plain=False)
-        if word.startswith("-Wa,") and word not in _ASSEMBLER:
-            return PassOn(reason=f"{word} is not understood", is_plain=False)
-        if word.startswith("-Wp,") and not _PREPROCESSOR.match(word):
-            return PassOn(reason=f"{word} is not understood", is_plain=False)
-        value = ""
-        if takes_value(word):
-            following = next(rest, None)
-            if following is None:
-                return PassOn(reason=f"{word} lacks its value")
-            value = following
-        if word in ("-o", "--output"):
-            words.output = value
-        elif word.startswith("--output=") or (
-            word.startswith("-o") and len(word) > 2 and not word.startswith("-obj")
-        ):
-            words.output = word.removeprefix("--output=").removeprefix("-o")
-        elif word == "-c":
-            words.num_objects += 1
-        elif word == "-MF":
-            words.dependency_file = value
-        elif word.startswith("-MF"):
-            words.dependency_file = word[3:]
-        elif word in ("-MT", "-MQ"):
-            dependencies += [word, value]
-        elif word.startswith(("-MT", "-MQ")) or word in _DEPENDENCIES:
-            dependencies.append(word)
-        elif word.startswith("-M"):
-            return PassOn(reason=f"{word} is not understood", is_plain=False)
-        elif not word.startswith("-"):
-            words.inputs.append(word)
-            plain.append(word)
-        else:
-            plain += [word, value] if takes_value(word) else [word]
-            if word == "-x":
-                if words.inputs:
-                    return PassOn(reason="-x after the source")
-                words.language = value
-            elif _LEVEL.match(word):
-                words.level = word
-            if word.startswith("-g"):
-                words.debug = word not in ("-g0", "-ggdb0")
-            if word.startswith("-fdebug-compilation-dir"):
-                keeps_folder_as = word
-            if match := _PREFIX_MAP.match(word):
-                maps.insert(0, (match[1], match[2]))
-                significant.append(f"-prefix-map={match[2]}")
-            elif not _FINDS_SOURCE.match(word):
-                significant += [word, value] if takes_value(word) else [word]
-    if words.num_objects != 1 or len(words.inputs) != 1:
-        return PassOn(reason="it does not compile exactly one source", is_plain=False)
-    source = words.inputs[0]
-    if refusal := _refused_source(source, words.language, folder):
-        return PassOn(reason=refusal)
-    if not settings.wants(words.level):
-        return PassOn(reason=f"at {words.level or '-O0'} nothing is asked of llm-cc")
+        if isinstance(link, Link):
+            return link
     try:
-        flags = parse_clang_flags(_without(plain, source))
-    except ConfigError as error:
+        words = sort_words(expanded)
+        if len(words.inputs) == 1 and words.kind:
+            return _only_unit(words, folder, settings)
+        return _several(words, expanded, folder, settings)
+    except _PassOn as one:
+        return PassOn(reason=str(one), is_plain=one.is_plain)
+    except NotUnderstood as error:
         return PassOn(reason=str(error), is_plain=False)
-    if flags.kind:
-        return PassOn(reason=f"it asks for {flags.kind}", is_plain=False)
-    if flags.baseline_only:
-        return PassOn(reason=f"{flags.baseline_only} is carried out by clang's own passes")
-    notes = [one for one in flags.notes if "is overridden" not in one]
-    if notes:
-        return PassOn(reason=notes[0], is_plain=False)
-    output = words.output or Path(source).stem + ".o"
+
+
+class _PassOn(Exception):
+    def __init__(self, reason: str, *, is_plain: bool = True) -> None:
+        super().__init__(reason)
+        self.is_plain = is_plain
+
+
+def _only_unit(words: Words, folder: Path, settings: CcSettings) -> Compilation:
+    if words.num_kinds != 1:
+        raise _PassOn("it asks for an object or for assembly more than once", is_plain=False)
+    if words.language_after_inputs:
+        raise _PassOn("-x after the source")
+    (source,) = words.inputs
+    kind = Kind.OBJECT if words.kind == "-c" else Kind.ASSEMBLY
+    output = words.output or _named_after(source.word, kind)
     if output == "-":
-        return PassOn(reason="the object goes to standard output")
+        raise _PassOn("what it makes goes to standard output")
+    if kind is Kind.ASSEMBLY and (words.splits_debug or words.saves_temps):
+        raise _PassOn("assembly with further files beside it", is_plain=False)
+    asked = {"-MD", "-MMD"} & {*words.dependencies}
+    if not asked and (words.dependencies or words.dependency_file):
+        raise _PassOn("it says how to write dependencies, but not that", is_plain=False)
+    dependencies = list(words.dependencies)
     dependency_file = ""
-    if not {"-MD", "-MMD"} & {*dependencies}:
-        if dependencies or words.dependency_file:
-            return PassOn(reason="it says how to write dependencies, but not that", is_plain=False)
-    else:
+    if asked:
         dependency_file = words.dependency_file or str(Path(output).with_suffix(".d"))
         if not any(one.startswith(("-MT", "-MQ")) for one in dependencies):
             dependencies += ["-MQ", output]
-    return Compilation(
-        source=source,
-        output=output,
-        preprocess=(*plain, "-E", "-o", "-"),
-        bitcode=(*plain, "-Oz", "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-c", "-o", "-"),
+    words.flags += words.linker  # clang warns of them
+    return replace(
+        _unit(words, source, output, kind, folder, settings),
         dependency_file=dependency_file,
         dependencies=tuple(dependencies),
-        level=words.level,
-        flags=flags,
-        significant=tuple(significant),
-        prefix_maps=tuple(maps),
-        keeps_folder=words.debug and keeps_folder_as is None,
     )
 
 
-def _without(words: Sequence[str], source: str) -> list[str]:
-    """Return arguments without the source; a value of a flag stays, were it the same text."""
-    kept: list[str] = []
-    rest = iter(words)
-    for word in rest:
-        if takes_value(word):
-            kept += [word, next(rest, "")]
-        elif word != source:
-            kept.append(word)
-    return kept
+def _several(words: Words, arguments: Sequence[str], folder: Path, settings: CcSettings) -> Several:
+    """Return the units of a call that clang carries out as it stands, before all else."""
+    if words.num_kinds > 1:
+        raise _PassOn("it asks for an object or for assembly more than once", is_plain=False)
+    if words.saves_temps or words.splits_debug:
+        raise _PassOn("several sources or a link with further files beside them", is_plain=False)
+    kind = Kind.ASSEMBLY if words.kind == "-S" else Kind.OBJECT
+    units: list[Compilation] = []
+    places: dict[int, int] = {}
+    for source in words.inputs:
+        try:
+            output = _named_after(source.word, kind) if words.kind else ""
+            unit = _unit(words, source, output, kind, folder, settings)
+        except _PassOn as one:
+            if not one.is_plain:
+                raise
+            continue  # an object, or a source that is left to clang
+        places[source.at] = len(units)
+        units.append(unit)
+    if not units:
+        raise _PassOn("it compiles nothing")
+    if words.kind:
+        outputs = [one.output for one in units]
+        if words.output or len(set(outputs)) != len(outputs):
+            raise _PassOn("several sources would be one output")
+        return Several(units=tuple(units))
+    if any(_LINKED_ONCE.match(word) for word in (*words.linker, *words.flags)):
+        raise _PassOn("its link may not be done again", is_plain=False)
+    output = words.output or "a.out"
+    if output == "-":
+        raise _PassOn("what it makes goes to standard output")
+    again: list[str | int] = []
+    for at, word in enumerate(arguments):
+        if at in places:
+            again.append(places[at])
+        elif at not in words.dropped:
+            again.append(word)
+    return Several(units=tuple(units), link=Relink(words=tuple(again), output=output))
 
 
-def _refused_source(source: str, language: str, folder: Path) -> str:
+def _named_after(source: str, kind: Kind) -> str:
+    """Return the output that clang names by itself."""
+    return Path(source).stem + (".o" if kind is Kind.OBJECT else ".s")
+
+
+def _unit(
+    words: Words, source: Input, output: str, kind: Kind, folder: Path, settings: CcSettings
+) -> Compilation:
+    if refusal := _refused_source(source, folder):
+        raise _PassOn(refusal)
+    if not settings.wants(words.level):
+        raise _PassOn(f"at {words.level or '-O0'} nothing is asked of llm-cc")
+    language = ("-x", source.language) if source.language else ()
+    try:
+        flags = parse_clang_flags((*words.flags, *language))
+    except ConfigError as error:
+        raise _PassOn(str(error), is_plain=False) from error
+    if flags.kind:
+        raise _PassOn(f"it asks for {flags.kind}", is_plain=False)
+    if flags.baseline_only:
+        raise _PassOn(f"{flags.baseline_only} is carried out by clang's own passes", is_plain=False)
+    notes = [one for one in flags.notes if not _EXPECTED_NOTE.match(one)]
+    if notes:
+        raise _PassOn(notes[0], is_plain=False)
+    all_words = (*words.flags, *language, source.word)
+    level = words.level
+    passes_off = ("-Oz", "-Xclang", "-disable-llvm-passes", "-emit-llvm")
+    return Compilation(
+        source=source.word,
+        output=output,
+        kind=kind,
+        language=source.language,
+        preprocess=(*all_words, "-E", "-o", "-"),
+        compile=(*all_words, "-c", "-o", "-"),
+        bitcode=(*all_words, *passes_off, "-c", "-o", "-"),
+        level=level,
+        flags=flags,
+        significant=(*words.significant, *language),
+        prefix_maps=tuple(words.prefix_maps),
+        keeps_folder=words.debug and not words.folder_is_named,
+        precompiled=_precompiled(words, folder),
+        splits_debug=words.splits_debug,
+        saves_temps=words.saves_temps,
+    )
+
+
+def _precompiled(words: Words, folder: Path) -> tuple[str, ...]:
+    """Return the files of precompiled headers that clang takes in the place of headers."""
+    found = list(words.precompiled)
+    for name in words.included:
+        for suffix in (".pch", ".gch"):
+            path = folder / (name + suffix)
+            if path.is_dir():
+                raise _PassOn(f"{name}{suffix} is a folder of precompiled headers", is_plain=False)
+            if path.exists():
+                found.append(name + suffix)
+    return tuple(found)
+
+
+def _refused_source(source: Input, folder: Path) -> str:
     """Say why a source is left to clang; empty: it is not."""
-    suffix = os.path.splitext(source)[1]
-    if language:
-        if language not in _LANGUAGES:
-            return f"the language is {language}"
+    suffix = os.path.splitext(source.word)[1]
+    if source.language:
+        if source.language not in _LANGUAGES:
+            return f"the language is {source.language}"
     elif suffix not in _C_SUFFIXES | _CPP_SUFFIXES:
-        return f"{source} is neither C nor C++ by its name"
-    if _FEATURE_TEST.search(source) or _FEATURE_TEST.search(str(folder / source)):
+        return f"{source.word} is neither C nor C++ by its name"
+    if source.word == STDIN:
+        return ""
+    path = folder / source.word
+    if _FEATURE_TEST.search(source.word) or _FEATURE_TEST.search(str(path)):
         return "it is a feature test of a build system"
     try:
-        if (folder / source).stat().st_size < _TINY_BYTES:
-            return "the source is tiny"
+        found = path.stat()
     except OSError as error:
-        return f"{source}: {error.strerror}"
-    return ""
+        return f"{source.word}: {error.strerror}"
+    if not stat.S_ISREG(found.st_mode):
+        return f"{source.word} is no plain file"
+    return "the source is tiny" if found.st_size < _TINY_BYTES else ""

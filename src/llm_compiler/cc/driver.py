@@ -1,54 +1,74 @@
 """One call of ``llm-cc``, from its arguments to its end.
 
-clang runs as the user called it, and its object, its diagnostics and its exit status are the call's
-unless there is a smaller object that means the same. What was made before is looked up by the
-preprocessed source; then clang need not run at all, if it had printed nothing.
+Until a smaller object is there, nothing of the build is touched: whatever goes wrong, the client
+becomes clang as the user called it. Where there is none, clang answers. What was made before is
+looked up by the preprocessed source; then clang need not run at all, if it had printed nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
 import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_compiler.cc.cache import Cache, Entry
-from llm_compiler.cc.command_line import Compilation, PassOn, classify
-from llm_compiler.cc.fat_objects import Fat, code_flags, fatten
-from llm_compiler.cc.improve import Improved, Workshop
-from llm_compiler.cc.link import Link, join, link_again
-from llm_compiler.cc.protocol import EXTRA_FILE, Call, Connection
+from llm_compiler.cc.command_line import Compilation, Kind, PassOn, Several, classify
+from llm_compiler.cc.improve import Workshop
+from llm_compiler.cc.link import Link
+from llm_compiler.cc.making import Compiled, Maker, Source
+from llm_compiler.cc.protocol import Call, Connection
+from llm_compiler.cc.relink import link_units
 from llm_compiler.cc.settings import CcSettings, Mode
+from llm_compiler.cc.whole import link_whole
 from llm_compiler.errors import InputError, LlmCompilerError
 from llm_compiler.llvm.object_file import object_format, section_sizes
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.size_report.journal import Journal, Record
 
-__all__ = ["Driver", "key_of"]
+__all__ = ["Driver"]
 
-_MARKER = re.compile(rb'^# \d+ "((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
-# What is in an object and not in the preprocessed source.
-_READS_FILES = (b".incbin", b"#embed")
+_TINY_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """A call, and how it is to be answered."""
+
+    call: Call
+    settings: CcSettings
+    connection: Connection
+    started: float
+    began_ns: int
+
+
 class Driver:
     """Answers calls; threads may share it.
 
     Args:
         identity: of the toolchain, the recipes and the model; a part of every key.
+        scratch: for temporary files.
     """
 
-    toolchain: Toolchain
-    identity: str
-    workshop: Workshop
-    cache: Cache
-    journal: Journal
-    scratch: Path
-    """For temporary files."""
+    def __init__(
+        self,
+        *,
+        toolchain: Toolchain,
+        identity: str,
+        workshop: Workshop,
+        cache: Cache,
+        journal: Journal,
+        scratch: Path,
+    ) -> None:
+        self._cache = cache
+        self._journal = journal
+        self._maker = Maker(
+            toolchain=toolchain,
+            identity=identity,
+            workshop=workshop,
+            cache=cache,
+            scratch=scratch,
+        )
 
     def answer(self, call: Call, connection: Connection) -> None:
         """Take a call to its end.
@@ -58,88 +78,276 @@ class Driver:
         """
         settings = CcSettings.from_environment(call.environment)
         asked = classify(call.arguments, call.folder, call.environment, settings)
+        one = _Asked(
+            call=call,
+            settings=settings,
+            connection=connection,
+            started=time.monotonic(),
+            began_ns=time.time_ns(),
+        )
         match asked:
             case PassOn():
                 connection.exec_given()
             case Compilation():
-                self._compile(asked, call, settings, connection)
+                if self._has_source(asked, connection):
+                    self._compile(asked, one)
+            case Several():
+                if self._has_source(asked, connection):
+                    self._compile_several(asked, one)
             case Link():
-                self._link(asked, call, settings, connection)
+                self._link(asked, one)
 
-    def _compile(
-        self, asked: Compilation, call: Call, settings: CcSettings, connection: Connection
-    ) -> None:
-        started, began_ns = time.monotonic(), time.time_ns()
-        clang = str(self.toolchain.tool("clang++" if call.is_cxx else "clang"))
-        dependencies: tuple[str, ...] = ()
-        if asked.dependency_file:
-            dependencies = (*asked.dependencies, "-MF", EXTRA_FILE)
-        status, source, listed, complaints = connection.run_helper(
-            [clang, *asked.preprocess, *dependencies], with_extra=bool(dependencies)
-        )
-        if status or any(word in source for word in _READS_FILES):
+    def _has_source(self, asked: Compilation | Several, connection: Connection) -> bool:
+        """Keep what is at standard input, if that is a source; False: clang answers."""
+        if asked.reads_stdin:
+            text = connection.keep_stdin()
+            if text is None or len(text) < _TINY_BYTES:
+                connection.exec_given()
+                return False
+        return True
+
+    # -- one source ------------------------------------------------------------------------------
+
+    def _compile(self, asked: Compilation, one: _Asked) -> None:
+        connection, settings = one.connection, one.settings
+        source = self._maker.preprocess(asked, one.call, settings, connection)
+        if source is None:
             connection.exec_given()
             return
-        key = key_of(asked, source, call.folder, settings, self.identity)
-        known = self.cache.get(key) if settings.use_cache else None
-        if known is not None and known.quiet and not complaints:
-            wrote = connection.write(asked.output, known.data)
-            if not wrote and asked.dependency_file:
-                wrote = connection.write(asked.dependency_file, listed)
-            if wrote:
-                connection.exec_given()  # clang says what is wrong with the output
-                return
-            self._note(asked, call, settings, known, started=started, is_hit=True)
-            connection.quit(0)
+        known = self._cache.get(source.key) if settings.use_cache else None
+        if known is not None:
+            if known.quiet and source.is_quiet and not asked.saves_temps:
+                self._hand_out(asked, source, known, one, is_hit=True)
+            else:
+                self._replace_after_clang(asked, known, one)
             return
-        status, printed = connection.run_given(keep_errors=not call.is_terminal)
+        compiled = None
+        if not one.call.environment.get("LLM_CC_LAUNCHER"):
+            compiled = self._maker.compile_once(asked, one.call, connection)
+        if isinstance(compiled, int):
+            connection.exec_given()
+        elif compiled is None:
+            self._compile_beside(asked, source, one)
+        else:
+            self._compile_in_place(asked, source, compiled, one)
+
+    def _compile_in_place(
+        self, asked: Compilation, source: Source, compiled: Compiled, one: _Asked
+    ) -> None:
+        """Hand out what is smaller than what clang made in memory; else clang answers."""
+        connection, settings = one.connection, one.settings
+        try:
+            if self._maker.is_overtaken(asked, source, one.call, one.began_ns):
+                raise InputError("it changed meanwhile")
+            improved, entry = self._maker.improve(asked, compiled, settings, connection)
+            is_kept = settings.use_cache and improved.is_stable
+            if not entry.recipe:
+                self._keep_clangs(asked, source, compiled, entry, one, is_kept=is_kept)
+                return
+            entry = self._maker.fattened(entry, asked, compiled, settings)
+        except LlmCompilerError as error:
+            self._note_failure(asked, one, str(error))
+            connection.exec_given()
+            return
+        entry = replace(entry, quiet=not compiled.diagnostics)
+        if is_kept:
+            self._keep(source, entry, settings)
+        if compiled.diagnostics and one.call.is_terminal:
+            # What clang prints there has colours and the terminal's width.
+            self._replace_after_clang(asked, entry, one, is_hit=False)
+            return
+        self._hand_out(asked, source, entry, one, is_hit=False, diagnostics=compiled.diagnostics)
+
+    def _keep_clangs(
+        self,
+        asked: Compilation,
+        source: Source,
+        compiled: Compiled,
+        entry: Entry,
+        one: _Asked,
+        *,
+        is_kept: bool,
+    ) -> None:
+        """Let clang make what is handed out, which nothing here is smaller than."""
+        connection, settings = one.connection, one.settings
+        status, printed = connection.run_given(keep_errors=not one.call.is_terminal)
+        data = connection.fetch(asked.output) if not status else None
+        if data is None:
+            connection.quit(status)
+            return
+        entry = replace(entry, data=data, quiet=not (one.call.is_terminal or printed))
+        try:
+            fat = self._maker.fattened(entry, asked, compiled, settings)
+        except LlmCompilerError:
+            fat, is_kept = entry, False
+        if fat is not entry:
+            connection.write(asked.output, fat.data)
+        if is_kept:
+            self._keep(source, fat, settings)
+        self._note(asked, fat, one, is_hit=False)
+        connection.quit(0)
+
+    def _compile_beside(self, asked: Compilation, source: Source, one: _Asked) -> None:
+        """Let clang do all that it was called for, and replace what can be made smaller."""
+        connection, settings = one.connection, one.settings
+        status, printed = connection.run_given(keep_errors=not one.call.is_terminal)
         if status:
             connection.quit(status)
             return
-        baseline = connection.fetch(asked.output)
-        if baseline is None or object_format(baseline) != "ELF":
-            connection.quit(0)
-            return
-        is_quiet = not call.is_terminal and not printed
-        if known is not None:
-            self._replace(asked, call, settings, known, connection, started, is_hit=True)
-            return
-        status, bitcode, _, _ = connection.run_helper([clang, *asked.bitcode])
-        if status or _changed_since(source, call.folder, began_ns):
-            why = "clang makes no bitcode of it" if status else "it changed meanwhile"
-            record = _record(asked, call, settings, None, started, detail=why)
-            self.journal.write(record, settings.journal)
-            connection.quit(0)
-            return
         try:
-            improved = self.workshop.improve(
-                name=asked.source,
-                bitcode=bitcode,
-                baseline=baseline,
-                flags=asked.flags,
-                effort=settings.effort,
-                stop=connection.lost,
+            own = connection.fetch(asked.output)
+            if own is None:
+                raise InputError("it is no plain file")
+            side_path = ""
+            if asked.has_side_files:
+                side_path = self._maker.side_path(asked, one.call, connection)
+            compiled = self._maker.compile_twice(
+                asked, one.call, connection, own if asked.kind is Kind.OBJECT else None
             )
+            if self._maker.is_overtaken(asked, source, one.call, one.began_ns):
+                raise InputError("it changed meanwhile")
+            improved, entry = self._maker.improve(
+                asked, compiled, settings, connection, side_path=side_path
+            )
+            is_kept = settings.use_cache and improved.is_stable
+            entry = replace(entry, quiet=not (one.call.is_terminal or printed))
+            if not entry.recipe:
+                side = connection.fetch(side_path) if side_path else b""
+                entry = replace(entry, data=own, side=side or b"")
+                is_kept = is_kept and side is not None
+            entry = self._maker.fattened(entry, asked, compiled, settings)
         except LlmCompilerError as error:
-            self.journal.write(
-                _record(asked, call, settings, None, started, detail=str(error)), settings.journal
-            )
+            self._note_failure(asked, one, str(error))
             connection.quit(0)
             return
-        entry = _entry(improved, baseline, quiet=is_quiet)
-        if settings.mode is Mode.LTO:
-            try:
-                fat = Fat(code_flags(asked.flags), bitcode)
-                data = fatten(entry.data, fat, self.toolchain, self.scratch)
-                entry = replace(entry, data=data)
-            except LlmCompilerError:
-                settings = replace(settings, mode=Mode.OBJECT, use_cache=False)
-        if settings.use_cache and improved.is_stable:
-            self.cache.put(key, entry, room_bytes=settings.cache_bytes)
-        self._replace(asked, call, settings, entry, connection, started, is_hit=False)
+        if is_kept:
+            self._keep(source, entry, settings)
+        self._replace(asked, entry, one)
+        self._note(asked, entry, one, is_hit=False)
+        connection.quit(0)
 
-    def _link(self, asked: Link, call: Call, settings: CcSettings, connection: Connection) -> None:
-        started = time.monotonic()
+    def _hand_out(
+        self,
+        asked: Compilation,
+        source: Source,
+        entry: Entry,
+        one: _Asked,
+        *,
+        is_hit: bool,
+        diagnostics: bytes = b"",
+    ) -> None:
+        """Write all that the call asks for, without clang; where that fails, clang says why."""
+        connection = one.connection
+        files = _files(asked, entry)
+        if asked.dependency_file:
+            files[asked.dependency_file] = source.dependencies
+        if connection.write_all(files):
+            connection.exec_given()
+            return
+        if diagnostics:
+            connection.print_error(diagnostics)
+        self._note(asked, entry, one, is_hit=is_hit)
+        connection.quit(0)
+
+    def _replace_after_clang(
+        self, asked: Compilation, entry: Entry, one: _Asked, *, is_hit: bool = True
+    ) -> None:
+        """Let clang run as it was called, and put what is known in the place of its object."""
+        status, _ = one.connection.run_given(keep_errors=False)
+        if status == 0:
+            self._replace(asked, entry, one)
+            self._note(asked, entry, one, is_hit=is_hit)
+        one.connection.quit(status)
+
+    def _replace(self, asked: Compilation, entry: Entry, one: _Asked) -> None:
+        """Put an object in the place of clang's, which is there; it stands where that fails."""
+        if entry.data and (entry.recipe or one.settings.mode is Mode.LTO):
+            one.connection.write_all(_files(asked, entry))
+
+    # -- several sources -------------------------------------------------------------------------
+
+    def _compile_several(self, asked: Several, one: _Asked) -> None:
+        """Let clang do all, then replace what can be made smaller; link again where it linked."""
+        connection = one.connection
+        if asked.link is not None:
+            one = replace(one, settings=replace(one.settings, mode=Mode.OBJECT))
+        status, _ = connection.run_given(keep_errors=False)
+        if status:
+            connection.quit(status)
+            return
+        entries: list[Entry | None] = []
+        for unit in asked.units:
+            try:
+                entries.append(self._entry_after_clang(unit, one))
+            except LlmCompilerError as error:
+                self._note_failure(unit, one, str(error))
+                entries.append(None)
+        if asked.link is None:
+            for unit, entry in zip(asked.units, entries, strict=True):
+                if entry is not None:
+                    self._replace(unit, entry, one)
+        elif any(entry is not None and entry.recipe for entry in entries):
+            self._link_smaller(asked, asked.link.output, entries, one)
+        connection.quit(0)
+
+    def _entry_after_clang(self, unit: Compilation, one: _Asked) -> Entry:
+        """Return what is known of a source that clang has compiled already, or find it out.
+
+        Raises:
+            LlmCompilerError: nothing can be found out.
+        """
+        call, settings, connection = one.call, one.settings, one.connection
+        source = self._maker.preprocess(unit, call, settings, connection)
+        if source is None:
+            raise InputError("it cannot be preprocessed alone")
+        known = self._cache.get(source.key) if settings.use_cache else None
+        if known is not None:
+            self._note(unit, known, one, is_hit=True)
+            return known
+        compiled = self._maker.compile_once(unit, call, connection)
+        if not isinstance(compiled, Compiled):
+            compiled = self._maker.compile_twice(unit, call, connection, None)
+        if self._maker.is_overtaken(unit, source, call, one.began_ns):
+            raise InputError("it changed meanwhile")
+        improved, entry = self._maker.improve(unit, compiled, settings, connection)
+        if not entry.recipe and unit.output:
+            entry = replace(entry, data=connection.fetch(unit.output) or b"")
+        entry = self._maker.fattened(entry, unit, compiled, settings)
+        if settings.use_cache and improved.is_stable:
+            self._keep(source, entry, settings)  # not quiet: what clang prints is not known
+        self._note(unit, entry, one, is_hit=False)
+        return entry
+
+    def _link_smaller(
+        self, asked: Several, output: str, entries: list[Entry | None], one: _Asked
+    ) -> None:
+        """Link the smaller objects, and put the file in the place of clang's if it is smaller."""
+        connection, call = one.connection, one.call
+        before = after = 0
+        detail = ""
+        with tempfile.TemporaryDirectory(prefix="link-", dir=self._maker.scratch) as name:
+            try:
+                plain = connection.fetch(output)
+                if plain is None or object_format(plain) != "ELF":
+                    raise InputError("what was linked is no ELF file")
+                before = after = section_sizes(plain).size_bytes
+                objects = [one.data if one is not None and one.recipe else None for one in entries]
+                linked = link_units(
+                    asked, objects, call, connection, self._maker.toolchain, Path(name)
+                )
+                size = section_sizes(linked).size_bytes
+                if size > before:
+                    raise InputError(f"linked again it is no smaller: {size} bytes")
+                if connection.write(output, linked, executable=True) == 0:
+                    after = size
+            except LlmCompilerError as error:
+                detail = f"linked as it is: {error}"
+        self._note_link(output, before, after, one, detail=detail)
+
+    # -- links -----------------------------------------------------------------------------------
+
+    def _link(self, asked: Link, one: _Asked) -> None:
+        connection, settings = one.connection, one.settings
         status, _ = connection.run_given(keep_errors=False)
         if status:
             connection.quit(status)
@@ -150,9 +358,11 @@ class Driver:
             return
         before = after = section_sizes(plain).size_bytes
         recipe, detail, is_hit = "", "", False
-        with tempfile.TemporaryDirectory(prefix="link-", dir=self.scratch) as name:
+        with tempfile.TemporaryDirectory(prefix="link-", dir=self._maker.scratch) as name:
             try:
-                entry, linked, is_hit = self._whole(asked, call, settings, connection, Path(name))
+                entry, linked, is_hit = link_whole(
+                    asked, one.call, settings, connection, self._maker, Path(name)
+                )
                 size = section_sizes(linked).size_bytes
                 if size >= before:
                     raise InputError(f"the program as one is no smaller: {size} bytes")
@@ -160,111 +370,68 @@ class Driver:
                     recipe, after = entry.recipe or "clang -Oz", size
             except LlmCompilerError as error:
                 detail = f"linked as it is: {error}"
+        self._note_link(asked.output, before, after, one, recipe, is_hit=is_hit, detail=detail)
+        connection.quit(0)
+
+    # -- what is kept and noted ------------------------------------------------------------------
+
+    def _keep(self, source: Source, entry: Entry, settings: CcSettings) -> None:
+        self._cache.put(source.key, entry, room_bytes=settings.cache_bytes)
+
+    def _note(self, asked: Compilation, entry: Entry, one: _Asked, *, is_hit: bool) -> None:
+        self._journal.write(_record(asked, one, entry, is_hit=is_hit), one.settings.journal)
+
+    def _note_failure(self, asked: Compilation, one: _Asked, detail: str) -> None:
+        self._journal.write(_record(asked, one, None, detail=detail), one.settings.journal)
+
+    def _note_link(
+        self,
+        output: str,
+        before: int,
+        after: int,
+        one: _Asked,
+        recipe: str = "",
+        *,
+        is_hit: bool = False,
+        detail: str = "",
+    ) -> None:
         record = Record(
-            folder=str(call.folder),
+            folder=str(one.call.folder),
             source="",
-            output=str(call.folder / asked.output),
+            output=str(one.call.folder / output),
             level="",
-            effort=settings.effort.value,
+            effort=one.settings.effort.value,
             baseline_bytes=before,
             optimized_bytes=after,
             recipe=recipe,
             proposer="",
             is_hit=is_hit,
-            seconds=round(time.monotonic() - started, 3),
+            seconds=round(time.monotonic() - one.started, 3),
             detail=detail,
         )
-        self.journal.write(record, settings.journal)
-        connection.quit(0)
-
-    def _whole(
-        self,
-        asked: Link,
-        call: Call,
-        settings: CcSettings,
-        connection: Connection,
-        folder: Path,
-    ) -> tuple[Entry, bytes, bool]:
-        """Return the whole program's object, the file linked from it, and whether it was known."""
-        joined = join(asked, call, connection, self.toolchain, folder)
-        digest = hashlib.blake2b(digest_size=20)
-        for word in (self.identity, settings.effort.value, "whole", *joined.flags, ""):
-            digest.update(os.fsencode(word) + b"\0")
-        digest.update(joined.bitcode)
-        key = digest.hexdigest()
-        entry = self.cache.get(key) if settings.use_cache else None
-        is_hit = entry is not None
-        if entry is None:
-            improved, baseline = self.workshop.improve_whole(
-                name=asked.output,
-                bitcode=joined.bitcode,
-                flags=joined.flags,
-                effort=settings.effort,
-                stop=connection.lost,
-            )
-            entry = _entry(improved, baseline)
-            if settings.use_cache and improved.is_stable:
-                self.cache.put(key, entry, room_bytes=settings.cache_bytes)
-        linked = link_again(asked, joined, entry.data, call, connection, self.toolchain, folder)
-        return entry, linked, is_hit
-
-    def _replace(
-        self,
-        asked: Compilation,
-        call: Call,
-        settings: CcSettings,
-        entry: Entry,
-        connection: Connection,
-        started: float,
-        *,
-        is_hit: bool,
-    ) -> None:
-        """Put an object in the place of clang's, which is there; it stands where that fails."""
-        if entry.recipe or settings.mode is Mode.LTO:
-            connection.write(asked.output, entry.data)
-        self._note(asked, call, settings, entry, started=started, is_hit=is_hit)
-        connection.quit(0)
-
-    def _note(
-        self,
-        asked: Compilation,
-        call: Call,
-        settings: CcSettings,
-        entry: Entry,
-        *,
-        started: float,
-        is_hit: bool,
-    ) -> None:
-        record = _record(asked, call, settings, entry, started, is_hit=is_hit)
-        self.journal.write(record, settings.journal)
+        self._journal.write(record, one.settings.journal)
 
 
-def _entry(improved: Improved, baseline: bytes, *, quiet: bool = False) -> Entry:
-    result = improved.result
-    return Entry(
-        data=result.output if result.recipe is not None else baseline,
-        baseline_bytes=result.baseline_bytes,
-        optimized_bytes=result.optimized_bytes,
-        recipe=result.recipe.text if result.recipe is not None else "",
-        proposer=result.proposer,
-        quiet=quiet,
-    )
+def _files(asked: Compilation, entry: Entry) -> dict[str, bytes]:
+    files = {asked.output: entry.data}
+    if entry.side_path:
+        files[entry.side_path] = entry.side
+    return files
 
 
 def _record(
     asked: Compilation,
-    call: Call,
-    settings: CcSettings,
+    one: _Asked,
     entry: Entry | None,
-    started: float,
     *,
     is_hit: bool = False,
     detail: str = "",
 ) -> Record:
+    settings = one.settings
     return Record(
-        folder=str(call.folder),
+        folder=str(one.call.folder),
         source=asked.source,
-        output=str(call.folder / asked.output),
+        output=str(one.call.folder / (asked.output or asked.source)),
         level=asked.level,
         effort=settings.effort.value,
         baseline_bytes=entry.baseline_bytes if entry else 0,
@@ -272,60 +439,6 @@ def _record(
         recipe=entry.recipe if entry else "",
         proposer=entry.proposer if entry else "",
         is_hit=is_hit,
-        seconds=round(time.monotonic() - started, 3),
+        seconds=round(time.monotonic() - one.started, 3),
         detail="; ".join((*settings.troubles, *([detail] if detail else []))),
     )
-
-
-def key_of(
-    asked: Compilation, source: bytes, folder: Path, settings: CcSettings, identity: str
-) -> str:
-    """Return the name of what is to be made, by all that matters to it.
-
-    Args:
-        source: preprocessed.
-        identity: of the toolchain, the recipes and the model.
-    """
-    digest = hashlib.blake2b(digest_size=20)
-    where = str(folder) if asked.keeps_folder else ""
-    mode, effort = settings.mode.value, settings.effort.value
-    words = [identity, mode, effort, asked.level, *asked.significant, ""]
-    words += [_mapped(asked.source, asked), _mapped(where, asked)]
-    for word in words:
-        digest.update(os.fsencode(word) + b"\0")
-    if asked.prefix_maps:
-        source = _MARKER.sub(lambda found: _mapped_marker(found, asked), source)
-    digest.update(source)
-    return digest.hexdigest()
-
-
-def _mapped(path: str, asked: Compilation) -> str:
-    for old, new in asked.prefix_maps:
-        if path.startswith(old):
-            return new + path[len(old) :]
-    return path
-
-
-def _mapped_marker(found: re.Match[bytes], asked: Compilation) -> bytes:
-    path = os.fsdecode(found[1])
-    mapped = _mapped(path, asked)
-    return found[0] if mapped == path else found[0].replace(found[1], os.fsencode(mapped))
-
-
-def _changed_since(source: bytes, folder: Path, began_ns: int) -> bool:
-    """Whether a file that a preprocessed source came from was written since, or is gone.
-
-    File systems keep times by the kernel's tick, some milliseconds late; clang takes longer than
-    that to start, so that it has read whatever seems older than its start.
-    """
-    names = {found[1] for found in _MARKER.finditer(source)}
-    for name in names:
-        if name.startswith(b"<") or b"\\" in name:
-            continue
-        try:
-            found = os.stat(os.path.join(os.fsencode(folder), name))
-        except OSError:
-            return True
-        if max(found.st_mtime_ns, found.st_ctime_ns) > began_ns:
-            return True
-    return False

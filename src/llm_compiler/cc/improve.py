@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,7 @@ from llm_compiler.optimization.decide import decide
 from llm_compiler.optimization.finish import finish
 from llm_compiler.optimization.measure import measure
 from llm_compiler.optimization.model_rounds import ProposingModel
-from llm_compiler.optimization.options import Effort, OptimizeOptions, Proposer
+from llm_compiler.optimization.options import Effort, OptimizeOptions, OutputKind, Proposer
 from llm_compiler.optimization.result import Optimized
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.optimization.workplace import Workplace
@@ -55,6 +55,10 @@ class Improved:
     result: Optimized
     is_stable: bool
     """Whether the same inputs give the same again: nothing timed out, failed or was cut short."""
+    assembly: bytes = field(default=b"", repr=False)
+    """Of the same code, where it was asked for."""
+    debug: bytes = field(default=b"", repr=False)
+    """What ``-gsplit-dwarf`` puts beside the object."""
 
 
 @dataclass(slots=True)
@@ -90,6 +94,8 @@ class Workshop(Closing):
         flags: ClangFlags,
         effort: Effort,
         stop: threading.Event,
+        with_assembly: bool = False,
+        debug_path: str = "",
     ) -> Improved:
         """Search for a smaller object of a unit than clang's own.
 
@@ -98,13 +104,27 @@ class Workshop(Closing):
             bitcode: the unoptimised module.
             baseline: clang's own object, which is to be beaten.
             stop: set where nobody waits any more.
+            with_assembly: return the winner's assembly, too.
+            debug_path: debug information goes to a file, which the object calls so.
 
         Raises:
             LlmCompilerError: there is none to be had; clang's object stands.
         """
         with self._folder() as folder:
+            debug = folder / "final.dwo"
+            if debug_path:
+                flags = replace(flags, kept=(*flags.kept, *_split_into(debug_path, debug)))
             return self._improve(
-                name, bitcode, baseline, flags, effort, stop, folder, timeout_s=_TIMEOUT_S
+                name,
+                bitcode,
+                baseline,
+                flags,
+                effort,
+                stop,
+                folder,
+                timeout_s=_TIMEOUT_S,
+                with_assembly=with_assembly,
+                debug=debug if debug_path else None,
             )
 
     def improve_whole(
@@ -165,6 +185,8 @@ class Workshop(Closing):
         *,
         timeout_s: float,
         is_program: bool = False,
+        with_assembly: bool = False,
+        debug: Path | None = None,
     ) -> Improved:
         started = time.monotonic()
         try:
@@ -174,8 +196,11 @@ class Workshop(Closing):
             unit = self._unit(
                 name, bitcode, baseline, flags, folder, tools, timeout_s, with_text=with_text
             )
+            options = _options(effort, with_text, timeout_s, is_program=is_program)
+            if debug is not None:
+                options = replace(options, function_wise=False)
             workplace = Workplace(
-                options=_options(effort, with_text, timeout_s, is_program=is_program),
+                options=options,
                 pool=tools.pool,
                 checker=tools.checker,
                 coreset=tools.coreset,
@@ -185,12 +210,24 @@ class Workshop(Closing):
             found = measure(unit, workplace)
             chosen = decide(unit, found, workplace)
             result = finish(unit, found, chosen, workplace, started=started)
+            assembly = split = b""
+            if with_assembly and result.recipe is not None:
+                wanted = replace(options, kind=OutputKind.ASSEMBLY)
+                there = replace(workplace, options=wanted)
+                assembly = finish(unit, found, chosen, there, started=started).output
+            if debug is not None and result.recipe is not None:
+                result, split = _with_debug(unit, result, debug)
         except WorkerLost:
             self.close()  # the next unit gets new workers
             raise
         odd = (Status.TIMED_OUT, Status.OUT_OF_MEMORY)
         stable = not stop.is_set() and not any(one.status in odd for one in found.measured.values())
-        return Improved(result=result, is_stable=stable and not _failed(found.warnings))
+        return Improved(
+            result=result,
+            is_stable=stable and not _failed(found.warnings),
+            assembly=assembly,
+            debug=split,
+        )
 
     def close(self) -> None:
         """End the workers; a later call makes new ones."""
@@ -288,6 +325,31 @@ def _options(
         proposer=Proposer.MODEL if with_model else Proposer.CORESET,
         timeout_s=timeout_s,
     )
+
+
+def _split_into(name: str, path: Path) -> tuple[str, ...]:
+    """Return the flags that write debug information to a path, and call it by another name.
+
+    The driver would name it after the object, which lies elsewhere here.
+    """
+    words = ("-split-dwarf-file", name, "-split-dwarf-output", str(path))
+    return tuple(part for word in words for part in ("-Xclang", word))
+
+
+def _with_debug(unit: Unit, result: Optimized, debug: Path) -> tuple[Optimized, bytes]:
+    """Make a unit's object once more; return it and the debug information that goes with it.
+
+    The two name each other by a hash, so that they must come from one run.
+    """
+    assert result.recipe is not None
+    optimized, final = unit.folder / "again.bc", unit.folder / "again.o"
+    unit.stock.run_opt(result.recipe, unit.bitcode_path, optimized, pic=unit.inspection.pic)
+    debug.unlink(missing_ok=True)
+    unit.stock.run_backend(optimized, final, recipe=result.recipe)
+    try:
+        return replace(result, output=final.read_bytes()), debug.read_bytes()
+    except OSError as error:
+        raise InputError(f"clang splits no debug information off: {error.strerror}") from error
 
 
 def _failed(warnings: Sequence[str]) -> bool:

@@ -22,7 +22,7 @@ from llm_compiler.llvm.clang_flags import takes_value
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 
-__all__ = ["Joined", "Link", "join", "link_again", "parse_link"]
+__all__ = ["Joined", "Link", "join", "link_again", "linked_file", "parse_link"]
 
 # With these the linker does what lld and the link that follows might do otherwise.
 _FORBIDS = re.compile(
@@ -148,14 +148,33 @@ def link_again(
             words.append(str(whole))
     if not joined.fat:  # all of it is in archives
         words.insert(0, str(whole))
+    return linked_file(_without_output(words), link.output, call, connection, toolchain, output)
+
+
+def linked_file(
+    words: Sequence[str],
+    name: str,
+    call: Call,
+    connection: Connection,
+    toolchain: Toolchain,
+    output: Path,
+) -> bytes:
+    """Return a file that a call's linker makes anew.
+
+    Args:
+        words: the linker's, without its output.
+        name: what the call has linked.
+        output: where the file may lie.
+
+    Raises:
+        InputError: the linker refuses it, or it does not offer what the plain one does.
+    """
     clang = str(toolchain.tool("clang++" if call.is_cxx else "clang"))
-    command = [clang, *_without_output(words), "-o", str(output)]
-    status, _, _, _ = connection.run_helper(command)
+    status, _, _, _ = connection.run_helper([clang, *words, "-o", str(output)])
     if status or not output.is_file():
-        raise InputError("the linker refuses the joined program")
-    plain = call.folder / link.output
-    if _offered(output, toolchain) != _offered(plain, toolchain):
-        raise InputError("the joined program offers other symbols")
+        raise InputError("the linker refuses what was made smaller")
+    if _offered(output, toolchain) != _offered(call.folder / name, toolchain):
+        raise InputError("linked again it offers other symbols")
     return output.read_bytes()
 
 

@@ -9,8 +9,9 @@ verb  what the client is to do             its answer
 ====  ===================================  ====================================================
 G     run clang as the user called it      its exit status, and what it printed if that was kept
 R     run a helper program                 its exit status, and its output in memory
+I     keep what standard input holds       an errno, and the descriptor
 F     open a file                          an errno, and the descriptor
-W     write a file                         an errno
+W     write files, all or none             an errno
 P     print to standard error              0
 X     become clang as the user called it   none: the connection ends
 Q     end with a status                    none
@@ -27,13 +28,13 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 __all__ = ["PROTOCOL", "Call", "ClientLost", "Connection", "pack_strings", "receive_frame"]
 
-PROTOCOL = "llm-cc 2"
+PROTOCOL = "llm-cc 3"
 _HEAD = struct.Struct("<IcBBB")
 _MAX_FRAME_BYTES = 64 << 20
 _SEND_TIMEOUT_S = 30.0
@@ -157,10 +158,15 @@ class Connection:
         status, fds = self._ask("G", ["e" if keep_errors else "-"])
         return status, contents_of(fds[0]) if fds else b""
 
+    def keep_stdin(self) -> bytes | None:
+        """Let all programs that follow read what standard input holds now; return it."""
+        status, fds = self._ask("I", [])
+        return contents_of(fds[0]) if fds and status == 0 else None
+
     def run_helper(
         self, command: Sequence[str], *, with_extra: bool = False
     ) -> tuple[int, bytes, bytes, bytes]:
-        """Run a program.
+        """Run a program; it reads what was kept of standard input, or nothing.
 
         Returns:
             Its exit status, its output, what it wrote to EXTRA_FILE, and what it complained of.
@@ -178,9 +184,17 @@ class Connection:
 
     def write(self, path: str, data: bytes, *, executable: bool = False) -> int:
         """Write a file for the client; return an errno, 0 where it is there."""
+        return self._write((path, "x" if executable else "-", str(len(data))), data)
+
+    def write_all(self, files: Mapping[str, bytes]) -> int:
+        """Write files that belong together; return an errno, 0 where all are there."""
+        words = [word for path, data in files.items() for word in (path, "-", str(len(data)))]
+        return self._write(words, b"".join(files.values()))
+
+    def _write(self, words: Sequence[str], data: bytes) -> int:
         fd = memory_file(data)
         try:
-            return self._ask("W", [path, "x" if executable else "-"], fd)[0]
+            return self._ask("W", words, fd)[0]
         finally:
             os.close(fd)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.cc.command_line import Compilation, PassOn, classify
+from llm_compiler.cc.command_line import Compilation, Kind, PassOn, Several, classify
 from llm_compiler.cc.settings import CcSettings
 
 SOURCE = "int main(int argc, char **argv) { return argc > 1 ? argv[1][0] : 0; } /* long enough */\n"
@@ -25,10 +25,10 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ask(folder: Path, text: str, **environment: str) -> Compilation | PassOn:
+def ask(folder: Path, text: str, **environment: str) -> Compilation | Several | PassOn:
     settings = CcSettings.from_environment(environment)
     found = classify(text.split(" "), folder, environment, settings)
-    assert isinstance(found, Compilation | PassOn)
+    assert isinstance(found, Compilation | Several | PassOn)
     return found
 
 
@@ -65,11 +65,26 @@ def test_one_object_of_one_source_is_a_compilation(
     "text",
     [
         *("-c a.c", "-O0 -c a.c", "-O2 -c a.c", "-Oz -O1 -c a.c", "-Og -c a.c", "-Ofast -c a.c"),
-        *("-Oz a.c", "-Oz -S a.c", "-Oz -E a.c", "-Oz -c -E a.c", "-Oz -c -S a.c", "--version", ""),
-        *("-Oz -c a.c b.c", "-Oz -c", "-Oz -c missing.c", "-Oz -c sub", "-Oz -c -", "-Oz -c a.o"),
+        *(
+            "-Oz a.o",
+            "-Oz -S a.c -o -",
+            "-Oz -E a.c",
+            "-Oz -c -E a.c",
+            "-Oz -c -S a.c",
+            "--version",
+            "",
+        ),
+        *(
+            "-Oz -c a.c b.c -o x.o",
+            "-Oz -c",
+            "-Oz -c missing.c",
+            "-Oz -c sub",
+            "-Oz -c -",
+            "-Oz -c a.o",
+        ),
         *("-Oz -c tiny.c", "-Oz -c conftest.c", "-Oz -c meson-private/tmp1/src.c"),
         "-Oz -c CMakeFiles/CMakeScratch/TryCompile-1/src.c",
-        *("-Oz -c a.c -o -", "-Oz -c a.c -o", "-Oz -c a.c -save-temps", "-Oz -c a.c -gsplit-dwarf"),
+        *("-Oz -c a.c -o -", "-Oz -c a.c -o", "-Oz -S a.c -save-temps", "-Oz -S a.c -gsplit-dwarf"),
         *("-Oz -c a.c -flto", "-Oz -c a.c -flto=thin", "-Oz -c a.c -emit-llvm", "-Oz -c a.c -v"),
         *(
             "-Oz -c a.c --coverage",
@@ -85,7 +100,7 @@ def test_one_object_of_one_source_is_a_compilation(
             "-Oz -c -- a.c",
             *("-Oz -MP -c a.c", "-Oz -c a.c -MF deps", "-Oz -c a.c -MT x"),
         ),
-        *("-Oz -c a.c -Xclang -emit-pch", "-Oz -c -include-pch x a.c", "-Oz -c a.c -###"),
+        *("-Oz -c a.c -Xclang -emit-pch", "-Oz -x c-header a.c", "-Oz -c a.c -###"),
         *("-Oz -c a.c -ftime-report", "-Oz -c a.c -Rpass=inline", "-Oz -c a.c -fsyntax-only"),
         *("-Oz -c a.c -frecord-command-line", "-Oz -c -no-integrated-as a.c", "-Oz -c a.c -g3"),
         *("@missing", "-Oz -c a.c --config x.cfg", "-Oz -c a.c -fplugin=x.so"),
@@ -93,6 +108,78 @@ def test_one_object_of_one_source_is_a_compilation(
 )
 def test_all_else_is_passed_on(folder: Path, text: str) -> None:
     assert isinstance(ask(folder, text), PassOn)
+
+
+@pytest.mark.parametrize(
+    ("text", "outputs", "linked"),
+    [
+        ("-Oz -c a.c b.c", ["a.o", "b.o"], ""),
+        ("-Oz -c a.c b.o sub/src.c -MD", ["a.o", "src.o"], ""),
+        ("-Oz -S a.c b.c", ["a.s", "b.s"], ""),
+        ("-Oz a.c", [""], "a.out"),
+        ("-Oz a.c b.c x.o -lm -o prog -MD -MF dep -Wl,--gc-sections", ["", ""], "prog"),
+        ("-Oz -shared -fPIC a.c -olib.so", [""], "lib.so"),
+        ("-Oz -x c a.c -x none b.c -o prog", ["", ""], "prog"),
+    ],
+)
+def test_several_sources_and_links_of_sources(
+    folder: Path, text: str, outputs: list[str], linked: str
+) -> None:
+    found = ask(folder, text)
+    assert isinstance(found, Several), found
+    assert [one.output for one in found.units] == outputs
+    assert (found.link.output if found.link else "") == linked
+    for one in found.units:
+        assert not {"-lm", "-shared", "-Wl,--gc-sections"} & {*one.compile}
+    if found.link:
+        assert not {"-o", "-MD", "-MF", "dep", linked} & {*found.link.words}
+        assert [word for word in found.link.words if isinstance(word, int)] == [
+            *range(len(found.units))
+        ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("-Oz a.c b.c -Wl,-Map=x", "-Oz a.c b.c -flto", "-Oz a.c b.c -r -o x.o"),
+        *("-Oz a.c b.c -save-temps", "-Oz -g -gsplit-dwarf a.c b.c", "-O2 a.c b.c"),
+        *("-Oz a.c conftest.c -fsanitize=address", "-Oz tiny.c", "-Oz conftest.c -o conftest"),
+        *("-Oz a.c a.c -c", "-Oz a.c b.c -o -"),
+    ],
+)
+def test_links_that_are_made_once(folder: Path, text: str) -> None:
+    assert isinstance(ask(folder, text), PassOn)
+
+
+def test_assembly_side_files_and_standard_input(folder: Path) -> None:
+    found = ask(folder, "-Oz -S a.c -MD")
+    assert isinstance(found, Compilation)
+    assert (found.kind, found.output, found.dependency_file) == (Kind.ASSEMBLY, "a.s", "a.d")
+    found = ask(folder, "-Oz -c -x c - -o x.o")
+    assert isinstance(found, Compilation)
+    assert found.reads_stdin
+    found = ask(folder, "-Oz -c a.c -g -gsplit-dwarf")
+    assert isinstance(found, Compilation)
+    assert found.splits_debug
+    assert "-gsplit-dwarf" in found.bitcode
+    assert "-gsplit-dwarf" not in found.flags.kept
+    found = ask(folder, "-Oz -c a.c -save-temps=obj")
+    assert isinstance(found, Compilation)
+    assert found.saves_temps
+    assert not any("save-temps" in word for word in (*found.compile, *found.bitcode))
+
+
+def test_precompiled_headers_count_with_what_is_in_them(folder: Path) -> None:
+    (folder / "pre.h").write_text("#define X 1\n")
+    found = ask(folder, "-Oz -c -include pre.h a.c")
+    assert isinstance(found, Compilation)
+    assert found.precompiled == ()
+    (folder / "pre.h.pch").write_text("of clang")
+    found = ask(folder, "-Oz -c -include pre.h -include-pch x.pch a.c")
+    assert isinstance(found, Compilation)
+    assert found.precompiled == ("x.pch", "pre.h.pch")
+    (folder / "pre.h.gch").mkdir()
+    assert isinstance(ask(folder, "-Oz -c -include pre.h a.c"), PassOn)
 
 
 def test_variables_that_change_what_clang_does_pass_all_on(folder: Path) -> None:
