@@ -32,7 +32,6 @@ from llm_compiler.verify.round_trip import CodeObject, read_code_object
 
 __all__ = ["Reassembled", "reassemble"]
 
-_BRANCHES = {4: 2}
 _ALIGNMENT = re.compile(r"^(?:\.p2align .*|(?:data16 )*(?:nop\w?|xchgw %ax, %ax|int3)(?: .*)?)$")
 _SECTION = re.compile(r"^(?:\.section .*|\.text|\.data|\.bss)$")
 _LABEL = re.compile(r"^(?!\.LBB)(.+):$")
@@ -277,13 +276,15 @@ def _first_change(before: str, after: str) -> str:
 def _fields(elf: ElfFile, symbol: Symbol, size: int) -> set[int]:
     """Return the bytes that a linker fills in, as offsets in the function."""
     found: set[int] = set()
+    widths = target_of(elf.architecture).relocations.absolute
     for one in elf.relocations_in(symbol.section, symbol.value, symbol.value + size):
-        width = 8 if one.type in (1, 257) else 4
+        width = widths.get(one.type, 4)
         found |= set(range(one.offset - symbol.value, one.offset - symbol.value + width))
     return found
 
 
 def _same_relocations(elf: ElfFile, symbol: Symbol, own: ElfFile, again: Symbol, size: int) -> bool:
+    same = target_of(elf.architecture).relocations.same
     ours = elf.relocations_in(symbol.section, symbol.value, symbol.value + size)
     theirs = {
         one.offset - again.value: one
@@ -295,11 +296,7 @@ def _same_relocations(elf: ElfFile, symbol: Symbol, own: ElfFile, again: Symbol,
         other = theirs.get(one.offset - symbol.value)
         if other is None:
             return False
-        if elf.architecture == "x86_64":
-            types = {_BRANCHES.get(each.type, each.type) for each in (one, other)}
-        else:
-            types = {one.type, other.type}
-        if len(types) > 1:
+        if same.get(one.type, one.type) != same.get(other.type, other.type):
             return False
         if not one.symbol.is_defined and (one.symbol.name, one.addend) != (
             other.symbol.name,

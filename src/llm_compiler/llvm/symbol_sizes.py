@@ -29,7 +29,7 @@ from llm_compiler.llvm.elf_core import (
     read_elf,
 )
 from llm_compiler.llvm.module import AVAILABLE_EXTERNALLY, LOCAL, Module
-from llm_compiler.llvm.targets import AARCH64, of_machine
+from llm_compiler.llvm.targets import BranchEncoding, of_machine
 from llm_compiler.records import SymbolSize
 
 __all__ = ["local_references", "symbol_name", "symbol_sizes"]
@@ -187,8 +187,8 @@ class _Sizes:
         for name, binding, kind, section, value, size in self._object.symbols:
             if not name or kind in (_STT_SECTION, _STT_FILE) or not 0 < section < 0xFF00:
                 continue
-            if name.startswith(("$x", "$d")) and self._object.target is AARCH64:
-                continue  # says where code and data begin
+            if name.startswith(self._object.target.assembly.mapping_symbols):
+                continue
             place = section, value
             self._aliases[name] = place
             if binding:
@@ -270,18 +270,17 @@ class _Sizes:
                     continue
                 if (holder := self._find(target)) is not None and holder != source:
                     self._atoms[source].targets.add(holder)
-        if self._object.target is AARCH64:
-            self._add_outlined()
+        if (branch := self._object.target.outlines_with) is not None:
+            self._add_outlined(branch)
 
-    def _add_outlined(self) -> None:
+    def _add_outlined(self, branch: BranchEncoding) -> None:
         outlined = {p for p, atom in self._atoms.items() if atom.name.startswith(_OUTLINED)}
         for section in {section for section, _ in outlined}:
             words = struct.unpack(f"<{self._object.headers[section][5] // 4}I", self._code(section))
             for index, word in enumerate(words):
-                if word & 0x7C000000 != 0x14000000:  # b, bl
+                if (distance := branch.distance(word)) is None:
                     continue
-                distance = (word & 0x3FFFFFF) - (1 << 26 if word & 0x2000000 else 0)
-                target = section, 4 * (index + distance)
+                target = section, 4 * index + distance
                 if target in outlined and (source := self._find((section, 4 * index))):
                     self._atoms[source].targets.add(target)
 

@@ -2,7 +2,7 @@
 
 A record says all that differs between targets in one place: triple and aliases, data layout, what
 clang gives its functions, how its assembly is written, which relocations mean what, how programs
-for it are linked and run, and the format of its objects. A new target is one `register` call.
+for it are linked and run. A new target is one `register` call.
 `optimize` works for every triple that clang and libLLVM know; lifting, running and verdicts need a
 record. Knows nothing of what instructions do (`disassembly.rules`). Pure; safe in threads and
 processes.
@@ -20,6 +20,7 @@ __all__ = [
     "TARGETS",
     "X86_64",
     "AssemblySyntax",
+    "BranchEncoding",
     "RelocationTypes",
     "TargetRecord",
     "add_alias",
@@ -48,6 +49,8 @@ class AssemblySyntax:
     has_intel_syntax: bool = False
     uses_suffixes: bool = False
     """Relocations are written after the symbol (``f@PLT``); else in front of it (``:lo12:f``)."""
+    mapping_symbols: tuple[str, ...] = ()
+    """Begin the names of symbols that say where code and data begin, and name nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,26 @@ class RelocationTypes:
     thread_local: frozenset[int]
     from_end: frozenset[int] = frozenset()
     """Of code: counted from the end of the field, so that the addend is 4 less than the place."""
+    same: Mapping[int, int] = field(default_factory=dict)
+    """Of types that differ for the linker's sake alone, the other one that counts for both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BranchEncoding:
+    """How an instruction word holds the distance to where it branches."""
+
+    mask: int
+    opcode: int
+    """What the word is under the mask."""
+    distance_bits: int
+    """Of the lowest bits, a signed number of instructions."""
+
+    def distance(self, word: int) -> int | None:
+        """Return the bytes from a branch to its target; None: the word is another instruction."""
+        if word & self.mask != self.opcode:
+            return None
+        sign = 1 << (self.distance_bits - 1)
+        return 4 * ((word & (2 * sign - 1) ^ sign) - sign)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +108,12 @@ class TargetRecord:
     pointer_bytes: int = 8
     integer_registers: int
     """That pass arguments, by the calling convention of C."""
-    object_format: str = "ELF"
-    """How sizes are counted follows from it (`object_file`)."""
     elf_machine: int
     assembly: AssemblySyntax
     relocations: RelocationTypes = field(repr=False)
+    outlines_with: BranchEncoding | None = None
+    """Of a target whose code generator outlines code: how what it outlined is called, since the
+    assembler leaves no relocation. None: nothing is outlined."""
     trap: bytes
     """An instruction, or several, that ends a program: what fills places nobody may run."""
     emulator: str
@@ -98,6 +122,11 @@ class TargetRecord:
     """Where Debian's cross compiler puts the C library."""
     package: str
     """Debian's package with compiler and C library."""
+
+    @property
+    def flags_without_outlining(self) -> tuple[str, ...]:
+        """Return clang's flags that leave code in the function that it was written for."""
+        return () if self.outlines_with is None else ("-mno-outline",)
 
     @property
     def linux_triple(self) -> str:
@@ -128,7 +157,9 @@ X86_64 = TargetRecord(
         relative={2: 4, 24: 8},
         branches=frozenset({4}),
         thread_local=frozenset(range(16, 24)) | {32, 34, 35, 36},
-        from_end=frozenset({2, 4, 9, 41, 42}),
+        from_end=frozenset({2, 4, 9, 19, 20, 22, 41, 42}),
+        # The assembler writes R_X86_64_PLT32 on every call.
+        same={4: 2},
     ),
     trap=b"\xcc",
     emulator="qemu-x86_64",
@@ -154,6 +185,7 @@ AARCH64 = TargetRecord(
         comment_pattern=r"//.*|^\s*#.*",
         words={1: ".byte", 2: ".hword", 4: ".word", 8: ".xword"},
         options=("--mattr=+all",),
+        mapping_symbols=("$x", "$d"),
     ),
     # ELF for the Arm 64-bit Architecture, section 5.7.
     relocations=RelocationTypes(
@@ -162,6 +194,8 @@ AARCH64 = TargetRecord(
         branches=frozenset({282, 283}),
         thread_local=frozenset(range(512, 600)),
     ),
+    # b and bl
+    outlines_with=BranchEncoding(mask=0x7C000000, opcode=0x14000000, distance_bits=26),
     trap=b"\x00\x00\x20\xd4",
     emulator="qemu-aarch64",
     sysroot="/usr/aarch64-linux-gnu",

@@ -14,10 +14,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from llm_compiler.llvm.elf import AARCH64
-from llm_compiler.llvm.targets import target_of
+from llm_compiler.verify.architectures import MemoryField, architecture_named
 from llm_compiler.verify.lifted import Scalar, Signature
-from llm_compiler.verify.probes import MemoryField
 
 __all__ = [
     "ARENA",
@@ -69,14 +67,15 @@ class Frame:
 
 def assign_places(signature: Signature, architecture: str) -> Frame | None:
     """Assign parameters as the C calling convention does; None where they do not fit."""
-    registers = target_of(architecture).integer_registers
+    known = architecture_named(architecture)
+    registers = known.target.integer_registers
     integers = floats = stack = 0
     places = []
     for one in signature.parameters:
-        if one.memory_bytes and architecture != AARCH64:
+        if one.memory_bytes and known.passes_memory_on_stack:
             places.append(Place(kind="stack", index=stack))
             stack += one.memory_bytes // 8
-        elif one.is_result and architecture == AARCH64:
+        elif one.is_result and known.has_result_register:
             places.append(Place(kind="indirect", index=0))
         elif one.kind in ("integer", "pointer"):
             words = 2 if one.bits > 64 else 1

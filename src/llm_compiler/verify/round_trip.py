@@ -25,7 +25,6 @@ from pathlib import Path
 from llm_compiler.errors import CompileFailed, InputError, PassCrashed, TimedOut
 from llm_compiler.llvm.assembler import triple_of
 from llm_compiler.llvm.elf import (
-    AARCH64,
     Binding,
     ElfFile,
     Relocation,
@@ -36,6 +35,7 @@ from llm_compiler.llvm.elf import (
 )
 from llm_compiler.llvm.exceptions import table_of
 from llm_compiler.llvm.listing import Listing, make_listing
+from llm_compiler.llvm.targets import target_of
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 
@@ -61,8 +61,6 @@ selection of instructions and another allocation of registers."""
 PLAIN_LEVEL = '"llm-compiler-level"="O0"'
 """A function's attribute. ``optnone`` does not tell: files of -Oz hold such functions, too."""
 
-_X86_BRANCH_TYPES = {4: 2}
-"""R_X86_64_PLT32 counts as R_X86_64_PC32: the assembler writes it on every call."""
 _PADDING = 16
 _TABLES = ".gcc_except_table"
 _USUAL_SECTIONS = re.compile(
@@ -119,7 +117,7 @@ def lower(
         *(["-Wa,-L"] if keep_labels else []),
         *(["-ffunction-sections"] if is_merged else []),
         # What several functions share is compared where it was, before it became a function.
-        *(["-mno-outline"] if architecture == AARCH64 else []),
+        *target_of(architecture).flags_without_outlining,
         "-Wno-override-module",
         "-Wno-unused-command-line-argument",
         f"--target={triple_of(architecture)}",
@@ -256,7 +254,7 @@ class _Side:
         """
         symbol = one.symbol
         offset = one.addend
-        if code_end and self.elf.architecture == "x86_64" and one.type in _X86_RELATIVE:
+        if code_end and one.type in target_of(self.elf.architecture).relocations.from_end:
             offset += code_end - one.offset
         if not symbol.is_defined or not (
             symbol.is_local or symbol.name.startswith(".L") or _is_static(self.elf, symbol)
@@ -280,9 +278,6 @@ class _Side:
         if sizes:
             end = start + max(sizes)
         return _Place("", section.index, offset, start, end, bool(sizes))
-
-
-_X86_RELATIVE = (2, 4, 9, 19, 20, 22, 41, 42)
 
 
 class _Comparison:
@@ -384,9 +379,8 @@ class _Comparison:
     ) -> None:
         if one.offset - start_a != other.offset - start_b:
             raise _Different("its relocations are at other places")
-        types = [_X86_BRANCH_TYPES.get(each.type, each.type) for each in (one, other)]
-        if self.a.elf.architecture != "x86_64":
-            types = [one.type, other.type]
+        same = target_of(self.a.elf.architecture).relocations.same
+        types = [same.get(each.type, each.type) for each in (one, other)]
         if types[0] != types[1]:
             raise _Different(f"a relocation is of type {other.type} instead of {one.type}")
         ends = [0, 0]

@@ -10,17 +10,17 @@ Runs in a worker: LLVM may crash.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from llm_compiler.errors import CompilerError, InputError, IrParseError
 from llm_compiler.llvm.codegen import TargetMachine
-from llm_compiler.llvm.elf import AARCH64, X86_64, ElfFile, parse_elf
+from llm_compiler.llvm.elf import ElfFile, parse_elf
 from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context, Module
 from llm_compiler.records import Status
+from llm_compiler.verify.architectures import find_architecture
 
 __all__ = ["OWN", "Match", "MatchJob", "Variant", "function_bytes", "variants_of"]
 
@@ -52,9 +52,6 @@ class Variant:
 OWN: Final = Variant()
 """The answer as it is."""
 _SIZES: Final = ((), ("optsize",), ("minsize", "optsize"))
-_X86_FRAME: Final = re.compile(r"^pushq %rbp\n(?:\.cfi.*\n)*movq %rsp, %rbp$", re.MULTILINE)
-_ARM_FRAME: Final = re.compile(r"^(?:mov x29, sp|add x29, sp, #\d+)$", re.MULTILINE)
-_ARM_CALL: Final = re.compile(r"^blr? ", re.MULTILINE)
 
 
 def variants_of(assembly: str, architecture: str) -> tuple[Variant, ...]:
@@ -63,15 +60,15 @@ def variants_of(assembly: str, architecture: str) -> tuple[Variant, ...]:
     Args:
         assembly: of the function, in normal form: its prologue tells of a frame pointer.
     """
-    setup = {X86_64: _X86_FRAME, AARCH64: _ARM_FRAME}.get(architecture)
-    if setup is None:
+    known = find_architecture(architecture)
+    if known is None:
         return ()
-    if not setup.search(assembly):
+    if not known.frame_pointer_setup.search(assembly):
         frames = ["none"]
-    elif architecture == X86_64 or not _ARM_CALL.search(assembly):
-        frames = ["all", "none"]
-    else:
+    elif known.non_leaf is not None and known.non_leaf.search(assembly):
         frames = ["non-leaf", "none"]
+    else:
+        frames = ["all", "none"]
     return tuple(Variant(size=size, frame_pointer=one) for one in frames for size in _SIZES)
 
 

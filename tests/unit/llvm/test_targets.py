@@ -90,3 +90,21 @@ def test_triples_that_are_given_in_full_stay_as_they_are() -> None:
     assert canonical_triple("arm64-apple-macosx14") == "arm64-apple-macosx14"
     assert canonical_triple("riscv64-linux-gnu") == "riscv64-linux-gnu"
     assert canonical_triple("amd64") == X86_64.triple
+
+
+@pytest.mark.parametrize(
+    ("word", "distance"),
+    [
+        (0x14000002, 8),  # b .+8
+        (0x97FFFFFF, -4),  # bl .-4
+        (0x95FFFFFF, 4 * 0x1FFFFFF),  # the farthest bl
+        (0x54000040, None),  # b.eq .+8
+        (0xD65F03C0, None),  # ret
+    ],
+)
+def test_branch_words_hold_signed_distances_in_instructions(
+    word: int, distance: int | None
+) -> None:
+    assert AARCH64.outlines_with is not None
+    assert AARCH64.outlines_with.distance(word) == distance
+    assert X86_64.outlines_with is None

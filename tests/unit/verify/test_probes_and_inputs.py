@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import re
 
+from llm_compiler.verify.architectures import MemoryField
 from llm_compiler.verify.inputs import ARENA, STRIDE, InputGenerator, assign_places
 from llm_compiler.verify.lifted import Scalar, Signature
 from llm_compiler.verify.probes import (
-    MemoryField,
     address_offsets,
     comparison_constants,
     makes_system_calls,

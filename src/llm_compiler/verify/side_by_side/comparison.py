@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from llm_compiler.llvm.elf import AARCH64
-from llm_compiler.llvm.targets import target_of
+from llm_compiler.verify.architectures import architecture_named
 from llm_compiler.verify.inputs import Input, assign_places
 from llm_compiler.verify.library import KNOWN_ARITIES
 from llm_compiler.verify.lifted import Scalar, Signature
@@ -23,7 +22,9 @@ class Comparison:
     def __init__(self, signature: Signature, world: World, architecture: str) -> None:
         self._signature, self._world = signature, world
         self._architecture = architecture
-        self._num_registers = target_of(architecture).integer_registers
+        known = architecture_named(architecture)
+        self._num_registers = known.target.integer_registers
+        self._result_at_entry = known.result_at_entry
         self._entry: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
         frame = assign_places(signature, architecture)
         self._parameters = {
@@ -151,8 +152,9 @@ class Comparison:
                     if not same_float(result, a, b):
                         return f"it returns the floating-point value {b:#x} instead of {a:#x}", ""
                 floats += 1
-        # AArch64 and x86-64: an empty result leaves what was there; 8 is what x86-64 starts with.
-        idle = one.integers[0] in ((self._entry[0][0],) if self._architecture == AARCH64 else (8,))
+        # An empty result leaves what was there.
+        start = self._entry[0][0] if self._result_at_entry is None else self._result_at_entry
+        idle = one.integers[0] == start
         if not integers and one.integers[0] != other.integers[0] and not idle:
             doubt = doubt or "the original may return an integer, and the lifted function does not"
         idle = one.floats[0] == self._entry[1][0]

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_compiler.llvm.elf import AARCH64, ElfFile, Symbol, parse_elf
+from llm_compiler.llvm.elf import ElfFile, Symbol, parse_elf
 from llm_compiler.llvm.targets import target_of
 from llm_compiler.process import run as run_process
+from llm_compiler.verify.architectures import architecture_named
 from llm_compiler.verify.inputs import (
     BUFFER_BYTES,
     CONTENT_BYTES,
@@ -91,9 +92,8 @@ class Programs:
             return
         source = Path(__file__).parent.with_name("execute_driver.c")
         flags = ["-O1", "-ffreestanding", "-fno-builtin", "-fno-stack-protector", "-fno-pic", "-w"]
-        flags += ["-fno-asynchronous-unwind-tables", "-fcf-protection=none"]
-        if self.target.architecture == AARCH64:
-            flags = [*flags[:-1], "-mno-outline-atomics"]
+        flags += ["-fno-asynchronous-unwind-tables"]
+        flags += architecture_named(self.target.architecture).driver_flags
         self.target.compile([*flags, "-c", str(source), "-o", str(self._driver)])
         clang = self.target.toolchain.tool("clang")
         asked: list[str | Path] = [clang, f"--target={self.target.triple}", "-print-prog-name=ld"]
