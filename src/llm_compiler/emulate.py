@@ -38,7 +38,7 @@ from llm_compiler.llvm.elf import AARCH64, X86_64
 from llm_compiler.llvm.jobs import EmitJob, Emitted, ExtractJob, Inspection, InspectJob
 from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock, parse_clang_flags
-from llm_compiler.llvm.targets import architecture_of
+from llm_compiler.llvm.targets import architecture_of, canonical_triple
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import public_name
@@ -100,6 +100,7 @@ class EmulateOptions:
 
     def __post_init__(self) -> None:
         adopt_values(self)
+        object.__setattr__(self, "target_triple", canonical_triple(self.target_triple))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,11 +7,17 @@ works in every command that lists its kind.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from llm_compiler.process import run
+
 from .conftest import User
+from .service.conftest import Service, service_type
+
+__all__ = ["service_type"]  # a fixture
 
 EXTENSIONS = Path(__file__).parent / "extensions"
 SOURCE = """
@@ -40,7 +46,7 @@ def install(user: User, folder: Path, *names: str) -> None:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    folder = tmp_path / "site"
+    folder = tmp_path / "site-packages"
     folder.mkdir()
     return folder
 
@@ -136,6 +142,72 @@ def test_an_evaluation_task(user: User, site: Path, source: Path) -> None:
     assert done.code == 0, done.err
     report = json.loads((user.folder / "report" / "report.json").read_text())
     assert [one["functions"] for one in report["figures"]] == [2]
+
+
+PROGRAM = """
+import json
+from llm_compiler import disassemble, optimize
+from llm_compiler.optimize import OptimizeOptions
+
+options = OptimizeOptions(
+    objective="constants", target_triple="board", proposer="coreset", candidates=2
+)
+small = optimize("toy.c", options)
+open("toy.o", "wb").write(small.output)
+lifted = disassemble("toy.o", "echo", rules=False)
+print(json.dumps([small.to_json(), [one.verdict.value for one in lifted.functions]]))
+"""
+
+
+def test_a_python_program_has_what_packages_add(user: User, site: Path, source: Path) -> None:
+    install(user, site, "toy_objective", "toy_target", "toy_engine")
+    done = run([sys.executable, "-P", "-c", PROGRAM], timeout_s=100, cwd=user.folder, env=user.env)
+    assert done.exit_status == 0, done.stderr_text
+    small, verdicts = json.loads(done.stdout)
+    assert small["objective"] == "constants"
+    assert small["target_triple"].startswith("aarch64")
+    assert verdicts == ["no_answer", "no_answer"]
+
+
+def test_a_python_program_hears_of_a_broken_package_each_time(user: User, site: Path) -> None:
+    install(user, site, "toy_objective")
+    (site / "toy_objective.py").write_text("1 / 0\n")
+    program = """
+from llm_compiler.errors import ConfigError
+from llm_compiler.optimize import OptimizeOptions
+for _ in range(2):
+    try:
+        OptimizeOptions(objective="constants")
+    except ConfigError as error:
+        print(error)
+print(OptimizeOptions(objective="text-data").objective)
+"""
+    done = run([sys.executable, "-P", "-c", program], timeout_s=60, cwd=user.folder, env=user.env)
+    assert done.exit_status == 0, done.stderr_text
+    first, second, third = done.stdout.decode().splitlines()
+    assert first == second
+    assert "the plug-in 'toy_objective' of the package toys" in first
+    assert third == "text-data"
+
+
+def test_a_service_has_what_packages_add(
+    service_type: type[Service], user: User, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(user, site, "toy_objective", "toy_target")
+    for name in ("PYTHONPATH", "HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, user.env[name])
+    service = service_type(user.folder, "--rate", "0")
+    try:
+        asked = {"source": SOURCE, "effort": "fast", "objective": "constants"}
+        status, answer = service.wait_for("optimize", **asked, target_triple="board")
+        assert status == 200, answer["error"]
+        assert answer["objective"] == "constants"
+        assert answer["target_triple"].startswith("aarch64")
+        status, answer = service.wait_for("optimize", **asked | {"objective": "speed"})
+        assert status == 422
+        assert "there is no objective 'speed': it is one of size, " in str(answer)
+    finally:
+        service.stop()
 
 
 def test_a_broken_package_is_named_in_one_sentence(user: User, site: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from llm_compiler.errors import ConfigError
+from llm_compiler.llvm.targets import canonical_triple
 from llm_compiler.notebook import card
 from llm_compiler.option_values import adopt_values
 from llm_compiler.verify.lift_verdict import LiftVerdict
@@ -58,6 +59,7 @@ class DisassembleOptions:
 
     def __post_init__(self) -> None:
         adopt_values(self)
+        object.__setattr__(self, "target_triple", canonical_triple(self.target_triple))
         if self.candidates < 1:
             raise ConfigError("--candidates starts at 1")
         if self.jobs < 1:

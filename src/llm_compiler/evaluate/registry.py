@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from llm_compiler.errors import ConfigError
+from llm_compiler.plugins import Table
 
 if TYPE_CHECKING:
     from llm_compiler.evaluate.task import Task
@@ -53,23 +53,14 @@ class TaskEntry:
         return made
 
 
-_TABLE: dict[str, TaskEntry] = {}
-
-
-def register(entry: TaskEntry) -> TaskEntry:
-    """Add a task to the table, so that every command that lists tasks has it.
-
-    Raises:
-        ConfigError: another one has its name.
-    """
-    if _TABLE.setdefault(entry.name, entry) is not entry:
-        raise ConfigError(f"there is an evaluation task '{entry.name}' already")
-    return entry
+_TABLE: Table[TaskEntry] = Table("an evaluation task")
+register = _TABLE.register
+"""Add a task, so that every command that lists tasks has it."""
 
 
 def task_entries() -> tuple[TaskEntry, ...]:
     """Return all tasks, the package's own first."""
-    return tuple(_TABLE.values())
+    return _TABLE.entries()
 
 
 def task_named(name: str) -> TaskEntry:
@@ -78,7 +69,4 @@ def task_named(name: str) -> TaskEntry:
     Raises:
         ConfigError: there is none.
     """
-    found = {one.name: one for one in task_entries()}
-    if name not in found:
-        raise ConfigError(f"there is no evaluation task '{name}': it is one of {', '.join(found)}")
-    return found[name]
+    return _TABLE.find(name)

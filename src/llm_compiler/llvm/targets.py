@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_compiler.errors import ConfigError, UnsupportedTarget
+from llm_compiler.plugins import load_plugins
 
 __all__ = [
     "AARCH64",
@@ -242,7 +243,12 @@ def _find(name: str) -> TargetRecord | None:
 
 
 def target_names() -> tuple[str, ...]:
-    """Return the names of all targets and the aliases of triples."""
+    """Return the names of all targets and the aliases of triples.
+
+    Raises:
+        ConfigError: a plug-in cannot be loaded.
+    """
+    load_plugins()
     return (*(one.name for one in TARGETS), *_ALIASES)
 
 
@@ -252,15 +258,22 @@ def canonical_triple(name: str) -> str:
     >>> canonical_triple("arm64"), canonical_triple("arm64-apple-macosx14"), canonical_triple("")
     ('aarch64-unknown-linux-gnu', 'arm64-apple-macosx14', '')
     """
+    found = _find(name.lower())
+    if found is None and name:
+        load_plugins()
+        found = _find(name.lower())
     if name in _ALIASES:
         return _ALIASES[name]
-    found = _find(name.lower())
     return name if found is None else found.triple
 
 
 def known_target(triple: str) -> TargetRecord | None:
     """Return the record of a triple or an alias; None: there is none."""
-    return _find(_ALIASES.get(triple, triple).split("-", 1)[0].lower())
+    found = _find(_ALIASES.get(triple, triple).split("-", 1)[0].lower())
+    if found is None and triple:
+        load_plugins()
+        found = _find(_ALIASES.get(triple, triple).split("-", 1)[0].lower())
+    return found
 
 
 def target_of(triple: str, *, what: str = "handled") -> TargetRecord:

@@ -8,6 +8,7 @@ from enum import StrEnum
 
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.settings import SettingKind, all_settings, find_setting
+from llm_compiler.llvm.targets import canonical_triple
 from llm_compiler.option_values import adopt_values
 from llm_compiler.search.objective import SIZE, Objective, objective_named
 
@@ -94,6 +95,7 @@ class OptimizeOptions:
     def __post_init__(self) -> None:
         object.__setattr__(self, "objective", objective_named(self.objective))
         adopt_values(self)
+        object.__setattr__(self, "target_triple", canonical_triple(self.target_triple))
         if self.candidates < 0 or self.budget < 0:
             raise ConfigError("--candidates and --budget cannot be negative")
         for name in self.allow:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol
 
-from llm_compiler.errors import ConfigError
+from llm_compiler.plugins import Table
 
 __all__ = [
     "INSTRUCTIONS",
@@ -109,28 +109,21 @@ INSTRUCTIONS = _by_field(
     of_object=False,
 )
 
-_TABLE = {one.name: one for one in (SIZE, TEXT_DATA, INSTRUCTIONS)}
-
-
-def register(objective: Objective) -> Objective:
-    """Add an objective to the table, so that every command that lists them has it.
-
-    Raises:
-        ConfigError: another one has its name.
-    """
-    if _TABLE.setdefault(objective.name, objective) is not objective:
-        raise ConfigError(f"there is an objective '{objective.name}' already")
-    return objective
+_TABLE: Table[Objective] = Table("an objective")
+register = _TABLE.register
+"""Add an objective, so that every command that lists them has it."""
+for _objective in (SIZE, TEXT_DATA, INSTRUCTIONS):
+    register(_objective)
 
 
 def objectives() -> tuple[Objective, ...]:
     """Return all objectives, the default first."""
-    return tuple(_TABLE.values())
+    return _TABLE.entries()
 
 
 def object_objectives() -> Iterator[Objective]:
     """Yield the objectives that tables of labels and evaluations have a column for."""
-    return (one for one in _TABLE.values() if one.column)
+    return (one for one in objectives() if one.column)
 
 
 def objective_named(name: str | Objective) -> Objective:
@@ -139,8 +132,4 @@ def objective_named(name: str | Objective) -> Objective:
     Raises:
         ConfigError: there is none.
     """
-    if isinstance(name, Objective):
-        return name
-    if name not in _TABLE:
-        raise ConfigError(f"there is no objective '{name}': it is one of {', '.join(_TABLE)}")
-    return _TABLE[name]
+    return name if isinstance(name, Objective) else _TABLE.find(name)

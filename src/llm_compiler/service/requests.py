@@ -18,6 +18,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
 from llm_compiler.llvm.recipes import parse_recipe
+from llm_compiler.llvm.targets import canonical_triple
+from llm_compiler.search.objective import SIZE, objective_named
 from llm_compiler.service.allowed_flags import allowed_flags
 from llm_compiler.service.limits import Limits, Refusal
 
@@ -58,7 +60,7 @@ class OptimizeRequest(UnitRequest):
     """Make the smallest verified object of a unit."""
 
     effort: Literal["fast", "default", "high", "max"] = "default"
-    objective: Literal["size", "text-data", "flash", "instructions"] = "size"
+    objective: Annotated[str, Field(description="a name of `optimize --objective`")] = SIZE.name
     explain: Annotated[bool, Field(description="say what each element of the recipe saves")] = False
 
 
@@ -117,8 +119,11 @@ def canonical(verb: str, asked: BaseModel, limits: Limits) -> dict[str, Any]:
         raise Refusal("the source is no valid Unicode text", code="input") from error
     if request["target_triple"] and not _TRIPLE.fullmatch(request["target_triple"]):
         raise Refusal(f"'{request['target_triple']}' is not a target triple")
+    request["target_triple"] = canonical_triple(request["target_triple"])
     request["flags"] = list(allowed_flags(request["flags"]))
     try:
+        if "objective" in request:
+            objective_named(request["objective"])
         _check_passes(request)
     except LlmCompilerError as error:
         raise Refusal(str(error), code="input") from error

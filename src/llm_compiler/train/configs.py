@@ -32,7 +32,6 @@ __all__ = [
     "load_train_config",
 ]
 
-_METRICS = tuple(one.column for one in object_objectives())
 _MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
@@ -91,8 +90,9 @@ class LabelConfig:
     """Prompts are cut to so many; 0: as they were packed, as far as the context reaches."""
 
     def __post_init__(self) -> None:
-        if self.metric not in _METRICS:
-            wanted = " or ".join(_METRICS)
+        metrics = [objective.column for objective in object_objectives()]
+        if self.metric not in metrics:
+            wanted = " or ".join(metrics)
             raise ConfigError(f"labels.metric is '{self.metric}': expected {wanted}")
         for name in ("max_rounds", "num_choices", "prompt_tokens", "savings_rounds"):
             value = getattr(self, name)

@@ -87,9 +87,8 @@ ENTRY = registry.TaskEntry(
 
 @pytest.fixture
 def table(monkeypatch: pytest.MonkeyPatch) -> dict[str, registry.TaskEntry]:
-    registry.task_entries()
-    found = dict(registry._TABLE)
-    monkeypatch.setattr(registry, "_TABLE", found)
+    found = {entry.name: entry for entry in registry.task_entries()}
+    monkeypatch.setattr(registry._TABLE, "_entries", found)
     return found
 
 

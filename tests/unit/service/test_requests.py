@@ -33,7 +33,7 @@ def test_every_field_and_the_toolchain_decide_the_result() -> None:
     changes = (
         {"source": "int y;"},
         {"effort": "fast"},
-        {"objective": "flash"},
+        {"objective": "text-data"},
         {"flags": "-DX"},
         {"target_triple": "aarch64-linux-gnu"},
         {"explain": True},
@@ -49,6 +49,7 @@ def test_every_field_and_the_toolchain_decide_the_result() -> None:
     [
         (OptimizeRequest(source="x" * 1001), "at most 1000 are taken", 413),
         (OptimizeRequest(source=" \n"), "the source is empty", 422),
+        (OptimizeRequest(source="int x;", objective="speed"), "no objective 'speed'", 422),
         (OptimizeRequest(source="int x;", target_triple="a b"), "not a target triple", 422),
         (OptimizeRequest(source="int x;", target_triple="-load"), "not a target triple", 422),
         (OptimizeRequest(source="int x;", target_triple="x86_64;id"), "not a target triple", 422),

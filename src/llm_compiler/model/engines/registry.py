@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from llm_compiler.errors import CheckpointMismatch, ConfigError
 from llm_compiler.model.configs import CONFIG_FILE
 from llm_compiler.model.engines.requests import Capability
+from llm_compiler.plugins import Table
 
 if TYPE_CHECKING:
     from llm_compiler.model.engines.engine import Engine
@@ -114,23 +115,14 @@ class EngineKind:
 
 
 _ALL = frozenset({Capability.PROPOSE, Capability.LIFT, Capability.EMULATE})
-_TABLE: dict[str, EngineKind] = {}
-
-
-def register(kind: EngineKind) -> EngineKind:
-    """Add an engine to the table, so that every command that lists them has it.
-
-    Raises:
-        ConfigError: another one has its name.
-    """
-    if _TABLE.setdefault(kind.name, kind) is not kind:
-        raise ConfigError(f"there is an engine '{kind.name}' already")
-    return kind
+_TABLE: Table[EngineKind] = Table("an engine")
+register = _TABLE.register
+"""Add an engine, so that every command that lists them has it."""
 
 
 def engine_kinds(*needed: Capability) -> tuple[EngineKind, ...]:
     """Return the engines that may be asked for all of this, the default first."""
-    return tuple(one for one in _TABLE.values() if one.capabilities >= set(needed))
+    return tuple(one for one in _TABLE.entries() if one.capabilities >= set(needed))
 
 
 def engine_names(*needed: Capability) -> tuple[str, ...]:
@@ -144,9 +136,7 @@ def engine_kind(name: str) -> EngineKind:
     Raises:
         ConfigError: there is none.
     """
-    if name not in _TABLE:
-        raise ConfigError(f"the engine '{name}' is unknown: expected one of {', '.join(_TABLE)}")
-    return _TABLE[name]
+    return _TABLE.find(name)
 
 
 for _kind in (
