@@ -28,10 +28,10 @@ def pack(options: PackArguments) -> int:
         options.config, None, settings=options.set, out=options.out, init=options.init
     )
     more: dict[str, list[Path]] = {}
-    for told in options.add:
-        name, equals, path = told.partition("=")
+    for addition in options.add:
+        name, equals, path = addition.partition("=")
         if not equals:
-            raise ConfigError(f"--add {told}: expected SOURCE=DIR")
+            raise ConfigError(f"--add {addition}: expected SOURCE=DIR")
         more.setdefault(name, []).append(Path(path))
     size = options.part_bytes
     if options.beside is not None:
@@ -76,7 +76,7 @@ def train(options: TrainArguments) -> int:
         print(f"training in the background; its words are in {options.run / 'daemon.log'}")
         return 0
     _require_torch()
-    told = train_parts(
+    status = train_parts(
         options.parts,
         options.run,
         minutes=options.minutes,
@@ -86,7 +86,7 @@ def train(options: TrainArguments) -> int:
         device=options.device,
         threads=options.threads,
     )
-    print(f"{told['state']} at step {told['step']}: {told['tokens']:,} tokens")
+    print(f"{status['state']} at step {status['step']}: {status['tokens']:,} tokens")
     return 0
 
 
@@ -95,14 +95,14 @@ def wait(options: WaitArguments) -> int:
     _require_torch()
     from llm_compiler.kit.training import wait as wait_for
 
-    told = wait_for(
+    status = wait_for(
         options.run,
         options.out,
         minutes=options.minutes,
         every_s=options.every_s,
         piece_bytes=options.piece_bytes,
     )
-    return 0 if told.get("step") else 1
+    return 0 if status.get("step") else 1
 
 
 def ship(options: ShipArguments) -> int:
@@ -119,9 +119,11 @@ def ship(options: ShipArguments) -> int:
         options.pieces, config, work=options.out, shipped=into, dry_run=options.dry_run
     )
     if options.json:
-        told = {**asdict(found), "checkpoint": str(found.checkpoint)}
-        told["comparisons"] = [{**asdict(one), "verdict": one.verdict} for one in found.comparisons]
-        print_json(told)
+        fields = {**asdict(found), "checkpoint": str(found.checkpoint)}
+        fields["comparisons"] = [
+            {**asdict(one), "verdict": one.verdict} for one in found.comparisons
+        ]
+        print_json(fields)
     else:
         rows = [
             (

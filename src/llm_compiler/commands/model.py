@@ -74,14 +74,14 @@ def transfer(options: TransferArguments) -> int:
         tokenizer=options.tokenizer,
         num_layers=options.layers,
     )
-    told = {
+    fields = {
         "folder": str(options.output),
         "parameters": shape.num_parameters,
         "vocab_size": shape.vocab_size,
         "layers": shape.num_layers,
     }
     if options.json:
-        print_json(told)
+        print_json(fields)
     else:
         print(
             f"{options.output}: {shape.num_parameters:,} parameters, {shape.num_layers} layers, "

@@ -39,9 +39,9 @@ def _train(config: TrainConfig, options: TrainArguments) -> int:
             max_minutes=options.max_minutes,
             on_progress=lambda step, words: bar.update(step, words),
         )
-    told = {**asdict(outcome), "checkpoint": str(outcome.checkpoint)}
+    fields = {**asdict(outcome), "checkpoint": str(outcome.checkpoint)}
     if options.json:
-        print_json(told)
+        print_json(fields)
     else:
         loss = "" if outcome.loss is None else f", loss {outcome.loss:.4f}"
         print(
@@ -65,9 +65,9 @@ def _print_savings(savings: Mapping[str, Mapping[str, Any]]) -> None:
     """Print what the model's first lists save on unseen modules, beside the coreset's."""
     for target, found in savings.items():
         rows = [
-            (name, *(f"{100 * told[key]:.2f} %" for key in ("total", "geomean")))
-            for name, told in found.items()
-            if isinstance(told, Mapping)
+            (name, *(f"{100 * figures[key]:.2f} %" for key in ("total", "geomean")))
+            for name, figures in found.items()
+            if isinstance(figures, Mapping)
         ]
         title = f"{target}: lists tried on {found['num_modules']} unseen modules"
         print_table((title, "saved, total", "geomean"), rows, right="lrr")

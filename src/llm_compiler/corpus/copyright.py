@@ -101,7 +101,7 @@ def _quoted(text: str) -> list[str]:
         prefix = {"Affero": "A", "Lesser": "L", "Library": "L"}.get(kind, "")
         found.add(f"{prefix}GPL-{match['version']}{'+' if match['later'] else ''}")
     for name in re.findall(r"/common-licenses/([AL]?GPL)", text):
-        # "lp_solve itself is LGPL": its version is told nowhere.
+        # "lp_solve itself is LGPL": its version is stated nowhere.
         if not any(one.startswith(name) for one in found):
             found.add(name)
     if _BSD in text:

@@ -96,10 +96,10 @@ def text_paths(folder: Path) -> list[Path]:
     """
     path = folder / _MANIFEST
     try:
-        told = json.loads(path.read_bytes())
-        if told["format"] != _FORMAT:
-            raise ShardCorrupt(f"{folder} holds no texts but '{told['format']}'")
-        shards = [(folder / shard["name"], shard["num_bytes"]) for shard in told["shards"]]
+        manifest = json.loads(path.read_bytes())
+        if manifest["format"] != _FORMAT:
+            raise ShardCorrupt(f"{folder} holds no texts but '{manifest['format']}'")
+        shards = [(folder / shard["name"], shard["num_bytes"]) for shard in manifest["shards"]]
     except FileNotFoundError:
         raise ManifestMissing(f"no {path}; run `llm-compiler dataset texts`") from None
     except (OSError, ValueError, KeyError, TypeError) as error:

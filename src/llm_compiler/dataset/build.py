@@ -93,29 +93,29 @@ def build_dataset(
     for number, first in enumerate(range(0, num_samples, shard_size)):
         indexes = range(first, min(first + shard_size, num_samples))
         path = out / f"{stage.name}-{number:05d}.parquet"
-        told = _finished(path, identity, len(indexes))
-        if told is None:
+        summary = _finished(path, identity, len(indexes))
+        if summary is None:
             rows, causes = [], Counter[str]()
             for result in _make(stage, indexes, pool):
                 rows.append(result.sample)
                 causes.update(result.causes)
                 on_progress(first + len(rows))
-            told = {
+            summary = {
                 "identity": identity,
                 "num_samples": len(rows),
                 "tasks": dict(sorted(Counter(row.task for row in rows).items())),
                 "rejected": dict(sorted(causes.items())),
             }
-            write_table(_table(rows, told), path, compression_level=9)
+            write_table(_table(rows, summary), path, compression_level=9)
         on_progress(indexes.stop)
         data = path.read_bytes()
-        tasks.update(told["tasks"])
-        rejected.update(told["rejected"])
+        tasks.update(summary["tasks"])
+        rejected.update(summary["rejected"])
         shards.append(
             {
                 "name": path.name,
                 "hash": content_hash(data),
-                "num_samples": told["num_samples"],
+                "num_samples": summary["num_samples"],
                 "num_bytes": len(data),
             }
         )
@@ -152,46 +152,46 @@ def _make(stage: Stage | MakingStage, indexes: Iterable[int], pool: WorkerPool) 
 def _check_owner(out: Path, stage: str, identity: str) -> None:
     """Refuse a folder with another build's shards, rather than mix or overwrite them."""
     for path in sorted(out.glob("*.parquet")):
-        told = _told(path)
-        if told is not None and told.get("identity") != identity:
+        summary = _read_summary(path)
+        if summary is not None and summary.get("identity") != identity:
             raise ArtifactError(
                 f"{path} was made from other samples, options or LLVM: name another folder, or "
                 "delete this one"
             )
-        if told is None and not path.name.startswith(f"{stage}-"):
+        if summary is None and not path.name.startswith(f"{stage}-"):
             raise ArtifactError(f"{path} is not a shard of {stage}: name another folder")
     (out / MANIFEST).unlink(missing_ok=True)
 
 
-def _told(path: Path) -> dict[str, Any] | None:
+def _read_summary(path: Path) -> dict[str, Any] | None:
     """Return what a shard says of itself; None where it says nothing (damaged, or none)."""
     pyarrow, parquet = require_pyarrow()
     try:
         metadata = parquet.read_schema(path).metadata or {}
-        told: dict[str, Any] = json.loads(metadata[_KEY])
+        summary: dict[str, Any] = json.loads(metadata[_KEY])
     except (OSError, ValueError, KeyError, pyarrow.ArrowException):
         return None
-    return told
+    return summary
 
 
 def _finished(path: Path, identity: str, num_samples: int) -> dict[str, Any] | None:
     """Return what a shard says of itself, if it is whole and of this build."""
-    told = _told(path) if path.exists() else None
-    if told is None or told["identity"] != identity or told["num_samples"] != num_samples:
+    summary = _read_summary(path) if path.exists() else None
+    if summary is None or summary["identity"] != identity or summary["num_samples"] != num_samples:
         return None
     try:
         if read_table(path, ["index"]).num_rows != num_samples:
             return None
     except ShardCorrupt:
         return None
-    return told
+    return summary
 
 
-def _table(rows: list[StageSample], told: dict[str, Any]) -> Any:
+def _table(rows: list[StageSample], summary: dict[str, Any]) -> Any:
     pyarrow, _ = require_pyarrow()
     types = {"int": pyarrow.int64(), "bool": pyarrow.bool_(), "str": pyarrow.string()}
     schema = pyarrow.schema(
         [(one.name, types[str(one.type)]) for one in dataclasses.fields(StageSample)],
-        metadata={_KEY: json.dumps(told)},
+        metadata={_KEY: json.dumps(summary)},
     )
     return pyarrow.Table.from_pylist([row.to_row() for row in rows], schema=schema)

@@ -66,9 +66,9 @@ def part_paths(folder: Path) -> tuple[list[Path], str]:
     """
     path = folder / MANIFEST
     try:
-        told = json.loads(path.read_bytes())
-        named = [(folder / part["name"], part["hash"]) for part in told["parts"]]
-        content: str = told["content"]
+        manifest = json.loads(path.read_bytes())
+        named = [(folder / part["name"], part["hash"]) for part in manifest["parts"]]
+        content: str = manifest["content"]
     except FileNotFoundError:
         raise ManifestMissing(f"no {path}: the packing has not finished") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -98,14 +98,14 @@ def pack(samples: SampleSet, out: Path, *, part_bytes: int, seed: int = 0) -> Pa
     order = list(range(len(samples)))
     random.Random(f"pack:{seed}").shuffle(order)
     content = samples.content
-    told = {
+    contents = {
         "format": _FORMAT,
         "content": content,
         "samples": samples.fingerprint,
         "seed": seed,
         "part_bytes": part_bytes,
     }
-    progress = _read_progress(out, told)
+    progress = _read_progress(out, contents)
     if progress is None:
         _make_folder(out)
         # How far a part shrinks: a small one tells it for the first, each part for the next.
@@ -138,7 +138,7 @@ def pack(samples: SampleSet, out: Path, *, part_bytes: int, seed: int = 0) -> Pa
             }
         )
         progress = {"parts": parts, "start": start, "too_large": too_large, "ratio": ratio}
-        write_atomically(out / _PROGRESS, json.dumps({**told, **progress}).encode())
+        write_atomically(out / _PROGRESS, json.dumps({**contents, **progress}).encode())
     if not parts:
         raise ConfigError(f"no sample fits into a part of {part_bytes} bytes")
     report = PackReport(
@@ -147,17 +147,17 @@ def pack(samples: SampleSet, out: Path, *, part_bytes: int, seed: int = 0) -> Pa
         num_bytes=sum(part["num_bytes"] for part in parts),
         num_too_large=too_large,
     )
-    manifest = {**told, "parts": parts}
+    manifest = {**contents, "parts": parts}
     write_atomically(out / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     (out / _PROGRESS).unlink(missing_ok=True)
     return report
 
 
-def _read_progress(out: Path, told: dict[str, Any]) -> dict[str, Any] | None:
+def _read_progress(out: Path, contents: dict[str, Any]) -> dict[str, Any] | None:
     """Return how far an earlier packing of the same samples came, if its parts are whole."""
     try:
         progress: dict[str, Any] = json.loads((out / _PROGRESS).read_bytes())
-        same = all(progress[key] == value for key, value in told.items())
+        same = all(progress[key] == value for key, value in contents.items())
         for part in progress["parts"] if same else ():
             same &= content_hash((out / part["name"]).read_bytes()) == part["hash"]
         return progress if same and progress["start"] > 0 and progress["ratio"] > 0 else None

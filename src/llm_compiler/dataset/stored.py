@@ -46,11 +46,11 @@ def open_stored_stage(folder: Path) -> StoredStage:
     """
     path = folder / MANIFEST
     try:
-        told = json.loads(path.read_bytes())
-        shards = [(folder / one["name"], one["num_samples"]) for one in told["shards"]]
+        manifest = json.loads(path.read_bytes())
+        shards = [(folder / one["name"], one["num_samples"]) for one in manifest["shards"]]
         found = StoredStage(
-            stage=told["stage"],
-            identity=told["identity"],
+            stage=manifest["stage"],
+            identity=manifest["identity"],
             paths=tuple(shard for shard, _ in shards),
             num_samples=tuple(count for _, count in shards),
         )

@@ -271,8 +271,8 @@ class Engine:
                 self.muon.moments[int(place)].copy_(value)
             else:
                 state.setdefault(int(place), {})[rest[0]] = value
-        told = self.adamw.state_dict()
-        self.adamw.load_state_dict({**told, "state": state})
+        state_dict = self.adamw.state_dict()
+        self.adamw.load_state_dict({**state_dict, "state": state})
 
     def try_out(self, row: DeviceRow) -> str:
         """Run a row once, so that compiling is over; return why it goes on without, or nothing."""

@@ -24,12 +24,17 @@ _FORMAT = "llm-compiler kit pieces, version 1"
 
 
 def write_pieces(
-    folder: Path, step: int, data: bytes, told: Mapping[str, Any], *, piece_bytes: int = PIECE_BYTES
+    folder: Path,
+    step: int,
+    data: bytes,
+    record: Mapping[str, Any],
+    *,
+    piece_bytes: int = PIECE_BYTES,
 ) -> list[Path]:
     """Write a file in pieces, its index last; pieces of earlier steps go after that.
 
     Args:
-        told: goes into the index.
+        record: goes into the index.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths, hashes = [], []
@@ -39,7 +44,7 @@ def write_pieces(
         write_atomically(paths[-1], piece)
         hashes.append(content_hash(piece))
     index = folder / f"weights-{step:08d}.json"
-    text = json.dumps({"format": _FORMAT, "step": step, "pieces": hashes, **told}, indent=1)
+    text = json.dumps({"format": _FORMAT, "step": step, "pieces": hashes, **record}, indent=1)
     write_atomically(index, text.encode())
     for path in folder.glob("weights-*"):
         if path != index and path not in paths:
@@ -70,14 +75,14 @@ def read_pieces(index: Path) -> tuple[bytes, dict[str, Any]]:
         ShardCorrupt: a piece is missing or damaged.
     """
     try:
-        told: dict[str, Any] = json.loads(index.read_bytes())
-        if told["format"] != _FORMAT:
+        record: dict[str, Any] = json.loads(index.read_bytes())
+        if record["format"] != _FORMAT:
             raise ShardCorrupt(f"{index} is no index of pieces")
         pieces = []
-        for number, expected in enumerate(told["pieces"]):
+        for number, expected in enumerate(record["pieces"]):
             pieces.append(index.with_suffix(f".{number}").read_bytes())
             if content_hash(pieces[-1]) != expected:
                 raise ShardCorrupt(f"{index}: piece {number} is damaged")
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise ShardCorrupt(f"{index} cannot be read: {error}") from error
-    return b"".join(pieces), told
+    return b"".join(pieces), record

@@ -44,18 +44,18 @@ def assemble(pieces: Path, out: Path, tokenizer: Path) -> tuple[Path, int]:
         OutputError: it cannot be written.
     """
     index = newest_pieces(pieces)
-    data, told = read_pieces(index)
-    step = int(told["step"])
+    data, record = read_pieces(index)
+    step = int(record["step"])
     folder = out / f"step-{step:08d}"
     partial = out / f".partial-{folder.name}"
     try:
-        model = ModelConfig(**told["model"])
+        model = ModelConfig(**record["model"])
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         (partial / WEIGHTS_FILE).write_bytes(data)
         (partial / CONFIG_FILE).write_bytes(model.to_json())
         load_prompts(tokenizer).save(partial)
-        (partial / TRAINING_FILE).write_text(json.dumps(_training(told), indent=1) + "\n")
+        (partial / TRAINING_FILE).write_text(json.dumps(_training(record), indent=1) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
     except (KeyError, TypeError) as error:
@@ -65,14 +65,14 @@ def assemble(pieces: Path, out: Path, tokenizer: Path) -> tuple[Path, int]:
     return folder, step
 
 
-def _training(told: dict[str, Any]) -> dict[str, Any]:
+def _training(record: dict[str, Any]) -> dict[str, Any]:
     kept = ("step", "tokens", "seconds", "device", "torch", "history")
     return {
         "format": "llm-compiler checkpoint, version 1",
-        **{name: told[name] for name in kept if name in told},
+        **{name: record[name] for name in kept if name in record},
         "loss": None,
-        "tasks": told.get("read", {}),
-        "identity": {"kit": True, "model": told["model"]},
+        "tasks": record.get("read", {}),
+        "identity": {"kit": True, "model": record["model"]},
         "precision": "bf16",
     }
 

@@ -29,6 +29,7 @@ from llm_compiler.train.checkpoint import read_tensors
 __all__ = ["detach", "export_pieces", "read_status", "train_parts", "wait"]
 
 _STATUS: Final = "status.json"
+_METADATA_KEY: Final = "told"  # as earlier states have it
 _LOG: Final = "log.jsonl"
 _COOL_DOWN: Final = 0.35
 _WARM_UP_STEPS: Final = 30
@@ -93,7 +94,7 @@ def train_parts(
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write {run}: {error.strerror}") from error
-    _tell(run, {"state": "starting"})
+    _write_status(run, {"state": "starting"})
     import torch
 
     from llm_compiler.kit.engine import DeviceRow, Engine, full_speed
@@ -131,7 +132,7 @@ def train_parts(
     log = open(run / _LOG, "a")  # noqa: SIM115 - closed below
     gpu = find_gpu(torch.cuda.get_device_name(place)) if cuda else None
     limit = 60 * minutes
-    told: dict[str, Any] = {}
+    status: dict[str, Any] = {}
     try:
         with full_speed(place):
             reason = engine.try_out(next(rows))
@@ -165,7 +166,7 @@ def train_parts(
                     now = time.monotonic()
                     tokens += window
                     elapsed = now - logged
-                    told = {
+                    status = {
                         "state": "training",
                         "step": step,
                         "tokens": tokens,
@@ -187,40 +188,40 @@ def train_parts(
                         "device": torch.cuda.get_device_name(place) if cuda else "cpu",
                         "torch": torch.__version__,
                     }
-                    log.write(json.dumps(told) + "\n")
+                    log.write(json.dumps(status) + "\n")
                     log.flush()
-                    _tell(run, told)
+                    _write_status(run, status)
                     sums.zero_()
                     flops, window, logged = 0, 0, now
                 if now - saved > save_s and not saver.busy:
-                    saver.save(step, engine, {**told, "step": step, "tokens": tokens + window})
+                    saver.save(step, engine, {**status, "step": step, "tokens": tokens + window})
                     saved = now
-        told = {
-            **told,
+        status = {
+            **status,
             "step": step,
             "tokens": tokens + window,
             "seconds": seconds + time.monotonic() - started,
         }
-        saver.save(step, engine, told)
+        saver.save(step, engine, status)
         saver.wait()
-        _tell(run, told := {**told, "state": "finished", "minutes_left": 0.0})
+        _write_status(run, status := {**status, "state": "finished", "minutes_left": 0.0})
     finally:
         rows.close()
         log.close()
-    return told
+    return status
 
 
-def _tell(run: Path, told: dict[str, Any]) -> None:
-    write_atomically(run / _STATUS, (json.dumps(told) + "\n").encode())
+def _write_status(run: Path, status: dict[str, Any]) -> None:
+    write_atomically(run / _STATUS, (json.dumps(status) + "\n").encode())
 
 
 def read_status(run: Path) -> dict[str, Any]:
     """Return what a run last said of itself; empty before it has."""
     try:
-        told: dict[str, Any] = json.loads((run / _STATUS).read_bytes())
+        status: dict[str, Any] = json.loads((run / _STATUS).read_bytes())
     except (OSError, ValueError):
         return {}
-    return told
+    return status
 
 
 def _first_weights(pool: Pool, run: Path) -> dict[str, Any] | None:
@@ -242,10 +243,10 @@ def _last_state(run: Path) -> tuple[Path, dict[str, Any]] | None:
     for path in reversed(_states(run)):
         try:
             with safetensors.safe_open(path, framework="pt") as found:
-                told = json.loads(found.metadata()["told"])
+                status = json.loads(found.metadata()[_METADATA_KEY])
         except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError):
             continue
-        return path, told
+        return path, status
     return None
 
 
@@ -269,21 +270,25 @@ class _Saver:
     def busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def save(self, step: int, engine: Any, told: dict[str, Any]) -> None:
+    def save(self, step: int, engine: Any, status: dict[str, Any]) -> None:
         self.wait()
         tensors = {f"w.{name}": one for name, one in engine.weights().items()}
         tensors |= {f"m.{name}": one for name, one in engine.moments().items()}
-        told = {**told, "model": engine.plan["model"], "history": engine.plan.get("history", [])}
-        arguments = (step, tensors, told)
+        status = {
+            **status,
+            "model": engine.plan["model"],
+            "history": engine.plan.get("history", []),
+        }
+        arguments = (step, tensors, status)
         self._thread = threading.Thread(target=self._write, args=arguments, name="state")
         self._thread.start()
 
-    def _write(self, step: int, tensors: dict[str, Any], told: dict[str, Any]) -> None:
+    def _write(self, step: int, tensors: dict[str, Any], status: dict[str, Any]) -> None:
         import safetensors.torch
 
         path = self._run / f"state-{step:08d}.safetensors"
         partial = self._run / f".partial-{step:08d}"
-        metadata = {"told": json.dumps(told)}
+        metadata = {_METADATA_KEY: json.dumps(status)}
         safetensors.torch.save_file(
             {name: one.contiguous() for name, one in tensors.items()}, partial, metadata=metadata
         )
@@ -308,14 +313,14 @@ def export_pieces(run: Path, out: Path, *, piece_bytes: int) -> list[Path]:
     last = _last_state(run)
     if last is None:
         raise ArtifactError(f"{run} has no state yet")
-    path, told = last
+    path, status = last
     tensors = {
         name.removeprefix("w."): one.to(torch.bfloat16)
         for name, one in safetensors.torch.load_file(path).items()
         if name.startswith("w.")
     }
     data = safetensors.torch.save(tensors, metadata={"format": "pt"})
-    paths = write_pieces(out, int(told["step"]), data, told, piece_bytes=piece_bytes)
+    paths = write_pieces(out, int(status["step"]), data, status, piece_bytes=piece_bytes)
     with contextlib.suppress(OSError):
         write_atomically(out / _LOG, (run / _LOG).read_bytes()[-4_000_000:])
     return paths
@@ -332,28 +337,28 @@ def wait(
     end = time.monotonic() + 60 * minutes
     exported = ""
     while True:
-        told = read_status(run)
-        print(_gist(told), flush=True)
+        status = read_status(run)
+        print(_gist(status), flush=True)
         states = _states(run)
         if states and states[-1].name != exported:
             with contextlib.suppress(FileNotFoundError):  # pruned meanwhile: the next one is there
                 export_pieces(run, out, piece_bytes=piece_bytes)
                 exported = states[-1].name
-        if told.get("state") == "finished" or time.monotonic() >= end:
-            return told
+        if status.get("state") == "finished" or time.monotonic() >= end:
+            return status
         time.sleep(min(every_s, max(0.1, end - time.monotonic())))
 
 
-def _gist(told: dict[str, Any]) -> str:
+def _gist(status: dict[str, Any]) -> str:
     """Return a status in a line."""
-    losses = [f"{name} {loss:.3f}" for name, loss in told.get("loss_by_task", {}).items()]
-    share = told.get("share_of_peak")
+    losses = [f"{name} {loss:.3f}" for name, loss in status.get("loss_by_task", {}).items()]
+    share = status.get("share_of_peak")
     words = [
-        f"{told.get('state', 'nothing yet')} step {told.get('step', 0)}",
-        f"{told.get('tokens', 0) / 1e6:.1f} M tokens",
-        f"{told.get('tokens_per_s', 0):,.0f}/s",
+        f"{status.get('state', 'nothing yet')} step {status.get('step', 0)}",
+        f"{status.get('tokens', 0) / 1e6:.1f} M tokens",
+        f"{status.get('tokens_per_s', 0):,.0f}/s",
         *([] if share is None else [f"{100 * share:.0f} % of peak"]),
-        f"parts {told.get('parts', [])}",
-        f"{told.get('minutes_left', math.nan):.1f} min left",
+        f"parts {status.get('parts', [])}",
+        f"{status.get('minutes_left', math.nan):.1f} min left",
     ]
     return f"{', '.join(words)}; {' '.join(losses)}"

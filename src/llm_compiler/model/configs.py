@@ -146,26 +146,26 @@ def read_hf_config(folder: Path) -> ModelConfig:
     """
     path = folder / CONFIG_FILE
     try:
-        told = json.loads(path.read_bytes())
-        if told["model_type"] != "llama":
-            raise CheckpointMismatch(f"{path} is of a model of type '{told['model_type']}'")
-        rope = told.get("rope_parameters") or {}
-        ends = told.get("eos_token_id", 2)
+        fields = json.loads(path.read_bytes())
+        if fields["model_type"] != "llama":
+            raise CheckpointMismatch(f"{path} is of a model of type '{fields['model_type']}'")
+        rope = fields.get("rope_parameters") or {}
+        ends = fields.get("eos_token_id", 2)
         return ModelConfig(
             name=folder.name,
-            vocab_size=told["vocab_size"],
-            hidden_size=told["hidden_size"],
-            intermediate_size=told["intermediate_size"],
-            num_layers=told["num_hidden_layers"],
-            num_heads=told["num_attention_heads"],
-            num_kv_heads=told.get("num_key_value_heads", told["num_attention_heads"]),
-            context=told["max_position_embeddings"],
-            rope_theta=float(told.get("rope_theta") or rope.get("rope_theta", 10_000.0)),
-            tie_embeddings=told.get("tie_word_embeddings", False),
-            rms_norm_eps=told.get("rms_norm_eps", 1e-6),
-            begin_id=told.get("bos_token_id", 1),
+            vocab_size=fields["vocab_size"],
+            hidden_size=fields["hidden_size"],
+            intermediate_size=fields["intermediate_size"],
+            num_layers=fields["num_hidden_layers"],
+            num_heads=fields["num_attention_heads"],
+            num_kv_heads=fields.get("num_key_value_heads", fields["num_attention_heads"]),
+            context=fields["max_position_embeddings"],
+            rope_theta=float(fields.get("rope_theta") or rope.get("rope_theta", 10_000.0)),
+            tie_embeddings=fields.get("tie_word_embeddings", False),
+            rms_norm_eps=fields.get("rms_norm_eps", 1e-6),
+            begin_id=fields.get("bos_token_id", 1),
             end_id=ends[0] if isinstance(ends, list) else ends,
-            pad_id=told.get("pad_token_id"),
+            pad_id=fields.get("pad_token_id"),
         )
     except FileNotFoundError:
         raise CheckpointMismatch(

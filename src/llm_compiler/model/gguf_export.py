@@ -110,11 +110,11 @@ def _interleave(tensor: FloatArray, heads: int) -> FloatArray:
 
 def _add_tokenizer(writer: Any, folder: Path, config: ModelConfig) -> None:
     try:
-        told = json.loads((folder / TOKENIZER_FILE).read_bytes())
-        vocabulary: dict[str, int] = dict(told["model"]["vocab"])
-        by_bytes = bool(told["model"].get("byte_fallback"))
-        merges = told["model"]["merges"]
-        added = {one["content"]: one["id"] for one in told["added_tokens"]}
+        tokenizer_json = json.loads((folder / TOKENIZER_FILE).read_bytes())
+        vocabulary: dict[str, int] = dict(tokenizer_json["model"]["vocab"])
+        by_bytes = bool(tokenizer_json["model"].get("byte_fallback"))
+        merges = tokenizer_json["model"]["merges"]
+        added = {one["content"]: one["id"] for one in tokenizer_json["added_tokens"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointMismatch(f"{folder} holds no BPE tokenizer: {error}") from error
     vocabulary |= added
@@ -130,7 +130,7 @@ def _add_tokenizer(writer: Any, folder: Path, config: ModelConfig) -> None:
         if by_bytes and len(name) == 6 and name.startswith("<0x"):
             kinds[id_] = _BYTE
     if by_bytes:
-        if (unknown := told["model"].get("unk_token")) in vocabulary:
+        if (unknown := tokenizer_json["model"].get("unk_token")) in vocabulary:
             kinds[vocabulary[unknown]] = _UNKNOWN
         # Sentencepiece takes the best scored pair first: the earlier merge, the higher score.
         scores = [0.0] * config.vocab_size

@@ -147,7 +147,7 @@ def pack_labels(
         (out / MANIFEST).unlink(missing_ok=True)
     except OSError as error:
         raise ArtifactError(f"cannot write {out}: {error.strerror}") from error
-    told_tables: list[dict[str, Any]] = []
+    table_records: list[dict[str, Any]] = []
     counts: Counter[str] = Counter()
     splits: Counter[str] = Counter()
     done = 0
@@ -166,7 +166,7 @@ def pack_labels(
         counts["bytes"] += (out / name).stat().st_size
         splits.update(f"{one.split} {one.target_triple}" for one in modules)
         size = prompts.tokenizer.special(field_token("size"))
-        told_tables.append(
+        table_records.append(
             {
                 "name": name,
                 "num_modules": len(modules),
@@ -196,7 +196,7 @@ def pack_labels(
         "changes": prompts.tokenizer.special(change_token(0)),
         "num_tokens": report.num_tokens,
         "modules": report.modules,
-        "tables": told_tables,
+        "tables": table_records,
     }
     write_atomically(out / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     return report
@@ -303,28 +303,30 @@ class LabelShards:
     def __init__(self, folder: Path) -> None:
         path = folder / MANIFEST
         try:
-            told = json.loads(path.read_bytes())
-            if told["format"] != _FORMAT:
+            manifest = json.loads(path.read_bytes())
+            if manifest["format"] != _FORMAT:
                 raise ShardCorrupt(f"{path} is no manifest of label shards")
-            self.prompts: str = told["prompts"]
-            self.tokenizer: str = told["tokenizer"]
-            self.max_prompt_tokens: int = told["max_prompt_tokens"]
-            self.cut: int = told["fields"]["cut"]
-            self.answer: int = told["fields"]["answer"]
-            self.nothing_better: int = told["fields"]["nothing-better"]
-            self.changes: int = told["changes"]
+            self.prompts: str = manifest["prompts"]
+            self.tokenizer: str = manifest["tokenizer"]
+            self.max_prompt_tokens: int = manifest["max_prompt_tokens"]
+            self.cut: int = manifest["fields"]["cut"]
+            self.answer: int = manifest["fields"]["answer"]
+            self.nothing_better: int = manifest["fields"]["nothing-better"]
+            self.changes: int = manifest["changes"]
             """The first of the tokens of changes (`special.change_place`)."""
             self.tables = tuple(
                 ListTable(lists=tuple(one["lists"]), answers=tuple(map(tuple, one["answers"])))
-                for one in told["tables"]
+                for one in manifest["tables"]
             )
-            files = [(one["name"], one["hash"]) for one in told["tables"]]
+            files = [(one["name"], one["hash"]) for one in manifest["tables"]]
         except FileNotFoundError:
             raise ManifestMissing(f"no {path}: the packing has not finished") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ShardCorrupt(f"{path} is no manifest of label shards: {error}") from error
         self.folder = folder
-        self.fingerprint = content_hash(json.dumps([told["tables"], told["prompts"]]).encode())
+        self.fingerprint = content_hash(
+            json.dumps([manifest["tables"], manifest["prompts"]]).encode()
+        )
         """Names the modules, their prompts and their labels."""
         self.task = TASKS.index(_TASK)
         self._modules = sorted(

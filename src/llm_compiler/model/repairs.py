@@ -69,8 +69,8 @@ class RepairStage:
             raise ArtifactError(f"{data} holds no samples")
         self._engine, self._seed = engine, seed
         self._candidates, self._temperature = candidates, temperature
-        told = f"repair 1 {stored.identity} {weights} {candidates} {temperature} {seed}"
-        self.fingerprint = content_hash(told.encode())
+        identity = f"repair 1 {stored.identity} {weights} {candidates} {temperature} {seed}"
+        self.fingerprint = content_hash(identity.encode())
 
     def make(self, indexes: Iterable[int], pool: WorkerPool) -> Iterator[Result]:
         """Yield the sample of each index, in their order.

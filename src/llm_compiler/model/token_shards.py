@@ -93,7 +93,7 @@ def pack_tokens(
     prompts = load_prompts(tokenizer)
     if prompts.vocab_size > 65_536:
         raise ConfigError(f"the vocabulary of {tokenizer} is too large for 16 bits")
-    told = {
+    claim = {
         "format": _FORMAT,
         "stage": source.stage,
         "data": source.identity,
@@ -103,7 +103,7 @@ def pack_tokens(
         "context": context,
         "compressed": compress,
     }
-    _claim(out, told)
+    _claim(out, claim)
     names = [path.stem for path in source.paths]
     missing = [
         place
@@ -118,10 +118,10 @@ def pack_tokens(
     for place, shard in zip(missing, encoded, strict=True):
         _write(out, names[place], shard, compress)
         on_progress(done := done + 1)
-    return _finish(out, told, names, source.num_samples)
+    return _finish(out, claim, names, source.num_samples)
 
 
-def _claim(out: Path, told: dict[str, Any]) -> None:
+def _claim(out: Path, claim: dict[str, Any]) -> None:
     """Make the folder, or see that what it holds is of this packing."""
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -130,7 +130,7 @@ def _claim(out: Path, told: dict[str, Any]) -> None:
     path = out / _PROGRESS
     if path.exists() or any(out.glob("*.npy*")):
         try:
-            same = json.loads(path.read_bytes()) == told
+            same = json.loads(path.read_bytes()) == claim
         except (OSError, ValueError):
             same = False
         if not same:
@@ -139,7 +139,7 @@ def _claim(out: Path, told: dict[str, Any]) -> None:
                 "another folder, or delete this one"
             )
         (out / MANIFEST).unlink(missing_ok=True)
-    write_atomically(path, (json.dumps(told, indent=1) + "\n").encode())
+    write_atomically(path, (json.dumps(claim, indent=1) + "\n").encode())
 
 
 _KINDS = ("tokens", "documents", "counts")
@@ -192,7 +192,7 @@ def _load(out: Path, name: str, num_samples: int | None) -> EncodedShard | None:
 
 
 def _finish(
-    out: Path, told: dict[str, Any], names: list[str], num_samples: tuple[int, ...]
+    out: Path, claim: dict[str, Any], names: list[str], num_samples: tuple[int, ...]
 ) -> TokenReport:
     by_task: Counter[str] = Counter()
     documents = tokens = answers = too_long = 0
@@ -224,7 +224,7 @@ def _finish(
         num_too_long=too_long,
         tokens_by_task={task: count for task, count in by_task.items() if count},
     )
-    manifest = {**told, **asdict(report), "shards": shards}
+    manifest = {**claim, **asdict(report), "shards": shards}
     write_atomically(out / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
     return report
 
@@ -242,15 +242,15 @@ class TokenShards:
 
         path = folder / MANIFEST
         try:
-            told = json.loads(path.read_bytes())
-            if told["format"] != _FORMAT:
+            manifest = json.loads(path.read_bytes())
+            if manifest["format"] != _FORMAT:
                 raise ShardCorrupt(f"{path} is no manifest of token shards")
-            self.stage: str = told["stage"]
-            self.prompts: str = told["prompts"]
-            self.tokenizer: str = told["tokenizer"]
-            self.context: int = told["context"]
-            self.num_tokens: int = told["num_tokens"]
-            shards = [(one["name"], one["hash"]) for one in told["shards"]]
+            self.stage: str = manifest["stage"]
+            self.prompts: str = manifest["prompts"]
+            self.tokenizer: str = manifest["tokenizer"]
+            self.context: int = manifest["context"]
+            self.num_tokens: int = manifest["num_tokens"]
+            shards = [(one["name"], one["hash"]) for one in manifest["shards"]]
         except FileNotFoundError:
             raise ManifestMissing(f"no {path}: the packing has not finished") from None
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -85,8 +85,8 @@ class IrTokenizer:
 
         try:
             data = (folder / TOKENIZER_FILE).read_bytes()
-            told = json.loads((folder / PASSES_FILE).read_bytes())
-            passes, version = tuple(told["passes"]), told["passes_version"]
+            stored = json.loads((folder / PASSES_FILE).read_bytes())
+            passes, version = tuple(stored["passes"]), stored["passes_version"]
             tokenizer = tokenizers.Tokenizer.from_str(data.decode())
         except FileNotFoundError as error:
             raise TokenizerMismatch(
@@ -107,8 +107,8 @@ class IrTokenizer:
         self._tokenizer = tokenizer
         self.folder = folder
         self.passes: tuple[str, ...] = passes
-        self.pre_tokenizer: str = told["pre_tokenizer"]
-        self.trained_on: dict[str, Any] = told["trained_on"]
+        self.pre_tokenizer: str = stored["pre_tokenizer"]
+        self.trained_on: dict[str, Any] = stored["trained_on"]
         self.fingerprint = content_hash(data)
         """Names the tokenizer: equal for the same ids."""
         self.vocab_size: int = tokenizer.get_vocab_size(with_added_tokens=True)
@@ -268,7 +268,7 @@ def train_tokenizer(
         "add_bos_token": False,
         "add_eos_token": False,
     }
-    told = {
+    own_fields = {
         "format": _FORMAT,
         "passes_version": pass_vocabulary_version(passes),
         "passes": list(passes),
@@ -280,6 +280,6 @@ def train_tokenizer(
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror}") from error
     write_atomically(out / TOKENIZER_FILE, tokenizer.to_str().encode())
-    for name, value in ((CONFIG_FILE, config), (PASSES_FILE, told)):
+    for name, value in ((CONFIG_FILE, config), (PASSES_FILE, own_fields)):
         write_atomically(out / name, (json.dumps(value, indent=1) + "\n").encode())
     return IrTokenizer(out)

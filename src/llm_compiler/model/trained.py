@@ -25,8 +25,8 @@ def trained_tasks(model: str | Path) -> frozenset[str] | None:
         None where there are no records.
     """
     try:
-        told = json.loads((Path(model) / TRAINING_FILE).read_bytes())
-        runs = [*told.get("history", ()), told]
+        training = json.loads((Path(model) / TRAINING_FILE).read_bytes())
+        runs = [*training.get("history", ()), training]
         found: set[str] = set()
         for run in runs:
             found |= _of_run(run)

@@ -142,7 +142,7 @@ def run_trials(
     """Run searches and yield each trial as it ends.
 
     Args:
-        store: asked before anything is measured, and told of everything measured.
+        store: asked before anything is measured, and given everything that is measured.
         on_progress: called after each batch of a trial.
         parallel_trials: how many searches are under way at once; default: two a worker.
         parts: in how many jobs a batch is measured side by side; default: as many as keep all

@@ -273,7 +273,7 @@ class _Texts:
 
 
 def _baseline(stock: Stock, source: Path, objective: Objective, tell: Tell) -> _Texts:
-    """Return clang -Oz's own object, told of as soon as it is there, and its texts."""
+    """Return clang -Oz's own object, reported as soon as it is there, and its texts."""
     paths = {kind: Path(f"baseline.{kind}") for kind in ("o", "s", "ll")}
     stock.compile_source(stock.baseline_command(source, paths["o"]), source)
     data = paths["o"].read_bytes()

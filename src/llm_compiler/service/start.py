@@ -1,4 +1,4 @@
-"""Puts a service together from its options and runs it until it is told to stop."""
+"""Puts a service together from its options and runs it until a signal stops it."""
 
 from __future__ import annotations
 

@@ -73,10 +73,10 @@ def read_training(folder: Path) -> dict[str, Any]:
     """
     path = folder / TRAINING_FILE
     try:
-        told: dict[str, Any] = json.loads(path.read_bytes())
+        training: dict[str, Any] = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise CheckpointMismatch(f"{path} cannot be read: {error}") from error
-    return told
+    return training
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ def history(folder: Path) -> list[dict[str, Any]]:
     """
     if not (folder / TRAINING_FILE).is_file():
         return []
-    told = read_training(folder)
+    training = read_training(folder)
     kept = (
         "step",
         "tokens",
@@ -101,8 +101,8 @@ def history(folder: Path) -> list[dict[str, Any]]:
         "precision",
         "merged",
     )
-    own = {name: told[name] for name in kept if name in told}
-    return [*told.get("history", []), own]
+    own = {name: training[name] for name in kept if name in training}
+    return [*training.get("history", []), own]
 
 
 def write_weights(folder: Path, weights: dict[str, Any], model: ModelConfig) -> None:

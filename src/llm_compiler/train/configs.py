@@ -316,51 +316,51 @@ def load_train_config(
     Raises:
         ConfigError: with the file and the key.
     """
-    told = read_toml(path)
+    values = read_toml(path)
     for setting in settings:
-        _set(told, setting)
-    told |= {name: str(value) for name, value in overrides.items() if value is not None}
-    if stage is None and not isinstance(stage := told.get("stage"), str):
+        _set(values, setting)
+    values |= {name: str(value) for name, value in overrides.items() if value is not None}
+    if stage is None and not isinstance(stage := values.get("stage"), str):
         raise ConfigError(f"{path}: 'stage' is missing")
-    if told.get("stage", stage) != stage:
-        raise ConfigError(f"{path} is for the stage '{told['stage']}', not '{stage}'")
-    told["stage"] = stage
+    if values.get("stage", stage) != stage:
+        raise ConfigError(f"{path} is for the stage '{values['stage']}', not '{stage}'")
+    values["stage"] = stage
     for name in ("tokenizer", "model"):
-        if not isinstance(told.get(name), str):
-            raise ConfigError(f"{path}: {name} is {told.get(name)!r}: expected a path or a name")
-    if told.get("init") == "":
-        del told["init"]
-    told["model"] = _model(path, told)
-    return read_value(TrainConfig, told, str(path))
+        if not isinstance(values.get(name), str):
+            raise ConfigError(f"{path}: {name} is {values.get(name)!r}: expected a path or a name")
+    if values.get("init") == "":
+        del values["init"]
+    values["model"] = _model(path, values)
+    return read_value(TrainConfig, values, str(path))
 
 
-def _model(path: Path, told: dict[str, Any]) -> ModelConfig:
+def _model(path: Path, values: dict[str, Any]) -> ModelConfig:
     """Return the model's shape, and put the tokenizer's folder in its place."""
-    if told["tokenizer"] == "init":
-        told["tokenizer"] = _init(path, told, "tokenizer")
-    if told["model"] == "init":
-        return read_hf_config(_init(path, told, "model"))
-    name = str(told["model"])
+    if values["tokenizer"] == "init":
+        values["tokenizer"] = _init(path, values, "tokenizer")
+    if values["model"] == "init":
+        return read_hf_config(_init(path, values, "model"))
+    name = str(values["model"])
     named = path.resolve().parent.parent / "model" / f"{name}.toml"
     return load_model_config(Path(name) if name.endswith(".toml") else named)
 
 
-def _init(path: Path, told: dict[str, Any], name: str) -> Path:
-    if "init" not in told:
+def _init(path: Path, values: dict[str, Any], name: str) -> Path:
+    if "init" not in values:
         raise ConfigError(f'{path}: {name} is "init", but there is none: name it with --init')
-    return find_weights(Path(told["init"]))
+    return find_weights(Path(values["init"]))
 
 
-def _set(told: dict[str, Any], setting: str) -> None:
+def _set(values: dict[str, Any], setting: str) -> None:
     key, equals, value = setting.partition("=")
     *tables, name = key.strip().split(".")
     if not equals or not name:
         raise ConfigError(f"--set {setting}: expected KEY=VALUE")
     for table in tables:
-        told = told.setdefault(table, {})
-        if not isinstance(told, dict):
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
             raise ConfigError(f"--set {setting}: '{table}' is no table")
     try:
-        told[name] = tomllib.loads(f"value = {value}")["value"]
+        values[name] = tomllib.loads(f"value = {value}")["value"]
     except ValueError:
-        told[name] = value.strip()
+        values[name] = value.strip()

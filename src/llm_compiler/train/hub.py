@@ -70,7 +70,7 @@ def model_card(folder: Path, *, name: str, license_: str) -> str:
         CheckpointMismatch: the checkpoint has no records.
     """
     adapters = (folder / ADAPTER_FILE).is_file()
-    told = read_training(folder)
+    training = read_training(folder)
     runs = history(folder)
     parts = [
         _FRONT.format(license=license_, library="peft" if adapters else "transformers").rstrip(),
@@ -78,22 +78,22 @@ def model_card(folder: Path, *, name: str, license_: str) -> str:
         "A language model of LLVM-IR and assembly that proposes pass lists which make code smaller "
         "than -Oz does, trained with llm-compiler.",
         "## Model",
-        _shape(folder, told, adapters),
+        _shape(folder, training, adapters),
         "## Training",
         _table(
             ("stage", "steps", "tokens", "minutes", "device", "precision", "last loss"),
             [_run(run) for run in runs],
         ),
     ]
-    if origin := _origin(runs, told):
+    if origin := _origin(runs, training):
         parts.append(origin)
-    if losses := told.get("validation"):
+    if losses := training.get("validation"):
         rows = [
             (task, f"{one['loss']:.4f}", f"{one['num_tokens']:,.0f}")
             for task, one in losses.items()
         ]
         parts += ["## Unseen documents", _table(("task", "nats a token", "tokens"), rows)]
-    for target, found in told.get("savings", {}).items():
+    for target, found in training.get("savings", {}).items():
         rows = [
             (what, f"{100 * one['total']:.2f} %", f"{100 * one['geomean']:.2f} %")
             for what, one in found.items()
@@ -109,9 +109,9 @@ def model_card(folder: Path, *, name: str, license_: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _shape(folder: Path, told: Mapping[str, Any], adapters: bool) -> str:
+def _shape(folder: Path, training: Mapping[str, Any], adapters: bool) -> str:
     if adapters:
-        shape = ModelConfig(name="", **told["identity"]["model"])
+        shape = ModelConfig(name="", **training["identity"]["model"])
     else:
         shape = read_hf_config(folder)
     words = (
@@ -120,10 +120,11 @@ def _shape(folder: Path, told: Mapping[str, Any], adapters: bool) -> str:
         f"{shape.vocab_size:,}, context of {shape.context:,} tokens."
     )
     if adapters:
-        lora = told["identity"]["lora"]
+        lora = training["identity"]["lora"]
         words += (
             f" These are LoRA adapters of rank {lora['rank']} (alpha {lora['alpha']:g}) on "
-            f"{', '.join(lora['targets'])}; they stand on the weights `{told['identity']['base']}`."
+            f"{', '.join(lora['targets'])}; they stand on the weights "
+            f"`{training['identity']['base']}`."
         )
     return words
 
@@ -143,9 +144,9 @@ def _run(run: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _origin(runs: Sequence[Mapping[str, Any]], told: Mapping[str, Any]) -> str:
+def _origin(runs: Sequence[Mapping[str, Any]], training: Mapping[str, Any]) -> str:
     """Say so where the weights began with others, of which there are no records."""
-    if len(runs) > 1 or not told.get("init"):
+    if len(runs) > 1 or not training.get("init"):
         return ""
     return (
         "The first of these runs began with weights that keep no records of their own; their "

@@ -129,9 +129,9 @@ def _attend(query: Any, key: Any, value: Any, mask: Any, scaling: float) -> Any:
 def make_llama(config: ModelConfig) -> LlamaForCausalLM:
     """Return a model of a shape with random weights, drawn from PyTorch's generator, in fp32."""
     ALL_ATTENTION_FUNCTIONS.register(_ATTENTION, packed_attention)
-    told = config.to_hf()
-    del told["torch_dtype"]
-    theirs = AutoConfig.for_model(**told)
+    settings = config.to_hf()
+    del settings["torch_dtype"]
+    theirs = AutoConfig.for_model(**settings)
     theirs._attn_implementation = _ATTENTION
     model = LlamaForCausalLM(theirs)
     # Some versions choose attention again while building.

@@ -152,11 +152,11 @@ def merge_adapters(path: Path, out: Path, *, base: Path | None = None) -> Path:
     if out.exists():
         raise ConfigError(f"{out} exists already: name another folder")
     folder = find_adapters(path)
-    told = read_training(folder)
+    training = read_training(folder)
     try:
-        config = read_value(LoraConfig, told["identity"]["lora"], "lora")
-        expected = told["identity"]["base"]
-        root = find_weights(base or Path(told["init"]))
+        config = read_value(LoraConfig, training["identity"]["lora"], "lora")
+        expected = training["identity"]["base"]
+        root = find_weights(base or Path(training["init"]))
     except (KeyError, TypeError) as error:
         raise CheckpointMismatch(f"{folder} does not say what its adapters are of") from error
     except CheckpointMismatch as error:
@@ -173,7 +173,7 @@ def merge_adapters(path: Path, out: Path, *, base: Path | None = None) -> Path:
     _load_adapters(llama, folder)
     weights = _merged(llama)
     training = {
-        **told,
+        **training,
         "format": "llm-compiler checkpoint, version 1",
         "merged": {
             "adapters": content_hash((folder / ADAPTER_FILE).read_bytes()),

@@ -119,9 +119,9 @@ def _measured_pace(config: TrainConfig) -> dict[str, Any] | None:
             stream.seek(max(0, stream.tell() - _LOG_BYTES))
             lines = stream.read().splitlines()
         for line in reversed(lines):
-            told = json.loads(line)
-            if told.get("tokens_per_s"):
-                found: dict[str, Any] = told
+            found_line = json.loads(line)
+            if found_line.get("tokens_per_s"):
+                found: dict[str, Any] = found_line
                 return found
     except (OSError, ValueError):
         pass

@@ -134,19 +134,19 @@ class Ranking:
 
         before = numpy.array([one.sizes[self._metric][0] for one in self._modules], dtype=float)
         targets = numpy.array([architecture_of(one.target_triple) for one in self._modules])
-        told: dict[str, Any] = {}
+        savings: dict[str, Any] = {}
         for target in sorted(set(targets.tolist())):
             of_target = targets == target
             oz = before[of_target]
-            told[target] = {"num_modules": len(oz)}
+            savings[target] = {"num_modules": len(oz)}
             for column, name in enumerate(_COLUMNS):
                 sizes = best[of_target, column]
-                told[target][name] = {
+                savings[target][name] = {
                     "total": 1 - float(sizes.sum() / oz.sum()),
                     "geomean": 1 - float(numpy.exp(numpy.log(sizes / oz).mean())),
                     "mean": float((1 - sizes / oz).mean()),
                 }
-        return told
+        return savings
 
 
 def _best(

@@ -70,11 +70,17 @@ def transfer_weights(
         out.mkdir(parents=True)
         write_weights(out, tensors, shape)
         chosen.save(out)
-        # What the weights have learnt so far is told on; this is no run that could be resumed.
-        told: dict[str, Any] = {"format": "llm-compiler checkpoint, version 1"}
-        told |= {"step": 0, "tokens": 0, "seconds": 0.0, "loss": None, "history": history(folder)}
-        told["identity"] = {"stage": "transfer", "tokenizer": chosen.fingerprint}
-        (out / TRAINING_FILE).write_text(json.dumps(told, indent=1) + "\n")
+        # What the weights have learnt so far is passed on; this is no run that could be resumed.
+        training: dict[str, Any] = {"format": "llm-compiler checkpoint, version 1"}
+        training |= {
+            "step": 0,
+            "tokens": 0,
+            "seconds": 0.0,
+            "loss": None,
+            "history": history(folder),
+        }
+        training["identity"] = {"stage": "transfer", "tokenizer": chosen.fingerprint}
+        (out / TRAINING_FILE).write_text(json.dumps(training, indent=1) + "\n")
     except OSError as error:
         raise OutputError(f"cannot write {out}: {error.strerror}") from error
     return shape

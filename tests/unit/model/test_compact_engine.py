@@ -394,7 +394,7 @@ def test_engines_by_name(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.M
     assert (engine.name, engine.model, engine.context) == ("embedded", str(checkpoint), 900)
     engine.close()
     assert len(list(tmp_path.rglob("*.graphs"))) == 1
-    with pytest.raises(ConfigError, match="'no-such' is unknown"):
+    with pytest.raises(ConfigError, match="there is no engine 'no-such'"):
         load_engine("no-such", checkpoint)
     with pytest.raises(ConfigError, match="'int3' is unknown"):
         load_engine("embedded", checkpoint, precision="int3")

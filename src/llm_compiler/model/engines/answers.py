@@ -67,8 +67,8 @@ def parse_answer_text(text: str, *, finished: bool = True) -> PaperAnswer:
     Args:
         finished: it ended by itself; else its last pass and its last number may be cut short.
 
-    >>> told = parse_answer_text("opt -p 'module(globaldce),nonsense': from 100 to 90 bytes")
-    >>> told.stated_list.passes.pipeline, told.stated_list.dropped, told.sizes_bytes
+    >>> parsed = parse_answer_text("opt -p 'module(globaldce),nonsense': from 100 to 90 bytes")
+    >>> parsed.stated_list.passes.pipeline, parsed.stated_list.dropped, parsed.sizes_bytes
     ('globaldce', ('nonsense',), (100, 90))
     """
     start, end, code = _find_code(text)

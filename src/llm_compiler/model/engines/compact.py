@@ -343,14 +343,14 @@ class CompactEngine(BaseEngine):
             constraint=AnswerGrammar(tokenizer, _NUMBERS, max_digits(sample)),
         )
         try:
-            told = parse_answer([*found[0].ids, tokenizer.end], tokenizer)
+            parsed = parse_answer([*found[0].ids, tokenizer.end], tokenizer)
         except (IndexError, InputError):
             return None
         return CodeAnswer(
             code="",
-            num_instructions=told.num_instructions_after,
-            size_bytes=told.size_bytes_after,
-            text_data_bytes=told.text_data_bytes_after,
+            num_instructions=parsed.num_instructions_after,
+            size_bytes=parsed.size_bytes_after,
+            text_data_bytes=parsed.text_data_bytes_after,
         )
 
     def _emulated(self, request: Emulate) -> CodeAnswer | None:
@@ -460,15 +460,15 @@ class CompactEngine(BaseEngine):
                 break
         answers: dict[str, CodeAnswer] = {}
         for one in found:
-            told = self._parse(one)
-            if told is not None and told.output_code is not None:
+            parsed = self._parse(one)
+            if parsed is not None and parsed.output_code is not None:
                 answer = CodeAnswer(
-                    code=told.output_code,
+                    code=parsed.output_code,
                     log_probability=one.log_probability,
                     num_tokens=len(one.ids),
-                    num_instructions=told.num_instructions_after,
-                    size_bytes=told.size_bytes_after,
-                    text_data_bytes=told.text_data_bytes_after,
+                    num_instructions=parsed.num_instructions_after,
+                    size_bytes=parsed.size_bytes_after,
+                    text_data_bytes=parsed.text_data_bytes_after,
                 )
                 answers.setdefault(answer.code, answer)
         return list(answers.values())

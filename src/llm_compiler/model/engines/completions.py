@@ -77,26 +77,26 @@ class ApiOptions:
         Raises:
             ConfigError: there is no address, or a value is no number.
         """
-        told = os.environ if environment is None else environment
+        variables = os.environ if environment is None else environment
 
         def number(name: str, default: float) -> float:
-            text = told.get(name, "").strip()
+            text = variables.get(name, "").strip()
             try:
                 return float(text) if text else default
             except ValueError:
                 raise ConfigError(f"{name} is '{text}', which is no number") from None
 
-        base_url = base_url or told.get("LLM_COMPILER_API_BASE", "")
+        base_url = base_url or variables.get("LLM_COMPILER_API_BASE", "")
         if not base_url:
             raise ConfigError(
                 "no server is named: give its address with --model http://HOST:PORT/v1, or set "
                 "LLM_COMPILER_API_BASE"
             )
-        tokenizer = told.get("LLM_COMPILER_API_TOKENIZER", "")
+        tokenizer = variables.get("LLM_COMPILER_API_TOKENIZER", "")
         return cls(
             base_url=base_url,
-            key=told.get("OPENAI_API_KEY", ""),
-            model=told.get("LLM_COMPILER_API_MODEL", ""),
+            key=variables.get("OPENAI_API_KEY", ""),
+            model=variables.get("LLM_COMPILER_API_MODEL", ""),
             tokenizer=Path(tokenizer) if tokenizer else None,
             context=int(number("LLM_COMPILER_API_CONTEXT", 0)),
             timeout_s=number("LLM_COMPILER_API_TIMEOUT", 120.0),
@@ -176,12 +176,12 @@ class CompletionServer:
         """
         wanted = self.options.model
         try:
-            told = self.request("GET", "/models")
+            answer = self.request("GET", "/models")
         except Refused:
             if wanted:
                 return ServedModel(name=wanted)  # not every server has a list
             raise
-        models = [one for one in _list(told.get("data")) if isinstance(one, dict)]
+        models = [one for one in _list(answer.get("data")) if isinstance(one, dict)]
         found = [one for one in models if not wanted or one.get("id") == wanted]
         if not found or not isinstance(found[0].get("id"), str):
             has = ", ".join(str(one.get("id")) for one in models[:5]) or "none"
@@ -231,10 +231,10 @@ class CompletionServer:
             **({"echo": True} if echo else {}),
             **more,
         }
-        told = self.request("POST", "/completions", body)
-        choices = _list(told.get("choices"))
+        answer = self.request("POST", "/completions", body)
+        choices = _list(answer.get("choices"))
         if not choices:
-            raise self._nonsense(json.dumps(told))
+            raise self._nonsense(json.dumps(answer))
         places = {id(one): place for place, one in enumerate(choices)}
 
         def order(one: Any) -> int:
@@ -274,22 +274,22 @@ class CompletionServer:
                 raise EngineError(f"{message} ({_tries(self.options)})")
             raise Refused(message, status=response.status)
         try:
-            told = json.loads(text)
+            answer = json.loads(text)
         except (ValueError, RecursionError):
             raise self._nonsense(text) from None
-        if response.status != 200 or not isinstance(told, dict):
+        if response.status != 200 or not isinstance(answer, dict):
             raise self._nonsense(text)
-        return told
+        return answer
 
     def _completion(self, choice: Any) -> Completion:
         if not isinstance(choice, dict) or not isinstance(choice.get("text"), str):
             raise self._nonsense(json.dumps(choice))
-        told = choice.get("logprobs")
-        told = told if isinstance(told, dict) else {}
-        values: Any = told.get("token_logprobs")
+        logprobs = choice.get("logprobs")
+        logprobs = logprobs if isinstance(logprobs, dict) else {}
+        values: Any = logprobs.get("token_logprobs")
         ids: Any = choice.get("token_ids")
         # llama.cpp writes them as chats have them.
-        if content := _list(told.get("content")):
+        if content := _list(logprobs.get("content")):
             tokens = [one if isinstance(one, dict) else {} for one in content]
             values = values or [one.get("logprob") for one in tokens]
             ids = ids or [one.get("id") for one in tokens]
@@ -359,11 +359,13 @@ def _make_pool(options: ApiOptions) -> tuple[Any, Any]:
 def _message(text: str) -> str:
     """Return what an error's body says, in its own words."""
     with contextlib.suppress(ValueError):
-        told = json.loads(text)
-        while isinstance(told, dict):
-            told = next((told[key] for key in ("error", "message", "detail") if key in told), text)
-        if isinstance(told, str):
-            return _shown(told)
+        message = json.loads(text)
+        while isinstance(message, dict):
+            message = next(
+                (message[key] for key in ("error", "message", "detail") if key in message), text
+            )
+        if isinstance(message, str):
+            return _shown(message)
     return _shown(text) or "nothing"
 
 

@@ -48,7 +48,7 @@ IdArray = NDArray[np.int64]
 
 
 def _require_onnxruntime() -> Any:
-    # From 1.29 on it reports sessions to its vendor unless told not to, before it is imported.
+    # From 1.29 on it reports sessions to its vendor unless this is set before it is imported.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 

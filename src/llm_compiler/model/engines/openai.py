@@ -104,12 +104,12 @@ def _named(server: CompletionServer, model: ServedModel) -> str:
 
 
 def _several(
-    server: CompletionServer, model: str, prompt: str | Sequence[int], num: int, **told: Any
+    server: CompletionServer, model: str, prompt: str | Sequence[int], num: int, **settings: Any
 ) -> list[Completion]:
     """Return `num` answers, also of servers that give one at a time."""
     if num > 1:
         try:
-            found = server.complete(model, prompt, num, **told)
+            found = server.complete(model, prompt, num, **settings)
         except Refused as error:
             if error.is_too_long:
                 raise
@@ -118,9 +118,9 @@ def _several(
             return found[:num]
     else:
         found = []
-    seed = told.pop("seed", 0)
+    seed = settings.pop("seed", 0)
     while len(found) < num:
-        found += server.complete(model, prompt, 1, seed=seed + len(found), **told)
+        found += server.complete(model, prompt, 1, seed=seed + len(found), **settings)
     return found[:num]
 
 
@@ -131,13 +131,13 @@ def _greedy_and_drawn(
     num: int,
     *,
     temperature: float,
-    **told: Any,
+    **settings: Any,
 ) -> list[Completion]:
     """Return the greedy answer, then drawn ones."""
-    found = server.complete(model, prompt, 1, temperature=0.0, **told)[:1]
+    found = server.complete(model, prompt, 1, temperature=0.0, **settings)[:1]
     if num > 1:
         heat = temperature or _DRAWN_AT
-        found += _several(server, model, prompt, num - 1, temperature=heat, **told)
+        found += _several(server, model, prompt, num - 1, temperature=heat, **settings)
     return found
 
 
@@ -319,11 +319,11 @@ class CompactServerEngine(BaseEngine):
         found = self._ask(ids, num_candidates + len(known), room, 0.0, request.seed)
         wanted = None if lists is None else set(lists)
         proposals: dict[PassList, Proposal] = {}
-        for told in found:
-            passes = self._list_of(told)
+        for stated in found:
+            passes = self._list_of(stated)
             if passes is None or passes in known or (wanted is not None and passes not in wanted):
                 continue
-            proposal = Proposal(passes=passes, log_probability=told.log_probability)
+            proposal = Proposal(passes=passes, log_probability=stated.log_probability)
             proposals.setdefault(passes, proposal)
         return sorted(proposals.values(), key=lambda one: -one.log_probability)[:num_candidates]
 
@@ -414,7 +414,7 @@ class CompactServerEngine(BaseEngine):
             max_tokens=max_tokens,
             temperature=temperature,
             seed=seed,
-            # The fields are special tokens: vLLM leaves them out of texts unless told.
+            # The fields are special tokens: vLLM leaves them out of texts by default.
             skip_special_tokens=False,
             spaces_between_special_tokens=False,
             return_token_ids=True,
@@ -466,18 +466,18 @@ class CompactServerEngine(BaseEngine):
             end = self._prompts.tokenizer.end
             ids = [*ids, end] if one.finished and end not in ids else ids
             try:
-                told = parse_answer(ids, self._prompts.tokenizer)
+                parsed = parse_answer(ids, self._prompts.tokenizer)
             except InputError:
                 continue
-            if told.output_code is None:
+            if parsed.output_code is None:
                 continue
             answer = CodeAnswer(
-                code=told.output_code,
+                code=parsed.output_code,
                 log_probability=one.log_probability,
                 num_tokens=len(ids),
-                num_instructions=told.num_instructions_after,
-                size_bytes=told.size_bytes_after,
-                text_data_bytes=told.text_data_bytes_after,
+                num_instructions=parsed.num_instructions_after,
+                size_bytes=parsed.size_bytes_after,
+                text_data_bytes=parsed.text_data_bytes_after,
             )
             answers.setdefault(answer.code, answer)
         return list(answers.values())

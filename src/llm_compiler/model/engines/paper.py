@@ -306,15 +306,15 @@ class PaperEngine(BaseEngine):
             return []
         answers: dict[str, CodeAnswer] = {}
         for one in written:
-            told: PaperAnswer = parse_answer_text(one.text, finished=one.finished)
-            if told.code is None:
+            parsed: PaperAnswer = parse_answer_text(one.text, finished=one.finished)
+            if parsed.code is None:
                 continue
             answer = CodeAnswer(
-                code=told.code,
+                code=parsed.code,
                 log_probability=one.log_probability,
                 num_tokens=one.num_tokens,
-                num_instructions=told.num_instructions,
-                text_data_bytes=told.sizes_bytes[-1] if told.sizes_bytes else None,
+                num_instructions=parsed.num_instructions,
+                text_data_bytes=parsed.sizes_bytes[-1] if parsed.sizes_bytes else None,
             )
             answers.setdefault(answer.code, answer)
         return list(answers.values())

@@ -3,7 +3,7 @@
 Commands list the engines that can do what they need, and load what is asked for; a new engine is a
 `register` call, made by an installed package (`plugins`) or by a program that uses this one::
 
-    register(EngineKind(name="echo", title="says what it is told", load=Echo, ...))
+    register(EngineKind(name="echo", title="repeats its prompt", load=Echo, ...))
 
 What an engine needs is imported when it is loaded.
 """

@@ -22,11 +22,11 @@ class SharedEngine(WrappedEngine):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self._lock = threading.Lock()
-        self._told = threading.local()
+        self._answering = threading.local()
 
     def take_seconds(self) -> float:
         """Return how long this thread's questions took since the last call, waiting left out."""
-        seconds, self._told.seconds = float(getattr(self._told, "seconds", 0.0)), 0.0
+        seconds, self._answering.seconds = float(getattr(self._answering, "seconds", 0.0)), 0.0
         return seconds
 
     @contextlib.contextmanager
@@ -37,8 +37,8 @@ class SharedEngine(WrappedEngine):
             try:
                 yield
             finally:
-                before = float(getattr(self._told, "seconds", 0.0))
-                self._told.seconds = before + time.monotonic() - start
+                before = float(getattr(self._answering, "seconds", 0.0))
+                self._answering.seconds = before + time.monotonic() - start
 
     def answer(self, request: Request[_Answer]) -> list[_Answer]:
         """Return the engine's answers, when it is this thread's turn."""

@@ -78,7 +78,7 @@ def load_transformers(
     major, minor = (int(part) for part in transformers.__version__.split(".")[:2])
     with _explained(str(model)):
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-        loaded, told = transformers.AutoModelForCausalLM.from_pretrained(
+        loaded, loading = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
             **{"dtype" if (major, minor) >= (4, 56) else "torch_dtype": dtype},
             attn_implementation="sdpa",
@@ -88,7 +88,7 @@ def load_transformers(
             output_loading_info=True,
         )
         # transformers would answer with random numbers in their place.
-        if missing := sorted({*told["missing_keys"], *map(str, told["mismatched_keys"])}):
+        if missing := sorted({*loading["missing_keys"], *map(str, loading["mismatched_keys"])}):
             raise CheckpointMismatch(
                 f"{model}: {len(missing)} tensors are missing or of another shape than "
                 f"{CONFIG_FILE} says, {missing[0]} among them"
