@@ -35,7 +35,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
-    """What a program left behind.
+    """What a program left.
 
     `exit_status` is its exit code, or minus the signal that ended it, as in `subprocess`.
     """

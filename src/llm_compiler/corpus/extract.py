@@ -198,7 +198,7 @@ def classify_failure(done: process.Completed) -> Failure:
 
 
 def _temporary(output: Path, scratch: Path) -> Path:
-    # A killed build may leave a clang behind that still writes: not to the name that we write to.
+    # A killed build may leave a clang that still writes: not to the name that we write to.
     return scratch / f"{output.name}.{os.getpid()}.tmp"
 
 

@@ -134,7 +134,7 @@ def build_dataset(
         **dataclasses.asdict(report),
         "shards": shards,
     }
-    # A build of more samples left some behind: they are not part of this one.
+    # A build of more samples left some: they are not part of this one.
     named = {shard["name"] for shard in shards}
     for path in out.glob(f"{stage.name}-*.parquet"):
         if path.name not in named:

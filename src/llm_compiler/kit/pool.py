@@ -2,7 +2,7 @@
 
 Each source (a task's documents) is read in an order of its own: what nobody has read yet comes
 first, then all again in another order. Which source comes next is decided by tokens: the one that
-is furthest behind its share. A thread reads ahead and looks for new parts. Needs numpy.
+has the share that lags most. A thread reads ahead and looks for new parts. Needs numpy.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Decoding: what a loaded model must be able to do, and what may restrict its answers.
 
-A `Decoder` reads a prompt once. Behind it grows a *tree* of nodes, one token each: a node sees the
+A `Decoder` reads a prompt once. After it grows a *tree* of nodes, one token each: a node sees the
 prompt and its ancestors, so that any number of candidates share the prompt's keys and values, and
 a whole trie of pass lists is ranked in one forward pass (`model.ranking`). Texts are written on the
 same tree (`model.generation`).
@@ -33,7 +33,7 @@ IdArray = NDArray[np.int64]
 
 
 class DecodingState(Protocol):
-    """A prompt that was read, and the tree of nodes behind it. Valid until the decoder closes."""
+    """A prompt that was read, and the tree of nodes after it. Valid until the decoder closes."""
 
     @property
     def num_prompt(self) -> int:
@@ -42,7 +42,7 @@ class DecodingState(Protocol):
 
     @property
     def first(self) -> FloatArray:
-        """Log-probabilities of the token behind the prompt: (vocab,)."""
+        """Log-probabilities of the token after the prompt: (vocab,)."""
         ...
 
     def extend(
@@ -61,7 +61,7 @@ class DecodingState(Protocol):
             ids: (n,) the nodes' tokens; n may be 0.
             parents: (n,) the number of each one's parent, which is lower than its own (of this
                 call or of an earlier one), or -1 for the end of the prompt. The position of a node
-                is that behind its parent; it must be within the context.
+                is that after its parent; it must be within the context.
             rows: which of the n to answer for, by their places in `ids`; None: all.
             tokens: the only tokens that may follow: the log-probabilities are among these, in
                 this order (much less work than the whole vocabulary). None: all tokens.
@@ -109,7 +109,7 @@ class Constraint(Protocol):
         ...
 
     def advance(self, state: Any, id_: int) -> Hashable:
-        """Return the state behind a token that was allowed."""
+        """Return the state after a token that was allowed."""
         ...
 
     def allowed(self, state: Any) -> IdArray | None:
@@ -129,7 +129,7 @@ class Checker(Protocol):
         ...
 
     def step(self, state: Any, id_: int) -> Hashable | None:
-        """Return the state behind a token; None: it may not stand here."""
+        """Return the state after a token; None: it may not stand here."""
         ...
 
 
@@ -138,7 +138,7 @@ class Finding:
     """A sequence of tokens that was found."""
 
     ids: tuple[int, ...] = field(repr=False)
-    """Behind the prompt; with the end token, if it has one."""
+    """After the prompt; with the end token, if it has one."""
     log_probability: float
     """In nats, under the masks that were applied, of all tokens together; at temperature 1. What a
     `Checker` refused counts as if it had been allowed."""

@@ -33,7 +33,7 @@ __all__ = ["EncodedShard", "encode_samples", "encode_shards"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncodedShard:
-    """The documents of some samples, one behind the other."""
+    """The documents of some samples, one after the other."""
 
     tokens: NDArray[numpy.uint16]
     documents: NDArray[numpy.int64]

@@ -1,6 +1,6 @@
-"""Writes texts token by token, several at once behind one prompt: greedy, drawn, or by beams.
+"""Writes texts token by token, several at once after one prompt: greedy, drawn, or by beams.
 
-Works on the tree behind a prompt (`model.decoding`), and knows nothing of prompts, text or
+Works on the tree after a prompt (`model.decoding`), and knows nothing of prompts, text or
 runtimes. Deterministic if the decoder is.
 """
 

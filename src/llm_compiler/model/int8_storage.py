@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 SCALE: Final = "_scale"
-"""Behind the name of a tensor: its scales."""
+"""After the name of a tensor: its scales."""
 _HIGHEST: Final = 127
 _SMALLEST: Final = 1e-7
 """Of a scale in fp16: rows of zeros have it. (Below 6e-5 fp16 has fewer digits: weights' scales are

@@ -6,7 +6,7 @@ both metrics, first default<Oz>; -1 where a list failed), and `manifest.json`, w
 lists, each as text and as the answer's tokens. About a byte a token of prompt: small enough to
 travel. Reading needs numpy and pyarrow only: neither LLVM nor the tokenizer.
 
-A prompt that is too long keeps its beginning, with ``<cut>`` behind it (`model.prompts`).
+A prompt that is too long keeps its beginning, with ``<cut>`` after it (`model.prompts`).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ With special tokens (`model.special`) for everything but code and numbers; a pas
     finish        <begin> <task> <target> <code> ASSEMBLY <draft> IR <answer> | <code> IR <end>
                   the draft is what rules have made of the assembly (`disassembly.finishing`)
 
-What stands behind the bar is the answer, which the loss is taken on; sizes of flag tuning are
+What stands after the bar is the answer, which the loss is taken on; sizes of flag tuning are
 before, then after. In rounds the model says the list up to ``<size>``, and the compiler says what
 became of the size (`special.change_place`); then the next list is due. The code that the paper's
 answers end with is left out: a sketch does not tell it. Numbers are digits. `parse_answer` is the
@@ -26,9 +26,9 @@ inverse: it gives the sample's fields.
 What exceeds the context:
 
 * pretraining: the text is cut into pieces of as many tokens as fit; all but the first have
-  ``<continued>`` behind the target, only the last ends with ``<end>``. A last piece shorter than
+  ``<continued>`` after the target, only the last ends with ``<end>``. A last piece shorter than
   16 tokens is left out.
-* flag-tuning: the prompt keeps the beginning of its sketch (`model.sketch`), with ``<cut>`` behind.
+* flag-tuning: the prompt keeps the beginning of its sketch (`model.sketch`), with ``<cut>`` after.
 * emulation and disassembly: no document; half an answer teaches that code ends anywhere. Nor has
   code a document that the short form has no word for, nor a module with several functions.
 
@@ -303,7 +303,7 @@ class CompactPrompts:
 
 
 def _more_fields(sample: StageSample) -> tuple[tuple[str, str], ...]:
-    """Return what a prompt holds behind the code: fields and their texts."""
+    """Return what a prompt holds after the code: fields and their texts."""
     if sample.task == "repair":
         return ("attempt", sample.attempt), ("report", sample.report)
     return (("draft", sample.attempt),) if sample.task == "finish" else ()
@@ -345,7 +345,7 @@ def parse_answer(ids: Sequence[int], tokenizer: IrTokenizer) -> Answer:
     """Return what an answer of a compact prompt states; the inverse of `CompactPrompts`.
 
     Args:
-        ids: from behind the prompt on; what follows the first ``<end>`` is not read.
+        ids: from after the prompt on; what follows the first ``<end>`` is not read.
 
     Raises:
         InputError: it is not of the grammar (an unfinished answer is, if a field has ended).

@@ -1,6 +1,6 @@
 """Finds the most probable sequences: of a trie, exactly (`most_probable`); of a grammar (`beams`).
 
-Works on the tree behind a prompt (`model.decoding`), and knows nothing of prompts, text or
+Works on the tree after a prompt (`model.decoding`), and knows nothing of prompts, text or
 runtimes. Deterministic if the decoder is.
 """
 
@@ -84,7 +84,7 @@ class TokenTrie:
 
 @dataclass(slots=True)
 class _Open:
-    """A sequence that goes on: what is behind the last node of the tree is `pending`."""
+    """A sequence that goes on: what follows the last node of the tree is `pending`."""
 
     ids: tuple[int, ...]
     state: Any

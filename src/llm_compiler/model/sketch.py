@@ -104,7 +104,7 @@ def _global(line: str) -> str:
         return "global"
     linkage = rest[: kind.start()].split(" ", 1)[0]
     value = _TYPE_NAME.sub("T", kind[2])
-    # Behind the type an initialiser may go on for pages.
+    # After the type an initialiser may go on for pages.
     value = _SYMBOL.sub("@", value).split(", align", 1)[0][:24]
     prefix = f"{linkage} " if linkage in ("private", "internal", "external") else ""
     return f"{prefix}{kind[1]} {_LARGE.sub('N', value)}".rstrip()

@@ -56,7 +56,7 @@ PRE_TOKENIZERS: Final = {
     # Anything within a line may merge; very long ones are cut.
     "line": r"[^\n]{1,256}\n?|\n+",
     # Names of symbols and numbers are pieces; what stands between them (keywords, types,
-    # punctuation, mnemonics, registers, line ends) may merge. Digits behind a letter belong to the
+    # punctuation, mnemonics, registers, line ends) may merge. Digits after a letter belong to the
     # word: i32, r12.
     "token": r"(?<=@)[-A-Za-z$._][-A-Za-z$._0-9]{0,63}|(?<![A-Za-z])\d{1,3}"
     r"|\n?(?:[^\d\n@]|(?<=[A-Za-z])\d{1,3}){1,128}@?|\n+",

@@ -67,8 +67,8 @@ class LabelConfig:
     metric: str = "size_bytes"
     """What is to be small: ``size_bytes`` or ``text_data_bytes``."""
     savings_rounds: int = 1
-    """Behind fewer rounds than this, the model learns what each list is to be expected to save, as
-    far as the prompt tells: right for a choice of one. Behind others, and in documents of whole
+    """After fewer rounds than this, the model learns what each list is to be expected to save, as
+    far as the prompt tells: right for a choice of one. After others, and in documents of whole
     lists, it learns which list is best: right for choices of several, which should differ."""
     savings_temperature: float = 0.005
     """Lists whose expected savings differ by this share of default<Oz>'s size differ by a factor of
@@ -82,7 +82,7 @@ class LabelConfig:
     """The share of the documents that predict whole lists; the others only where lists differ,
     which is enough for answers that are masked to the known lists, and costs a tenth."""
     max_rounds: int = 12
-    """Lists that were tried, with the compiler's word on them, stand behind the prompt: so many at
+    """Lists that were tried, with the compiler's word on them, stand after the prompt: so many at
     most, drawn anew each time; 0: the model learns to answer without the compiler only."""
     num_choices: int = 3
     """After so many of the rounds the next list is predicted."""

@@ -1,7 +1,7 @@
 """Attention of one document on a CPU in bf16, about twice as fast as PyTorch's own.
 
 Matrix products are the processor's bf16 ones, on blocks of queries small enough for its caches;
-scores are summed in fp32, probabilities are kept for the backward pass. Behind the prompt, whose
+scores are summed in fp32, probabilities are kept for the backward pass. After the prompt, whose
 tokens see what is before them, the nodes of a tree see what a mask says. Imports PyTorch.
 """
 

@@ -1,4 +1,4 @@
-"""What devices can do at best: the figures behind "share of peak" and the plans' days.
+"""What devices can do at best: the figures that "share of peak" is of, and the plans' days.
 
 GPUs: dense bf16 with fp32 sums, and memory, from NVIDIA's data sheets. CPUs: whether they multiply
 bf16 by themselves, which decides a run's precision. No PyTorch here.

@@ -5,7 +5,7 @@ documents of different lengths (`torch.nn.attention.varlen`, PyTorch 2.10 and la
 bf16 it is our own (`cpu_attention`), document by document; anywhere else each document goes through
 PyTorch's causal attention by itself, which does the same sums as the document alone. None of them
 needs a mask, which would cost the square of the row; but the nodes of a tree (`train.trees`) are
-masked, behind their document's prompt. Imports PyTorch and transformers: only training does.
+masked, after their document's prompt. Imports PyTorch and transformers: only training does.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def packed_attention(
         bounds: (documents + 1,) int32: where each begins, and the row's end; for FlashAttention.
         longest: no document is longer.
         lengths: of the documents, where there are no bounds.
-        masks: of each document, None or which of the nodes behind its prompt attend to which, all
+        masks: of each document, None or which of the nodes after its prompt attend to which, all
             of them to the prompt, (nodes, nodes) bool; empty where all are plain.
 
     Returns:
@@ -111,7 +111,7 @@ def packed_attention(
 
 
 def _attend(query: Any, key: Any, value: Any, mask: Any, scaling: float) -> Any:
-    """Attend causally, or, behind a prompt, by a mask of what stands there."""
+    """Attend causally, or, after a prompt, by a mask of what stands there."""
     if mask is not None:
         # The prompt is seen by all.
         mask = functional.pad(mask, (key.shape[2] - len(mask), 0), value=True)

@@ -3,7 +3,7 @@
 A row is one sequence of several documents, plain ones and trees (`train.trees`); positions begin at
 0 in each, and no document attends to another (`train.language_model`). Rows have no padding and are
 at most `row_tokens` long: a document that does not fit begins the next one. Which stage comes next
-is decided by tokens: the one that is furthest behind its share.
+is decided by tokens: the one whose share lags most.
 
 Every process packs the same rows in the same order and keeps its own, so that any number of
 processes trains on the same steps. Needs numpy.
@@ -50,7 +50,7 @@ class RowTrees:
     """Of all documents that learn distributions; `choice_tasks` are (lists of all trees,)."""
     choice_tasks: NDArray[numpy.int64]
     masks: tuple[NDArray[numpy.bool_] | None, ...]
-    """Of each document of the row: which nodes behind the prompt attend to which; None for a plain
+    """Of each document of the row: which nodes after the prompt attend to which; None for a plain
     one."""
 
 
@@ -105,7 +105,7 @@ class Step:
 
     rows: list[Row]
     state: dict[str, Any] = field(repr=False)
-    """Goes into `read_steps` to continue behind this step; can be written as JSON."""
+    """Goes into `read_steps` to continue after this step; can be written as JSON."""
 
 
 def make_row(documents: Sequence[Encoded]) -> Row:
@@ -237,7 +237,7 @@ class _Mixture:
         )
 
     def take(self) -> None:
-        """Go on behind the next document."""
+        """Go on after the next document."""
         assert self._name is not None
         assert self._held is not None
         self._tokens[self._name] += len(self._held[self._piece].ids)
@@ -260,7 +260,7 @@ def read_steps(
 
     Args:
         sources: by stage; `shares` say which are read, and how much of each, by tokens.
-        state: of the step to go on behind; None: from the beginning.
+        state: of the step to go on after; None: from the beginning.
         shard: (rank, world): row i of a step is rank i modulo world's.
 
     Raises:

@@ -35,7 +35,7 @@ def read_log(run: Path) -> list[dict[str, Any]]:
 
 
 class RunLog:
-    """Appends to a run's log; a resumed run's begins behind its checkpoint.
+    """Appends to a run's log; a resumed run's begins after its checkpoint.
 
     Args:
         first_step: lines of later steps are of a run that was killed, and go.

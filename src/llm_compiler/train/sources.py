@@ -62,7 +62,7 @@ class Encoded:
     task: int
     """Its place in `model.special.TASKS`."""
     tree: Tree | None = None
-    """What stands behind the prompt, where it is no sequence."""
+    """What stands after the prompt, where it is no sequence."""
 
 
 class Source(Protocol):
@@ -219,7 +219,7 @@ class LabelledDocuments:
             min_mass: nodes with less are left out.
             tried: the lists of the rounds, by their places.
             choices: after how many of these the next list is predicted.
-            savings: behind the first rounds, learn what every list saves instead of which is best
+            savings: after the first rounds, learn what every list saves instead of which is best
                 (`LabelConfig.savings_rounds`).
         """
         shards, config = self._shards, self._config

@@ -112,7 +112,7 @@ def new_vectors(vectors: Any, old: IrTokenizer, new: IrTokenizer) -> Any:
 
 
 def deeper(tensors: dict[str, Any], before: int, after: int) -> dict[str, Any]:
-    """Return tensors by name, with a new layer behind each, or several.
+    """Return tensors by name, with a new layer after each, or several.
 
     Raises:
         ConfigError: `after` is no multiple of `before`.

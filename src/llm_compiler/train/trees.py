@@ -1,8 +1,8 @@
-"""Tree documents: one prompt and the answers of a whole table of labels behind it.
+"""Tree documents: one prompt and the answers of a whole table of labels after it.
 
 The lists of a table, as answers (`model.label_shards`), share beginnings: together they are a tree,
 whose root is the end of the prompt. A tree document holds the prompt and the tree's inner nodes,
-parents before children; a node stands at the position behind its parent's and attends to the
+parents before children; a node stands at the position after its parent's and attends to the
 prompt and its ancestors only, so that one pass through the model gives what as many documents as
 there are lists would give. Leaves (the end of a list, or ``<nothing-better>``) are predicted, never
 read.
@@ -18,8 +18,8 @@ q ~ exp(saving / temperature). Its minimum ranks lists by the saving that is to 
 where that of the other ranks them by how often they are best: not the same if the prompt does not
 tell (`Choices`).
 
-Behind the prompt there may be rounds (`model.prompts`): lists that were tried, and what the
-compiler said of their sizes. Trees hang behind some of the rounds, each with the lists that would
+After the prompt there may be rounds (`model.prompts`): lists that were tried, and what the
+compiler said of their sizes. Trees hang after some of the rounds, each with the lists that would
 still be better there as its target. Needs numpy.
 """
 
@@ -96,10 +96,10 @@ class Choices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tree:
-    """What stands behind a document's prompt. An edge is a prediction: of a node by its parent."""
+    """What stands after a document's prompt. An edge is a prediction: of a node by its parent."""
 
     depths: NDArray[numpy.int64]
-    """(inner nodes,): 1 behind the prompt."""
+    """(inner nodes,): 1 after the prompt."""
     mask: NDArray[numpy.bool_]
     """(inner nodes, inner nodes): whether the second is the first's ancestor, or itself."""
     edge_parents: NDArray[numpy.int64]
@@ -152,7 +152,7 @@ class ListTree:
             self.ancestors[node] |= self.ancestors[self.parents[node]]
         counts = numpy.bincount(self.parents[1:], minlength=size)
         self.branches = counts > 1
-        """(nodes,): whether there is a choice behind a node."""
+        """(nodes,): whether there is a choice after a node."""
         self.max_depth = int(self.depths.max())
 
     def __len__(self) -> int:
@@ -219,7 +219,7 @@ def tree_document(
     min_mass: float,
     choices_only: bool,
 ) -> tuple[NDArray[numpy.uint16], Tree]:
-    """Return a document's tokens, and what they are behind the prompt.
+    """Return a document's tokens, and what they are after the prompt.
 
     Args:
         masses: of the lists, see `list_masses`.
@@ -242,7 +242,7 @@ def rounds_document(
     choices_only: bool,
     savings: Sequence[NDArray[numpy.float64] | None] = (),
 ) -> tuple[NDArray[numpy.uint16], Tree]:
-    """Return a document with rounds behind the prompt, and trees behind some of these.
+    """Return a document with rounds after the prompt, and trees after some of these.
 
     Args:
         rounds: the tokens of each: a list, and what the compiler said of it. They are read, and

@@ -30,7 +30,7 @@ _LABEL = re.compile(rf"^([\w.$@]+|{_STRING}):$")
 _X86_SYMBOL: Final = re.compile(
     rf"(?<![\w%.$@])(\$?)([A-Za-z_.][\w.$]*|{_STRING})((?:@[A-Za-z]+)?)(?![\w.$]*\}})"
 )
-# Behind a modifier of a relocation; or the last operand of a branch, an address, a literal load.
+# After a modifier of a relocation; or the last operand of a branch, an address, a literal load.
 _ARM_MODIFIED: Final = re.compile(rf"(:[a-z0-9_]+:)([A-Za-z_.$][\w.$]*|{_STRING})")
 _ARM_TARGET: Final = re.compile(rf"(^|, )([A-Za-z_.$][\w.$]*|{_STRING})((?:[+-]\d+)?)$")
 _ARM_BRANCHES: Final = re.compile(r"^(?:b|bl|b\.\w+|bc\.\w+|cbn?z|tbn?z|adrp?|ldr|\.tlsdesccall)$")

@@ -60,11 +60,11 @@ class ShortModule:
             return match[0] if name is None else _quoted(name)
 
         body = re.sub(NAME, long_name, with_bools(body))
-        before, _, behind = self.frame.partition(self.definition)
+        before, _, after = self.frame.partition(self.definition)
         # The first line with its attributes is the input's: passes seldom change it.
         first = self.definition.partition("\n")[0]
         inner = body.partition("\n")[2]
-        text = f"{before}{first}\n{inner}{behind}"
+        text = f"{before}{first}\n{inner}{after}"
         declared = set(re.findall(rf"^(?:declare|define) .*?({NAME})\(", text, re.MULTILINE))
         declared |= set(re.findall(rf"^({NAME}) = ", text, re.MULTILINE))
         more = _new_declarations(inner, {_plain(name) for name in declared})

@@ -147,7 +147,7 @@ def size_report(
         [
             f"{len({(r.suite, r.index) for r in rows})} samples: a module of the corpus, a pass "
             "list drawn as for emulation, and the model's statement of instruction count and sizes "
-            "behind it, before any code.",
+            "after it, before any code.",
             "Errors are absolute, relative to the real value (their mean is MAPE). What a model "
             "does not answer (its prompt exceeds the context) is counted, not measured. 'no "
             "change' states what was before.",

@@ -23,7 +23,7 @@ _MAX_CANDIDATES: Final = 16
 _MAX_ELEMENTS: Final = 200
 _MAX_NUMBER: Final = 10**12
 
-# What a list is made of: names, parameters, adaptors; commas, with or without blanks behind them.
+# What a list is made of: names, parameters, adaptors; commas, with or without blanks after them.
 _STRETCH = re.compile(r"[A-Za-z](?:[\w<>();=.\-]|,\s{0,2}(?=[A-Za-z]))*")
 _MARK = re.compile(r"(?:^|[\s`'\"(])-{1,2}p(?:asses)?[= ]\s*(['\"`]?)\s*$")
 _OPTION = re.compile(r"p(?:asses)?=")
@@ -163,7 +163,7 @@ def _read_list(text: str, *, cut: bool) -> tuple[PassList, tuple[str, ...]]:
     """Return the known and safe elements of a list, and what else is there.
 
     Args:
-        cut: the text may go on behind its end.
+        cut: the text may go on after its end.
     """
     elements: list[str] = []
     dropped: list[str] = []

@@ -68,7 +68,7 @@ _MAX_NUMBER_TOKENS: Final = 48
 
 
 def pass_trie(lists: Sequence[PassList], prompts: CompactPrompts) -> TokenTrie:
-    """Return the trie of lists as they stand behind ``<passes>``, each ended by ``<size>``.
+    """Return the trie of lists as they stand after ``<passes>``, each ended by ``<size>``.
 
     Raises:
         UnknownPass: an element is not canonical.
@@ -81,9 +81,9 @@ def _list_ids(passes: PassList, prompts: CompactPrompts) -> list[int]:
 
 
 class PassGrammar:
-    """Well-formed lists of safe passes, as they stand behind ``<passes>``: a `Constraint`.
+    """Well-formed lists of safe passes, as they stand after ``<passes>``: a `Constraint`.
 
-    A state is how many passes there are; -1 behind the ``<size>`` that ends the list.
+    A state is how many passes there are; -1 after the ``<size>`` that ends the list.
     """
 
     def __init__(self, tokenizer: IrTokenizer, max_passes: int) -> None:
@@ -104,7 +104,7 @@ class PassGrammar:
         return 0
 
     def advance(self, state: int, id_: int) -> int:
-        """Return the state behind a pass or the end."""
+        """Return the state after a pass or the end."""
         return -1 if id_ == self._end else state + 1
 
     def allowed(self, state: int) -> IdArray:
@@ -146,7 +146,7 @@ class AnswerGrammar:
         return 0, 0
 
     def advance(self, state: tuple[int, int], id_: int) -> tuple[int, int]:
-        """Return the state behind a field's token or its content."""
+        """Return the state after a field's token or its content."""
         begun, digits = state
         if id_ == self._end:
             return -1, 0
@@ -185,7 +185,7 @@ class AnswerChecker:
         return _Checked(None)
 
     def step(self, state: _Checked, id_: int) -> _Checked | None:
-        """Return the state behind a token, if a well-formed body may go on so."""
+        """Return the state after a token, if a well-formed body may go on so."""
         if id_ == self._code:
             return _Checked(self._body.start())
         if state.body is None:

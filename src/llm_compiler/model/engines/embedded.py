@@ -223,7 +223,7 @@ class _Prompt:
 
 
 class _State:
-    """A prompt, and the keys and values of the nodes behind it."""
+    """A prompt, and the keys and values of the nodes after it."""
 
     def __init__(self, decoder: EmbeddedDecoder, prompt: _Prompt) -> None:
         config = decoder.config
@@ -248,7 +248,7 @@ class _State:
 
     @property
     def first(self) -> FloatArray:
-        """Log-probabilities of the token behind the prompt: (vocab,)."""
+        """Log-probabilities of the token after the prompt: (vocab,)."""
         if self._first_row is None:
             self._first_row = self._decoder.log_probabilities(self._prompt.hidden, None)[0]
         return self._first_row
@@ -295,7 +295,7 @@ class _State:
         assert deepest < self._decoder.context, deepest
 
     def _extend_tree(self, ids: IdArray, first: int) -> FloatArray:
-        """Read new nodes some of which are behind others, as one lane."""
+        """Read new nodes some of which follow others, as one lane."""
         num = len(ids)
         sees = np.zeros((num, self._num_nodes), dtype=bool)
         for place in range(num):
@@ -318,7 +318,7 @@ class _State:
         return hidden.reshape(num, -1)
 
     def _extend_lanes(self, ids: IdArray, first: int) -> FloatArray:
-        """Read new nodes all of which are behind earlier ones, each in a lane of its own."""
+        """Read new nodes all of which follow earlier nodes, each in a lane of its own."""
         parents = self._parents[first : self._num_nodes].tolist()
         depths = self._depths[first : self._num_nodes]
         longest = int(depths.max())

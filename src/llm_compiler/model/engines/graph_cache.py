@@ -71,7 +71,7 @@ def _read(path: Path) -> tuple[memoryview, ...] | None:
 
 
 def _clean(folder: Path) -> None:
-    """Remove what was not used for longest, and what killed processes left behind."""
+    """Remove what was not used for longest, and what killed processes left."""
     files = sorted(folder.glob(f"*{_SUFFIX}"), key=lambda path: -path.stat().st_mtime)
     newest = files[0].stat().st_mtime
     left = [

@@ -305,8 +305,8 @@ def _attend(
     lanes = graph.op("Reshape", q, shapes.lane_q, allowzero=1)
     product: dict[str, Any] = {"domain": _MICROSOFT, "transB": 1, "alpha": scale}
     prompt = graph.op("FusedMatMul", flat, keys[0], **product)
-    behind = [graph.op("FusedMatMul", lanes, key, **product) for key in keys[1:]]
-    seen = graph.op("Add", graph.op("Concat", *behind, axis=-1), bias)
+    rest = [graph.op("FusedMatMul", lanes, key, **product) for key in keys[1:]]
+    seen = graph.op("Add", graph.op("Concat", *rest, axis=-1), bias)
     prompt = graph.op("Reshape", prompt, shapes.lane_scores, allowzero=1)
     shares = graph.op("Softmax", graph.op("Concat", prompt, seen, axis=-1), axis=-1)
     outs = tuple(graph.name("share") for _ in range(3))

@@ -1,4 +1,4 @@
-"""The openai engine: a model behind an OpenAI-compatible completion server (vLLM, llama.cpp, TGI).
+"""The openai engine: a model on an OpenAI-compatible completion server (vLLM, llama.cpp, TGI).
 
 Our own models are asked by token ids (`LLM_COMPILER_API_TOKENIZER` names their tokenizer's folder),
 all others by the paper's prompts as text. Which lists a table's ones beat is asked as exactly as

@@ -54,7 +54,7 @@ __all__ = [
 _LIST_TOKENS: Final = 512
 """Of an answer, up to the end of its list: Meta's lists have at most 50 passes."""
 _OPENING: Final = ("opt -p '", "' ")
-"""Before and behind a list, where a model does not show its own."""
+"""Before and after a list, where a model does not show its own."""
 _MAX_OPENING: Final = 200
 _MIN_CODE: Final = 64
 PROBE: Final = """target triple = "x86_64-unknown-linux-gnu"
@@ -130,7 +130,7 @@ class TextModel(Protocol):
         Args:
             opening: how all of them begin.
             stop: they end at its first character, if it follows the opening; the second one is what
-                mostly stands behind it, and tells it from others. Empty: none.
+                mostly stands after it, and tells it from others. Empty: none.
             max_tokens: of what is written; None: what a text about as long as the prompt may take.
             temperature: of all but the first; 0: by beams, where the model has them.
 
@@ -256,7 +256,7 @@ class PaperEngine(BaseEngine):
         return self._codes(emulation_question(request), 1, 0.0, 0)[:1]
 
     def wording(self) -> tuple[str, str]:
-        """Return what the model writes before a list, and the two characters behind it.
+        """Return what the model writes before a list, and the two characters after it.
 
         Learnt from its answer to one fixed question, so that it depends on the model alone.
         """
@@ -345,14 +345,14 @@ def _wording_of(text: str) -> tuple[str, str]:
     stated = parse_answer_text(text, finished=False).stated_list
     if stated is None or stated.start > _MAX_OPENING:
         return _OPENING
-    opening, behind = text[: stated.start], text[stated.end : stated.end + 2]
+    opening, ending = text[: stated.start], text[stated.end : stated.end + 2]
     if opening.endswith(("'", '"', "`")):
-        return opening, behind if behind[:1] == opening[-1] else f"{opening[-1]} "
-    return (opening, behind) if opening and re.match(r"\s", behind) else _OPENING
+        return opening, ending if ending[:1] == opening[-1] else f"{opening[-1]} "
+    return (opening, ending) if opening and re.match(r"\s", ending) else _OPENING
 
 
 class _Closed:
-    """A `Constraint`: anything, up to a character's appearance behind some that are expected."""
+    """A `Constraint`: anything, up to a character's appearance after some that are expected."""
 
     def __init__(self, prompts: PaperPrompts, character: str, expected: int) -> None:
         self._expected = expected

@@ -1,7 +1,7 @@
 """What engines are asked and what they answer: frozen values, in terms of compilers.
 
 Requests speak text and pass lists, so that our prompts and Meta's, token masks and plain servers
-all fit behind them. Nothing that is answered is verified: whoever asks compiles and checks it.
+all fit after them. Nothing that is answered is verified: whoever asks compiles and checks it.
 """
 
 from __future__ import annotations

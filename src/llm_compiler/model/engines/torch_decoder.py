@@ -1,6 +1,6 @@
 """A causal language model of transformers as a `Decoder`: on a CPU or a GPU.
 
-Nodes of a tree are one sequence behind the prompt, with a four-dimensional mask that says who sees
+Nodes of a tree are one sequence after the prompt, with a four-dimensional mask that says who sees
 whom. Prompts are read in chunks; whole chunks that the next prompt shares are not read again, which
 changes no result. Knows nothing of prompts or text. Imports PyTorch and transformers inside
 functions. Not thread-safe. The same input gives the same answer on the same machine.
@@ -150,7 +150,7 @@ class _Cache:
 
 
 class _State:
-    """A prompt that was read, and the tree behind it."""
+    """A prompt that was read, and the tree after it."""
 
     def __init__(
         self, decoder: TorchDecoder, cache: _Cache, num_prompt: int, first: FloatArray
@@ -160,7 +160,7 @@ class _State:
         """The prompt and the nodes, as transformers keeps them."""
         self.num_prompt = num_prompt
         self.first = first
-        """Log-probabilities of the token behind the prompt: (vocab,)."""
+        """Log-probabilities of the token after the prompt: (vocab,)."""
         self._depths: list[int] = []
         # Of each node, who it sees: (nodes, nodes) bool; grows by doubling.
         self._sees = np.zeros((64, 64), dtype=bool)
