@@ -141,7 +141,7 @@ def stats(options: StatsArguments) -> int:
         ("size_bytes", "bytes at -Oz"),
         *([("num_tokens", "tokens")] if with_tokens else []),
     ):
-        print(f"\n{name}: of each group, so many samples have at most")
+        print(f"\n{name}: of each group, this share of the samples has at most")
         header = ("target", "kind", "language", "samples", *shares)
         print_table(header, statistics.quantiles(number), right="lll" + "r" * (1 + len(shares)))
     return 0

@@ -83,7 +83,7 @@ def _print_plan(config: TrainConfig, plan: Plan, *, as_json: bool) -> None:
         ("of them in layers", f"{plan.num_block_parameters / 1e6:,.1f} M"),
         ("trained", f"{plan.num_trained_parameters / 1e6:,.1f} M"),
         ("checkpoint", f"{plan.checkpoint_bytes / gigabytes:,.3f} GB"),
-        ("tokens a step", f"{plan.tokens_per_step:,}"),
+        ("tokens per step", f"{plan.tokens_per_step:,}"),
         ("tokens in all", f"{plan.num_tokens / 1e9:,.3f} billion"),
         ("operations", f"{plan.total_flops:.2e}"),
         ("weights, gradients, moments", f"{plan.state_bytes / gigabytes:,.2f} GB"),

@@ -66,7 +66,7 @@ def corpus_modules(
 
     Args:
         split: only this split; empty for all.
-        limit: at most so many, drawn by `seed`, spread evenly over the packages.
+        limit: at most this number, drawn by `seed`, spread evenly over the packages.
         max_bytes: no unit with more bytes of bitcode.
 
     Raises:
@@ -108,7 +108,7 @@ def sample_modules(
     """Return the modules of a folder of samples (`corpus.shards`), each once.
 
     Args:
-        limit: at most so many, drawn by `seed`, spread evenly over packages and targets.
+        limit: at most this number, drawn by `seed`, spread evenly over packages and targets.
         min_size_bytes, max_size_bytes: of the object after default<Oz>; a maximum of 0: any.
 
     Raises:

@@ -108,7 +108,7 @@ class Statistics:
         rows = []
         for key, found in sorted(groups.items()):
             found.sort()
-            # Nearest rank: of so many samples a share q has at most this value.
+            # Nearest rank: of all samples a share q has at most this value.
             ranks = [max(0, math.ceil(q * len(found)) - 1) for q in QUANTILES]
             rows.append((*key, str(len(found)), *(str(found[rank]) for rank in ranks)))
         return rows

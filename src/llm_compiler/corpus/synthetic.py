@@ -1,4 +1,4 @@
-"""Made-up C: the small functions that textbooks, exercises and utility headers are full of.
+"""Synthetic C: the small functions that textbooks, exercises and utility headers are full of.
 
 Real packages are rich in calls, fields and error paths and poor in plain arithmetic: a model that
 has learnt from them alone lifts `strbuf_append` better than `add`. Two sources fill that gap: forms
@@ -32,14 +32,14 @@ _FIELDS = ("w", "len", "size", "count", "flags", "id", "key", "value", "cap", "n
 
 
 def synthesize(seed: int, num_functions: int) -> str:
-    """Return a C file of so many functions."""
+    """Return a C file of `num_functions` functions."""
     return _File(random.Random(f"synthetic C {seed}"), num_functions).text
 
 
 def write_sources(
     out: Path, *, num_functions: int, seed: int = 0, functions_per_file: int = 40
 ) -> list[Path]:
-    """Write so many functions as C files into a folder, and return the files.
+    """Write `num_functions` functions as C files into a folder, and return the files.
 
     Raises:
         OutputError: the folder cannot be written.

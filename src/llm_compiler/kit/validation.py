@@ -1,6 +1,6 @@
 """Two sets of weights on the same unseen documents of every task: which is better, and by how much.
 
-Losses are in nats a token of the answer, document by document; labelled modules by what the first
+Losses are in nats per token of the answer, document by document; labelled modules by what the first
 lists save. Differences come with 95 % intervals from a paired bootstrap over documents and modules.
 Imports PyTorch inside functions only.
 """
@@ -146,7 +146,7 @@ def compare(old: Mapping[str, Measured], new: Mapping[str, Measured]) -> list[Co
         found.append(
             Comparison(
                 task=task,
-                unit="log of the size" if "," in task else "nats a token",
+                unit="log of the size" if "," in task else "nats per token",
                 old=float(before.values.sum() / before.sizes.sum()),
                 new=float(after.values.sum() / after.sizes.sum()),
                 low=float(low),

@@ -27,7 +27,7 @@ from llm_compiler.model.decoding import (
 __all__ = ["generate"]
 
 _MAX_REFUSED: Final = 2048
-"""A text of which so many tokens are refused at one place, the likeliest first, is given up."""
+"""A text is given up where this number of tokens, the likeliest first, is refused in one place."""
 
 
 def generate(

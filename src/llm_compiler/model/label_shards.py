@@ -1,6 +1,6 @@
 """Label shards: whole tables of labels as flag tuning learns from them, without code or LLVM.
 
-A folder holds, for each sequence of pass lists, `lists-NN.parquet` (zstd; one row a module: its
+A folder holds, for each sequence of pass lists, `lists-NN.parquet` (zstd; one row per module: its
 name, target, split and package, its prompt's tokens as uint16, and what every list makes of it by
 both metrics, first default<Oz>; -1 where a list failed), and `manifest.json`, written last: the
 lists, each as text and as the answer's tokens. About a byte a token of prompt: small enough to

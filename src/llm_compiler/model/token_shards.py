@@ -1,7 +1,7 @@
 """Token shards: stage data as 16-bit token ids on disk, read by memory map.
 
 A folder holds, for each shard of the stage data, `NAME.tokens.npy` (uint16, all documents one
-after the other) and `NAME.documents.npy` (int64, one row a document: first token, tokens, tokens
+after the other) and `NAME.documents.npy` (int64, one row per document: first token, tokens, tokens
 of the prompt, task), and `NAME.counts.npy` (documents of each sample). The loss is on what follows
 the prompt. `manifest.json` comes last; a killed packing goes on after the last finished shard.
 Reading needs numpy only: neither LLVM nor the tokenizer.

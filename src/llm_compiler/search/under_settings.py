@@ -38,7 +38,7 @@ def under_settings(
     Args:
         inner: yields pass lists.
         settings: recipes without passes, the likely best first, the plain one among them.
-        num_evaluations: at most so many, whatever they are spent on.
+        num_evaluations: at most, whatever they are spent on.
         plain_value: the objective of default<Oz> without settings.
         passed: whether a recipe may be handed out; else its pass list is tried plainly.
         extras: whole recipes, tried where there are evaluations enough.

@@ -82,12 +82,13 @@ class LabelConfig:
     """The share of the documents that predict whole lists; the others only where lists differ,
     which is enough for answers that are masked to the known lists, and costs a tenth."""
     max_rounds: int = 12
-    """Lists that were tried, with the compiler's word on them, stand after the prompt: so many at
-    most, drawn anew each time; 0: the model learns to answer without the compiler only."""
+    """Lists that were tried, with the compiler's word on them, stand after the prompt: at most
+    this number, drawn anew each time; 0: the model learns to answer without the compiler only."""
     num_choices: int = 3
-    """After so many of the rounds the next list is predicted."""
+    """The number of rounds after which the next list is predicted."""
     prompt_tokens: int = 0
-    """Prompts are cut to so many; 0: as they were packed, as far as the context reaches."""
+    """Prompts are cut to this number of tokens; 0: as they were packed, as far as the context
+    reaches."""
 
     def __post_init__(self) -> None:
         metrics = [objective.column for objective in object_objectives()]
@@ -178,7 +179,7 @@ class TrainConfig:
     context: int = 0
     """Tokens of the longest document; 0: the model's."""
     row_tokens: int = 8192
-    """A row holds whole documents, up to so many tokens: what is on the device at once."""
+    """A row holds whole documents, up to this number of tokens: what is on the device at once."""
     rows_per_step: int = 8
     """Of all processes together."""
     max_steps: int = 1000

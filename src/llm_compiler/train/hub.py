@@ -92,7 +92,7 @@ def model_card(folder: Path, *, name: str, license_: str) -> str:
             (task, f"{one['loss']:.4f}", f"{one['num_tokens']:,.0f}")
             for task, one in losses.items()
         ]
-        parts += ["## Unseen documents", _table(("task", "nats a token", "tokens"), rows)]
+        parts += ["## Unseen documents", _table(("task", "nats per token", "tokens"), rows)]
     for target, found in training.get("savings", {}).items():
         rows = [
             (what, f"{100 * one['total']:.2f} %", f"{100 * one['geomean']:.2f} %")
@@ -102,7 +102,8 @@ def model_card(folder: Path, *, name: str, license_: str) -> str:
         parts += [
             f"## What its lists save: {target}",
             f"Over -Oz, on {found['num_modules']} modules of packages that it never learnt from, "
-            "when so many lists are tried; `coreset` is the fixed order, `oracle` tries all lists.",
+            "by the number of lists that are tried; `coreset` is the fixed order, `oracle` tries "
+            "all lists.",
             _table(("lists tried", "of all bytes", "geometric mean"), rows),
         ]
     parts += ["## Use", _USE_ADAPTERS if adapters else _USE_WHOLE, "## Limits", _LIMITS]

@@ -32,7 +32,7 @@ __all__ = ["PackedModel", "TreeTensors", "make_llama", "packed_attention"]
 
 _ATTENTION = "llm-compiler-packed"
 _LOSS_TOKENS = 16_384
-"""Logits of so many tokens are held at once."""
+"""Tokens whose logits are held at once."""
 
 
 def _find_varlen() -> Any:

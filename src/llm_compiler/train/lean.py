@@ -19,7 +19,7 @@ from torch.nn import functional
 __all__ = ["LeanLayers", "head_losses", "rotary", "shares_of"]
 
 _BLOCK_TOKENS = 1024
-"""Logits of so many tokens are held at once on a CPU; on a GPU sixteen times as many."""
+"""Tokens whose logits are held at once on a CPU; on a GPU sixteen times as many."""
 _SMALLEST = 1e-38
 
 

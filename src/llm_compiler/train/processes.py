@@ -29,7 +29,8 @@ class Processes:
     """This process among those of its run.
 
     Raises:
-        ConfigError: the configuration asks for what this machine or so many processes cannot do.
+        ConfigError: the configuration asks for what this machine or this number of processes cannot
+        do.
     """
 
     def __init__(self, config: TrainConfig) -> None:

@@ -134,7 +134,7 @@ def plot_curves(run: Path) -> Path | None:
             if task in line["validation"]
         ]
         losses.plot(*zip(*points, strict=True), "o--", label=f"{task}, unseen", ms=3, lw=0.7)
-    losses.set_ylabel("loss (nats a token of the answer)")
+    losses.set_ylabel("loss (nats per token of the answer)")
     losses.legend(fontsize="small")
     rates.plot(tokens, [line["learning_rate"] for line in trained], lw=1)
     rates.set_ylabel("learning rate")

@@ -70,7 +70,7 @@ class SampleArguments(Running):
         "--unit-share",
         default_of(SampleConfig, "unit_share"),
         metavar="X",
-        help="of the units that are short enough, so many are samples too (default: %(default)s)",
+        help="the share of the units short enough that are samples too (default: %(default)s)",
     )
     threshold: float = option(
         "--threshold",

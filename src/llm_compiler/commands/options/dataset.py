@@ -173,7 +173,7 @@ class RepairsArguments(Seed, AsJson):
         4,
         type=positive,
         metavar="N",
-        help="answers a function, of which two wrong ones are written (default: %(default)s)",
+        help="answers per function, of which two wrong answers are written (default: %(default)s)",
     )
     temperature: float = option(
         "--temperature", 0.8, type=share, metavar="T", help="default: %(default)s"

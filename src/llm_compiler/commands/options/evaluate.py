@@ -77,7 +77,7 @@ def _minutes_option(default: float | None = None) -> Any:
         default,
         type=minutes,
         metavar="M",
-        help="begin nothing after so many minutes; the report tells of what is done (default: "
+        help="begin nothing after M minutes; the report has what is done by then (default: "
         + (f"{default:g})" if default else "no limit)"),
     )
 
@@ -197,7 +197,7 @@ class FlagTuningArguments(TaskArguments):
         0,
         type=natural,
         metavar="N",
-        help="of samples, so many for each target; of a corpus, in all (default: all)",
+        help="of samples, N per target; of a corpus, N in all (default: all)",
     )
     min_size_bytes: int = _min_size_option(200)
 
@@ -215,7 +215,7 @@ class DisassemblyArguments(TaskArguments):
         100,
         type=natural,
         metavar="N",
-        help="so many for each target and level, drawn in turn from each program; 0: all "
+        help="functions per target and level, drawn in turn from each program; 0: all "
         "(default: %(default)s)",
     )
     levels: tuple[str, ...] = option(
@@ -264,8 +264,7 @@ class EmulationArguments(TaskArguments):
         100,
         type=natural,
         metavar="N",
-        help="so many for each target, drawn in turn from each program; 0: all "
-        "(default: %(default)s)",
+        help="functions per target, drawn in turn from each program; 0: all (default: %(default)s)",
     )
     code: str = option(
         "--code",
@@ -327,14 +326,14 @@ class AllArguments(TaskArguments):
         110,
         type=natural,
         metavar="N",
-        help="flag tuning, emulation: so many for each target (default: %(default)s)",
+        help="flag tuning, emulation: modules per target (default: %(default)s)",
     )
     functions: int = option(
         "--functions",
         110,
         type=natural,
         metavar="N",
-        help="disassembly: so many for each target and level (default: %(default)s)",
+        help="disassembly: functions per target and level (default: %(default)s)",
     )
     samples: int = option(
         "--samples",
@@ -387,7 +386,7 @@ _FLAG_TUNING = register(
         help="what pass lists save over -Oz",
         description="Compare models, the coreset, random and local search, the paper's "
         "autotuner and the plain pipelines at equal numbers of evaluations, and write "
-        "report.html, .md, .json, plots, and one row a module, contender and budget "
+        "report.html, .md, .json, plots, and one row per module, contender and budget "
         "(rows.parquet). Stopped, the same command goes on. Clang's own flags, for suites of "
         "sources, follow after --.",
         arguments=FlagTuningArguments,
@@ -436,7 +435,7 @@ register(
         name="perplexity",
         help="how probable IR, assembly and source code are to models",
         description="Measure the probability of IR and assembly of a split, and of source "
-        "code and prose where texts are given, in bits a byte. Stopped, the same command "
+        "code and prose where texts are given, in bits per byte. Stopped, the same command "
         "goes on.",
         arguments=PerplexityArguments,
         make="llm_compiler.commands.evaluation_tasks:perplexity",

@@ -110,7 +110,15 @@ def perplexity_report(
                 f"{values[:, 1].sum() / values[:, 2].sum():.2f}",
             )
         )
-    header = ("model", "target", "code", "n", "bits a byte", "perplexity a token", "bytes a token")
+    header = (
+        "model",
+        "target",
+        "code",
+        "n",
+        "bits per byte",
+        "perplexity per token",
+        "bytes per token",
+    )
     table = Table(header, tuple(lines), left=3)
     points = {
         f"{short_name(model)}, {task}": [
@@ -120,7 +128,7 @@ def perplexity_report(
         ]
         for model, _, task in sorted(cells)
     }
-    image = scatter_plot(points, "bits a byte against bytes of text", diagonal=False)
+    image = scatter_plot(points, "bits per byte against bytes of text", diagonal=False)
     return sample_report(
         "Perplexity",
         facts,
@@ -129,12 +137,12 @@ def perplexity_report(
             f"{len({(r.suite, r.index, r.task in _TEXTS) for r in rows})} texts: IR or assembly of "
             "modules of the corpus at one of the optimisation levels, as in pretraining; source "
             "code ('code') and prose ('text') of its packages where --texts names them.",
-            "Bits a byte compare models with different tokenizers; perplexity a token does not. "
-            "A text that exceeds the context is read in pieces.",
+            "Bits per byte compare models with different tokenizers; perplexity per token does "
+            "not. A text that exceeds the context is read in pieces.",
         ],
         figures,
         table,
-        Image("texts.png", "Bits a byte by length", image),
+        Image("texts.png", "Bits per byte by length", image),
     )
 
 

@@ -60,7 +60,7 @@ _MIN_BEAMS: Final = 4
 _MAX_BEAM_PROMPT: Final = 512
 """Tokens of a prompt of emulation for which beams are tried."""
 _MAX_ANSWER_TOKENS: Final = {"disassembly": (96, 2.5), "emulation": (128, 1.5)}
-"""So many, and so many for each of the prompt: a text that is longer has lost its way. Of 34,187
+"""A number, and a number for each token of the prompt: a longer text has lost its way. Of 34,187
 lifts of training packages 31 are longer, of 22,000 samples of emulation none."""
 _MAX_DIGITS = 18
 _NUMBERS: Final = ("count", "size", "text-data")
