@@ -34,7 +34,6 @@ from llm_compiler.errors import (
     ResourceError,
     ToolchainNotFound,
 )
-from llm_compiler.llvm.elf import AARCH64, X86_64
 from llm_compiler.llvm.jobs import EmitJob, Emitted, ExtractJob, Inspection, InspectJob
 from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock, parse_clang_flags
@@ -46,6 +45,7 @@ from llm_compiler.model.engines.requests import CodeAnswer, Emulate
 from llm_compiler.notebook import card
 from llm_compiler.option_values import adopt_values
 from llm_compiler.records import PassList, Status
+from llm_compiler.verify.architectures import find_architecture
 from llm_compiler.verify.execute import ExecuteOptions, Executor
 from llm_compiler.verify.lifted import InspectLiftJob, LiftInspection, LiftVerdict
 from llm_compiler.verify.round_trip import CodeObject, difference, lower
@@ -432,7 +432,7 @@ class _Checker:
             )
         except (InputError, CompilerError) as error:
             return EmulationVerdict.BROKEN, str(error)
-        if self._architecture not in (X86_64, AARCH64):
+        if find_architecture(self._architecture) is None:
             return EmulationVerdict.COMPILES, f"{self._architecture} code is not compared"
         try:
             truth = self._extracted(true_ir, "true")

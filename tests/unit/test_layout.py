@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import llm_compiler
+from llm_compiler.llvm import targets
 
 ROOT = Path(llm_compiler.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
@@ -241,6 +242,50 @@ def test_importing_everything_loads_no_llvm_and_prints_nothing() -> None:
         [sys.executable, "-c", program], capture_output=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+RECORDS_OF_ARCHITECTURES = (
+    "llvm.targets",
+    "verify.architectures",
+    "disassembly.architectures",
+    "disassembly.rules.targets",
+    "disassembly.rules.x86_64",
+    "disassembly.rules.aarch64",
+)
+# Other modules that name an architecture, and why they may.
+NAMES_ARCHITECTURES = {
+    "corpus.commands": "commands are captured on one machine, whose flags fit no other",
+    "disassembly.retarget": "from one architecture to another: what is checked holds for the pair",
+    "llvm.settings": "a table: for which architectures a setting is worth a try",
+    "model.special": "tokens of the vocabulary, which never change",
+    "commands.options.labels": "a default that the help shows",
+}
+
+
+def names_an_architecture(path: Path) -> bool:
+    """Whether a module names a record or writes an architecture's name, but in a docstring."""
+    names = {name for one in targets.TARGETS for name in (one.name, *one.aliases)}
+    records = {one.name.upper() for one in targets.TARGETS}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and node.value in names:
+            return True
+        if isinstance(node, ast.Name) and node.id in records:
+            return True
+        if isinstance(node, ast.Attribute) and node.attr in records:
+            return True
+    return False
+
+
+def test_what_differs_between_architectures_is_in_their_records() -> None:
+    """To add an architecture, nobody has to look for comparisons of names."""
+    found = {module_name(path) for path in FILES if names_an_architecture(path)}
+    records = {
+        name
+        for name in found
+        if any(name == one or name.startswith(f"{one}.") for one in RECORDS_OF_ARCHITECTURES)
+    }
+    assert found - records == set(NAMES_ARCHITECTURES)
+    assert {"llvm.targets", "verify.architectures", "disassembly.rules.x86_64"} <= records
 
 
 MOST_MODULE_LINES, MOST_CLASS_LINES = 600, 400

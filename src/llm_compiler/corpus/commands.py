@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.errors import ArtifactError
-from llm_compiler.llvm.targets import X86_64, architecture_of
+from llm_compiler.llvm.targets import X86_64, known_target
 
 __all__ = [
     "CompileCommand",
@@ -32,6 +32,7 @@ _C_SUFFIXES = (".c",)
 _CXX_SUFFIXES = (".cc", ".cpp", ".cxx", ".c++", ".C", ".CC", ".CPP")
 
 # Flags that take their value from the next argument, and are kept with it.
+_CAPTURED_ON = X86_64
 _KEEP_WITH_VALUE = frozenset(
     {"-I", "-isystem", "-iquote", "-idirafter", "-include", "-imacros", "-D", "-U", "-x"}
     | {"-iprefix", "-iwithprefix", "-iwithprefixbefore"}
@@ -183,7 +184,7 @@ def flags_for_target(flags: Sequence[str], target_triple: str) -> tuple[str, ...
     Commands are captured on an x86-64 machine: its -m flags and its own header folders mean
     nothing, or something wrong, on another architecture.
     """
-    if architecture_of(target_triple) == X86_64.name:
+    if known_target(target_triple) is _CAPTURED_ON:
         return tuple(flags)
     kept: list[str] = []
     iterator = iter(flags)

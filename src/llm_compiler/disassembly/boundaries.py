@@ -17,11 +17,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from llm_compiler.disassembly.operands import is_branch, is_jump
+from llm_compiler.disassembly.architectures.table import architecture_named
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.elf import (
-    AARCH64,
-    X86_64,
     Binding,
     ElfFile,
     FileKind,
@@ -37,6 +35,8 @@ __all__ = ["with_found_functions"]
 _NOPS: Final = re.compile(r"^(?:(?:data16 |cs )*nop\w?|xchgw %ax, ?%ax|int3|udf #0)(?: |$)")
 _LINKERS: Final = re.compile(r"^\.(?:i?plt|init$|fini$)")
 """Sections of code that the linker and the C run-time make."""
+_START_BYTES: Final = 80
+"""In which ``_start`` has passed ``main`` on."""
 _RUN_TIME_BYTES: Final = 80
 _RUN_TIME_FUNCTIONS: Final = 4
 """``register_tm_clones``, ``deregister_tm_clones``, ``call_weak_fn``, ..., and their size."""
@@ -108,12 +108,11 @@ def _uncovered(
     """
     starts = sorted(sizes)
     limit = section.address + section.size
+    architecture = architecture_named(elf.architecture)
     called = {
         one.target
         for one in instructions
-        if one.target is not None
-        and is_branch(elf.architecture, one)
-        and not is_jump(elf.architecture, one)
+        if one.target is not None and architecture.is_branch(one) and architecture.is_call(one)
     }
     gap: list[Instruction] = []
 
@@ -192,27 +191,13 @@ def _known_names(elf: ElfFile, listing: Listing) -> dict[int, str]:
     if section is None or not section.is_code:
         return {}
     names = {elf.entry: "_start"}
-    pages: dict[str, int] = {}
-    for one in listing.between(section.index, elf.entry, elf.entry + 80):
-        if elf.architecture == X86_64:
-            if one.mnemonic.startswith("lea") and one.text.endswith("%rdi") and one.target:
-                names[one.target] = "main"
-            elif match := re.match(r"movq \$(\d+), %rdi$", one.text):
-                names[int(match[1])] = "main"
-        elif elf.architecture == AARCH64:
-            if one.mnemonic == "adrp" and one.target is not None:
-                pages[one.text.split()[1].rstrip(",")] = one.target
-            elif (match := re.match(r"add x0, (x\d+), #(\d+)$", one.text)) and match[1] in pages:
-                names[pages[match[1]] + int(match[2])] = "main"
-            elif (match := re.match(r"ldr x0, \[(x\d+), #(\d+)\]$", one.text)) and match[
-                1
-            ] in pages:
-                slot = pages[match[1]] + int(match[2])
-                for filled in elf.dynamic_relocations:
-                    if filled.offset == slot and not filled.symbol.name:
-                        names[filled.addend] = "main"
-        if is_branch(elf.architecture, one) and not is_jump(elf.architecture, one):
+    architecture = architecture_named(elf.architecture)
+    first: list[Instruction] = []
+    for one in listing.between(section.index, elf.entry, elf.entry + _START_BYTES):
+        first.append(one)
+        if architecture.is_branch(one) and architecture.is_call(one):
             break
+    names |= dict.fromkeys(architecture.main_functions(elf, first), "main")
     return {
         address: name
         for address, name in names.items()

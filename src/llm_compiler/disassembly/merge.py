@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_compiler.disassembly.agree import agree
+from llm_compiler.disassembly.architectures.table import architecture_named
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.claims import ClaimsJob, Modest
 from llm_compiler.disassembly.lift import Lift
@@ -22,7 +23,7 @@ from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.disassembly.read_function import Variable
 from llm_compiler.errors import CompileFailed, CompilerError, InputError, ResourceError
 from llm_compiler.llvm.assembler import assemble
-from llm_compiler.llvm.elf import AARCH64, Binding, Symbol
+from llm_compiler.llvm.elf import Binding, Symbol
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 from llm_compiler.records import Status
@@ -298,8 +299,8 @@ def recheck(
 ) -> dict[str, str]:
     """Return the functions that a merged module lowers to other code, and how it differs.
 
-    For AArch64 the code generator puts small variables of one module into one, which changes the
-    code that uses them, not what it does: the code without that counts as well.
+    For some targets the code generator puts small variables of one module into one, which changes
+    the code that uses them, not what it does: the code without that counts as well.
     """
     kinds: dict[tuple[str, ...], list[Lift]] = {}
     for one in lifts:
@@ -312,10 +313,10 @@ def recheck(
         return found
     lifts = kinds[LOWER_FLAGS]
     found |= _changed_code(binary, lifts, source, output, toolchain, LOWER_FLAGS)
-    if found and binary.elf.architecture == AARCH64:
-        plain = _changed_code(
-            binary, lifts, source, output, toolchain, (*LOWER_FLAGS, "-mno-global-merge")
-        )
+    merged = architecture_named(binary.elf.architecture).merged_variables
+    if found and merged is not None:
+        flags = (*LOWER_FLAGS, *merged.clang_flags)
+        plain = _changed_code(binary, lifts, source, output, toolchain, flags)
         names = {one.outcome.name for one in lifts}
         found = {
             name: reason for name, reason in found.items() if name in plain or name not in names

@@ -109,4 +109,4 @@ class FunctionReader:
             inside = {site.start, site.start + site.length} <= offsets
             if not inside or (site.landing_pad and site.landing_pad not in offsets - {size}):
                 raise Unreadable("has landing pads or calls that throw in another part of its code")
-        return TableText(table, size, code.architecture)
+        return TableText(table, size, code.architecture.target.name)

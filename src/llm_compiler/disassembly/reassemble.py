@@ -18,8 +18,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_compiler.disassembly.architectures.table import architecture_named
 from llm_compiler.disassembly.binary import PLT_CALL, Binary, Origin
-from llm_compiler.disassembly.operands import form_of
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.errors import CompileFailed, InputError
 from llm_compiler.llvm.assembler import assemble
@@ -198,7 +198,7 @@ class _DataCheck:
             return None
         offset = one.addend
         if elf.sections[section].is_code:
-            form = form_of(elf.architecture, one.type)
+            form = architecture_named(elf.architecture).forms.get(one.type)
             if form is None or form.through_table:
                 return None
             if form.relative:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import Final
 
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.lift import Lift
@@ -37,8 +38,7 @@ from llm_compiler.errors import (
     ToolchainNotFound,
 )
 from llm_compiler.llvm.assembler import triple_of
-from llm_compiler.llvm.elf import AARCH64, X86_64
-from llm_compiler.llvm.targets import architecture_of
+from llm_compiler.llvm.targets import AARCH64, X86_64, known_target, target_of
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.records import Status
 from llm_compiler.verify.execute import ExecuteOptions, Execution, Executor
@@ -49,6 +49,10 @@ from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["check_retarget", "retarget"]
 
+_FROM: Final = X86_64
+_TO: Final = AARCH64
+"""What keeps its meaning from one to the other is known of this pair alone (`portable`)."""
+
 
 def check_retarget(binary: Binary, target_triple: str) -> None:
     """Refuse what is not from x86-64 to AArch64.
@@ -56,12 +60,14 @@ def check_retarget(binary: Binary, target_triple: str) -> None:
     Raises:
         ConfigError: another pair of targets, or the input is linked.
     """
-    if architecture_of(target_triple) != AARCH64 or "linux" not in target_triple:
+    if known_target(target_triple) is not _TO or "linux" not in target_triple:
         raise ConfigError(
-            f"--retarget {target_triple}: lifted code can be made for aarch64-linux-gnu only"
+            f"--retarget {target_triple}: lifted code can be made for {_TO.linux_triple} only"
         )
-    if binary.elf.architecture != X86_64:
-        raise ConfigError(f"--retarget takes x86-64 code, and {binary.path} is AArch64's already")
+    if (own := target_of(binary.elf.architecture)) is not _FROM:
+        raise ConfigError(
+            f"--retarget takes {_FROM.title} code, and {binary.path} is {own.title}'s already"
+        )
     if binary.origin is Origin.EXECUTABLE:
         raise ConfigError(
             f"{binary.path} is linked: --retarget takes assembly and objects, whose variables "
@@ -135,13 +141,13 @@ class _Work:
         self._parts: dict[str, _Part] = {}
         self._executors: tuple[Executor, Executor] | None = None
         self._no_executor = ""
-        self._triple = triple_of(AARCH64)
+        self._triple = triple_of(_TO.name)
         try:
-            target = find_target(AARCH64, toolchain)
+            target = find_target(_TO.name, toolchain)
             second = Executor(target, self._subfolder("second"), options)
             # What costs so much under the emulator is run on the original only as often.
             first = Executor(
-                find_target(X86_64, toolchain),
+                find_target(_FROM.name, toolchain),
                 self._subfolder("first"),
                 options.emulated() if target.runner else options,
             )
@@ -185,7 +191,7 @@ class _Work:
             lower(
                 source,
                 source.with_suffix(".o"),
-                AARCH64,
+                _TO.name,
                 self._toolchain,
                 timeout_s=self._timeout_s,
             )
@@ -318,7 +324,7 @@ class _Work:
             lower(
                 output,
                 lowered,
-                AARCH64,
+                _TO.name,
                 self._toolchain,
                 timeout_s=self._timeout_s,
                 is_merged=True,

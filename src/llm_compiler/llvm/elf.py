@@ -13,7 +13,6 @@ from enum import StrEnum
 from functools import cached_property
 
 from llm_compiler.errors import InputError, UnsupportedTarget
-from llm_compiler.llvm import targets
 from llm_compiler.llvm.elf_core import (
     DAMAGED,
     MAGIC,
@@ -33,9 +32,7 @@ from llm_compiler.llvm.elf_core import (
 from llm_compiler.llvm.targets import TARGETS, of_machine
 
 __all__ = [
-    "AARCH64",
     "SHN_COMMON",
-    "X86_64",
     "Binding",
     "ElfFile",
     "FileKind",
@@ -46,7 +43,6 @@ __all__ = [
     "parse_elf",
 ]
 
-X86_64, AARCH64 = targets.X86_64.name, targets.AARCH64.name
 _OTHER_MACHINES = {
     2: "SPARC",
     3: "32-bit x86",

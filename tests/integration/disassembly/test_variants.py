@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.disassemble import Disassembled, DisassembleOptions, LiftVerdict, disassemble
-from llm_compiler.llvm.elf import AARCH64, X86_64
+from llm_compiler.llvm import targets
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
 from llm_compiler.model.engines.replay import ReplayEngine
@@ -30,6 +30,7 @@ int twice(int x) { return put(x) + put(x + 5000000000); }
 """
 NAMES = ["divide", "largest", "twice"]
 # As answers of models are restored.
+X86_64, AARCH64 = targets.X86_64.name, targets.AARCH64.name
 ATTRIBUTES = {X86_64: "minsize optsize", AARCH64: 'minsize optsize "frame-pointer"="non-leaf"'}
 
 

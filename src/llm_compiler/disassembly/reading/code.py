@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 
+from llm_compiler.disassembly.architectures.architecture import PairedAddress
+from llm_compiler.disassembly.architectures.table import architecture_named
 from llm_compiler.disassembly.reading.file_facts import FileFacts
 from llm_compiler.disassembly.reading.function_text import Unreadable
 from llm_compiler.llvm.elf import Binding, Symbol, SymbolKind
@@ -15,7 +17,6 @@ __all__ = ["NO_OPERATIONS", "Code", "read_code"]
 
 _MAX_INSTRUCTIONS = 20_000
 NO_OPERATIONS = re.compile(r"^(?:data16 )*(?:nop\w?|xchgw %ax, ?%ax|int3)(?: |$)")
-_ARM_LOW = re.compile(r"(?:^add x\d+, (x\d+), #(\d+)$)|(?:\[(x\d+)(?:, #(\d+))?\]$)")
 
 
 class Code:
@@ -26,7 +27,7 @@ class Code:
     ) -> None:
         self.file, self.symbol = file, symbol
         self.binary, self.elf = file.binary, file.elf
-        self.architecture = self.elf.architecture
+        self.architecture = architecture_named(self.elf.architecture)
         self.section = self.elf.sections[symbol.section]
         self.start, self.end = symbol.value, end
         self.instructions = instructions
@@ -49,32 +50,21 @@ class Code:
         return cls(file, symbol, 0, ())
 
     @cached_property
-    def arm_addresses(self) -> dict[int, tuple[int, bool]]:
-        """Pair each adrp with what adds the rest: by place, the address, and whether it is low."""
-        found: dict[int, tuple[int, bool]] = {}
-        pages: dict[str, tuple[int, int]] = {}
-        for one in self.instructions:
-            words = re.split(r"[ ,\[\]]+", one.text)
-            if one.mnemonic == "adrp" and one.target is not None:
-                pages[words[1]] = one.address, one.target
-                continue
-            if match := _ARM_LOW.search(one.text):
-                register = match[1] or match[3]
-                if register in pages:
-                    source, page = pages[register]
-                    address = page + int(match[2] or match[4] or 0)
-                    found[one.address] = address, True
-                    found.setdefault(source, (address, False))
-            if words[0].startswith(("b", "ret")):
-                continue
-            if not one.mnemonic.startswith(("st", "cmp", "cmn", "tst", "cb", "tb", "prfm")):
-                loaded = words[1:3] if one.mnemonic.startswith(("ldp", "ldxp")) else words[1:2]
-                for register in loaded:
-                    pages.pop(register.replace("w", "x", 1), None)
-        for one in self.instructions:
-            if one.mnemonic == "adrp" and one.address not in found:
-                raise Unreadable(f"computes an address in more than two steps ({one.text})")
-        return found
+    def paired_addresses(self) -> dict[int, PairedAddress]:
+        """Addresses that two instructions make, by the places of both.
+
+        Raises:
+            Unreadable: it takes more than two.
+        """
+        pair = self.architecture.pair_addresses
+        return {} if pair is None else pair(self.instructions)
+
+    def address_in(self, one: Instruction) -> int | None:
+        """Return the address that an instruction of a linked file names or helps to make."""
+        if self.architecture.pair_addresses is None:
+            return one.target
+        pair = self.paired_addresses.get(one.address)
+        return 0 if pair is None else pair.address
 
 
 def read_code(file: FileFacts, symbol: Symbol) -> Code:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from functools import cached_property
 
+from llm_compiler.disassembly.architectures.table import architecture_named
 from llm_compiler.disassembly.binary import Binary
-from llm_compiler.disassembly.operands import form_of
 from llm_compiler.disassembly.reading.function_text import Unreadable
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.elf import FileKind, Relocation, Section, SymbolKind
@@ -59,7 +59,7 @@ class FileFacts:
         if not one.symbol.is_defined or self.elf.sections[one.symbol.section].is_code:
             return None
         offset = one.addend
-        form = form_of(self.elf.architecture, one.type)
+        form = architecture_named(self.elf.architecture).forms.get(one.type)
         if self.elf.sections[section].is_code and form is not None and form.relative:
             holder = self.instruction_at(section, one.offset)
             offset += holder.end - one.offset if holder else 4

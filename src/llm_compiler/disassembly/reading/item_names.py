@@ -6,7 +6,6 @@ import re
 
 from llm_compiler.disassembly.reading.items import OWN, Item
 from llm_compiler.disassembly.reading.references import References
-from llm_compiler.llvm.elf import AARCH64
 
 __all__ = ["name_items"]
 
@@ -52,6 +51,9 @@ def name_items(references: References) -> None:
             item.name = fresh(f"{stem}.", stem)
         taken.add(item.name)
     own = references.section.index, references.start, references.end
+    # Where addresses are pairs, who refers to what is known function by function only.
+    has_pairs = references.architecture.pair_addresses is not None
+    knows_only_own_references = references.file.is_linked and has_pairs
     for item in references.items.values():
         if item.section.is_writable:
             one = item.symbol
@@ -59,8 +61,7 @@ def name_items(references: References) -> None:
                 one is None
                 or not one.is_local
                 or one.name.startswith(".L")
-                # Who refers to what is known function by function only.
-                or (references.file.is_linked and references.architecture == AARCH64)
+                or knows_only_own_references
                 or references.file.is_used_outside(item.section, item.start, item.end, own)
             )
 

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import re
-
 from llm_compiler.disassembly.reading.code import Code
 from llm_compiler.disassembly.reading.items import Item
-from llm_compiler.llvm.elf import AARCH64, SymbolKind
+from llm_compiler.llvm.elf import SymbolKind
 from llm_compiler.llvm.listing import Instruction
 
 __all__ = ["find_jump_table", "table_entries"]
 
-_COMPARED = re.compile(r"^(?:cmp[bwlq] \$(\d+), \S+|cmp [wx]\d+, #(\d+))$")
+_WINDOW = 12
+"""Instructions: so near to each other are a table's use, the comparison before it and the jump."""
 
 
 def find_jump_table(code: Code, item: Item) -> None:
     """Recognise tables of distances that the assembler or linker resolved.
 
-    AArch64: ``(block - base) >> 2`` in one or two bytes, read by ldrb or ldrh in front of an
-    indirect branch. Linked files: ``block - table`` in four bytes.
+    Some architectures have short ones, from a place in the code. In linked files, the others hold
+    ``block - table`` in four bytes.
     """
     if item.section.is_writable or item.section.is_strings or item.section.is_mergeable:
         return
-    indirect = any(
-        one.text.startswith(("jmpq *%", "notrack jmpq *%", "br ")) for one in code.instructions
-    )
-    if not indirect:
+    indirect = code.architecture.indirect_jumps
+    if not any(one.text.startswith(indirect) for one in code.instructions):
         return
-    if code.architecture == AARCH64 and (shape := _arm_table(code, item)) is not None:
+    if (shape := _short_table(code, item)) is not None:
         item.jump_table, item.base = shape
         item.scale = 4
     elif code.file.is_linked:
@@ -60,26 +57,22 @@ def table_entries(code: Code, item: Item) -> list[int]:
     return found
 
 
-def _arm_table(code: Code, item: Item) -> tuple[int, int] | None:
-    users = [i for i, one in enumerate(code.instructions) if _mentions(code, one, item)]
-    for index in users:
-        window = code.instructions[index : index + 12]
-        size = base = 0
-        for one in window:
-            if one.mnemonic == "ldrb" and not size:
-                size = 1
-            elif one.mnemonic == "ldrh" and not size:
-                size = 2
-            elif one.mnemonic == "adr" and one.target in code.addresses:
-                base = one.target or 0
-            elif one.mnemonic == "br" and size and base:
-                return size, base
+def _short_table(code: Code, item: Item) -> tuple[int, int] | None:
+    """Return the bytes of a table's entries, and which place their distances count from."""
+    find = code.architecture.find_short_table
+    if find is None:
+        return None
+    for index, one in enumerate(code.instructions):
+        if _mentions(code, one, item):
+            found = find(code.instructions[index : index + _WINDOW], code.addresses)
+            if found is not None:
+                return found
     return None
 
 
 def _mentions(code: Code, one: Instruction, item: Item) -> bool:
     if code.file.is_linked:
-        return code.arm_addresses.get(one.address, (0, False))[0] == item.start
+        return code.address_in(one) == item.start
     for reloc in code.elf.relocations_in(code.section.index, one.address, one.end):
         if reloc.symbol.is_defined and reloc.symbol.section == item.section.index:
             value = 0 if reloc.symbol.kind is SymbolKind.SECTION else reloc.symbol.value
@@ -90,14 +83,9 @@ def _mentions(code: Code, one: Instruction, item: Item) -> bool:
 def _bound(code: Code, item: Item) -> int | None:
     """Return how many entries the comparison in front of the table's use allows."""
     for index, one in enumerate(code.instructions):
-        refers = (
-            one.target == item.start
-            if code.file.is_linked and code.architecture != AARCH64
-            else _mentions(code, one, item)
-        )
-        if not refers:
+        if not _mentions(code, one, item):
             continue
-        for before in reversed(code.instructions[max(0, index - 12) : index]):
-            if match := _COMPARED.match(before.text):
-                return int(match[1] or match[2]) + 1
+        for before in reversed(code.instructions[max(0, index - _WINDOW) : index]):
+            if match := code.architecture.comparison.match(before.text):
+                return int(match[1]) + 1
     return None

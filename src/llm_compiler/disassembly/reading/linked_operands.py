@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-from llm_compiler.disassembly.operands import Form, is_branch
+from llm_compiler.disassembly.architectures.architecture import Form
 from llm_compiler.disassembly.reading.function_text import Unreadable
 from llm_compiler.disassembly.reading.items import OWN, Target
 from llm_compiler.disassembly.reading.references import References
-from llm_compiler.llvm.elf import AARCH64, FileKind
+from llm_compiler.llvm.elf import FileKind
 from llm_compiler.llvm.listing import Instruction
 
 __all__ = ["LinkedOperands"]
@@ -34,13 +34,14 @@ class LinkedOperands:
 
     def operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
         """Return what an instruction refers to, how it is written, and where its field ends."""
-        if self.architecture == AARCH64:
-            return self._linked_arm_operand(one)
+        architecture = self.architecture
+        if architecture.pair_addresses is not None:
+            return self._paired_operand(one)
         if one.target is None:
             return self._absolute_operand(one)
-        if is_branch(self.architecture, one):
+        if architecture.is_branch(one):
             return self._of_branch(one), Form(), 0
-        if "(%rip)" not in one.text:
+        if not architecture.names_place(one):
             return None
         return (*self._of_address(one.target, "@GOTPCREL"), 0)
 
@@ -106,21 +107,20 @@ class LinkedOperands:
             0 if immediate and not displacement else 4,
         )
 
-    def _linked_arm_operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
-        if is_branch(self.architecture, one):
+    def _paired_operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
+        """Return what an instruction refers to where two of them make an address."""
+        architecture = self.architecture
+        if architecture.is_branch(one):
             return self._of_branch(one), Form(), 0
-        if one.mnemonic == "adr" or (one.mnemonic == "ldr" and "[" not in one.text):
+        if architecture.names_place(one) and not architecture.names_page(one):
             if one.target is None:
                 return None
             return (*self._of_address(one.target, ":got:"), 0)
-        return self._arm_operand(one)
-
-    def _arm_operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
-        if one.address not in self.code.arm_addresses:
+        pair = self.code.paired_addresses.get(one.address)
+        if pair is None:
             return None
-        address, is_low = self.code.arm_addresses[one.address]
-        target, form = self._of_address(address, ":got:")
-        if is_low:
+        target, form = self._of_address(pair.address, ":got:")
+        if pair.is_low:
             low = ":got_lo12:" if form.through_table else ":lo12:"
             form = Form(prefix=low, through_table=form.through_table)
         return target, form, 0

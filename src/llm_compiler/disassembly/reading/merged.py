@@ -1,29 +1,22 @@
-"""Variables that AArch64's code reaches from a neighbour: what the compiler laid out as one.
+"""Variables that code reaches from a neighbour: what the compiler laid out as one.
 
-LLVM puts small variables of a file into one (GlobalMerge), GCC counts from section anchors: code
-takes the address of one variable, and reaches others from there. Their distances are then part of
-the code's meaning. Pure functions.
+For some targets LLVM puts small variables of a file into one (GlobalMerge), and GCC counts from
+section anchors: code takes the address of one variable, and reaches others from there. Their
+distances are then part of the code's meaning. Pure functions.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
-from llm_compiler.disassembly.operands import Form
+from llm_compiler.disassembly.architectures.architecture import Form
 from llm_compiler.disassembly.reading.items import Item, Target
 from llm_compiler.disassembly.reading.references import References
-from llm_compiler.llvm.elf import AARCH64, Section
-from llm_compiler.llvm.listing import Instruction
+from llm_compiler.llvm.elf import Section
 
 __all__ = ["widen_merged"]
 
-_ACCESS: Final = re.compile(
-    r"^(?P<name>(?:ld|st)\w+) (?P<register>[wxbhsdq])\d+.*\[x\d+(?:, #(?P<place>\d+))?\]"
-)
-_SUM: Final = re.compile(r"^add x\d+, x\d+, #(?P<place>\d+)$")
-_WIDTHS: Final = {"b": 1, "h": 2, "s": 4, "w": 4, "d": 8, "x": 8, "q": 16}
 _REACH: Final = 4096
 """Bytes from the start of merged variables to the last: what an instruction's field holds."""
 
@@ -37,13 +30,14 @@ def widen_merged(
         found: by the address of an instruction, what it refers to.
     """
     code = references.code
-    if code.architecture != AARCH64 or references.file.is_linked:
+    merged = code.architecture.merged_variables
+    if merged is None or references.file.is_linked:
         return ()
-    reach = max((_reach(one) for one in code.instructions), default=0)
+    reach = max((merged.reach(one) for one in code.instructions), default=0)
     opened: dict[int, None] = {}
     for one in code.instructions:
         operand = found[one.address]
-        if operand is None or one.mnemonic != "add":
+        if operand is None or not merged.takes_address(one):
             continue
         target = operand[0]
         place = _variable(references, target)
@@ -55,17 +49,6 @@ def widen_merged(
     for index in opened:
         _widen(references, index)
     return tuple(opened)
-
-
-def _reach(one: Instruction) -> int:
-    """Return how many bytes behind a register an instruction may touch."""
-    if match := _ACCESS.match(one.text):
-        narrow = match["name"][-1] if match["name"][-1] in "bh" else match["register"]
-        width = _WIDTHS[narrow] * (2 if match["name"][2] == "p" else 1)
-        return int(match["place"] or 0) + width
-    if match := _SUM.match(one.text):
-        return int(match["place"]) + 1
-    return 0
 
 
 def _variable(references: References, target: Target) -> tuple[Section, int] | None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from llm_compiler.disassembly.operands import TLSDESC_CALL, Form, form_of, is_branch
+from llm_compiler.disassembly.architectures.architecture import Form
 from llm_compiler.disassembly.reading.function_text import Unreadable
 from llm_compiler.disassembly.reading.items import Target, quoted
 from llm_compiler.disassembly.reading.references import References
-from llm_compiler.llvm.elf import AARCH64, Relocation
+from llm_compiler.llvm.elf import Relocation
 from llm_compiler.llvm.listing import Instruction
 
 __all__ = ["ObjectOperands"]
@@ -38,22 +38,22 @@ class ObjectOperands:
         if len(relocations) > 1:
             raise Unreadable(f"has two symbols in one instruction ({one.text})")
         reloc = relocations[0]
-        form = form_of(self.architecture, reloc.type)
+        form = self.architecture.forms.get(reloc.type)
         if form is None:
             raise Unreadable(f"has a relocation of type {reloc.type}, which is not known here")
         addend = reloc.addend
         if form.relative:
             addend += one.end - reloc.offset
         target = self.references.of_symbol(
-            reloc.symbol, addend, branch=is_branch(self.architecture, one)
+            reloc.symbol, addend, branch=self.architecture.is_branch(one)
         )
         if form.suffix in ("@TLSGD", "@TLSLD"):
             self.suffixes[one.address] = "tls"
-        size = 8 if reloc.type == 1 else 4
+        size = self.architecture.target.relocations.absolute.get(reloc.type, 4)
         return target, form, one.end - reloc.offset - size
 
     def _is_tls_marker(self, one: Instruction, reloc: Relocation) -> bool:
-        if self.architecture == AARCH64 and reloc.type == TLSDESC_CALL:
+        if reloc.type == self.architecture.thread_local_call:
             self.suffixes[one.address] = f".tlsdesccall {quoted(reloc.symbol.name)}"
             return True
         return False
@@ -62,9 +62,6 @@ class ObjectOperands:
         """Return what the assembler resolved by itself: places in the same section."""
         if one.target is None or one.target < 0:
             return None
-        relative = "(%rip)" in one.text or one.mnemonic in ("adr", "adrp")
-        if self.architecture == AARCH64 and one.mnemonic == "ldr" and "[" not in one.text:
-            relative = True
-        if not relative and not is_branch(self.architecture, one):
+        if not self.architecture.names_place(one) and not self.architecture.is_branch(one):
             return None
         return self.references.of_jump(one, self.code.section), Form(), 0

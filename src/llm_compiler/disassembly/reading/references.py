@@ -5,14 +5,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator
 
-from llm_compiler.disassembly.operands import is_jump
 from llm_compiler.disassembly.reading.code import Code
 from llm_compiler.disassembly.reading.function_text import Unreadable
 from llm_compiler.disassembly.reading.items import OWN, Item, Target
 from llm_compiler.disassembly.reading.jump_tables import find_jump_table, table_entries
 from llm_compiler.llvm.elf import Section, Symbol, SymbolKind
 from llm_compiler.llvm.listing import Instruction
-from llm_compiler.llvm.targets import target_of
 
 __all__ = ["References"]
 
@@ -45,7 +43,7 @@ class References:
         """
         assert one.target is not None
         is_own = section.index == self.section.index and one.target == self.start
-        if is_own and is_jump(self.architecture, one):
+        if is_own and self.architecture.is_jump(one):
             self.labels.add(self.start)
             return Target(section=OWN, anchor=self.start)
         return self.of_place(section, one.target)
@@ -209,7 +207,7 @@ class References:
                         target = self.of_place(section, addend)
                     yield address - item.start, 8, target, False
             return
-        kinds = target_of(self.architecture).relocations
+        kinds = self.architecture.target.relocations
         for one in self.elf.relocations_in(item.section.index, item.start, item.end):
             if one.type in kinds.absolute:
                 target = self.of_symbol(one.symbol, one.addend)

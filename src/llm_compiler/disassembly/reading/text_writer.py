@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 
+from llm_compiler.disassembly.architectures.architecture import Form
 from llm_compiler.disassembly.data_text import data_lines
 from llm_compiler.disassembly.exception_text import TableText
-from llm_compiler.disassembly.operands import Form, is_branch, with_symbol
 from llm_compiler.disassembly.reading.code import NO_OPERATIONS
 from llm_compiler.disassembly.reading.function_text import Unreadable
 from llm_compiler.disassembly.reading.items import OWN, Item, Target, directive, quoted
@@ -15,7 +15,6 @@ from llm_compiler.disassembly.reading.jump_tables import table_entries
 from llm_compiler.disassembly.reading.linked_operands import LinkedOperands
 from llm_compiler.disassembly.reading.object_operands import ObjectOperands
 from llm_compiler.disassembly.reading.references import References
-from llm_compiler.llvm.elf import AARCH64
 from llm_compiler.llvm.listing import Instruction
 
 __all__ = ["TextWriter"]
@@ -48,10 +47,11 @@ class TextWriter:
     def _body(self) -> list[str]:
         lines: list[str] = []
         after_tls = False
+        architecture = self.code.architecture
         padding = self._padding()
         for one in self.code.instructions:
             if one.address in padding:
-                lines += [".p2align 4, 0x90"] if padding[one.address] else []
+                lines += [f".p2align 4, {architecture.code_fill}"] if padding[one.address] else []
                 continue
             lines += self._labels_at(one.address)
             suffix = self.operands.suffixes.get(one.address, "")
@@ -70,14 +70,14 @@ class TextWriter:
             target, form, field_end = operand
             symbol = self._expression(target)
             if (
-                self.code.architecture != AARCH64
+                architecture.plt_suffix
                 and target.name
-                and is_branch(self.code.architecture, one)
+                and architecture.is_branch(one)
                 and (target.name in self.operands.called or self._is_preemptible(target.name))
                 and (target.name != self.code.symbol.name or self._is_relocated(one))
             ):
-                form = Form(suffix="@PLT")
-            text = with_symbol(self.code.architecture, one, symbol, form, field_end)
+                form = Form(suffix=architecture.plt_suffix)
+            text = architecture.with_symbol(one, symbol, form, field_end)
             if text is None:
                 raise Unreadable(f"has a symbol in an operand that is not known here ({one.text})")
             lines.append(text)
@@ -103,13 +103,7 @@ class TextWriter:
         if symbol.is_local or symbol.is_hidden:
             yield f".hidden {name}"
         yield f".{'weak' if symbol.binding == 'weak' else 'globl'} {name}"
-        if self.code.architecture == AARCH64:
-            yield ".p2align 2"
-        elif self.code.section.alignment >= 16 and self.code.start % 16 == 0:
-            yield ".p2align 4, 0x90"
-        elif symbol.name.startswith("_ZN"):
-            # A pointer to a member function needs the lowest bit.
-            yield ".p2align 1, 0x90"
+        yield from self._alignment()
         yield f".type {name}, @function"
         yield f"{name}:"
         if self.table is not None:
@@ -140,6 +134,17 @@ class TextWriter:
             elif one is not None and one.binding == "weak" and not one.is_defined:
                 yield f".weak {quoted(other)}"
 
+    def _alignment(self) -> Iterator[str]:
+        """Yield the directive that aligns the function."""
+        fill, own = self.code.architecture.code_fill, self.code.architecture.code_alignment
+        if not fill:
+            yield f".p2align {own.bit_length() - 1}"
+        elif self.code.section.alignment >= 16 and self.code.start % 16 == 0:
+            yield f".p2align 4, {fill}"
+        elif self.code.symbol.name.startswith("_ZN"):
+            # A pointer to a member function needs the lowest bit.
+            yield f".p2align 1, {fill}"
+
     @cached_property
     def _label_names(self) -> dict[int, str]:
         return {place: f".LBB0_{i}" for i, place in enumerate(sorted(self.references.labels), 1)}
@@ -164,17 +169,17 @@ class TextWriter:
         own = [f"{self._label_names[address]}:"] if address in self.references.labels else []
         if self.table is None:
             return own
-        before, behind = self.table.labels_at(address - self.code.start)
-        return [*before, *own, *behind]
+        before, after = self.table.labels_at(address - self.code.start)
+        return [*before, *own, *after]
 
     def _is_relocated(self, one: Instruction) -> bool:
         return bool(self.code.elf.relocations_in(self.code.section.index, one.address, one.end))
 
     def _padding(self) -> dict[int, bool]:
-        """Return the no-ops that align a block (x86-64), and whether each begins a run."""
+        """Return the no-ops that align a block, and whether each begins a run."""
         found: dict[int, bool] = {}
         if (
-            self.code.architecture == AARCH64
+            not self.code.architecture.code_fill
             or self.code.start % 16
             or self.code.section.alignment < 16
         ):
@@ -241,7 +246,7 @@ class TextWriter:
             expression = self._expression(target)
             symbols[place] = size, f"{expression}-{own}" if is_distance else expression
         return data_lines(
-            self.code.architecture,
+            self.code.architecture.target.name,
             data,
             alignment,
             symbols,

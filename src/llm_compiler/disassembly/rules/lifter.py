@@ -22,15 +22,13 @@ from llm_compiler.disassembly.rules.prototypes import NO_RETURN, PROTOTYPES
 from llm_compiler.disassembly.rules.search import FoundDraft, SearchJob, SearchResult
 from llm_compiler.disassembly.rules.targets import TARGETS
 from llm_compiler.disassembly.rules.translate import translate
-from llm_compiler.disassembly.rules.unoptimised import UNOPTIMISED, looks_unoptimised
+from llm_compiler.disassembly.rules.unoptimised import UNOPTIMISED
 from llm_compiler.llvm.elf import Symbol, SymbolKind
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["Drafts", "RulesLifter", "attributes_of"]
 
-_X86_FRAME: Final = re.compile(r"^pushq %rbp\n(?:\.cfi.*\n)*movq %rsp, %rbp$", re.MULTILINE)
-_ARM_NO_FRAME: Final = re.compile(r"^st[pr] (?:x\d+, )?x30, ", re.MULTILINE)
 _PUSHED_NUMBER: Final = re.compile(r"^pushq \$", re.MULTILINE)
 _SIZES: Final = ("minsize optsize", "optsize", "")
 _PLAIN_ARITIES: Final = {
@@ -230,18 +228,9 @@ def attributes_of(text: str, architecture: str, sizes: Counter[str]) -> tuple[st
         order = ["minsize optsize"]
     elif sizes:
         order.sort(key=lambda one: -sizes[one])
-    rest = "uwtable"
-    if architecture == "x86_64":
-        if _X86_FRAME.search(text):
-            rest += ' "frame-pointer"="all"'
-        rest += ' "target-cpu"="x86-64"'
-    else:
-        kept = "none" if _ARM_NO_FRAME.search(text) and " x29" not in text else "non-leaf"
-        rest += (
-            f' "frame-pointer"="{kept}" "target-cpu"="generic" '
-            '"target-features"="+fp-armv8,+neon,+outline-atomics,+v8a,-fmv" "nooutline"'
-        )
-    if looks_unoptimised(text, architecture):
+    target = TARGETS[architecture]()
+    rest = f"uwtable {target.attributes(text)}"
+    if target.unoptimised_start.search(text):
         order.insert(0, UNOPTIMISED)
     if ".cfi_personality" in text:
         return tuple(f"{one} {rest}".strip() for one in order)

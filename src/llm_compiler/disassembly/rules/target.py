@@ -17,6 +17,7 @@ this package knows a register or a mnemonic. `x86_64` is the example to read.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -84,6 +85,17 @@ class Target(Protocol):
     name: str
     triple: str
     convention: Convention
+    unoptimised_start: re.Pattern[str]
+    """How a function's text in normal form begins whose code was not optimised: as soon as the
+    frame stands, without saving a register."""
+
+    def attributes(self, text: str) -> str:
+        """Return what a function's attributes say of the processor and the frame pointer.
+
+        Args:
+            text: in normal form; its prologue tells.
+        """
+        ...
 
     def control(self, line: Line, code: Code) -> Control:
         """Return how control leaves an instruction."""

@@ -11,5 +11,5 @@ from llm_compiler.disassembly.rules.x86_64 import X86_64
 
 __all__ = ["TARGETS"]
 
-TARGETS: Final[dict[str, Callable[[], Target]]] = {"aarch64": AArch64, "x86_64": X86_64}
-"""By the names of `llm_compiler.llvm.elf`."""
+TARGETS: Final[dict[str, Callable[[], Target]]] = {one.name: one for one in (AArch64, X86_64)}
+"""By the names of `llm_compiler.llvm.targets`."""

@@ -21,7 +21,6 @@ __all__ = [
     "UNOPTIMISED_PIPELINES",
     "as_optimised",
     "as_unoptimised",
-    "looks_unoptimised",
     "with_frame",
 ]
 
@@ -32,15 +31,6 @@ UNOPTIMISED_PIPELINES: Final = (
     "function(mem2reg,instsimplify)",
     "function(mem2reg,instcombine<no-verify-fixpoint>)",
     "function(mem2reg,instcombine<no-verify-fixpoint>,simplifycfg)",
-)
-_X86_START: Final = re.compile(
-    r"^pushq %rbp\n(?:\.cfi.*\n)*movq %rsp, %rbp\n(?:\.cfi.*\n)*(?:subq \$\d+, %rsp\n)?(?!push)",
-    re.MULTILINE,
-)
-_ARM_START: Final = re.compile(
-    r"@function\n\S+:\nsub sp, sp, #\d+\n(?:stp x29, x30, .*\nadd x29, sp, .*\n)?"
-    r"(?!st[pr] [xd][12]\d)",
-    re.MULTILINE,
 )
 _OBJECT: Final = re.compile(r"^  %s\d+ = alloca .*\n", re.MULTILINE)
 _PART: Final = re.compile(r"^  (%t\d+) = getelementptr i8, ptr (%s\d+), i64 -?\d+$", re.MULTILINE)
@@ -54,12 +44,6 @@ _POINTED: Final = re.compile(
 _WIDENED: Final = re.compile(r"^  (%\S+) = zext (i\d+) (%\S+) to i64$", re.MULTILINE)
 _VOLATILE: Final = re.compile(r"\b(load|store) volatile (?!.*inttoptr)")
 _ATTRIBUTES: Final = re.compile(r"^(attributes #\d+ = \{ )(?=[^\n]*\bnoinline\b)", re.MULTILINE)
-
-
-def looks_unoptimised(text: str, architecture: str) -> bool:
-    """Whether a function's text in normal form begins as -O0 code does: no register is saved."""
-    pattern = _X86_START if architecture == "x86_64" else _ARM_START
-    return bool(pattern.search(text))
 
 
 def with_frame(body: str, objects: Sequence[FrameObject], graph: Graph, *, has_spills: bool) -> str:

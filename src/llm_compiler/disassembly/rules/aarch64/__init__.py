@@ -23,12 +23,19 @@ from llm_compiler.disassembly.rules.code import Code, Line, Unliftable
 from llm_compiler.disassembly.rules.nodes import Graph, Node
 from llm_compiler.disassembly.rules.outlined import PREFIX
 from llm_compiler.disassembly.rules.target import Control, Convention
+from llm_compiler.llvm import targets
 
 __all__ = ["RULES", "VECTORS", "AArch64"]
 
 _ARGUMENTS: Final = tuple(f"x{number}" for number in range(8))
 _VECTOR_REGISTERS: Final = tuple(f"v{number}" for number in range(32))
 _SETS_FRAME: Final = re.compile(r"(?:mov x29, sp|add x29, sp, #\d+|sub x29, sp, #\d+)$")
+_UNOPTIMISED_START: Final = re.compile(
+    r"@function\n\S+:\nsub sp, sp, #\d+\n(?:stp x29, x30, .*\nadd x29, sp, .*\n)?"
+    r"(?!st[pr] [xd][12]\d)",
+    re.MULTILINE,
+)
+_NO_FRAME: Final = re.compile(r"^st[pr] (?:x\d+, )?x30, ", re.MULTILINE)
 _LANES: Final = re.compile(r"v\d+\.")
 RULES: Final[dict[str, Rule]] = {
     **INTEGERS,
@@ -43,8 +50,8 @@ RULES: Final[dict[str, Rule]] = {
 class AArch64:
     """The target."""
 
-    name = "aarch64"
-    triple = "aarch64-unknown-linux-gnu"
+    name = targets.AARCH64.name
+    triple = targets.AARCH64.triple
     convention = Convention(
         integer_arguments=_ARGUMENTS,
         vector_arguments=_VECTOR_REGISTERS[:8],
@@ -66,6 +73,15 @@ class AArch64:
         last_temporaries=_ARGUMENTS,
         vector_prefix="v",
     )
+    unoptimised_start = _UNOPTIMISED_START
+
+    def attributes(self, text: str) -> str:
+        """Return what a function's attributes say of the processor and the frame pointer."""
+        kept = "none" if _NO_FRAME.search(text) and " x29" not in text else "non-leaf"
+        return (
+            f'"frame-pointer"="{kept}" "target-cpu"="generic" '
+            '"target-features"="+fp-armv8,+neon,+outline-atomics,+v8a,-fmv" "nooutline"'
+        )
 
     def control(self, line: Line, code: Code) -> Control:
         """Return how control leaves an instruction."""

@@ -21,11 +21,18 @@ from llm_compiler.disassembly.rules.x86_64.operands import WIDE, Memory
 from llm_compiler.disassembly.rules.x86_64.strings import STRINGS
 from llm_compiler.disassembly.rules.x86_64.varargs import rewrite_varargs
 from llm_compiler.disassembly.rules.x86_64.vectors import VECTORS
+from llm_compiler.llvm import targets
+from llm_compiler.verify.architectures import architecture_named
 
 __all__ = ["RULES", "X86_64"]
 
 _VECTOR_REGISTERS: Final = tuple(f"xmm{number}" for number in range(16))
 _CALLEE_SAVED: Final = ("rbx", "rbp", "r12", "r13", "r14", "r15")
+_UNOPTIMISED_START: Final = re.compile(
+    r"^pushq %rbp\n(?:\.cfi.*\n)*movq %rsp, %rbp\n(?:\.cfi.*\n)*(?:subq \$\d+, %rsp\n)?(?!push)",
+    re.MULTILINE,
+)
+_FRAME: Final = architecture_named(targets.X86_64.name).frame_pointer_setup
 _VECTOR_MOVE: Final = re.compile(r"%xmm\d")
 
 RULES: Final[dict[str, Rule]] = {
@@ -47,8 +54,8 @@ _REPEATED: Final = frozenset(f"{name}{letter}" for name in ("movs", "stos") for 
 class X86_64:  # noqa: N801  # the architecture's name
     """The target."""
 
-    name = "x86_64"
-    triple = "x86_64-pc-linux-gnu"
+    name = targets.X86_64.name
+    triple = targets.X86_64.triple
     convention = Convention(
         integer_arguments=("rdi", "rsi", "rdx", "rcx", "r8", "r9"),
         vector_arguments=_VECTOR_REGISTERS[:8],
@@ -66,6 +73,12 @@ class X86_64:  # noqa: N801  # the architecture's name
         last_temporaries=("rdi", "rsi", "rdx"),
         vector_prefix="xmm",
     )
+    unoptimised_start = _UNOPTIMISED_START
+
+    def attributes(self, text: str) -> str:
+        """Return what a function's attributes say of the processor and the frame pointer."""
+        frame = '"frame-pointer"="all" ' if _FRAME.search(text) else ""
+        return f'{frame}"target-cpu"="x86-64"'
 
     def control(self, line: Line, code: Code) -> Control:
         """Return how control leaves an instruction."""

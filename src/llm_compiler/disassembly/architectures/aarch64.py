@@ -1,0 +1,185 @@
+"""AArch64 to the readers of machine code. Pure functions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+
+from llm_compiler.disassembly.architectures.architecture import (
+    Architecture,
+    Form,
+    MergedVariables,
+    PairedAddress,
+)
+from llm_compiler.disassembly.reading.function_text import Unreadable
+from llm_compiler.llvm import targets
+from llm_compiler.llvm.elf import ElfFile
+from llm_compiler.llvm.listing import Instruction
+
+__all__ = ["AARCH64"]
+
+_FORMS: Final = {
+    273: Form(),
+    274: Form(),
+    275: Form(),
+    276: Form(),
+    277: Form(prefix=":lo12:"),
+    278: Form(prefix=":lo12:"),
+    279: Form(),
+    280: Form(),
+    282: Form(),
+    283: Form(),
+    284: Form(prefix=":lo12:"),
+    285: Form(prefix=":lo12:"),
+    286: Form(prefix=":lo12:"),
+    299: Form(prefix=":lo12:"),
+    311: Form(prefix=":got:", through_table=True),
+    312: Form(prefix=":got_lo12:", through_table=True),
+    541: Form(prefix=":gottprel:", through_table=True),
+    542: Form(prefix=":gottprel_lo12:", through_table=True),
+    549: Form(prefix=":tprel_hi12:", through_table=True),
+    550: Form(prefix=":tprel_lo12:", through_table=True),
+    551: Form(prefix=":tprel_lo12_nc:", through_table=True),
+    562: Form(prefix=":tlsdesc:", through_table=True),
+    563: Form(prefix=":tlsdesc_lo12:", through_table=True),
+    564: Form(prefix=":tlsdesc_lo12:", through_table=True),
+}
+_BRANCH: Final = re.compile(r"^(?:b|bl|b\.\w+|bc\.\w+|cbz|cbnz|tbz|tbnz)$")
+_LAST_IMMEDIATE: Final = re.compile(r"#-?\d+(?=(?:, lsl #12)?$)")
+_MEMORY: Final = re.compile(r"\[(x\d+|sp)(?:, #-?\d+)?\]")
+_LOW: Final = re.compile(r"(?:^add x\d+, (x\d+), #(\d+)$)|(?:\[(x\d+)(?:, #(\d+))?\]$)")
+_MAIN: Final = re.compile(r"add x0, (x\d+), #(\d+)$")
+_MAIN_SLOT: Final = re.compile(r"ldr x0, \[(x\d+), #(\d+)\]$")
+_ACCESS: Final = re.compile(
+    r"^(?P<name>(?:ld|st)\w+) (?P<register>[wxbhsdq])\d+.*\[x\d+(?:, #(?P<place>\d+))?\]"
+)
+_SUM: Final = re.compile(r"^add x\d+, x\d+, #(?P<place>\d+)$")
+_WIDTHS: Final = {"b": 1, "h": 2, "s": 4, "w": 4, "d": 8, "x": 8, "q": 16}
+
+
+def _is_branch(instruction: Instruction) -> bool:
+    operands = instruction.text.rpartition(" ")[2]
+    return bool(_BRANCH.match(instruction.mnemonic)) and operands.startswith("0x")
+
+
+def _names_place(instruction: Instruction) -> bool:
+    is_literal = instruction.mnemonic == "ldr" and "[" not in instruction.text
+    return is_literal or instruction.mnemonic in ("adr", "adrp")
+
+
+def _names_page(instruction: Instruction) -> bool:
+    return instruction.mnemonic == "adrp"
+
+
+def _write_symbol(instruction: Instruction, symbol: str, form: Form, field_end: int) -> str | None:
+    text, mnemonic = instruction.text, instruction.mnemonic
+    symbol = form.prefix + symbol
+    if _names_place(instruction):
+        return text.rpartition(" ")[0] + " " + symbol
+    if mnemonic in ("add", "adds"):
+        found, count = _LAST_IMMEDIATE.subn(lambda _: symbol, text, count=1)
+    elif mnemonic == "mov":
+        # add xD, xS, #0 where one of them is the stack pointer
+        words = text.split(" ", 1)[1]
+        return f"add {words}, {symbol}"
+    else:
+        found, count = _MEMORY.subn(lambda match: f"[{match[1]}, {symbol}]", text)
+    return found if count else None
+
+
+def _pair_addresses(instructions: Sequence[Instruction]) -> dict[int, PairedAddress]:
+    """Pair each adrp with what adds the rest.
+
+    Raises:
+        Unreadable: an address is computed in more than two steps.
+    """
+    found: dict[int, PairedAddress] = {}
+    pages: dict[str, tuple[int, int]] = {}
+    for one in instructions:
+        words = re.split(r"[ ,\[\]]+", one.text)
+        if one.mnemonic == "adrp" and one.target is not None:
+            pages[words[1]] = one.address, one.target
+            continue
+        if match := _LOW.search(one.text):
+            register = match[1] or match[3]
+            if register in pages:
+                source, page = pages[register]
+                address = page + int(match[2] or match[4] or 0)
+                found[one.address] = PairedAddress(address, is_low=True)
+                found.setdefault(source, PairedAddress(address, is_low=False))
+        if words[0].startswith(("b", "ret")):
+            continue
+        if not one.mnemonic.startswith(("st", "cmp", "cmn", "tst", "cb", "tb", "prfm")):
+            loaded = words[1:3] if one.mnemonic.startswith(("ldp", "ldxp")) else words[1:2]
+            for register in loaded:
+                pages.pop(register.replace("w", "x", 1), None)
+    for one in instructions:
+        if one.mnemonic == "adrp" and one.address not in found:
+            raise Unreadable(f"computes an address in more than two steps ({one.text})")
+    return found
+
+
+def _main_functions(elf: ElfFile, instructions: Sequence[Instruction]) -> Iterator[int]:
+    pages: dict[str, int] = {}
+    for one in instructions:
+        if one.mnemonic == "adrp" and one.target is not None:
+            pages[one.text.split()[1].rstrip(",")] = one.target
+        elif (match := _MAIN.match(one.text)) and match[1] in pages:
+            yield pages[match[1]] + int(match[2])
+        elif (match := _MAIN_SLOT.match(one.text)) and match[1] in pages:
+            slot = pages[match[1]] + int(match[2])
+            for filled in elf.dynamic_relocations:
+                if filled.offset == slot and not filled.symbol.name:
+                    yield filled.addend
+
+
+def _find_short_table(
+    window: Sequence[Instruction], addresses: Collection[int]
+) -> tuple[int, int] | None:
+    """``(block - base) >> 2`` in one or two bytes, read by ldrb or ldrh before a branch."""
+    size = base = 0
+    for one in window:
+        if one.mnemonic == "ldrb" and not size:
+            size = 1
+        elif one.mnemonic == "ldrh" and not size:
+            size = 2
+        elif one.mnemonic == "adr" and one.target in addresses:
+            base = one.target or 0
+        elif one.mnemonic == "br" and size and base:
+            return size, base
+    return None
+
+
+def _reach(one: Instruction) -> int:
+    if match := _ACCESS.match(one.text):
+        narrow = match["name"][-1] if match["name"][-1] in "bh" else match["register"]
+        width = _WIDTHS[narrow] * (2 if match["name"][2] == "p" else 1)
+        return int(match["place"] or 0) + width
+    if match := _SUM.match(one.text):
+        return int(match["place"]) + 1
+    return 0
+
+
+AARCH64: Final = Architecture(
+    target=targets.AARCH64,
+    forms=_FORMS,
+    thread_local_call=569,
+    is_branch=_is_branch,
+    is_call=lambda one: one.mnemonic == "bl",
+    names_place=_names_place,
+    names_page=_names_page,
+    write_symbol=_write_symbol,
+    pair_addresses=_pair_addresses,
+    main_functions=_main_functions,
+    code_alignment=4,
+    indirect_jumps=("br ",),
+    comparison=re.compile(r"^cmp [wx]\d+, #(\d+)$"),
+    find_short_table=_find_short_table,
+    # LLVM puts small variables of a file into one, GCC counts from section anchors.
+    merged_variables=MergedVariables(
+        reach=_reach,
+        takes_address=lambda one: one.mnemonic == "add",
+        clang_flags=("-mno-global-merge",),
+    ),
+)
