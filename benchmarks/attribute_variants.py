@@ -23,9 +23,9 @@ from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.module_text import build_module_text
 from llm_compiler.dataset.lifting.strip import StripLevel, body_of, strip_module
 from llm_compiler.disassembly.binary import read_binary
+from llm_compiler.disassembly.disassembled import DisassembleOptions
 from llm_compiler.disassembly.lift import Lifter
 from llm_compiler.disassembly.read_function import FunctionReader, Unreadable
-from llm_compiler.disassembly.records import DisassembleOptions
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.assembler import triple_of
 from llm_compiler.llvm.extract import extract_function

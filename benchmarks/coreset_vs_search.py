@@ -26,7 +26,7 @@ from pathlib import Path
 from llm_compiler.console import print_table, progress
 from llm_compiler.corpus.inputs import NamedModule, corpus_modules
 from llm_compiler.errors import LlmCompilerError
-from llm_compiler.llvm.jobs import InspectJob, RegistryJob
+from llm_compiler.llvm.module_jobs import InspectJob, RegistryJob
 from llm_compiler.llvm.object_file import ObjectSizes, section_sizes
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain

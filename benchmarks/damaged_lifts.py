@@ -30,7 +30,7 @@ from llm_compiler.disassembly.binary import Binary, read_binary
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.reassemble import Reassembled, reassemble
 from llm_compiler.errors import CompilerError, InputError, LlmCompilerError
-from llm_compiler.llvm.jobs import EmitJob
+from llm_compiler.llvm.module_jobs import EmitJob
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.records import PassList, Status
 from llm_compiler.verify.execute import ExecuteOptions, Execution, Executor

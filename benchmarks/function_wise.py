@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler.errors import LlmCompilerError
-from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.module_jobs import EvaluateJob
 from llm_compiler.llvm.object_file import section_sizes
 from llm_compiler.llvm.passes import element_name
 from llm_compiler.llvm.stock import Stock, parse_clang_flags

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import llm_compiler
 from llm_compiler.console import print_table
-from llm_compiler.llvm.jobs import EmitJob, EvaluateJob, Inspection, InspectJob
+from llm_compiler.llvm.module_jobs import EmitJob, EvaluateJob, Inspection, InspectJob
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.records import Measurement, PassList, Status

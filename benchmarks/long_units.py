@@ -36,7 +36,7 @@ import numpy as np
 from llm_compiler.console import note, print_table
 from llm_compiler.corpus.manifest import MANIFEST_NAME, load_manifest
 from llm_compiler.evaluate.flag_tuning.summary import gains
-from llm_compiler.llvm.jobs import EmitJob, InspectJob
+from llm_compiler.llvm.module_jobs import EmitJob, InspectJob
 from llm_compiler.llvm.object_file import section_sizes, undefined_symbols
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.compact import CompactEngine

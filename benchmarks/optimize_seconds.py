@@ -27,7 +27,7 @@ from llm_compiler.corpus.inputs import NamedModule
 from llm_compiler.corpus.manifest import MANIFEST_NAME, load_manifest
 from llm_compiler.corpus.shards import load_samples
 from llm_compiler.errors import LlmCompilerError
-from llm_compiler.llvm.jobs import EvaluateJob, RegistryJob
+from llm_compiler.llvm.module_jobs import EvaluateJob, RegistryJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.engine import Engine

@@ -21,7 +21,7 @@ from llm_compiler.llvm.clang_flags import parse_clang_flags
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.search.coreset import load_coreset
-from llm_compiler.verify.jobs import AssembleProgramsJob, Built
+from llm_compiler.verify.program_jobs import AssembleProgramsJob, Built
 from llm_compiler.workers import LocalPool, run_jobs
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from llm_compiler.console import progress, warn
 from llm_compiler.corpus.samples import Sample
 from llm_compiler.corpus.shards import COLUMNS, load_samples
-from llm_compiler.llvm.jobs import RegistryJob
+from llm_compiler.llvm.module_jobs import RegistryJob
 from llm_compiler.records import PassList
 from llm_compiler.search.labels import label_modules, read_labels, write_labels
 from llm_compiler.search.strategies import random_list

@@ -35,7 +35,7 @@ from typing import Any
 from llm_compiler.console import note, print_table
 from llm_compiler.corpus.manifest import Unit, load_manifest
 from llm_compiler.errors import LlmCompilerError
-from llm_compiler.llvm.jobs import EvaluateJob, ExtractJob, InspectJob
+from llm_compiler.llvm.module_jobs import EvaluateJob, ExtractJob, InspectJob
 from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.settings import SettingKind, all_settings
 from llm_compiler.llvm.targets import architecture_of

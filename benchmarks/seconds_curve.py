@@ -28,7 +28,7 @@ from llm_compiler.console import note, print_table
 from llm_compiler.corpus.manifest import Unit
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.evaluate.plots import require_matplotlib
-from llm_compiler.llvm.jobs import EvaluateJob, RegistryJob
+from llm_compiler.llvm.module_jobs import EvaluateJob, RegistryJob
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.optimization.options import Effort

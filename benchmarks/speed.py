@@ -21,7 +21,7 @@ from pathlib import Path
 
 from llm_compiler.console import print_table
 from llm_compiler.corpus.inputs import MANIFEST, NamedModule, collect_files, load_modules
-from llm_compiler.llvm.jobs import EvaluateJob, ExtractJob, InspectJob, RegistryJob
+from llm_compiler.llvm.module_jobs import EvaluateJob, ExtractJob, InspectJob, RegistryJob
 from llm_compiler.llvm.object_file import section_sizes
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain

@@ -19,7 +19,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from llm_compiler.llvm.jobs import EmitJob
+from llm_compiler.llvm.module_jobs import EmitJob
 from llm_compiler.records import OZ, PassList
 from llm_compiler.user_folders import cache_folder
 from llm_compiler.verify.pass_list_eval import PASSED, SAME, PassListEval

@@ -19,11 +19,11 @@ from pathlib import Path
 from llm_compiler import Verb
 from llm_compiler.disassembly.annotate import annotated
 from llm_compiler.disassembly.binary import Binary, Origin, read_binary
+from llm_compiler.disassembly.disassembled import Disassembled, DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.drafts import with_drafts
 from llm_compiler.disassembly.lift import Lift, Lifter
 from llm_compiler.disassembly.lift_all import lift_all
 from llm_compiler.disassembly.merge import merge, relink
-from llm_compiler.disassembly.records import Disassembled, DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.retarget import check_retarget, retarget
 from llm_compiler.disassembly.whole import whole_module
 from llm_compiler.errors import ConfigError, InputError, ToolchainNotFound

@@ -34,7 +34,7 @@ from llm_compiler.errors import (
     ResourceError,
     ToolchainNotFound,
 )
-from llm_compiler.llvm.jobs import EmitJob, Emitted, ExtractJob, Inspection, InspectJob
+from llm_compiler.llvm.module_jobs import EmitJob, Emitted, ExtractJob, Inspection, InspectJob
 from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock, parse_clang_flags
 from llm_compiler.llvm.targets import architecture_of, canonical_triple

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from llm_compiler.llvm.jobs import InspectJob
+from llm_compiler.llvm.module_jobs import InspectJob
 from llm_compiler.records import Status
 from llm_compiler.workers import LocalPool, run_jobs
 

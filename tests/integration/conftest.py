@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import llm_compiler
-from llm_compiler.llvm.jobs import RegistryJob
+from llm_compiler.llvm.module_jobs import RegistryJob
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.workers import LocalPool, run_jobs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html.parser import HTMLParser
 
-from llm_compiler.disassembly.records import Disassembled, LiftedFunction
+from llm_compiler.disassembly.disassembled import Disassembled, LiftedFunction
 from llm_compiler.emulate import Emulated
 from llm_compiler.optimize import Optimized
 from llm_compiler.records import Recipe

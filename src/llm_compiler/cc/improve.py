@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from llm_compiler.closing import Closing
 from llm_compiler.errors import InputError, LlmCompilerError, WorkerLost
 from llm_compiler.llvm.clang_flags import ClangFlags
-from llm_compiler.llvm.jobs import Inspection, InspectJob
+from llm_compiler.llvm.module_jobs import Inspection, InspectJob
 from llm_compiler.llvm.object_file import object_format, section_sizes
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import Toolchain

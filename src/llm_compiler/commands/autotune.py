@@ -20,7 +20,7 @@ from llm_compiler.console import (
 )
 from llm_compiler.corpus.inputs import NamedModule, load_modules
 from llm_compiler.errors import InputError, OutputError
-from llm_compiler.llvm.jobs import EvaluateJob, RegistryJob
+from llm_compiler.llvm.module_jobs import EvaluateJob, RegistryJob
 from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.stock import Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain

@@ -19,11 +19,11 @@ from llm_compiler.disassemble import (
     disassemble,
 )
 from llm_compiler.disassembly.archive import MAGIC, read_archive
+from llm_compiler.disassembly.disassembled import Retargeted
 from llm_compiler.disassembly.graph import blocks_of, to_dot, to_html
-from llm_compiler.disassembly.records import Retargeted
 from llm_compiler.errors import CompileFailed, ConfigError, InputError
 from llm_compiler.llvm.demangle import demangled
-from llm_compiler.llvm.jobs import Inspection, InspectJob
+from llm_compiler.llvm.module_jobs import Inspection, InspectJob
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.option_fields import values_for
 from llm_compiler.output import check_writable, make_folders, write_atomically

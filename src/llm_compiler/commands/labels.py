@@ -18,7 +18,7 @@ from llm_compiler.console import percent, print_json, print_table, progress, war
 from llm_compiler.corpus.samples import Sample
 from llm_compiler.corpus.shards import COLUMNS, load_samples
 from llm_compiler.errors import ArtifactError, InputError, ShardCorrupt
-from llm_compiler.llvm.jobs import RegistryJob
+from llm_compiler.llvm.module_jobs import RegistryJob
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.output import check_writable, resumable
 from llm_compiler.records import PassList

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llm_compiler.commands.options.passes import PassesArguments
 from llm_compiler.console import print_json, print_table
-from llm_compiler.llvm.jobs import RegistryJob
+from llm_compiler.llvm.module_jobs import RegistryJob
 from llm_compiler.llvm.refusals import refused_for
 from llm_compiler.llvm.registry import PassEntry, all_entries
 from llm_compiler.llvm.settings import Setting, SettingKind, all_settings

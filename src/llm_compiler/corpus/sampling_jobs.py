@@ -14,8 +14,8 @@ from llm_compiler.corpus.shingles import anonymous_text, shingles
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.extract import extract_functions
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context, Module
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.object_file import object_contents, section_sizes
 from llm_compiler.records import OZ, Status, content_hash
 

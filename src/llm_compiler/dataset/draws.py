@@ -22,8 +22,8 @@ from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import CompilerError, InputError
 from llm_compiler.llvm.capi import Library
 from llm_compiler.llvm.codegen import TargetMachine
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import BITCODE_MAGIC, Context, Module
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.object_file import ObjectSizes
 from llm_compiler.records import Status
 

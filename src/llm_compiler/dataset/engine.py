@@ -16,7 +16,7 @@ from llm_compiler.dataset.draws import Draw, DrawJob
 from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stages import Stage
 from llm_compiler.errors import ArtifactError
-from llm_compiler.llvm.jobs import RegistryJob
+from llm_compiler.llvm.module_jobs import RegistryJob
 from llm_compiler.workers import WorkerPool, run_jobs
 
 __all__ = ["MAX_ATTEMPTS", "Result", "make_samples", "safe_elements"]

@@ -279,7 +279,7 @@ def make_stage(
     """Return the stage of a name.
 
     Args:
-        space: emulation: what lists are drawn from (`llvm.jobs.RegistryJob`).
+        space: emulation: what lists are drawn from (`llvm.module_jobs.RegistryJob`).
         labels: flag tuning.
         code, text: pretraining, both optional.
 

@@ -15,8 +15,8 @@ from llm_compiler.dataset.lifting.module_text import build_module_text
 from llm_compiler.dataset.lifting.report import describe_error, differing_lines
 from llm_compiler.errors import CompilerError, InputError
 from llm_compiler.llvm.codegen import TargetMachine
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Status
 
 __all__ = ["BodyVerdict", "VerifyBodiesJob", "verify_body"]

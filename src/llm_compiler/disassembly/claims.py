@@ -27,8 +27,8 @@ from llm_compiler.disassembly.attributes import (
 )
 from llm_compiler.errors import CompilerError, InputError, LlmCompilerError
 from llm_compiler.llvm.codegen import TargetMachine
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Status
 from llm_compiler.verify.fingerprint import Fingerprint, fingerprint
 

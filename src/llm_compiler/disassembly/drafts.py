@@ -21,8 +21,8 @@ from llm_compiler.disassembly.merge import (
 )
 from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.errors import LlmCompilerError
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import EXTERNAL, INTERNAL, Context
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import WorkerPool, run_jobs

@@ -25,8 +25,8 @@ from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
 from llm_compiler.disassembly.rules.lifter import attributes_of
 from llm_compiler.disassembly.rules.search import SearchJob
 from llm_compiler.errors import ArtifactError, CompilerError, InputError
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.records import Status, content_hash
 from llm_compiler.workers.pool import WorkerPool, run_jobs

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from llm_compiler.disassembly.binary import Binary, Origin
+from llm_compiler.disassembly.disassembled import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.finishing import ShortDraftJob
 from llm_compiler.disassembly.lift_records import Judged, Lift, Question
 from llm_compiler.disassembly.outlined_code import without_outlined
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.reassemble import Reassembled, reassemble
-from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.rules.lifter import RulesLifter
 from llm_compiler.disassembly.rules.outlined import PREFIX
 from llm_compiler.errors import CompilerError, InputError, ResourceError

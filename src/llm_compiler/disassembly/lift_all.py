@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 
 from llm_compiler.disassembly.binary import Binary
+from llm_compiler.disassembly.disassembled import LiftedFunction
 from llm_compiler.disassembly.lift import Lift, Lifter
-from llm_compiler.disassembly.records import LiftedFunction
 from llm_compiler.llvm.elf import Symbol, SymbolKind
 from llm_compiler.verify.lifted import LiftVerdict
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llm_compiler.disassembly.disassembled import LiftedFunction
 from llm_compiler.disassembly.read_function import FunctionText
 from llm_compiler.disassembly.reassemble import Reassembled
-from llm_compiler.disassembly.records import LiftedFunction
 from llm_compiler.model.engines.requests import CodeAnswer
 from llm_compiler.verify.lifted import LiftVerdict
 from llm_compiler.verify.round_trip import CodeObject

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from llm_compiler.disassembly.attributes import ABI_ATTRIBUTES, calls_of
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.capi import take_message
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context, Module
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Status
 
 __all__ = [

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from llm_compiler.disassembly.binary import Binary, Origin
+from llm_compiler.disassembly.disassembled import Retargeted, RetargetedFunction
 from llm_compiler.disassembly.lift import Lift
 from llm_compiler.disassembly.merge import (
     comment,
@@ -28,7 +29,6 @@ from llm_compiler.disassembly.merge import (
 )
 from llm_compiler.disassembly.portable import Retargeting, RetargetJob, foreign_obstacle
 from llm_compiler.disassembly.read_function import Data, FunctionReader, Unreadable
-from llm_compiler.disassembly.records import Retargeted, RetargetedFunction
 from llm_compiler.disassembly.variables import data_module
 from llm_compiler.errors import (
     CompilerError,

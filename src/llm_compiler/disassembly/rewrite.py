@@ -20,8 +20,8 @@ from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.disassembly.prototypes import Prototype
 from llm_compiler.errors import CompilerError, InputError, LlmCompilerError
 from llm_compiler.llvm.codegen import TargetMachine
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context, Module
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Status
 from llm_compiler.verify.fingerprint import fingerprint
 

@@ -28,8 +28,8 @@ from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.disassembly.read_function import Data, FunctionReader, Unreadable
 from llm_compiler.disassembly.variables import constructors, data_module
 from llm_compiler.llvm.elf import SHN_COMMON, Binding, Symbol, SymbolKind
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import INTERNAL, Context
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import WorkerPool, run_jobs

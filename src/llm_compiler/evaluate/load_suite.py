@@ -17,7 +17,7 @@ from llm_compiler.evaluate.suites import (
     SuiteOptions,
     module_of_bitcode,
 )
-from llm_compiler.llvm.jobs import InspectJob
+from llm_compiler.llvm.module_jobs import InspectJob
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.search.labels import choose_modules
 from llm_compiler.workers.pool import WorkerPool, run_jobs

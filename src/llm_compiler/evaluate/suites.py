@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llm_compiler.llvm.jobs import Inspection
+from llm_compiler.llvm.module_jobs import Inspection
 from llm_compiler.llvm.object_file import ObjectSizes
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import content_hash

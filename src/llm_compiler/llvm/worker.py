@@ -37,7 +37,7 @@ _PR_SET_PDEATHSIG = 1
 
 def serve(connection: Connection) -> None:
     """Carry out jobs until the other end closes."""
-    from llm_compiler.llvm.jobs import WorkerState
+    from llm_compiler.llvm.module_jobs import WorkerState
 
     state = WorkerState()
     connection.send("ready")

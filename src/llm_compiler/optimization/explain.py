@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from llm_compiler.llvm.jobs import SectionsJob
+from llm_compiler.llvm.module_jobs import SectionsJob
 from llm_compiler.llvm.object_file import section_groups
 from llm_compiler.llvm.passes import element_name
 from llm_compiler.records import Recipe

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from llm_compiler.errors import CompileFailed
 from llm_compiler.llvm.elf import parse_elf
-from llm_compiler.llvm.function_wise.jobs import (
+from llm_compiler.llvm.function_wise.assemble_jobs import (
     Assembled,
     AssembleJob,
     LeftoversJob,

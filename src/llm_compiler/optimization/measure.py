@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from llm_compiler.errors import ArtifactError, InputError
 from llm_compiler.llvm.constructs import uncovered
-from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.module_jobs import EvaluateJob
 from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.refusals import never_allowed, refusal_of
 from llm_compiler.optimization.assembly import assembly_wanted

@@ -10,7 +10,7 @@ from pathlib import Path
 from llm_compiler.errors import InputError, IrParseError, LlmCompilerError
 from llm_compiler.llvm.clang_flags import ClangFlags
 from llm_compiler.llvm.demangle import demangled
-from llm_compiler.llvm.jobs import Inspection, InspectJob
+from llm_compiler.llvm.module_jobs import Inspection, InspectJob
 from llm_compiler.llvm.object_file import ObjectSizes, object_format, section_sizes
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock
 from llm_compiler.optimization.unit import Request, Unit

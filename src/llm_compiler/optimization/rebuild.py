@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from llm_compiler.errors import InputError
-from llm_compiler.llvm.jobs import Inspection, InspectJob
+from llm_compiler.llvm.module_jobs import Inspection, InspectJob
 from llm_compiler.llvm.object_file import section_sizes, undefined_symbols
 from llm_compiler.optimization.choose import Built
 from llm_compiler.optimization.library_names import is_library_name

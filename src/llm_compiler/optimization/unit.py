@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
-from llm_compiler.llvm.jobs import Inspection
+from llm_compiler.llvm.module_jobs import Inspection
 from llm_compiler.llvm.object_file import ObjectSizes
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.records import Measurement, PassList

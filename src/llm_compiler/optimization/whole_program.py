@@ -19,8 +19,8 @@ from pathlib import Path
 from llm_compiler.errors import CompileFailed, CompilerError, ConfigError, InputError, ResourceError
 from llm_compiler.llvm.constructs import uncovered
 from llm_compiler.llvm.function_wise.library_functions import LIBRARY_FUNCTIONS
-from llm_compiler.llvm.jobs import EvaluateJob, Inspection, InspectJob
 from llm_compiler.llvm.link_time import LinkTime, as_text
+from llm_compiler.llvm.module_jobs import EvaluateJob, Inspection, InspectJob
 from llm_compiler.llvm.object_file import ObjectSizes
 from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.optimization.function_wise import (

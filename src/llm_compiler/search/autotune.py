@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from enum import StrEnum
 
-from llm_compiler.llvm.jobs import EvaluateJob, InspectJob
+from llm_compiler.llvm.module_jobs import EvaluateJob, InspectJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.records import OZ, Measurement, PassList
 from llm_compiler.search.minimize import minimize

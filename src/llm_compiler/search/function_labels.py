@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.function_wise.structure import Structure
-from llm_compiler.llvm.jobs import WorkerState
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.symbol_sizes import symbol_name
 from llm_compiler.records import Measurement, Recipe, Status, content_hash
 from llm_compiler.search.function_wise import (

@@ -26,7 +26,7 @@ from typing import Any
 
 from llm_compiler.corpus.samples import Sample
 from llm_compiler.errors import InputError, OutputError, ShardCorrupt
-from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.module_jobs import EvaluateJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.parquet import read_table, require_pyarrow, write_table
 from llm_compiler.records import OZ, Measurement, PassList, Status, content_hash

@@ -18,7 +18,7 @@ from llm_compiler.disassemble import DisassembleOptions, disassemble
 from llm_compiler.emulate import EmulateOptions, emulate
 from llm_compiler.errors import CompileFailed, InputError, LlmCompilerError
 from llm_compiler.llvm.clang_flags import parse_clang_flags
-from llm_compiler.llvm.jobs import InspectJob
+from llm_compiler.llvm.module_jobs import InspectJob
 from llm_compiler.llvm.object_file import section_groups, section_sizes
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.recipes import parse_recipe

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from llm_compiler.errors import UnknownPass
-from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.module_jobs import EvaluateJob
 from llm_compiler.records import PassList, Status
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 

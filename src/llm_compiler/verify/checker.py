@@ -14,7 +14,7 @@ from pathlib import Path
 
 from llm_compiler.closing import Closing
 from llm_compiler.errors import LlmCompilerError
-from llm_compiler.llvm.jobs import RegistryJob
+from llm_compiler.llvm.module_jobs import RegistryJob
 from llm_compiler.llvm.passes import unsafe_passes
 from llm_compiler.llvm.settings import all_settings, unsafe_settings
 from llm_compiler.llvm.targets import architecture_of

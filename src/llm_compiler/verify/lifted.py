@@ -15,8 +15,8 @@ from ctypes import c_void_p
 from dataclasses import dataclass, field
 
 from llm_compiler.errors import IrParseError
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import AVAILABLE_EXTERNALLY, EXTERNAL, Context, Module
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.records import Status
 from llm_compiler.verify.lift_verdict import LiftVerdict

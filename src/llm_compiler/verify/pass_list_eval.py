@@ -18,18 +18,18 @@ from pathlib import Path
 
 from llm_compiler.closing import Closing
 from llm_compiler.errors import InputError, ToolchainNotFound
-from llm_compiler.llvm.jobs import Job
+from llm_compiler.llvm.module_jobs import Job
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.records import PassList, Status, Verdict, VerdictKind
 from llm_compiler.user_folders import cache_folder
 from llm_compiler.verify.harness import DEFAULT_PROGRAM_TIMEOUT_S, Failure, Harness
-from llm_compiler.verify.jobs import AssembleProgramsJob, BuildJob, Built
 from llm_compiler.verify.known import KnownModules
 from llm_compiler.verify.prepare import (
     PreparedProgram,
     prepare_programs,
     scratch_dir,
 )
+from llm_compiler.verify.program_jobs import AssembleProgramsJob, BuildJob, Built
 from llm_compiler.verify.reproducer import Reproducer, save_reproducer
 from llm_compiler.verify.suite import Suite
 from llm_compiler.verify.target import ARCHITECTURES, Target, find_target

@@ -21,7 +21,7 @@ from llm_compiler.errors import CompileFailed, OutputError
 from llm_compiler.output import write_atomically
 from llm_compiler.records import OZ, PassList, Status, content_hash
 from llm_compiler.verify.harness import Harness, symbol_suffix
-from llm_compiler.verify.jobs import BuildJob, Built, RenameJob
+from llm_compiler.verify.program_jobs import BuildJob, Built, RenameJob
 from llm_compiler.verify.suite import Program, Suite
 from llm_compiler.verify.target import Target
 from llm_compiler.workers.pool import WorkerPool, run_jobs

@@ -17,8 +17,8 @@ from typing import Final
 from llm_compiler.errors import CompilerError, InputError, IrParseError
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.elf import ElfFile, parse_elf
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context, Module
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Status
 from llm_compiler.verify.architectures import find_architecture
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from llm_compiler.closing import Closing
-from llm_compiler.llvm.jobs import Job, WorkerState
+from llm_compiler.llvm.module_jobs import Job, WorkerState
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import StepResult
 

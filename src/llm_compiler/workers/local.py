@@ -29,7 +29,7 @@ from typing import Any
 from llm_compiler.closing import Closing
 from llm_compiler.errors import LlmCompilerError, WorkerLost
 from llm_compiler.isolation import python_command
-from llm_compiler.llvm.jobs import Job
+from llm_compiler.llvm.module_jobs import Job
 from llm_compiler.llvm.worker import BEGUN
 from llm_compiler.process import spawn
 from llm_compiler.records import Status

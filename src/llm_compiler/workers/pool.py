@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self
 
-from llm_compiler.llvm.jobs import Job
+from llm_compiler.llvm.module_jobs import Job
 from llm_compiler.signals import Interrupted
 
 __all__ = ["PoolInterrupted", "StepResult", "WorkerPool", "run_jobs"]

@@ -9,8 +9,8 @@ import pytest
 
 from llm_compiler.corpus.normalize import Level, normalize
 from llm_compiler.corpus.sampling_jobs import Made, MakeSamplesJob
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.object_file import object_contents
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run

@@ -23,7 +23,7 @@ from llm_compiler.corpus.sampling import SampleReport, build_samples
 from llm_compiler.corpus.sampling_jobs import ListFunctionsJob
 from llm_compiler.corpus.shards import load_samples, read_manifest
 from llm_compiler.errors import InputError, ShardCorrupt
-from llm_compiler.llvm.jobs import Job
+from llm_compiler.llvm.module_jobs import Job
 from llm_compiler.records import Status
 from llm_compiler.workers import LocalPool
 from llm_compiler.workers.fake import FakePool

@@ -19,7 +19,7 @@ from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.dataset.stage_sample import STAGES, StageSample
 from llm_compiler.dataset.stages import FlagTuning, Stage, StageOptions, make_stage
 from llm_compiler.errors import ArtifactError, ConfigError, ShardCorrupt
-from llm_compiler.llvm.jobs import EmitJob
+from llm_compiler.llvm.module_jobs import EmitJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.records import PassList

@@ -16,9 +16,9 @@ from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
 from llm_compiler.dataset.verify_bodies import VerifyBodiesJob
 from llm_compiler.disassembly.binary import read_binary
+from llm_compiler.disassembly.disassembled import DisassembleOptions
 from llm_compiler.disassembly.finishing import DraftBodyJob, FinishStage
 from llm_compiler.disassembly.lift import Lifter
-from llm_compiler.disassembly.records import DisassembleOptions
 from llm_compiler.errors import ArtifactError
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.model.engines.engine import BaseEngine

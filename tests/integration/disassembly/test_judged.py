@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.disassembly.binary import read_binary
+from llm_compiler.disassembly.disassembled import DisassembleOptions
 from llm_compiler.disassembly.lift import Lifter
-from llm_compiler.disassembly.records import DisassembleOptions
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.verify.execute import Executor

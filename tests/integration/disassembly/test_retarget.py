@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassemble
-from llm_compiler.disassembly.records import RetargetedFunction
+from llm_compiler.disassembly.disassembled import RetargetedFunction
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context

@@ -9,7 +9,7 @@ import pytest
 
 from llm_compiler.errors import IrParseError, UnsupportedTarget
 from llm_compiler.llvm.evaluator import Evaluator
-from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.module_jobs import EvaluateJob
 from llm_compiler.records import PassList, Status
 from llm_compiler.search.strategies import random_list
 from llm_compiler.workers import LocalPool, run_jobs

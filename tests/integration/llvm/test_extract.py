@@ -9,8 +9,8 @@ import pytest
 
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.extract import extract_function, extract_functions
-from llm_compiler.llvm.jobs import EmitJob, ExtractJob, InspectJob
 from llm_compiler.llvm.module import Context, Module
+from llm_compiler.llvm.module_jobs import EmitJob, ExtractJob, InspectJob
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 from llm_compiler.records import PassList, Status

@@ -17,7 +17,7 @@ import pytest
 from llm_compiler.errors import CompileFailed, ToolchainNotFound
 from llm_compiler.llvm.elf import SymbolKind, parse_elf
 from llm_compiler.llvm.function_wise.assemble import Assembler
-from llm_compiler.llvm.function_wise.jobs import AssembleJob, UnitStructure
+from llm_compiler.llvm.function_wise.assemble_jobs import AssembleJob, UnitStructure
 from llm_compiler.llvm.function_wise.plan import SUFFIXES, AssemblyPlan, make_plan
 from llm_compiler.llvm.function_wise.structure import Structure
 from llm_compiler.llvm.object_file import section_sizes

@@ -16,7 +16,7 @@ from llm_compiler.errors import (
     PassCrashed,
     TimedOut,
 )
-from llm_compiler.llvm.jobs import EmitJob, EvaluateJob
+from llm_compiler.llvm.module_jobs import EmitJob, EvaluateJob
 from llm_compiler.llvm.object_file import section_sizes
 from llm_compiler.llvm.stock import Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import Toolchain

@@ -9,7 +9,7 @@ import pytest
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.elf import SymbolKind, parse_elf
 from llm_compiler.llvm.evaluator import Evaluator
-from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.module_jobs import EvaluateJob
 from llm_compiler.llvm.stock import ClangFlags, Stock
 from llm_compiler.llvm.symbol_sizes import symbol_sizes
 from llm_compiler.llvm.toolchain import Toolchain

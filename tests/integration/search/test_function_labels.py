@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.errors import ShardCorrupt
-from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.module_jobs import EvaluateJob
 from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.records import Recipe, content_hash
 from llm_compiler.search.function_label_shards import LabelFolder, read_function_labels

@@ -18,7 +18,7 @@ import pytest
 from llm_compiler.corpus.samples import Sample
 from llm_compiler.errors import ShardCorrupt
 from llm_compiler.llvm.evaluator import Evaluator
-from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.module_jobs import EvaluateJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.records import PassList, content_hash
 from llm_compiler.search.labels import (

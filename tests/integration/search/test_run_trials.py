@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from llm_compiler.llvm.jobs import Job
+from llm_compiler.llvm.module_jobs import Job
 from llm_compiler.records import PassList, Status
 from llm_compiler.search.autotune import Method, autotune_strategy, module_rng
 from llm_compiler.search.store import Store

@@ -10,7 +10,7 @@ import pytest
 
 from llm_compiler.errors import ToolchainNotFound
 from llm_compiler.llvm.assembler import assemble
-from llm_compiler.llvm.jobs import WorkerState
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.verify.execute import ExecuteOptions, Execution, Executor
 from llm_compiler.verify.lifted import InspectLiftJob, LiftVerdict

@@ -9,15 +9,15 @@ import pytest
 
 from llm_compiler.commands.validate import unknown_recipes
 from llm_compiler.errors import InputError, ToolchainNotFound
-from llm_compiler.llvm.jobs import Job
+from llm_compiler.llvm.module_jobs import Job
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.registry import entry
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.records import Status, Verdict, VerdictKind
 from llm_compiler.verify import pass_list_eval, prepare
 from llm_compiler.verify.csmith import csmith_suite
-from llm_compiler.verify.jobs import RenameJob
 from llm_compiler.verify.pass_list_eval import PassListEval
+from llm_compiler.verify.program_jobs import RenameJob
 from llm_compiler.verify.reproducer import minimize
 from llm_compiler.verify.suite import Program, Suite, built_in_suite, load_suite
 from llm_compiler.verify.sweep import sweep

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.llvm.jobs import EmitJob
+from llm_compiler.llvm.module_jobs import EmitJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.records import PassList, Verdict, VerdictKind
 from llm_compiler.verify.pass_list_eval import PassListEval

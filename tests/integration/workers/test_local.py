@@ -16,7 +16,7 @@ from types import ModuleType
 import pytest
 
 from llm_compiler.errors import LlmCompilerError, WorkerLost
-from llm_compiler.llvm.jobs import EmitJob, EvaluateJob, InspectJob
+from llm_compiler.llvm.module_jobs import EmitJob, EvaluateJob, InspectJob
 from llm_compiler.records import PassList, Status
 from llm_compiler.workers import LocalPool, run_jobs
 from llm_compiler.workers.fake import FakePool
@@ -236,7 +236,7 @@ def test_killing_the_worker_server_is_an_error_and_no_hang(jobs: ModuleType) -> 
 
 FRONT = """
 import sys, time
-from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.module_jobs import EvaluateJob
 from llm_compiler.records import PassList
 from llm_compiler.workers import LocalPool
 with LocalPool(2) as pool:

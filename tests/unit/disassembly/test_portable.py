@@ -7,7 +7,7 @@ import re
 import pytest
 
 from llm_compiler.disassembly.portable import RetargetJob, foreign_obstacle, obstacle_of
-from llm_compiler.llvm.jobs import WorkerState
+from llm_compiler.llvm.module_jobs import WorkerState
 
 TRIPLE = "aarch64-unknown-linux-gnu"
 CODE = """\

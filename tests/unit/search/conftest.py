@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from llm_compiler.llvm.jobs import EvaluateJob, WorkerState
+from llm_compiler.llvm.module_jobs import EvaluateJob, WorkerState
 from llm_compiler.records import Measurement, PassList, Status, content_hash
 from llm_compiler.workers.fake import FakePool
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from llm_compiler.llvm.jobs import WorkerState
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Status
 from llm_compiler.workers.fake import FakePool
 from llm_compiler.workers.pool import run_jobs

@@ -13,7 +13,7 @@ from llm_compiler.commands.options.shared import (
     model_option,
     target_triple_option,
 )
-from llm_compiler.disassembly.records import DisassembleOptions
+from llm_compiler.disassembly.disassembled import DisassembleOptions
 from llm_compiler.model.engines.requests import Capability
 from llm_compiler.option_fields import (
     argument,

@@ -34,8 +34,8 @@ from llm_compiler.disassembly.rules.unoptimised import (
 from llm_compiler.disassembly.rules.variant import Variant
 from llm_compiler.errors import CompilerError, InputError
 from llm_compiler.llvm.codegen import TargetMachine
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context, Module
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Status
 
 __all__ = ["PIPELINES", "FoundDraft", "SearchJob", "SearchResult"]

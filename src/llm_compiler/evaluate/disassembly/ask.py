@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.disassembly.binary import Binary, read_binary
+from llm_compiler.disassembly.disassembled import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.lift import Lifter
 from llm_compiler.disassembly.read_function import Unreadable
-from llm_compiler.disassembly.records import DisassembleOptions, LiftedFunction
 from llm_compiler.errors import (
     CompilerError,
     InputError,

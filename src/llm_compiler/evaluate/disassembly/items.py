@@ -12,7 +12,7 @@ from llm_compiler.errors import InputError
 from llm_compiler.evaluate.disassembly.options import LiftOptions
 from llm_compiler.evaluate.spread import draw_evenly
 from llm_compiler.evaluate.suites import EvaluationModule, Excluded
-from llm_compiler.llvm.jobs import EmitJob
+from llm_compiler.llvm.module_jobs import EmitJob
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.records import Status

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from llm_compiler.corpus.normalize import normalize
 from llm_compiler.errors import LlmCompilerError
-from llm_compiler.llvm.jobs import Emitted, WorkerState
+from llm_compiler.llvm.module_jobs import Emitted, WorkerState
 from llm_compiler.records import Status
 
 __all__ = ["NormalizeJob"]

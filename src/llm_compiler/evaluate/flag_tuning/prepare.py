@@ -15,7 +15,7 @@ from llm_compiler.evaluate.suites import (
     Suite,
     module_of_bitcode,
 )
-from llm_compiler.llvm.jobs import ExtractJob, InspectJob
+from llm_compiler.llvm.module_jobs import ExtractJob, InspectJob
 from llm_compiler.llvm.object_file import ObjectSizes
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.records import Status

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from llm_compiler.llvm.evaluator import Evaluator
-from llm_compiler.llvm.jobs import WorkerState
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Measurement, PassList, Status
 
 

@@ -1,4 +1,6 @@
-"""The jobs that workers carry out: light records, each with its steps and what a dead step means.
+"""The jobs on one module that workers carry out, and what every job is: `Job`.
+
+Light records, each with its steps and what a dead step means.
 
 A job yields one result a step. When the worker dies in a step (crash, time-out, lack of memory),
 the pool asks the job what that step's result is (`failed`) and runs the rest in a new worker; so a

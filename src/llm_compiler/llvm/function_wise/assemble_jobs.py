@@ -15,8 +15,8 @@ from llm_compiler.llvm.function_wise.plan import AssemblyPlan
 from llm_compiler.llvm.function_wise.prefix import Prefix
 from llm_compiler.llvm.function_wise.stock_assembly import Leftovers
 from llm_compiler.llvm.function_wise.structure import Structure
-from llm_compiler.llvm.jobs import WorkerState
 from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.object_file import section_sizes
 from llm_compiler.llvm.symbol_sizes import local_references, symbol_name, symbol_sizes
 from llm_compiler.records import Measurement, Status, content_hash

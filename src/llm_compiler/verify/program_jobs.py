@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from llm_compiler.errors import CompileFailed, LlmCompilerError
-from llm_compiler.llvm.function_wise.jobs import AssembleJob
+from llm_compiler.llvm.function_wise.assemble_jobs import AssembleJob
 from llm_compiler.llvm.function_wise.plan import SUFFIXES, make_plan
-from llm_compiler.llvm.jobs import Emitted, WorkerState
 from llm_compiler.llvm.module import Context
+from llm_compiler.llvm.module_jobs import Emitted, WorkerState
 from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.llvm.rename import rename_for_linking
 from llm_compiler.records import PassList, Status
