@@ -12,7 +12,7 @@ def test_a_source_that_is_not_there(user) -> None:
     done = user.types(*build, "--packages", "gone")
     assert (done.code, len(done.errors)) == (7, 1)
     assert "the source cannot be built: gone: no such file or folder" in done.errors[0]
-    # One that fails beside others is told, and no more.
+    # One that fails beside others is reported, and no more.
     done = user.types(*build)
     assert (done.code, done.errors) == (0, [])
     assert "1 units of 1 packages" in done.out

@@ -102,10 +102,10 @@ def test_without_weights_both_say_so(user: User, add_o: Path) -> None:
 def test_weights_that_never_saw_the_task_say_so_once(user: User, add_o: Path) -> None:
     model = user.folder / "model"
     shutil.copytree(shipped_model(), model)
-    told = json.loads((model / "training.json").read_text())
-    told |= {"identity": {**told["identity"], "shares": {"flag-tuning": 1.0}}, "history": []}
-    told.pop("tasks", None)
-    (model / "training.json").write_text(json.dumps(told))
+    records = json.loads((model / "training.json").read_text())
+    records |= {"identity": {**records["identity"], "shares": {"flag-tuning": 1.0}}, "history": []}
+    records.pop("tasks", None)
+    (model / "training.json").write_text(json.dumps(records))
     user.write("two.c", FUNCTION + FUNCTION.replace("add", "more"))
     emulated = ("emulate", "two.c", "--passes", "dce", "--model", "model", "--json")
     for command, stage in (

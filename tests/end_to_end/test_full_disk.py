@@ -24,7 +24,7 @@ FUNCTION = (
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
-    """A function that gives the disk so many KiB and returns its folder."""
+    """A function that gives the disk a number of KiB and returns its folder."""
     folder = tmp_path / "disk"
     folder.mkdir()
     if not run(["mount", "-t", "tmpfs", "-o", "size=4k", "none", folder], timeout_s=10).ok:

@@ -80,9 +80,9 @@ def test_settings_win_and_replay_makes_the_same_bytes(
         assert setting in found.recipe.attributes
     assert replayed(found, tmp_path) == found.output
     assert parse_recipe(found.recipe.text) == found.recipe
-    told = json.loads(json.dumps(found.to_json()))
-    assert told["recipe"]["passes"] == told["passes"]
-    assert told["recipe"]["attributes"] == list(found.recipe.attributes)
+    contents = json.loads(json.dumps(found.to_json()))
+    assert contents["recipe"]["passes"] == contents["passes"]
+    assert contents["recipe"]["attributes"] == list(found.recipe.attributes)
 
 
 def test_options_of_code_generation_are_replayed(pool: LocalPool, tmp_path: Path) -> None:
@@ -156,13 +156,13 @@ def test_functions_get_recipes_of_their_own_and_replay_makes_the_same_bytes(
 def test_every_element_is_explained_by_leaving_it_out(pool: LocalPool, tmp_path: Path) -> None:
     source = write(tmp_path, CALLS)
     found = run(pool, source, explain=True, function_wise=False, target_triple="x86_64-linux-gnu")
-    told = found.explanation
-    assert told is not None
+    explained = found.explanation
+    assert explained is not None
     assert found.recipe is not None
-    assert sum(told.baseline.values()) == found.baseline_bytes
-    assert sum(told.optimized.values()) == found.optimized_bytes
-    assert len(told.contributions) == len(found.recipe.elements) + 1
-    (frame,) = (one for one in told.contributions if one.kind == "attribute")
+    assert sum(explained.baseline.values()) == found.baseline_bytes
+    assert sum(explained.optimized.values()) == found.optimized_bytes
+    assert len(explained.contributions) == len(found.recipe.elements) + 1
+    (frame,) = (one for one in explained.contributions if one.kind == "attribute")
     assert frame.element == FRAMED
     assert frame.saved_bytes > 0
     assert frame.sections[".eh_frame"] > frame.saved_bytes - 30

@@ -120,9 +120,9 @@ def test_command(
     out = tmp_path / "unit.o"
     arguments = ["optimize", str(source), "-o", str(out), "--model", str(checkpoint), "--json"]
     assert main([*arguments, "--candidates", "6"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["num_evaluations"] == 6
-    assert told["optimized_bytes"] <= told["baseline_bytes"]
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["num_evaluations"] == 6
+    assert printed["optimized_bytes"] <= printed["baseline_bytes"]
     assert out.stat().st_size > 0
 
 
@@ -167,15 +167,15 @@ class AsTheCoreset:
     def _run(self, *arguments: str) -> tuple[list[object], list[str]]:
         command = ["optimize", *map(str, self.sources), "--json", "--candidates", "4"]
         assert main([*command, *arguments]) == 0
-        told = self.capsys.readouterr()
+        printed = self.capsys.readouterr()
         objects = [Path(source.stem + ".o") for source in self.sources]
         found = [
             (row["passes"], row["num_evaluations"], path.read_bytes())
-            for row, path in zip(map(json.loads, told.out.splitlines()), objects, strict=True)
+            for row, path in zip(map(json.loads, printed.out.splitlines()), objects, strict=True)
         ]
         for path in objects:
             path.unlink()
-        return [*found], [line for line in told.err.splitlines() if "warning:" in line]
+        return [*found], [line for line in printed.err.splitlines() if "warning:" in line]
 
 
 @pytest.fixture

@@ -22,14 +22,14 @@ QUOTED = (
 )
 
 
-def weights_in(told: Any) -> Iterator[str]:
-    if isinstance(told, dict):
-        if isinstance(told.get("weights"), str):
-            yield told["weights"]
-        for one in told.values():
+def weights_in(document: Any) -> Iterator[str]:
+    if isinstance(document, dict):
+        if isinstance(document.get("weights"), str):
+            yield document["weights"]
+        for one in document.values():
             yield from weights_in(one)
-    elif isinstance(told, list):
-        for one in told:
+    elif isinstance(document, list):
+        for one in document:
             yield from weights_in(one)
 
 

@@ -1,4 +1,4 @@
-"""The normaliser: one form for what means the same, and the same code behind it."""
+"""The normaliser: one form for what means the same, and the same code from it."""
 
 from __future__ import annotations
 

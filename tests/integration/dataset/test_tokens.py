@@ -55,8 +55,8 @@ def test_the_commands(
     data = b"define void @f() {\n  ret void\n}\n\xff"
     (tmp_path / "f.ll").write_bytes(data)
     assert main(["tokenizer", "show", folder, "--file", str(tmp_path / "f.ll"), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert tokenizer.decode_bytes(told["ids"]) == data
+    printed = json.loads(capsys.readouterr().out)
+    assert tokenizer.decode_bytes(printed["ids"]) == data
     build = ["dataset", "build", "emulation", str(samples_folder), "--num-samples", "12"]
     assert main([*build, "--out", str(tmp_path / "data"), "--shard-size", "5", "--jobs", "1"]) == 0
     pack = ["tokenizer", "pack", str(tmp_path / "data"), "--tokenizer", folder]

@@ -33,9 +33,9 @@ def test_one_page_about_all_tasks(
 ) -> None:
     drawn = ("--split", "train", "--contenders", "coreset", "one-shot", "--no-check", "--json")
     assert evaluate(samples_folder, tmp_path, checkpoint, *drawn) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert list(told["tasks"]) == list(TASKS)
-    assert told["left_out"] == {}
+    document = json.loads(capsys.readouterr().out)
+    assert list(document["tasks"]) == list(TASKS)
+    assert document["left_out"] == {}
     page = (tmp_path / "report.html").read_text()
     markdown = (tmp_path / "report.md").read_text()
     for folder, title in TASKS.items():
@@ -74,13 +74,13 @@ def test_sources_and_too_little_time(
     assert evaluate(suite, report, checkpoint, *some, "--json") == 0
     out, err = capsys.readouterr()
     assert err.count("a/broken.c is left out") == 1
-    told = json.loads(out)
-    assert {name: one["num_wanted"] for name, one in told["tasks"].items()} == {
+    document = json.loads(out)
+    assert {name: one["num_wanted"] for name, one in document["tasks"].items()} == {
         "emulation": 3,
         "size-prediction": 2,
         "perplexity": 2,
     }
-    assert all(one["num_done"] >= 1 for one in told["tasks"].values())
+    assert all(one["num_done"] >= 1 for one in document["tasks"].values())
 
 
 def test_no_task_can_run(

@@ -116,8 +116,8 @@ def test_each_answer_has_a_verdict(lifted: Path) -> None:
 
 
 def test_the_report_counts_first_and_best_answers(lifted: Path) -> None:
-    told = json.loads((lifted / "report.json").read_text())
-    first, best = (one for one in told["figures"] if one["group"] == "all")
+    document = json.loads((lifted / "report.json").read_text())
+    first, best = (one for one in document["figures"] if one["group"] == "all")
     assert (first["candidates"], best["candidates"]) == (1, 3)
     assert (first["n"], best["n"]) == (5, 5)
     assert (first["exact"]["value"], best["exact"]["value"]) == (0.4, 0.6)
@@ -126,7 +126,7 @@ def test_the_report_counts_first_and_best_answers(lifted: Path) -> None:
     assert best["lowers"]["value"] == 0.8
     assert best["num_without_answer"] == 1
     assert first["exact"]["low"] <= 0.4 <= first["exact"]["high"]
-    curve = [one["exact"]["value"] for one in told["figures"] if one["group"] == "candidates"]
+    curve = [one["exact"]["value"] for one in document["figures"] if one["group"] == "candidates"]
     assert curve == [0.4, 0.4, 0.6]
     page = (lifted / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 2
@@ -189,7 +189,7 @@ def test_emulation(
 ) -> None:
     program = suite / "two"
     assert evaluate("emulation", program, truth, tmp_path, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)
     rows = {row.list_kind: row for row in read_rows(tmp_path / "rows.parquet", EmulationRow)}
     assert set(rows) == {"single pass", "default<Oz>", "random list"}
     exact = rows["default<Oz>"]
@@ -199,7 +199,7 @@ def test_emulation(
     assert rows["random list"].passes.count(",") >= 1
     assert rows["single pass"].passes.count(",") == 0
     assert re.search(r"^define ", exact.question, re.MULTILINE)
-    by_kind = {one["lists"]: one for one in told["figures"]}
+    by_kind = {one["lists"]: one for one in document["figures"]}
     assert by_kind["default<Oz>"]["exact"]["value"] == 1.0
     assert by_kind["all lists"]["n"] == 3
     assert by_kind["all lists"]["errors"]["size"]["n"] == 0

@@ -141,11 +141,11 @@ def test_optimize_is_what_a_user_gets(
 
 
 def test_the_report_says_what_was_done_and_left_out(report: Path) -> None:
-    told = json.loads((report / "report.json").read_text())
-    assert told["num_modules"] == 2
-    assert [one["name"] for one in told["excluded"]] == ["network/broken/broken.c"]
-    assert "expected" in told["excluded"][0]["cause"]
-    (note,) = told["notes"]
+    document = json.loads((report / "report.json").read_text())
+    assert document["num_modules"] == 2
+    assert [one["name"] for one in document["excluded"]] == ["network/broken/broken.c"]
+    assert "expected" in document["excluded"][0]["cause"]
+    (note,) = document["notes"]
     assert "-std=gnu89" in note
     assert "-idirafter" in note
     assert "old.c" in note
@@ -185,9 +185,9 @@ def test_a_killed_run_goes_on(
 def test_the_papers_protocol(suite: Path, checkpoint: Path, tmp_path: Path) -> None:
     arguments = ("--model", str(checkpoint), "--protocol", "paper")
     assert evaluate(suite, tmp_path, *arguments) == 0
-    told = json.loads((tmp_path / "report.json").read_text())
-    assert told["settings"]["objective"] == "text-data"
-    assert told["settings"]["budgets"] == [1]
+    document = json.loads((tmp_path / "report.json").read_text())
+    assert document["settings"]["objective"] == "text-data"
+    assert document["settings"]["budgets"] == [1]
     assert "one shot" in (tmp_path / "report.md").read_text()
     rows = read_rows(tmp_path / "rows.parquet", Row)
     assert {r.contender for r in rows} >= {"one-shot", "coreset", "-Oz"}
@@ -214,10 +214,10 @@ def test_samples_are_measured_in_process(
 ) -> None:
     arguments = ("--split", "train", "--contenders", "coreset", "plain", "--budgets", "2")
     assert evaluate(samples_folder, tmp_path, *arguments, "--modules", "2", "--json") == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["num_modules"] == 4  # two a target
-    assert list(told["by_group"]["target"]) == ["aarch64", "x86_64"]
-    assert "drawn with seed 0" in told["suites"][0]
+    report = json.loads(capsys.readouterr().out)
+    assert report["num_modules"] == 4  # two per target
+    assert list(report["by_group"]["target"]) == ["aarch64", "x86_64"]
+    assert "drawn with seed 0" in report["suites"][0]
     rows = read_rows(tmp_path / "rows.parquet", Row)
     assert {r.baseline for r in rows} == {"default<Oz> in process"}
     assert all(r.size_bytes == r.baseline_size_bytes for r in rows if r.contender == "-Oz")
@@ -225,9 +225,9 @@ def test_samples_are_measured_in_process(
     twice = ("--suite", str(samples_folder), "--architecture", "aarch64", "--modules", "2")
     arguments = ("--split", "train", "--contenders", "plain", "--json")
     assert evaluate(samples_folder, tmp_path / "twice", *twice, *arguments) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["num_modules"] == 2
-    assert "2 modules were there twice" in told["notes"][0]
+    report = json.loads(capsys.readouterr().out)
+    assert report["num_modules"] == 2
+    assert "2 modules were there twice" in report["notes"][0]
     assert evaluate(samples_folder, tmp_path / "none", "--split", "test") == 4
     assert "no sample of split 'test'" in capsys.readouterr().err
 
@@ -267,9 +267,9 @@ def test_ir_without_minsize_is_told(toolchain: Toolchain, tmp_path: Path) -> Non
     (root / "weak.ll").write_text("define i32 @f(i32 %x) {\n  ret i32 %x\n}\n")
     (root / "broken.ll").write_text("define i32 @f(i32 %x) {\n")
     assert evaluate(root, tmp_path / "report", "--contenders", "coreset", "--budgets", "2") == 0
-    told = json.loads((tmp_path / "report" / "report.json").read_text())
-    assert "1 have functions without 'minsize'" in told["notes"][0]
-    assert [one["name"] for one in told["excluded"]] == ["broken.ll"]
+    document = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert "1 have functions without 'minsize'" in document["notes"][0]
+    assert [one["name"] for one in document["excluded"]] == ["broken.ll"]
 
 
 @pytest.mark.parametrize(

@@ -41,11 +41,11 @@ def test_perplexity(
     assert evaluate("perplexity", samples_folder, tmp_path, *arguments) == 0
     printed = capsys.readouterr()
     assert "was not trained" not in printed.err
-    told = json.loads(printed.out)
+    report = json.loads(printed.out)
     rows = read_rows(tmp_path / "rows.parquet", PerplexityRow)
     assert len(rows) == 5
     assert {row.task for row in rows} <= {"ir", "assembly"}
-    for cell in told["figures"]:
+    for cell in report["figures"]:
         own = [
             row
             for row in rows
@@ -78,10 +78,10 @@ def test_perplexity_of_source_code(
     report = tmp_path / "report"
     arguments = ("--model", str(checkpoint), "--texts", str(texts), "--json")
     assert evaluate("perplexity", samples_folder, report, *arguments) == 0
-    told = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)
     rows = read_rows(report / "rows.parquet", PerplexityRow)
     assert Counter(row.task in ("code", "text") for row in rows) == {False: 5, True: 6}
-    counts = {one["task"]: one["n"] for one in told["figures"] if not one["target"]}
+    counts = {one["task"]: one["n"] for one in document["figures"] if not one["target"]}
     assert counts == {"code": 3, "text": 3}
     assert all(row.nats > 0 and row.num_bytes > 300 for row in rows if row.task == "code")
     # A second run of the same command reads its journal.
@@ -94,14 +94,14 @@ def test_size_prediction(
 ) -> None:
     models = ("--model", str(checkpoint), "--model", str(checkpoint))
     assert evaluate("size-prediction", samples_folder, tmp_path, *models, "--json") == 0
-    told = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)
     rows = read_rows(tmp_path / "rows.parquet", SizeRow)
     assert len(rows) == 10
     assert len({row.model for row in rows}) == 2  # one checkpoint, named twice
     assert all(row.size_bytes_before > 0 and row.size_bytes_after > 0 for row in rows)
     yardstick = next(
         one
-        for one in told["figures"]
+        for one in document["figures"]
         if (one["target"], one["model"], one["metric"]) == ("all", "no change", "size")
     )
     errors = {row.index: abs(row.size_bytes_before / row.size_bytes_after - 1) for row in rows}

@@ -84,7 +84,7 @@ def test_programs_of_a_suite_are_run(
     command += ["--no-check", "--contenders", "optimize", "coreset", "--budgets", "1,4"]
     assert main([*command, "--target-triple", triple, "--jobs", "2", "--json"]) == 0
     found = capsys.readouterr()
-    told = json.loads(found.out)
+    document = json.loads(found.out)
     assert "program pid is left out" in found.err
     rows = read_rows(report / "programs.parquet", ProgramRow)
     assert {(row.contender, row.budget, row.run) for row in rows} == {
@@ -101,7 +101,7 @@ def test_programs_of_a_suite_are_run(
     assert all(row.num_units == 3 for row in rows)
     assert all(row.num_changed == 2 for row in rows if row.contender == "coreset")
     assert any("object " in row.lists for row in rows if row.contender == "optimize")
-    assert [one["equal"]["value"] for one in told["programs"]] == [1.0] * 4
+    assert [one["equal"]["value"] for one in document["programs"]] == [1.0] * 4
     assert "not give the same twice" in (report / "report.md").read_text()
     assert "Whole programs, linked and run" in (report / "report.md").read_text()
     assert not (suite / "result.txt").exists()

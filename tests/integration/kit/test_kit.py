@@ -139,9 +139,9 @@ def test_from_an_empty_folder_to_shipped_weights(
     assert is_int8(tmp_path / "shipped-0.7" / "model.safetensors")
     capsys.readouterr()
     assert command(*ship, "--json") == 1  # no better than itself
-    told = json.loads(capsys.readouterr().out)
-    assert {one["verdict"] for one in told["comparisons"]} == {"no difference shown"}
-    assert {one["task"] for one in told["comparisons"]} == {
+    records = json.loads(capsys.readouterr().out)
+    assert {one["verdict"] for one in records["comparisons"]} == {"no difference shown"}
+    assert {one["task"] for one in records["comparisons"]} == {
         "disassembly",
         "emulation",
         "flag-tuning, model 1",

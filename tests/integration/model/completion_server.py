@@ -1,6 +1,6 @@
 """A completion server over HTTP that runs a checkpoint: what tests of the openai engine talk to.
 
-Speaks as vLLM, llama.cpp or TGI do, as far as the engine uses them, and fails as it is told to.
+Speaks as vLLM, llama.cpp or TGI do, as far as the engine uses them, and fails on demand.
 """
 
 from __future__ import annotations
@@ -112,19 +112,19 @@ class CompletionServer:
         for stop in asked.get("stop") or ():
             if stop in text:
                 text, reason = text[: text.index(stop)], "stop"
-        told: dict[str, Any] = {"text": text, "finish_reason": reason}
+        choice: dict[str, Any] = {"text": text, "finish_reason": reason}
         if asked.get("echo"):
             ids = [*prompt, *ids]
             scores = self._scores(ids[:1], ids[1:])
-            told["logprobs"] = {"token_logprobs": [None, *scores]}
+            choice["logprobs"] = {"token_logprobs": [None, *scores]}
         elif self.kind == "vllm":
-            told["logprobs"] = {"token_logprobs": self._scores(start, ids)}
+            choice["logprobs"] = {"token_logprobs": self._scores(start, ids)}
         elif self.kind == "llamacpp":
             pairs = zip(ids, self._scores(start, ids), strict=True)
-            told["logprobs"] = {"content": [{"id": id_, "logprob": one} for id_, one in pairs]}
+            choice["logprobs"] = {"content": [{"id": id_, "logprob": one} for id_, one in pairs]}
         if self.kind == "vllm" and asked.get("return_token_ids"):
-            told["token_ids"] = ids
-        return told
+            choice["token_ids"] = ids
+        return choice
 
     @property
     def _end(self) -> int:
@@ -138,7 +138,7 @@ class CompletionServer:
         return self.prompts.tokenizer.decode([id_ for id_ in ids if id_ != self._end])
 
     def _scores(self, given: Sequence[int], ids: Sequence[int]) -> list[float]:
-        """Log-probabilities of tokens behind others."""
+        """Log-probabilities of tokens that follow others."""
         state = self.decoder.start(given)
         rows = state.extend(ids[:-1], range(-1, len(ids) - 2))
         everything = np.concatenate([state.first[None], rows])
@@ -151,8 +151,8 @@ class CompletionServer:
         if self.kind == "vllm" and "structured_outputs" in asked:
             texts = asked["structured_outputs"]["choice"]
         if self.kind == "llamacpp" and "grammar" in asked:
-            told = asked["grammar"].removeprefix("root ::= ")
-            texts = [json.loads(one) for one in re.findall(r'"(?:[^"\\]|\\.)*"', told)]
+            grammar = asked["grammar"].removeprefix("root ::= ")
+            texts = [json.loads(one) for one in re.findall(r'"(?:[^"\\]|\\.)*"', grammar)]
         if texts is None:
             return None, prompt
         assert isinstance(self.prompts, PaperPrompts)
@@ -176,8 +176,8 @@ def _handler(server: CompletionServer) -> type[BaseHTTPRequestHandler]:
         def log_message(self, *_: object) -> None:
             """Print nothing."""
 
-        def _answer(self, status: int, told: Any, **headers: str) -> None:
-            data = told if isinstance(told, bytes) else json.dumps(told).encode()
+        def _answer(self, status: int, answer: Any, **headers: str) -> None:
+            data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             for name, value in {"Content-Length": str(len(data)), **headers}.items():
                 self.send_header(name.replace("_", "-"), value)
@@ -227,11 +227,11 @@ def _handler(server: CompletionServer) -> type[BaseHTTPRequestHandler]:
                     time.sleep(SLOW_S)
                 with server.lock:
                     try:
-                        status, told = 200, server.complete(asked)
+                        status, answer = 200, server.complete(asked)
                     except Refusal as error:
-                        status, told = error.status, {"error": {"message": str(error)}}
+                        status, answer = error.status, {"error": {"message": str(error)}}
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    self._answer(status, told)
+                    self._answer(status, answer)
 
     return Handler
 

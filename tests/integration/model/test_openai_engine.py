@@ -78,8 +78,8 @@ def vllm(theirs: Path, decoders: dict[Path, EmbeddedDecoder]) -> Iterator[Comple
         yield server
 
 
-def connect(server: CompletionServer, **told: object) -> Engine:
-    options = {"base_url": server.url, "key": server.key, "pause_s": 0.01, **told}
+def connect(server: CompletionServer, **changed: object) -> Engine:
+    options = {"base_url": server.url, "key": server.key, "pause_s": 0.01, **changed}
     return load_openai(ApiOptions(**options))
 
 
@@ -183,7 +183,7 @@ def test_what_passes_is_tried_again(vllm: CompletionServer, faults: list[str | i
 
 
 @pytest.mark.parametrize(
-    ("faults", "told", "message"),
+    ("faults", "changed", "message"),
     [
         ([500] * 3, {"retries": 2}, r"answers 500: fault 500 \(3 tries\)"),
         ([429] * 9, {"retries": 1}, r"answers 429: fault 429 \(2 tries\)"),
@@ -196,9 +196,9 @@ def test_what_passes_is_tried_again(vllm: CompletionServer, faults: list[str | i
     ids=str,
 )
 def test_what_does_not_pass_is_said(
-    vllm: CompletionServer, faults: list[str | int], told: dict[str, float], message: str
+    vllm: CompletionServer, faults: list[str | int], changed: dict[str, float], message: str
 ) -> None:
-    with connect(vllm, **told) as engine:
+    with connect(vllm, **changed) as engine:
         vllm.faults.extend(faults)
         with pytest.raises(EngineError, match=message):
             engine.answer(Lift(assembly=assembly(1), target_triple=TRIPLE, num_candidates=1))
@@ -236,9 +236,9 @@ def test_servers_that_are_not_there(
     ],
 )
 def test_options_that_make_no_sense(environment: dict[str, str], message: str) -> None:
-    told = {"LLM_COMPILER_API_BASE": "http://host"} if len(environment) == 1 else {}
+    given = {"LLM_COMPILER_API_BASE": "http://host"} if len(environment) == 1 else {}
     with pytest.raises(ConfigError, match=message):
-        ApiOptions.from_environment(environment={**told, **environment})
+        ApiOptions.from_environment(environment={**given, **environment})
 
 
 def test_addresses() -> None:

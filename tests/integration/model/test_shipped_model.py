@@ -51,12 +51,12 @@ class Cases:
 
 @pytest.fixture(scope="module")
 def cases() -> Cases:
-    told = json.loads(lzma.decompress(CASES.read_bytes()))
-    modules = told["modules"]
+    contents = json.loads(lzma.decompress(CASES.read_bytes()))
+    modules = contents["modules"]
     sizes = np.array([one["size_bytes"] for one in modules], dtype=np.float64)
     oz, found = sizes[:, :1], sizes[:, 1:]
     return Cases(
-        lists=tuple(parse_pass_list(one) for one in told["lists"]),
+        lists=tuple(parse_pass_list(one) for one in contents["lists"]),
         sketches=[(o["sketch"], o["target_triple"], o["size_bytes"][0]) for o in modules],
         gain=100 * np.log(oz / np.where(found < 0, oz, np.minimum(found, oz))),
     )

@@ -54,8 +54,8 @@ def test_both_kinds_of_models_contend(
     command = ["evaluate", "flag-tuning", "--suite", str(source), "--protocol", protocol]
     command += ["--contenders", "one-shot", "coreset", "--budgets", "1", "--no-check", "--json"]
     assert main([*command, *models, "--report", str(tmp_path / "report"), "--jobs", "1"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert [one["engine"] for one in told["settings"]["models"]] == ["embedded", "transformers"]
+    document = json.loads(capsys.readouterr().out)
+    assert [one["engine"] for one in document["settings"]["models"]] == ["embedded", "transformers"]
     rows = read_rows(tmp_path / "report" / "rows.parquet", Row)
     asked = {r.contender: r.num_evaluations for r in rows if "longer" in r.module}
     if protocol == "ours":

@@ -196,13 +196,13 @@ def label_config(config: TrainConfig, labels: Path) -> TrainConfig:
 def test_a_run_on_labels(label_config: TrainConfig, tmp_path: Path) -> None:
     """With the earlier stages' mix; killed and resumed it has the same losses."""
     outcome = train(label_config)
-    told = outcome.savings["x86_64"]
-    assert told["num_modules"] > 3
-    assert told["oracle"]["total"] > 0
+    saved = outcome.savings["x86_64"]
+    assert saved["num_modules"] > 3
+    assert saved["oracle"]["total"] > 0
     for who in ("model", "coreset"):
-        totals = [told[f"{who} {k}"]["total"] for k in (1, 4, 16)]
+        totals = [saved[f"{who} {k}"]["total"] for k in (1, 4, 16)]
         assert totals == sorted(totals)
-        assert totals[-1] == pytest.approx(told["oracle"]["total"])  # there are five lists
+        assert totals[-1] == pytest.approx(saved["oracle"]["total"])  # there are five lists
     assert set(outcome.validation) == {"flag-tuning", "emulate-ir"}
     whole = read_log(label_config.out)
     assert set(whole[0]["loss_by_task"]) == {"flag-tuning", "ir", "emulate-ir"}
@@ -223,9 +223,9 @@ def test_a_run_on_labels(label_config: TrainConfig, tmp_path: Path) -> None:
 def test_learning_labels_improves_the_first_list(label_config: TrainConfig) -> None:
     """The last list is the best one on every module."""
     config = dataclasses.replace(label_config, mix_share=0.0, max_steps=40, learning_rate=1e-2)
-    told = train(config).savings["x86_64"]
-    assert told["coreset 1"]["total"] < 0.5 * told["oracle"]["total"]
-    assert told["model 1"]["total"] == pytest.approx(told["oracle"]["total"], rel=0.05)
+    saved = train(config).savings["x86_64"]
+    assert saved["coreset 1"]["total"] < 0.5 * saved["oracle"]["total"]
+    assert saved["model 1"]["total"] == pytest.approx(saved["oracle"]["total"], rel=0.05)
 
 
 def test_nothing_held_out(
@@ -274,5 +274,5 @@ def test_learning_savings_improves_the_first_list(label_config: TrainConfig) -> 
     config = dataclasses.replace(
         label_config, mix_share=0.0, max_steps=40, learning_rate=1e-2, labels=labels
     )
-    told = train(config).savings["x86_64"]
-    assert told["model 1"]["total"] == pytest.approx(told["oracle"]["total"], rel=0.05)
+    saved = train(config).savings["x86_64"]
+    assert saved["model 1"]["total"] == pytest.approx(saved["oracle"]["total"], rel=0.05)

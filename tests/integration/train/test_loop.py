@@ -267,11 +267,11 @@ def test_two_processes_give_the_losses_of_one(config: TrainConfig, tmp_path: Pat
     for step, loss in one.items():
         assert two[step] == pytest.approx(loss, rel=1e-5)
     last = [checkpoints(tmp_path / name)[-1] for name in ("one", "two")]
-    told = [json.loads((folder / "training.json").read_text()) for folder in last]
-    assert [one["num_processes"] for one in told] == [1, 2]
-    assert told[0]["data"] == told[1]["data"]
-    assert told[0]["tasks"] == told[1]["tasks"]
-    assert told[0]["tasks"]["ir"] > 100
+    records = [json.loads((folder / "training.json").read_text()) for folder in last]
+    assert [one["num_processes"] for one in records] == [1, 2]
+    assert records[0]["data"] == records[1]["data"]
+    assert records[0]["tasks"] == records[1]["tasks"]
+    assert records[0]["tasks"]["ir"] > 100
     validated = [read_log(tmp_path / name)[-1]["validation"]["ir"] for name in ("one", "two")]
     assert validated[0]["num_tokens"] == validated[1]["num_tokens"]
     assert validated[0]["loss"] == pytest.approx(validated[1]["loss"], rel=1e-5)

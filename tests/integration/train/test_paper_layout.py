@@ -53,8 +53,8 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.save_pretrained(folder, max_shard_size="200KB")
     assert len(list(folder.glob("model-0000*-of-*.safetensors"))) > 2
     assert (folder / "model.safetensors.index.json").is_file()
-    told = json.loads((folder / "config.json").read_text())
-    assert told["architectures"] == ["LlamaForCausalLM"]
+    model_config = json.loads((folder / "config.json").read_text())
+    assert model_config["architectures"] == ["LlamaForCausalLM"]
     return folder
 
 

@@ -63,10 +63,14 @@ def test_answers_over_http(server: CompletionServer) -> None:
         )
         codes = engine.answer(Lift(assembly=ASSEMBLY, target_triple=TRIPLE, num_candidates=2))
         assert codes[0].code == SMALL
-        (told,) = engine.answer(
+        (found,) = engine.answer(
             Emulate(code=SMALL, passes=FIRST, target_triple=TRIPLE, assembly=False, **SIZES)
         )
-        assert (told.code, told.num_instructions, told.text_data_bytes) == (BETTER, 7, 1077)
+        assert (found.code, found.num_instructions, found.text_data_bytes) == (
+            BETTER,
+            7,
+            1077,
+        )
         if server.kind != "tgi":  # which says no probabilities
             assert -0.5 < codes[0].log_probability < 0
             assert -0.5 < new.log_probability < 0

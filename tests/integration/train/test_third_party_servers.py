@@ -173,7 +173,11 @@ def check_answers(options: ApiOptions) -> None:
         assert [one.passes for one in found] == [FIRST]
         codes = engine.answer(Lift(assembly=ASSEMBLY, target_triple=TRIPLE, num_candidates=1))
         assert codes[0].code == SMALL
-        (told,) = engine.answer(
+        (found,) = engine.answer(
             Emulate(code=SMALL, passes=FIRST, target_triple=TRIPLE, assembly=False, **SIZES)
         )
-        assert (told.code, told.num_instructions, told.text_data_bytes) == (BETTER, 7, 1077)
+        assert (found.code, found.num_instructions, found.text_data_bytes) == (
+            BETTER,
+            7,
+            1077,
+        )

@@ -90,8 +90,8 @@ def test_vectors_of_a_new_vocabulary(
 def test_a_run_begins_with_them(source: Path, config: TrainConfig, tmp_path: Path) -> None:
     shape = transfer_weights(source, tmp_path / "deep", num_layers=4)
     outcome = train(dataclasses.replace(config, model=shape, init=tmp_path / "deep"))
-    told = history(outcome.checkpoint)
-    assert [one["identity"]["stage"] for one in told] == ["transfer", config.stage]
+    training = history(outcome.checkpoint)
+    assert [one["identity"]["stage"] for one in training] == ["transfer", config.stage]
 
 
 def test_what_cannot_be(source: Path, tmp_path: Path) -> None:

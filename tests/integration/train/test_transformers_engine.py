@@ -199,11 +199,11 @@ def test_new_lists(engine: PaperEngine) -> None:
 def test_code_and_what_is_stated_of_it(engine: PaperEngine) -> None:
     first, *_ = engine.answer(Lift(assembly=ASSEMBLY, target_triple=TRIPLE, num_candidates=2))
     assert first.code == SMALL
-    (told,) = engine.answer(
+    (answered,) = engine.answer(
         Emulate(code=SMALL, passes=FIRST, target_triple=TRIPLE, assembly=False, **SIZES)
     )
-    assert (told.code, told.num_instructions, told.text_data_bytes) == (BETTER, 7, 1077)
-    assert told.log_probability > -1
+    assert (answered.code, answered.num_instructions, answered.text_data_bytes) == (BETTER, 7, 1077)
+    assert answered.log_probability > -1
     drawn = engine.answer(
         Lift(assembly=ASSEMBLY, target_triple=TRIPLE, num_candidates=2, temperature=0.5, seed=1)
     )
@@ -226,8 +226,8 @@ def test_checkpoints_that_cannot_be_loaded(
         load_transformers(theirs, device="abacus")
     with pytest.raises(CheckpointMismatch, match=r"no config\.json"):
         load_engine("transformers", tmp_path)
-    told = json.loads((theirs / "config.json").read_bytes())
-    (tmp_path / "config.json").write_text(json.dumps(told))
+    model_config = json.loads((theirs / "config.json").read_bytes())
+    (tmp_path / "config.json").write_text(json.dumps(model_config))
     with pytest.raises(TokenizerMismatch, match="tokenizer"):
         load_engine("transformers", tmp_path)
     (tmp_path / "tokenizer.json").write_bytes((theirs / "tokenizer.json").read_bytes())
@@ -235,18 +235,18 @@ def test_checkpoints_that_cannot_be_loaded(
         load_engine("transformers", tmp_path)
     (tmp_path / "model.safetensors").write_bytes((theirs / "model.safetensors").read_bytes())
     for name, value in (("num_hidden_layers", 3), ("vocab_size", 5)):
-        (tmp_path / "config.json").write_text(json.dumps(told | {name: value}))
+        (tmp_path / "config.json").write_text(json.dumps(model_config | {name: value}))
         with pytest.raises(CheckpointMismatch):
             load_engine("transformers", tmp_path)
 
 
 def test_code_of_a_checkpoint_is_not_run(theirs: Path, tmp_path: Path) -> None:
-    told = json.loads((theirs / "config.json").read_bytes())
-    told |= {
+    model_config = json.loads((theirs / "config.json").read_bytes())
+    model_config |= {
         "model_type": "mine",
         "auto_map": {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"},
     }
-    (tmp_path / "config.json").write_text(json.dumps(told))
+    (tmp_path / "config.json").write_text(json.dumps(model_config))
     (tmp_path / "tokenizer.json").write_bytes((theirs / "tokenizer.json").read_bytes())
     (tmp_path / "mine.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')\n")
     with pytest.raises(CheckpointMismatch, match="cannot be loaded"):

@@ -139,7 +139,7 @@ def test_an_exception_of_our_own_reaches_the_caller_and_the_pool_lives(jobs: Mod
     with LocalPool(1) as pool:
         with pytest.raises(ZeroDivisionError, match="why"):
             run_jobs(pool, [jobs.Script(words=("a", "raise why", "b")), jobs.Script(words=("c",))])
-        # What the failed call left behind is nobody's business any more.
+        # What the failed call left is nobody's business any more.
         assert run_jobs(pool, [jobs.Script(words=("x", "y"))]) == [["x", "y"]]
 
 

@@ -31,7 +31,7 @@ def _adds(m: int, repeat: int) -> str:
 
 
 def ir(n: int, repeat: int = 1, *, m: int = 0) -> str:
-    """A module of one function that adds a number so many times."""
+    """A module of one function that adds a number `count` times."""
     return IR.format(n=n, adds=_adds(m or n * 37, repeat), last=3 + repeat)
 
 

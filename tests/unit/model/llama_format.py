@@ -42,15 +42,15 @@ def write_llama_tokenizer(folder: Path, texts: Iterable[str], *, vocab_size: int
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    told = json.loads(tokenizer.to_str())
-    told["added_tokens"] = told["added_tokens"][: len(specials)]
-    told["pre_tokenizer"] = None
+    stored = json.loads(tokenizer.to_str())
+    stored["added_tokens"] = stored["added_tokens"][: len(specials)]
+    stored["pre_tokenizer"] = None
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tokenizer.json").write_text(json.dumps(told))
+    (folder / "tokenizer.json").write_text(json.dumps(stored))
     (folder / "tokenizer_config.json").write_text(
         json.dumps({"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"})
     )
-    return len(told["model"]["vocab"])
+    return len(stored["model"]["vocab"])
 
 
 def llama_config(vocab_size: int, *, context: int) -> ModelConfig:

@@ -90,8 +90,8 @@ def test_where_a_list_stands() -> None:
     ],
 )  # fmt: skip
 def test_sizes(text: str, count: int | None, sizes: tuple[int, ...]) -> None:
-    told = parse_answer_text(text)
-    assert (told.num_instructions, told.sizes_bytes) == (count, sizes)
+    contents = parse_answer_text(text)
+    assert (contents.num_instructions, contents.sizes_bytes) == (count, sizes)
 
 
 def test_a_number_that_is_cut_short_is_not_stated() -> None:

@@ -104,7 +104,7 @@ def test_a_list_has_the_probability_that_its_document_gives_it(
     rows = reference.log_probabilities(document.ids)
     end = tokenizer.special(field_token("size"))
     choices = [tokenizer.pass_id("globaldce"), tokenizer.pass_id(lists[1].pipeline), end]
-    row = rows[document.answer_start]  # behind <passes>
+    row = rows[document.answer_start]  # after <passes>
     assert document.ids[document.answer_start + 1] == choices[0]
     expected = row[choices[0]] - math.log(sum(math.exp(row[one]) for one in choices))
     found = engine.answer(

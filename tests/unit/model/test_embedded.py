@@ -85,7 +85,7 @@ def test_nodes_of_a_tree_are_as_if_decoded_alone(decoder: EmbeddedDecoder) -> No
         [6, 8],  # fewer lanes
         [14, 15],
         [16, 16, 17, 2],  # lanes that branch
-        [12, 21, 20, 23],  # a tree behind several
+        [12, 21, 20, 23],  # a tree after several
         [*range(18, 22)],
     ]
     ids: list[int] = []
@@ -260,7 +260,7 @@ def test_a_closed_model_answers_no_more(checkpoint: Path, cache: Path) -> None:
 def test_bad_checkpoints(damage: str, message: str, tmp_path: Path) -> None:
     folder = write_checkpoint(tmp_path / "c", CONFIG)
     weights, config = folder / "model.safetensors", folder / "config.json"
-    told = json.loads(config.read_text())
+    model_config = json.loads(config.read_text())
     match damage:
         case "no weights":
             weights.unlink()
@@ -273,13 +273,13 @@ def test_bad_checkpoints(damage: str, message: str, tmp_path: Path) -> None:
         case "empty":
             weights.write_bytes(b"")
         case "shape":
-            told["intermediate_size"] = 64
+            model_config["intermediate_size"] = 64
         case "layers":
-            told["num_hidden_layers"] = 3
+            model_config["num_hidden_layers"] = 3
         case "untied":
-            told["tie_word_embeddings"] = False
+            model_config["tie_word_embeddings"] = False
     if damage != "no config":
-        config.write_text(json.dumps(told))
+        config.write_text(json.dumps(model_config))
     with pytest.raises(CheckpointMismatch, match=message):
         load(folder, tmp_path)
 

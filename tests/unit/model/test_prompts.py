@@ -53,7 +53,7 @@ def test_answers_come_back(prompts: CompactPrompts, stage: str, task: str) -> No
     document = only(prompts.documents(sample, 4096))
     assert list(document.prompt) == prompts.prompt(sample)
     answer = parse_answer(document.answer, prompts.tokenizer)
-    # Flag tuning sees a sketch, which does not tell the code behind the list.
+    # Flag tuning sees a sketch, which does not have the code after the list.
     assert answer.output_code == answer_code(sample)
     assert answer.improves
     assert answer.passes == (sample.passes if stage == "flag-tuning" else "")

@@ -101,19 +101,19 @@ def test_transformers_reads_it(any_tokenizer: IrTokenizer) -> None:
 def test_another_registry_is_noticed(tokenizer: IrTokenizer, tmp_path: Path) -> None:
     shutil.copytree(tokenizer.folder, tmp_path, dirs_exist_ok=True)
     path = tmp_path / PASSES_FILE
-    told = json.loads(path.read_text())
-    told["passes"][5] = "function(pass-of-llvm-99)"
-    path.write_text(json.dumps(told))
+    stored = json.loads(path.read_text())
+    stored["passes"][5] = "function(pass-of-llvm-99)"
+    path.write_text(json.dumps(stored))
     with pytest.raises(TokenizerMismatch, match="does not match its own version"):
         IrTokenizer(tmp_path)
-    told["passes_version"] = pass_vocabulary_version(tuple(told["passes"]))
-    path.write_text(json.dumps(told))
+    stored["passes_version"] = pass_vocabulary_version(tuple(stored["passes"]))
+    path.write_text(json.dumps(stored))
     with pytest.raises(TokenizerMismatch, match="'function\\(pass-of-llvm-99\\)', which the reg"):
         IrTokenizer(tmp_path)
     # Passes in another order: the ids mean others than the file says.
-    told["passes"] = [*registry_passes()[::-1]]
-    told["passes_version"] = pass_vocabulary_version(tuple(told["passes"]))
-    path.write_text(json.dumps(told))
+    stored["passes"] = [*registry_passes()[::-1]]
+    stored["passes_version"] = pass_vocabulary_version(tuple(stored["passes"]))
+    path.write_text(json.dumps(stored))
     with pytest.raises(TokenizerMismatch, match="do not agree"):
         IrTokenizer(tmp_path)
 

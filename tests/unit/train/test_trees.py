@@ -72,7 +72,7 @@ def test_rounds(tree: ListTree) -> None:
 def test_whole_lists(tree: ListTree) -> None:
     masses = np.array([0.5, 0.3, 0.2, 0.0])
     ids, found = tree_document(tree, PROMPT, masses, min_mass=1e-9, choices_only=False)
-    # 1, then 2 with 5 and 3 behind it, then 4; ends are not read.
+    # 1, then 2 with 5 and 3 after it, then 4; ends are not read.
     assert ids.tolist() == [11, 12, 13, 1, 2, 5, 3, 4]
     assert found.depths.tolist() == [1, 2, 3, 3, 2]
     expected = ["1....", "11...", "111..", "11.1.", "1...1"]
