@@ -123,8 +123,8 @@ def agreement(options: argparse.Namespace, precision: str, cache: Path) -> dict[
         first, second = rankings
         same_first.append(first[0].passes == second[0].passes)
         shared.append(len({o.passes for o in first[:16]} & {o.passes for o in second[:16]}) / 16)
-        told = {one.passes: one.log_probability for one in second}
-        differences += [abs(one.log_probability - told[one.passes]) for one in first]
+        expected = {one.passes: one.log_probability for one in second}
+        differences += [abs(one.log_probability - expected[one.passes]) for one in first]
     return {
         "same first list": statistics.fmean(same_first),
         "same first 16 lists": statistics.fmean(shared),

@@ -356,8 +356,8 @@ def main() -> None:
             note(f"{name}: {tokens} tokens, {oz} bytes")
             if options.report:
                 options.report.mkdir(parents=True, exist_ok=True)
-                told = {"model": engine.model, "units": [asdict(one) for one in rows]}
-                data = (json.dumps(told, indent=1) + "\n").encode()
+                contents = {"model": engine.model, "units": [asdict(one) for one in rows]}
+                data = (json.dumps(contents, indent=1) + "\n").encode()
                 write_atomically(options.report / "long_units.json", data)
     if not rows:
         parser.error(f"no unit has more than {options.min_tokens} tokens")

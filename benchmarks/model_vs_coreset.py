@@ -1,7 +1,7 @@
 """A model's choices against the fixed list of lists, at equal numbers of compilations.
 
 On labelled modules (`llm-compiler labels build --split validation`), every list's size is known, so
-nothing is compiled here: the model is asked as `optimize` asks it, in rounds, and is told the sizes
+nothing is compiled here: the model is asked as `optimize` asks it, in rounds, and is given the sizes
 of the lists that it chose. "one shot" asks once, with no rounds; the coreset is tried in its order;
 "oracle" tries all lists. All have default<Oz> as backup. Savings are over default<Oz> in process.
 
@@ -74,14 +74,14 @@ def saving(best: Sequence[int], oz: Sequence[int], seed: int = 0) -> dict[str, f
     rng = random.Random(seed)
     everything = range(len(best))
     draws = [[rng.randrange(len(best)) for _ in everything] for _ in range(1000)]
-    told: dict[str, float] = {}
+    found_figures: dict[str, float] = {}
     figures: tuple[tuple[str, Callable[[Sequence[int]], float]], ...]
     figures = (("total", total), ("geomean", geomean))
     for name, figure in figures:
-        told[name] = figure(everything)
+        found_figures[name] = figure(everything)
         spread = sorted(figure(one) for one in draws)
-        told[f"{name}_low"], told[f"{name}_high"] = spread[25], spread[974]
-    return told
+        found_figures[f"{name}_low"], found_figures[f"{name}_high"] = spread[25], spread[974]
+    return found_figures
 
 
 def main() -> None:
@@ -132,7 +132,7 @@ def main() -> None:
                         seconds += time.monotonic() - start
                     best.append(min(oz, *(size for size in found if size >= 0), oz))
                 rows.setdefault(name, []).append(best)
-        told = model_fingerprint(engine, options.model or shipped_model()).to_json()
+        fingerprint = model_fingerprint(engine, options.model or shipped_model()).to_json()
     before = [one.size_bytes[0] for one in modules]
     print(f"{len(modules)} modules; {seconds / len(modules):.3f} s a module for 16 in rounds")
     report = []
@@ -148,7 +148,12 @@ def main() -> None:
             )
     if options.report:
         options.report.mkdir(parents=True, exist_ok=True)
-        data = {"num_modules": len(modules), "labels": options.labels.name, **told, "rows": report}
+        data = {
+            "num_modules": len(modules),
+            "labels": options.labels.name,
+            **fingerprint,
+            "rows": report,
+        }
         path = options.report / f"{options.labels.stem}.json"
         write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
 

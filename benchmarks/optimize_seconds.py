@@ -172,8 +172,8 @@ def summary(rows: Sequence[Row], max_evaluations: int) -> list[tuple[str, ...]]:
         counts = [row.evaluations[name] for row in asked]
         reached = sum(count >= 0 for count in counts)
         median = statistics.median(c if c >= 0 else max_evaluations + 1 for c in counts)
-        told = f"median {median:.0f}" if median <= max_evaluations else f"over {max_evaluations}"
-        note_ = f"as small on {reached} of {len(asked)}; {told} evaluations"
+        middle = f"median {median:.0f}" if median <= max_evaluations else f"over {max_evaluations}"
+        note_ = f"as small on {reached} of {len(asked)}; {middle} evaluations"
         line(f"{name} search", lambda row, n=name: row.search_s[n], note_, asked)  # type: ignore[misc]
     return lines
 
@@ -196,11 +196,11 @@ def main() -> None:
         "function": functions_of(options),
         "unit": units_of(options),
     }
-    told: dict[str, object] = {"jobs": options.jobs, "max_evaluations": options.max_evaluations}
+    contents: dict[str, object] = {"jobs": options.jobs, "max_evaluations": options.max_evaluations}
     start = time.monotonic()
     with load_engine("embedded", options.model) as engine, tempfile.TemporaryDirectory() as folder:
-        told |= {"model": engine.model, "load_s": time.monotonic() - start}
-        print(f"the model is loaded in {told['load_s']:.2f} s")
+        contents |= {"model": engine.model, "load_s": time.monotonic() - start}
+        print(f"the model is loaded in {contents['load_s']:.2f} s")
         for kind, modules in groups.items():
             if not modules:
                 continue
@@ -212,10 +212,10 @@ def main() -> None:
                 rows[-1].clang_s = time_clang(path, Path(folder) / "plain.o")
             optimize_all(rows, paths, engine, options)
             search_all(rows, modules, options)
-            told[kind] = [asdict(row) for row in rows]
+            contents[kind] = [asdict(row) for row in rows]
             if options.report:
                 options.report.mkdir(parents=True, exist_ok=True)
-                data = (json.dumps(told, indent=1) + "\n").encode()
+                data = (json.dumps(contents, indent=1) + "\n").encode()
                 write_atomically(options.report / "optimize_seconds.json", data)
             print(f"\n{len(rows)} {kind}s, {sum(row.baseline_bytes for row in rows)} bytes at -Oz")
             table = summary(rows, options.max_evaluations)

@@ -42,7 +42,7 @@ def main() -> None:
         for one in load_samples(options.samples, columns=["module_hash", "text"])
         if one.module_hash in wanted
     }
-    told = {
+    cases = {
         "lists": [one.pipeline for one in lists],
         "modules": [
             {
@@ -54,7 +54,7 @@ def main() -> None:
             for one in modules
         ],
     }
-    write_atomically(OUT, lzma.compress(json.dumps(told).encode(), preset=9))
+    write_atomically(OUT, lzma.compress(json.dumps(cases).encode(), preset=9))
     print(f"{OUT}: {len(modules)} modules, {OUT.stat().st_size} bytes")
 
 

@@ -23,20 +23,20 @@ def main() -> None:
     options = parser.parse_args()
     import xllamacpp
 
-    told = xllamacpp.CommonParams()
-    told.model.path = options.model
-    told.port = options.port
-    told.n_ctx = options.context
-    told.n_parallel = 1
-    told.n_gpu_layers = 0
-    told.warmup = False
-    told.endpoint_props = True
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = options.model
+    parameters.port = options.port
+    parameters.n_ctx = options.context
+    parameters.n_parallel = 1
+    parameters.n_gpu_layers = 0
+    parameters.warmup = False
+    parameters.endpoint_props = True
     if options.threads:
-        told.cpuparams.n_threads = options.threads
+        parameters.cpuparams.n_threads = options.threads
     # Blocked before the server's threads begin, so that only this one gets them.
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
-    server = xllamacpp.Server(told)
+    server = xllamacpp.Server(parameters)
     print(f"listening on {server.listening_address}", flush=True)
     signal.sigwait(ends)
 

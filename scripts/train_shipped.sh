@@ -70,7 +70,7 @@ packages+=,lcms2,less,leveldb,libde265,libebml,libjsoncpp,libonig,libsamplerate,
 packages+=,m4,mawk,minisat2,muparser,nano,nasm,ninja-build,patch,pcre2,popt,pugixml,re2,sed,snappy,soundtouch
 packages+=,sqlite3,tidy-html5,tinyxml2,uchardet,xz-utils,yaml-cpp
 
-# Samples: of all packages, of those that were there first, and of made-up C; source code and prose.
+# Samples: of all packages, of those that were there first, and of synthetic C; source code and prose.
 unless work/samples/manifest.json \
     corpus sample work/corpus --out work/samples --max-package-functions 6000 "${jobs[@]}"
 unless work/samples-first/manifest.json \

@@ -31,7 +31,7 @@ def _adds(m: int, repeat: int) -> str:
 
 
 def ir(n: int, repeat: int = 1, *, m: int = 0) -> str:
-    """A module of one function that adds a number `count` times."""
+    """A module of one function that adds a number `repeat` times."""
     return IR.format(n=n, adds=_adds(m or n * 37, repeat), last=3 + repeat)
 
 
@@ -50,7 +50,7 @@ def short_assembly(n: int, repeat: int = 1) -> str:
 
 
 def make_sample(stage: str, n: int = 1, *, task: str = "", repeat: int = 1) -> StageSample:
-    """A sample of made-up code; its fields are all different."""
+    """A sample of synthetic code; its fields are all different."""
     return StageSample(
         stage=stage,
         task=task or stage,
