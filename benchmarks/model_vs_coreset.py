@@ -1,7 +1,7 @@
 """A model's choices against the fixed list of lists, at equal numbers of compilations.
 
 On labelled modules (`llm-compiler labels build --split validation`), every list's size is known, so
-nothing is compiled here: the model is asked as `optimize` asks it, in rounds, and is given the sizes
+nothing is compiled here: the model is asked as `optimize` asks it, in rounds, and gets the sizes
 of the lists that it chose. "one shot" asks once, with no rounds; the coreset is tried in its order;
 "oracle" tries all lists. All have default<Oz> as backup. Savings are over default<Oz> in process.
 
