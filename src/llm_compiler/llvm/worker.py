@@ -138,7 +138,7 @@ def main() -> None:
     control = socket.socket(fileno=int(sys.argv[1]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from llm_compiler.errors import LlmCompilerError
-    from llm_compiler.llvm import capi, jobs, targets  # noqa: F401  # forked workers find it imported
+    from llm_compiler.llvm import capi, module_jobs, targets  # noqa: F401  # workers find it
 
     try:
         library = capi.load()
