@@ -60,7 +60,7 @@ def optimize(
 
     Args:
         pool: worker processes; default: made for this call.
-        engine: what runs the model, or its name; default: the embedded one.
+        engine: what runs the model, or its name; default: the embedded engine.
         model: the checkpoint's folder; default: the shipped weights.
         output: the name that the replay commands write to, of a single input.
         settings: fields of `OptimizeOptions`.
@@ -120,7 +120,7 @@ def disassemble(
     """Lift assembly, objects or executables to LLVM-IR, with a verdict for each function.
 
     Args:
-        engine: what proposes IR, or its name; default: the embedded one.
+        engine: what proposes IR, or its name; default: the embedded engine.
         model: the checkpoint's folder; default: the shipped weights.
         settings: fields of `DisassembleOptions`.
 
@@ -173,7 +173,7 @@ def emulate(
 
     Args:
         passes: a list, or text for ``opt -passes=``.
-        engine: what predicts, or its name; default: the embedded one.
+        engine: what predicts, or its name; default: the embedded engine.
         model: the checkpoint's folder; default: the shipped weights.
         settings: fields of `EmulateOptions`.
 

@@ -96,7 +96,7 @@ class Table:
     """A table in aligned columns whose rows are printed when they are there.
 
     Args:
-        widest: rows as wide as any that will come; a wider one still is printed, out of line.
+        widest: rows as wide as any that will come; a wider row still is printed, out of line.
         right: one character a column, ``r`` for columns of numbers.
     """
 
@@ -117,7 +117,7 @@ class Table:
                 print(self._line(header), flush=True)
 
     def add(self, row: Sequence[str]) -> None:
-        """Print a row, and the header above the first one."""
+        """Print a row, and the header above the first row."""
         self.begin()
         with _bar_away():
             print(self._line(row), flush=True)

@@ -70,7 +70,7 @@ def disassemble(
     Args:
         name: what to call the input; default: its path.
         engine: proposes; nothing of it is trusted. The caller closes it.
-        pool: worker processes; default: one made for this call.
+        pool: worker processes; default: a pool made for this call.
         on_progress: called with (function, functions done, functions in all).
 
     Ctrl-C keeps what was lifted until then.

@@ -79,7 +79,7 @@ def child_environment(environment: dict[str, str] | None = None) -> dict[str, st
 
 
 def depth() -> int:
-    """Return how many of this tool's processes are above this one."""
+    """Return how many of this tool's processes are above this process."""
     text = os.environ.get(DEPTH_VARIABLE, "")
     return int(text) if text.isdecimal() else 0
 

@@ -1,4 +1,4 @@
-"""``llm-compiler corpus``: build a corpus of unoptimised bitcode, or count what is in one."""
+"""``llm-compiler corpus``: build a corpus of unoptimised bitcode, or count what is in a corpus."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def everything(options: AllArguments, run_one: Callable[[TaskArguments], Outcome
     A task that the suites or the engine do not allow is left out with its cause.
 
     Raises:
-        LlmCompilerError: none of them can run, or one fails.
+        LlmCompilerError: none of the tasks can run, or a task fails.
     """
     started = time.monotonic()
     if not engines_of(options):

@@ -67,8 +67,8 @@ def models_of(options: TaskArguments) -> OpenModels:
 
         Raises:
             ConfigError: there is none, and there must be.
-            CheckpointMismatch, TokenizerMismatch, EngineError, ToolchainNotFound: one cannot be
-                loaded.
+            CheckpointMismatch, TokenizerMismatch, EngineError, ToolchainNotFound: an engine
+                cannot be loaded.
         """
         named = engines_of(options)
         if needed and not named:

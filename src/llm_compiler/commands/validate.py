@@ -45,7 +45,7 @@ def _suite(options: ValidateArguments, toolchain: Toolchain) -> Suite:
 
 
 def run(options: ValidateArguments) -> int:
-    """Check the lists; exit code 1 if one is rejected, 0 if all pass."""
+    """Check the lists; exit code 1 if a list is rejected, 0 if all pass."""
     if not (options.pass_lists or options.coreset or options.sweep or options.function_wise):
         raise ConfigError("name a pass list, --coreset, --sweep or --function-wise N")
     if options.recipes and not options.coreset:

@@ -205,7 +205,7 @@ class _Builder:
                 self._present.add(unit.sha256)
 
     def recall(self, spec: Spec) -> _Result | None:
-        """Return what earlier runs have made of a source that this one leaves alone."""
+        """Return what earlier runs have made of a source that this run leaves alone."""
         prepared = self._state(spec).load_prepared()
         return None if prepared is None else self._result(spec, prepared, start=time.monotonic())
 

@@ -111,8 +111,8 @@ def _name(sample: Sample) -> str:
 def find_clones(
     known: list[array[int]], asked: list[array[int]], threshold: float
 ) -> list[tuple[int, int, float]]:
-    """Return for each of `asked` that has one its most similar of `known`: both places, and how
-    similar they are (at least `threshold`). Exact; sets are given as sorted arrays.
+    """Return for each of `asked` that has a similar text the most similar of `known`: both places,
+    and how similar they are (at least `threshold`). Exact; sets are given as sorted arrays.
     """
     frequency = Counter[int]()
     for one in known:

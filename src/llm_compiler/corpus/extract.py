@@ -141,9 +141,9 @@ def convert_module(
 ) -> Extracted | Failure:
     """Turn a user's .ll or .bc file into bitcode of our LLVM, unchanged.
 
-    A module has a target of its own: one for another architecture than `target_triple` is a
-    failure, since compiling it for that one would change what it means. `output` and `scratch` are
-    as in `extract_unit`.
+    A module has a target of its own: a module for another architecture than `target_triple` is a
+    failure, since compiling it for that target would change what it means. `output` and `scratch`
+    are as in `extract_unit`.
 
     Raises:
         ArtifactError: the disk is full or the output folder cannot be written.

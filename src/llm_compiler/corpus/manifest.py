@@ -1,7 +1,7 @@
 """The corpus on disk: `manifest.jsonl`, one `Unit` a line, and how it is written and read.
 
-The manifest is written last, under another name first, so that a folder with one is complete. Paths
-count from its folder. Safe in threads and processes; one writer.
+The manifest is written last, under another name first, so that a folder with a manifest is
+complete. Paths count from its folder. Safe in threads and processes; one writer.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def write_units(path: Path, units: Iterable[Unit]) -> None:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write a file under another name, then rename it: readers see the old one or the new one.
+    """Write a file under another name, then rename it: readers see the old file or the new file.
 
     Raises:
         ArtifactError: the disk is full or the folder cannot be written.

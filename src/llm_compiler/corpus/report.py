@@ -119,7 +119,7 @@ def summarize(
 def read_earlier(path: Path) -> tuple[list[Run], dict[str, SourceReport]]:
     """Return the runs that an earlier report lists, and its sources that were skipped, by name.
 
-    Nothing where there is no report, or one that is damaged or of another shape.
+    Nothing where there is no report, or a report that is damaged or of another shape.
     """
     try:
         data = json.loads(path.read_text("utf-8"))

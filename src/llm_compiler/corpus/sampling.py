@@ -1,9 +1,9 @@
 """Make a folder of samples of a corpus: list, plan, make, de-duplicate, write.
 
 What the workers made of a unit is kept as one file under ``OUT/.state/units``, named by all that
-decides about it, so that a killed build, or one with more units, does not do again what is done.
-The manifest is written last. One writer a folder; the result depends on the corpus, the settings
-and the versions of the tools only.
+decides about it, so that a killed build, or a build with more units, does not do again what is
+done. The manifest is written last. One writer a folder; the result depends on the corpus, the
+settings and the versions of the tools only.
 """
 
 from __future__ import annotations

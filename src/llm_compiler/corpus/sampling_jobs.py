@@ -27,7 +27,10 @@ _REPEATED = (1, 2, 3, 6)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FunctionInfo:
-    """A function of a unit; `repeated`: other units may hold the same one (inline, template)."""
+    """A function of a unit.
+
+    `repeated`: other units may hold the same function (inline, template).
+    """
 
     name: str
     repeated: bool
@@ -53,7 +56,7 @@ class ListFunctionsJob:
 
     @property
     def num_steps(self) -> int:
-        """One."""
+        """A single step."""
         return 1
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[UnitFunctions]:
@@ -125,7 +128,7 @@ class MakeSamplesJob:
 
     @property
     def num_steps(self) -> int:
-        """One for each function, and one for the unit."""
+        """A step for each function, and one for the unit."""
         return len(self.functions) + self.whole
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[Made]:

@@ -1,8 +1,8 @@
 """Samples on disk: Parquet shards under zstd, and `manifest.json`, written last.
 
 ``DIR/SPLIT/ARCHITECTURE-KIND-NNNNN.parquet``; the manifest lists every shard with its rows, size
-and SHA-256, so that a folder with one is complete. Needs pyarrow (extra ``data``). Readers may be
-many, in threads and processes; one writer.
+and SHA-256, so that a folder with a manifest is complete. Needs pyarrow (extra ``data``). Readers
+may be many, in threads and processes; one writer.
 """
 
 from __future__ import annotations

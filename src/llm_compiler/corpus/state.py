@@ -1,4 +1,4 @@
-"""What a corpus build has done so far, so that a killed one goes on where it was.
+"""What a corpus build has done so far, so that a killed build goes on where it was.
 
 A source's folder under `OUT/.state/` holds `prepared.json`, written when its commands are known,
 and one journal a target, to which every finished unit is appended. A journal's last line may be

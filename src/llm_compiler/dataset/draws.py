@@ -69,7 +69,7 @@ class DrawJob:
 
     @property
     def num_steps(self) -> int:
-        """One for each draw."""
+        """A step for each draw."""
         return len(self.draws)
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[Made]:

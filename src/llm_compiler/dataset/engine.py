@@ -52,7 +52,7 @@ def make_samples(
 
     Args:
         indexes: may be endless.
-        window: how many samples are at hand at most: in work, or waiting for an earlier one.
+        window: how many samples are at hand at most: in work, or waiting for an earlier draw.
         timeout_s: limit of one draw.
 
     Raises:

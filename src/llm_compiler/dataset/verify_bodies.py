@@ -41,7 +41,7 @@ class BodyVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerifyBodiesJob:
-    """Verify bodies of one function, one a step; the result is a `BodyVerdict`."""
+    """Verify bodies of one function, a body in each step; the result is a `BodyVerdict`."""
 
     assembly: str = field(repr=False)
     """In normal form."""
@@ -54,7 +54,7 @@ class VerifyBodiesJob:
 
     @property
     def num_steps(self) -> int:
-        """One for each body."""
+        """A step for each body."""
         return len(self.bodies)
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[BodyVerdict]:

@@ -188,7 +188,7 @@ class Task(Generic[ItemT, RowT, SummaryT]):
 
 
 def each_in_turn(items: Iterable[ItemT], run: Run) -> Iterator[ItemT]:
-    """Yield items until it is late; the first one in any case, so that there are some rows."""
+    """Yield items until it is late; the first item in any case, so that there are some rows."""
     for number, item in enumerate(items):
         if run.is_late and (number or run.has_rows):
             return

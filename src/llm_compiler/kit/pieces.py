@@ -1,7 +1,8 @@
 """Checkpoints in pieces that are small enough to be carried home, and put together again.
 
 `weights-STEP.json` is written last and names the pieces `weights-STEP.N` with their hashes: what is
-cut off in between is no checkpoint, and the one before it still is. Only safetensors and JSON.
+cut off in between is no checkpoint, and the checkpoint before it still is. Only safetensors and
+JSON.
 """
 
 from __future__ import annotations

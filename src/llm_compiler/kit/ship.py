@@ -40,7 +40,7 @@ def assemble(pieces: Path, out: Path, tokenizer: Path) -> tuple[Path, int]:
     """Make a checkpoint of the newest pieces of a folder, and return it and its step.
 
     Raises:
-        ArtifactError: there is no whole one.
+        ArtifactError: there is no whole checkpoint.
         OutputError: it cannot be written.
     """
     index = newest_pieces(pieces)

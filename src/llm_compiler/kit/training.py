@@ -2,7 +2,7 @@
 
 The rate warms up, stays, and falls to nothing over the last third of the minutes. State (weights
 and moments) is written every `save_s` seconds by a thread, renamed into place, two kept: cut off at
-any moment, the same command goes on from the last one. `status.json` and `log.jsonl` say how it
+any moment, the same command goes on from the last state. `status.json` and `log.jsonl` say how it
 goes. Imports PyTorch inside functions only.
 """
 
@@ -332,7 +332,7 @@ def wait(
     """Print how a run goes until it is over or the minutes are, and write its weights in pieces.
 
     The weights are exported again whenever there is a newer state, so that a call that is cut off
-    still brings home the last but one.
+    still brings home the last state but one.
     """
     end = time.monotonic() + 60 * minutes
     exported = ""

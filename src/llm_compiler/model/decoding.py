@@ -59,8 +59,8 @@ class DecodingState(Protocol):
 
         Args:
             ids: (n,) the nodes' tokens; n may be 0.
-            parents: (n,) the number of each one's parent, which is lower than its own (of this
-                call or of an earlier one), or -1 for the end of the prompt. The position of a node
+            parents: (n,) the number of each node's parent, which is lower than its own (of this
+                call or of an earlier call), or -1 for the end of the prompt. The position of a node
                 is that after its parent; it must be within the context.
             rows: which of the n to answer for, by their places in `ids`; None: all.
             tokens: the only tokens that may follow: the log-probabilities are among these, in

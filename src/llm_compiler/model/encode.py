@@ -88,7 +88,7 @@ def encode_shards(
 
     Args:
         tokenizer: the tokenizer's folder.
-        num_workers: processes; 0: none but this one.
+        num_workers: processes; 0: none but this process.
 
     Raises:
         ShardCorrupt: a shard cannot be read.

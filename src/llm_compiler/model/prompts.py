@@ -236,7 +236,7 @@ class CompactPrompts:
         return prompt
 
     def pass_ids(self, passes: str) -> list[int]:
-        """Return ``<passes>`` and the list, one token an element that has one."""
+        """Return ``<passes>`` and the list, a token for each element that has a token."""
         ids = [self._field["passes"]]
         for element in parse_pass_list(passes).elements:
             if (id_ := self.tokenizer.pass_id(element)) is not None:
@@ -485,7 +485,7 @@ class PaperPrompts:
         return [self.begin, *(self.encode(text) if text else ())]
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of an answer, or of the beginning of one."""
+        """Return the ids of an answer, or of the beginning of an answer."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
         return ids
 
@@ -499,7 +499,7 @@ def load_prompts(folder: Path) -> CompactPrompts | PaperPrompts:
     """Return the prompts that a tokenizer's folder asks for: our own, or the paper's.
 
     Raises:
-        TokenizerMismatch: it holds no tokenizer, or a checkpoint with another one than it was
+        TokenizerMismatch: it holds no tokenizer, or a checkpoint with another tokenizer than it was
             trained with.
     """
     if (folder / PASSES_FILE).is_file():

@@ -167,7 +167,7 @@ def most_probable(
     Args:
         state: fresh: no nodes yet.
         batch: choices that are read at once. A trie with no more of them takes one forward pass; a
-            larger one is read best first until it is certain which ones win.
+            larger trie is read best first until it is certain which ones win.
     """
     used = {id_ for found in trie.children for id_ in found}
     tree = _Tree(state, np.array(sorted(used), dtype=np.int64))

@@ -37,7 +37,7 @@ class RepairStage:
         data: a folder of stage data of the stage disassembly.
         engine: lifts; the caller closes it.
         weights: names the weights.
-        candidates: lifts that are asked for of each function, the first one greedy.
+        candidates: lifts that are asked for of each function, the first answer greedy.
         temperature: of the others.
 
     Raises:

@@ -173,7 +173,7 @@ def model_option() -> Any:
 
 
 def engines_option(*needed: Capability) -> Any:
-    """Return the field of engines, one for all models or one for each."""
+    """Return the field of engines, one engine for all models or an engine for each."""
     return option(
         "--engine",
         (),

@@ -75,7 +75,7 @@ def shorten_module(text: str, *, function: str = "") -> ShortModule:
     """Return the short form of a module in the corpus's normal form.
 
     Args:
-        function: of a module with several, the definition of the one that is meant.
+        function: of a module with several, the definition of the function that is meant.
 
     Raises:
         InputError: it does not define exactly one function, or holds what is not known here.

@@ -35,7 +35,7 @@ def describe_error(message: str, module: str, short: ShortAssembly) -> str:
     """Return a diagnostic of LLVM's in terms of the body.
 
     Args:
-        message: with the place in front, if it has one (``<answer>:12:5: error: ..``).
+        message: with the place in front, if it has a place (``<answer>:12:5: error: ..``).
         module: the text that was parsed: what the body was completed to.
     """
     names = {_plain(name): shortened for name, shortened in short.symbols}

@@ -1,9 +1,9 @@
 """The body of a function's IR, without what code generation does not look at.
 
-`strip_module` makes of a module in the corpus's normal form one with a plainer function, in which
-are gone: attributes but those of the calling convention, metadata, names of types, alignments that
-are the natural ones, flags (``nsw``, ``inbounds``; at `StripLevel.KEEP_FLAGS` they stay). Address
-arithmetic has one spelling: the element's size and a byte offset.
+`strip_module` makes of a module in the corpus's normal form a module with a plainer function, in
+which are gone: attributes but those of the calling convention, metadata, names of types, alignments
+that are the natural ones, flags (``nsw``, ``inbounds``; at `StripLevel.KEEP_FLAGS` they stay).
+Address arithmetic has one spelling: the element's size and a byte offset.
 
     %7 = getelementptr inbounds %struct.S, ptr %0, i64 %3, i32 2, !tbaa !5
     %7 = getelementptr [24 x i8], ptr %0, i64 %3, i64 16

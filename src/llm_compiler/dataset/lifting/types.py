@@ -1,4 +1,4 @@
-"""Types of IR as text: where one ends, and its layout on x86-64 and AArch64 Linux."""
+"""Types of IR as text: where a type ends, and its layout on x86-64 and AArch64 Linux."""
 
 from __future__ import annotations
 

@@ -47,8 +47,8 @@ def lift_items(
     """Compile modules at each level, and draw functions from them.
 
     Any beginning of what is returned is spread over targets, levels and programs: first one
-    function of each module, program by program, then a second one. The order depends on the seed
-    and the modules only.
+    function of each module, program by program, then a second function. The order depends on the
+    seed and the modules only.
 
     Args:
         folder: for the assembly files; must live as long as the items.

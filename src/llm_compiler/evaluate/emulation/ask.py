@@ -1,7 +1,7 @@
 """Emulation, evaluated: what models say a pass list makes of a module, beside what LLVM makes.
 
 An item is a module, a kind of list and a kind of code; its rows are those of all models. Lists are
-drawn by the seed and the module's hash; one that LLVM itself fails on is drawn again.
+drawn by the seed and the module's hash; a list that LLVM itself fails on is drawn again.
 """
 
 from __future__ import annotations

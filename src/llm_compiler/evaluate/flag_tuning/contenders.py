@@ -69,7 +69,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """One who proposes.
+    """A contender: what proposes.
 
     Args:
         anytime: its first K lists do not depend on the budget, so that one run tells all budgets.

@@ -23,7 +23,7 @@ class NormalizeJob:
 
     @property
     def num_steps(self) -> int:
-        """One."""
+        """A single step."""
         return 1
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[Emitted]:

@@ -27,7 +27,7 @@ _SIZES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizeFigure:
-    """How far statements of one number are from the real one; NaN: none was stated."""
+    """How far statements of one number are from the real number; NaN: none was stated."""
 
     target: str
     model: str

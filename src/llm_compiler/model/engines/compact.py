@@ -127,7 +127,7 @@ def max_digits(sample: StageSample) -> int:
 class AnswerGrammar:
     """Answers with code: numbers, if any, in their order, then ``<code>``, text, ``<end>``.
 
-    A state is the number of fields that have begun, and the digits of the last one.
+    A state is the number of fields that have begun, and the digits of the last number.
     """
 
     def __init__(
@@ -272,7 +272,7 @@ class CompactEngine(BaseEngine):
         ]
 
     def lift(self, request: Lift) -> list[CodeAnswer]:
-        """Return modules for assembly in normal form, distinct; the first is the greedy one.
+        """Return modules for assembly in normal form, distinct; the first is the greedy answer.
 
         The model answers with the body of a function; the rest of the module is restored by rule.
         None for assembly that the short form has no word for.

@@ -328,7 +328,7 @@ class CompactServerEngine(BaseEngine):
         return sorted(proposals.values(), key=lambda one: -one.log_probability)[:num_candidates]
 
     def lift(self, request: Lift) -> list[CodeAnswer]:
-        """Return IR texts for assembly in normal form, distinct; the first is the greedy one."""
+        """Return IR texts for assembly in normal form, distinct; the first is the greedy answer."""
         sample = disassembly_question(request.assembly, request.target_triple)
         return self._codes(sample, request.num_candidates, request.temperature, request.seed)
 

@@ -125,7 +125,7 @@ class TextModel(Protocol):
         temperature: float = 0.0,
         seed: int = 0,
     ) -> list[Written]:
-        """Return up to `num` distinct answers; the first is the greedy one.
+        """Return up to `num` distinct answers; the first is the greedy answer.
 
         Args:
             opening: how all of them begin.
@@ -247,7 +247,7 @@ class PaperEngine(BaseEngine):
         return _ranked(found, num)
 
     def lift(self, request: Lift) -> list[CodeAnswer]:
-        """Return IR texts for assembly in normal form, distinct; the first is the greedy one."""
+        """Return IR texts for assembly in normal form, distinct; the first is the greedy answer."""
         sample = disassembly_question(request.assembly, request.target_triple)
         return self._codes(sample, request.num_candidates, request.temperature, request.seed)
 

@@ -1,7 +1,7 @@
 """The engines there are, by name: one entry in one table for each.
 
 Commands list the engines that can do what they need, and load what is asked for; a new engine is a
-`register` call, made by an installed package (`plugins`) or by a program that uses this one::
+`register` call, made by an installed package (`plugins`) or by a program that uses this package::
 
     register(EngineKind(name="echo", title="repeats its prompt", load=Echo, ...))
 

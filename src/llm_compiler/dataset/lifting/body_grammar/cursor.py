@@ -1,7 +1,7 @@
 """A line of a body as text that is read from left to right, and the types in it.
 
-A line may be the beginning of one: what nothing well-formed begins with raises `Refused`, what may
-go on well `Open`.
+A line may be the beginning of a body: what nothing well-formed begins with raises `Refused`, what
+may go on well `Open`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Cursor:
         return found, is_open
 
     def balanced(self) -> None:
-        """Go past the bracket that closes the one that stands here."""
+        """Go past the bracket that closes the opening bracket here."""
         stack: list[str] = []
         while True:
             if self.at_end():

@@ -187,7 +187,7 @@ class Operands(Cursor):
     def block(
         self, known: Collection[int], *, ahead: bool = True, taken: Collection[int] = ()
     ) -> int:
-        """Read ``%N`` of a block: one of `known`, or one that stands further down.
+        """Read ``%N`` of a block: one of `known`, or a value that stands further down.
 
         Args:
             ahead: it may stand further down.
@@ -216,7 +216,7 @@ class Operands(Cursor):
         return number
 
     def target(self, *, last: bool = True) -> None:
-        """Read a block that this one branches to.
+        """Read a block that this block branches to.
 
         Args:
             last: no other follows: what phi nodes say of this block must have come true.

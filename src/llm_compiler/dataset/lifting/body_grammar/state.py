@@ -10,7 +10,7 @@ __all__ = ["Body", "BodyState"]
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What whole lines have said. Never changed: a line makes a new one."""
+    """What whole lines have said. Never changed: a line makes a new state."""
 
     result: str = ""
     """The function's result type; empty: the first line is still to come."""
