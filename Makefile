@@ -6,7 +6,7 @@ DEV    := $(VENV)/.installed-dev
 RUN    := work/run
 EXAMPLES := $(wildcard examples/lisp/*.c) $(wildcard examples/sheet/*.cpp)
 
-.PHONY: run test test-train test-page page torch-for-cpus check docs bench llvm cross clean
+.PHONY: run test test-slow test-train test-page page torch-for-cpus check docs bench llvm cross clean
 
 run: llvm $(STAMP)
 	@mkdir -p $(RUN)
@@ -22,6 +22,10 @@ PYTEST := $(PYTHON) -m pytest --numprocesses auto --dist loadfile
 
 test: check llvm cross $(DEV)
 	$(PYTEST)
+
+# What takes a minute and more, each of which says again on larger input what a quicker one says.
+test-slow: llvm cross $(DEV)
+	$(PYTEST) -m slow --timeout 600
 
 # What imports PyTorch is tested where PyTorch is: `make test` does not install it, since pip's
 # usual build has gigabytes. This adds the one for CPUs alone, where pip's index has it.

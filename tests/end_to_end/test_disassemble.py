@@ -148,6 +148,7 @@ def test_a_function_of_50000_instructions(user: User) -> None:
     assert "has 50001 instructions, and at most 20000 are lifted" in function["reason"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not shutil.which("qemu-aarch64") or not Path("/usr/aarch64-linux-gnu/lib").is_dir(),
     reason="needs qemu-user and a C library for AArch64",

@@ -141,6 +141,7 @@ def test_a_full_private_folder_costs_no_build(llm_cc: LlmCc, tmp_path: Path) -> 
         subprocess.run(["umount", "-l", str(small)], check=False)
 
 
+@pytest.mark.slow
 def test_two_versions_at_once(llm_cc: LlmCc, tmp_path: Path) -> None:
     from llm_compiler.cc.install import client_config, compile_client
     from llm_compiler.llvm.toolchain import find_toolchain

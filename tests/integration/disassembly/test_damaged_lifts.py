@@ -58,7 +58,7 @@ def assembly(text: str, toolchain: Toolchain, folder: Path) -> str:
         *((kind, "x86_64") for kind in ("constant", "off-by-one", "operands", "signedness")),
         # An emulator is slow: benchmarks/damaged_lifts.py has all kinds.
         *(("store", architecture) for architecture in ("x86_64", "aarch64")),
-        ("operands", "aarch64"),
+        pytest.param("operands", "aarch64", marks=pytest.mark.slow),
     ],
 )
 def test_damage_is_never_exact_and_seldom_passes(

@@ -132,11 +132,17 @@ def outputs(
 CASES = [(path, "x86_64") for path in PROGRAMS] + [
     (path, "aarch64") for path in PROGRAMS if path.stem in ("results", "names", "callbacks")
 ]
+QUICK = ("results-x86_64", "names-x86_64", "state-x86_64", "queue-x86_64", "names-aarch64")
+"""One of each kind; the others say the same of longer programs."""
 
 
-@pytest.mark.parametrize(
-    ("source", "architecture"), CASES, ids=[f"{path.stem}-{one}" for path, one in CASES]
-)
+def _case(source: Path, architecture: str) -> object:
+    name = f"{source.stem}-{architecture}"
+    marks = [] if name in QUICK else [pytest.mark.slow]
+    return pytest.param(source, architecture, marks=marks, id=name)
+
+
+@pytest.mark.parametrize(("source", "architecture"), [_case(*one) for one in CASES])
 def test_a_lifted_file_does_the_same_at_every_level(
     source: Path,
     architecture: str,

@@ -138,6 +138,7 @@ def test_a_broken_build_is_seen(suite: Path, toolchain: Toolchain, tmp_path: Pat
             assert set(json.loads(first.lists).values()) == {""}
 
 
+@pytest.mark.slow
 def test_the_examples_can_be_compared(toolchain: Toolchain, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()

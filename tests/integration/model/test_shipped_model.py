@@ -110,6 +110,7 @@ def share_of_shuffled(cases: Cases, chosen: IdArray, random: np.random.Generator
     return (1 + sum(one >= observed for one in shuffled)) / (1 + len(shuffled))
 
 
+@pytest.mark.slow
 def test_random_weights_choose_by_chance_and_the_shipped_ones_do_not(
     cases: Cases, choose: Callable[[Path], IdArray], tmp_path: Path
 ) -> None:

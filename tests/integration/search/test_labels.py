@@ -153,6 +153,7 @@ with LocalPool(1) as pool:
 """
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments_it_ends_with_the_same_labels(
     pool: LocalPool, compile_unit: CompileUnit, tmp_path: Path
 ) -> None:

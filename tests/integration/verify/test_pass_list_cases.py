@@ -13,6 +13,7 @@ from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.suite import built_in_suite
 from llm_compiler.workers import LocalPool
 
+SLOW = ("attributor", "attributor_cgscc", "attributor_light_before_oz", "coreset_find_2026_11")
 CASES = sorted((Path(__file__).parents[2] / "cases" / "pass_lists").glob("*.txt"))
 
 
@@ -24,7 +25,13 @@ def evaluation() -> Iterator[PassListEval]:
 
 
 @pytest.mark.timeout(400)  # the first case prepares the suite
-@pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(path, marks=[pytest.mark.slow] if path.stem in SLOW else [], id=path.stem)
+        for path in CASES
+    ],
+)
 def test_case(case: Path, evaluation: PassListEval) -> None:
     comment, text = case.read_text().split("\n", 1)
     expected = comment.removeprefix("# ").split(":")[0].strip()

@@ -202,6 +202,7 @@ def test_humaneval_x_programs_are_checked(pool: LocalPool, cache_dir: Path, tmp_
     assert (verdict.kind, verdict.num_programs) == (VerdictKind.PASSED, 1)
 
 
+@pytest.mark.slow
 def test_a_reproducer_stands_by_itself_and_can_be_reduced(
     pool: LocalPool, cache_dir: Path, tmp_path: Path
 ) -> None:
