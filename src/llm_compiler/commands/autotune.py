@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llm_compiler.commands.options.autotune import AutotuneArguments
+from llm_compiler.commands.pools import open_pool
 from llm_compiler.console import (
     name_width,
     percent,
@@ -38,7 +39,7 @@ from llm_compiler.search.objective import Objective, objective_named
 from llm_compiler.search.store import Store
 from llm_compiler.search.trial import Trial, run_trials
 from llm_compiler.user_folders import data_folder
-from llm_compiler.workers import LocalPool, run_jobs
+from llm_compiler.workers import num_local_processes, run_jobs
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["run"]
@@ -75,13 +76,13 @@ def run(options: AutotuneArguments) -> int:
     )
     objective = objective_named(options.objective)
     with (
-        LocalPool(options.jobs) as pool,
+        open_pool(options, options.jobs) as pool,
         Store(options.store or default_store(), llvm_version=toolchain.version) as store,
     ):
         modules, failures = load_modules(
             options.inputs,
             stock,
-            jobs=pool.num_workers,
+            jobs=num_local_processes(pool),
             split=options.split,
             limit=options.max_modules,
             max_bytes=options.max_bytes,

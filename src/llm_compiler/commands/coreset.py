@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from llm_compiler.commands.options.coreset import BuildArguments, ShowArguments
+from llm_compiler.commands.pools import open_pool
 from llm_compiler.console import print_json, print_table, progress, warn
 from llm_compiler.corpus.inputs import NamedModule, load_modules
 from llm_compiler.errors import InputError
@@ -29,7 +30,7 @@ from llm_compiler.search.objective import Objective, objective_named
 from llm_compiler.search.store import Store
 from llm_compiler.verify.checker import Checker
 from llm_compiler.verify.verdicts import VerdictBook, write_verdicts
-from llm_compiler.workers import LocalPool, WorkerPool
+from llm_compiler.workers import WorkerPool, num_local_processes
 
 __all__ = ["build", "known_verdicts", "show"]
 
@@ -82,12 +83,14 @@ def build(options: BuildArguments) -> int:
     objective = objective_named(options.objective)
     stock = Stock(toolchain=toolchain)
     with (
-        LocalPool(options.jobs) as pool,
+        open_pool(options, options.jobs) as pool,
         Store(options.store, llvm_version=toolchain.version) as store,
         Checker(toolchain=toolchain, pool=pool) as checker,
     ):
         known = {row[0] for row in store.modules()}
-        modules, _ = load_modules(options.corpus, stock, jobs=pool.num_workers, split=options.split)
+        modules, _ = load_modules(
+            options.corpus, stock, jobs=num_local_processes(pool), split=options.split
+        )
         tuned = [m for m in modules if content_hash(m.bitcode) in known]
         if not tuned:
             raise InputError(

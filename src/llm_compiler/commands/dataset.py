@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +17,7 @@ from llm_compiler.commands.options.dataset import (
     StageArguments,
     TextsArguments,
 )
+from llm_compiler.commands.pools import open_pool, with_nodes
 from llm_compiler.console import print_json, print_table, progress, warn
 from llm_compiler.corpus.manifest import MANIFEST_NAME, PARTIAL_NAME, load_manifest, read_units
 from llm_compiler.corpus.texts import collect_texts
@@ -36,13 +37,15 @@ from llm_compiler.model.repairs import RepairStage
 from llm_compiler.output import resumable
 from llm_compiler.records import content_hash
 from llm_compiler.search.objective import objective_named
-from llm_compiler.workers import LocalPool
+from llm_compiler.workers import LocalPool, WorkerPool
 
 __all__ = ["build", "drafts", "pack_parts", "repairs", "show", "texts"]
 
 
 @contextmanager
-def _open(options: StageArguments, num_workers: int | None) -> Iterator[tuple[Stage, LocalPool]]:
+def _open(
+    options: StageArguments, opened: Callable[[], WorkerPool]
+) -> Iterator[tuple[Stage, WorkerPool]]:
     """Open the samples and what else the stage reads, and a pool."""
     samples = SampleSet(
         options.samples,
@@ -59,7 +62,7 @@ def _open(options: StageArguments, num_workers: int | None) -> Iterator[tuple[St
         code, text = (
             TextSet(options.texts, split=options.split, kind=kind) for kind in ("code", "text")
         )
-    with LocalPool(num_workers) as pool:
+    with opened() as pool:
         stage = make_stage(
             options.stage,
             samples,
@@ -86,8 +89,8 @@ def build(options: BuildArguments) -> int:
     if options.stage == "pretraining" and options.texts is None:
         warn("no --texts: pretraining data is IR and assembly only")
     with (
-        _open(options, options.jobs) as (stage, pool),
-        progress(options.num_samples, options.stage) as bar,
+        _open(options, lambda: open_pool(options, options.jobs)) as (stage, pool),
+        progress(options.num_samples, with_nodes(options.stage, pool)) as bar,
     ):
         report = build_dataset(
             stage,
@@ -176,7 +179,7 @@ def _weights(folder: Path) -> str:
 @resumable()
 def show(options: ShowArguments) -> int:
     """Make one sample again and print it."""
-    with _open(options, 1) as (stage, pool):
+    with _open(options, lambda: LocalPool(1)) as (stage, pool):
         (result,) = make_samples(stage, [options.index], pool)
     sample = result.sample
     if options.json:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from llm_compiler.commands.engines import open_engine
 from llm_compiler.commands.options.evaluate import TaskArguments
+from llm_compiler.commands.pools import pool_spec
 from llm_compiler.console import print_json, print_table, warn
 from llm_compiler.errors import ConfigError
 from llm_compiler.evaluate.models import model_fingerprint, prompts_of
@@ -114,6 +115,7 @@ def run_options(options: TaskArguments) -> RunOptions:
             timeout_s=options.timeout_s,
         ),
         jobs=options.jobs,
+        pool=pool_spec(options),
         max_minutes=options.max_minutes,
         command=command_line(options.task),
     )

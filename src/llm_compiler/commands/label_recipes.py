@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from llm_compiler.commands.options.labels import RecipesArguments
+from llm_compiler.commands.pools import open_pool, with_nodes
 from llm_compiler.console import percent, print_json, print_table, progress, warn
 from llm_compiler.corpus.manifest import MANIFEST_NAME, PARTIAL_NAME, Unit, read_units
 from llm_compiler.errors import ArtifactError, InputError, ManifestMissing
@@ -28,7 +29,6 @@ from llm_compiler.search.function_labels import (
     best_by_function,
     label_units,
 )
-from llm_compiler.workers import LocalPool
 
 __all__ = ["run", "shipped_label_recipes"]
 
@@ -146,7 +146,10 @@ def _label(
                 read=partial(_read_unit, options.corpus / unit.path, unit.sha256),
             )
 
-    with LocalPool(options.jobs) as pool, progress(len(chosen), "labelling") as bar:
+    with (
+        open_pool(options, options.jobs) as pool,
+        progress(len(chosen), with_nodes("labelling", pool)) as bar,
+    ):
         try:
             labels = label_units(pool, units(), recipes, timeout_s=options.timeout_s)
             for done, one in enumerate(labels, 1):

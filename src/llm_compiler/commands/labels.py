@@ -14,6 +14,7 @@ from llm_compiler.commands.options.labels import (
     PackArguments,
     ShowArguments,
 )
+from llm_compiler.commands.pools import open_pool, with_nodes
 from llm_compiler.console import percent, print_json, print_table, progress, warn
 from llm_compiler.corpus.samples import Sample
 from llm_compiler.corpus.shards import COLUMNS, load_samples
@@ -44,7 +45,7 @@ from llm_compiler.search.labels import (
 from llm_compiler.search.objective import SIZE, TEXT_DATA
 from llm_compiler.search.store import Store
 from llm_compiler.search.trial import Trial, run_trials
-from llm_compiler.workers import LocalPool, WorkerPool, run_jobs
+from llm_compiler.workers import WorkerPool, run_jobs
 
 __all__ = ["build", "ceiling", "pack", "show"]
 
@@ -89,7 +90,10 @@ def build(options: BuildArguments) -> int:
     known = {one.module_hash for one in (*earlier, *read_journal(journal, lists))}
     chosen = _choose(options, known)
     found: list[ModuleLabels] = []
-    with LocalPool(options.jobs) as pool, progress(len(chosen), "labelling") as bar:
+    with (
+        open_pool(options, options.jobs) as pool,
+        progress(len(chosen), with_nodes("labelling", pool)) as bar,
+    ):
 
         def show(done: int, sample: Sample) -> None:
             bar.update(done, f"{sample.package} {sample.function or sample.source}")
@@ -138,7 +142,7 @@ def ceiling(options: CeilingArguments) -> int:
     toolchain = find_toolchain()
     chosen = _choose(options)
     with (
-        LocalPool(options.jobs) as pool,
+        open_pool(options, options.jobs) as pool,
         Store(options.store, llvm_version=toolchain.version) as store,
     ):
         ceilings = _search(chosen, pool, store, options)
@@ -182,7 +186,7 @@ def _search(
         if baselines[trial.module_hash].ok
     ]
     ceilings = []
-    with progress(len(pairs), "searching") as bar:
+    with progress(len(pairs), with_nodes("searching", pool)) as bar:
         for done, trial in enumerate(run_trials(pool, pairs, store=store), 1):
             bar.update(done, f"{trial.name}: {trial.best_value}")
             sample = samples[trial.module_hash]

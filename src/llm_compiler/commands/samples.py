@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from llm_compiler.commands.options.corpus import CheckArguments, SampleArguments, StatsArguments
+from llm_compiler.commands.pools import open_pool, with_nodes
 from llm_compiler.console import percent, print_json, print_table, progress, warn
 from llm_compiler.corpus.check import check_samples
 from llm_compiler.corpus.manifest import write_text_atomically
@@ -18,7 +19,6 @@ from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.option_fields import values_for
 from llm_compiler.output import resumable
 from llm_compiler.process import peak_memory
-from llm_compiler.workers import LocalPool
 
 __all__ = ["build", "check", "stats"]
 
@@ -33,7 +33,10 @@ def build(options: SampleArguments) -> int:
     config = SampleConfig(**values_for(SampleConfig, options))
     toolchain = find_toolchain()
     start = time.monotonic()
-    with LocalPool(options.jobs) as pool, progress(100, "sampling") as bar:
+    with (
+        open_pool(options, options.jobs) as pool,
+        progress(100, with_nodes("sampling", pool)) as bar,
+    ):
         report = build_samples(
             options.corpus,
             options.out,

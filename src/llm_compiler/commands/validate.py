@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Sequence
 
 from llm_compiler.commands.options.validate import ValidateArguments
+from llm_compiler.commands.pools import open_pool
 from llm_compiler.console import print_json, progress, warn
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.capi import load
@@ -24,7 +25,6 @@ from llm_compiler.verify.suite import Suite, built_in_suite, join_suites, load_s
 from llm_compiler.verify.sweep import sweep, sweep_entries
 from llm_compiler.verify.target import ARCHITECTURES
 from llm_compiler.verify.verdicts import VerdictBook
-from llm_compiler.workers import LocalPool
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["run", "unknown_recipes"]
@@ -57,7 +57,7 @@ def run(options: ValidateArguments) -> int:
         lists += load_coreset().lists
     toolchain = find_toolchain()
     with contextlib.ExitStack() as stack:
-        pool = stack.enter_context(LocalPool(options.jobs))
+        pool = stack.enter_context(open_pool(options, options.jobs))
         refuse_unreadable(pool, lists)
         # The first time this takes a minute.
         with progress(None, "preparing the programs"):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from llm_compiler.console import note
+from llm_compiler.console import note, warn
 from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.evaluate.load_suite import load_suite
 from llm_compiler.evaluate.models import ModelName, sample_fits
@@ -21,9 +21,12 @@ from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.prompts import CompactPrompts, PaperPrompts
 from llm_compiler.parquet import require_pyarrow
-from llm_compiler.workers import LocalPool
+from llm_compiler.workers import PoolSpec, WorkerPool, open_pool
 
 __all__ = ["OpenModel", "OpenModels", "Run", "RunOptions", "open_run"]
+
+
+_LOCAL = PoolSpec()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,7 @@ class RunOptions:
     suites: tuple[Path, ...]
     suite_options: SuiteOptions
     jobs: int | None = None
+    pool: PoolSpec = _LOCAL
     max_minutes: float | None = None
     command: str = ""
     """As it was typed."""
@@ -60,7 +64,7 @@ class Run:
     scratch: Path
     """For temporary files; lives as long as the run."""
     toolchain: Toolchain
-    pool: LocalPool
+    pool: WorkerPool
     models: tuple[OpenModel, ...]
     suites: tuple[Suite, ...] = field(repr=False)
     started: float
@@ -151,7 +155,7 @@ def open_run(
         stack.enter_context(locked(options.report))
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-")))
         models = tuple(open_models(stack, needs.model))
-        pool = stack.enter_context(LocalPool(options.jobs))
+        pool = stack.enter_context(open_pool(options.pool, options.jobs, on_event=_report_event))
         suites = _load_suites(options, needs, toolchain, pool, scratch)
         yield Run(
             options=options,
@@ -164,8 +168,12 @@ def open_run(
         )
 
 
+def _report_event(sentence: str, is_loss: bool) -> None:
+    (warn if is_loss else note)(sentence)
+
+
 def _load_suites(
-    options: RunOptions, needs: Needs, toolchain: Toolchain, pool: LocalPool, scratch: Path
+    options: RunOptions, needs: Needs, toolchain: Toolchain, pool: WorkerPool, scratch: Path
 ) -> tuple[Suite, ...]:
     """Load what the user named, each under a name of its own.
 

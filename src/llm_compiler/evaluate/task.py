@@ -18,7 +18,7 @@ from llm_compiler.evaluate.document import Block, Table
 from llm_compiler.evaluate.models import ModelName
 from llm_compiler.evaluate.suites import Excluded
 from llm_compiler.evaluate.threads import HasKey, ThreadTools, in_threads
-from llm_compiler.workers import LocalPool
+from llm_compiler.workers import LocalPool, num_local_processes
 
 if TYPE_CHECKING:
     from llm_compiler.evaluate.run import Run
@@ -206,7 +206,7 @@ def side_by_side(
     return in_threads(
         items,
         do,
-        num_threads=run.pool.num_workers,
+        num_threads=num_local_processes(run.pool),
         make_pool=lambda: LocalPool(1),
         is_late=lambda begun: run.is_late and (begun or run.has_rows),
     )

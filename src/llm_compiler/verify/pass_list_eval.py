@@ -33,7 +33,7 @@ from llm_compiler.verify.program_jobs import AssembleProgramsJob, BuildJob, Buil
 from llm_compiler.verify.reproducer import Reproducer, save_reproducer
 from llm_compiler.verify.suite import Suite
 from llm_compiler.verify.target import ARCHITECTURES, Target, find_target
-from llm_compiler.workers.pool import WorkerPool
+from llm_compiler.workers import WorkerPool, num_local_processes
 
 __all__ = ["PASSED", "SAME", "AssemblyCheck", "PassListEval", "Transform"]
 
@@ -349,7 +349,9 @@ class _Architecture:
         self.target = target
         self.learns = learns
         self._folder = scratch
-        programs = prepare_programs(suite, target, pool, cache_dir, num_processes=pool.num_workers)
+        programs = prepare_programs(
+            suite, target, pool, cache_dir, num_processes=num_local_processes(pool)
+        )
         self.prepared = [one for one in programs if not one.skipped]
         self.skipped = {one.program.name: one.skipped for one in programs if one.skipped}
         if not self.prepared:
@@ -367,7 +369,7 @@ class _Architecture:
             [one.program.name for one in self.prepared],
             scratch,
             link_flags={one.program.name: one.program.link_flags for one in self.prepared},
-            num_processes=pool.num_workers,
+            num_processes=num_local_processes(pool),
             program_timeout_s=program_timeout_s,
             # Wrong modules hang often, and are expected to.
             **({} if learns else {"retry_factor": 1}),

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.commands.command import Command
-from llm_compiler.commands.options.shared import ClangFlags, ObjectiveChoice, Running, Seed
+from llm_compiler.commands.options.shared import (
+    ClangFlags,
+    ObjectiveChoice,
+    PoolChoice,
+    Running,
+    Seed,
+)
 from llm_compiler.option_fields import argument, natural, option, positive
 from llm_compiler.search.autotune import Method
 
@@ -14,7 +20,7 @@ __all__ = ["COMMAND", "AutotuneArguments"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class AutotuneArguments(Seed, ObjectiveChoice, Running, ClangFlags):
+class AutotuneArguments(Seed, ObjectiveChoice, PoolChoice, Running, ClangFlags):
     """As typed."""
 
     inputs: tuple[Path, ...] = argument("FILE|CORPUS", many=True)

@@ -9,6 +9,7 @@ from llm_compiler.commands.command import Command
 from llm_compiler.commands.options.shared import (
     AsJson,
     ObjectiveChoice,
+    PoolChoice,
     Running,
     coreset_option,
 )
@@ -18,7 +19,7 @@ __all__ = ["COMMAND", "BuildArguments", "ShowArguments"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildArguments(ObjectiveChoice, Running):
+class BuildArguments(ObjectiveChoice, PoolChoice, Running):
     """As typed."""
 
     corpus: tuple[Path, ...] = argument("CORPUS", many=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.commands.command import Command
-from llm_compiler.commands.options.shared import AsJson, Running, timeout_option
+from llm_compiler.commands.options.shared import AsJson, PoolChoice, Running, timeout_option
 from llm_compiler.corpus.plan import SampleConfig
 from llm_compiler.option_fields import argument, default_of, natural, option, positive
 
@@ -32,7 +32,7 @@ class BuildArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SampleArguments(Running):
+class SampleArguments(PoolChoice, Running):
     """As typed."""
 
     corpus: Path = argument("CORPUS")

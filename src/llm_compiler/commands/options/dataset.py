@@ -9,6 +9,7 @@ from pathlib import Path
 from llm_compiler.commands.command import Command
 from llm_compiler.commands.options.shared import (
     AsJson,
+    PoolChoice,
     Seed,
     architecture_option,
     object_objective_names,
@@ -115,7 +116,7 @@ class StageArguments(Drawn):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildArguments(StageArguments):
+class BuildArguments(PoolChoice, StageArguments):
     """As typed."""
 
     out: Path = option("--out", metavar="DIR")

@@ -11,6 +11,7 @@ from typing import Any, overload
 from llm_compiler.commands.command import Command
 from llm_compiler.commands.options.shared import (
     ClangFlags,
+    PoolChoice,
     Running,
     Seed,
     architecture_option,
@@ -101,7 +102,7 @@ def _texts_option() -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskArguments(Seed, Running, ClangFlags):
+class TaskArguments(Seed, PoolChoice, Running, ClangFlags):
     """What names programs, how they are drawn and compiled, and where the report goes."""
 
     suite: tuple[Path, ...] = option(

@@ -8,6 +8,7 @@ from pathlib import Path
 from llm_compiler.commands.command import Command
 from llm_compiler.commands.options.shared import (
     AsJson,
+    PoolChoice,
     Running,
     Seed,
     architecture_option,
@@ -27,7 +28,7 @@ __all__ = [
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen(Seed, Running):
+class Chosen(Seed, PoolChoice, Running):
     """Which modules are measured, and where to."""
 
     samples: Path = argument("SAMPLES")
@@ -64,7 +65,7 @@ class BuildArguments(Chosen):
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecipesArguments(Seed, Running):
+class RecipesArguments(Seed, PoolChoice, Running):
     """As typed."""
 
     corpus: Path = argument("CORPUS", help="as 'corpus build' makes it")

@@ -19,6 +19,7 @@ __all__ = [
     "AsJson",
     "ClangFlags",
     "ObjectiveChoice",
+    "PoolChoice",
     "Running",
     "Seed",
     "architecture",
@@ -69,6 +70,33 @@ class Running:
     jobs: int | None = jobs_option()
     timeout_s: float = timeout_option()
     json: bool = option("--json", False, help="print JSON, one object a line")
+
+
+def _pools() -> tuple[str, ...]:
+    # Imported by those only that have the option: it brings the pools.
+    from llm_compiler.workers.opening import POOLS
+
+    return POOLS
+
+
+@dataclass(frozen=True, kw_only=True)
+class PoolChoice:
+    """Where the workers are."""
+
+    pool: str = option(
+        "--pool",
+        "local",
+        choices=_pools,
+        help="where work is done: in processes of this machine, or on the nodes of a Ray cluster, "
+        "--jobs on each (default: %(default)s)",
+    )
+    ray_address: str = option(
+        "--ray-address",
+        "",
+        metavar="A",
+        help="of the cluster's head, HOST:PORT, or 'auto' on a node of it (default: a Ray of its "
+        "own on this machine)",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

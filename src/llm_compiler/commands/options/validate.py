@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.commands.command import Command
-from llm_compiler.commands.options.shared import Running, architecture
+from llm_compiler.commands.options.shared import PoolChoice, Running, architecture
 from llm_compiler.llvm.targets import target_names
 from llm_compiler.option_fields import argument, natural, option
 
@@ -14,7 +14,7 @@ __all__ = ["COMMAND", "ValidateArguments"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ValidateArguments(Running):
+class ValidateArguments(PoolChoice, Running):
     """As typed."""
 
     pass_lists: tuple[str, ...] = argument("PASSLIST", many=True, optional=True)

@@ -32,7 +32,7 @@ from llm_compiler.optimization.unit import Unit
 from llm_compiler.process import Completed, run
 from llm_compiler.records import content_hash
 from llm_compiler.verify.target import Target, find_target
-from llm_compiler.workers.pool import WorkerPool
+from llm_compiler.workers import WorkerPool, num_local_processes
 
 __all__ = [
     "DIFFERS",
@@ -285,7 +285,7 @@ def run_programs(
     for build, compared in in_threads(
         todo,
         lambda build, tools: list(_compare(build, tools)),
-        num_threads=pool.num_workers,
+        num_threads=num_local_processes(pool),
         make_pool=lambda: contextlib.nullcontext(pool),  # nothing here asks it
     ):
         journal.add(build.key, compared)

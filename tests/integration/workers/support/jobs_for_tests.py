@@ -81,3 +81,19 @@ class CountingJob:
 
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> str:
         return f"{status}: {detail}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LengthJob:
+    """Its result is how long its module is."""
+
+    bitcode: bytes
+    timeout_s: float = 30.0
+    affinity: str = ""
+    num_steps: int = 1
+
+    def run(self, state: WorkerState, first_step: int) -> Iterator[int]:
+        yield len(self.bitcode)
+
+    def failed(self, step: int, status: Status, detail: str, seconds: float) -> int:
+        return -1
