@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from llm_compiler.closing import Closing
 from llm_compiler.errors import LlmCompilerError, ToolchainMismatch, WorkerLost
-from llm_compiler.llvm.jobs import Job
+from llm_compiler.llvm.module_jobs import Job
 from llm_compiler.records import content_hash
 from llm_compiler.signals import when_overdue
 from llm_compiler.workers.node_agent import Identity, JobDone, PackedJob

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from llm_compiler.errors import ConfigError, ToolchainMismatch, ToolchainNotFound
-from llm_compiler.llvm.jobs import EvaluateJob
+from llm_compiler.llvm.module_jobs import EvaluateJob
 from llm_compiler.records import PassList
 from llm_compiler.workers import LocalPool, run_jobs
 from llm_compiler.workers.pool import PoolInterrupted

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from llm_compiler.errors import ToolchainMismatch, WorkerLost
-from llm_compiler.llvm.jobs import WorkerState
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Status
 from llm_compiler.workers.cluster import (
     INLINE_BYTES,
