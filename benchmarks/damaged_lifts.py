@@ -156,7 +156,7 @@ def make_case(
     return Case(binary=binary, text=text, proof=proof, ir=texts[0], other=texts[1])
 
 
-def judge(
+def verify_lift(
     case: Case, ir: str, pool: LocalPool, toolchain: Toolchain, executor: Executor, folder: Path
 ) -> tuple[Execution, bool] | None:
     """Return the verdict of an answer, and whether clang's assembly says the same of *exact*."""
@@ -240,10 +240,10 @@ def main() -> None:
                 if len(lifts) <= options.each and (made := damages(case.ir, kind)):
                     lifts.append((kind, rng.choice(made)))
             for kind, ir in lifts:
-                judged = judge(case, ir, pool, toolchain, executor, folder)
-                if judged is None:
+                verdict = verify_lift(case, ir, pool, toolchain, executor, folder)
+                if verdict is None:
                     continue
-                found, same = judged
+                found, same = verdict
                 if same or (kind == "control" and found.verdict is LiftVerdict.EXACT):
                     if kind != "control" and found.verdict is not LiftVerdict.EXACT:
                         reasons["(the same object, and not exact)"] += 1

@@ -129,7 +129,7 @@ def disassemble(
             pool=pool,
             toolchain=toolchain,
             folder=folder,
-            judge=lifters[0].judge_again,
+            reverify=lifters[0].verify_again,
         )
         lifts = list(merged.lifts)
         whole = whole_module(binary, lifts, merged, pool=pool, toolchain=toolchain, folder=folder)

@@ -4,7 +4,7 @@ Functions are lifted one by one: a definition may return nothing where a caller 
 take another number of arguments than it is passed. Each is exact alone; together they mean nothing,
 and an optimiser shows it. `agree` edits the texts until every name has one prototype. An edit that
 keeps the code keeps the verdict; where only others are possible, the text is named in
-`Agreed.changed`, for the caller to judge anew.
+`Agreed.changed`, for the caller to verify anew.
 
 Not safe to share between threads (the pool is not).
 """

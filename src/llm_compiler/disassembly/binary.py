@@ -1,6 +1,6 @@
 """What a user gives: assembly, an object or an executable, read and ready to be taken apart.
 
-Assembly is assembled with LLVM's assembler, local labels kept, so that everything behind this is
+Assembly is assembled with LLVM's assembler, local labels kept, so that everything after this is
 about ELF files. Nothing of the input is executed. Safe to call from several threads.
 """
 
@@ -212,7 +212,7 @@ def _refuse_other_formats(path: Path, data: bytes) -> None:
 
 
 def _is_coff(data: bytes) -> bool:
-    """Whether data begins as a COFF object: a known machine, as many symbols as fit behind it."""
+    """Whether data begins as a COFF object: a known machine, as many symbols as fit after it."""
     if len(data) < _COFF_HEADER.size:
         return False
     machine, sections, _, symbols_at, symbols, optional = _COFF_HEADER.unpack_from(data)[:6]

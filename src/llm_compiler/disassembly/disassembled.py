@@ -31,7 +31,7 @@ class DisassembleOptions:
     """Answers that the engine is asked for; the first that is exact ends the search."""
     rules: bool | None = None
     """Rules lift first; the model is asked for what they do not make exact. None: so it is, unless
-    the engine replays answers that somebody wants to see judged."""
+    the engine replays answers that somebody wants verdicts on."""
     search_s: float = 2.0
     """Of processor time: so long each function's draft is varied until it is the same code."""
     max_executed: int = 3
@@ -97,8 +97,8 @@ class LiftedFunction:
     is_reencoded: bool = False
     """The input's assembler encoded an instruction differently from LLVM's."""
     has_outlined_code: bool = False
-    """AArch64: parts of it are functions of their own, which other functions call, too. Judged is
-    the function with these parts back in their places."""
+    """AArch64: parts of it are functions of their own, which other functions call, too. The verdict
+    is about the function with these parts back in their places."""
     num_inputs: int = 0
     num_completed: int = 0
     num_blocks: int = 0

@@ -18,7 +18,7 @@ _BEGIN, _END = ".Lfunc_begin0", ".Lfunc_end0"
 
 
 class TableText:
-    """The directives around a function's code, behind it, and the labels within."""
+    """The directives around a function's code, after it, and the labels within."""
 
     def __init__(self, table: ExceptionTable, size: int, architecture: str) -> None:
         self._table, self._architecture = table, architecture
@@ -77,11 +77,11 @@ class TableText:
         return f".Ltmp{self._count}"
 
     def labels_at(self, offset: int) -> tuple[list[str], list[str]]:
-        """Return the labels at a place, in front of a block's own and behind it."""
+        """Return the labels at a place, before a block's own and after them."""
         # No jump goes to a landing pad: a block with a label there is the next one.
         pad = [self._pads[offset]] if offset in self._pads else []
-        before, behind = [*self._ends.get(offset, []), *pad], self._begins.get(offset, [])
-        return [f"{one}:" for one in before], [f"{one}:" for one in behind]
+        before, after = [*self._ends.get(offset, []), *pad], self._begins.get(offset, [])
+        return [f"{one}:" for one in before], [f"{one}:" for one in after]
 
     def head(self) -> Iterator[str]:
         """Yield what follows the function's label."""

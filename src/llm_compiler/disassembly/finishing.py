@@ -176,8 +176,8 @@ class FinishStage:
             raise ArtifactError(f"{data} holds no samples")
         self._data, self._seed = data, seed
         self._max_variants, self._functions_each = max_variants, functions_each
-        told = f"finish 2 {stored.identity} {max_variants} {functions_each} {seed}"
-        self.fingerprint = content_hash(told.encode())
+        settings = f"finish 2 {stored.identity} {max_variants} {functions_each} {seed}"
+        self.fingerprint = content_hash(settings.encode())
 
     def make(self, indexes: Iterable[int], pool: WorkerPool) -> Iterator[Result]:
         """Yield the sample of each index, in their order.

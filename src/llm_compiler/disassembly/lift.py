@@ -19,7 +19,7 @@ from typing import Any
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.disassembled import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.finishing import ShortDraftJob
-from llm_compiler.disassembly.lift_records import Judged, Lift, Question
+from llm_compiler.disassembly.lift_records import AnswerVerdict, Lift, Question
 from llm_compiler.disassembly.outlined_code import without_outlined
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.reassemble import Reassembled, reassemble
@@ -46,7 +46,7 @@ from llm_compiler.verify.round_trip import (
 from llm_compiler.verify.variants import OWN, Match, MatchJob, Variant, function_bytes, variants_of
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["Judged", "Lift", "Lifter", "Question"]
+__all__ = ["AnswerVerdict", "Lift", "Lifter", "Question"]
 
 # Instructions that no IR stands for: only they may come as inline assembly.
 _ASM_ONLY = re.compile(
@@ -126,7 +126,7 @@ class Lifter:
                 seconds=time.monotonic() - started,
             )
             return Lift(outcome=outcome)
-        return _of(question, self._judge(question), started)
+        return _of(question, self._ask_and_verify(question), started)
 
     def read(self, symbol: Symbol) -> Question:
         """Return what is asked about a function.
@@ -175,21 +175,23 @@ class Lifter:
             answers += [one for one in self._engine.answer(plain) if one.code not in known]
         return answers[: options.candidates]
 
-    def judge(self, question: Question, answers: Sequence[CodeAnswer], *, run: bool = True) -> Lift:
+    def verify(
+        self, question: Question, answers: Sequence[CodeAnswer], *, run: bool = True
+    ) -> Lift:
         """Return the best that some answers are worth.
 
         Args:
             run: run what is not exact beside the original; else it is unproved.
         """
         started = time.monotonic()
-        found = self._judge_answers(question, answers, run=run)
+        found = self._verify_answers(question, answers, run=run)
         return _of(question, _from(found, "model"), started)
 
-    def judge_again(self, lift: Lift, ir: str) -> Lift:
+    def verify_again(self, lift: Lift, ir: str) -> Lift:
         """Return what a function's IR is worth after an edit.
 
-        IR that still lowers to the judged code, but keeps claims for it, is optimised and run: if
-        the claims are wrong, the IR without them is judged instead.
+        IR that still lowers to the original's code, but keeps claims for it, is optimised and run:
+        if the claims are wrong, the verdict is that of the IR without them.
         """
         text, original = lift.text, lift.original
         assert text is not None
@@ -203,7 +205,7 @@ class Lifter:
             ir = lift.bare
         proof = Reassembled(code=original, is_reencoded=lift.outcome.is_reencoded)
         question = Question(text=text, proof=proof, folder=folder)
-        found = self._judge_answers(question, [CodeAnswer(code=ir)])
+        found = self._verify_answers(question, [CodeAnswer(code=ir)])
         outcome = dataclasses.replace(
             found.outcome,
             num_candidates=lift.outcome.num_candidates,
@@ -241,7 +243,7 @@ class Lifter:
         )
         return result.verdict is LiftVerdict.REFUTED
 
-    def _judge(self, question: Question) -> Lift:
+    def _ask_and_verify(self, question: Question) -> Lift:
         """Return the best of what the rules and the model answer."""
         by_rules: Lift | None = None
         lacking = ""
@@ -251,7 +253,7 @@ class Lifter:
             lacking, drafts = found.cause, found.texts
             answers = [CodeAnswer(code=one) for one in drafts]
             if answers:
-                by_rules = _from(self._judge_answers(question, answers), "rules")
+                by_rules = _from(self._verify_answers(question, answers), "rules")
                 if _is_enough(by_rules, question.text):
                     return by_rules
         answers = self.answers(question, drafts)
@@ -259,20 +261,20 @@ class Lifter:
             return by_rules
         if not answers and lacking:
             return _no_answer(question.text, f"{lacking}, and the model gives no answer", ())
-        by_model = _from(self._judge_answers(question, answers), "model")
+        by_model = _from(self._verify_answers(question, answers), "model")
         if by_rules is None:
             return by_model
         ranks = [one.outcome.verdict.rank for one in (by_rules, by_model)]
         better = by_model if ranks[1] < ranks[0] else by_rules
-        return dataclasses.replace(better, judged=(*by_rules.judged, *by_model.judged))
+        return dataclasses.replace(better, verdicts=(*by_rules.verdicts, *by_model.verdicts))
 
-    def _judge_answers(
+    def _verify_answers(
         self, question: Question, answers: Sequence[CodeAnswer], *, run: bool = True
     ) -> Lift:
         """Return the best of some answers: the first that is exact, else the best of those run."""
         text = question.text
         found: list[_Candidate] = []
-        judged: dict[int, Judged] = {}
+        verdicts: dict[int, AnswerVerdict] = {}
         reason = "the engine gives no answer (the function may exceed its context)"
         for number, answer in enumerate(answers):
             try:
@@ -280,17 +282,17 @@ class Lifter:
                 exact = self._exact(text, candidate, question.folder, question.proof.code)
             except _Refused as error:
                 reason = str(error)
-                judged[number] = _refused(answer, reason)
+                verdicts[number] = _refused(answer, reason)
                 continue
             if exact is not None:
-                judged[number] = Judged(answer=answer, verdict=LiftVerdict.EXACT)
+                verdicts[number] = AnswerVerdict(answer=answer, verdict=LiftVerdict.EXACT)
                 lift = _exact_lift(text, *exact, number + 1)
-                return dataclasses.replace(lift, judged=_every(judged, found))
+                return dataclasses.replace(lift, verdicts=_every(verdicts, found))
             found.append(candidate)
         if not found:
-            return _no_answer(text, reason, _every(judged, ()))
-        lift = self._execute(question, found, judged, len(answers), run=run)
-        return dataclasses.replace(lift, judged=_every(judged, found))
+            return _no_answer(text, reason, _every(verdicts, ()))
+        lift = self._execute(question, found, verdicts, len(answers), run=run)
+        return dataclasses.replace(lift, verdicts=_every(verdicts, found))
 
     def _inspect(self, text: FunctionText, answer: CodeAnswer, number: int) -> _Candidate:
         """Return an answer that is the function and nothing else.
@@ -386,7 +388,7 @@ class Lifter:
         self,
         question: Question,
         found: list[_Candidate],
-        judged: dict[int, Judged],
+        verdicts: dict[int, AnswerVerdict],
         looked_at: int,
         *,
         run: bool,
@@ -394,7 +396,7 @@ class Lifter:
         """Run answers that are not exact; return the one with the best verdict.
 
         Args:
-            judged: by the answers' places; what is found out is added.
+            verdicts: by the answers' numbers; what is found out is added.
         """
         text, proof = question.text, question.proof
         best: tuple[_Candidate, _Lowered, Execution] | None = None
@@ -407,11 +409,11 @@ class Lifter:
                 lowered = self._lower(text, candidate, question.folder, proof.code)
             except _Refused as error:
                 reason = str(error)
-                judged[candidate.number] = _refused(candidate.answer, reason)
+                verdicts[candidate.number] = _refused(candidate.answer, reason)
                 continue
             if not lowered.change:
                 # Clang's code generator decides, where LLVM's in process makes other code.
-                judged[candidate.number] = Judged(
+                verdicts[candidate.number] = AnswerVerdict(
                     answer=candidate.answer, verdict=LiftVerdict.EXACT
                 )
                 return _exact_lift(text, candidate, lowered, "", looked_at)
@@ -431,7 +433,7 @@ class Lifter:
                     candidate.inspection,
                     arities=self._rules.arities(text) if self._rules is not None else None,
                 )
-            judged[candidate.number] = Judged(
+            verdicts[candidate.number] = AnswerVerdict(
                 answer=candidate.answer, verdict=result.verdict, reason=result.reason
             )
             if best is None or result.verdict.rank < best[2].verdict.rank:
@@ -439,7 +441,7 @@ class Lifter:
             if result.verdict is LiftVerdict.TESTS_PASSED:
                 break
         if best is None:
-            return _no_answer(text, reason, _every(judged, found))
+            return _no_answer(text, reason, _every(verdicts, found))
         candidate, compiled, result = best
         assembly = self._text_of(compiled.code, text.name)
         reason = result.reason
@@ -511,28 +513,30 @@ def _from(lift: Lift, source: str) -> Lift:
     return dataclasses.replace(lift, outcome=dataclasses.replace(lift.outcome, source=source))
 
 
-def _no_answer(text: FunctionText, reason: str, judged: tuple[Judged, ...]) -> Lift:
+def _no_answer(text: FunctionText, reason: str, verdicts: tuple[AnswerVerdict, ...]) -> Lift:
     outcome = LiftedFunction(
         name=text.name,
         verdict=LiftVerdict.NO_ANSWER,
         reason=reason,
-        num_candidates=len(judged),
+        num_candidates=len(verdicts),
     )
-    return Lift(outcome=outcome, judged=judged)
+    return Lift(outcome=outcome, verdicts=verdicts)
 
 
-def _refused(answer: CodeAnswer, reason: str) -> Judged:
-    return Judged(answer=answer, verdict=LiftVerdict.NO_ANSWER, reason=reason)
+def _refused(answer: CodeAnswer, reason: str) -> AnswerVerdict:
+    return AnswerVerdict(answer=answer, verdict=LiftVerdict.NO_ANSWER, reason=reason)
 
 
-def _every(judged: Mapping[int, Judged], found: Sequence[_Candidate]) -> tuple[Judged, ...]:
+def _every(
+    verdicts: Mapping[int, AnswerVerdict], found: Sequence[_Candidate]
+) -> tuple[AnswerVerdict, ...]:
     """Return what is known of each answer, in their order; what was not run is unproved."""
     rest = {
-        one.number: Judged(answer=one.answer, verdict=LiftVerdict.UNPROVED, reason=_NOT_RUN)
+        one.number: AnswerVerdict(answer=one.answer, verdict=LiftVerdict.UNPROVED, reason=_NOT_RUN)
         for one in found
-        if one.number not in judged
+        if one.number not in verdicts
     }
-    return tuple(one for _, one in sorted({**judged, **rest}.items(), key=lambda pair: pair[0]))
+    return tuple(one for _, one in sorted({**verdicts, **rest}.items(), key=lambda pair: pair[0]))
 
 
 def _of(question: Question, lift: Lift, started: float) -> Lift:

@@ -1,4 +1,4 @@
-"""One function on its way through a `Lifter`: the question, its answers judged, the lift."""
+"""One function on its way through a `Lifter`: the question, verdicts on its answers, the lift."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llm_compiler.model.engines.requests import CodeAnswer
 from llm_compiler.verify.lifted import LiftVerdict
 from llm_compiler.verify.round_trip import CodeObject
 
-__all__ = ["Judged", "Lift", "Question"]
+__all__ = ["AnswerVerdict", "Lift", "Question"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
+class AnswerVerdict:
     """One answer, and what it alone is worth."""
 
     answer: CodeAnswer
@@ -40,7 +40,7 @@ class Lift:
     """A function's outcome, and what merging needs of it."""
 
     outcome: LiftedFunction
-    judged: tuple[Judged, ...] = ()
+    verdicts: tuple[AnswerVerdict, ...] = ()
     """Every answer that was looked at, those of the rules first."""
     text: FunctionText | None = field(default=None, repr=False)
     original: CodeObject | None = field(default=None, repr=False)
@@ -50,4 +50,4 @@ class Lift:
     nothrow: tuple[str, ...] = ()
     """Functions of which its exception table needs that they do not throw."""
     is_changed: bool = False
-    """Its IR lowers to other code than what was judged."""
+    """Its IR lowers to other code than what its verdict is about."""

@@ -39,8 +39,8 @@ from llm_compiler.verify.round_trip import (
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = [
-    "Judge",
     "Merged",
+    "Reverify",
     "comment",
     "detached_texts",
     "link_modules",
@@ -56,8 +56,8 @@ _TIMEOUT_S = 120.0
 _HEADER = re.compile(r"^; ModuleID = .*\n(?:source_filename = .*\n)?", re.MULTILINE)
 
 
-Judge = Callable[[Lift, str], Lift]
-"""Judges a lift anew whose text was changed."""
+Reverify = Callable[[Lift, str], Lift]
+"""Gives a lift whose text was changed a new verdict."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,16 +80,16 @@ def merge(
     pool: WorkerPool,
     toolchain: Toolchain,
     folder: Path,
-    judge: Judge | None = None,
+    reverify: Reverify | None = None,
 ) -> Merged:
     """Put accepted functions into one module, which declares the rest.
 
     The texts are made modest (`claims`) and agree on each other's prototypes (`agree`) first.
 
     Args:
-        judge: of functions that this leaves with other code; without it they are left out.
+        reverify: of functions that this leaves with other code; without it they are left out.
     """
-    lifts, dropped = _united(lifts, pool, judge)
+    lifts, dropped = _united(lifts, pool, reverify)
     accepted = [
         one for one in lifts if one.outcome.verdict.is_accepted and one.outcome.name not in dropped
     ]
@@ -137,7 +137,7 @@ def merge(
 
 
 def _united(
-    lifts: Sequence[Lift], pool: WorkerPool, judge: Judge | None
+    lifts: Sequence[Lift], pool: WorkerPool, reverify: Reverify | None
 ) -> tuple[list[Lift], dict[str, str]]:
     """Return lifts whose accepted texts claim little and agree, and which of them cannot."""
     named = {
@@ -167,11 +167,11 @@ def _united(
     for name, text in same_variables(agreed.texts).items():
         one = named[name]
         is_changed = name in agreed.changed
-        if is_changed and judge is None:
+        if is_changed and reverify is None:
             dropped[name] = "it lowers to other code once it agrees with its callers"
-        elif is_changed or (one.outcome.claims and judge is not None):
-            assert judge is not None
-            one = judge(dataclasses.replace(one, is_changed=is_changed), text)
+        elif is_changed or (one.outcome.claims and reverify is not None):
+            assert reverify is not None
+            one = reverify(dataclasses.replace(one, is_changed=is_changed), text)
             if not one.outcome.verdict.is_accepted:
                 dropped[name] = one.outcome.reason
         else:
@@ -414,7 +414,7 @@ def relink(
 
     Where none was lifted, that is the input's object itself. In a copy, the originals' symbols are
     weakened; what was static and lifted code needs is made visible for the link and local again
-    behind it. Calls within the copy that the assembler resolved (of static functions, mostly)
+    after it. Calls within the copy that the assembler resolved (of static functions, mostly)
     still reach the original code, which does the same.
 
     Raises:

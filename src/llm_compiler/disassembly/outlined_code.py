@@ -1,7 +1,7 @@
 """A function of AArch64 with the code that was outlined of it back in its place.
 
 That is what the code generator had before its last step, which moves code that several functions
-share into functions of its own. Lifts are judged against it.
+share into functions of its own. Lifts are compared with it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def without_outlined(
 ) -> tuple[FunctionText, Reassembled]:
     """Return a function's text and object with outlined code where it is called.
 
-    Where that cannot be told, both stay as they are.
+    Where that is not known, both stay as they are.
     """
     pieces: list[FunctionText] = []
 

@@ -45,7 +45,7 @@ _CODE = (
     (
         r"\b(?:atomicrmw|cmpxchg|fence)\b|\b(?:load|store) atomic\b",
         "synchronises threads: x86-64 keeps memory accesses in order where AArch64 does not, and "
-        "which of them relied on it cannot be told from its code",
+        "its code does not say where it relies on that",
     ),
     (r"\b(?:invoke|landingpad|resume|catchpad|cleanuppad)\b", "catches exceptions"),
     (r"\baddrspace\(", "uses x86-64's segment registers"),

@@ -89,7 +89,7 @@ class FunctionReader:
                 them as a `Data.part_of` of that piece.
 
         Raises:
-            Unreadable: one is not there, or where it ends or what it holds cannot be told.
+            Unreadable: one is not there, or where it ends or what it holds is not known.
         """
         return DataReader(self._file, frozenset(sections)).read_data(names)
 

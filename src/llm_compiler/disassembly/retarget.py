@@ -106,7 +106,7 @@ def retarget(
             reason = f"it is another name of '{lift.outcome.alias_of}', which alone is taken"
             results.append(_no(lift.outcome.name, reason))
         else:
-            results.append(work.judge(lift))
+            results.append(work.verify(lift))
     return work.finish(results)
 
 
@@ -162,7 +162,7 @@ class _Work:
 
     # -- one function ------------------------------------------------------------------------------
 
-    def judge(self, lift: Lift) -> RetargetedFunction:
+    def verify(self, lift: Lift) -> RetargetedFunction:
         """Say what a function is worth on the other target; keep it if it goes into the module."""
         assert lift.text is not None
         assert lift.original is not None

@@ -2,7 +2,7 @@
 
 `RewriteJob` makes an edit of one text in several ways (which value is returned where nothing was,
 what is passed where an argument was missing) until one lowers to the same code as before. Where
-none does, the first that is well-formed is returned, marked: the caller must judge it anew.
+none does, the first that is well-formed is returned, marked: the caller must verify it anew.
 
 Runs in a worker: LLVM may crash.
 """

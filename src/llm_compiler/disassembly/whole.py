@@ -2,7 +2,7 @@
 
 Where every function is lifted, the module need not leave anything to the input: variables,
 constants with names, lists of constructors, functions chosen at load time and further names are
-read from the object, and what only this file saw is internal again. What cannot be told of the
+read from the object, and what only this file saw is internal again. What is not known of the
 object's data is the obstacle; then the module stays as `merge` leaves it.
 
 Safe to call from several threads, each with a folder of its own.

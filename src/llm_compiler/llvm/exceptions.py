@@ -335,21 +335,21 @@ def _table(elf: ElfFile, frame: Frame, index: int, start: int) -> ExceptionTable
     if reader.byte() != _ULEB128:
         raise ValueError("an unknown encoding of places")
     length = reader.uleb()
-    behind = reader.position + length
+    end_of_sites = reader.position + length
     sites = []
-    while reader.position < behind:
+    while reader.position < end_of_sites:
         numbers = [reader.uleb() for _ in range(4)]
         sites.append(
             CallSite(start=numbers[0], length=numbers[1], landing_pad=numbers[2], action=numbers[3])
         )
-    if reader.position != behind:
+    if reader.position != end_of_sites:
         raise ValueError("call sites end amiss")
-    end = behind
+    end = end_of_sites
     seen: set[int] = set()
     num_types = 0
     specifications: list[int] = []
     for site in sites:
-        at = behind + site.action - 1 if site.action else -1
+        at = end_of_sites + site.action - 1 if site.action else -1
         while at >= 0 and at not in seen:
             seen.add(at)
             reader.position = at
@@ -361,7 +361,7 @@ def _table(elf: ElfFile, frame: Frame, index: int, start: int) -> ExceptionTable
             if kind < 0:
                 specifications.append(-kind - 1)
             at = place + following if following else -1
-    actions = section.data[behind:end]
+    actions = section.data[end_of_sites:end]
     filters = b""
     if specifications:
         for offset in specifications:

@@ -37,7 +37,7 @@ def extract_function(module: Module, name: str) -> Module:
     * a ``static`` variable that other functions used too becomes hidden and external, but
       keeps its initialiser: otherwise LLVM would take it for never written elsewhere;
     * external variables become declarations;
-    * constructors, ``llvm.used`` and module-level assembly stay behind; an alias that is used
+    * constructors, ``llvm.used`` and module-level assembly are left out; an alias that is used
       is replaced by what it stands for.
 
     Raises:

@@ -91,7 +91,7 @@ def _flatten(text: str, level: Level | None) -> list[str]:
         head, bracket, rest = part.partition("(")
         if bracket:
             if not rest.endswith(")"):
-                raise InputError(f"pass list: text behind the bracket in '{part[:80]}'")
+                raise InputError(f"pass list: text after the bracket in '{part[:80]}'")
             name = base_name(head.strip())
             if name not in _ADAPTORS:
                 raise InputError(
@@ -146,7 +146,7 @@ def element_name(element: str) -> str:
 def unsafe_passes(passes: PassList) -> tuple[tuple[str, str], ...]:
     """Return (pass, reason) for each element that the registry does not hold to be safe.
 
-    A safe pass with parameters that no entry has is judged by its name: parameters tune, they do
+    A safe pass with parameters that no entry has is known by its name: parameters tune, they do
     not change what a pass promises.
     """
     found = []

@@ -37,7 +37,7 @@ class Checker(Closing):
 
     Args:
         book: default: the user's own verdicts over the shipped ones.
-        notify: told before something that takes long.
+        notify: called before something that takes long.
     """
 
     def __init__(

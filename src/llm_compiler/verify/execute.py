@@ -20,7 +20,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from llm_compiler.verify.inputs import Frame, Input, assign_places
+from llm_compiler.verify.inputs import Frame, Input, assign_locations
 from llm_compiler.verify.lifted import LiftInspection, LiftVerdict, Signature
 from llm_compiler.verify.probes import makes_system_calls
 from llm_compiler.verify.round_trip import CodeObject
@@ -209,7 +209,7 @@ class Executor:
     def _frame(self, signature: Signature) -> Frame:
         if signature.unsupported:
             raise Unproved(f"its signature has {signature.unsupported}")
-        frame = assign_places(signature, self._architecture)
+        frame = assign_locations(signature, self._architecture)
         if frame is None:
             raise Unproved("its signature has too many parameters")
         return frame

@@ -23,11 +23,11 @@ __all__ = [
     "CONTENT_BYTES",
     "NUM_CHOICES",
     "STRIDE",
+    "ArgumentLocation",
     "Frame",
     "Input",
     "InputGenerator",
-    "Place",
-    "assign_places",
+    "assign_locations",
     "buffer_address",
 ]
 
@@ -50,7 +50,7 @@ def buffer_address(index: int) -> int:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class ArgumentLocation:
     """Where a scalar is passed: ``integer`` or ``float`` register, ``stack`` word, ``indirect``."""
 
     kind: str
@@ -61,42 +61,46 @@ class Place:
 class Frame:
     """The places of a signature's parameters, and how many stack words they take."""
 
-    places: tuple[Place, ...]
+    locations: tuple[ArgumentLocation, ...]
     num_stack_words: int
 
 
-def assign_places(signature: Signature, architecture: str) -> Frame | None:
+def assign_locations(signature: Signature, architecture: str) -> Frame | None:
     """Assign parameters as the C calling convention does; None where they do not fit."""
     known = architecture_named(architecture)
     registers = known.target.integer_registers
     integers = floats = stack = 0
-    places = []
+    locations = []
     for one in signature.parameters:
         if one.memory_bytes and known.passes_memory_on_stack:
-            places.append(Place(kind="stack", index=stack))
+            locations.append(ArgumentLocation(kind="stack", index=stack))
             stack += one.memory_bytes // 8
         elif one.is_result and known.has_result_register:
-            places.append(Place(kind="indirect", index=0))
+            locations.append(ArgumentLocation(kind="indirect", index=0))
         elif one.kind in ("integer", "pointer"):
             words = 2 if one.bits > 64 else 1
             if integers + words <= registers:
-                places.append(Place(kind="integer", index=integers))
+                locations.append(ArgumentLocation(kind="integer", index=integers))
                 integers += words
             else:
                 integers = integers if words == 1 else registers
-                places.append(Place(kind="stack", index=stack))
+                locations.append(ArgumentLocation(kind="stack", index=stack))
                 stack += words
         elif floats < 8:
-            places.append(Place(kind="float", index=floats))
+            locations.append(ArgumentLocation(kind="float", index=floats))
             floats += 1
         else:
             words = 2 if one.bits > 64 else 1
             stack += stack % words
-            places.append(Place(kind="stack", index=stack))
+            locations.append(ArgumentLocation(kind="stack", index=stack))
             stack += words
     # Some more, which a lift may not know of.
     stack += 4
-    return Frame(places=tuple(places), num_stack_words=stack) if stack <= _MAX_STACK_WORDS else None
+    return (
+        Frame(locations=tuple(locations), num_stack_words=stack)
+        if stack <= _MAX_STACK_WORDS
+        else None
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +131,7 @@ class InputGenerator:
 
     Args:
         constants: numbers that the code compares with.
-        num_extra_buffers: behind those of arguments: external variables, and the heap.
+        num_extra_buffers: after those of arguments: external variables, and the heap.
         variable_bytes: of all static variables, each filled up to 8.
         functions: addresses that can be called.
         fields: what the code reads at fixed distances from pointers.
@@ -400,7 +404,7 @@ class InputGenerator:
         stack = [rng.getrandbits(64) for _ in range(self._frame.num_stack_words)]
         indirect = buffer_address(NUM_BUFFERS - 1)
         for number, (one, place) in enumerate(
-            zip(self._signature.parameters, self._frame.places, strict=True)
+            zip(self._signature.parameters, self._frame.locations, strict=True)
         ):
             self._store(integers, floats, stack, place, self._scalar(one, number))
         return Input(
@@ -418,7 +422,7 @@ class InputGenerator:
         integers: list[int],
         floats: list[int],
         stack: list[int],
-        place: Place,
+        place: ArgumentLocation,
         words: list[int],
     ) -> None:
         if place.kind == "integer":
@@ -437,7 +441,7 @@ class InputGenerator:
                 number = rng.randrange(len(self._signature.parameters))
                 integers, floats, stack = list(one.integers), list(one.floats), list(one.stack)
                 words = self._scalar(self._signature.parameters[number], number)
-                self._store(integers, floats, stack, self._frame.places[number], words)
+                self._store(integers, floats, stack, self._frame.locations[number], words)
                 one = dataclasses.replace(
                     one, integers=tuple(integers), floats=tuple(floats), stack=tuple(stack)
                 )

@@ -187,8 +187,10 @@ class PassListEval(Closing):
         built = self._build(passes)
         self.on_progress("linking and running", sum(map(len, built.values())))
         with ThreadPoolExecutor(len(self._parts)) as threads:
-            judged = [threads.submit(part.judge, built[name]) for name, part in self._parts.items()]
-            failures = [one.result() for one in judged]
+            pending = [
+                threads.submit(part.find_failure, built[name]) for name, part in self._parts.items()
+            ]
+            failures = [one.result() for one in pending]
         verdicts = {
             name: self._verdict(passes, part, failure)
             for (name, part), failure in zip(self._parts.items(), failures, strict=True)
@@ -221,7 +223,9 @@ class PassListEval(Closing):
         """
         built = self._build(passes, go_on=True)
         with ThreadPoolExecutor(len(self._parts)) as threads:
-            found = threads.map(lambda name: self._parts[name].judge_all(built[name]), self._parts)
+            found = threads.map(
+                lambda name: self._parts[name].find_all_failures(built[name]), self._parts
+            )
             return dict(zip(self._parts, found, strict=True))
 
     def check_assemblies(self, lists: Sequence[PassList], seed: int) -> dict[str, AssemblyCheck]:
@@ -249,7 +253,7 @@ class PassListEval(Closing):
                 left=left,
                 failures={
                     program: said
-                    for program, said in part.judge_all(built[name]).items()
+                    for program, said in part.find_all_failures(built[name]).items()
                     if said not in (PASSED, SAME)
                 },
                 drawn=drawn,
@@ -415,7 +419,7 @@ class _Architecture:
             timeout_s=_ASSEMBLE_TIMEOUT_S * patience,
         )
 
-    def judge(self, built: Sequence[tuple[PreparedProgram, Built]]) -> Failure | None:
+    def find_failure(self, built: Sequence[tuple[PreparedProgram, Built]]) -> Failure | None:
         """Return the first program that the list breaks, after linking and running what is new."""
         built = self._in_order(built)
         if refused := _compiler_failures(built):
@@ -426,7 +430,7 @@ class _Architecture:
         self._learn(built, passed)
         return failure
 
-    def judge_all(self, built: Sequence[tuple[PreparedProgram, Built]]) -> dict[str, str]:
+    def find_all_failures(self, built: Sequence[tuple[PreparedProgram, Built]]) -> dict[str, str]:
         """Return what became of every program (`PassListEval.outcomes`)."""
         built = self._in_order(built)
         found = _compiler_failures(built)

@@ -96,14 +96,14 @@ def test_drafts_in_short_form(compile_c: Compile, architecture: str) -> None:
         assert "attributes" not in other.body
         assert "find" not in other.body
         # It can be read and lowers, to other code: what a model is to finish.
-        judge = VerifyBodiesJob(
+        job = VerifyBodiesJob(
             assembly=samples[1].input_code,
             target_triple=samples[1].target_triple,
             bodies=(other.body,),
         )
-        judged = run_jobs(pool, [judge])[0][0]
-    assert judged.lowers
-    assert not judged.is_exact
+        verdict = run_jobs(pool, [job])[0][0]
+    assert verdict.lowers
+    assert not verdict.is_exact
 
 
 def test_stage_data_of_drafts(compile_c: Compile, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_attributes_that_the_input_was_made_with_are_found(
         NAMES, LiftVerdict.EXACT
     )
     assert any(found in one.attributes for one in result.functions)
-    # The module carries them: it is what was judged.
+    # The module carries them: it is what the verdict is about.
     assert not any("merged" in one.reason for one in result.functions)
 
 

@@ -118,7 +118,7 @@ def test_an_unknown_pass_is_named_with_its_neighbours() -> None:
         ("adce)", r"'\)' without its partner"),
         ("function(adce>)", "without its partner"),
         ("simplifycfg<a", "'<' is never closed"),
-        ("function(adce)dce", "text behind the bracket"),
+        ("function(adce)dce", "text after the bracket"),
         ("require<domtree>(adce)", "cannot be part of a list"),
         ("repeat<3>(adce)", "cannot be part of a list"),
         ("a$b", "is not a pass name"),

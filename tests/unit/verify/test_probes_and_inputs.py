@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 
 from llm_compiler.verify.architectures import MemoryField
-from llm_compiler.verify.inputs import ARENA, STRIDE, InputGenerator, assign_places
+from llm_compiler.verify.inputs import ARENA, STRIDE, InputGenerator, assign_locations
 from llm_compiler.verify.lifted import Scalar, Signature
 from llm_compiler.verify.probes import (
     address_offsets,
@@ -60,9 +60,9 @@ def test_parameters_go_where_the_calling_convention_says() -> None:
     copied = Scalar(kind="pointer", bits=64, memory_bytes=24)
     wide = Scalar(kind="integer", bits=128)
     parameters = (INT, DOUBLE, POINTER, copied, wide, *[INT] * 4)
-    frame = assign_places(Signature(parameters=parameters), "x86_64")
+    frame = assign_locations(Signature(parameters=parameters), "x86_64")
     assert frame is not None
-    assert [(one.kind, one.index) for one in frame.places] == [
+    assert [(one.kind, one.index) for one in frame.locations] == [
         ("integer", 0),
         ("float", 0),
         ("integer", 1),
@@ -74,14 +74,14 @@ def test_parameters_go_where_the_calling_convention_says() -> None:
         ("stack", 4),
     ]
     result = Scalar(kind="pointer", bits=64, is_result=True)
-    frame = assign_places(Signature(parameters=(result, INT)), "aarch64")
+    frame = assign_locations(Signature(parameters=(result, INT)), "aarch64")
     assert frame is not None
-    assert [one.kind for one in frame.places] == ["indirect", "integer"]
+    assert [one.kind for one in frame.locations] == ["indirect", "integer"]
 
 
 def test_a_seed_gives_the_same_inputs_of_one_size() -> None:
     signature = Signature(parameters=(INT, POINTER, DOUBLE))
-    frame = assign_places(signature, "x86_64")
+    frame = assign_locations(signature, "x86_64")
     assert frame is not None
 
     def draw(seed: int) -> list[bytes]:
@@ -116,7 +116,7 @@ def test_what_code_reads_behind_pointers_is_found_and_set() -> None:
     assert memory_fields(arm, "f", "aarch64") == [MemoryField(12, 2), MemoryField(0, 8)]
 
     signature = Signature(parameters=(POINTER,))
-    frame = assign_places(signature, "x86_64")
+    frame = assign_locations(signature, "x86_64")
     assert frame is not None
     generator = InputGenerator(
         signature,
@@ -137,7 +137,7 @@ def test_what_code_reads_behind_pointers_is_found_and_set() -> None:
 def test_numbers_as_wide_as_pointers_may_all_be_pointers() -> None:
     wide = Scalar(kind="integer", bits=64)
     signature = Signature(parameters=(wide, wide, wide))
-    frame = assign_places(signature, "x86_64")
+    frame = assign_locations(signature, "x86_64")
     assert frame is not None
     generator = InputGenerator(
         signature,

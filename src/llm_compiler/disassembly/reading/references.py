@@ -102,7 +102,7 @@ class References:
                 return self.by_name(first, first.name, place - first.value)
             return self.data_at(section, first.value, first, place - first.value)
         before = bisect_right(symbols, place, key=lambda one: one.value)
-        # One behind the last element is a place that loops compare with. Where something else
+        # One past the last element is a place that loops compare with. Where something else
         # begins there, it is that, which stays a neighbour. But objects name visible variables by
         # their symbols: a bare place next to one is the end of what stands before.
         ends_here = place == section.address + section.size or (

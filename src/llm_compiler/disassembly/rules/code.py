@@ -93,7 +93,7 @@ class Code:
     """The text without exception table: what the data is read from."""
 
     def line_of(self, label: str) -> int:
-        """Return the number of the instruction behind a label.
+        """Return the number of the instruction after a label.
 
         Raises:
             Unliftable: there is none.

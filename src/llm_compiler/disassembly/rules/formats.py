@@ -1,4 +1,4 @@
-"""What a constant format string says of a call: how many numbers and words stand behind it."""
+"""What a constant format string says of a call: how many numbers and words follow it."""
 
 from __future__ import annotations
 

@@ -108,13 +108,13 @@ class _Translation:
 
     def _add_pads(self, blocks: list[Block]) -> None:
         """Put a block in front of each landing pad: only exceptions come that way, others may
-        jump to what is behind it."""
+        jump to what follows it."""
         self._pads: dict[str, int] = {}
         for one in self._code.handled:
             if one.landing_pad in self._pads:
                 continue
-            behind = bisect_right(self._starts, self._code.line_of(one.landing_pad)) - 1
-            pad = Block(len(blocks), -1, -1, successors=[behind], landing_pad=one)
+            following = bisect_right(self._starts, self._code.line_of(one.landing_pad)) - 1
+            pad = Block(len(blocks), -1, -1, successors=[following], landing_pad=one)
             blocks.append(pad)
             self._pads[one.landing_pad] = pad.number
         for block in blocks:

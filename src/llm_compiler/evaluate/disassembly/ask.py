@@ -147,7 +147,7 @@ def _answers(
         # After enough runs, or one that agreed, only exact code is news.
         spent = proved or num_executed >= options.max_executed
         try:
-            outcome = lifter.judge(question, [answer] if answers else [], run=not spent).outcome
+            outcome = lifter.verify(question, [answer] if answers else [], run=not spent).outcome
         except (InputError, CompilerError, TimedOut) as error:
             # Of a tool, on this answer: the next may be better.
             outcome = _not_judged(item, error)

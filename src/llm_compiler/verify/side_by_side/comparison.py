@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llm_compiler.verify.architectures import architecture_named
-from llm_compiler.verify.inputs import Input, assign_places
+from llm_compiler.verify.inputs import Input, assign_locations
 from llm_compiler.verify.library import KNOWN_ARITIES
 from llm_compiler.verify.lifted import Scalar, Signature
 from llm_compiler.verify.side_by_side.outcomes import CRASHED, HUNG, RETURNED, SIGNALS, Outcome
@@ -26,10 +26,12 @@ class Comparison:
         self._num_registers = known.target.integer_registers
         self._result_at_entry = known.result_at_entry
         self._entry: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
-        frame = assign_places(signature, architecture)
+        frame = assign_locations(signature, architecture)
         self._parameters = {
             (place.kind, place.index + word)
-            for one, place in zip(signature.parameters, frame.places if frame else (), strict=False)
+            for one, place in zip(
+                signature.parameters, frame.locations if frame else (), strict=False
+            )
             for word in range(2 if one.bits > 64 and place.kind == "integer" else 1)
         }
 
@@ -75,12 +77,12 @@ class Comparison:
         signature = self._world.declared.get(name)
         frame = None
         if signature is not None and not signature.unsupported:
-            frame = assign_places(signature, self._architecture)
+            frame = assign_locations(signature, self._architecture)
         doubt = ""
         declared: set[tuple[str, int]] = set()
         if signature is not None and frame is not None:
             for argument, (one, place) in enumerate(
-                zip(signature.parameters, frame.places, strict=True), 1
+                zip(signature.parameters, frame.locations, strict=True), 1
             ):
                 for word in range(max(1, (one.bits + 63) // 64) if place.kind != "float" else 1):
                     index = place.index + word

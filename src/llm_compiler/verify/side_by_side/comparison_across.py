@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 
-from llm_compiler.verify.inputs import Frame, Input, Place, assign_places
+from llm_compiler.verify.inputs import ArgumentLocation, Frame, Input, assign_locations
 from llm_compiler.verify.lifted import Scalar, Signature
 from llm_compiler.verify.side_by_side.outcomes import CRASHED, HUNG, RETURNED, SIGNALS, Outcome
 from llm_compiler.verify.side_by_side.same_values import same_float, same_integer
@@ -55,10 +55,10 @@ class ComparisonAcross:
         signature = self._world.declared.get(name)
         if signature is None or signature.unsupported:
             return ""
-        frames = [assign_places(signature, one) for one in self._architectures]
+        frames = [assign_locations(signature, one) for one in self._architectures]
         if frames[0] is None or frames[1] is None:
             return ""
-        places = zip(signature.parameters, frames[0].places, frames[1].places, strict=True)
+        places = zip(signature.parameters, frames[0].locations, frames[1].locations, strict=True)
         for argument, (one, here, there) in enumerate(places, 1):
             a, b = _passed(ours, here), _passed(theirs, there)
             if a is None or b is None:
@@ -90,7 +90,7 @@ class ComparisonAcross:
         return ""
 
 
-def _passed(call: tuple[int, ...], place: Place) -> int | None:
+def _passed(call: tuple[int, ...], place: ArgumentLocation) -> int | None:
     """Return what a recorded call has at a place; None where that was not recorded."""
     start, count = {"integer": (1, 8), "float": (17, 8), "stack": (25, 6)}.get(place.kind, (0, 0))
     return call[start + place.index] if place.index < count else None
@@ -117,7 +117,9 @@ def moved_input(given: Input, signature: Signature, frame: Frame, other: Frame) 
     integers, floats = list(given.integers), list(given.floats)
     stack = [*given.stack, *[0] * other.num_stack_words][: other.num_stack_words]
     indirect = given.indirect
-    for one, here, there in zip(signature.parameters, frame.places, other.places, strict=True):
+    for one, here, there in zip(
+        signature.parameters, frame.locations, other.locations, strict=True
+    ):
         words = 2 if one.bits > 64 else 1
         if here.kind == "float":
             values = given.floats[2 * here.index : 2 * here.index + words]

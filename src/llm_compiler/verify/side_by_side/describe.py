@@ -21,7 +21,7 @@ __all__ = ["describe_arguments"]
 def describe_arguments(signature: Signature, frame: Frame, given: Input) -> tuple[str, ...]:
     """Return an input's arguments as text, with the memory that they point to."""
     found = []
-    for number, (one, place) in enumerate(zip(signature.parameters, frame.places, strict=True)):
+    for number, (one, place) in enumerate(zip(signature.parameters, frame.locations, strict=True)):
         read: dict[str, Callable[[int], int]] = {
             "integer": lambda index: given.integers[index],
             "float": lambda index: given.floats[2 * index],

@@ -54,7 +54,7 @@ class Counterexample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Execution:
-    """A verdict from running, and the evidence behind it."""
+    """A verdict from running, and its evidence."""
 
     verdict: LiftVerdict
     reason: str = ""

@@ -22,7 +22,7 @@ from llm_compiler.verify.inputs import (
     STRIDE,
     Frame,
     Input,
-    assign_places,
+    assign_locations,
     buffer_address,
 )
 from llm_compiler.verify.library import ALLOCATORS, NO_RETURN, REAL
@@ -233,10 +233,10 @@ class Programs:
         """
         kind = ALLOCATORS.get(name, 1 if NO_RETURN.match(name) else 0)
         signature = world.declared.get(name)
-        frame = assign_places(signature, self.target.architecture) if signature else None
+        frame = assign_locations(signature, self.target.architecture) if signature else None
         stack = followed = 0
         if signature is not None and frame is not None:
-            for one, place in zip(signature.parameters, frame.places, strict=True):
+            for one, place in zip(signature.parameters, frame.locations, strict=True):
                 if place.kind == "integer" and one.bits == 64 and world.leaves_traces:
                     followed |= 1 << place.index
                 if place.kind == "stack":

@@ -56,14 +56,14 @@ def rewrite_varargs(graph: Graph, convention: Convention) -> None:
                 if any(low <= place < high for low, high in areas):
                     raise Unliftable("arguments of '...' that are read without a list")
     if found.vector != 16 * len(convention.vector_arguments):
-        return  # named vector arguments, or none saved: calls could not be told of them
+        return  # named vector arguments, or none saved: calls could not be given them
     begins = Node("intrinsic", "void", (Node("frame", "i64", (), found.place),), "llvm.va_start.p0")
     begins.block = entry.number
     last = max(entry.nodes.index(one) for one in found.stores)
     dropped = {*saved, *found.stores}
     before = [one for one in entry.nodes[: last + 1] if one not in dropped]
-    behind = [one for one in entry.nodes[last + 1 :] if one not in dropped]
-    entry.nodes[:] = [*before, begins, *behind]
+    after = [one for one in entry.nodes[last + 1 :] if one not in dropped]
+    entry.nodes[:] = [*before, begins, *after]
     graph.num_named = len(convention.integer_arguments) - found.general // 8
     graph.sizes[found.place] = _LIST_BYTES
 

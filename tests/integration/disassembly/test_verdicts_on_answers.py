@@ -54,35 +54,35 @@ def lifter(compile_c: Compile, tmp_path: Path, toolchain: Toolchain) -> Iterator
         )
 
 
-def test_answers_before_the_exact_one_are_judged_too(lifter: Lifter) -> None:
+def test_answers_before_the_exact_one_get_verdicts_too(lifter: Lifter) -> None:
     symbol = lifter._binary.elf.symbol("twice")
     assert symbol is not None
     lift = lifter.lift(symbol)
     assert lift.outcome.verdict is LiftVerdict.EXACT
     assert lift.outcome.num_candidates == 3
-    assert [one.verdict for one in lift.judged] == [
+    assert [one.verdict for one in lift.verdicts] == [
         LiftVerdict.UNPROVED,  # not run, since another is exact
         LiftVerdict.NO_ANSWER,
         LiftVerdict.EXACT,
     ]
-    assert "no module" in lift.judged[1].reason
-    assert lift.judged[2].answer.code == RIGHT
+    assert "no module" in lift.verdicts[1].reason
+    assert lift.verdicts[2].answer.code == RIGHT
 
 
-def test_answers_are_judged_one_by_one(lifter: Lifter) -> None:
+def test_answers_get_verdicts_one_by_one(lifter: Lifter) -> None:
     """As evaluations ask: what each is worth alone, whatever the others are."""
     symbol = lifter._binary.elf.symbol("twice")
     assert symbol is not None
     question = lifter.read(symbol)
     answers = lifter.answers(question)
     assert [one.code for one in answers] == [WRONG, "define nothing", RIGHT, ODD]
-    wrong, broken, right, odd = (lifter.judge(question, [one]) for one in answers)
+    wrong, broken, right, odd = (lifter.verify(question, [one]) for one in answers)
     assert wrong.outcome.verdict is LiftVerdict.REFUTED
     assert broken.outcome.verdict is LiftVerdict.NO_ANSWER
     assert right.outcome.verdict is LiftVerdict.EXACT
     assert odd.outcome.verdict is LiftVerdict.REFUTED  # where the product overflows
     assert wrong.outcome.assembly == question.text.text
-    unrun = lifter.judge(question, answers[:1], run=False)
+    unrun = lifter.verify(question, answers[:1], run=False)
     assert unrun.outcome.verdict is LiftVerdict.UNPROVED
-    both = lifter.judge(question, answers[:2])
-    assert [one.verdict for one in both.judged] == [LiftVerdict.REFUTED, LiftVerdict.NO_ANSWER]
+    both = lifter.verify(question, answers[:2])
+    assert [one.verdict for one in both.verdicts] == [LiftVerdict.REFUTED, LiftVerdict.NO_ANSWER]
