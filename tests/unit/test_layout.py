@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from importlib.util import find_spec
@@ -106,6 +107,21 @@ def test_imports_go_upward_only(path: Path) -> None:
 def test_every_layer_is_there() -> None:
     there = {layer(module_name(path)) for path in FILES}
     assert {name for name in RANK if name not in there} == set()
+
+
+def test_the_architecture_page_names_every_layer() -> None:
+    page = (TESTS.parent / "docs" / "architecture.md").read_text()
+    heads = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = [name for head in heads for name in re.findall(r"`([\w/]+)`", head)]
+    tops = {name.split("/")[0] for name in named}
+    assert {name for name in RANK if name not in tops} == set()
+    assert [name for name in named if not (ROOT / name).with_suffix(".py").exists()] == [
+        name for name in named if (ROOT / name).is_dir()
+    ]
+    ranks = [
+        max(RANK[n.split("/")[0]] for n in re.findall(r"`([\w/]+)`", head)) for head in heads[:-1]
+    ]
+    assert ranks == sorted(ranks), "imports go upward in the table, too"
 
 
 def test_no_test_imports_another_test() -> None:
