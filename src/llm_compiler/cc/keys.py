@@ -39,7 +39,7 @@ def key_of(
     mode, effort = settings.mode.value, settings.effort.value
     words = [identity, mode, effort, asked.kind.value, asked.level, *asked.significant, ""]
     words += [_mapped(asked.source, asked), _mapped(where, asked)]
-    if asked.has_side_files:  # their names are in the object, or told apart by it
+    if asked.has_side_files:  # their names are in the object, or distinguished by it
         words += ["side", asked.output, str(asked.saves_temps)]
     for word in words:
         digest.update(os.fsencode(word) + b"\0")

@@ -58,7 +58,7 @@ def agree(
     Args:
         texts: by function, a module that defines it alone.
         aliases: further names of functions, and of which.
-        search_s: after so many seconds what does not agree yet is refused.
+        search_s: what does not agree by then is refused.
     """
     return _Agreement(dict(texts), pool, dict(aliases or {}), search_s).run()
 

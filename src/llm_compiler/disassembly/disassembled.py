@@ -35,7 +35,7 @@ class DisassembleOptions:
     search_s: float = 2.0
     """Of processor time: so long each function's draft is varied until it is the same code."""
     max_executed: int = 3
-    """Of the answers that are not exact, so many are run against the original."""
+    """The number of answers, of those that are not exact, that are run against the original."""
     temperature: float = 0.0
     answer_s: float = 0.0
     """For all of the engine's answers to one function; 0: no limit."""

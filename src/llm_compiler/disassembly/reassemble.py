@@ -85,7 +85,7 @@ def reassemble(
     if binary.elf.kind is FileKind.RELOCATABLE:
         is_reencoded = not _same_relocations(binary.elf, symbol, code.elf, again, len(ours))
         if not is_reencoded and (change := _DataCheck(binary, code).run(symbol, again, len(ours))):
-            raise Unreadable(f"refers to data that cannot be told apart ({change})")
+            raise Unreadable(f"refers to data that cannot be kept apart ({change})")
     else:
         is_reencoded = False
     size = _size(code, again)

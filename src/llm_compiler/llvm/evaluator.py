@@ -42,8 +42,8 @@ _RECYCLE_AFTER = 1_500
 """Pass runs until the context is made anew; keeps the growth of a worker under some megabytes."""
 _MAX_EDGES = 400_000
 _NEIGHBOUR = 4
-"""A list whose first so many passes are known is a neighbour of one seen before: all its states are
-hashed, since the next list may branch off at any of them."""
+"""A list whose first passes, this number of them, are known is a neighbour of an earlier list: all
+its states are hashed, since the next list may branch off at any of them."""
 _FRESH_DEPTH = 6
 """States after the known path that are hashed of any other list: random lists meet early or never,
 and hashing costs a third of a pass."""

@@ -52,7 +52,7 @@ class Stock:
     Args:
         target_triple: empty for clang's own default.
         timeout_s: limit of each command.
-        scratch: where the tools put temporary files, which they leave behind when they crash.
+        scratch: where the tools put temporary files, which they leave when they crash.
         stdin: what clang reads where the source is ``-``.
         cwd: where they are started; all paths but those of flags and sources are absolute then.
     """

@@ -18,7 +18,7 @@ from llm_compiler.service.limits import Refusal
 __all__ = ["KnownHosts"]
 
 _POLITE: Final = 8
-"""Bodies of up to so many times the limit are read to their end before they are refused."""
+"""Bodies of up to this multiple of the limit are read to their end before they are refused."""
 
 
 class KnownHosts:

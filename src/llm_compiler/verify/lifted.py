@@ -46,7 +46,7 @@ class Scalar:
 
     `kind`: ``integer``, ``pointer``, ``float`` or ``vector``; `element_bits` of a vector, whose
     elements are floats if `is_float`. `extension`: ``sign``, ``zero`` or empty. `memory_bytes`:
-    passed as a copy of so many bytes on the stack. `is_result`: the place for the result.
+    passed as a copy of this number of bytes on the stack. `is_result`: the place for the result.
     """
 
     kind: str

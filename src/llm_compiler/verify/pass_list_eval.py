@@ -45,7 +45,7 @@ Transform = Callable[[str, bytes], bytes]
 _COMPILE_TIMEOUT_S = 20.0
 _ASSEMBLE_TIMEOUT_S = 60.0
 _PATIENCE = 6
-"""A compilation that takes too long gets so many times the limit once: the machine may be busy."""
+"""A compilation that takes too long gets this multiple of the limit once, on a busy machine."""
 _PROGRAMS_PER_JOB = 5
 _MAX_REASON = 240
 _COMPILER_FAULTS = {

@@ -296,7 +296,7 @@ def _outgoing(site: CallSite, states: RegisterStates) -> tuple[tuple[int, str], 
 
 
 def _words(site: CallSite, number: int) -> tuple[tuple[int, str], ...]:
-    """Return so many words at the stack pointer, as they were stored."""
+    """Return a number of words at the stack pointer, as they were stored."""
     known = dict(site.stored)
     places = range(site.stack_offset, site.stack_offset + 8 * number, 8)
     return tuple((one, known.get(one, "i64")) for one in places)

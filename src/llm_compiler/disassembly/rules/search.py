@@ -55,9 +55,9 @@ PIPELINES: Final = (
 """What cleans a draft: `Variant.pipeline` says which."""
 _SCAN: Final = re.compile(r"^bs[fr][wlq]$")
 _PATIENCE: Final = 4
-"""On a busy machine, a search may take so many times its processor time."""
+"""On a busy machine, a search may take this multiple of its processor time."""
 _KEPT: Final = 6
-"""Of the drafts, so many are changed further."""
+"""The number of drafts that are changed further."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -390,7 +390,7 @@ class _Pointers:
         self._seed(place)
 
     def _address(self, node: Node) -> None:
-        """Note the base of an address that is used as one; lea's sums are told apart by use."""
+        """Note the base of an address that is used as one; lea's sums are distinguished by use."""
 
     def _flow(self, web: Web, value: Node) -> None:
         if value.op == "frame" or (value.op == "address" and _is_known(value)):

@@ -8,7 +8,7 @@ import time
 __all__ = ["Clock"]
 
 _PATIENCE = 4
-"""So many times its processor time, a limit also holds for the clock on the wall."""
+"""A limit of processor time, times this, also holds for the clock on the wall."""
 
 
 class Clock:
