@@ -23,7 +23,7 @@ from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.records import PassList, Status, Verdict, VerdictKind
 from llm_compiler.user_folders import cache_folder
 from llm_compiler.verify.harness import DEFAULT_PROGRAM_TIMEOUT_S, Failure, Harness
-from llm_compiler.verify.known import KnownModules
+from llm_compiler.verify.passed_modules import PassedModules
 from llm_compiler.verify.prepare import (
     PreparedProgram,
     prepare_programs,
@@ -365,7 +365,7 @@ class _Architecture:
                 f"'{name}': {reason}"
             )
         self._expected = {one.program.name: one.expected for one in self.prepared}
-        self._known = KnownModules(
+        self._known = PassedModules(
             cache_dir / f"suite-{target.toolchain.version}-{target.triple}" / "passed"
         )
         self._harness = Harness(

@@ -11,13 +11,13 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["KnownModules"]
+__all__ = ["PassedModules"]
 
 _MAX_KNOWN = 512
 """Module hashes that go with one program to a worker."""
 
 
-class KnownModules:
+class PassedModules:
     """Optimised modules that were run and did right, kept in a file of lines ``KEY HASH``."""
 
     def __init__(self, path: Path) -> None:
