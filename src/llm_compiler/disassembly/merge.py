@@ -1,8 +1,8 @@
 """Lifted functions as one module, and in place of the originals in a copy of the input's object.
 
-Each function's claim is checked again on the merged module: it must lower to the code that was
-judged. Static variables stay the input's: the module declares them, and `relink` makes them
-visible. Safe to call from several threads, each with a folder of its own.
+Each function's claim is checked again on the merged module: it must lower to the code that its
+verdict is about. Static variables stay the input's: the module declares them, and `relink` makes
+them visible. Safe to call from several threads, each with a folder of its own.
 """
 
 from __future__ import annotations

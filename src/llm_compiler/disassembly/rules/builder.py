@@ -17,10 +17,10 @@ from llm_compiler.disassembly.rules.control_flow import ControlFlow
 from llm_compiler.disassembly.rules.nodes import (
     ANY,
     SLOT,
+    AddressParts,
     Block,
     Graph,
     Node,
-    Place,
     bits_of,
     integer,
 )
@@ -312,7 +312,7 @@ class Builder:
             base = None
             if index is None and not symbol:
                 return Node("frame", "i64", (), frame)
-        place = Place(
+        parts = AddressParts(
             symbol=symbol,
             displacement=displacement,
             scale=scale,
@@ -325,12 +325,12 @@ class Builder:
         if frame is not None:
             self.touch(frame)
         args = tuple(one for one in (base, index) if one is not None)
-        return self.append(Node("address", "i64", args, place))
+        return self.append(Node("address", "i64", args, parts))
 
     def got_address(self, symbol: str, *, is_thread_local: bool = False) -> Node:
         """Return the address of a symbol that the dynamic linker fills in."""
-        place = Place(symbol=symbol, is_got=True, is_thread_local=is_thread_local)
-        return self.append(Node("address", "i64", (), place))
+        parts = AddressParts(symbol=symbol, is_got=True, is_thread_local=is_thread_local)
+        return self.append(Node("address", "i64", (), parts))
 
     def touch(self, place: int) -> None:
         """Note that a place of the frame is memory."""

@@ -20,11 +20,11 @@ __all__ = [
     "BINARY",
     "CASTS",
     "SLOT",
+    "AddressParts",
     "Block",
     "CallSite",
     "Graph",
     "Node",
-    "Place",
     "bits_of",
     "integer",
 ]
@@ -81,8 +81,8 @@ class Node:
     `op`: LLVM's name of the instruction, or one of: ``const`` (`data`: the number, or the text of
     a constant of another type), ``undef``, ``read`` and ``write`` (`data`: the register),
     ``clobber``, ``restore``, ``frame`` (`data`: bytes from the stack pointer at entry),
-    ``address`` (`data`: a `Place`), ``intrinsic`` (`data`: the name), ``overflow``, ``result``
-    (of a call; `data`: the register), ``return``.
+    ``address`` (`data`: its `AddressParts`), ``intrinsic`` (`data`: the name), ``overflow``,
+    ``result`` (of a call; `data`: the register), ``return``.
     """
 
     __slots__ = ("args", "bits", "block", "data", "flags", "is_copy", "keeps", "op", "type")
@@ -106,7 +106,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class AddressParts:
     """The constant parts of an address; the node's arguments are base and index, if it has them."""
 
     symbol: str = ""

@@ -12,7 +12,7 @@ from llm_compiler.disassembly.rules.draft import Function, Plan
 from llm_compiler.disassembly.rules.emission.stack import Stack
 from llm_compiler.disassembly.rules.emission.values import Values
 from llm_compiler.disassembly.rules.emission.writer import Value, Writer
-from llm_compiler.disassembly.rules.nodes import Graph, Node, Place
+from llm_compiler.disassembly.rules.nodes import AddressParts, Graph, Node
 from llm_compiler.disassembly.rules.variant import Variant
 from llm_compiler.disassembly.rules.webs import Webs
 
@@ -45,38 +45,38 @@ class Addresses:
         Raises:
             Unliftable: it is that of a jump table.
         """
-        place: Place = node.data
-        if place.segment:
+        parts: AddressParts = node.data
+        if parts.segment:
             return self._segment(node)
         args = list(node.args)
-        index = args.pop() if place.has_index else None
-        base = args.pop() if place.has_base else None
-        if place.symbol:
-            text = global_name(place.symbol)
-            if place.symbol in self._function.code.tables:
+        index = args.pop() if parts.has_index else None
+        base = args.pop() if parts.has_base else None
+        if parts.symbol:
+            text = global_name(parts.symbol)
+            if parts.symbol in self._function.code.tables:
                 raise Unliftable("the address of a jump table")
-        elif place.frame is not None:
-            text = self._stack.address(place.frame)
+        elif parts.frame is not None:
+            text = self._stack.address(parts.frame)
         elif base is None and index is not None:
             text = "null"
         elif base is None:
-            return str(place.displacement), "i64"
+            return str(parts.displacement), "i64"
         else:
-            if index is not None and place.scale == 1 and self._is_swapped(base, index):
+            if index is not None and parts.scale == 1 and self._is_swapped(base, index):
                 base, index = index, base
             value = self._values.of(base)
             if value[1] != "ptr" and node not in self._used_as_pointers:
-                return self._sum(value, index, place)
+                return self._sum(value, index, parts)
             text = self._writer.convert(value, "ptr")
             base = None
         if base is not None:
             text = self._step("i8", text, self._values.typed(base, "i64"))
-        displacement = place.displacement
+        displacement = parts.displacement
         if self._variant.sums_first and displacement and index is not None:
             text = self._step("i8", text, str(displacement))
             displacement = 0
         if index is not None:
-            text = self._step(_STEPS[place.scale], text, self._values.typed(index, "i64"))
+            text = self._step(_STEPS[parts.scale], text, self._values.typed(index, "i64"))
         if displacement:
             text = self._step("i8", text, str(displacement))
         return text, "ptr"
@@ -92,15 +92,15 @@ class Addresses:
     def _used_as_pointers(self) -> frozenset[Node]:
         return _used_as_pointers(self._function.graph, self._webs)
 
-    def _sum(self, base: Value, index: Node | None, place: Place) -> Value:
+    def _sum(self, base: Value, index: Node | None, parts: AddressParts) -> Value:
         """Return what lea computes, as a number."""
-        writer, displacement = self._writer, place.displacement
+        writer, displacement = self._writer, parts.displacement
         words = f" {self._variant.overflow}" if self._variant.overflow else ""
         total = writer.convert(base, "i64")
         if index is not None:
             by = self._values.typed(index, "i64")
-            if place.scale > 1:
-                by = writer.assign(f"shl{words} i64 {by}, {place.scale.bit_length() - 1}")
+            if parts.scale > 1:
+                by = writer.assign(f"shl{words} i64 {by}, {parts.scale.bit_length() - 1}")
             if displacement and self._variant.sums_first:
                 by = writer.assign(f"add{words} i64 {by}, {displacement}")
                 displacement = 0
@@ -111,18 +111,18 @@ class Addresses:
 
     def _segment(self, node: Node) -> Value:
         writer = self._writer
-        place: Place = node.data
-        space = f"ptr addrspace({_SEGMENTS[place.segment]})"
+        parts: AddressParts = node.data
+        space = f"ptr addrspace({_SEGMENTS[parts.segment]})"
         args = list(node.args)
         if not args:
-            return f"inttoptr (i64 {place.displacement} to {space})", space
-        index = self._values.typed(args.pop(), "i64") if place.has_index else None
-        total = self._values.typed(args.pop(), "i64") if place.has_base else "0"
+            return f"inttoptr (i64 {parts.displacement} to {space})", space
+        index = self._values.typed(args.pop(), "i64") if parts.has_index else None
+        total = self._values.typed(args.pop(), "i64") if parts.has_base else "0"
         if index is not None:
-            scaled = writer.assign(f"shl i64 {index}, {place.scale.bit_length() - 1}")
+            scaled = writer.assign(f"shl i64 {index}, {parts.scale.bit_length() - 1}")
             total = writer.assign(f"add i64 {total}, {scaled}")
-        if place.displacement:
-            total = writer.assign(f"add i64 {total}, {place.displacement}")
+        if parts.displacement:
+            total = writer.assign(f"add i64 {total}, {parts.displacement}")
         return writer.assign(f"inttoptr i64 {total} to {space}"), space
 
 
@@ -226,9 +226,9 @@ def _access_words(node: Node, address: Node) -> str:
     What code reads at an address that it names as a number is no memory of the program but a
     device's: nobody else gives such addresses.
     """
-    place = address.data if address.op == "address" else None
-    is_number = place is not None and not (
-        place.symbol or place.has_base or place.segment or place.frame is not None
+    parts = address.data if address.op == "address" else None
+    is_number = parts is not None and not (
+        parts.symbol or parts.has_base or parts.segment or parts.frame is not None
     )
     words = node.flags or ("volatile" if is_number or address.op == "const" else "")
     return f"{words} " if words else ""
