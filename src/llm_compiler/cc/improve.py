@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llm_compiler.cc.fast import NUM_CANDIDATES, fast_coreset
 from llm_compiler.closing import Closing
 from llm_compiler.errors import InputError, LlmCompilerError, WorkerLost
 from llm_compiler.llvm.clang_flags import ClangFlags
@@ -43,9 +44,12 @@ if TYPE_CHECKING:
 __all__ = ["Improved", "Workshop"]
 
 _TIMEOUT_S = 60.0
-_FAST_CANDIDATES = 8
 _BYTES_PER_TIMEOUT = 400_000
-"""Of bitcode: a whole program takes longer than a unit."""
+"""Of bitcode: a large module takes longer. What timed out on a busy machine is not kept."""
+_DATA_BYTES = 200_000
+_DATA_BYTES_PER_INSTRUCTION = 400
+"""Of bitcode: a larger module with more for each instruction is a table, and no recipe makes that
+smaller. Code takes 5 to 15, with debug information up to 80."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +70,13 @@ class _Tools:
     pool: LocalPool
     checker: Checker
     coreset: Coreset
-    model: ProposingModel | None = None
-    asked_for_model: bool = False
-    """It is loaded when the first unit wants it."""
+    fast: Coreset
+    owned: contextlib.ExitStack
+    """Closes the pool and the checker."""
+    num_users: int = 0
+    """Units that are being worked on with them."""
+    is_retired: bool = False
+    """The last user closes them."""
 
 
 class Workshop(Closing):
@@ -83,6 +91,9 @@ class Workshop(Closing):
         self._scratch = scratch
         self._turn = threading.Lock()
         self._tools: _Tools | None = None
+        self._loaded_model: ProposingModel | None = None
+        self._asked_for_model = False
+        """It is loaded when the first unit wants it."""
         self._owned = contextlib.ExitStack()
 
     def improve(
@@ -122,7 +133,7 @@ class Workshop(Closing):
                 effort,
                 stop,
                 folder,
-                timeout_s=_TIMEOUT_S,
+                timeout_s=_timeout_s(bitcode),
                 with_assembly=with_assembly,
                 debug=debug if debug_path else None,
             )
@@ -141,7 +152,7 @@ class Workshop(Closing):
         Raises:
             LlmCompilerError: clang makes no object of it.
         """
-        timeout_s = _TIMEOUT_S * (2 + len(bitcode) / _BYTES_PER_TIMEOUT)
+        timeout_s = _timeout_s(bitcode) + _TIMEOUT_S
         kept = ClangFlags(kept=flags)
         with self._folder() as folder:
             source, output = folder / "whole.bc", folder / "baseline.o"
@@ -189,9 +200,9 @@ class Workshop(Closing):
         debug: Path | None = None,
     ) -> Improved:
         started = time.monotonic()
+        tools = self._taken(effort)
         try:
-            tools = self._ready(effort)
-            model = None if effort is Effort.FAST else tools.model
+            model = None if effort is Effort.FAST else self._loaded_model
             with_text = model is not None
             unit = self._unit(
                 name, bitcode, baseline, flags, folder, tools, timeout_s, with_text=with_text
@@ -199,17 +210,24 @@ class Workshop(Closing):
             options = _options(effort, with_text, timeout_s, is_program=is_program)
             if debug is not None:
                 options = replace(options, function_wise=False)
+            if _is_table(bitcode, unit):
+                options = replace(options, candidates=0, budget=0)
+            is_fast = effort is Effort.FAST and not is_program
             workplace = Workplace(
                 options=options,
                 pool=tools.pool,
                 checker=tools.checker,
-                coreset=tools.coreset,
+                coreset=tools.fast if is_fast else tools.coreset,
                 model=model,
                 stop=stop,
+                # make decides what runs side by side; a second worker would begin from the start.
+                parts=1,
             )
             found = measure(unit, workplace)
             chosen = decide(unit, found, workplace)
             result = finish(unit, found, chosen, workplace, started=started)
+            if is_fast and result.recipe is not None:
+                result = replace(result, proposer=Proposer.CORESET.value)
             assembly = split = b""
             if with_assembly and result.recipe is not None:
                 wanted = replace(options, kind=OutputKind.ASSEMBLY)
@@ -218,8 +236,10 @@ class Workshop(Closing):
             if debug is not None and result.recipe is not None:
                 result, split = _with_debug(unit, result, debug)
         except WorkerLost:
-            self.close()  # the next unit gets new workers
+            self.retire()  # the next unit gets new workers
             raise
+        finally:
+            self._give_back(tools)
         odd = (Status.TIMED_OUT, Status.OUT_OF_MEMORY)
         stable = not stop.is_set() and not any(one.status in odd for one in found.measured.values())
         return Improved(
@@ -230,26 +250,48 @@ class Workshop(Closing):
         )
 
     def close(self) -> None:
-        """End the workers; a later call makes new ones."""
+        """End the workers, and let the model go; a later call makes new ones."""
+        self.retire()
         with self._turn:
-            self._tools = None
             self._owned.close()
+            self._loaded_model, self._asked_for_model = None, False
 
-    def _ready(self, effort: Effort) -> _Tools:
+    def retire(self) -> None:
+        """Let units that come from now on have new workers; the old end after their last unit."""
+        with self._turn:
+            tools, self._tools = self._tools, None
+            if tools is not None:
+                tools.is_retired = True
+                if not tools.num_users:
+                    tools.owned.close()
+
+    def _give_back(self, tools: _Tools) -> None:
+        with self._turn:
+            tools.num_users -= 1
+            if tools.is_retired and not tools.num_users:
+                tools.owned.close()
+
+    def _taken(self, effort: Effort) -> _Tools:
         from llm_compiler.workers import LocalPool
 
         with self._turn:
             if self._tools is None:
-                pool = self._owned.enter_context(LocalPool())
+                owned = contextlib.ExitStack()
+                pool = owned.enter_context(LocalPool())
                 # The user's own verdicts would make objects that another machine does not make.
                 book = VerdictBook(Path("/nonexistent/verdicts.db"))
-                checker = self._owned.enter_context(
+                checker = owned.enter_context(
                     Checker(toolchain=self._toolchain, pool=pool, book=book)
                 )
-                self._tools = _Tools(pool=pool, checker=checker, coreset=load_coreset())
-            if effort is not Effort.FAST and not self._tools.asked_for_model:
-                self._tools.asked_for_model = True
-                self._tools.model = self._model()
+                shipped = load_coreset()
+                fast = fast_coreset(shipped)
+                self._tools = _Tools(
+                    pool=pool, checker=checker, coreset=shipped, fast=fast, owned=owned
+                )
+            if effort is not Effort.FAST and not self._asked_for_model:
+                self._asked_for_model = True
+                self._loaded_model = self._model()
+            self._tools.num_users += 1
             return self._tools
 
     def _model(self) -> ProposingModel | None:
@@ -307,13 +349,11 @@ def _options(
 ) -> OptimizeOptions:
     """Return what is tried of a unit or a program.
 
-    Of a unit at `FAST`, what costs more than clang itself is left out, and some more lists of the
-    coreset, which cost little, are tried for it (EXPERIMENTS.md has the figures). A program is
-    linked once.
+    Of a unit at `FAST`, what costs more than clang itself is left out. A program is linked once.
     """
     if effort is Effort.FAST:
         return OptimizeOptions(
-            candidates=Effort.DEFAULT.candidates if is_program else _FAST_CANDIDATES,
+            candidates=Effort.DEFAULT.candidates if is_program else NUM_CANDIDATES,
             budget=0,
             proposer=Proposer.CORESET,
             function_wise=is_program,
@@ -325,6 +365,16 @@ def _options(
         proposer=Proposer.MODEL if with_model else Proposer.CORESET,
         timeout_s=timeout_s,
     )
+
+
+def _timeout_s(bitcode: bytes) -> float:
+    return _TIMEOUT_S * (1 + len(bitcode) / _BYTES_PER_TIMEOUT)
+
+
+def _is_table(bitcode: bytes, unit: Unit) -> bool:
+    """Whether there is next to no code in a module."""
+    limit = max(_DATA_BYTES, _DATA_BYTES_PER_INSTRUCTION * unit.inspection.num_instructions)
+    return len(bitcode) > limit
 
 
 def _split_into(name: str, path: Path) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import time
 from pathlib import Path
 
 from llm_compiler.cc.command_line import Compilation
@@ -68,8 +69,10 @@ def changed_since(asked: Compilation, source: bytes, folder: Path, began_ns: int
     """Whether a file that a preprocessed source came from was written since, or is gone.
 
     File systems keep times by the kernel's tick, some milliseconds late; clang takes longer than
-    that to start, so that it has read whatever seems older than its start.
+    that to start, so that it has read whatever seems older than its start. Times that have not come
+    yet say nothing: the clock was set back, or is another machine's.
     """
+    now_ns = time.time_ns()
     names = {found[1] for found in _MARKER.finditer(source)}
     names |= {os.fsencode(name) for name in asked.precompiled}
     for name in names:
@@ -79,6 +82,7 @@ def changed_since(asked: Compilation, source: bytes, folder: Path, began_ns: int
             found = os.stat(os.path.join(os.fsencode(folder), name))
         except OSError:
             return True
-        if max(found.st_mtime_ns, found.st_ctime_ns) > began_ns:
+        times = (found.st_mtime_ns, found.st_ctime_ns)
+        if any(began_ns < one <= now_ns for one in times):
             return True
     return False

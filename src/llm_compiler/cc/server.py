@@ -20,13 +20,16 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
 from llm_compiler import __version__
 from llm_compiler.cc.cache import Cache
 from llm_compiler.cc.driver import Driver
+from llm_compiler.cc.fast import FAST_LISTS
 from llm_compiler.cc.improve import Workshop
+from llm_compiler.cc.memory import children_of, private_bytes
 from llm_compiler.cc.protocol import ClientLost, Connection
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.process import run
@@ -47,7 +50,7 @@ def main() -> None:
     folder, name = Path(sys.argv[1]), sys.argv[2]
     os.umask(0o077)
     _drop_old_log(folder)
-    idle_s = float(os.environ.get("LLM_CC_IDLE_S") or 600)
+    idle_s = _number("LLM_CC_IDLE_S", 600)
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(listen(folder, name))
         with contextlib.suppress(OSError):
@@ -64,9 +67,24 @@ def main() -> None:
             journal=Journal(folder.parent / "journal.jsonl"),
             scratch=scratch,
         )
-        server = Server(listener, folder / name, driver, idle_s=idle_s)
+        server = Server(
+            listener,
+            folder / name,
+            driver,
+            idle_s=idle_s,
+            memory_bytes=int(_number("LLM_CC_MEMORY_MB", 2048)) << 20,
+            retire=workshop.retire,
+        )
         signal.signal(signal.SIGTERM, lambda number, frame: server.stop())
         server.serve()
+
+
+def _number(variable: str, default: float) -> float:
+    """Return what a variable says; the default where that is no number, since builds go on."""
+    try:
+        return max(0.0, float(os.environ.get(variable) or default))
+    except ValueError:
+        return default
 
 
 def listen(folder: Path, name: str) -> socket.socket:
@@ -100,16 +118,30 @@ class Server:
 
     Args:
         path: the socket's; a server that is no longer found there ends when it is at rest.
+        memory_bytes: workers that hold more are replaced; a server that itself holds more lets the
+            next call start another, and ends.
+        retire: replaces the workers.
     """
 
     def __init__(
-        self, listener: socket.socket, path: Path, driver: Driver, *, idle_s: float
+        self,
+        listener: socket.socket,
+        path: Path,
+        driver: Driver,
+        *,
+        idle_s: float,
+        memory_bytes: int,
+        retire: Callable[[], None],
     ) -> None:
         self._listener = listener
         self._path = path
         self._inode = path.stat().st_ino
         self._driver = driver
         self._idle_s = idle_s
+        self._memory_bytes = memory_bytes
+        self._retire = retire
+        self._has_worked = False
+        """Since memory was looked at."""
         self._open: set[Connection] = set()
         self._turn = threading.Lock()
         self._stopping = threading.Event()
@@ -164,6 +196,7 @@ class Server:
         connection = Connection(sock)
         with self._turn:
             self._open.add(connection)
+            self._has_worked = True
         threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, connection: Connection) -> None:
@@ -185,6 +218,18 @@ class Server:
                 connections = list(self._open)
             for connection in connections:
                 connection.keep_alive()
+            if self._has_worked:
+                self._has_worked = bool(connections)
+                self._bound_memory()
+
+    def _bound_memory(self) -> None:
+        own = os.getpid()
+        if sum(map(private_bytes, children_of(own))) > self._memory_bytes:
+            self._retire()
+        if private_bytes(own) > self._memory_bytes:
+            with contextlib.suppress(OSError):
+                if self._is_found():
+                    self._path.unlink()
 
 
 def identity_of(toolchain: Toolchain) -> str:
@@ -199,6 +244,7 @@ def identity_of(toolchain: Toolchain) -> str:
             digest.update(Path(line.partition(":")[2].strip()).read_bytes())
         elif not line.startswith("InstalledDir:"):
             digest.update(line.encode() + b"\0")
+    digest.update("\0".join(FAST_LISTS).encode())
     for name in _data_files(Path(str(resources.files("llm_compiler"))) / "data"):
         digest.update(name.read_bytes())
     return digest.hexdigest()

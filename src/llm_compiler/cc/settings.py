@@ -40,6 +40,7 @@ VARIABLES = (
     ("LLM_CC_JOURNAL", "in the private folder", "the file that says what each unit saved"),
     ("LLM_CC_LAUNCHER", "", "a program in front of clang, such as `ccache`"),
     ("LLM_CC_PATIENCE_S", "30", "a server that says nothing for so long is given up"),
+    ("LLM_CC_MEMORY_MB", "2048", "workers that together hold more are replaced by new ones"),
     ("LLM_CC_IDLE_S", "600", "a server that nobody asks for so long ends itself"),
 )
 """Name, default and meaning of each, for the documentation."""

@@ -74,8 +74,12 @@ class Evaluator(Closing):
         self._bitcode = bitcode
         self._share = share
         self._edges: dict[tuple[str, str], str] = {}
-        self._measured: dict[str, Measurement] = {}
-        self._with_symbols: dict[str, Measurement] = {}
+        self._measured: dict[tuple[bool, bool], dict[str, Measurement]] = {
+            (symbols, instructions): {}
+            for symbols in (False, True)
+            for instructions in (False, True)
+        }
+        """By outcome, of those with (symbols, instructions) and more."""
         self._ends: dict[tuple[str, ...], str] = {}
         """Where lists end whose states between were not hashed."""
         self._kept: OrderedDict[str, Module] = OrderedDict()
@@ -86,7 +90,8 @@ class Evaluator(Closing):
         self._context: Context | None = None
         self._open()
         self._root_hash = self._root.bitcode_hash()
-        self._constructs: tuple[str, ...] | None = None
+        self.constructs: tuple[str, ...] | None = None
+        """Of the module; None: they are found out when they are needed."""
         self._must_inline = self._root.available_externally(always_inline=True)
         self._max_kept = max(4, min(_KEPT_MODULES, kept_bytes // max(1, len(bitcode))))
 
@@ -123,15 +128,18 @@ class Evaluator(Closing):
 
     def refusal(self, passes: Recipe) -> str:
         """Return why a recipe must not be used on this module; empty if it may (`refusals`)."""
-        if self._constructs is None:
-            self._constructs = constructs_of(self._root.to_text())
-        return refusal_of(passes, self._constructs)
+        if self.constructs is None:
+            self.constructs = constructs_of(self._root.to_text())
+        return refusal_of(passes, self.constructs)
 
-    def measure(self, passes: Recipe, *, with_symbols: bool = False) -> Measurement:
+    def measure(
+        self, passes: Recipe, *, with_symbols: bool = False, with_instructions: bool = True
+    ) -> Measurement:
         """Return the sizes of the module after a pass list.
 
         Args:
             with_symbols: what each function and variable takes as well.
+            with_instructions: count them; else the number may be 0.
 
         A list that is refused for such modules is not run, and has status REFUSED. So have errors
         that LLVM reports; aborts end the process.
@@ -146,7 +154,7 @@ class Evaluator(Closing):
                 seconds=time.perf_counter() - start,
             )
         try:
-            measurement = self._measure(passes, with_symbols)
+            measurement = self._measure(passes, with_symbols, with_instructions)
         except CompileFailed as error:
             return Measurement(
                 status=Status.REFUSED,
@@ -175,16 +183,16 @@ class Evaluator(Closing):
                 raise CompileFailed(f"the passes leave a broken module: {broken}", detail=broken)
             return name, self._emit(module, passes)
 
-    def _measure(self, passes: Recipe, with_symbols: bool) -> Measurement:
+    def _measure(self, passes: Recipe, with_symbols: bool, with_instructions: bool) -> Measurement:
         if not self._share:
-            return self._measure_alone(passes, with_symbols)
-        known = self._with_symbols if with_symbols else self._measured
+            return self._measure_alone(passes, with_symbols, with_instructions)
+        known = self._measured[with_symbols, with_instructions]
         state, module = self._reach(_steps(passes), _Done(known, passes.settings))
         if module is None:
             return known[_outcome(state, passes.settings)]
         self._keep_end(module, state, passes)
         with module:
-            return self._generate(module, state, passes, with_symbols)
+            return self._generate(module, state, passes, with_symbols, with_instructions)
 
     def _keep_end(self, module: Module, state: str, passes: Recipe) -> None:
         """Keep the module that a recipe with settings ends in: the same list without is near."""
@@ -263,11 +271,14 @@ class Evaluator(Closing):
         state = self._ends[elements] = module.bitcode_hash()
         return state
 
-    def _measure_alone(self, passes: Recipe, with_symbols: bool) -> Measurement:
+    def _measure_alone(
+        self, passes: Recipe, with_symbols: bool, with_instructions: bool
+    ) -> Measurement:
         with self._root.clone() as module:
             for element in _steps(passes):
                 self._run(module, element)
-            return self._generate(module, module.bitcode_hash(), passes, with_symbols)
+            state = module.bitcode_hash()
+            return self._generate(module, state, passes, with_symbols, with_instructions)
 
     def _walk(self, path: list[str], elements: tuple[str, ...]) -> None:
         """Extend a path along known edges as far as they lead."""
@@ -309,13 +320,18 @@ class Evaluator(Closing):
         self.num_pass_runs += 1
 
     def _generate(
-        self, module: Module, state: str, passes: Recipe, with_symbols: bool
+        self,
+        module: Module,
+        state: str,
+        passes: Recipe,
+        with_symbols: bool,
+        with_instructions: bool,
     ) -> Measurement:
         if broken := module.verify():
             raise CompileFailed(f"the passes leave a broken module: {broken}", detail=broken)
         if left := [name for name in self._must_inline if module.is_used(name)]:
             raise CompileFailed(f"'{left[0]}' exists nowhere unless inlined: it would not link")
-        num_instructions = module.num_instructions()
+        num_instructions = module.num_instructions() if with_instructions else 0
         # Code generation changes the module: what it refers to is read before.
         references = local_references(module) if with_symbols else {}
         names = [symbol_name(name) for name in module.defined_functions()] if with_symbols else []
@@ -330,9 +346,9 @@ class Evaluator(Closing):
             result_hash=name,
             symbols=symbol_sizes(data, references, names) if with_symbols else (),
         )
-        self._measured[name] = measurement
-        if with_symbols:
-            self._with_symbols[name] = measurement
+        for (symbols, instructions), known in self._measured.items():
+            if symbols <= with_symbols and instructions <= with_instructions:
+                known[name] = measurement
         return measurement
 
 

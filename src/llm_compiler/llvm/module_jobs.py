@@ -129,6 +129,10 @@ class EvaluateJob:
     module_hash: str = ""
     with_symbols: bool = False
     """Measure what each function and variable takes as well."""
+    with_instructions: bool = True
+    """Count instructions, which takes some milliseconds."""
+    constructs: tuple[str, ...] | None = None
+    """Of the module, if they are known already (`llvm.constructs`)."""
 
     @property
     def num_steps(self) -> int:
@@ -143,8 +147,14 @@ class EvaluateJob:
     def run(self, state: WorkerState, first_step: int) -> Iterator[Measurement]:
         """Yield a measurement for each list."""
         evaluator = state.evaluator(self.bitcode, self.share)
+        if self.constructs is not None:
+            evaluator.constructs = self.constructs
         for passes in self.pass_lists[first_step:]:
-            yield evaluator.measure(passes, with_symbols=self.with_symbols)
+            yield evaluator.measure(
+                passes,
+                with_symbols=self.with_symbols,
+                with_instructions=self.with_instructions,
+            )
 
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> Measurement:
         """Return the measurement of a list that LLVM died of."""

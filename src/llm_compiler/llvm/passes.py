@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from functools import lru_cache
 
 from llm_compiler.errors import InputError, UnknownPass
 from llm_compiler.llvm.registry import (
@@ -149,8 +150,13 @@ def unsafe_passes(passes: PassList) -> tuple[tuple[str, str], ...]:
     A safe pass with parameters that no entry has is known by its name: parameters tune, they do
     not change what a pass promises.
     """
+    return _unsafe_elements(passes.elements)
+
+
+@lru_cache(maxsize=4096)
+def _unsafe_elements(elements: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     found = []
-    for element in passes.elements:
+    for element in elements:
         text = element_name(element)
         known = entry(text)
         if known is None and (is_default_pipeline(base_name(text)) or _safe_by_name(text)):
@@ -159,7 +165,7 @@ def unsafe_passes(passes: PassList) -> tuple[tuple[str, str], ...]:
             found.append((text, "not in the registry"))
         elif known.reason:
             found.append((text, known.reason))
-    names = {base_name(element_name(element)) for element in passes.elements}
+    names = {base_name(element_name(element)) for element in elements}
     for first, second in UNSTABLE:
         if first in names and second in names:
             found.append((first, f"with {second} its result differs from run to run"))

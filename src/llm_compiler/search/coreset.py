@@ -14,7 +14,9 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -324,7 +326,15 @@ def load_coreset(path: Path | None = None) -> Coreset:
     Raises:
         ShardCorrupt: the file is not a coreset.
     """
-    source = path or resources.files("llm_compiler").joinpath("data/coreset.json")
+    return _shipped_coreset() if path is None else _read_coreset(path)
+
+
+@cache
+def _shipped_coreset() -> Coreset:
+    return _read_coreset(resources.files("llm_compiler").joinpath("data/coreset.json"))
+
+
+def _read_coreset(source: Path | Traversable) -> Coreset:
     try:
         data = json.loads(source.read_text("utf-8"))
         if data["format"] != _FORMAT:

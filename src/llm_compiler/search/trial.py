@@ -56,9 +56,9 @@ class Trial:
     seconds: float = math.inf
     """From the first batch on; then the search ends, whatever the budget has left."""
     module_hash: str = ""
-    constructs: tuple[str, ...] = ()
-    """Of the module, where they are known: what a store says of lists that are refused for them is
-    from before they were, and is not believed."""
+    constructs: tuple[str, ...] | None = None
+    """Of the module; None: they are not known. What a store says of lists that are refused for them
+    is from before they were, and is not believed."""
     with_symbols: bool = False
     """Measure what each function takes as well; what a store knows without it is measured again."""
     known: dict[PassList, Measurement] = field(default_factory=dict, repr=False)
@@ -191,6 +191,9 @@ def run_trials(
                     timeout_s=trial.timeout_s,
                     module_hash=trial.module_hash,
                     with_symbols=trial.with_symbols,
+                    # A store serves whatever is asked later.
+                    with_instructions=store is not None or not trial.objective.of_object,
+                    constructs=trial.constructs,
                 )
                 tickets[pool.submit(job)] = (running, chunk)
             running.num_open_jobs = len(chunks)

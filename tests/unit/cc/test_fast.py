@@ -1,0 +1,35 @@
+"""The recipes that llm-cc tries at ``fast``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llm_compiler.cc.fast import FAST_LISTS, fast_coreset
+from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.records import Recipe, VerdictKind
+from llm_compiler.search.coreset import load_coreset
+from llm_compiler.verify.verdicts import VerdictBook
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+def test_all_have_passed_plainly_and_under_the_likely_settings(
+    architecture: str, tmp_path: Path
+) -> None:
+    coreset = fast_coreset(load_coreset())
+    assert [one.pipeline for one in coreset.lists] == list(FAST_LISTS)
+    (settings, *_) = coreset.settings_for(architecture)
+    with VerdictBook(tmp_path / "none.db") as book:
+        for passes in coreset.lists:
+            for recipe in (passes, passes.with_settings_of(settings)):
+                verdict = book.lookup(recipe, 19, architecture)
+                assert verdict is not None, recipe
+                assert verdict.kind is VerdictKind.PASSED
+
+
+def test_none_differs_from_run_to_run() -> None:
+    for text in FAST_LISTS:
+        assert parse_pass_list(text) == Recipe(tuple(parse_pass_list(text).elements))
+        assert "gvn-sink" not in text
+        assert not ("loop-extract" in text and "iroutliner" in text)
