@@ -37,7 +37,7 @@ LAYERS = (
         "extras",
         "config_file",
     ),
-    ("parquet",),
+    ("parquet", "remote_output"),
     ("llvm",),
     ("workers",),
     ("verify",),

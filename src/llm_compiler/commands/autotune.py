@@ -26,6 +26,7 @@ from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.stock import Stock, parse_clang_flags
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.records import OZ, Measurement, content_hash
+from llm_compiler.remote_output import local_copy
 from llm_compiler.search.autotune import (
     Method,
     autotune_strategy,
@@ -76,8 +77,9 @@ def run(options: AutotuneArguments) -> int:
     )
     objective = objective_named(options.objective)
     with (
+        local_copy(options.store or default_store()) as path,
         open_pool(options, options.jobs) as pool,
-        Store(options.store or default_store(), llvm_version=toolchain.version) as store,
+        Store(path, llvm_version=toolchain.version) as store,
     ):
         modules, failures = load_modules(
             options.inputs,

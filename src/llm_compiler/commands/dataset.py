@@ -36,6 +36,7 @@ from llm_compiler.model.engines.weights import WEIGHTS_FILE
 from llm_compiler.model.repairs import RepairStage
 from llm_compiler.output import resumable
 from llm_compiler.records import content_hash
+from llm_compiler.remote_output import local_copy, shown
 from llm_compiler.search.objective import objective_named
 from llm_compiler.workers import LocalPool, WorkerPool
 
@@ -89,12 +90,13 @@ def build(options: BuildArguments) -> int:
     if options.stage == "pretraining" and options.texts is None:
         warn("no --texts: pretraining data is IR and assembly only")
     with (
+        local_copy(options.out) as out,
         _open(options, lambda: open_pool(options, options.jobs)) as (stage, pool),
         progress(options.num_samples, with_nodes(options.stage, pool)) as bar,
     ):
         report = build_dataset(
             stage,
-            options.out,
+            out,
             num_samples=options.num_samples,
             pool=pool,
             llvm_version=find_toolchain().version,
@@ -113,7 +115,7 @@ def _tell(
         return
     print(
         f"{report.num_samples} samples in {report.num_shards} shards, {report.num_bytes} bytes, "
-        f"in {options.out}"
+        f"in {shown(options.out)}"
     )
     rows = [*report.tasks.items(), *((f"drawn again: {c}", n) for c, n in report.rejected.items())]
     print_table(("task", "samples"), [(name, str(count)) for name, count in rows], right="lr")

@@ -23,6 +23,7 @@ from llm_compiler.llvm.module_jobs import RegistryJob
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.output import check_writable, resumable
 from llm_compiler.records import PassList
+from llm_compiler.remote_output import local_copy, shown
 from llm_compiler.search.autotune import (
     Method,
     autotune_strategy,
@@ -82,11 +83,16 @@ def _choose(options: Chosen, known: Collection[str] = ()) -> list[Sample]:
 @resumable()
 def build(options: BuildArguments) -> int:
     """Measure every list on many modules."""
-    check_writable(options.output)
+    with local_copy(options.output) as output:
+        return _build(options, output)
+
+
+def _build(options: BuildArguments, output: Path) -> int:
+    check_writable(output)
     find_toolchain()
     lists = load_coreset(options.coreset).lists[: options.num_lists]
-    journal = options.output.with_suffix(".journal.jsonl")
-    earlier = _earlier(options.output, lists)
+    journal = output.with_suffix(".journal.jsonl")
+    earlier = _earlier(output, lists)
     known = {one.module_hash for one in (*earlier, *read_journal(journal, lists))}
     chosen = _choose(options, known)
     found: list[ModuleLabels] = []
@@ -113,10 +119,10 @@ def build(options: BuildArguments) -> int:
             warn(f"interrupted: {len(found)} modules are kept; the same command goes on from there")
     # A module on which default<Oz> itself fails has no yardstick.
     usable = [one for one in found if one.size_bytes[0] > 0]
-    rows = write_labels(usable, lists, options.output)
+    rows = write_labels(usable, lists, output)
     print(
         f"{len(usable)} modules, {len(lists)} lists, {rows} rows, "
-        f"{options.output.stat().st_size} bytes: {options.output}"
+        f"{output.stat().st_size} bytes: {shown(options.output)}"
     )
     _print_gains(usable, as_json=options.json)
     return 0
@@ -138,7 +144,12 @@ def _earlier(path: Path, lists: Sequence[PassList]) -> list[ModuleLabels]:
 @resumable()
 def ceiling(options: CeilingArguments) -> int:
     """Spend the full autotuner on a few modules."""
-    check_writable(options.output)
+    with local_copy(options.output) as output:
+        return _ceiling(options, output)
+
+
+def _ceiling(options: CeilingArguments, output: Path) -> int:
+    check_writable(output)
     toolchain = find_toolchain()
     chosen = _choose(options)
     with (
@@ -146,8 +157,8 @@ def ceiling(options: CeilingArguments) -> int:
         Store(options.store, llvm_version=toolchain.version) as store,
     ):
         ceilings = _search(chosen, pool, store, options)
-    rows = write_ceilings(ceilings, options.output)
-    print(f"{rows} modules, {options.budget} evaluations each: {options.output}")
+    rows = write_ceilings(ceilings, output)
+    print(f"{rows} modules, {options.budget} evaluations each: {shown(options.output)}")
     _print_ceilings(ceilings, as_json=options.json)
     return 0
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from llm_compiler.commands.options.corpus import CheckArguments, SampleArguments, StatsArguments
 from llm_compiler.commands.pools import open_pool, with_nodes
@@ -19,6 +20,7 @@ from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.option_fields import values_for
 from llm_compiler.output import resumable
 from llm_compiler.process import peak_memory
+from llm_compiler.remote_output import local_copy, shown
 
 __all__ = ["build", "check", "stats"]
 
@@ -30,6 +32,11 @@ _REPORT_NAME = "report.json"
 @resumable()
 def build(options: SampleArguments) -> int:
     """Make samples of a corpus."""
+    with local_copy(options.out) as out:
+        return _build(options, out)
+
+
+def _build(options: SampleArguments, out: Path) -> int:
     config = SampleConfig(**values_for(SampleConfig, options))
     toolchain = find_toolchain()
     start = time.monotonic()
@@ -39,7 +46,7 @@ def build(options: SampleArguments) -> int:
     ):
         report = build_samples(
             options.corpus,
-            options.out,
+            out,
             config,
             pool=pool,
             llvm_version=toolchain.version,
@@ -57,7 +64,7 @@ def build(options: SampleArguments) -> int:
         "peak_memory_bytes": peak.own_bytes,
         "peak_child_memory_bytes": peak.child_bytes,
     }
-    write_text_atomically(options.out / _REPORT_NAME, json.dumps(record, indent=1) + "\n")
+    write_text_atomically(out / _REPORT_NAME, json.dumps(record, indent=1) + "\n")
     if options.json:
         print_json(record)
         return 0
@@ -65,7 +72,7 @@ def build(options: SampleArguments) -> int:
         # LLVM's messages about inline assembly go on with the code itself.
         warn(failure.strip().split("\n", 1)[0])
     print(
-        f"{report.num_kept} samples of {report.num_units} units in {options.out}, "
+        f"{report.num_kept} samples of {report.num_units} units in {shown(options.out)}, "
         f"from {report.num_made} made: {report.num_exact} were copies "
         f"({percent(report.num_exact, report.num_made)}), "
         f"{report.num_made - report.num_clusters} copies or near duplicates "
