@@ -32,7 +32,6 @@ from llm_compiler.llvm.listing import Instruction, Listing
 
 __all__ = ["with_found_functions"]
 
-_NOPS: Final = re.compile(r"^(?:(?:data16 |cs )*nop\w?|xchgw %ax, ?%ax|int3|udf #0)(?: |$)")
 _LINKERS: Final = re.compile(r"^\.(?:i?plt|init$|fini$)")
 """Sections of code that the linker and the C run-time make."""
 _START_BYTES: Final = 80
@@ -109,6 +108,7 @@ def _uncovered(
     starts = sorted(sizes)
     limit = section.address + section.size
     architecture = architecture_named(elf.architecture)
+    padding = architecture.padding
     called = {
         one.target
         for one in instructions
@@ -122,17 +122,17 @@ def _uncovered(
         begins: list[int] = []
         is_after_end = is_padding = True
         for one in found:
-            if _NOPS.match(one.text):
+            if padding.match(one.text):
                 is_padding = True
                 continue
             # What follows padding after the end of a function begins another one.
             if (is_after_end and is_padding) or one.address in called:
                 begins.append(one.address)
-            is_after_end, is_padding = _ends(one), False
+            is_after_end, is_padding = one.mnemonic in architecture.leaving, False
         for number, start in enumerate(begins):
             stop = begins[number + 1] if number + 1 < len(begins) else end
             inside = [
-                one for one in found if start <= one.address < stop and not _NOPS.match(one.text)
+                one for one in found if start <= one.address < stop and not padding.match(one.text)
             ]
             yield start, inside[-1].end - start
 
@@ -176,10 +176,6 @@ def _run_time_pieces(sizes: dict[int, int], places: frozenset[int], named: set[i
                 break
             found.append(before)
     return list(dict.fromkeys(found))
-
-
-def _ends(one: Instruction) -> bool:
-    return one.mnemonic in ("ret", "retq", "jmp", "jmpq", "b", "br", "ud2", "hlt", "brk")
 
 
 def _known_names(elf: ElfFile, listing: Listing) -> dict[int, str]:

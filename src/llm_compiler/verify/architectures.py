@@ -44,6 +44,10 @@ class Architecture:
     """Of a line that reads at a fixed distance from a pointer, frames left out: what it reads."""
     probe: Callable[[int, str], tuple[list[str], list[str]]] = field(repr=False)
     """Of a block's number and its byte of memory: lines that mark it, in the code and outside."""
+    stack_access: re.Pattern[str] = field(repr=False)
+    """What lines have in them that work on the stack's frame."""
+    system: re.Pattern[str] = field(repr=False)
+    """Instructions that ask the system, or trap."""
     frame_pointer_setup: re.Pattern[str] = field(repr=False)
     non_leaf: re.Pattern[str] | None = field(default=None, repr=False)
     """Calls, where clang keeps the frame pointer of all functions that make some; None: it keeps
@@ -91,6 +95,8 @@ _X86_64: Final = Architecture(
     offset=re.compile(r"^(?:leaq |addq \$)(\d+)(?:\(%(?!rsp|rip)\w+\)|, %(?!rsp)\w+$)"),
     memory_field=_x86_field,
     probe=_x86_probe,
+    stack_access=re.compile(r"rsp|sp,"),
+    system=re.compile(r"^(?:syscall|sysenter|int |int3|hlt|in[bwl]? |out[bwl]? |wrmsr|rdmsr)"),
     frame_pointer_setup=re.compile(r"^pushq %rbp\n(?:\.cfi.*\n)*movq %rsp, %rbp$", re.MULTILINE),
     passes_memory_on_stack=True,
     has_result_register=False,
@@ -137,6 +143,8 @@ _AARCH64: Final = Architecture(
     offset=re.compile(r"^add x\d+, x\d+, #(\d+)$"),
     memory_field=_arm_field,
     probe=_arm_probe,
+    stack_access=re.compile(r"sp,"),
+    system=re.compile(r"^(?:svc |hvc |smc |brk |msr )"),
     frame_pointer_setup=re.compile(r"^(?:mov x29, sp|add x29, sp, #\d+)$", re.MULTILINE),
     non_leaf=re.compile(r"^blr? ", re.MULTILINE),
     passes_memory_on_stack=False,

@@ -152,7 +152,7 @@ class Executor:
         frame, moved = self._frame(own.signature), other._frame(signature)
         if any(one.kind == "integer" and one.bits > 64 for one in signature.parameters):
             raise Unproved("it takes integers of 128 bits")
-        if makes_system_calls(text, name):
+        if makes_system_calls(text, name, self._architecture):
             raise Unproved("it makes system calls of its own")
         if any(one.name == ".gcc_except_table" for one in original.elf.sections):
             raise Unproved("it catches exceptions, and what throws is not run")
@@ -225,7 +225,7 @@ class Executor:
     ) -> Execution:
         signature = lift.signature
         frame = self._frame(signature)
-        if makes_system_calls(text, name):
+        if makes_system_calls(text, name, self._architecture):
             raise Unproved("it makes system calls of its own")
         if any(one.name == ".gcc_except_table" for one in original.elf.sections):
             raise Unproved("it catches exceptions, and what throws is not run")

@@ -22,9 +22,6 @@ __all__ = [
 COVERAGE_SYMBOL = "llm_coverage"
 _CODE_END = re.compile(r"^\.(?:type|section|hidden|bss|data|local|weak|globl|text)\b")
 _MAX_FIELDS = 200
-_SYSTEM = re.compile(
-    r"^(?:syscall|sysenter|int |int3|hlt|in[bwl]? |out[bwl]? |svc |hvc |smc |brk |wrmsr|rdmsr|msr )"
-)
 
 
 def code_lines(text: str, name: str) -> tuple[list[str], list[str], list[str]]:
@@ -58,13 +55,13 @@ def with_probes(text: str, name: str, architecture: str) -> tuple[str, int]:
 
 def comparison_constants(text: str, name: str, architecture: str) -> list[int]:
     """Return the immediates of a function's code, which decide where it goes."""
-    pattern = architecture_named(architecture).constant
+    known = architecture_named(architecture)
     found: dict[int, None] = {}
     for line in code_lines(text, name)[1]:
         # Of stack frames, nothing is decided.
-        if "rsp" in line or "sp," in line:
+        if known.stack_access.search(line):
             continue
-        for value in pattern.findall(line):
+        for value in known.constant.findall(line):
             found[int(value)] = None
     return list(found)[:200]
 
@@ -89,6 +86,7 @@ def memory_fields(text: str, name: str, architecture: str) -> list[MemoryField]:
     return sorted(found, key=lambda one: one.constant is None)[:_MAX_FIELDS]
 
 
-def makes_system_calls(text: str, name: str) -> bool:
+def makes_system_calls(text: str, name: str, architecture: str) -> bool:
     """Whether code asks the system, or traps, by itself."""
-    return any(_SYSTEM.match(line) for line in code_lines(text, name)[1])
+    system = architecture_named(architecture).system
+    return any(system.match(line) for line in code_lines(text, name)[1])

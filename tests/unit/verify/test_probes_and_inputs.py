@@ -48,8 +48,8 @@ def test_probes_of_aarch64_take_one_instruction_in_the_code() -> None:
 
 def test_constants_and_system_calls_are_found() -> None:
     assert comparison_constants(TEXT, "f", "x86_64") == [1234]
-    assert not makes_system_calls(TEXT, "f")
-    assert makes_system_calls(TEXT.replace("xorl %eax, %eax", "syscall"), "f")
+    assert not makes_system_calls(TEXT, "f", "x86_64")
+    assert makes_system_calls(TEXT.replace("xorl %eax, %eax", "syscall"), "f", "x86_64")
 
 
 INT, POINTER = Scalar(kind="integer", bits=32), Scalar(kind="pointer", bits=64)

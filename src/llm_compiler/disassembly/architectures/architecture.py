@@ -83,6 +83,12 @@ class Architecture:
     """Of a program's first instructions up to the first call: what they pass as ``main``."""
 
     # Layout
+    no_operation: re.Pattern[str] = field(repr=False)
+    """Instructions that do nothing, and stand where code is aligned."""
+    padding: re.Pattern[str] = field(repr=False)
+    """Instructions that linkers put between functions."""
+    leaving: frozenset[str]
+    """Mnemonics after which the next instruction is not reached."""
     code_alignment: int
     """Of functions, in bytes, where nothing asks for more."""
     code_fill: str = ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -13,10 +12,9 @@ from llm_compiler.disassembly.reading.function_text import Unreadable
 from llm_compiler.llvm.elf import Binding, Symbol, SymbolKind
 from llm_compiler.llvm.listing import Instruction
 
-__all__ = ["NO_OPERATIONS", "Code", "read_code"]
+__all__ = ["Code", "read_code"]
 
 _MAX_INSTRUCTIONS = 20_000
-NO_OPERATIONS = re.compile(r"^(?:data16 )*(?:nop\w?|xchgw %ax, ?%ax|int3)(?: |$)")
 
 
 class Code:
@@ -81,7 +79,8 @@ def read_code(file: FileFacts, symbol: Symbol) -> Code:
     start, end = symbol.value, file.binary.end_of(symbol)
     found = list(file.binary.listing.between(section.index, start, end))
     if not symbol.size:
-        while found and NO_OPERATIONS.match(found[-1].text):
+        no_operation = architecture_named(file.elf.architecture).no_operation
+        while found and no_operation.match(found[-1].text):
             found.pop()
     if not found:
         raise Unreadable("is empty: its symbol stands for no instructions")

@@ -8,7 +8,6 @@ from functools import cached_property
 from llm_compiler.disassembly.architectures.architecture import Form
 from llm_compiler.disassembly.data_text import data_lines
 from llm_compiler.disassembly.exception_text import TableText
-from llm_compiler.disassembly.reading.code import NO_OPERATIONS
 from llm_compiler.disassembly.reading.function_text import Unreadable
 from llm_compiler.disassembly.reading.items import OWN, Item, Target, directive, quoted
 from llm_compiler.disassembly.reading.jump_tables import table_entries
@@ -185,8 +184,9 @@ class TextWriter:
         ):
             return found
         run: list[int] = []
+        no_operation = self.code.architecture.no_operation
         for one in self.code.instructions:
-            if NO_OPERATIONS.match(one.text) and not self._labels_at(one.address):
+            if no_operation.match(one.text) and not self._labels_at(one.address):
                 run.append(one.address)
                 continue
             if run and one.address % 16 == 0 and one.address - run[0] < 16:

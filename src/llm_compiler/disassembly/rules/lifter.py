@@ -6,7 +6,6 @@ attributes other functions were exact with is tried first. Not safe to share bet
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -29,7 +28,6 @@ from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["Drafts", "RulesLifter", "attributes_of"]
 
-_PUSHED_NUMBER: Final = re.compile(r"^pushq \$", re.MULTILINE)
 _SIZES: Final = ("minsize optsize", "optsize", "")
 _PLAIN_ARITIES: Final = {
     name: len(one.parameters)
@@ -223,12 +221,12 @@ def attributes_of(text: str, architecture: str, sizes: Counter[str]) -> tuple[st
         text: in normal form: prologue and pushed constants tell of some.
         sizes: how often which size attributes were right in the same file.
     """
+    target = TARGETS[architecture]()
     order = list(_SIZES)
-    if _PUSHED_NUMBER.search(text):
+    if target.smallest_sign is not None and target.smallest_sign.search(text):
         order = ["minsize optsize"]
     elif sizes:
         order.sort(key=lambda one: -sizes[one])
-    target = TARGETS[architecture]()
     rest = f"uwtable {target.attributes(text)}"
     if target.unoptimised_start.search(text):
         order.insert(0, UNOPTIMISED)

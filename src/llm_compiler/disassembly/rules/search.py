@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import random
-import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -53,7 +52,6 @@ PIPELINES: Final = (
     "default<Oz>",
 )
 """What cleans a draft: `Variant.pipeline` says which."""
-_SCAN: Final = re.compile(r"^bs[fr][wlq]$")
 _PATIENCE: Final = 4
 """On a busy machine, a search may take this multiple of its processor time."""
 _KEPT: Final = 6
@@ -140,7 +138,7 @@ class _Search:
         graph = translate(code, target, NO_RETURN | ending)
         self._function = Function(code, graph, target, job.signatures)
         self._scanning: Function | None = None
-        if any(_SCAN.match(line.mnemonic) for line in code.lines):
+        if any(line.mnemonic in target.open_scans for line in code.lines):
             kept = translate(code, target, NO_RETURN | ending, keeps_scanned=True)
             self._scanning = Function(code, kept, target, job.signatures)
         self._frame = ModuleFrame(code, target.triple)

@@ -89,6 +89,11 @@ class Target(Protocol):
     """How a function's text in normal form begins whose code was not optimised: as soon as the
     frame stands, without saving a register."""
 
+    smallest_sign: re.Pattern[str] | None
+    """What only code has that was compiled for the smallest size."""
+    open_scans: frozenset[str]
+    """Mnemonics of scans for a bit that leave their destination where there is none."""
+
     def attributes(self, text: str) -> str:
         """Return what a function's attributes say of the processor and the frame pointer.
 

@@ -74,6 +74,8 @@ class AArch64:
         vector_prefix="v",
     )
     unoptimised_start = _UNOPTIMISED_START
+    smallest_sign: re.Pattern[str] | None = None
+    open_scans: frozenset[str] = frozenset()
 
     def attributes(self, text: str) -> str:
         """Return what a function's attributes say of the processor and the frame pointer."""

@@ -74,6 +74,8 @@ class X86_64:  # noqa: N801  # the architecture's name
         vector_prefix="xmm",
     )
     unoptimised_start = _UNOPTIMISED_START
+    smallest_sign: re.Pattern[str] | None = re.compile(r"^pushq \$", re.MULTILINE)
+    open_scans: frozenset[str] = frozenset(f"bs{way}{letter}" for way in "fr" for letter in "wlq")
 
     def attributes(self, text: str) -> str:
         """Return what a function's attributes say of the processor and the frame pointer."""
