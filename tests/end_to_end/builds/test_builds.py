@@ -230,6 +230,74 @@ def test_a_build_system_uses_llm_cc(surroundings: Surroundings, project: Path, s
     assert sum(saved) > 0
 
 
+_CARGO = {
+    "Cargo.toml": """\
+[package]
+name = "sized"
+version = "0.1.0"
+edition = "2021"
+build = "build.rs"
+[build-dependencies]
+cc = "1.0"
+[profile.release]
+opt-level = "z"
+""",
+    "build.rs": 'fn main() { cc::Build::new().file("lib.c").compile("list"); }\n',
+    "src/main.rs": """\
+extern "C" { fn total(values: *const i32, count: i32) -> i32; }
+fn main() { let v = [3, 1, 4]; println!("{}", unsafe { total(v.as_ptr(), 3) }); }
+""",
+    ".cargo/config.toml": """\
+[source.crates-io]
+replace-with = "installed"
+[source.installed]
+directory = "/usr/share/cargo/registry"
+""",
+}
+
+
+def test_cargos_parts_in_c(surroundings: Surroundings, project: Path) -> None:
+    """Debian's package librust-cc-dev holds the crate, so that no network is needed."""
+    if shutil.which("cargo") is None or not [*Path("/usr/share/cargo/registry").glob("cc-1*")]:
+        pytest.skip("needs cargo and the crate cc of librust-cc-dev")
+    for name, text in _CARGO.items():
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(text)
+    surroundings.run("CC=llm-cc CFLAGS=-Oz cargo build --release --offline", project)
+    program = project / "target" / "release" / "sized"
+    done = subprocess.run([program], capture_output=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (0, b"27\n")
+    (one,) = surroundings.outputs(project).values()
+    # The crate asks for frame pointers, which are most of what could be saved in so little code.
+    assert 0 < int(str(one["optimized_bytes"])) <= int(str(one["baseline_bytes"]))
+    assert one["level"] == "-Oz"
+
+
+@pytest.mark.parametrize("cache", ["ccache", "sccache"])
+def test_compiler_caches_in_front_and_after(
+    surroundings: Surroundings, project: Path, tmp_path: Path, cache: str
+) -> None:
+    if shutil.which(cache) is None:
+        pytest.skip(f"needs {cache}")
+    port = str(20_000 + os.getpid() % 20_000)
+    more = {"CCACHE_DIR": str(tmp_path / "c"), "SCCACHE_DIR": str(tmp_path / "c")}
+    more |= {"SCCACHE_SERVER_PORT": port, "SCCACHE_IDLE_TIMEOUT": "20", "LLM_CC_CACHE": "0"}
+    made = []
+    for name, command in (
+        ("plain.o", "llm-cc"),
+        ("front.o", f"{cache} llm-cc"),
+        ("front.o", f"{cache} llm-cc"),  # a hit
+    ):
+        (project / name).unlink(missing_ok=True)
+        surroundings.run(f"{command} -Oz -c lib.c -o {name}", project, **more)
+        made.append((project / name).read_bytes())
+    after = {**more, "LLM_CC_LAUNCHER": cache}
+    for _ in range(2):
+        surroundings.run("llm-cc -Oz -c lib.c -o after.o", project, **after)
+        made.append((project / "after.o").read_bytes())
+    assert len(set(made)) == 1
+
+
 def test_a_whole_program_is_smaller_than_its_objects(
     surroundings: Surroundings, project: Path
 ) -> None:
