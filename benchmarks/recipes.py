@@ -302,7 +302,10 @@ PARTS: dict[str, OptimizeOptions] = {
     "16 lists, function-wise": OptimizeOptions(pass_lists_only=True),
     "16 recipes": OptimizeOptions(function_wise=False),
     "16 recipes, function-wise": OptimizeOptions(),
+    "16 recipes, function-wise, no model": OptimizeOptions(proposer=Proposer.CORESET),
     "16 recipes, function-wise, .text + .data": OptimizeOptions(objective=TEXT_DATA),
+    "fast": OptimizeOptions(candidates=Effort.FAST.candidates),
+    "fast, no model": OptimizeOptions(candidates=Effort.FAST.candidates, proposer=Proposer.CORESET),
     "high": OptimizeOptions(candidates=Effort.HIGH.candidates, budget=Effort.HIGH.budget),
 }
 """Name to options; settings alone are measured by a coreset that holds default<Oz> only."""
@@ -370,7 +373,7 @@ def run_optimize(options: argparse.Namespace) -> None:
                     [module.path],
                     replace(part, trust=options.trust),
                     pool=pool,
-                    engine=engine if part.candidates > 1 else None,
+                    engine=engine if part.proposer is not Proposer.CORESET else None,
                     coreset=None if part.candidates > 1 else oz_only,
                 )
                 if isinstance(found, LlmCompilerError):

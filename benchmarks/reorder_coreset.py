@@ -1,12 +1,15 @@
 """Leave rejected lists out of a coreset, order the rest by labels; print gains before and after.
 
     python benchmarks/reorder_coreset.py [--keep 8] [--drop N...] [-o coreset.json]
+        [--coreset JSON] [--labels FOLDER] [--num-lists N]
 
 The labels (`data/labels-*.parquet`) know what every list of the coreset makes of every module, so
-that no module is compiled. The first lists keep their places, since the model reads what they made
-of a module (`--keep`); after them the list comes next that most improves the best so far on modules
-of the train split, both targets. Left out are lists that the registry or a shipped verdict rejects,
-and those named by their places in the labels. Gains on the validation split are printed.
+that no module is compiled. New lists come in by a coreset that holds them and labels made of it
+(`llm-compiler labels build --coreset JSON`). The first lists keep their places, since the model
+reads what they made of a module (`--keep`); after them the list comes next that most improves the
+best so far on modules of the train split, both targets. Left out are lists that the registry or a
+shipped verdict rejects, and those named by their places in the labels. Gains on the validation
+split are printed.
 """
 
 from __future__ import annotations
@@ -26,14 +29,13 @@ from llm_compiler.search.labels import read_labels
 from llm_compiler.verify.target import ARCHITECTURES
 from llm_compiler.verify.verdicts import VerdictBook
 
-_DATA = Path("data")
 _STEPS = (1, 4, 8, 16, 32, 64)
 Table = numpy.ndarray
 
 
-def _table(name: str) -> tuple[list[PassList], Table]:
+def _table(folder: Path, name: str) -> tuple[list[PassList], Table]:
     """Return the lists of a label table, and sizes: (modules, lists + 1), default<Oz> first."""
-    lists, modules = read_labels(_DATA / f"labels-{name}.parquet")
+    lists, modules = read_labels(folder / f"labels-{name}.parquet")
     sizes = numpy.array([one.size_bytes for one in modules], dtype=float)
     sizes[sizes < 0] = numpy.inf
     return list(lists), sizes
@@ -79,10 +81,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--keep", type=int, default=8, help="lists that keep their places")
     parser.add_argument("--drop", type=int, nargs="*", default=[])
+    parser.add_argument("--coreset", type=Path, help="whose lists are ordered; default: shipped")
+    parser.add_argument("--labels", type=Path, default=Path("data"), help="folder of the tables")
+    parser.add_argument("--num-lists", type=int, help="keep no more of them")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
-    before = load_coreset()
-    lists, train = _table("x86_64")
+    before = load_coreset(options.coreset)
+    lists, train = _table(options.labels, "x86_64")
     place_of = {passes: place for place, passes in enumerate(lists)}
     if unknown := [one for one in before.lists if one not in place_of]:
         sys.exit(f"the labels know nothing of '{unknown[0]}'")
@@ -90,12 +95,12 @@ def main() -> None:
     with VerdictBook(Path("/nonexistent/verdicts.db")) as book:
         bad = {p for p in order if _rejected(lists[p], book, before.llvm_major)}
     kept = [place for place in order if place not in bad | set(options.drop)]
-    tables = [train, _table("aarch64")[1]]
-    after = _greedy(tables, kept[: options.keep], kept[options.keep :])
+    tables = [train, _table(options.labels, "aarch64")[1]]
+    after = _greedy(tables, kept[: options.keep], kept[options.keep :])[: options.num_lists]
     print(f"{len(order) - len(kept)} lists left out: {sorted(set(order) - set(kept))}")
     print("total / geometric mean gain over default<Oz>, per cent")
     for name in ("x86_64", "aarch64", "validation-x86_64", "validation-aarch64"):
-        sizes = train if name == "x86_64" else _table(name)[1]
+        sizes = _table(options.labels, name)[1]
         for step in _STEPS:
             old, new = _gains(sizes, order[:step]), _gains(sizes, after[:step])
             print(
@@ -119,7 +124,7 @@ def main() -> None:
         provenance = {
             **before.provenance,
             "reordered": datetime.now(UTC).date().isoformat(),
-            "gains_on": f"{len(train)} modules of data/labels-x86_64.parquet",
+            "gains_on": f"{len(train)} modules of labels-x86_64.parquet",
             "num_left_out": before.provenance.get("num_left_out", 0) + len(order) - len(kept),
         }
         made: Coreset = replace(before, picks=tuple(picks), provenance=provenance)

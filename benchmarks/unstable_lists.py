@@ -1,6 +1,6 @@
 """Which pass lists make another module from run to run? Every list, several times, by opt.
 
-    python benchmarks/unstable_lists.py MODULE.bc... [--runs 3] [-o rows.jsonl]
+    python benchmarks/unstable_lists.py MODULE.bc... [--runs 3] [--lists LIST...] [-o rows.jsonl]
 
 Each run is a process of its own, whose addresses differ: what a pass orders by pointers comes out
 in another order. A list is stable on a module if all runs print the same bitcode. Finished lists
@@ -14,6 +14,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.process import run
 from llm_compiler.search.coreset import load_coreset
@@ -36,6 +37,7 @@ def main() -> None:
     parser.add_argument(
         "--containing", nargs="*", default=[], help="lists with one of these passes"
     )
+    parser.add_argument("--lists", nargs="*", default=[], help="instead of the coreset's")
     parser.add_argument("-o", "--output", type=Path, default=Path("work/unstable.jsonl"))
     options = parser.parse_args()
     opt = find_toolchain().tool("opt")
@@ -46,7 +48,8 @@ def main() -> None:
             row = json.loads(line)
             done.add(row["list"])
             unstable += bool(row["unstable"])
-    for number, passes in enumerate(load_coreset().lists):
+    named = tuple(parse_pass_list(text) for text in options.lists)
+    for number, passes in enumerate(named or load_coreset().lists):
         wanted = options.containing
         if passes.pipeline in done or (wanted and not any(w in passes.pipeline for w in wanted)):
             continue

@@ -351,12 +351,12 @@ def test_damaged_weights_end_no_build(
     damaged: str, source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "unit.o"
-    arguments = ["optimize", str(source), "-o", str(out), "--json", "--candidates", "4"]
+    arguments = ["optimize", str(source), "-o", str(out), "--json", "--candidates", "6"]
     assert main([*arguments, "--proposer", "coreset"]) == 0
     expected = json.loads(capsys.readouterr().out)
     assert main(arguments) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["passes"], found["num_evaluations"]) == (expected["passes"], 4)
+    assert (found["passes"], found["num_evaluations"]) == (expected["passes"], 6)
     assert found["proposer"] in ("coreset", "baseline")
     assert len([one for one in found["warnings"] if "the coreset chooses" in one]) == 1
     assert main([*arguments, "--proposer", "model"]) == 0

@@ -59,7 +59,7 @@ def starting_lists() -> tuple[PassList, ...]:
         "lto-pre-link<Oz>",
         "thinlto-pre-link<Oz>",
         "sroa,simplifycfg,instcombine,default<Oz>",
-        "default<Oz>,gvn-sink,simplifycfg<hoist-common-insts;sink-common-insts>,instcombine",
+        "default<Oz>,simplifycfg<hoist-common-insts;sink-common-insts>,instcombine",
     )
     return tuple(parse_pass_list(text) for text in texts)
 

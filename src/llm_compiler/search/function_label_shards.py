@@ -23,7 +23,10 @@ from llm_compiler.parquet import read_table, require_pyarrow, write_table
 from llm_compiler.records import Recipe
 from llm_compiler.search.function_labels import FunctionLabel, UnitLabels, recipes_hash
 
-__all__ = ["COLUMNS", "LabelFolder", "read_function_labels"]
+__all__ = ["COLUMNS", "MAX_RECIPES", "LabelFolder", "read_function_labels"]
+
+MAX_RECIPES = 63
+"""`needs_with` has a bit for each, in a column of signed 64-bit numbers."""
 
 COLUMNS = (
     "unit_hash",
@@ -48,12 +51,17 @@ class LabelFolder:
         units_per_shard: how many units one file holds.
 
     Raises:
+        InputError: there are too many recipes.
         ShardCorrupt: the folder holds labels of other recipes, or a damaged file.
     """
 
     def __init__(
         self, folder: Path, architecture: str, recipes: Sequence[Recipe], *, units_per_shard: int
     ) -> None:
+        if len(recipes) > MAX_RECIPES:
+            raise InputError(
+                f"{len(recipes)} recipes cannot be labelled at once: {MAX_RECIPES} at most"
+            )
         self._folder, self._architecture = folder, architecture
         self._recipes = tuple(recipes)
         self._units_per_shard = units_per_shard

@@ -96,8 +96,9 @@ class OptimizeArguments(ObjectiveChoice, Seed, Running, ClangFlags):
         default_of(OptimizeOptions, "proposer"),
         choices=tuple(Proposer),
         help="where the candidates come from: a model in rounds with the compiler, the fixed list "
-        "of lists, or local search (default: model, if this installation or --model has one); a "
-        "model that cannot be loaded or does not answer is a warning, and the fixed list chooses",
+        "of lists, or local search (default: model, if --model names one, or this installation "
+        "has one and the effort is above fast); a model that cannot be loaded or does not answer "
+        "is a warning, and the fixed list chooses",
     )
     engine: str = engine_option(Capability.PROPOSE)
     model: str | None = model_option()
