@@ -3,7 +3,8 @@
 A build pays for every try, so that these are not the coreset's first, which save most, but those
 that save most for their seconds (`benchmarks/fast_lists.py`, docs/experiments). None has a pass
 whose result differs from run to run (``gvn-sink`` orders by addresses): a build must be
-reproducible. All have verdicts, plainly and under the coreset's settings.
+reproducible. The second is there for C++, where inline functions and templates are the same code
+many times. All have verdicts, plainly and under the coreset's settings.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ FAST_LISTS = (
     "function(early-cse<memssa>),function(gvn-hoist),function(mem2reg),function(loop-mssa(licm)),"
     "function(jump-threading),function(instcombine<no-verify-fixpoint>),function(mem2reg),"
     "function(jump-threading),iroutliner,iroutliner,iroutliner,function(break-crit-edges),lto<Oz>",
+    "lto<O2>,mergefunc",
     "function(loop(loop-rotate)),function(aggressive-instcombine),function(reassociate),"
     "ipsccp<func-spec>,function(sroa<modify-cfg>),function(gvn<no-pre;no-load-pre>),cgscc(inline),"
     "function(jump-threading),function(gvn<no-pre;no-load-pre>),function(mem2reg),"
