@@ -5,7 +5,7 @@ or at ``s3://``. The server is vLLM's own (``vllm serve MODEL --port 8000``), or
 OpenAI's protocol, ``llm-compiler serve --model`` among them. Where the GPUs are in the cluster
 itself, `vLLMEngineProcessorConfig` of the same module takes the place of the server.
 
-    pip install 'ray[data]>=2.50' aiohttp
+    pip install 'ray[data]>=2.50' aiohttp pydantic
     python lift_by_ray_data.py prompts.parquet answers --url http://HOST:8000/v1/completions \\
         --model NAME
 """

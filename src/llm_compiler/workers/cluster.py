@@ -195,7 +195,7 @@ class ClusterPool(Closing):
         self._next_ticket = self._next_call = 0
         self._closing = False
         self._mismatch: LlmCompilerError | None = None
-        self._alone_since = time.monotonic()
+        self._alone_since = self._refreshed = time.monotonic()
         _pools.add(self)
         self._thread = threading.Thread(target=self._work, daemon=True, name="cluster-pool")
         self._thread.start()
@@ -327,23 +327,36 @@ class ClusterPool(Closing):
     # -- the thread that hands out ---------------------------------------------------------------
 
     def _work(self) -> None:
-        refreshed = 0.0
+        self._refreshed = 0.0
         while not self._closing:
-            with contextlib.suppress(NodeLost):
-                if time.monotonic() - refreshed > _REFRESH_S:
-                    self._refresh()
-                    refreshed = time.monotonic()
+            try:
+                self._turn()
+            except NodeLost:
+                continue  # it shows in what was under way there
+            except Exception as error:
+                words = " ".join(str(error).split())[:300] or type(error).__name__
                 with self._state:
-                    self._assign()
-            event = None
-            with contextlib.suppress(queue.Empty):
-                event = self._events.get(timeout=_REFRESH_S)
-            while event is not None and not self._closing:
-                event()
-                try:
-                    event = self._events.get_nowait()
-                except queue.Empty:
-                    event = None
+                    works = [w for one in self._members.values() for w in one.open.values() if w]
+                    inboxes = {work.inbox for work in (*self._queue, *works)}
+                    self._fail(inboxes, WorkerLost(f"the cluster cannot be used any more: {words}"))
+                time.sleep(0.1)
+
+    def _turn(self) -> None:
+        """Look for nodes now and then, hand out what can be, and wait for what happens."""
+        if time.monotonic() - self._refreshed > _REFRESH_S:
+            self._refreshed = time.monotonic()
+            self._refresh()
+        with self._state:
+            self._assign()
+        event = None
+        with contextlib.suppress(queue.Empty):
+            event = self._events.get(timeout=_REFRESH_S)
+        while event is not None and not self._closing:
+            event()
+            try:
+                event = self._events.get_nowait()
+            except queue.Empty:
+                event = None
 
     def _refresh(self) -> None:
         """Look which nodes there are: start agents on new ones, forget those that are gone."""
@@ -469,6 +482,9 @@ class ClusterPool(Closing):
         except NodeLost:
             self._lose(member)
             return
+        except Exception as error:  # of the job itself: it cannot be pickled
+            done = Future()
+            done.set_exception(error)
         done.add_done_callback(
             lambda found: self._events.put(lambda: self._take_in(member, call, found))
         )
@@ -492,6 +508,9 @@ class ClusterPool(Closing):
                 return
             work = member.open.pop(call)
             if work is None:
+                return
+            if error is None and found.result().interrupted:
+                self._queue.appendleft(work)
                 return
             if error is None and found.result().lacks_module:
                 self._send(member, work, with_module=True)

@@ -81,6 +81,8 @@ class JobDone:
     """The module is not here (any more): the job must come with it."""
     lost: bool = False
     """The workers cannot be started here."""
+    interrupted: bool = False
+    """All jobs were dropped: this one too, even if it came after what was meant."""
 
 
 class NodeAgent:
@@ -124,7 +126,7 @@ class NodeAgent:
                 if result.ticket == ticket and not result.last:
                     found.append(result)
         except PoolInterrupted:
-            return JobDone()  # nobody waits for it
+            return JobDone(interrupted=True)
         except WorkerLost:
             return JobDone(lost=True)
         return JobDone(results=tuple(found))

@@ -314,6 +314,62 @@ def test_interrupt_drops_everything_and_the_pool_can_be_used_again() -> None:
         assert run_jobs(pool, [Echo(words=("next",))]) == [[("next", 0)]]
 
 
+def test_a_job_that_an_interruption_of_others_dropped_is_given_again() -> None:
+    machines = Machines(node("a"))
+
+    def late(agent: Agent) -> None:
+        run = agent.run
+        dropped: list[PackedJob] = []
+
+        def drop_the_first(job: PackedJob, module: Any) -> Future[JobDone]:
+            if dropped:
+                return run(job, module)
+            dropped.append(job)
+            found: Future[JobDone] = Future()
+            found.set_result(JobDone(interrupted=True))
+            return found
+
+        agent.run = drop_the_first  # type: ignore[method-assign]
+
+    machines.prepare = late
+    with ClusterPool(machines, OURS) as pool:
+        assert run_jobs(pool, [Echo(words=("w",))]) == [[("w", 0)]]
+
+
+def test_a_job_that_cannot_be_sent_fails_by_itself() -> None:
+    machines = Machines(node("a"))
+
+    def picky(agent: Agent) -> None:
+        run = agent.run
+
+        def refuse(job: PackedJob, module: Any) -> Future[JobDone]:
+            if job.job.words == ("bad",):
+                raise TypeError("cannot pickle")
+            return run(job, module)
+
+        agent.run = refuse  # type: ignore[method-assign]
+
+    machines.prepare = picky
+    with ClusterPool(machines, OURS) as pool:
+        with pytest.raises(TypeError, match="cannot pickle"):
+            run_jobs(pool, [Echo(words=("bad",))])
+        assert run_jobs(pool, [Echo(words=("good",))]) == [[("good", 0)]]
+
+
+def test_a_cluster_that_breaks_ends_the_run_in_one_sentence() -> None:
+    machines = Machines(node("a"))
+    machines.prepare = lambda agent: agent.gate.clear()
+    with ClusterPool(machines, OURS) as pool:
+        pool.submit(Echo(words=("w",)))
+
+        def broken() -> Sequence[Node]:
+            raise ConnectionError("no head")
+
+        machines.nodes = broken  # type: ignore[method-assign]
+        with pytest.raises(WorkerLost, match="cannot be used any more: no head"):
+            list(pool.results())
+
+
 def test_threads_share_the_pool() -> None:
     with ClusterPool(Machines(node("a", 2), node("b")), OURS) as pool:
 
