@@ -15,6 +15,7 @@ from llm_compiler.disassembly.rules.target import Control, Convention
 from llm_compiler.disassembly.rules.x86_64 import control as _control
 from llm_compiler.disassembly.rules.x86_64.bits import BITS
 from llm_compiler.disassembly.rules.x86_64.flags import Flags, condition
+from llm_compiler.disassembly.rules.x86_64.floats import FLOATS
 from llm_compiler.disassembly.rules.x86_64.integers import INTEGERS
 from llm_compiler.disassembly.rules.x86_64.machine import Machine, Rule
 from llm_compiler.disassembly.rules.x86_64.operands import WIDE, Memory
@@ -39,6 +40,7 @@ RULES: Final[dict[str, Rule]] = {
     **INTEGERS,
     **BITS,
     **STRINGS,
+    **FLOATS,
     **VECTORS,
     **_control.CONTROL,
 }

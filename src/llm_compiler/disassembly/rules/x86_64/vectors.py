@@ -1,4 +1,4 @@
-"""SSE and SSE2: floating point in the low part of a register, and packed numbers of all kinds."""
+"""SSE and SSE2: moves, bits, shuffles and packed integers; `floats` has the rest."""
 
 from __future__ import annotations
 
@@ -7,51 +7,30 @@ from functools import partial
 from typing import Final
 
 from llm_compiler.disassembly.rules.nodes import Node, bits_of, integer
+from llm_compiler.disassembly.rules.x86_64.lanes import (
+    PACKED,
+    SCALARS,
+    element,
+    num_lanes,
+    shuffle,
+    zeros,
+)
 from llm_compiler.disassembly.rules.x86_64.machine import Machine, Rule
 from llm_compiler.disassembly.rules.x86_64.operands import Immediate, Memory, Operand, Register
 
 __all__ = ["VECTORS"]
 
-_SCALARS: Final = {"ss": "float", "sd": "double"}
-_PACKED: Final = {"ps": "<4 x float>", "pd": "<2 x double>"}
 _INTEGERS: Final = {"b": "<16 x i8>", "w": "<8 x i16>", "d": "<4 x i32>", "q": "<2 x i64>"}
 _BITS: Final = "<2 x i64>"
-_PREDICATES: Final = {
-    "eq": "oeq",
-    "lt": "olt",
-    "le": "ole",
-    "unord": "uno",
-    "neq": "une",
-    "nlt": "uge",
-    "nle": "ugt",
-    "ord": "ord",
-}
 
 
 def _is_vector(operand: Operand) -> bool:
     return isinstance(operand, Register) and operand.is_vector
 
 
-def _element(type_: str) -> str:
-    return type_[1:-1].split(" x ")[1] if type_[0] == "<" else type_
-
-
-def _lanes(type_: str) -> int:
-    return int(type_[1:-1].split(" x ")[0])
-
-
-def _shuffle(machine: Machine, first: Node, second: Node, mask: Sequence[int]) -> Node:
-    type_ = f"<{len(mask)} x {_element(first.type)}>"
-    return machine.builder.node("shufflevector", type_, (first, second), tuple(mask))
-
-
-def _zero(machine: Machine, type_: str) -> Node:
-    return machine.builder.literal("zeroinitializer", type_)
-
-
 def _splat(machine: Machine, value: int, type_: str) -> Node:
-    width = bits_of(_element(type_)) // 8
-    data = (value % (1 << 8 * width)).to_bytes(width, "little") * _lanes(type_)
+    width = bits_of(element(type_)) // 8
+    data = (value % (1 << 8 * width)).to_bytes(width, "little") * num_lanes(type_)
     return machine.builder.node("bytes", type_, (), data)
 
 
@@ -129,126 +108,7 @@ def _move_between_halves(machine: Machine, mask: Sequence[int]) -> None:
     source, destination = machine.parse()
     first = machine.vector(destination, "<2 x double>")
     second = machine.vector(source, "<2 x double>")
-    machine.put_scalar(destination, _shuffle(machine, first, second, mask), keeps=False)
-
-
-# -- floating point ---
-
-
-def _float_operation(machine: Machine, op: str, type_: str) -> None:
-    source, destination = machine.parse()
-    right = machine.scalar_or_vector(source, type_, 16)
-    left = machine.scalar(destination, type_)
-    result = machine.builder.binary(op, left, right)
-    machine.put_scalar(destination, result, keeps=type_[0] != "<")
-
-
-def _square_root(machine: Machine, type_: str) -> None:
-    source, destination = machine.parse()
-    value = machine.scalar_or_vector(source, type_, 16)
-    name = {"float": "f32", "double": "f64"}.get(type_) or (
-        f"v{_lanes(type_)}{'f32' if 'float' in type_ else 'f64'}"
-    )
-    result = machine.builder.intrinsic("sqrt", type_, value, overload=name)
-    machine.put_scalar(destination, result, keeps=type_[0] != "<")
-
-
-def _extreme(machine: Machine, predicate: str, type_: str) -> None:
-    source, destination = machine.parse()
-    builder = machine.builder
-    right = machine.scalar_or_vector(source, type_, 16)
-    left = machine.scalar(destination, type_)
-    kind = "i1" if type_[0] != "<" else f"<{_lanes(type_)} x i1>"
-    found = builder.node("fcmp", kind, (left, right), predicate)
-    machine.put_scalar(destination, builder.select(found, left, right), keeps=type_[0] != "<")
-
-
-def _compare_flags(machine: Machine, type_: str) -> None:
-    source, destination = machine.parse()
-    right = machine.scalar(source, type_)
-    machine.set_flags("floats", machine.scalar(destination, type_), right)
-
-
-def _compare_mask(machine: Machine, type_: str, predicate: str = "") -> None:
-    """``cmpltsd`` and its like: all bits set where it holds."""
-    operands = machine.parse()
-    if not predicate:
-        number = operands[0]
-        assert isinstance(number, Immediate)
-        predicate = list(_PREDICATES.values())[number.value & 7]
-    source, destination = operands[-2:]
-    builder = machine.builder
-    right = machine.scalar_or_vector(source, type_, 16)
-    left = machine.scalar(destination, type_)
-    bits = bits_of(_element(type_))
-    if type_[0] != "<":
-        found = builder.compare_floats(predicate, left, right)
-        mask = builder.cast("sext", found, integer(bits))
-        machine.put_scalar(destination, mask, keeps=True)
-        return
-    lanes = _lanes(type_)
-    found = builder.node("fcmp", f"<{lanes} x i1>", (left, right), predicate)
-    mask = builder.cast("sext", found, f"<{lanes} x i{bits}>")
-    machine.put_scalar(destination, mask, keeps=False)
-
-
-def _from_integer(machine: Machine, type_: str, bits: int) -> None:
-    source, destination = machine.parse()
-    if not bits:
-        bits = source.bits if isinstance(source, Register) else 32
-    value = machine.get(source, bits)
-    machine.put_scalar(destination, machine.builder.cast("sitofp", value, type_), keeps=True)
-
-
-def _to_integer(machine: Machine, type_: str) -> None:
-    source, destination = machine.parse()
-    assert isinstance(destination, Register)
-    value = machine.scalar(source, type_)
-    machine.put(destination, machine.builder.cast("fptosi", value, integer(destination.bits)))
-
-
-def _round_to_integer(machine: Machine, type_: str) -> None:
-    """``cvtsd2si``: with the current rounding, which lrint names."""
-    source, destination = machine.parse()
-    assert isinstance(destination, Register)
-    value = machine.scalar(source, type_)
-    to = integer(destination.bits)
-    name = {"float": "f32", "double": "f64"}[type_]
-    machine.put(destination, machine.builder.intrinsic("lrint", to, value, overload=f"{to}.{name}"))
-
-
-def _convert_scalar(machine: Machine, op: str, source_type: str, type_: str) -> None:
-    source, destination = machine.parse()
-    value = machine.builder.cast(op, machine.scalar(source, source_type), type_)
-    machine.put_scalar(destination, value, keeps=True)
-
-
-def _widen_packed(machine: Machine, op: str, source_type: str) -> None:
-    """``cvtdq2pd`` and ``cvtps2pd``: the low two numbers become doubles."""
-    source, destination = machine.parse()
-    builder = machine.builder
-    if isinstance(source, Memory):
-        low = builder.load(machine.address(source), f"<2 x {_element(source_type)}>", alignment=8)
-    else:
-        whole = machine.vector(source, source_type)
-        low = _shuffle(machine, whole, builder.undefined(source_type), (0, 1))
-    machine.put_scalar(destination, builder.cast(op, low, "<2 x double>"), keeps=False)
-
-
-def _narrow_packed(machine: Machine) -> None:
-    """``cvtpd2ps``."""
-    source, destination = machine.parse()
-    builder = machine.builder
-    low = builder.cast("fptrunc", machine.vector(source, "<2 x double>"), "<2 x float>")
-    whole = _shuffle(machine, low, _zero(machine, "<2 x float>"), (0, 1, 2, 3))
-    machine.put_scalar(destination, whole, keeps=False)
-
-
-def _convert_packed(machine: Machine) -> None:
-    """``cvtdq2ps``."""
-    source, destination = machine.parse()
-    value = machine.builder.cast("sitofp", machine.vector(source, "<4 x i32>"), "<4 x float>")
-    machine.put_scalar(destination, value, keeps=False)
+    machine.put_scalar(destination, shuffle(machine, first, second, mask), keeps=False)
 
 
 # -- bits ---
@@ -270,7 +130,7 @@ def _bitwise(machine: Machine, op: str, inverts: bool = False) -> None:
     source, destination = machine.parse()
     builder = machine.builder
     if source == destination and op == "xor":
-        machine.put_scalar(destination, _zero(machine, _BITS), keeps=False)
+        machine.put_scalar(destination, zeros(machine, _BITS), keeps=False)
         return
     if source == destination and op in ("and", "or") and not inverts:
         return
@@ -297,7 +157,7 @@ def _packed_operation(machine: Machine, op: str, type_: str) -> None:
     source, destination = machine.parse()
     builder = machine.builder
     if source == destination and op == "sub":
-        machine.put_scalar(destination, _zero(machine, type_), keeps=False)
+        machine.put_scalar(destination, zeros(machine, type_), keeps=False)
         return
     right = machine.vector(source, type_)
     left = machine.vector(destination, type_)
@@ -312,7 +172,7 @@ def _packed_compare(machine: Machine, predicate: str, type_: str) -> None:
         return
     right = machine.vector(source, type_)
     left = machine.vector(destination, type_)
-    found = builder.node("icmp", f"<{_lanes(type_)} x i1>", (left, right), predicate)
+    found = builder.node("icmp", f"<{num_lanes(type_)} x i1>", (left, right), predicate)
     machine.put_scalar(destination, builder.cast("sext", found, type_), keeps=False)
 
 
@@ -320,7 +180,7 @@ def _packed_extreme(machine: Machine, name: str, type_: str) -> None:
     source, destination = machine.parse()
     right = machine.vector(source, type_)
     left = machine.vector(destination, type_)
-    overload = f"v{_lanes(type_)}{_element(type_)}"
+    overload = f"v{num_lanes(type_)}{element(type_)}"
     value = machine.builder.intrinsic(name, type_, left, right, overload=overload)
     machine.put_scalar(destination, value, keeps=False)
 
@@ -329,14 +189,14 @@ def _packed_shift(machine: Machine, op: str, type_: str) -> None:
     by, destination = machine.parse()
     builder = machine.builder
     value = machine.vector(destination, type_)
-    bits = bits_of(_element(type_))
+    bits = bits_of(element(type_))
     if not isinstance(by, Immediate):
         letter = {16: "w", 32: "d", 64: "q"}[bits]
         word = {"shl": "psll", "lshr": "psrl", "ashr": "psra"}[op]
         amount = machine.vector(by, type_)
         result = builder.intrinsic(f"x86.sse2.{word}.{letter}", type_, value, amount)
     elif by.value >= bits and op != "ashr":
-        result = _zero(machine, type_)
+        result = zeros(machine, type_)
     else:
         amount = _splat(machine, min(by.value, bits - 1), type_)
         result = builder.binary(op, value, amount)
@@ -348,12 +208,12 @@ def _byte_shift(machine: Machine, left: bool) -> None:
     assert isinstance(by, Immediate)
     amount = min(by.value, 16)
     value = machine.vector(destination, "<16 x i8>")
-    zero = _zero(machine, "<16 x i8>")
+    zero = zeros(machine, "<16 x i8>")
     if left:
         mask = [16 + i - amount if i >= amount else i for i in range(16)]
-        result = _shuffle(machine, zero, value, mask)
+        result = shuffle(machine, zero, value, mask)
     else:
-        result = _shuffle(machine, value, zero, [i + amount for i in range(16)])
+        result = shuffle(machine, value, zero, [i + amount for i in range(16)])
     machine.put_scalar(destination, result, keeps=False)
 
 
@@ -389,22 +249,14 @@ def _by_intrinsic(machine: Machine, name: str, source_type: str, type_: str) -> 
     machine.put_scalar(destination, value, keeps=False)
 
 
-def _convert_by_intrinsic(machine: Machine, name: str, source_type: str, type_: str) -> None:
-    source, destination = machine.parse()
-    value = machine.builder.intrinsic(
-        f"x86.sse2.{name}", type_, machine.vector(source, source_type)
-    )
-    machine.put_scalar(destination, value, keeps=False)
-
-
 def _mask(machine: Machine, type_: str) -> None:
     """``pmovmskb``, ``movmskps``, ``movmskpd``: the signs as a number."""
     source, destination = machine.parse()
     assert isinstance(destination, Register)
     builder = machine.builder
     value = machine.vector(source, type_)
-    lanes = _lanes(type_)
-    found = builder.node("icmp", f"<{lanes} x i1>", (value, _zero(machine, type_)), "slt")
+    lanes = num_lanes(type_)
+    found = builder.node("icmp", f"<{lanes} x i1>", (value, zeros(machine, type_)), "slt")
     number = builder.cast("bitcast", found, integer(lanes))
     machine.put(destination, builder.low(number, destination.bits))
 
@@ -416,10 +268,10 @@ def _interleave(machine: Machine, type_: str, high: bool) -> None:
     source, destination = machine.parse()
     second = machine.vector(source, type_)
     first = machine.vector(destination, type_)
-    lanes = _lanes(type_)
+    lanes = num_lanes(type_)
     start = lanes // 2 if high else 0
     mask = [place for i in range(lanes // 2) for place in (start + i, lanes + start + i)]
-    machine.put_scalar(destination, _shuffle(machine, first, second, mask), keeps=False)
+    machine.put_scalar(destination, shuffle(machine, first, second, mask), keeps=False)
 
 
 def _shuffle_words(machine: Machine, part: str) -> None:
@@ -435,7 +287,7 @@ def _shuffle_words(machine: Machine, part: str) -> None:
         "hw": [0, 1, 2, 3, *(4 + one for one in picks)],
     }[part]
     undefined = machine.builder.undefined(type_)
-    machine.put_scalar(destination, _shuffle(machine, value, undefined, mask), keeps=False)
+    machine.put_scalar(destination, shuffle(machine, value, undefined, mask), keeps=False)
 
 
 def _shuffle_floats(machine: Machine, type_: str) -> None:
@@ -448,7 +300,7 @@ def _shuffle_floats(machine: Machine, type_: str) -> None:
     else:
         picks = [order.value >> (2 * i) & 3 for i in range(4)]
         mask = [picks[0], picks[1], 4 + picks[2], 4 + picks[3]]
-    machine.put_scalar(destination, _shuffle(machine, first, second, mask), keeps=False)
+    machine.put_scalar(destination, shuffle(machine, first, second, mask), keeps=False)
 
 
 def _insert_word(machine: Machine) -> None:
@@ -477,12 +329,6 @@ def _table() -> dict[str, Rule]:
         "movntdq": partial(_move_all, type_=_BITS, alignment=16),
         "movhlps": partial(_move_between_halves, mask=(3, 1)),
         "movlhps": partial(_move_between_halves, mask=(0, 2)),
-        "cvtss2sd": partial(_convert_scalar, op="fpext", source_type="float", type_="double"),
-        "cvtsd2ss": partial(_convert_scalar, op="fptrunc", source_type="double", type_="float"),
-        "cvtdq2pd": partial(_widen_packed, op="sitofp", source_type="<4 x i32>"),
-        "cvtps2pd": partial(_widen_packed, op="fpext", source_type="<4 x float>"),
-        "cvtpd2ps": _narrow_packed,
-        "cvtdq2ps": _convert_packed,
         "pmuludq": _wide_multiply,
         "pmullw": partial(_packed_operation, op="mul", type_="<8 x i16>"),
         "pmulhw": partial(_high_multiply, extend="sext"),
@@ -526,11 +372,7 @@ def _table() -> dict[str, Rule]:
     table["pavgw"] = partial(
         _by_intrinsic, name="pavg.w", source_type="<8 x i16>", type_="<8 x i16>"
     )
-    for name, source_type in (("cvttps2dq", "<4 x float>"), ("cvttpd2dq", "<2 x double>")):
-        table[name] = partial(
-            _convert_by_intrinsic, name=name, source_type=source_type, type_="<4 x i32>"
-        )
-    for suffix, type_ in _PACKED.items():
+    for suffix, type_ in PACKED.items():
         for letter, alignment in (("a", 16), ("u", 1)):
             table[f"mov{letter}{suffix}"] = partial(_move_all, type_=type_, alignment=alignment)
         table[f"movl{suffix}"] = partial(_move_half, high=False)
@@ -542,23 +384,8 @@ def _table() -> dict[str, Rule]:
     for name in ("and", "or", "xor"):
         table[f"p{name}"] = partial(_bitwise, op=name)
     table["pandn"] = partial(_bitwise, op="and", inverts=True)
-    for suffix, type_ in (*_SCALARS.items(), *_PACKED.items()):
-        for name in ("add", "sub", "mul", "div"):
-            table[f"{name}{suffix}"] = partial(_float_operation, op=f"f{name}", type_=type_)
-        table[f"sqrt{suffix}"] = partial(_square_root, type_=type_)
-        table[f"max{suffix}"] = partial(_extreme, predicate="ogt", type_=type_)
-        table[f"min{suffix}"] = partial(_extreme, predicate="olt", type_=type_)
-        table[f"cmp{suffix}"] = partial(_compare_mask, type_=type_)
-        for word, predicate in _PREDICATES.items():
-            table[f"cmp{word}{suffix}"] = partial(_compare_mask, type_=type_, predicate=predicate)
-    for suffix, type_ in _SCALARS.items():
+    for suffix, type_ in SCALARS.items():
         table[f"mov{suffix}"] = partial(_move_scalar, type_=type_)
-        for name in ("ucomi", "comi"):
-            table[f"{name}{suffix}"] = partial(_compare_flags, type_=type_)
-        for letter, bits in (("", 0), ("l", 32), ("q", 64)):
-            table[f"cvtsi2{suffix}{letter}"] = partial(_from_integer, type_=type_, bits=bits)
-        table[f"cvtt{suffix}2si"] = partial(_to_integer, type_=type_)
-        table[f"cvt{suffix}2si"] = partial(_round_to_integer, type_=type_)
     for letter, type_ in _INTEGERS.items():
         for name in ("add", "sub"):
             table[f"p{name}{letter}"] = partial(_packed_operation, op=name, type_=type_)
