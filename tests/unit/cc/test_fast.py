@@ -14,18 +14,19 @@ from llm_compiler.verify.verdicts import VerdictBook
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
-def test_all_have_passed_plainly_and_under_the_likely_settings(
-    architecture: str, tmp_path: Path
-) -> None:
+def test_all_have_passed_plainly_and_under_some_settings(architecture: str, tmp_path: Path) -> None:
     coreset = fast_coreset(load_coreset())
     assert [one.pipeline for one in coreset.lists] == list(FAST_LISTS)
-    (settings, *_) = coreset.settings_for(architecture)
+    settings = [Recipe(), *coreset.settings_for(architecture)]
     with VerdictBook(tmp_path / "none.db") as book:
         for passes in coreset.lists:
-            for recipe in (passes, passes.with_settings_of(settings)):
-                verdict = book.lookup(recipe, 19, architecture)
-                assert verdict is not None, recipe
-                assert verdict.kind is VerdictKind.PASSED
+            known = [
+                book.lookup(passes.with_settings_of(one), 19, architecture) for one in settings
+            ]
+            passed = [one is not None and one.kind is VerdictKind.PASSED for one in known]
+            assert passed[0], passes
+            # Under settings without a verdict a list is tried plainly, and saves less.
+            assert any(passed[1:]), passes
 
 
 def test_none_differs_from_run_to_run() -> None:
