@@ -2,9 +2,9 @@
 
 A build pays for every try, so that these are not the coreset's first, which save most, but those
 that save most for their seconds (`benchmarks/fast_lists.py`, docs/experiments). None has a pass
-whose result differs from run to run (``gvn-sink`` orders by addresses): a build must be
-reproducible. The second is there for C++, where inline functions and templates are the same code
-many times. All have verdicts, plainly and under the coreset's settings.
+whose result differs from run to run (``gvn-sink`` and ``gvn-hoist`` order by addresses): a build
+must be reproducible. The second is there for C++, where inline functions and templates are the same
+code many times. All have verdicts, plainly and under the coreset's settings.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from llm_compiler.search.coreset import Coreset, Pick
 __all__ = ["FAST_LISTS", "NUM_CANDIDATES", "fast_coreset"]
 
 FAST_LISTS = (
-    "function(early-cse<memssa>),function(gvn-hoist),function(mem2reg),function(loop-mssa(licm)),"
+    "function(early-cse<memssa>),function(mem2reg),function(loop-mssa(licm)),"
     "function(jump-threading),function(instcombine<no-verify-fixpoint>),function(mem2reg),"
-    "function(jump-threading),iroutliner,iroutliner,iroutliner,function(break-crit-edges),lto<Oz>",
+    "function(jump-threading),iroutliner,iroutliner,iroutliner,function(break-crit-edges),"
+    "lto<Oz>,function(loop(loop-reduce)),function(mergereturn)",
     "lto<O2>,mergefunc",
     "function(loop(loop-rotate)),function(aggressive-instcombine),function(reassociate),"
-    "ipsccp<func-spec>,function(sroa<modify-cfg>),function(gvn<no-pre;no-load-pre>),cgscc(inline),"
-    "function(jump-threading),function(gvn<no-pre;no-load-pre>),function(mem2reg),"
-    "function(gvn-hoist)",
+    "ipsccp<func-spec>,function(sroa<modify-cfg>),function(gvn<no-pre;no-load-pre>),"
+    "cgscc(inline),function(jump-threading),function(gvn<no-pre;no-load-pre>),"
+    "function(mem2reg)",
     "function(instcombine<no-verify-fixpoint>),function(early-cse<memssa>),"
     "function(jump-threading),function(mem2reg)",
 )
