@@ -27,6 +27,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,6 +115,7 @@ class Run:
                 "id": found.get("id", ""),
                 "key": self.keys[number],
                 "leaked": "root:" in json.dumps(found),
+                "error": found.get("error", {}),
             }
             with self.lock:
                 self.rows.append(row)
@@ -220,6 +222,11 @@ def load(run: Run, requests: list[dict[str, Any]], options: argparse.Namespace) 
         "fastest_client_mean_s": round(min(means), 2),
         "service_resident_mib": [round(before_mib, 1), round(peak_mib, 1)],
         "soak": soak,
+        "statuses": {
+            who: dict(Counter(str(row["status"]) for row in rows))
+            for who, rows in (("ordinary", good), ("hostile", bad))
+        },
+        "ordinary_refused": [row["error"] for row in good if row["status"] != 200],
         "failures": {what: count for what, count in failures.items() if count},
     }
 

@@ -157,6 +157,7 @@ def optimize_each(
     engine: Engine | None = None,
     outputs: Sequence[Path] | None = None,
     store: MeasurementStore | None = None,
+    stop: threading.Event | None = None,
     on_progress: Callable[[Path, int, int], None] = lambda source, done, budget: None,
 ) -> Numbered:
     """Optimise several inputs side by side; yield each one's index and result when it is there.
@@ -169,6 +170,8 @@ def optimize_each(
         pool: shared by the threads.
         engine: the model that proposes; default: the shipped one, if `options` want a model.
         outputs: for each input, the name that its replay commands write to.
+        stop: whoever sets it ends every search with what it has; interrupt the pool as well to
+            end what the workers do.
         on_progress: called with (input, evaluations done, evaluations at most), one call at a
             time, from several threads.
 
@@ -194,6 +197,7 @@ def optimize_each(
                 coreset=coreset,
                 model=ProposingModel(engine) if engine is not None else None,
                 store=store,
+                stop=stop if stop is not None else threading.Event(),
                 parts=max(1, pool.num_workers // num_threads),
             ),
             flags=flags,

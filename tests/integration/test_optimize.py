@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from llm_compiler.optimize import (
     OutputKind,
     Proposer,
     optimize,
+    optimize_each,
     optimize_many,
 )
 from llm_compiler.records import PassList, VerdictKind
@@ -194,3 +196,23 @@ def test_results_come_in_the_order_of_the_inputs(pool: LocalPool, tmp_path: Path
     assert [r.input for r in results if isinstance(r, Optimized)] == [
         str(path) for i, path in enumerate(paths) if i != 2
     ]
+
+
+def test_a_search_that_is_told_to_stop_answers_with_what_it_has(
+    source: Path, pool: LocalPool
+) -> None:
+    stop = threading.Event()
+
+    def stop_at_the_first(_: Path, done: int, total: int) -> None:
+        if 0 < done < total and not stop.is_set():
+            stop.set()
+            pool.interrupt()
+
+    options = OptimizeOptions(proposer=Proposer.CORESET, candidates=16, budget=64)
+    ((_, found),) = optimize_each(
+        [source], options, pool=pool, stop=stop, on_progress=stop_at_the_first
+    )
+    assert isinstance(found, Optimized)
+    assert 0 < found.num_evaluations < 80
+    assert found.optimized_bytes <= found.baseline_bytes
+    assert "interrupted: this is the best found until then" in found.warnings

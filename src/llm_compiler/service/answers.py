@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import shlex
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import Any
 from llm_compiler import process
 from llm_compiler.disassemble import DisassembleOptions, disassemble
 from llm_compiler.emulate import EmulateOptions, emulate
-from llm_compiler.errors import CompileFailed, InputError, LlmCompilerError
+from llm_compiler.errors import CompileFailed, InputError, LlmCompilerError, TimedOut
 from llm_compiler.llvm.clang_flags import parse_clang_flags
 from llm_compiler.llvm.module_jobs import InspectJob
 from llm_compiler.llvm.object_file import section_groups, section_sizes
@@ -47,8 +49,11 @@ SUFFIXES = {
     "object": ".o",
 }
 _BASE64 = ("bitcode", "object")
-_SHARE_OF_TIME = 0.6
+_SHARE_OF_TIME = 0.5
 """Of a job's time, for searching; the rest is for what comes before and after."""
+_SHARE_UNTIL_STOP = 0.65
+"""Of a job's time, until checks and assemblies end too, with the best that is there."""
+_TIME_WAS_UP = "the job's time was nearly up: this is the best that was found until then"
 _MAX_RECIPE = 1000
 _MAX_TEXT = 2_000_000
 """Characters of one text in an answer."""
@@ -56,6 +61,7 @@ _MAX_TEXT = 2_000_000
 
 def optimize_unit(request: dict[str, Any], engine: Engine | None, tell: Tell) -> dict[str, Any]:
     """Make the smallest object; answer with sizes, recipe, and all texts before and after."""
+    began = time.monotonic()
     source = _write_source(request)
     effort = Effort(request["effort"])
     objective = objective_named(request["objective"])
@@ -72,23 +78,44 @@ def optimize_unit(request: dict[str, Any], engine: Engine | None, tell: Tell) ->
         timeout_s=_SHARE_OF_TIME * request["seconds"],
     )
     watch = _Watch(tell=tell, objective=objective)
+    stop = threading.Event()
     with LocalPool(1) as pool:
-        ((_, result),) = optimize_each(
-            [source],
-            options,
-            pool=pool,
-            engine=engine,
-            outputs=[Path("output.o")],
-            store=watch,
-            on_progress=lambda _, done, total: tell(
-                {"event": "progress", "done": done, "total": total}
-            ),
-        )
+
+        def end_all() -> None:
+            stop.set()
+            pool.interrupt()
+
+        left = _SHARE_UNTIL_STOP * request["seconds"] - (time.monotonic() - began)
+        alarm = threading.Timer(max(0.0, left), end_all)
+        alarm.daemon = True
+        alarm.start()
+        try:
+            ((_, result),) = optimize_each(
+                [source],
+                options,
+                pool=pool,
+                engine=engine,
+                outputs=[Path("output.o")],
+                store=watch,
+                stop=stop,
+                on_progress=lambda _, done, total: tell(
+                    {"event": "progress", "done": done, "total": total}
+                ),
+            )
+        finally:
+            alarm.cancel()
     if isinstance(result, LlmCompilerError):
+        if stop.is_set():
+            raise TimedOut(f"{request['seconds']:g} s do not suffice for this unit") from result
         raise result
+    warnings = list(result.warnings)
+    if stop.is_set():
+        said_otherwise = [one for one in warnings if not one.startswith("interrupted:")]
+        warnings = [*said_otherwise, _TIME_WAS_UP]
     tell({"event": "stage", "stage": "texts"})
     after = _replayed(stock, [shlex.split(one) for one in result.replay], result.output)
     return result.to_json() | {
+        "warnings": warnings,
         "diagnostics": _short(result.diagnostics),
         "candidates": watch.candidates,
         "baseline_sections": baseline.sections,

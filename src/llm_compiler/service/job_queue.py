@@ -125,8 +125,35 @@ class Jobs:
     def warm_up(self) -> None:
         """Start sandboxes ahead, one for each job that may run."""
         while len(self._spares) < self.limits.num_running and not self._closed:
-            starting = self.sandbox.start(self.sandbox.python(_RUNNER))
-            self._spares.append(asyncio.create_task(starting))
+            self._spares.append(asyncio.create_task(self._started()))
+
+    async def _started(self) -> Sandboxed:
+        """Return a sandbox whose runner has loaded what it needs, or has ended."""
+        sandboxed = await self.sandbox.start(self.sandbox.python(_RUNNER))
+        try:
+            await sandboxed.ready(seconds=self.limits.seconds)
+        except BaseException:
+            await sandboxed.kill()
+            raise
+        return sandboxed
+
+    async def _next_spare(self) -> Sandboxed:
+        """Return a sandbox for a job, another one where what was started ahead is of no use.
+
+        Raises:
+            OSError: none can be started.
+        """
+        self.warm_up()
+        try:
+            sandboxed = await self._spares.pop(0)
+        except OSError as error:
+            # What the system lacked when it was started, it may have again.
+            log_event("sandbox", level=logging.WARNING, error=str(error))
+            return await self._started()
+        if sandboxed.process.returncode is None:
+            return sandboxed
+        await sandboxed.kill()  # it ended while it waited
+        return await self._started()
 
     def submit(self, request: dict[str, Any], client: str) -> Job:
         """Take a job in; it is done already where its result is known.
@@ -221,7 +248,8 @@ class Jobs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         for spare in self._spares:
-            with contextlib.suppress(OSError):
+            spare.cancel()  # does nothing to one that is ready
+            with contextlib.suppress(OSError, asyncio.CancelledError):
                 await (await spare).kill()
         self._spares.clear()
 
@@ -269,12 +297,7 @@ class Jobs:
             job.is_cached = True
             self._end(job, JobState.DONE, result=result)  # somebody else's job made it meanwhile
             return
-        self.warm_up()
-        sandboxed = await self._spares.pop(0)
-        if sandboxed.process.returncode is not None:
-            # It ended while it waited.
-            await sandboxed.kill()
-            sandboxed = await self.sandbox.start(self.sandbox.python(_RUNNER))
+        sandboxed = await self._next_spare()
         self.warm_up()
         request = json.dumps(job.request).encode()
         try:
@@ -305,6 +328,8 @@ class Jobs:
                 )
             case "broken":
                 raise LlmCompilerError("the job failed", detail=str(event.get("detail", "")))
+            case "ready":
+                pass  # of one that loaded too slowly to be waited for
             case _:
                 job.tell(event)
 

@@ -30,7 +30,7 @@ class Limits:
     source_bytes: int = 256 * 1024
     """Of one request's source, decoded."""
     seconds: float = 120.0
-    """Wall-clock time of one job, from its start."""
+    """Wall-clock time of one job, from when its sandbox is ready; waiting is not counted."""
     memory_bytes: int = 2048 * _MIB
     """Resident memory of one job, all of its processes together; its files are beside it."""
     disk_bytes: int = 256 * _MIB

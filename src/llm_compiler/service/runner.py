@@ -1,7 +1,8 @@
 """The process inside a sandbox: one request on standard input, events and an answer as JSON lines.
 
-It loads what it needs before it reads, so that one that waits answers faster. It runs one request
-and ends: nothing of one client is left for the next.
+It loads what it needs before it reads, and says then that it is ready: one that waits answers
+faster, and no client pays for the loading with its job's time. It runs one request and ends:
+nothing of one client is left for the next.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def main() -> None:
         channel.flush()
 
     engine = _load()
+    tell({"event": "ready"})
     request = json.loads(_all_input(sys.stdin.buffer))
     from llm_compiler.service.answers import ANSWERS
 

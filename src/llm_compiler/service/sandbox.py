@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import sys
 import sysconfig
@@ -102,13 +103,13 @@ class Sandbox:
         inner = [
             str(which("prlimit") or "prlimit"),
             "--core=0:0",
-            f"--fsize={limits.disk_bytes}:{limits.disk_bytes}",
-            f"--cpu={int(limits.seconds * 2) + 5}",
-            "--nofile=1024:1024",
+            _limit("fsize", resource.RLIMIT_FSIZE, limits.disk_bytes),
+            _limit("cpu", resource.RLIMIT_CPU, int(limits.seconds * 2) + 5),
+            _limit("nofile", resource.RLIMIT_NOFILE, 1024),
         ]
         if self.bwrap is None:
             return [*inner, *program]
-        inner.append(f"--nproc={limits.num_processes + _SLACK}")
+        inner.append(_limit("nproc", resource.RLIMIT_NPROC, limits.num_processes + _SLACK))
         # The service itself must be able to act while a job takes all it can.
         inner = ["/usr/bin/nice", "-n", "5", *inner]
         return [
@@ -146,6 +147,20 @@ class Sandbox:
             *inner,
             *program,
         ]
+
+    def check(self) -> None:
+        """See that a job could start, so that the service says at once why none can.
+
+        Raises:
+            ToolchainNotFound: with what the system says.
+        """
+        tried = run(self.command([str(which("true") or "true")]), timeout_s=60, env={"LANG": "C"})
+        if not tried.ok:
+            words = tried.stderr_text.strip().splitlines()
+            raise ToolchainNotFound(
+                f"no job can be started here ({words[-1] if words else 'no message'}): the limits "
+                "of this user or the rights of a folder are in the way (docs/service.md)"
+            )
 
     def _binds(self) -> list[str]:
         found: list[str] = []
@@ -191,22 +206,35 @@ class Sandbox:
                 memory_bytes=self.limits.memory_bytes + 2 * self.limits.disk_bytes,
             )
             command = group.entering(command)
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            cwd=self.scratch,
-            env=child_environment() if self.bwrap is None else {},
-            start_new_session=True,
-            limit=self.limits.output_bytes,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                cwd=self.scratch,
+                env=child_environment() if self.bwrap is None else {},
+                start_new_session=True,
+                limit=self.limits.output_bytes,
+            )
+        except BaseException:
+            if group is not None:
+                group.remove()
+            raise
         return Sandboxed(process=process, limits=self.limits, group=group)
 
     def python(self, module: str) -> list[str]:
         """Return the command that runs ``main()`` of a module of this package inside."""
         _, *rest = python_command(module)
         return [os.path.realpath(sys.executable), *rest]
+
+
+def _limit(name: str, number: int, value: int) -> str:
+    """Return prlimit's word for a limit; no more than this process may set itself."""
+    hard = resource.getrlimit(number)[1]
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    return f"--{name}={value}:{value}"
 
 
 def _system_folders() -> list[Path]:
@@ -232,6 +260,15 @@ class Sandboxed:
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
     peak_bytes: int = 0
     """Of resident memory, as far as the watch saw it."""
+
+    async def ready(self, *, seconds: float) -> None:
+        """Return when the program has written its first line, has ended, or took too long.
+
+        What went wrong is found out, and said, by `exchange`.
+        """
+        assert self.process.stdout is not None
+        with contextlib.suppress(TimeoutError, ValueError):
+            await asyncio.wait_for(self.process.stdout.readline(), seconds)
 
     async def exchange(self, request: bytes, *, seconds: float) -> AsyncGenerator[bytes, None]:
         """Send a request and yield the lines of the answer as they come.

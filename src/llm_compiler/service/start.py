@@ -91,6 +91,7 @@ def serve(options: ServeOptions) -> None:
             caches=_shown_caches(),
             scratch=Path(scratch),
         )
+        sandbox.check()
         jobs = Jobs(
             limits=options.limits,
             sandbox=sandbox,

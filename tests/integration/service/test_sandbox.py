@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.errors import ToolchainNotFound
+from llm_compiler.errors import LlmCompilerError, ToolchainNotFound
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.service.limits import Limits, Refusal
-from llm_compiler.service.sandbox import Sandbox, find_sandbox
+from llm_compiler.service.limits import JobState, Limits, Refusal
+from llm_compiler.service.results import ResultStore
+from llm_compiler.service.sandbox import Sandbox, Sandboxed, find_sandbox
 
 MIB = 2**20
 LIMITS = Limits(seconds=20, disk_bytes=8 * MIB, output_bytes=MIB, num_processes=32)
@@ -221,3 +223,79 @@ def test_output_without_end_is_cut(sandbox: Sandbox, text: str) -> None:
 def test_files_are_bounded_in_size(sandbox: Sandbox) -> None:
     found = shell(sandbox, "head -c 20000000 /dev/zero >x; stat -c %s x")
     assert int(found) <= 8 * MIB
+
+
+def test_a_program_that_loads_slowly_is_not_charged_for_it(sandbox: Sandbox) -> None:
+    async def lines() -> list[bytes]:
+        started = await sandbox.start(["/bin/sh", "-c", "sleep 6; echo ready; echo answer"])
+        await started.ready(seconds=60)
+        return [line async for line in started.exchange(b"", seconds=5)]
+
+    assert asyncio.run(lines()) == [b"answer\n"]
+
+
+def test_a_program_that_ends_before_it_is_ready_says_why(sandbox: Sandbox) -> None:
+    async def lines() -> list[bytes]:
+        started = await sandbox.start(["/bin/sh", "-c", "echo broken >&2; exit 7"])
+        await started.ready(seconds=60)
+        return [line async for line in started.exchange(b"", seconds=15)]
+
+    with pytest.raises(LlmCompilerError, match="status 7") as caught:
+        asyncio.run(lines())
+    assert caught.value.detail == "broken"
+
+
+def test_a_user_with_lower_limits_sets_no_higher_ones(sandbox: Sandbox) -> None:
+    # Root may raise limits, an ordinary user may not: what is asked of prlimit is looked at.
+    text = (
+        "from pathlib import Path\n"
+        "from llm_compiler.llvm.toolchain import find_toolchain\n"
+        "from llm_compiler.service.limits import Limits\n"
+        "from llm_compiler.service.sandbox import Sandbox\n"
+        "found = Sandbox(bwrap=Path('/usr/bin/bwrap'), toolchain=find_toolchain(), limits=Limits())"
+        "\nprint(*found.command(['true']))"
+    )
+    command = ["prlimit", "--nofile=512:512", "--nproc=70:70", sys.executable, "-P", "-c", text]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=60)
+    assert {b"--nofile=512:512", b"--nproc=70:70"} <= set(done.stdout.split())
+
+
+def test_what_keeps_every_job_from_starting_is_found_at_once(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.check()
+    broken = tmp_path / "bwrap"
+    broken.write_text("#!/bin/sh\necho 'no room for a mount' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    other = Sandbox(bwrap=broken, toolchain=sandbox.toolchain, limits=LIMITS)
+    with pytest.raises(ToolchainNotFound, match="no room for a mount"):
+        other.check()
+
+
+def test_a_sandbox_that_could_not_be_started_ahead_is_started_again(
+    sandbox: Sandbox, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("prometheus_client")
+    from llm_compiler.service.job_queue import Job, Jobs
+    from llm_compiler.service.metrics import Metrics
+
+    async def answers() -> Job:
+        store = ResultStore(tmp_path, limit_bytes=MIB)
+        jobs = Jobs(
+            limits=LIMITS, sandbox=sandbox, store=store, metrics=Metrics(), fingerprint="test"
+        )
+
+        async def failing() -> Sandboxed:
+            raise BlockingIOError("Resource temporarily unavailable")
+
+        jobs._spares = [asyncio.create_task(failing()) for _ in range(LIMITS.num_running)]
+        job = jobs.submit({"verb": "no such verb"}, "somebody")
+        await job.ended()
+        await jobs.close()
+        store.close()
+        return job
+
+    # The runner was reached: it does not know the verb.
+    with caplog.at_level("ERROR"):
+        assert asyncio.run(answers()).state is JobState.FAILED
+    assert "KeyError" in " ".join(str(one.__dict__) for one in caplog.records)
