@@ -9,11 +9,9 @@ library for AArch64 and, on another processor, ``qemu-aarch64``. Exit code 1: a 
 
 from __future__ import annotations
 
-import argparse
 import random
 import re
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +19,11 @@ from typing import ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from instruction_semantics import FLAGS, MEMORY, Case, check
+from instruction_semantics import FLAGS, MEMORY, Case, check_all
 
 from llm_compiler.disassembly.rules.aarch64 import RULES, VECTORS
 from llm_compiler.disassembly.rules.aarch64.control import CONTROL
 from llm_compiler.disassembly.rules.aarch64.flags import OPPOSITE
-from llm_compiler.llvm.toolchain import find_toolchain
 
 COMPARED = tuple(OPPOSITE)
 NOT_TESTED = frozenset(
@@ -342,28 +339,7 @@ def untested() -> list[str]:
 
 def main() -> int:
     """Check all, and print what differs."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--states", type=int, default=4000)
-    parser.add_argument("--every", type=int, default=1, help="take every Nth case")
-    parser.add_argument("--only", default="", help="cases whose text matches")
-    options = parser.parse_args()
-    chosen = [one for one in cases() if re.search(options.only, one.text)]
-    random.Random(0).shuffle(chosen)
-    chosen = chosen[:: options.every]
-    with tempfile.TemporaryDirectory() as folder:
-        wrong, lacking = check(chosen, find_toolchain(), Path(folder), options.states)
-    for one in lacking:
-        print(f"not lifted: {one}")
-    for one in wrong:
-        print(f"differs: {one}")
-    mnemonics = len({one.mnemonic for one in chosen})
-    print(
-        f"{len(chosen)} cases of {mnemonics} mnemonics, {options.states} states each: "
-        f"{len(wrong)} differ, {len(lacking)} are not lifted"
-    )
-    for name in untested():
-        print(f"no case: {name}")
-    return 1 if wrong else 0
+    return check_all((__doc__ or "").splitlines()[0], list(cases()), untested())
 
 
 if __name__ == "__main__":

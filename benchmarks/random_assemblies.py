@@ -9,13 +9,12 @@ linked, and each --run must print and return what the program at -O0 does. Exit 
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from whole_program import outcome
+from whole_program import outcome, program_parser
 
 from llm_compiler.llvm.clang_flags import parse_clang_flags
 from llm_compiler.llvm.stock import Stock
@@ -26,11 +25,7 @@ from llm_compiler.workers import LocalPool, run_jobs
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("files", nargs="+", type=Path)
-    parser.add_argument("--flags", default="")
-    parser.add_argument("--libs", default="")
-    parser.add_argument("--run", action="append", default=[], help="a shell command, {}: program")
+    parser = program_parser(__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()

@@ -27,12 +27,18 @@ from llm_compiler.optimize_program import optimize_program
 from llm_compiler.workers import LocalPool
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def program_parser(words: str) -> argparse.ArgumentParser:
+    """What a benchmark of one program takes: its sources, how it is built, how it is run."""
+    parser = argparse.ArgumentParser(description=words)
     parser.add_argument("files", nargs="+", type=Path)
     parser.add_argument("--flags", default="")
     parser.add_argument("--libs", default="")
     parser.add_argument("--run", action="append", default=[], help="a shell command, {}: program")
+    return parser
+
+
+def main() -> None:
+    parser = program_parser(__doc__.splitlines()[0])
     parser.add_argument("--candidates", type=int, default=16)
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()

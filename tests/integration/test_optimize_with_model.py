@@ -6,6 +6,7 @@ import json
 import shutil
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,32 +86,15 @@ def test_what_was_tried_is_told_and_not_proposed_again(engine: Engine) -> None:
     lists = load_coreset().lists[:12]
     code = "define i32 @f() {\n  ret i32 0\n}\n"
     triple = "x86_64-pc-linux-gnu"
-    first = engine.answer(
-        Propose(code=code, target_triple=triple, num_candidates=12, lists=lists, oz_size_bytes=300)
+    question = Propose(
+        code=code, target_triple=triple, num_candidates=12, lists=lists, oz_size_bytes=300
     )
+    first = engine.answer(question)
     assert {one.passes for one in first} == set(lists)
     tried = [(lists[0], 280), (lists[1], -1)]
-    later = engine.answer(
-        Propose(
-            code=code,
-            target_triple=triple,
-            num_candidates=12,
-            lists=lists,
-            oz_size_bytes=300,
-            tried=tried,
-        )
-    )
+    later = engine.answer(replace(question, tried=tried))
     assert {one.passes for one in later} == set(lists[2:])
-    other = engine.answer(
-        Propose(
-            code=code,
-            target_triple=triple,
-            num_candidates=12,
-            lists=lists,
-            oz_size_bytes=300,
-            tried=[(lists[0], 330), (lists[1], 300)],
-        )
-    )
+    other = engine.answer(replace(question, tried=[(lists[0], 330), (lists[1], 300)]))
     assert [one.log_probability for one in other] != [one.log_probability for one in later]
 
 

@@ -18,10 +18,10 @@ from llm_compiler.commands.options.dataset import (
     TextsArguments,
 )
 from llm_compiler.commands.pools import open_pool, with_nodes
-from llm_compiler.console import print_json, print_table, progress, warn
+from llm_compiler.console import Progress, print_json, print_table, progress, warn
 from llm_compiler.corpus.manifest import MANIFEST_NAME, PARTIAL_NAME, load_manifest, read_units
 from llm_compiler.corpus.texts import collect_texts
-from llm_compiler.dataset.build import DatasetReport, build_dataset
+from llm_compiler.dataset.build import DatasetReport, MakingStage, build_dataset
 from llm_compiler.dataset.engine import make_samples, safe_elements
 from llm_compiler.dataset.labels import Labels
 from llm_compiler.dataset.parts import pack
@@ -41,6 +41,8 @@ from llm_compiler.search.objective import objective_named
 from llm_compiler.workers import LocalPool, WorkerPool
 
 __all__ = ["build", "drafts", "pack_parts", "repairs", "show", "texts"]
+
+_WritingArguments = BuildArguments | DraftsArguments | RepairsArguments
 
 
 @contextmanager
@@ -94,22 +96,30 @@ def build(options: BuildArguments) -> int:
         _open(options, lambda: open_pool(options, options.jobs)) as (stage, pool),
         progress(options.num_samples, with_nodes(options.stage, pool)) as bar,
     ):
-        report = build_dataset(
-            stage,
-            out,
-            num_samples=options.num_samples,
-            pool=pool,
-            llvm_version=find_toolchain().version,
-            shard_size=options.shard_size,
-            on_progress=bar.update,
-        )
+        report = _write(stage, out, options, pool, bar)
     _tell(report, options)
     return 0
 
 
-def _tell(
-    report: DatasetReport, options: BuildArguments | DraftsArguments | RepairsArguments
-) -> None:
+def _write(
+    stage: Stage | MakingStage,
+    out: Path,
+    options: _WritingArguments,
+    pool: WorkerPool,
+    bar: Progress,
+) -> DatasetReport:
+    return build_dataset(
+        stage,
+        out,
+        num_samples=options.num_samples,
+        pool=pool,
+        llvm_version=find_toolchain().version,
+        shard_size=options.shard_size,
+        on_progress=bar.update,
+    )
+
+
+def _tell(report: DatasetReport, options: _WritingArguments) -> None:
     if options.json:
         print_json(asdict(report))
         return
@@ -137,15 +147,7 @@ def repairs(options: RepairsArguments) -> int:
             temperature=options.temperature,
             seed=options.seed,
         )
-        report = build_dataset(
-            stage,
-            options.out,
-            num_samples=options.num_samples,
-            pool=pool,
-            llvm_version=find_toolchain().version,
-            shard_size=options.shard_size,
-            on_progress=bar.update,
-        )
+        report = _write(stage, options.out, options, pool, bar)
     _tell(report, options)
     return 0
 
@@ -160,15 +162,7 @@ def drafts(options: DraftsArguments) -> int:
             functions_each=options.functions_each,
             seed=options.seed,
         )
-        report = build_dataset(
-            stage,
-            options.out,
-            num_samples=options.num_samples,
-            pool=pool,
-            llvm_version=find_toolchain().version,
-            shard_size=options.shard_size,
-            on_progress=bar.update,
-        )
+        report = _write(stage, options.out, options, pool, bar)
     _tell(report, options)
     return 0
 

@@ -11,10 +11,16 @@ from pathlib import Path
 
 from llm_compiler.dataset.build import MANIFEST
 from llm_compiler.dataset.stage_sample import LATER_FIELDS, STAGE_FIELDS, StageSample
-from llm_compiler.errors import ManifestMissing, ShardCorrupt
+from llm_compiler.errors import ArtifactError, ManifestMissing, ShardCorrupt
 from llm_compiler.parquet import read_table
 
-__all__ = ["StoredStage", "is_stored_stage", "open_stored_stage", "read_stage_samples"]
+__all__ = [
+    "StoredStage",
+    "is_stored_stage",
+    "open_stored_stage",
+    "read_own_samples",
+    "read_stage_samples",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +67,20 @@ def open_stored_stage(folder: Path) -> StoredStage:
     for shard in found.paths:
         if not shard.is_file():
             raise ShardCorrupt(f"{shard} is missing, though {path} names it")
+    return found
+
+
+def read_own_samples(folder: Path, stored: StoredStage, stage: str) -> list[StageSample]:
+    """Return the samples of a folder that are of the task that its stage is named for.
+
+    Raises:
+        ArtifactError: the folder is of another stage, has no such samples, or is damaged.
+    """
+    if stored.stage != stage:
+        raise ArtifactError(f"{folder} holds data of the stage '{stored.stage}', not {stage}")
+    found = [one for path in stored.paths for one in read_stage_samples(path) if one.task == stage]
+    if not found:
+        raise ArtifactError(f"{folder} holds no samples")
     return found
 
 

@@ -21,7 +21,7 @@ from llm_compiler.dataset.engine import Result
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.dataset.lifting.strip import body_of, strip_module
 from llm_compiler.dataset.stage_sample import StageSample
-from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
+from llm_compiler.dataset.stored import open_stored_stage, read_own_samples
 from llm_compiler.disassembly.rules.lifter import attributes_of
 from llm_compiler.disassembly.rules.search import SearchJob
 from llm_compiler.errors import ArtifactError, CompilerError, InputError
@@ -164,16 +164,7 @@ class FinishStage:
         self, data: Path, *, max_variants: int = 12, functions_each: int = 4, seed: int = 0
     ) -> None:
         stored = open_stored_stage(data)
-        if stored.stage != self.name:
-            raise ArtifactError(f"{data} holds data of the stage '{stored.stage}', not disassembly")
-        self._samples = [
-            one
-            for path in stored.paths
-            for one in read_stage_samples(path)
-            if one.task == "disassembly"
-        ]
-        if not self._samples:
-            raise ArtifactError(f"{data} holds no samples")
+        self._samples = read_own_samples(data, stored, self.name)
         self._data, self._seed = data, seed
         self._max_variants, self._functions_each = max_variants, functions_each
         settings = f"finish 2 {stored.identity} {max_variants} {functions_each} {seed}"

@@ -32,6 +32,7 @@ from llm_compiler.workers.pool import WorkerPool, run_jobs
 __all__ = [
     "SampleItem",
     "SampleOptions",
+    "SampleRow",
     "SampleTask",
     "draw_samples",
     "identity_of",
@@ -71,6 +72,19 @@ class SampleItem:
         """What names it in a run."""
         key = f"{self.suite}|{self.sample.index}"
         return f"{key}|{self.sample.task}" if self.sample.task in ("code", "text") else key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleRow:
+    """What every row on a sample begins with: whose answer it is, and to what."""
+
+    suite: str
+    model: str
+    seed: int
+    index: int
+    module_hash: str
+    program: str
+    target_triple: str
 
 
 @dataclass(frozen=True, slots=True)

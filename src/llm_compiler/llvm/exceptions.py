@@ -156,6 +156,35 @@ def read_ranges(elf: ElfFile) -> list[tuple[int, int]]:
 
 
 def _ranges(elf: ElfFile, section: Section) -> Iterator[tuple[int, int]]:
+    for reader, shared in _descriptions(elf, section):
+        encoding = shared.code_encoding
+        size = _SIZES[encoding & 0x0F]
+        at = reader.position
+        value = reader.word(size)
+        if value >> (8 * size - 1):
+            value -= 1 << (8 * size)
+        address = value + (section.address + at if encoding & 0x70 else 0)
+        yield address, reader.word(size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What frame descriptions share (a CIE)."""
+
+    code_encoding: int
+    table_encoding: int
+    personality: str
+    personality_encoding: int
+
+
+def _frames(elf: ElfFile, section: Section) -> Iterator[tuple[tuple[int, int], Frame]]:
+    for reader, shared in _descriptions(elf, section):
+        if shared.personality:
+            yield _frame(elf, section, reader, shared)
+
+
+def _descriptions(elf: ElfFile, section: Section) -> Iterator[tuple[_Bytes, _Common]]:
+    """Yield each frame description (FDE), read up to its range, and what it shares (its CIE)."""
     common: dict[int, _Common] = {}
     position = 0
     while position + 4 <= len(section.data):
@@ -170,43 +199,7 @@ def _ranges(elf: ElfFile, section: Section) -> Iterator[tuple[int, int]]:
             if identity == 0:
                 common[position] = _common(elf, section, reader)
             else:
-                encoding = common[place - identity].code_encoding
-                size = _SIZES[encoding & 0x0F]
-                at = reader.position
-                value = reader.word(size)
-                if value >> (8 * size - 1):
-                    value -= 1 << (8 * size)
-                address = value + (section.address + at if encoding & 0x70 else 0)
-                yield address, reader.word(size)
-        position = end
-
-
-@dataclass(frozen=True, slots=True)
-class _Common:
-    """What frame descriptions share (a CIE)."""
-
-    code_encoding: int
-    table_encoding: int
-    personality: str
-    personality_encoding: int
-
-
-def _frames(elf: ElfFile, section: Section) -> Iterator[tuple[tuple[int, int], Frame]]:
-    common: dict[int, _Common] = {}
-    position = 0
-    while position + 4 <= len(section.data):
-        reader = _Bytes(section.data, position)
-        length = reader.word(4)
-        if length == 0xFFFFFFFF:
-            raise ValueError
-        end = reader.position + length
-        if length:
-            place = reader.position
-            identity = reader.word(4)
-            if identity == 0:
-                common[position] = _common(elf, section, reader)
-            elif (shared := common[place - identity]).personality:
-                yield _frame(elf, section, reader, shared)
+                yield reader, common[place - identity]
         position = end
 
 

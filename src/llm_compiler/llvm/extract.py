@@ -259,10 +259,7 @@ def _using_functions(module: Module, value: int) -> set[int]:
     seen = {value}
     pending = [value]
     while pending:
-        use = library.LLVMGetFirstUse(pending.pop())
-        while use:
-            user = library.LLVMGetUser(use)
-            use = library.LLVMGetNextUse(use)
+        for user in module.users(pending.pop()):
             if library.LLVMIsAInstruction(user):
                 block = library.LLVMGetInstructionParent(user)
                 found.add(library.LLVMGetBasicBlockParent(block))

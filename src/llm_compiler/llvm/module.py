@@ -291,6 +291,13 @@ class Module(Closing):
             yield variable
             variable = following
 
+    def users(self, value: int) -> Iterator[int]:
+        """Yield what uses a value, once for each use: instructions, constants, initialisers."""
+        use = self._library.LLVMGetFirstUse(value)
+        while use:
+            yield self._library.LLVMGetUser(use)
+            use = self._library.LLVMGetNextUse(use)
+
     def name_of(self, value: int) -> str:
         """Return the name of a global value."""
         length = c_size_t()

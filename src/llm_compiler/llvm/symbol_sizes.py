@@ -66,10 +66,7 @@ def _users(module: Module, value: int) -> set[str]:
     seen = {value}
     pending = [value]
     while pending:
-        use = library.LLVMGetFirstUse(pending.pop())
-        while use:
-            user = library.LLVMGetUser(use)
-            use = library.LLVMGetNextUse(use)
+        for user in module.users(pending.pop()):
             if user in seen:
                 continue
             seen.add(user)

@@ -14,7 +14,7 @@ from typing import Final
 
 from llm_compiler.dataset.engine import MAX_ATTEMPTS, Result
 from llm_compiler.dataset.stage_sample import StageSample
-from llm_compiler.dataset.stored import open_stored_stage, read_stage_samples
+from llm_compiler.dataset.stored import open_stored_stage, read_own_samples
 from llm_compiler.dataset.verify_bodies import VerifyBodiesJob
 from llm_compiler.errors import ArtifactError
 from llm_compiler.model.engines.engine import Engine
@@ -57,16 +57,7 @@ class RepairStage:
         seed: int = 0,
     ) -> None:
         stored = open_stored_stage(data)
-        if stored.stage != self.name:
-            raise ArtifactError(f"{data} holds data of the stage '{stored.stage}', not disassembly")
-        self._samples = [
-            one
-            for path in stored.paths
-            for one in read_stage_samples(path)
-            if one.task == "disassembly"
-        ]
-        if not self._samples:
-            raise ArtifactError(f"{data} holds no samples")
+        self._samples = read_own_samples(data, stored, self.name)
         self._engine, self._seed = engine, seed
         self._candidates, self._temperature = candidates, temperature
         identity = f"repair 1 {stored.identity} {weights} {candidates} {temperature} {seed}"

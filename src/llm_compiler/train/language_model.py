@@ -260,12 +260,8 @@ class PackedModel(nn.Module):
         total = token_losses.sum()
         if trees is None:
             return total, sums, counts, zeros[:0]
-        if trees.choices is not None:
-            divergences = self._savings_losses(everything, trees.choices)
-            total = total + divergences.sum()
-            of_tasks = trees.choices["tasks"]
-            sums = sums.index_add(0, of_tasks, divergences.detach())
-            counts = counts.index_add(0, of_tasks, trees.choices["weights"])
+        sofar = total, sums, counts
+        total, sums, counts = self._with_choices(everything, trees.choices, *sofar)
         if not len(trees.edge_ids):
             return total, sums, counts, zeros[:0]
         edge_losses = self._edge_losses(everything, trees)
@@ -320,12 +316,8 @@ class PackedModel(nn.Module):
             counts = zeros.index_add(0, tasks[places], torch.ones_like(losses))
             if trees is None:
                 return total, sums, counts, zeros[:0]
-            if trees.choices is not None:
-                divergences = self._savings_losses(hidden, trees.choices)
-                total = total + divergences.sum()
-                of_tasks = trees.choices["tasks"]
-                sums = sums.index_add(0, of_tasks, divergences.detach())
-                counts = counts.index_add(0, of_tasks, trees.choices["weights"])
+            sofar = total, sums, counts
+            total, sums, counts = self._with_choices(hidden, trees.choices, *sofar)
             if not len(trees.edge_ids):
                 return total, sums, counts, zeros[:0]
             edges = (trees.edge_rows, trees.edge_weights, None)
@@ -335,6 +327,18 @@ class PackedModel(nn.Module):
             sums = sums.index_add(0, trees.edge_tasks, losses * trees.edge_weights)
             counts = counts.index_add(0, trees.edge_tasks, trees.edge_weights)
             return total + of_edges, sums, counts, -losses
+
+    def _with_choices(
+        self, hidden: Any, choices: dict[str, Any] | None, total: Any, sums: Any, counts: Any
+    ) -> tuple[Any, Any, Any]:
+        """Return the three with the losses of savings added, where there are any."""
+        if choices is None:
+            return total, sums, counts
+        divergences = self._savings_losses(hidden, choices)
+        of_tasks = choices["tasks"]
+        sums = sums.index_add(0, of_tasks, divergences.detach())
+        counts = counts.index_add(0, of_tasks, choices["weights"])
+        return total + divergences.sum(), sums, counts
 
     def _edge_losses(self, hidden: Any, trees: TreeTensors) -> Any:
         """Return -log p of each edge, (edges,): one softmax for all that a parent predicts."""

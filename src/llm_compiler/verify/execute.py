@@ -17,8 +17,10 @@ other machines under qemu-user. Safe to call from several threads, each with an 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import ParamSpec
 
 from llm_compiler.verify.inputs import Frame, Input, assign_locations
 from llm_compiler.verify.lifted import LiftInspection, LiftVerdict, Signature
@@ -46,6 +48,22 @@ from llm_compiler.verify.side_by_side.world import World, foreign_calls, make_wo
 from llm_compiler.verify.target import Target
 
 __all__ = ["Counterexample", "ExecuteOptions", "Execution", "Executor"]
+
+
+_Asked = ParamSpec("_Asked")
+
+
+def _unproved_as_verdict(verify: Callable[_Asked, Execution]) -> Callable[_Asked, Execution]:
+    """Make the verdict of what cannot be run that it is unproved."""
+
+    @functools.wraps(verify)
+    def verdict(*args: _Asked.args, **kwargs: _Asked.kwargs) -> Execution:
+        try:
+            return verify(*args, **kwargs)
+        except Unproved as error:
+            return Execution(verdict=LiftVerdict.UNPROVED, reason=str(error))
+
+    return verdict
 
 
 class Executor:
@@ -85,6 +103,7 @@ class Executor:
 
     # -- the way through ---------------------------------------------------------------------------
 
+    @_unproved_as_verdict
     def verify(
         self,
         original: CodeObject,
@@ -102,145 +121,18 @@ class Executor:
             arities: how many integer arguments functions take at most that take no others, where
                 their own code or everybody knows; what else is in registers is then no argument.
         """
-        try:
-            self._programs.build_driver()
-            return self._verify(original, text, name, lifted, lift, arities or {})
-        except Unproved as error:
-            return Execution(verdict=LiftVerdict.UNPROVED, reason=str(error))
-
-    def verify_across(
-        self,
-        original: CodeObject,
-        text: str,
-        name: str,
-        other: Executor,
-        lifted: CodeObject,
-        lift: LiftInspection,
-        own: LiftInspection,
-    ) -> Execution:
-        """Compare a function's own object with code of its lift for another target.
-
-        *refuted* needs that both refer to the same functions: where one target has an
-        instruction, the other may have a call. Registers that no signature names are not looked
-        at; NaN is equal to NaN, in memory too, since their signs differ.
-
-        Args:
-            text: the function's assembly, which `original` is the object of.
-            other: of the target that `lifted` is for.
-            lift: as it is for that target.
-            own: as it is for the original's; what it says of extended arguments and results holds
-                for the inputs.
-        """
-        try:
-            self._programs.build_driver()
-            other._programs.build_driver()
-            return self._verify_across(original, text, name, other, lifted, lift, own)
-        except Unproved as error:
-            return Execution(verdict=LiftVerdict.UNPROVED, reason=str(error))
-
-    def _verify_across(
-        self,
-        original: CodeObject,
-        text: str,
-        name: str,
-        other: Executor,
-        lifted: CodeObject,
-        lift: LiftInspection,
-        own: LiftInspection,
-    ) -> Execution:
-        signature = lift.signature
-        frame, moved = self._frame(own.signature), other._frame(signature)
-        if any(one.kind == "integer" and one.bits > 64 for one in signature.parameters):
-            raise Unproved("it takes integers of 128 bits")
-        if makes_system_calls(text, name, self._architecture):
-            raise Unproved("it makes system calls of its own")
-        if any(one.name == ".gcc_except_table" for one in original.elf.sections):
-            raise Unproved("it catches exceptions, and what throws is not run")
-        world = dataclasses.replace(
-            make_world(original.elf, lifted.elf, lift, (self._architecture, other._architecture)),
-            extended={
-                callee: (one.results[0].bits, one.result_extension == "sign")
-                for callee, one in own.declared.items()
-                if one.result_extension
-            },
-            # Which arguments are in registers depends on the target.
-            leaves_traces=False,
-        )
-        ours = self._programs.link(original.path, name, world, "original")
-        theirs = other._programs.link(lifted.path, name, world, "lifted")
-        found = self._inputs(text, name, world, own.signature, frame)
-        evidence = Execution(
-            verdict=LiftVerdict.TESTS_PASSED,
-            num_inputs=found.num_tried,
-            num_blocks=found.num_blocks,
-            num_covered=found.num_covered,
-        )
-        comparison = ComparisonAcross(signature, world, self._architecture, other._architecture)
-
-        def run_both(some: Sequence[Input]) -> Iterator[tuple[Outcome, Outcome]]:
-            there = [moved_input(one, signature, frame, moved) for one in some]
-            first = self._programs.run(ours, some, world, frame)
-            return zip(first, other._programs.run(theirs, there, world, moved), strict=True)
-
-        clock = self._clock(self._options.max_seconds)
-        for number, (given, one, two) in enumerate(_in_turn(found.inputs, run_both, clock)):
-            completed = evidence.num_completed + one.is_complete
-            evidence = dataclasses.replace(evidence, num_completed=completed)
-            difference = comparison.compare(one, two) if one.is_complete else ""
-            if not difference:
-                continue
-            if two.kind == HUNG:
-                raise Unproved("it takes too long on the other target")
-            if foreign := foreign_calls(original.elf, lifted.elf) or foreign_calls(
-                lifted.elf, original.elf
-            ):
-                raise Unproved(f"only one of both targets refers to {foreign}")
-            example = Counterexample(
-                arguments=describe_arguments(signature, frame, given),
-                difference=difference,
-                seed=self._options.seed,
-                number=number,
-            )
-            return dataclasses.replace(
-                evidence, verdict=LiftVerdict.REFUTED, reason=difference, counterexample=example
-            )
-        return self._with_doubts(evidence, "")
-
-    def _frame(self, signature: Signature) -> Frame:
-        if signature.unsupported:
-            raise Unproved(f"its signature has {signature.unsupported}")
-        frame = assign_locations(signature, self._architecture)
-        if frame is None:
-            raise Unproved("its signature has too many parameters")
-        return frame
-
-    def _verify(
-        self,
-        original: CodeObject,
-        text: str,
-        name: str,
-        lifted: CodeObject,
-        lift: LiftInspection,
-        arities: Mapping[str, int],
-    ) -> Execution:
+        self._programs.build_driver()
         signature = lift.signature
         frame = self._frame(signature)
-        if makes_system_calls(text, name, self._architecture):
-            raise Unproved("it makes system calls of its own")
-        if any(one.name == ".gcc_except_table" for one in original.elf.sections):
-            raise Unproved("it catches exceptions, and what throws is not run")
+        self._refuse(original, text, name)
         world = dataclasses.replace(
-            make_world(original.elf, lifted.elf, lift, (self._architecture,) * 2), arities=arities
+            make_world(original.elf, lifted.elf, lift, (self._architecture,) * 2),
+            arities=arities or {},
         )
         ours = self._programs.link(original.path, name, world, "original")
         theirs = self._programs.link(lifted.path, name, world, "lifted")
         found = self._inputs(text, name, world, signature, frame)
-        evidence = Execution(
-            verdict=LiftVerdict.TESTS_PASSED,
-            num_inputs=found.num_tried,
-            num_blocks=found.num_blocks,
-            num_covered=found.num_covered,
-        )
+        evidence = _evidence(found)
         doubt = ""
         comparison = Comparison(signature, world, self._architecture)
 
@@ -268,17 +160,104 @@ class Executor:
                 doubt = f"it refers to {foreign}, which the original does not"
                 break
             if hard:
-                example = Counterexample(
-                    arguments=describe_arguments(signature, frame, given),
-                    difference=hard,
-                    seed=self._options.seed,
-                    number=number,
-                )
-                return dataclasses.replace(
-                    evidence, verdict=LiftVerdict.REFUTED, reason=hard, counterexample=example
-                )
+                arguments = describe_arguments(signature, frame, given)
+                return self._refuted(evidence, hard, arguments, number)
             doubt = doubt or soft
         return self._with_doubts(evidence, doubt)
+
+    @_unproved_as_verdict
+    def verify_across(
+        self,
+        original: CodeObject,
+        text: str,
+        name: str,
+        other: Executor,
+        lifted: CodeObject,
+        lift: LiftInspection,
+        own: LiftInspection,
+    ) -> Execution:
+        """Compare a function's own object with code of its lift for another target.
+
+        *refuted* needs that both refer to the same functions: where one target has an
+        instruction, the other may have a call. Registers that no signature names are not looked
+        at; NaN is equal to NaN, in memory too, since their signs differ.
+
+        Args:
+            text: the function's assembly, which `original` is the object of.
+            other: of the target that `lifted` is for.
+            lift: as it is for that target.
+            own: as it is for the original's; what it says of extended arguments and results holds
+                for the inputs.
+        """
+        self._programs.build_driver()
+        other._programs.build_driver()
+        signature = lift.signature
+        frame, moved = self._frame(own.signature), other._frame(signature)
+        if any(one.kind == "integer" and one.bits > 64 for one in signature.parameters):
+            raise Unproved("it takes integers of 128 bits")
+        self._refuse(original, text, name)
+        world = dataclasses.replace(
+            make_world(original.elf, lifted.elf, lift, (self._architecture, other._architecture)),
+            extended={
+                callee: (one.results[0].bits, one.result_extension == "sign")
+                for callee, one in own.declared.items()
+                if one.result_extension
+            },
+            # Which arguments are in registers depends on the target.
+            leaves_traces=False,
+        )
+        ours = self._programs.link(original.path, name, world, "original")
+        theirs = other._programs.link(lifted.path, name, world, "lifted")
+        found = self._inputs(text, name, world, own.signature, frame)
+        evidence = _evidence(found)
+        comparison = ComparisonAcross(signature, world, self._architecture, other._architecture)
+
+        def run_both(some: Sequence[Input]) -> Iterator[tuple[Outcome, Outcome]]:
+            there = [moved_input(one, signature, frame, moved) for one in some]
+            first = self._programs.run(ours, some, world, frame)
+            return zip(first, other._programs.run(theirs, there, world, moved), strict=True)
+
+        clock = self._clock(self._options.max_seconds)
+        for number, (given, one, two) in enumerate(_in_turn(found.inputs, run_both, clock)):
+            completed = evidence.num_completed + one.is_complete
+            evidence = dataclasses.replace(evidence, num_completed=completed)
+            difference = comparison.compare(one, two) if one.is_complete else ""
+            if not difference:
+                continue
+            if two.kind == HUNG:
+                raise Unproved("it takes too long on the other target")
+            if foreign := foreign_calls(original.elf, lifted.elf) or foreign_calls(
+                lifted.elf, original.elf
+            ):
+                raise Unproved(f"only one of both targets refers to {foreign}")
+            arguments = describe_arguments(signature, frame, given)
+            return self._refuted(evidence, difference, arguments, number)
+        return self._with_doubts(evidence, "")
+
+    def _frame(self, signature: Signature) -> Frame:
+        if signature.unsupported:
+            raise Unproved(f"its signature has {signature.unsupported}")
+        frame = assign_locations(signature, self._architecture)
+        if frame is None:
+            raise Unproved("its signature has too many parameters")
+        return frame
+
+    def _refuse(self, original: CodeObject, text: str, name: str) -> None:
+        if makes_system_calls(text, name, self._architecture):
+            raise Unproved("it makes system calls of its own")
+        if any(one.name == ".gcc_except_table" for one in original.elf.sections):
+            raise Unproved("it catches exceptions, and what throws is not run")
+
+    def _refuted(
+        self, evidence: Execution, difference: str, arguments: tuple[str, ...], number: int
+    ) -> Execution:
+        """Return what an input shows that makes a difference, the one of a number."""
+        example = Counterexample(
+            arguments=arguments, difference=difference, seed=self._options.seed, number=number
+        )
+        return dataclasses.replace(
+            evidence, verdict=LiftVerdict.REFUTED, reason=difference, counterexample=example
+        )
 
     def _with_doubts(self, evidence: Execution, doubt: str) -> Execution:
         """Return what inputs without a difference show."""
@@ -310,6 +289,16 @@ class Executor:
             )
             self._inputs_of = {key: found}
         return self._inputs_of[key]
+
+
+def _evidence(found: Found) -> Execution:
+    """Return what is known before any input has run on both."""
+    return Execution(
+        verdict=LiftVerdict.TESTS_PASSED,
+        num_inputs=found.num_tried,
+        num_blocks=found.num_blocks,
+        num_covered=found.num_covered,
+    )
 
 
 def _in_turn(

@@ -43,6 +43,11 @@ def evaluator(pool: LocalPool, cache_dir: Path) -> Iterator[PassListEval]:
         yield one
 
 
+def two_programs(pool: LocalPool, cache_dir: Path) -> PassListEval:
+    suite = built_in_suite().subset(_PROGRAMS[:2])
+    return PassListEval(suite, architectures=["x86_64"], pool=pool, cache_dir=cache_dir)
+
+
 def _c(name: str, body: str, **more: object) -> Program:
     return Program(name=name, source=f"#include <stdio.h>\n{body}\n", **more)  # type: ignore[arg-type]
 
@@ -152,12 +157,7 @@ def test_a_compiler_that_dies_rejects(
     status: Status,
     reason: str,
 ) -> None:
-    with PassListEval(
-        built_in_suite().subset(_PROGRAMS[:2]),
-        architectures=["x86_64"],
-        pool=pool,
-        cache_dir=cache_dir,
-    ) as one:
+    with two_programs(pool, cache_dir) as one:
         fake = FakePool(dies=lambda job, step: status)
         monkeypatch.setattr(one, "_pool", fake)
         verdict = one.check(parse_pass_list("sroa"))["x86_64"]
@@ -169,12 +169,7 @@ def test_a_compiler_that_dies_rejects(
 def test_a_compilation_that_a_busy_machine_slowed_gets_a_second_try(
     pool: LocalPool, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with PassListEval(
-        built_in_suite().subset(_PROGRAMS[:2]),
-        architectures=["x86_64"],
-        pool=pool,
-        cache_dir=cache_dir,
-    ) as one:
+    with two_programs(pool, cache_dir) as one:
         limits: set[float] = set()
 
         def hurried(job: Job, step: int) -> Status | None:

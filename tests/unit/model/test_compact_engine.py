@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import dataclasses
 import math
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -44,46 +44,27 @@ def engine(checkpoint: Path) -> Iterator[CompactEngine]:
         yield engine
 
 
+RANKED = Propose(
+    code=ir(1), target_triple=TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900
+)
+"""All lists for a module."""
+
+
 def test_all_lists_are_ranked(engine: CompactEngine) -> None:
-    found = engine.answer(
-        Propose(
-            code=ir(1), target_triple=TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900
-        )
-    )
+    found = engine.answer(RANKED)
     assert {one.passes for one in found} == set(LISTS)
     assert len(found) == len(set(LISTS))
     total = [one.log_probability for one in found]
     assert total == sorted(total, reverse=True)
     assert sum(map(math.exp, total)) == pytest.approx(1, abs=1e-4)
-    few = engine.answer(
-        Propose(code=ir(1), target_triple=TRIPLE, num_candidates=4, lists=LISTS, oz_size_bytes=900)
-    )
-    assert few == found[:4]
+    assert engine.answer(replace(RANKED, num_candidates=4)) == found[:4]
     # The module, its size, and the target matter.
     for other in (
-        engine.answer(
-            Propose(
-                code=ir(77),
-                target_triple=TRIPLE,
-                num_candidates=1000,
-                lists=LISTS,
-                oz_size_bytes=900,
-            )
-        ),
-        engine.answer(
-            Propose(
-                code=ir(1),
-                target_triple=TRIPLE,
-                num_candidates=1000,
-                lists=LISTS,
-                oz_size_bytes=512,
-            )
-        ),
-        engine.answer(
-            Propose(code=ir(1), target_triple="aarch64-linux-gnu", num_candidates=1000, lists=LISTS)
-        ),
+        replace(RANKED, code=ir(77)),
+        replace(RANKED, oz_size_bytes=512),
+        Propose(code=ir(1), target_triple="aarch64-linux-gnu", num_candidates=1000, lists=LISTS),
     ):
-        assert [one.log_probability for one in other] != total
+        assert [one.log_probability for one in engine.answer(other)] != total
     assert (
         engine.answer(Propose(code=ir(1), target_triple=TRIPLE, num_candidates=3, lists=[])) == []
     )
@@ -131,48 +112,16 @@ def _tuning_sample(code: str, passes: str, oz_size_bytes: int) -> StageSample:
 def test_what_was_tried_is_taken_into_account_and_not_proposed_again(
     engine: CompactEngine,
 ) -> None:
-    fresh = engine.answer(
-        Propose(
-            code=ir(1), target_triple=TRIPLE, num_candidates=1000, lists=LISTS, oz_size_bytes=900
-        )
-    )
+    fresh = engine.answer(RANKED)
     tried = [(fresh[0].passes, 880), (fresh[3].passes, -1)]
-    found = engine.answer(
-        Propose(
-            code=ir(1),
-            target_triple=TRIPLE,
-            num_candidates=1000,
-            lists=LISTS,
-            oz_size_bytes=900,
-            tried=tried,
-        )
-    )
+    found = engine.answer(replace(RANKED, tried=tried))
     assert {one.passes for one in found} == set(LISTS) - {fresh[0].passes, fresh[3].passes}
     worse = [(fresh[0].passes, 950), (fresh[3].passes, -1)]
-    other = engine.answer(
-        Propose(
-            code=ir(1),
-            target_triple=TRIPLE,
-            num_candidates=1000,
-            lists=LISTS,
-            oz_size_bytes=900,
-            tried=worse,
-        )
-    )
+    other = engine.answer(replace(RANKED, tried=worse))
     assert [one.log_probability for one in found] != [one.log_probability for one in other]
-    novel = engine.answer(
-        Propose(code=ir(1), target_triple=TRIPLE, num_candidates=4, lists=None, oz_size_bytes=900)
-    )
-    again = engine.answer(
-        Propose(
-            code=ir(1),
-            target_triple=TRIPLE,
-            num_candidates=4,
-            lists=None,
-            oz_size_bytes=900,
-            tried=[(one.passes, 900) for one in novel],
-        )
-    )
+    free = replace(RANKED, num_candidates=4, lists=None)
+    novel = engine.answer(free)
+    again = engine.answer(replace(free, tried=[(one.passes, 900) for one in novel]))
     assert not {one.passes for one in novel} & {one.passes for one in again}
 
 
@@ -258,13 +207,18 @@ class Scripted:
         pass
 
 
+def knowing(text: Sequence[int], prompts: CompactPrompts) -> CompactEngine:
+    """An engine whose model knows one text by heart."""
+    decoder = Scripted(prompts.tokenizer.vocab_size, text)
+    return CompactEngine(decoder, prompts, name="embedded", model="by heart")
+
+
 @pytest.mark.parametrize("task", ["emulate-ir", "emulate-assembly"])
 def test_emulation_asks_and_understands_what_was_learnt(tokenizer: IrTokenizer, task: str) -> None:
     prompts = CompactPrompts(tokenizer)
     sample = make_sample("emulation", task=task)
     (document,) = prompts.documents(sample, 2000)
-    decoder = Scripted(tokenizer.vocab_size, document.ids)
-    engine = CompactEngine(decoder, prompts, name="embedded", model="by heart")
+    engine = knowing(document.ids, prompts)
     (answer,) = engine.answer(
         Emulate(
             code=sample.input_code,
@@ -291,8 +245,7 @@ def test_disassembly_asks_and_understands_what_was_learnt(tokenizer: IrTokenizer
     prompts = CompactPrompts(tokenizer)
     sample = make_sample("disassembly")
     (document,) = prompts.documents(sample, 2000)
-    decoder = Scripted(tokenizer.vocab_size, document.ids)
-    engine = CompactEngine(decoder, prompts, name="embedded", model="by heart")
+    engine = knowing(document.ids, prompts)
     found = engine.answer(Lift(assembly=sample.input_code, target_triple=TRIPLE, num_candidates=1))
     (answer,) = found
     assert same_bodies(answer.code, sample.output_code.replace("dso_local ", ""))
@@ -302,12 +255,11 @@ def test_disassembly_asks_and_understands_what_was_learnt(tokenizer: IrTokenizer
 def test_emulation_goes_function_by_function(tokenizer: IrTokenizer) -> None:
     prompts = CompactPrompts(tokenizer)
     first = make_sample("emulation", task="emulate-ir")
-    first = dataclasses.replace(
+    first = replace(
         first, num_instructions_before=2, size_bytes_before=600, text_data_bytes_before=550
     )
     (document,) = prompts.documents(first, 2000)
-    decoder = Scripted(tokenizer.vocab_size, document.ids)
-    engine = CompactEngine(decoder, prompts, name="embedded", model="by heart")
+    engine = knowing(document.ids, prompts)
     both = first.input_code + first.input_code.split("\n\n")[1].replace("sum_1", "sum_2") + "\n"
     (answer,) = engine.answer(
         Emulate(
@@ -329,23 +281,16 @@ def test_emulation_goes_function_by_function(tokenizer: IrTokenizer) -> None:
 
 
 def test_what_does_not_end_is_no_answer(engine: CompactEngine) -> None:
-    found = next(
-        iter(
-            engine.answer(
-                Emulate(
-                    code=ir(1, 300),
-                    passes=PassList(("globaldce",)),
-                    target_triple=TRIPLE,
-                    assembly=False,
-                    num_instructions=7,
-                    size_bytes=70,
-                    text_data_bytes=60,
-                )
-            )
-        ),
-        None,
+    question = Emulate(
+        code=ir(1, 300),
+        passes=PassList(("globaldce",)),
+        target_triple=TRIPLE,
+        assembly=False,
+        num_instructions=7,
+        size_bytes=70,
+        text_data_bytes=60,
     )
-    assert found is None
+    assert engine.answer(question) == []
 
 
 def test_grammars_say_what_prompts_write(tokenizer: IrTokenizer) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from llm_compiler.verify.architectures import MemoryField
 from llm_compiler.verify.inputs import ARENA, STRIDE, InputGenerator, assign_locations
@@ -56,6 +57,29 @@ INT, POINTER = Scalar(kind="integer", bits=32), Scalar(kind="pointer", bits=64)
 DOUBLE = Scalar(kind="float", bits=64)
 
 
+def generator_of(
+    signature: Signature,
+    *,
+    seed: int = 0,
+    constants: Sequence[int] = (),
+    variable_bytes: int = 0,
+    fields: Sequence[MemoryField] = (),
+) -> InputGenerator:
+    """What draws inputs of a function for x86-64."""
+    frame = assign_locations(signature, "x86_64")
+    assert frame is not None
+    return InputGenerator(
+        signature,
+        frame,
+        seed=seed,
+        constants=constants,
+        num_extra_buffers=1,
+        variable_bytes=variable_bytes,
+        functions=[],
+        fields=fields,
+    )
+
+
 def test_parameters_go_where_the_calling_convention_says() -> None:
     copied = Scalar(kind="pointer", bits=64, memory_bytes=24)
     wide = Scalar(kind="integer", bits=128)
@@ -81,19 +105,9 @@ def test_parameters_go_where_the_calling_convention_says() -> None:
 
 def test_a_seed_gives_the_same_inputs_of_one_size() -> None:
     signature = Signature(parameters=(INT, POINTER, DOUBLE))
-    frame = assign_locations(signature, "x86_64")
-    assert frame is not None
 
     def draw(seed: int) -> list[bytes]:
-        generator = InputGenerator(
-            signature,
-            frame,
-            seed=seed,
-            constants=[1234],
-            num_extra_buffers=1,
-            variable_bytes=16,
-            functions=[],
-        )
+        generator = generator_of(signature, seed=seed, constants=[1234], variable_bytes=16)
         first = [generator.draw() for _ in range(20)]
         made = [*first, *(generator.mutate(one) for one in first)]
         assert 1234 in {one.integers[0] & 0xFFFFFFFF for one in made}
@@ -116,18 +130,7 @@ def test_what_code_reads_behind_pointers_is_found_and_set() -> None:
     assert memory_fields(arm, "f", "aarch64") == [MemoryField(12, 2), MemoryField(0, 8)]
 
     signature = Signature(parameters=(POINTER,))
-    frame = assign_locations(signature, "x86_64")
-    assert frame is not None
-    generator = InputGenerator(
-        signature,
-        frame,
-        seed=0,
-        constants=[],
-        num_extra_buffers=1,
-        variable_bytes=0,
-        functions=[],
-        fields=fields,
-    )
+    generator = generator_of(signature, fields=fields)
     first = generator.draw()
     wanted = (-77 & 0xFFFF).to_bytes(2, "little")
     found = [generator.mutate(first).arena[1200:1202] == wanted for _ in range(400)]
@@ -137,17 +140,7 @@ def test_what_code_reads_behind_pointers_is_found_and_set() -> None:
 def test_numbers_as_wide_as_pointers_may_all_be_pointers() -> None:
     wide = Scalar(kind="integer", bits=64)
     signature = Signature(parameters=(wide, wide, wide))
-    frame = assign_locations(signature, "x86_64")
-    assert frame is not None
-    generator = InputGenerator(
-        signature,
-        frame,
-        seed=0,
-        constants=[],
-        num_extra_buffers=1,
-        variable_bytes=0,
-        functions=[],
-    )
+    generator = generator_of(signature)
     inputs = [generator.draw().integers[:3] for _ in range(400)]
     counts = [sum(ARENA <= value < ARENA + 6 * STRIDE for value in one) for one in inputs]
     assert counts.count(3) > 40

@@ -91,6 +91,14 @@ def _max_size_option() -> Any:
     return option("--max-size-bytes", 0, type=natural, metavar="B", help="default: no limit")
 
 
+def _levels_option(words: str) -> Any:
+    return option("--levels", ("Oz",), many=True, choices=_LEVELS, metavar="L", help=words)
+
+
+def _candidates_option(default: int, words: str) -> Any:
+    return option("--candidates", default, type=positive, metavar="K", help=words)
+
+
 def _texts_option() -> Any:
     return option(
         "--texts",
@@ -219,20 +227,11 @@ class DisassemblyArguments(TaskArguments):
         help="functions per target and level, drawn in turn from each program; 0: all "
         "(default: %(default)s)",
     )
-    levels: tuple[str, ...] = option(
-        "--levels",
-        ("Oz",),
-        many=True,
-        choices=_LEVELS,
-        metavar="L",
-        help="what functions are compiled at: O0 to O3, Os, Oz (default: %(default)s)",
+    levels: tuple[str, ...] = _levels_option(
+        "what functions are compiled at: O0 to O3, Os, Oz (default: %(default)s)"
     )
-    candidates: int = option(
-        "--candidates",
-        8,
-        type=positive,
-        metavar="K",
-        help="answers of a model for a function (default: %(default)s)",
+    candidates: int = _candidates_option(
+        8, "answers of a model for a function (default: %(default)s)"
     )
     temperature: float = option(
         "--temperature",
@@ -361,20 +360,9 @@ class AllArguments(TaskArguments):
     coreset: Path | None = coreset_option()
     min_size_bytes: int = _min_size_option(200, "of flag tuning's samples (default: %(default)s)")
     max_size_bytes: int = 0
-    levels: tuple[str, ...] = option(
-        "--levels",
-        ("Oz",),
-        many=True,
-        choices=_LEVELS,
-        metavar="L",
-        help="of disassembly (default: %(default)s)",
-    )
-    candidates: int = option(
-        "--candidates",
-        4,
-        type=positive,
-        metavar="K",
-        help="of disassembly: answers for a function (default: %(default)s)",
+    levels: tuple[str, ...] = _levels_option("of disassembly (default: %(default)s)")
+    candidates: int = _candidates_option(
+        4, "of disassembly: answers for a function (default: %(default)s)"
     )
     temperature: float = option("--temperature", 0.0, metavar="T")
     code: str = option("--code", "ir", choices=("ir", "assembly", "both"), help="of emulation")

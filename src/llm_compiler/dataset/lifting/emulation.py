@@ -12,16 +12,14 @@ import re
 from dataclasses import dataclass, field
 
 from llm_compiler.dataset.lifting.c_library import C_FUNCTIONS
-from llm_compiler.dataset.lifting.module_text import CALL, signature
+from llm_compiler.dataset.lifting.module_text import called_functions
 from llm_compiler.dataset.lifting.strip import (
     NAME,
     StripLevel,
     body_of,
-    call_parts,
     strip_module,
     with_bools,
 )
-from llm_compiler.dataset.lifting.types import TypeReader
 from llm_compiler.errors import InputError
 
 __all__ = ["ShortModule", "same_bodies", "shorten_module", "split_module"]
@@ -150,17 +148,5 @@ def _quoted(name: str) -> str:
 
 
 def _new_declarations(body: str, declared: set[str]) -> list[str]:
-    types = TypeReader({})
-    found: dict[str, str] = {}
-    for line in body.splitlines():
-        match = CALL.search(line.strip())
-        if match is None:
-            continue
-        try:
-            parts = call_parts(line.strip(), match.end(), types)
-            name = parts.callee
-            if name.startswith("@") and _plain(name) not in declared and name not in found:
-                found[name] = signature(name, parts.type_, parts.arguments)
-        except InputError:
-            continue
-    return list(found.values())
+    called = called_functions(body)
+    return [declaration for name, declaration in called.items() if _plain(name) not in declared]

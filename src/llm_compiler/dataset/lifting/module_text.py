@@ -22,7 +22,7 @@ from llm_compiler.dataset.lifting.strip import NAME, call_parts, with_bools
 from llm_compiler.dataset.lifting.types import TypeReader, closing, split_commas
 from llm_compiler.errors import InputError
 
-__all__ = ["CALL", "build_module_text", "signature"]
+__all__ = ["CALL", "DIRECTIVE_BYTES", "build_module_text", "called_functions", "signature"]
 
 _FLAGS: Final = """
 !llvm.module.flags = !{!0, !1, !2}
@@ -36,7 +36,7 @@ _HEAD: Final = re.compile(
 )
 CALL: Final = re.compile(r"(?:^|= )(?:tail |musttail |notail )?(?:call|invoke) ")
 """Up to after the word that makes an instruction a call."""
-_SIZES: Final = {
+DIRECTIVE_BYTES: Final = {
     ".byte": 1,
     ".short": 2,
     ".hword": 2,
@@ -50,6 +50,7 @@ _SIZES: Final = {
     ".xword": 8,
     ".8byte": 8,
 }
+"""What an item of data takes, by its directive."""
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
 _ESCAPED: Final = re.compile(r"\\([0-7]{1,3}|.)")
 _ESCAPES: Final = {"b": 8, "t": 9, "n": 10, "f": 12, "r": 13, '"': 34, "\\": 92}
@@ -192,7 +193,7 @@ def _values(word: str, rest: str) -> Iterator[bytes | tuple[int, str]]:
         count, *fill = split_commas(rest)
         yield bytes([int(fill[0], 0) & 255 if fill else 0]) * int(count, 0)
         return
-    size = _SIZES.get(word)
+    size = DIRECTIVE_BYTES.get(word)
     if size is None:
         raise InputError(f"the short form has no data of '{word}'")
     for value in split_commas(rest):
@@ -243,7 +244,8 @@ def _symbolic(size: int, expression: str) -> tuple[str, str, set[str]]:
     raise InputError(f"the short form has no '{expression[:60]}'")
 
 
-def _declarations(body: str, used: set[str], short: ShortAssembly, defined: set[str]) -> list[str]:
+def called_functions(body: str) -> dict[str, str]:
+    """Return the signature of each function that a body calls by name, as its calls have it."""
     types = TypeReader({})
     functions: dict[str, str] = {}
     for line in body.splitlines():
@@ -256,6 +258,11 @@ def _declarations(body: str, used: set[str], short: ShortAssembly, defined: set[
                 functions[parts.callee] = signature(parts.callee, parts.type_, parts.arguments)
         except InputError:
             continue
+    return functions
+
+
+def _declarations(body: str, used: set[str], short: ShortAssembly, defined: set[str]) -> list[str]:
+    functions = called_functions(body)
     indirect = {_global(name) for name in short.indirect}
     thread_local = {_global(name): model for name, model in short.thread_local}
     lines: list[str] = []

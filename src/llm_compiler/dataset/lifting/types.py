@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from llm_compiler.errors import InputError
@@ -25,42 +25,43 @@ def closing(text: str, start: int) -> int:
         InputError: none does.
     """
     stack: list[str] = []
-    place = start
-    while place < len(text):
+    for place in _outside_strings(text, start):
         character = text[place]
-        if character == '"':
-            place = text.find('"', place + 1)
-            if place < 0:
-                break
-        elif character in _PAIRS:
+        if character in _PAIRS:
             stack.append(_PAIRS[character])
         elif stack and character == stack[-1]:
             stack.pop()
             if not stack:
                 return place + 1
-        place += 1
     raise InputError(f"a bracket stays open: '{text[start : start + 60]}'")
 
 
 def split_commas(text: str) -> list[str]:
     """Split at the commas outside brackets and strings."""
     parts: list[str] = []
-    start = place = 0
-    while place < len(text):
-        character = text[place]
-        if character == '"':
-            place = text.find('"', place + 1)
-            if place < 0:
-                break
-        elif character in _PAIRS:
-            place = closing(text, place) - 1
-        elif character == ",":
+    start = closed = 0
+    for place in _outside_strings(text, 0):
+        if place < closed:
+            continue
+        if text[place] in _PAIRS:
+            closed = closing(text, place)
+        elif text[place] == ",":
             parts.append(text[start:place].strip())
             start = place + 1
-        place += 1
     if text[start:].strip():
         parts.append(text[start:].strip())
     return parts
+
+
+def _outside_strings(text: str, start: int) -> Iterator[int]:
+    """Yield the places outside strings, up to a string that does not end."""
+    place = start
+    while place < len(text):
+        if text[place] != '"':
+            yield place
+        elif (place := text.find('"', place + 1)) < 0:
+            return
+        place += 1
 
 
 class TypeReader:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from llm_compiler.dataset.lifting.module_text import DIRECTIVE_BYTES
 from llm_compiler.disassembly.rules.formats import text_of
 
 __all__ = ["Code", "HandledRange", "Line", "Unliftable", "parse_code"]
@@ -18,20 +19,6 @@ __all__ = ["Code", "HandledRange", "Line", "Unliftable", "parse_code"]
 _LABEL: Final = re.compile(r'^([\w.$@]+|"(?:[^"\\]|\\.)*"):$')
 _FUNCTION: Final = re.compile(r'^\.type ("(?:[^"\\]|\\.)*"|[^,\s]+), @function$')
 _PREFIXES: Final = frozenset({"lock", "rep", "repne", "repe", "repz", "repnz", "data16", "notrack"})
-_WIDTHS: Final = {
-    ".byte": 1,
-    ".short": 2,
-    ".hword": 2,
-    ".value": 2,
-    ".2byte": 2,
-    ".long": 4,
-    ".word": 4,
-    ".int": 4,
-    ".4byte": 4,
-    ".quad": 8,
-    ".xword": 8,
-    ".8byte": 8,
-}
 _DECLARATIONS: Final = (".hidden ", ".globl ", ".weak ", ".type ", ".size ", ".local ", ".comm ")
 _STRING: Final = re.compile(r'\.asciz "(.*)"$')
 _DISTANCE: Final = re.compile(r"\.uleb128 (\.L[\w.]+)-(\.L[\w.]+)$")
@@ -213,7 +200,7 @@ def _entries(body: Sequence[str], labels: Mapping[str, int]) -> tuple[str, ...] 
         word, _, rest = line.partition(" ")
         if word == ".p2align":
             continue
-        if word not in _WIDTHS:
+        if word not in DIRECTIVE_BYTES:
             return None
         label = rest.strip("(").split("-")[0]
         if label not in labels:
@@ -230,8 +217,8 @@ def _bytes(body: Sequence[str]) -> bytes | None:
         if word in (".p2align", ".size", ".type"):
             continue
         try:
-            if word in _WIDTHS:
-                width = _WIDTHS[word]
+            if word in DIRECTIVE_BYTES:
+                width = DIRECTIVE_BYTES[word]
                 for value in rest.split(","):
                     found += (int(value, 0) % (1 << 8 * width)).to_bytes(width, "little")
             elif word == ".zero":

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import ConfigError
-from llm_compiler.evaluate.samples import identity_of
+from llm_compiler.evaluate.samples import SampleRow, identity_of
 from llm_compiler.model.decoding import Decoder
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.prompts import CompactPrompts, PaperPrompts
@@ -19,16 +19,9 @@ _CHUNK = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PerplexityRow:
+class PerplexityRow(SampleRow):
     """How probable one text is to one model; what exceeds the context is read in pieces."""
 
-    suite: str
-    model: str
-    seed: int
-    index: int
-    module_hash: str
-    program: str
-    target_triple: str
     task: str
     passes: str
     num_bytes: int

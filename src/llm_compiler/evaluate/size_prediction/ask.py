@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from llm_compiler.dataset.stage_sample import StageSample
-from llm_compiler.evaluate.samples import identity_of
+from llm_compiler.evaluate.samples import SampleRow, identity_of
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.requests import Emulate
@@ -15,16 +15,9 @@ __all__ = ["SizeRow", "predict_sizes", "size_row"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SizeRow:
+class SizeRow(SampleRow):
     """One model's prediction for one module and pass list; -1 where it states nothing."""
 
-    suite: str
-    model: str
-    seed: int
-    index: int
-    module_hash: str
-    program: str
-    target_triple: str
     passes: str
     num_instructions_before: int
     num_instructions_after: int

@@ -182,21 +182,7 @@ class ServerText:
         room = answer_room(self.context, self._count(prompt), max_tokens)
         if stop and stop[0] not in rest:
             stop = stop[0]
-        try:
-            found = _greedy_and_drawn(
-                self._server,
-                self._model.name,
-                prompt,
-                num,
-                max_tokens=room,
-                temperature=temperature,
-                seed=seed,
-                stop=stop,
-            )
-        except Refused as error:
-            if error.is_too_long:
-                raise PromptTooLong(0.5) from error
-            raise
+        found = self._ask(prompt, num, room, temperature=temperature, seed=seed, stop=stop)
         answers: dict[str, Written] = {}
         for one in found:
             written = Written(
@@ -220,19 +206,9 @@ class ServerText:
         longest = max(map(self._count, ends)) + 1
         room = answer_room(self.context, self._count(prompt), longest)
         try:
-            found = _greedy_and_drawn(
-                self._server,
-                self._model.name,
-                prompt,
-                num,
-                max_tokens=room,
-                temperature=_DRAWN_AT,
-                seed=seed,
-                **_choice(self._model.owner, ends),
-            )
-        except Refused as error:
-            if error.is_too_long:
-                raise PromptTooLong(0.5) from error
+            held = _choice(self._model.owner, ends)
+            found = self._ask(prompt, num, room, temperature=_DRAWN_AT, seed=seed, **held)
+        except Refused:
             self._chooses = False  # of an earlier version
             return None
         places = {text.strip(): place for place, text in enumerate(ends)}
@@ -241,6 +217,21 @@ class ServerText:
             if (place := places.get(one.text.strip())) is not None:
                 chosen.setdefault(place, one.log_probability)
         return sorted(chosen.items(), key=lambda pair: -pair[1]) if chosen else None
+
+    def _ask(self, prompt: str, num: int, room: int, **settings: Any) -> list[Completion]:
+        """Return answers of at most `room` tokens.
+
+        Raises:
+            PromptTooLong: the server says so.
+            Refused: it does not take the settings.
+        """
+        name = self._model.name
+        try:
+            return _greedy_and_drawn(self._server, name, prompt, num, max_tokens=room, **settings)
+        except Refused as error:
+            if error.is_too_long:
+                raise PromptTooLong(0.5) from error
+            raise
 
     def _count(self, text: str) -> int:
         if self._prompts is not None:
