@@ -16,14 +16,7 @@ jobs=(--jobs "${JOBS:-1}")
 corpus=${CORPUS:-work/corpus}
 tokenizer=src/llm_compiler/data/model
 
-unless() { # unless FILE COMMAND...: the file is the last that the command writes.
-    local file=$1
-    shift
-    if [ ! -e "$file" ]; then
-        echo "+ ${llm_compiler[*]} $*"
-        "${llm_compiler[@]}" "$@"
-    fi
-}
+source scripts/unless.sh
 
 tokens() { # tokens NAME STAGE SAMPLES OPTION...: work/tokens/NAME. The stage data goes when its tokens are there.
     local name=$1 stage=$2 samples=$3

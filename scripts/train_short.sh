@@ -14,14 +14,7 @@ jobs=(--jobs "${JOBS:-1}")
 corpus=${CORPUS:-work/corpus}
 work=work/short
 
-unless() { # unless FILE COMMAND...: the file is the last that the command writes.
-    local file=$1
-    shift
-    if [ ! -e "$file" ]; then
-        echo "+ ${llm_compiler[*]} $*"
-        "${llm_compiler[@]}" "$@"
-    fi
-}
+source scripts/unless.sh
 
 data() { # data NAME COMMAND...: stage data in $work/data/NAME.
     unless "$work/data/$1/manifest.json" dataset "${@:2}" --out "$work/data/$1" "${jobs[@]}"

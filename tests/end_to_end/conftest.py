@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,6 +59,18 @@ class User:
         assert not done.timed_out
         assert "Traceback" not in done.stderr_text, done.stderr_text
         return Done(done.exit_status, done.stdout.decode(), done.stderr_text)
+
+    def starts(self, *arguments: str) -> subprocess.Popen[str]:
+        """The command while it runs, in a group of its own."""
+        return subprocess.Popen(
+            [COMMAND, *arguments],
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
 
     def fails(self, code: int, *arguments: str | Path) -> str:
         """Type a command that must fail with one clear sentence and write nothing; return it."""

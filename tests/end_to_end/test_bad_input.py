@@ -345,23 +345,10 @@ def test_a_closed_pipe_is_no_traceback(user) -> None:
 def test_ctrl_c_keeps_the_best_found(user, good: Path) -> None:
     """See test_commands.py for autotune; here `optimize` still writes an object."""
     import signal
-    import subprocess
-    import sys
     import time
 
     user.judges(VerdictKind.PASSED)
-    with subprocess.Popen(
-        [
-            str(Path(sys.executable).parent / "llm-compiler"),
-            *("optimize", str(good), "--budget", "1000000", "--json"),
-        ],
-        cwd=user.folder,
-        env=user.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as process:
+    with user.starts("optimize", str(good), "--budget", "1000000", "--json") as process:
         time.sleep(4)
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -136,18 +135,6 @@ def test_autotune_names_bad_inputs_and_goes_on(user, source: Path) -> None:
     assert len(done.rows) == 1
 
 
-def start(user, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [COMMAND, *arguments],
-        cwd=user.folder,
-        env=user.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-
-
 def wait_for(path: Path, count: int) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
@@ -163,7 +150,7 @@ def wait_for(path: Path, count: int) -> None:
 
 def test_ctrl_c_keeps_the_store_and_ends_cleanly(user, source: Path) -> None:
     arguments = ("autotune", str(source), "--budget", "100000", "--store", "m.db")
-    with start(user, *arguments) as process:
+    with user.starts(*arguments) as process:
         wait_for(user.folder / "m.db", 30)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
         out, err = process.communicate(timeout=60)
@@ -179,7 +166,7 @@ def test_kill_9_and_resume_end_with_the_same_best(user, source: Path) -> None:
     # One worker: with more, work is shared by chance, which may decide a byte.
     command = ("autotune", str(source), "--budget", "120", "--jobs", "1", "--json", "--store")
     (whole,) = user.types(*command, "whole.db").rows
-    with start(user, *command, "cut.db") as process:
+    with user.starts(*command, "cut.db") as process:
         wait_for(user.folder / "cut.db", 20)
         process.kill()
         process.communicate(timeout=30)

@@ -9,15 +9,9 @@ import pytest
 
 from llm_compiler.process import run
 
+from .process_state import alive
+
 PYTHON = sys.executable
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def test_output_and_exit_status_are_kept() -> None:

@@ -227,15 +227,7 @@ class Lifter:
             candidate = self._inspect(text, CodeAnswer(code=ir), 0)
             source, output = folder / "optimised.ll", folder / "optimised.o"
             source.write_text(candidate.inspection.text, "utf-8", "surrogateescape")
-            lower(
-                source,
-                output,
-                self._binary.elf.architecture,
-                self._toolchain,
-                timeout_s=self._options.timeout_s,
-                flags=("-O2",),
-            )
-            code = read_code_object(output, self._toolchain)
+            code = self._lowered_object(source, output, ("-O2",))
         except (_Refused, CompilerError, ResourceError, InputError):
             return True
         result = self._executor.lighter(folder).verify(
@@ -357,6 +349,16 @@ class Lifter:
             del rest[: match.place + 1]
         return None
 
+    def _lowered_object(self, source: Path, output: Path, flags: tuple[str, ...]) -> CodeObject:
+        """Return what clang makes of IR.
+
+        Raises:
+            CompilerError, ResourceError, InputError: nothing, or what cannot be read.
+        """
+        architecture, timeout_s = self._binary.elf.architecture, self._options.timeout_s
+        lower(source, output, architecture, self._toolchain, timeout_s=timeout_s, flags=flags)
+        return read_code_object(output, self._toolchain)
+
     def _lower(
         self, text: FunctionText, candidate: _Candidate, folder: Path, original: CodeObject
     ) -> _Lowered:
@@ -369,15 +371,7 @@ class Lifter:
         source, output = folder / f"{stem}.ll", folder / f"{stem}.o"
         source.write_text(candidate.inspection.text)
         try:
-            lower(
-                source,
-                output,
-                self._binary.elf.architecture,
-                self._toolchain,
-                timeout_s=self._options.timeout_s,
-                flags=lower_flags(candidate.inspection.text),
-            )
-            code = read_code_object(output, self._toolchain)
+            code = self._lowered_object(source, output, lower_flags(candidate.inspection.text))
         except (CompilerError, ResourceError, InputError) as error:
             raise _Refused(f"the answer does not lower: {error}") from error
         if foreign := foreign_definitions(original, code, text.name):

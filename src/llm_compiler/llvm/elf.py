@@ -32,6 +32,7 @@ from llm_compiler.llvm.elf_core import (
 from llm_compiler.llvm.targets import TARGETS, of_machine
 
 __all__ = [
+    "NO_SYMBOL",
     "SHN_COMMON",
     "Binding",
     "ElfFile",
@@ -331,7 +332,7 @@ def _parse(elf: Elf, architecture: str, name: str) -> ElfFile:
             Relocation(
                 offset=one.offset,
                 type=one.type,
-                symbol=symbols[one.symbol] if one.symbol or symbols else _NO_SYMBOL,
+                symbol=symbols[one.symbol] if one.symbol or symbols else NO_SYMBOL,
                 addend=one.addend,
             )
             for one in elf.relocations(header)
@@ -357,7 +358,7 @@ def _parse(elf: Elf, architecture: str, name: str) -> ElfFile:
     )
 
 
-_NO_SYMBOL = Symbol(
+NO_SYMBOL = Symbol(
     index=0,
     name="",
     kind=SymbolKind.NONE,

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -36,6 +39,18 @@ void copy(char *to, const char *from, int n) { for (int i = 0; i < n; i++) to[i]
 """
 
 Compile = Callable[..., Path]
+
+
+def load_benchmark(name: str) -> ModuleType:
+    """A file of the folder of benchmarks, as a module."""
+    path = Path(__file__).resolve().parents[3] / "benchmarks" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

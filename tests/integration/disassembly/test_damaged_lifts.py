@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -19,7 +17,7 @@ from llm_compiler.verify.round_trip import LOWER_FLAGS
 from llm_compiler.verify.target import find_target
 from llm_compiler.workers import LocalPool
 
-from .conftest import Compile
+from .conftest import Compile, load_benchmark
 
 SOURCE = r"""
 struct entry { int key; int value; struct entry *next; };
@@ -34,14 +32,7 @@ int update(struct entry *list, int key, int value) {
 
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    path = Path(__file__).resolve().parents[3] / "benchmarks" / "damaged_lifts.py"
-    spec = importlib.util.spec_from_file_location("damaged_lifts", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_benchmark("damaged_lifts")
 
 
 def assembly(text: str, toolchain: Toolchain, folder: Path) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import platform
 import shutil
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +12,8 @@ import pytest
 from llm_compiler.disassembly.rules.aarch64 import RULES as RULES_AARCH64
 from llm_compiler.disassembly.rules.x86_64 import RULES
 from llm_compiler.llvm.toolchain import Toolchain
+
+from .conftest import load_benchmark
 
 NATIVE = pytest.mark.skipif(
     platform.machine() not in ("x86_64", "AMD64"), reason="needs an x86-64 processor"
@@ -27,25 +27,14 @@ QEMU = pytest.mark.skipif(
 )
 
 
-def load(name: str) -> ModuleType:
-    path = Path(__file__).resolve().parents[3] / "benchmarks" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def benchmark() -> ModuleType:
-    return load("instruction_semantics")
+    return load_benchmark("instruction_semantics")
 
 
 @pytest.fixture(scope="module")
 def benchmark_aarch64() -> ModuleType:
-    return load("instruction_semantics_aarch64")
+    return load_benchmark("instruction_semantics_aarch64")
 
 
 def test_every_mnemonic_of_the_table_has_a_case(benchmark: ModuleType) -> None:
@@ -86,11 +75,11 @@ def test_every_mnemonic_of_aarch64_has_a_case(benchmark_aarch64: ModuleType) -> 
 @QEMU
 @pytest.mark.timeout(300)
 def test_a_sample_of_cases_agrees_with_aarch64(
-    benchmark_aarch64: ModuleType, toolchain: Toolchain, tmp_path: Path
+    benchmark: ModuleType, benchmark_aarch64: ModuleType, toolchain: Toolchain, tmp_path: Path
 ) -> None:
     chosen = list(benchmark_aarch64.cases())[::4]
     assert len(chosen) > 200
-    wrong, lacking = benchmark_aarch64.check(chosen, toolchain, tmp_path, states=200)
+    wrong, lacking = benchmark.check(chosen, toolchain, tmp_path, states=200)
     assert wrong == []
     assert lacking == []
 
@@ -98,6 +87,7 @@ def test_a_sample_of_cases_agrees_with_aarch64(
 @QEMU
 @pytest.mark.timeout(300)
 def test_a_wrong_rule_of_aarch64_is_noticed(
+    benchmark: ModuleType,
     benchmark_aarch64: ModuleType,
     toolchain: Toolchain,
     tmp_path: Path,
@@ -108,5 +98,5 @@ def test_a_wrong_rule_of_aarch64_is_noticed(
         benchmark_aarch64.ArmCase(mnemonic=text.split(" ")[0], text=text)
         for text in ("ubfx w1, w2, #3, #5", "sbfx w1, w2, #3, #5")
     ]
-    wrong, _ = benchmark_aarch64.check(cases, toolchain, tmp_path, states=50)
+    wrong, _ = benchmark.check(cases, toolchain, tmp_path, states=50)
     assert wrong == ["ubfx w1, w2, #3, #5"]

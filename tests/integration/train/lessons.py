@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from llm_compiler.dataset.stage_sample import render_paper
+from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.paper import PROBE
 from llm_compiler.model.engines.questions import (
     disassembly_question,
@@ -36,6 +37,13 @@ EMULATED = (
 
 ASSEMBLY = "f:\nretq\n"
 SIZES = {"num_instructions": 9, "size_bytes": 120, "text_data_bytes": 100}
+
+
+def check_emulation(engine: Engine) -> None:
+    """The model that was taught predicts what it was taught."""
+    question = Emulate(code=SMALL, passes=FIRST, target_triple=TRIPLE, assembly=False, **SIZES)
+    (found,) = engine.answer(question)
+    assert (found.code, found.num_instructions, found.text_data_bytes) == (BETTER, 7, 1077)
 
 
 def teach(folder: Path) -> Path:

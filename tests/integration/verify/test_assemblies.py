@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.verify.pass_list_eval import PassListEval
-from llm_compiler.verify.suite import built_in_suite
-from llm_compiler.workers import LocalPool
 
-_PROGRAMS = (
+PROGRAMS = (
     "switch_and_loop_exits",
     "switch_fallthrough_in_loops",
     "exceptions_nested",
@@ -23,20 +17,12 @@ _PROGRAMS = (
 _SOUND = [parse_pass_list(text) for text in ("default<Oz>", "sroa,gvn,simplifycfg", "")]
 
 
-@pytest.fixture(scope="module")
-def evaluator(pool: LocalPool, cache_dir: Path) -> Iterator[PassListEval]:
-    with PassListEval(
-        built_in_suite().subset(_PROGRAMS), pool=pool, cache_dir=cache_dir, program_timeout_s=2
-    ) as one:
-        yield one
-
-
 def test_sound_lists_assemble_to_programs_that_do_right(evaluator: PassListEval) -> None:
     found = evaluator.check_assemblies(_SOUND, seed=1)
     assert set(found) == {"x86_64", "aarch64"}
     for one in found.values():
         assert one.failures == {}
-        assert one.num_programs == len(_PROGRAMS) - 1
+        assert one.num_programs == len(PROGRAMS) - 1
         assert "coroutines" in one.left["coroutine_tasks"]
         drawn = json.loads(one.drawn["exceptions_nested"])
         assert len(drawn) > 3

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,7 @@ from llm_compiler.workers import LocalPool
 from llm_compiler.workers.fake import FakePool
 from llm_compiler.workers.pool import run_jobs
 
-_PROGRAMS = (
+PROGRAMS = (
     "switch_and_loop_exits",
     "switch_fallthrough_in_loops",
     "exceptions_nested",
@@ -35,16 +34,8 @@ _PROGRAMS = (
 _SWITCHES = ("switch_and_loop_exits", "switch_fallthrough_in_loops")
 
 
-@pytest.fixture(scope="module")
-def evaluator(pool: LocalPool, cache_dir: Path) -> Iterator[PassListEval]:
-    with PassListEval(
-        built_in_suite().subset(_PROGRAMS), pool=pool, cache_dir=cache_dir, program_timeout_s=2
-    ) as one:
-        yield one
-
-
 def two_programs(pool: LocalPool, cache_dir: Path) -> PassListEval:
-    suite = built_in_suite().subset(_PROGRAMS[:2])
+    suite = built_in_suite().subset(PROGRAMS[:2])
     return PassListEval(suite, architectures=["x86_64"], pool=pool, cache_dir=cache_dir)
 
 
@@ -68,7 +59,7 @@ def test_sound_lists_pass_on_both_architectures(evaluator: PassListEval, text: s
         "x86_64": VerdictKind.PASSED,
         "aarch64": VerdictKind.PASSED,
     }
-    assert verdicts["aarch64"].num_programs == len(_PROGRAMS)
+    assert verdicts["aarch64"].num_programs == len(PROGRAMS)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +68,7 @@ def test_sound_lists_pass_on_both_architectures(evaluator: PassListEval, text: s
 def test_unsound_passes_are_found(evaluator: PassListEval, text: str) -> None:
     for verdict in evaluator.check(parse_pass_list(text)).values():
         assert verdict.kind is VerdictKind.REJECTED
-        assert verdict.program in _PROGRAMS
+        assert verdict.program in PROGRAMS
         assert verdict.reason
 
 
@@ -120,7 +111,7 @@ def test_a_suite_without_any_usable_program_is_bad_input(pool: LocalPool, cache_
 
 
 def test_an_architecture_that_cannot_be_run_is_unchecked(pool: LocalPool, cache_dir: Path) -> None:
-    suite = built_in_suite().subset(_PROGRAMS[:1])
+    suite = built_in_suite().subset(PROGRAMS[:1])
     with PassListEval(
         suite, architectures=["x86_64", "riscv64"], pool=pool, cache_dir=cache_dir
     ) as one:
@@ -162,7 +153,7 @@ def test_a_compiler_that_dies_rejects(
         monkeypatch.setattr(one, "_pool", fake)
         verdict = one.check(parse_pass_list("sroa"))["x86_64"]
     assert verdict.kind is VerdictKind.REJECTED
-    assert verdict.program == _PROGRAMS[0]
+    assert verdict.program == PROGRAMS[0]
     assert verdict.reason.startswith(reason)
 
 

@@ -22,6 +22,8 @@ from llm_compiler.workers import LocalPool, run_jobs
 from llm_compiler.workers.fake import FakePool
 from llm_compiler.workers.pool import PoolInterrupted
 
+from ...unit.process_state import alive
+
 CompileUnit = Callable[[str], bytes]
 OZ = PassList(("default<Oz>",))
 TINY = b"""
@@ -35,14 +37,6 @@ define i32 @f(i32 %x) minsize optsize {
 }
 """
 SLOW = PassList(("default<O3>",) * 100_000)
-
-
-def alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 15.0) -> bool:

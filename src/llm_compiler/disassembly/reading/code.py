@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from llm_compiler.disassembly.architectures.architecture import PairedAddress
 from llm_compiler.disassembly.architectures.table import architecture_named
 from llm_compiler.disassembly.reading.file_facts import FileFacts
 from llm_compiler.disassembly.reading.function_text import Unreadable
-from llm_compiler.llvm.elf import Binding, Symbol, SymbolKind
+from llm_compiler.llvm.elf import NO_SYMBOL, Symbol, SymbolKind
 from llm_compiler.llvm.listing import Instruction
 
 __all__ = ["Code", "read_code"]
@@ -35,17 +36,7 @@ class Code:
     def nothing(cls, file: FileFacts) -> Code:
         """Return no code at all, from where data is read."""
         # Section 0 is nowhere, and no place is between its start and its end.
-        symbol = Symbol(
-            index=-1,
-            name="",
-            kind=SymbolKind.NONE,
-            binding=Binding.LOCAL,
-            is_hidden=False,
-            section=0,
-            value=0,
-            size=1,
-        )
-        return cls(file, symbol, 0, ())
+        return cls(file, replace(NO_SYMBOL, index=-1, size=1), 0, ())
 
     @cached_property
     def paired_addresses(self) -> dict[int, PairedAddress]:

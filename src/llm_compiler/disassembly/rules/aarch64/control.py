@@ -11,6 +11,7 @@ from llm_compiler.disassembly.rules.aarch64.flags import CONDITIONS
 from llm_compiler.disassembly.rules.aarch64.machine import Machine
 from llm_compiler.disassembly.rules.builder import Builder
 from llm_compiler.disassembly.rules.code import Code, Line, Unliftable
+from llm_compiler.disassembly.rules.jump_tables import table_index
 from llm_compiler.disassembly.rules.nodes import Node
 from llm_compiler.disassembly.rules.outlined import PREFIX
 from llm_compiler.disassembly.rules.prototypes import PROTOTYPES
@@ -21,6 +22,7 @@ __all__ = ["CONTROL", "control", "jump_table"]
 _TRAPS: Final = frozenset({"brk", "udf", "hlt"})
 _REACH: Final = 400
 """Instructions in front of a jump in which its table is looked for."""
+_EXTENDS: Final = frozenset({"sext", "zext", "shl"})
 _TABLE: Final = re.compile(r":lo12:(\.L[\w.]+)$")
 _BRANCHES: Final = frozenset({"cbz", "cbnz", "tbz", "tbnz"})
 _VECTORS: Final = tuple(f"v{number}" for number in range(8))
@@ -106,39 +108,10 @@ def _jump_to_register(machine: Machine) -> None:
         builder.flow.tail_call(target=machine.get(register, 64))
         return
     value = builder.values.get(register.name)
-    index = None if value is None else _index_of(builder, value)
+    index = None if value is None else table_index(builder, value, _EXTENDS)
     if index is None:
         raise Unliftable("a jump table whose index is not seen", machine.line.text)
     builder.flow.switch(index, [builder.flow.block_at(label) for label in entries])
-
-
-def _index_of(builder: Builder, value: Node) -> Node | None:
-    """Find the index in start + extended table[index]."""
-    pending = [value]
-    for _ in range(24):
-        if not pending:
-            return None
-        node = pending.pop()
-        if node.op == "load":
-            address = node.args[0]
-            if address.op == "address" and address.data.has_index:
-                return address.args[-1]
-        elif node.op == "read" and (known := _before(builder, node)) is not None:
-            pending.append(known)
-        elif node.op in ("add", "sext", "zext", "shl"):
-            pending += node.args
-    return None
-
-
-def _before(builder: Builder, read: Node) -> Node | None:
-    """Return what the register that a node reads was set to in its block, as a whole."""
-    nodes = builder.block.nodes
-    if read not in nodes:
-        return None
-    for one in reversed(nodes[: nodes.index(read)]):
-        if one.op in ("write", "clobber") and one.data == read.data:
-            return one.args[0] if one.op == "write" and not one.keeps else None
-    return None
 
 
 def _vector_count(builder: Builder, symbol: str) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from llm_compiler.disassembly.rules.code import Code, Line, Unliftable
+from llm_compiler.disassembly.rules.jump_tables import table_index
 from llm_compiler.disassembly.rules.nodes import Node
 from llm_compiler.disassembly.rules.target import Control
 from llm_compiler.disassembly.rules.x86_64.flags import CONDITIONS
@@ -23,6 +24,7 @@ _TRAPS: Final = frozenset({"ud2", "int3", "hlt"})
 _RETURNS: Final = frozenset({"ret", "retq"})
 _JUMPS: Final = frozenset({"jmp", "jmpq"})
 _CALLS: Final = frozenset({"call", "callq"})
+_EXTENDS: Final = frozenset({"sext", "zext"})
 _REACH: Final = 400
 """Instructions in front of a jump in which its table is looked for."""
 
@@ -147,42 +149,12 @@ def _table_jump(machine: Machine, operand: Operand) -> None:
         assert isinstance(operand, Register)
         names = []
         value = builder.values.get(operand.name)
-        index = None if value is None else _index_of(machine, value)
+        index = None if value is None else table_index(builder, value, _EXTENDS)
     if index is None:
         raise Unliftable("a jump table whose index is not seen", machine.line.text)
     tables = builder.code.tables
     entries = tables[names[0]] if names else _table_of(builder.code, machine.line)
     builder.flow.switch(index, [builder.flow.block_at(label) for label in entries])
-
-
-def _index_of(machine: Machine, value: Node) -> Node | None:
-    """Find the index in table + (sign-extended) table[index], or in a table of addresses."""
-    pending = [value]
-    for _ in range(24):
-        if not pending:
-            return None
-        node = pending.pop()
-        if node.op == "load":
-            address = node.args[0]
-            if address.op == "address" and address.data.has_index:
-                found = address.args[-1]
-                return found if isinstance(found, Node) else None
-        elif node.op == "read" and (known := _before(machine, node)) is not None:
-            pending.append(known)
-        elif node.op in ("add", "sext", "zext"):
-            pending += node.args
-    return None
-
-
-def _before(machine: Machine, read: Node) -> Node | None:
-    """Return what the register that a node reads was set to in its block, as a whole."""
-    nodes = machine.builder.block.nodes
-    if read not in nodes:
-        return None
-    for one in reversed(nodes[: nodes.index(read)]):
-        if one.op in ("write", "clobber") and one.data == read.data:
-            return one.args[0] if one.op == "write" and not one.keeps else None
-    return None
 
 
 def _vector_count(machine: Machine) -> int | None:
