@@ -6,7 +6,7 @@ DEV    := $(VENV)/.installed-dev
 RUN    := work/run
 EXAMPLES := $(wildcard examples/lisp/*.c) $(wildcard examples/sheet/*.cpp)
 
-.PHONY: run test test-slow test-train test-page page torch-for-cpus check docs bench llvm cross clean
+.PHONY: run test test-slow test-train test-ray test-page page torch-for-cpus check docs bench llvm cross clean
 
 run: llvm $(STAMP)
 	@mkdir -p $(RUN)
@@ -40,6 +40,11 @@ test-train: llvm cross $(DEV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[train]'
 	$(PYTHON) -m pytest tests/unit/model tests/unit/train tests/integration/train \
 		tests/integration/dataset/test_tokens.py src/llm_compiler/train
+
+# Two Ray nodes on this machine: the pool, a node that is killed, an interrupted command.
+test-ray: llvm cross $(DEV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[ray]'
+	$(PYTHON) -m pytest -m '' tests/integration/workers/test_ray_pool.py
 
 # The page, driven in a browser.
 test-page: llvm cross $(DEV)
