@@ -104,7 +104,7 @@ class Sandbox:
             str(which("prlimit") or "prlimit"),
             "--core=0:0",
             _limit("fsize", resource.RLIMIT_FSIZE, limits.disk_bytes),
-            _limit("cpu", resource.RLIMIT_CPU, int(limits.seconds * 2) + 5),
+            _limit("cpu", resource.RLIMIT_CPU, _processor_seconds(limits)),
             _limit("nofile", resource.RLIMIT_NOFILE, 1024),
         ]
         if self.bwrap is None:
@@ -154,7 +154,10 @@ class Sandbox:
         Raises:
             ToolchainNotFound: with what the system says.
         """
-        tried = run(self.command([str(which("true") or "true")]), timeout_s=60, env={"LANG": "C"})
+        # `run` bounds processor time by its timeout; a job's own bound must not be above that.
+        patience_s = max(60.0, _processor_seconds(self.limits))
+        command = self.command([str(which("true") or "true")])
+        tried = run(command, timeout_s=patience_s, env={"LANG": "C"})
         if not tried.ok:
             words = tried.stderr_text.strip().splitlines()
             raise ToolchainNotFound(
@@ -227,6 +230,11 @@ class Sandbox:
         """Return the command that runs ``main()`` of a module of this package inside."""
         _, *rest = python_command(module)
         return [os.path.realpath(sys.executable), *rest]
+
+
+def _processor_seconds(limits: Limits) -> int:
+    """Return what one process of a job may use: two cores for all of its time, and a little."""
+    return int(limits.seconds * 2) + 5
 
 
 def _limit(name: str, number: int, value: int) -> str:

@@ -263,7 +263,8 @@ def test_a_user_with_lower_limits_sets_no_higher_ones(sandbox: Sandbox) -> None:
 def test_what_keeps_every_job_from_starting_is_found_at_once(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    sandbox.check()
+    for seconds in (1, 20, 120, 1000):
+        replace(sandbox, limits=replace(LIMITS, seconds=seconds)).check()
     broken = tmp_path / "bwrap"
     broken.write_text("#!/bin/sh\necho 'no room for a mount' >&2\nexit 1\n")
     broken.chmod(0o755)
