@@ -86,7 +86,7 @@ def optimize(
             engine=loaded,
             outputs=[Path(output)] if output is not None else None,
         )
-        found = [_raised(one) for one in list(results)]
+        found = [_raised(result) for result in list(results)]
     return found[0] if is_one else found
 
 
@@ -211,7 +211,7 @@ def _options(
 ) -> _Options:
     if options is not None and not isinstance(options, kind):
         raise ConfigError(f"options is {kind.__name__}(...), not {type(options).__name__}")
-    known = [one.name for one in dataclasses.fields(kind)]  # type: ignore[arg-type]
+    known = [field.name for field in dataclasses.fields(kind)]  # type: ignore[arg-type]
     for name in settings:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

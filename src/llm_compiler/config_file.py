@@ -57,13 +57,13 @@ def read_value(kind: type[_T], table: object, where: str) -> _T:
         raise ConfigError(f"{where}: expected a table")
     hints = typing.get_type_hints(kind)
     fields: Any = dataclasses.fields(kind)  # type: ignore[arg-type]
-    names = [one.name for one in fields]
+    names = [field.name for field in fields]
     if unknown := sorted(table.keys() - set(names)):
         raise ConfigError(f"{where}: unknown key {unknown[0]}; known are {', '.join(names)}")
-    for one in fields:
-        required = one.default is one.default_factory is dataclasses.MISSING
-        if required and one.name not in table:
-            raise ConfigError(f"{where}: {one.name} is missing")
+    for field in fields:
+        required = field.default is field.default_factory is dataclasses.MISSING
+        if required and field.name not in table:
+            raise ConfigError(f"{where}: {field.name} is missing")
     values = {name: _value(value, hints[name], f"{where}: {name}") for name, value in table.items()}
     try:
         return kind(**values)
@@ -88,7 +88,7 @@ def _value(value: Any, hint: Any, where: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         if value is None:
             return None
-        hint = next(one for one in arguments if one is not type(None))
+        hint = next(argument for argument in arguments if argument is not type(None))
         return _value(value, hint, where)
     if origin is typing.Literal:
         if value not in arguments:

@@ -136,9 +136,9 @@ def disassemble(
         module = whole.text or merged.text
         if options.keep_unproved:
             left = [
-                one
-                for one in lifts
-                if one.outcome.name in merged.dropped or not one.outcome.verdict.is_accepted
+                lift
+                for lift in lifts
+                if lift.outcome.name in merged.dropped or not lift.outcome.verdict.is_accepted
             ]
             module = with_drafts(module, left, pool=pool, toolchain=toolchain, folder=folder)
         if options.annotate:
@@ -147,7 +147,7 @@ def disassemble(
         relinked = b""
         if options.relink:
             relinked = relink(binary, merged, lifts, toolchain, folder)
-            if not any(_is_replaced(one, merged.dropped) for one in lifts):
+            if not any(_is_replaced(lift, merged.dropped) for lift in lifts):
                 warnings.append("nothing was lifted: the object is the input's own")
         retargeted = None
         if options.retarget:
@@ -164,11 +164,11 @@ def disassemble(
             )
     functions = [
         dataclasses.replace(
-            one.outcome, verdict=LiftVerdict.UNPROVED, reason=merged.dropped[one.outcome.name]
+            lift.outcome, verdict=LiftVerdict.UNPROVED, reason=merged.dropped[lift.outcome.name]
         )
-        if one.outcome.name in merged.dropped
-        else one.outcome
-        for one in lifts
+        if lift.outcome.name in merged.dropped
+        else lift.outcome
+        for lift in lifts
     ]
     return Disassembled(
         input=name or str(source),

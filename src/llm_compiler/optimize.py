@@ -350,7 +350,7 @@ def _renamed(result: Optimized | LlmCompilerError, source: Source) -> Optimized 
         input=source.name,
         replay=replay,
         diagnostics=said(result.diagnostics),
-        warnings=tuple(said(one) for one in result.warnings),
+        warnings=tuple(said(warning) for warning in result.warnings),
     )
 
 

@@ -193,7 +193,7 @@ def _add(
 def _plain(hint: Any) -> Any:
     """Return the type of a value: of a tuple its elements', of X | None X."""
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
-        hint = next(one for one in typing.get_args(hint) if one is not type(None))
+        hint = next(arg for arg in typing.get_args(hint) if arg is not type(None))
     if typing.get_origin(hint) is tuple:
         hint = typing.get_args(hint)[0]
     return hint if isinstance(hint, type) and hint in (bool, int, float, str, Path) else str

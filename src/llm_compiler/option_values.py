@@ -34,11 +34,11 @@ def adopt_values(options: Any) -> None:
         ConfigError: a value is of a type that cannot be meant.
     """
     hints = typing.get_type_hints(type(options))
-    for one in fields(options):
-        value = getattr(options, one.name)
-        adopted = _adopted(one.name, value, hints[one.name])
+    for field in fields(options):
+        value = getattr(options, field.name)
+        adopted = _adopted(field.name, value, hints[field.name])
         if adopted is not value:
-            object.__setattr__(options, one.name, adopted)
+            object.__setattr__(options, field.name, adopted)
 
 
 def _adopted(name: str, value: Any, hint: Any) -> Any:
@@ -86,8 +86,8 @@ def _texts(name: str, value: Any) -> tuple[str, ...]:
             raise ConfigError(f"{name} cannot be split like a shell does: {error}") from error
     if isinstance(value, Iterable) and not isinstance(value, bytes):
         texts = tuple(value)
-        if all(isinstance(one, str | os.PathLike) for one in texts):
-            return tuple(os.fspath(one) for one in texts)
+        if all(isinstance(text, str | os.PathLike) for text in texts):
+            return tuple(os.fspath(text) for text in texts)
     raise ConfigError(f"{name} is a list of texts, or one text, not {_shown(value)}")
 
 

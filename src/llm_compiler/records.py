@@ -56,7 +56,9 @@ class Recipe:
     @property
     def settings(self) -> str:
         """The canonical text of attributes and options; empty where there are none."""
-        words = [f"+{one}" for one in self.attributes] + [f"--{one}" for one in self.options]
+        words = [f"+{attribute}" for attribute in self.attributes] + [
+            f"--{option}" for option in self.options
+        ]
         return " ".join(words)
 
     @property

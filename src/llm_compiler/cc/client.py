@@ -67,7 +67,10 @@ def become_clang(config: ClientConfig, is_cxx: bool, arguments: Sequence[str]) -
 def run_client(config: ClientConfig, is_cxx: bool, arguments: Sequence[str]) -> int:
     """Answer a call; return its exit code, if clang does not take this process's place."""
     is_off = os.environ.get("LLM_CC_DISABLE", "") not in ("", "0")
-    asks = any(one == "-x" or one.startswith("@") or _is_source(one) for one in arguments)
+    asks = any(
+        argument == "-x" or argument.startswith("@") or _is_source(argument)
+        for argument in arguments
+    )
     if is_off or not (asks or os.environ.get("LLM_CC_MODE") == "lto"):
         become_clang(config, is_cxx, arguments)
     client = _Client(config, is_cxx, arguments)
@@ -211,7 +214,7 @@ class _Client:
         self._send("D", [str(status)], [err] if err >= 0 else [])
 
     def _run_helper(self, flags: str, command: Sequence[str]) -> None:
-        fds = [os.memfd_create(one) for one in flags]
+        fds = [os.memfd_create(flag) for flag in flags]
         null = os.open(os.devnull, os.O_RDWR)
         given_in = self._input() if self._stdin >= 0 else null
         out = fds[flags.index("o")] if "o" in flags else null

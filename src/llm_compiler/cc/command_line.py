@@ -143,7 +143,7 @@ class Several:
     @property
     def reads_stdin(self) -> bool:
         """Whether one of the sources is what the call is given at standard input."""
-        return any(one.reads_stdin for one in self.units)
+        return any(unit.reads_stdin for unit in self.units)
 
 
 def classify(
@@ -202,7 +202,7 @@ def _only_unit(words: Words, folder: Path, settings: CcSettings) -> Compilation:
     dependency_file = ""
     if asked:
         dependency_file = words.dependency_file or str(Path(output).with_suffix(".d"))
-        if not any(one.startswith(("-MT", "-MQ")) for one in dependencies):
+        if not any(dependency.startswith(("-MT", "-MQ")) for dependency in dependencies):
             dependencies += ["-MQ", output]
     words.flags += words.linker  # clang warns of them
     return replace(
@@ -273,7 +273,7 @@ def _unit(
         raise _PassOn(f"it asks for {flags.kind}", is_plain=False)
     if flags.baseline_only:
         raise _PassOn(f"{flags.baseline_only} is carried out by clang's own passes", is_plain=False)
-    notes = [one for one in flags.notes if not _EXPECTED_NOTE.match(one)]
+    notes = [note for note in flags.notes if not _EXPECTED_NOTE.match(note)]
     if notes:
         raise _PassOn(notes[0], is_plain=False)
     all_words = (*words.flags, *language, source.word)

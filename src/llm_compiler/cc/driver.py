@@ -331,7 +331,9 @@ class Driver:
                 if plain is None or object_format(plain) != "ELF":
                     raise InputError("what was linked is no ELF file")
                 before = after = section_sizes(plain).size_bytes
-                objects = [one.data if one is not None and one.recipe else None for one in entries]
+                objects = [
+                    entry.data if entry is not None and entry.recipe else None for entry in entries
+                ]
                 linked = link_units(
                     asked, objects, call, connection, self._maker.toolchain, Path(name)
                 )

@@ -87,7 +87,7 @@ def read_fat(data: bytes) -> Fat | None:
         return None
     try:
         elf = parse_elf(data)
-        body = next((one.data for one in elf.sections if one.name == _SECTION), b"")
+        body = next((section.data for section in elf.sections if section.name == _SECTION), b"")
         if not body.startswith(_MAGIC):
             return None
         flags, bitcode = body[len(_MAGIC) :].split(b"\n", 1)

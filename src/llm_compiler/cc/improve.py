@@ -403,4 +403,4 @@ def _with_debug(unit: Unit, result: Optimized, debug: Path) -> tuple[Optimized, 
 
 
 def _failed(warnings: Sequence[str]) -> bool:
-    return any("since the model failed" in one for one in warnings)
+    return any("since the model failed" in warning for warning in warnings)

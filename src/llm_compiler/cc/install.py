@@ -55,7 +55,7 @@ def client_config(toolchain: Toolchain) -> ClientConfig:
         found = path.stat()
         stamps.append(_Stamp(str(path), found.st_mtime_ns, found.st_size))
     server = tuple(python_command("llm_compiler.cc.server"))
-    words = [__version__, PROTOCOL, clang, *server, *(repr(asdict(one)) for one in stamps)]
+    words = [__version__, PROTOCOL, clang, *server, *(repr(asdict(stamp)) for stamp in stamps)]
     key = hashlib.blake2b("\0".join(words).encode(), digest_size=8).hexdigest()
     return ClientConfig(
         clang=clang,
@@ -63,7 +63,7 @@ def client_config(toolchain: Toolchain) -> ClientConfig:
         key=key,
         server=server,
         setup=tuple(python_command("llm_compiler.cc.install")),
-        stamps=tuple((one.path, one.mtime_ns, one.size) for one in stamps),
+        stamps=tuple((stamp.path, stamp.mtime_ns, stamp.size) for stamp in stamps),
     )
 
 

@@ -308,7 +308,7 @@ def _agreed(flags: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
                 rest.append(word)
         return level, tuple(dict.fromkeys(rest))
 
-    parts = [split(one) for one in flags]
+    parts = [split(flag) for flag in flags]
     if len({frozenset(rest) for _, rest in parts}) > 1:
         raise InputError("units were compiled with different flags of code generation")
     # Code that may lie anywhere serves wherever code that may not would.

@@ -220,4 +220,4 @@ def _embedded(data: bytes) -> bytes | None:
         sections = parse_elf(data).sections
     except LlmCompilerError:
         return None
-    return next((one.data for one in sections if one.name == _EMBEDDED), None)
+    return next((section.data for section in sections if section.name == _EMBEDDED), None)

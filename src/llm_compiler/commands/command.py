@@ -39,9 +39,12 @@ class Command:
     @property
     def takes_clang_flags(self) -> bool:
         """Whether arguments after ``--`` are clang's."""
-        kinds = [self.options, *(one.options for one in self.actions)]
+        kinds = [self.options, *(action.options for action in self.actions)]
         return any(
-            one.name == "clang_flags" for kind in kinds if kind is not None for one in fields(kind)
+            field.name == "clang_flags"
+            for kind in kinds
+            if kind is not None
+            for field in fields(kind)
         )
 
     def __call__(self, namespace: argparse.Namespace, clang_flags: tuple[str, ...]) -> int:
@@ -82,8 +85,8 @@ def add_command(
         actions = parser.add_subparsers(
             dest="action", required=True, metavar=command.placeholder or None
         )
-        for one in command.actions:
-            add_command(actions, one, help=one.help)
+        for action in command.actions:
+            add_command(actions, action, help=action.help)
 
 
 def exit_codes(negative: str = "") -> str:

@@ -167,16 +167,16 @@ def _lift(
 
 
 def _write_graphs(result: Disassembled, folder: Path) -> None:
-    names = demangled([one.name for one in result.functions])
-    for one in result.functions:
-        blocks = blocks_of(result.module, one.name)
-        blocks = blocks or blocks_of(result.module, f"{one.name}.{one.verdict.value}")
+    names = demangled([function.name for function in result.functions])
+    for function in result.functions:
+        blocks = blocks_of(result.module, function.name)
+        blocks = blocks or blocks_of(result.module, f"{function.name}.{function.verdict.value}")
         if not blocks:
             continue
-        stem = re.sub(r"[^\w.-]", "_", one.name)[:120]
-        page = to_html(names[one.name], _verdict_line(one), one.assembly, blocks)
+        stem = re.sub(r"[^\w.-]", "_", function.name)[:120]
+        page = to_html(names[function.name], _verdict_line(function), function.assembly, blocks)
         for path, text in (
-            (folder / f"{stem}.dot", to_dot(one.name, blocks)),
+            (folder / f"{stem}.dot", to_dot(function.name, blocks)),
             (folder / f"{stem}.html", page),
         ):
             write_atomically(path, text.encode("utf-8", "surrogateescape"))
@@ -201,17 +201,17 @@ def _as_bitcode(text: bytes, output: Path, pool: WorkerPool) -> bytes:
 
 
 def _print(result: Disassembled) -> None:
-    names = demangled([one.name for one in result.functions])
+    names = demangled([function.name for function in result.functions])
     rows = [
         (
-            names[one.name],
-            one.verdict.value,
-            str(one.num_instructions),
-            str(one.num_candidates),
-            f"{one.seconds:.1f}",
-            _evidence(one),
+            names[function.name],
+            function.verdict.value,
+            str(function.num_instructions),
+            str(function.num_candidates),
+            f"{function.seconds:.1f}",
+            _evidence(function),
         )
-        for one in result.functions
+        for function in result.functions
     ]
     if rows:
         header = ("function", "verdict", "instructions", "candidates", "seconds", "why")
@@ -219,7 +219,7 @@ def _print(result: Disassembled) -> None:
     counts = [
         f"{number} {verdict.value}"
         for verdict in LiftVerdict
-        if (number := sum(one.verdict is verdict for one in result.functions))
+        if (number := sum(function.verdict is verdict for function in result.functions))
     ]
     print(", ".join(counts))
     if not result.is_whole and result.obstacle and result.retargeted is None:
@@ -232,14 +232,14 @@ def _print_retargeted(result: Retargeted) -> None:
     print(f"\nfor {result.target_triple}:")
     rows = [
         (
-            one.name,
-            one.verdict.value,
-            "yes" if one.is_defined else "no",
-            f"agrees on {one.num_completed} inputs"
-            if one.verdict is LiftVerdict.TESTS_PASSED
-            else one.reason,
+            function.name,
+            function.verdict.value,
+            "yes" if function.is_defined else "no",
+            f"agrees on {function.num_completed} inputs"
+            if function.verdict is LiftVerdict.TESTS_PASSED
+            else function.reason,
         )
-        for one in result.functions
+        for function in result.functions
     ]
     print_table(("function", "verdict", "defined", "why"), rows, right="lll")
 

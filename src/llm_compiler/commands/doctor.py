@@ -40,28 +40,28 @@ def run(options: DoctorArguments) -> int:
     """Print the findings; exit code 3 if something needed is missing."""
     findings = list(_examine())
     if options.json:
-        for one in findings:
+        for finding in findings:
             print_json(
                 {
-                    "what": one.what,
-                    "ok": one.ok,
-                    "needed": one.needed,
-                    "found": one.found,
-                    "mend": one.mend,
+                    "what": finding.what,
+                    "ok": finding.ok,
+                    "needed": finding.needed,
+                    "found": finding.found,
+                    "mend": finding.mend,
                 }
             )
     else:
         rows = [
             (
-                "ok" if one.ok else "MISSING" if one.needed else "missing",
-                one.what,
-                one.found,
-                "" if one.ok else one.mend,
+                "ok" if finding.ok else "MISSING" if finding.needed else "missing",
+                finding.what,
+                finding.found,
+                "" if finding.ok else finding.mend,
             )
-            for one in findings
+            for finding in findings
         ]
         print_table(("", "what", "found", "to mend it"), rows)
-    broken = any(one.needed and not one.ok for one in findings)
+    broken = any(finding.needed and not finding.ok for finding in findings)
     return ToolchainError.exit_code if broken else 0
 
 

@@ -122,7 +122,7 @@ def _options_of(part: _Part, options: AllArguments, minutes: float | None) -> Ta
             "min_size_bytes": options.min_size_bytes,
             "store": options.store or options.report / "measurements.db",
         }
-    names = {one.name for one in dataclasses.fields(kind)} - {"task"}
+    names = {field.name for field in dataclasses.fields(kind)} - {"task"}
     return kind(**{key: value for key, value in own.items() if key in names})
 
 
@@ -137,9 +137,9 @@ def _page(
     titles: dict[str, str],
 ) -> tuple[list[Block], Table]:
     lines = [
-        (name, one.target, one.who, one.figure, str(one.n), one.value)
+        (name, headline.target, headline.who, headline.figure, str(headline.n), headline.value)
         for name, outcome in done.items()
-        for one in outcome.headlines
+        for headline in outcome.headlines
     ]
     table = Table(("task", "target", "who", "figure", "n", "value, 95 %"), tuple(lines), left=4)
     facts = [

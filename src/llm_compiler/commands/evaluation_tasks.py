@@ -40,8 +40,8 @@ def flag_tuning(options: FlagTuningArguments) -> FlagTuningTask:
     paper = protocol is Protocol.PAPER
     has_model = bool(engines_of(options))
     if options.contenders:
-        kinds = tuple(dict.fromkeys(ContenderKind(one) for one in options.contenders))
-        if not has_model and (wanted := [one.value for one in kinds if one in OF_MODELS]):
+        kinds = tuple(dict.fromkeys(ContenderKind(contender) for contender in options.contenders))
+        if not has_model and (wanted := [kind.value for kind in kinds if kind in OF_MODELS]):
             raise ConfigError(
                 f"'{wanted[0]}' needs a model: name a checkpoint with --model; this installation "
                 "has none"
@@ -49,7 +49,7 @@ def flag_tuning(options: FlagTuningArguments) -> FlagTuningTask:
     else:
         kinds = _PAPER if paper else _ALL
     if not has_model:
-        kinds = tuple(one for one in kinds if one not in OF_MODELS)
+        kinds = tuple(kind for kind in kinds if kind not in OF_MODELS)
     objective = options.objective or ("text-data" if paper else "size")
     how = FlagTuningOptions(
         contenders=kinds,

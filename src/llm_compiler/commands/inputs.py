@@ -63,13 +63,13 @@ def collect_sources(
 def _of_database(file: Path) -> list[Source]:
     found = [
         Source(
-            path=Path(one.source),
-            clang_flags=tuple(flag for flag in one.flags if not _LTO.match(flag)),
-            directory=one.directory,
-            name=_from_here(one.path),
+            path=Path(command.source),
+            clang_flags=tuple(flag for flag in command.flags if not _LTO.match(flag)),
+            directory=command.directory,
+            name=_from_here(command.path),
         )
-        for one in read_compile_commands(file)
-        if one.path.suffix in C_SUFFIXES + IR_SUFFIXES
+        for command in read_compile_commands(file)
+        if command.path.suffix in C_SUFFIXES + IR_SUFFIXES
     ]
     if not found:
         raise InputError(f"{file} names no C or C++ file to compile")

@@ -50,12 +50,12 @@ def pack(options: PackArguments) -> int:
         return 0
     rows = [
         (
-            one["name"],
-            f"{one['bytes'] / 2**20:.1f}",
-            f"{sum(one['tokens'].values()) / 1e6:.2f}",
-            ", ".join(f"{name} {count / 1e6:.2f}" for name, count in one["tokens"].items()),
+            part["name"],
+            f"{part['bytes'] / 2**20:.1f}",
+            f"{sum(part['tokens'].values()) / 1e6:.2f}",
+            ", ".join(f"{name} {count / 1e6:.2f}" for name, count in part["tokens"].items()),
         )
-        for one in report.parts
+        for part in report.parts
     ]
     print_table(("part", "MiB", "M tokens", "of them"), rows, right="lrrl")
     print(f"{report.tokens:,} tokens; {report.duplicates:,} copies left out")
@@ -121,21 +121,23 @@ def ship(options: ShipArguments) -> int:
     if options.json:
         fields = {**asdict(found), "checkpoint": str(found.checkpoint)}
         fields["comparisons"] = [
-            {**asdict(one), "verdict": one.verdict} for one in found.comparisons
+            {**asdict(comparison), "verdict": comparison.verdict}
+            for comparison in found.comparisons
         ]
         print_json(fields)
     else:
         rows = [
             (
-                one.task,
-                one.unit,
-                f"{one.old:.4f}",
-                f"{one.new:.4f}",
-                f"{one.new - one.old:+.4f} [{one.low:+.4f}, {one.high:+.4f}]",
-                str(one.num),
-                one.verdict,
+                comparison.task,
+                comparison.unit,
+                f"{comparison.old:.4f}",
+                f"{comparison.new:.4f}",
+                f"{comparison.new - comparison.old:+.4f} "
+                f"[{comparison.low:+.4f}, {comparison.high:+.4f}]",
+                str(comparison.num),
+                comparison.verdict,
             )
-            for one in found.comparisons
+            for comparison in found.comparisons
         ]
         header = ("unseen", "unit", "shipped", "new", "difference", "documents", "")
         print_table(header, rows, right="llrrrrl")

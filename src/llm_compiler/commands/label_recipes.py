@@ -152,9 +152,9 @@ def _label(
     ):
         try:
             labels = label_units(pool, units(), recipes, timeout_s=options.timeout_s)
-            for done, one in enumerate(labels, 1):
-                folder.add(one)
-                bar.update(done, one.package)
+            for done, label in enumerate(labels, 1):
+                folder.add(label)
+                bar.update(done, label.package)
         except KeyboardInterrupt:
             warn("interrupted: finished units are kept; the same command goes on from there")
 
@@ -171,12 +171,12 @@ def _print(
     options: RecipesArguments,
 ) -> None:
     """Print what is there, and what the best recipe of each unit and function would save."""
-    usable = [one for one in units if one.size_bytes[0] > 0]
+    usable = [unit for unit in units if unit.size_bytes[0] > 0]
     before = sum(one.size_bytes[0] for one in usable)
     saved = sum(one.size_bytes[0] - min(s for s in one.size_bytes if s >= 0) for one in usable)
     first = sum(best_by_function(one, [0]) for one in usable)
     best = sum(best_by_function(one, range(len(recipes))) for one in usable)
-    num_functions = sum(len(one.functions) for one in units)
+    num_functions = sum(len(unit.functions) for unit in units)
     if options.json:
         print_json(
             {

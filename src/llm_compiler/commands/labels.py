@@ -249,7 +249,7 @@ def show(options: ShowArguments) -> int:
         _print_ceilings(ceilings, as_json=options.json)
         return 0
     print(
-        f"{len(labels)} modules of {len({one.package for one in labels})} packages, "
+        f"{len(labels)} modules of {len({label.package for label in labels})} packages, "
         f"{len(lists)} lists"
     )
     _print_gains(labels, as_json=options.json)
@@ -257,7 +257,7 @@ def show(options: ShowArguments) -> int:
         present = {
             sample.module_hash for sample in load_samples(options.samples, columns=("module_hash",))
         }
-        matched = sum(one.module_hash in present for one in labels)
+        matched = sum(label.module_hash in present for label in labels)
         print(f"{matched} of {len(labels)} labelled modules are in {options.samples}")
     return 0
 
@@ -265,8 +265,8 @@ def show(options: ShowArguments) -> int:
 def _print_gains(labels: Sequence[ModuleLabels], *, as_json: bool) -> None:
     """Print what the first K lists save over default<Oz>, by both metrics, split by split."""
     rows = []
-    for split in dict.fromkeys(one.split for one in labels):
-        members = [one for one in labels if one.split == split]
+    for split in dict.fromkeys(label.split for label in labels):
+        members = [label for label in labels if label.split == split]
         width = len(members[0].size_bytes) - 1
         for count in [*(k for k in _STEPS if k < width), width]:
             cells = [split, str(len(members)), str(count)]
@@ -298,8 +298,8 @@ def _print_gains(labels: Sequence[ModuleLabels], *, as_json: bool) -> None:
 
 def _first(members: Sequence[ModuleLabels], name: str, count: int) -> tuple[list[int], list[int]]:
     before, after = [], []
-    for one in members:
-        values = getattr(one, name)
+    for member in members:
+        values = getattr(member, name)
         before.append(values[0])
         after.append(min([values[0], *(v for v in values[1 : count + 1] if v >= 0)]))
     return before, after

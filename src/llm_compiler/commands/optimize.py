@@ -297,7 +297,7 @@ class _Shown:
         """Print a result."""
         self._count += 1
         numbers = (row.baseline_value, row.optimized_value, row.num_evaluations)
-        self._sums = [total + one for total, one in zip(self._sums, numbers, strict=True)]
+        self._sums = [total + number for total, number in zip(self._sums, numbers, strict=True)]
         if row.explanation is not None:
             self._explanations.append((row.input, row.explanation))
         by = "clang -Oz" if row.verdict == "baseline" else row.proposer
@@ -344,8 +344,12 @@ def _print_explanation(name: str, explanation: Explanation) -> None:
     print_table(
         ("bytes", "element", "of them"),
         [
-            (str(one.saved_bytes), f"{one.kind} {one.element}", words(one.sections))
-            for one in explanation.contributions
+            (
+                str(contribution.saved_bytes),
+                f"{contribution.kind} {contribution.element}",
+                words(contribution.sections),
+            )
+            for contribution in explanation.contributions
         ],
         right="rll",
     )

@@ -28,20 +28,20 @@ def run(options: PassesArguments) -> int:
         available = set(run_jobs(pool, [RegistryJob()])[0][0])
     settings = [one for one in all_settings() if one.safe or options.all]
     rows = [
-        one
-        for one in all_entries()
-        if (one.safe and one.element in available) or (not one.safe and options.all)
+        entry
+        for entry in all_entries()
+        if (entry.safe and entry.element in available) or (not entry.safe and options.all)
     ]
     if options.json:
-        for one in rows:
+        for row in rows:
             print_json(
                 {
-                    "pass": one.text,
-                    "level": one.level.value,
-                    "safe": one.safe,
-                    "reason": one.reason,
-                    "refused_for": list(refused_for(one.text)),
-                    "element": one.element,
+                    "pass": row.text,
+                    "level": row.level.value,
+                    "safe": row.safe,
+                    "reason": row.reason,
+                    "refused_for": list(refused_for(row.text)),
+                    "element": row.element,
                 }
             )
         for setting in settings:
@@ -62,7 +62,7 @@ def run(options: PassesArguments) -> int:
         return 0
     print_table(
         ("pass", "level", "safe"),
-        [(one.text, one.level.value, _verdict(one)) for one in rows],
+        [(row.text, row.level.value, _verdict(row)) for row in rows],
     )
     print()
     print_table(
@@ -78,8 +78,8 @@ def run(options: PassesArguments) -> int:
             for one in settings
         ],
     )
-    safe = sum(one.safe for one in rows)
-    excluded = sum(not one.safe for one in all_entries())
+    safe = sum(row.safe for row in rows)
+    excluded = sum(not entry.safe for entry in all_entries())
     print(f"\n{safe} safe passes in LLVM {toolchain.version}; {excluded} excluded", end="")
     print("" if options.all else " ('llm-compiler passes --all' says why)")
     return 0

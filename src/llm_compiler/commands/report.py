@@ -100,8 +100,8 @@ def _rows(
         found = sorted(sizes.by(what).items(), key=lambda one: (-one[1], one[0]))
         return (title, "bytes"), [(name, str(count)) for name, count in found]
     rows: list[tuple[str, ...]] = [
-        (one.name, str(one.before), str(one.after), f"{one.difference:+d}")
-        for one in changes(against.by(what), sizes.by(what))
+        (change.name, str(change.before), str(change.after), f"{change.difference:+d}")
+        for change in changes(against.by(what), sizes.by(what))
     ]
     return (title, "before", "after", "difference"), rows
 

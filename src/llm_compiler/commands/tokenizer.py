@@ -36,10 +36,10 @@ def _samples(options: TrainArguments) -> Iterator[StageSample]:
             for folder in options.samples
         ]
         while sources:
-            for one in list(sources):
-                sample = next(one, None)
+            for source in list(sources):
+                sample = next(source, None)
                 if sample is None:
-                    sources.remove(one)
+                    sources.remove(source)
                 else:
                     yield sample
 
@@ -71,9 +71,9 @@ def train(options: TrainArguments) -> int:
     def texts() -> Iterator[str]:
         with progress(options.max_characters, "characters") as bar:
             for sample in _samples(options):
-                for one in encoded_texts(sample):
-                    characters[sample.task] += len(one)
-                    yield one
+                for text in encoded_texts(sample):
+                    characters[sample.task] += len(text)
+                    yield text
                 if sample.task == "ir":
                     # Flag-tuning prompts are sketches of such modules.
                     short = sketch(sample.output_code)

@@ -78,11 +78,11 @@ def cluster(candidates: Sequence[Candidate], threshold: float) -> list[int]:
     clusters = _Clusters(len(candidates))
     first: dict[str | bytes, int] = {}
     distinct: list[int] = []
-    for index, one in enumerate(candidates):
-        for key in (one.module_hash, one.anonymous_hash, one.shingles):
+    for index, candidate in enumerate(candidates):
+        for key in (candidate.module_hash, candidate.anonymous_hash, candidate.shingles):
             if key and first.setdefault(key, index) != index:
                 clusters.join(first[key], index)
-        if one.shingles and first[one.shingles] == index:
+        if candidate.shingles and first[candidate.shingles] == index:
             distinct.append(index)
     del first
     sets = {i: numpy.frombuffer(candidates[i].shingles, dtype=numpy.uint32) for i in distinct}

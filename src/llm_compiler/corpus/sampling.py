@@ -131,7 +131,7 @@ class _Build:
             num_made=len(candidates),
             num_kept=len(kept),
             num_clusters=len(set(roots)),
-            num_exact=len(candidates) - len({one.anonymous_hash for one in candidates}),
+            num_exact=len(candidates) - len({candidate.anonymous_hash for candidate in candidates}),
             left_out=dict(left_out.most_common()),
             levels=dict(levels.most_common()),
             splits=dict(Counter(candidates[one.index].split for one in kept)),

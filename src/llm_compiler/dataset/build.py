@@ -191,7 +191,7 @@ def _table(rows: list[StageSample], summary: dict[str, Any]) -> Any:
     pyarrow, _ = require_pyarrow()
     types = {"int": pyarrow.int64(), "bool": pyarrow.bool_(), "str": pyarrow.string()}
     schema = pyarrow.schema(
-        [(one.name, types[str(one.type)]) for one in dataclasses.fields(StageSample)],
+        [(field.name, types[str(field.type)]) for field in dataclasses.fields(StageSample)],
         metadata={_KEY: json.dumps(summary)},
     )
     return pyarrow.Table.from_pylist([row.to_row() for row in rows], schema=schema)

@@ -34,7 +34,7 @@ class Labels:
         if not modules:
             raise ArtifactError(f"{path} holds no labels")
         self.metric = metric
-        self._modules = {one.module_hash: one for one in modules}
+        self._modules = {module.module_hash: module for module in modules}
 
     def __len__(self) -> int:
         return len(self._modules)

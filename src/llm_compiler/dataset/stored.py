@@ -78,7 +78,12 @@ def read_own_samples(folder: Path, stored: StoredStage, stage: str) -> list[Stag
     """
     if stored.stage != stage:
         raise ArtifactError(f"{folder} holds data of the stage '{stored.stage}', not {stage}")
-    found = [one for path in stored.paths for one in read_stage_samples(path) if one.task == stage]
+    found = [
+        sample
+        for path in stored.paths
+        for sample in read_stage_samples(path)
+        if sample.task == stage
+    ]
     if not found:
         raise ArtifactError(f"{folder} holds no samples")
     return found

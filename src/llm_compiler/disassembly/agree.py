@@ -109,7 +109,7 @@ class _Agreement:
         names: dict[str, None] = {}
         for name in self._live():
             names[name] = None
-            names |= dict.fromkeys(self._real(one.callee) for one in self._surveys[name].calls)
+            names |= dict.fromkeys(self._real(call.callee) for call in self._surveys[name].calls)
         return list(names)
 
     def _real(self, name: str) -> str:
@@ -120,10 +120,10 @@ class _Agreement:
 
     def _calls(self, name: str) -> list[tuple[str, CallSite]]:
         return [
-            (caller, one)
+            (caller, call)
             for caller in self._live()
-            for one in self._surveys[caller].calls
-            if self._real(one.callee) == name
+            for call in self._surveys[caller].calls
+            if self._real(call.callee) == name
         ]
 
     def _disagreement(self, name: str) -> str:
@@ -236,8 +236,8 @@ class _Agreement:
         for text in involved:
             ways = [
                 (index, Rewrite(prototypes=each))
-                for index, one in enumerate(prototypes)
-                for each in self._ways(text, name, one)
+                for index, prototype in enumerate(prototypes)
+                for each in self._ways(text, name, prototype)
             ]
             owners.append([index for index, _ in ways])
             edits = tuple(edit for _, edit in ways)

@@ -102,11 +102,11 @@ def not_throwing(module: Module) -> list[str]:
     library = module.context.library
     kind = library.LLVMGetEnumAttributeKindForName(b"nounwind", len(b"nounwind"))
     return [
-        module.name_of(one)
-        for one in module.function_handles()
-        if library.LLVMIsDeclaration(one)
-        and not library.LLVMGetIntrinsicID(one)
-        and library.LLVMGetEnumAttributeAtIndex(one, _FUNCTION, kind)
+        module.name_of(handle)
+        for handle in module.function_handles()
+        if library.LLVMIsDeclaration(handle)
+        and not library.LLVMGetIntrinsicID(handle)
+        and library.LLVMGetEnumAttributeAtIndex(handle, _FUNCTION, kind)
     ]
 
 
@@ -114,12 +114,12 @@ def calls_of(module: Module) -> list[tuple[str, int]]:
     """Return the direct calls of functions that are no intrinsics: names and instructions."""
     library = module.context.library
     found = []
-    for one in module.instruction_handles():
-        if not library.LLVMIsACallInst(one) and not library.LLVMIsAInvokeInst(one):
+    for handle in module.instruction_handles():
+        if not library.LLVMIsACallInst(handle) and not library.LLVMIsAInvokeInst(handle):
             continue
-        callee = library.LLVMGetCalledValue(one)
+        callee = library.LLVMGetCalledValue(handle)
         if library.LLVMIsAFunction(callee) and not library.LLVMGetIntrinsicID(callee):
-            found.append((module.name_of(callee), one))
+            found.append((module.name_of(callee), handle))
     return found
 
 

@@ -65,7 +65,7 @@ class Binary:
         marks no function with ``.type`` gets its global labels in code instead. Code that LLVM
         outlined is no function of the program's: it belongs to those that call it.
         """
-        code = {one.index for one in self.elf.sections if one.is_code}
+        code = {section.index for section in self.elf.sections if section.is_code}
         kinds: tuple[SymbolKind, ...] = (SymbolKind.FUNCTION, SymbolKind.IFUNC)
         found = self._symbols(code, kinds, local=True)
         found = [one for one in found if not (one.is_local and _OUTLINED.match(one.name))]

@@ -46,11 +46,11 @@ def with_found_functions(elf: ElfFile, listing: Listing) -> ElfFile:
     if elf.symbols or elf.kind is FileKind.RELOCATABLE:
         return elf
     symbols = [
-        dataclasses.replace(one, name=one.name.partition("@")[0])
-        for one in elf.dynamic_symbols
-        if one.is_defined and one.name
+        dataclasses.replace(symbol, name=symbol.name.partition("@")[0])
+        for symbol in elf.dynamic_symbols
+        if symbol.is_defined and symbol.name
     ]
-    known = {one.value: one for one in symbols if one.kind is SymbolKind.FUNCTION}
+    known = {symbol.value: symbol for symbol in symbols if symbol.kind is SymbolKind.FUNCTION}
     sections = {
         one.index: one for one in elf.sections if one.is_code and not _LINKERS.match(one.name)
     }
@@ -110,9 +110,11 @@ def _uncovered(
     architecture = architecture_named(elf.architecture)
     padding = architecture.padding
     called = {
-        one.target
-        for one in instructions
-        if one.target is not None and architecture.is_branch(one) and architecture.is_call(one)
+        instruction.target
+        for instruction in instructions
+        if instruction.target is not None
+        and architecture.is_branch(instruction)
+        and architecture.is_call(instruction)
     }
     gap: list[Instruction] = []
 
@@ -150,7 +152,11 @@ def _uncovered(
 
 def _run_time_places(elf: ElfFile) -> frozenset[int]:
     """Return what the first entries of the lists of constructors and destructors point to."""
-    slots = {one.offset: one.addend for one in elf.dynamic_relocations if not one.symbol.name}
+    slots = {
+        relocation.offset: relocation.addend
+        for relocation in elf.dynamic_relocations
+        if not relocation.symbol.name
+    }
     found = set()
     for section in elf.sections:
         if section.name in (".init_array", ".fini_array") and section.size >= 8:

@@ -179,7 +179,7 @@ class _Search:
         sites = [*claim_sites(self._lines), _Site(-1, _ATTRIBUTES), _Site(-2, _NO_RETURN)]
         gone = self._without(sites)
         text = self._text(gone)
-        kept = sorted({one.kind for one in sites if one not in gone})
+        kept = sorted({site.kind for site in sites if site not in gone})
         bare = self._text(sites) if kept else ""
         with Context() as context:
             module = context.parse(text.encode("utf-8", "surrogateescape"), "answer")
@@ -191,14 +191,14 @@ class _Search:
         if self._is_same(sites):
             return sites
         # Claims that one kind alone needs are the usual case.
-        kinds = sorted({one.kind for one in sites}, key=_order)
+        kinds = sorted({site.kind for site in sites}, key=_order)
         for kind in kinds:
-            rest = [one for one in sites if one.kind != kind]
+            rest = [site for site in sites if site.kind != kind]
             if self._is_same(rest):
-                return rest + self._some(rest, [one for one in sites if one.kind == kind])
+                return rest + self._some(rest, [site for site in sites if site.kind == kind])
         gone: list[_Site] = []
         for kind in kinds:
-            mine = [one for one in sites if one.kind == kind]
+            mine = [site for site in sites if site.kind == kind]
             gone += self._some(gone, mine)
         return gone
 
@@ -228,8 +228,8 @@ class _Search:
 
     def _text(self, sites: Sequence[_Site]) -> str:
         by_line: dict[int, set[str]] = {}
-        for one in sites:
-            by_line.setdefault(one.line, set()).add(one.kind)
+        for site in sites:
+            by_line.setdefault(site.line, set()).add(site.kind)
         lines: list[str] = []
         for number, line in enumerate(self._lines):
             kinds = by_line.get(number, set())

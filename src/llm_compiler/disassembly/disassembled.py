@@ -178,13 +178,13 @@ class Retargeted:
     @property
     def is_complete(self) -> bool:
         """Whether the module defines every function."""
-        return all(one.is_defined for one in self.functions)
+        return all(function.is_defined for function in self.functions)
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints of it."""
         return {
             "target_triple": self.target_triple,
-            "functions": [one.to_json() for one in self.functions],
+            "functions": [function.to_json() for function in self.functions],
         }
 
 
@@ -222,12 +222,12 @@ class Disassembled:
     @property
     def is_complete(self) -> bool:
         """Whether every function is at least tests_passed, and none is lost on another target."""
-        complete = all(one.verdict.is_accepted for one in self.functions)
+        complete = all(function.verdict.is_accepted for function in self.functions)
         return complete and (self.retargeted is None or self.retargeted.is_complete)
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
-        accepted = sum(one.verdict.is_accepted for one in self.functions)
+        accepted = sum(function.verdict.is_accepted for function in self.functions)
         return card(
             f"{accepted} of {len(self.functions)} functions lifted",
             {
@@ -239,7 +239,10 @@ class Disassembled:
                 "warnings": "; ".join(self.warnings),
             },
             header=("function", "verdict", "by", "reason"),
-            rows=[(one.name, one.verdict.value, one.source, one.reason) for one in self.functions],
+            rows=[
+                (function.name, function.verdict.value, function.source, function.reason)
+                for function in self.functions
+            ],
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -247,7 +250,7 @@ class Disassembled:
         return {
             "input": self.input,
             "target_triple": self.target_triple,
-            "functions": [one.to_json() for one in self.functions],
+            "functions": [function.to_json() for function in self.functions],
             "is_whole": self.is_whole,
             "obstacle": self.obstacle,
             "retargeted": self.retargeted.to_json() if self.retargeted else None,

@@ -222,7 +222,7 @@ class FinishStage:
             part = range(first, min(first + _A_JOB, places.stop))
             samples: list[StageSample] = [self._samples[place] for place in part]
             job = DraftBodyJob(
-                functions=tuple((one.input_code, one.target_triple) for one in samples),
+                functions=tuple((sample.input_code, sample.target_triple) for sample in samples),
                 max_variants=self._max_variants,
             )
             yield from zip(part, run_jobs(pool, [job])[0], strict=True)

@@ -73,10 +73,10 @@ def to_dot(function: str, blocks: Sequence[Block]) -> str:
         return text.replace("\\", "\\\\").replace('"', '\\"')
 
     lines = [f'digraph "{quoted(function)}" {{', '  node [shape=box, fontname="monospace"];']
-    for one in blocks:
-        label = "\\l".join(quoted(line) for line in (f"{one.name}:", *one.lines)) + "\\l"
-        lines.append(f'  "{quoted(one.name)}" [label="{label}"];')
-        lines += [f'  "{quoted(one.name)}" -> "{quoted(other)}";' for other in one.successors]
+    for block in blocks:
+        label = "\\l".join(quoted(line) for line in (f"{block.name}:", *block.lines)) + "\\l"
+        lines.append(f'  "{quoted(block.name)}" [label="{label}"];')
+        lines += [f'  "{quoted(block.name)}" -> "{quoted(other)}";' for other in block.successors]
     return "\n".join([*lines, "}", ""])
 
 
@@ -94,11 +94,11 @@ def to_html(title: str, verdict: str, assembly: str, blocks: Sequence[Block]) ->
 def _picture(blocks: Sequence[Block]) -> str:
     layers = _layers(blocks)
     sizes = {
-        one.name: (
-            max(len(line) for line in (one.name + ":", *one.lines)) * _CHARACTER_PX + 16,
-            (len(one.lines) + 1) * _LINE_PX + 10,
+        block.name: (
+            max(len(line) for line in (block.name + ":", *block.lines)) * _CHARACTER_PX + 16,
+            (len(block.lines) + 1) * _LINE_PX + 10,
         )
-        for one in blocks
+        for block in blocks
     }
     places: dict[str, tuple[int, int]] = {}
     y = width = 0
@@ -134,7 +134,7 @@ def _picture(blocks: Sequence[Block]) -> str:
 
 def _layers(blocks: Sequence[Block]) -> list[list[Block]]:
     """Return blocks in rows: each below all that lead to it from above it in the text."""
-    order = {one.name: number for number, one in enumerate(blocks)}
+    order = {block.name: number for number, block in enumerate(blocks)}
     depth = dict.fromkeys(order, 0)
     for one in blocks:
         for other in one.successors:

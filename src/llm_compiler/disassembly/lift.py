@@ -171,7 +171,7 @@ class Lifter:
                     dataclasses.replace(plain, draft=body, num_candidates=half)
                 )
         if len(answers) < options.candidates:
-            known = {one.code for one in answers}
+            known = {answer.code for answer in answers}
             answers += [one for one in self._engine.answer(plain) if one.code not in known]
         return answers[: options.candidates]
 
@@ -243,7 +243,7 @@ class Lifter:
         if self._rules is not None:
             found = self._rules.drafts(question.text)
             lacking, drafts = found.cause, found.texts
-            answers = [CodeAnswer(code=one) for one in drafts]
+            answers = [CodeAnswer(code=draft) for draft in drafts]
             if answers:
                 by_rules = _from(self._verify_answers(question, answers), "rules")
                 if _is_enough(by_rules, question.text):

@@ -91,7 +91,9 @@ def merge(
     """
     lifts, dropped = _united(lifts, pool, reverify)
     accepted = [
-        one for one in lifts if one.outcome.verdict.is_accepted and one.outcome.name not in dropped
+        lift
+        for lift in lifts
+        if lift.outcome.verdict.is_accepted and lift.outcome.name not in dropped
     ]
     kept = [one for one in accepted if not one.outcome.alias_of]
     aliases = [one for one in accepted if one.outcome.alias_of]
@@ -128,9 +130,9 @@ def merge(
         if linked:
             link_modules([sources[name] for name in linked], output, toolchain)
     dropped |= {
-        one.outcome.name: dropped[one.outcome.alias_of]
-        for one in aliases
-        if one.outcome.alias_of in dropped
+        aliase.outcome.name: dropped[aliase.outcome.alias_of]
+        for aliase in aliases
+        if aliase.outcome.alias_of in dropped
     }
     body = output.read_text("utf-8", "surrogateescape") if linked else ""
     return Merged(text=_finished(body, binary, lifts, dropped), dropped=dropped, lifts=tuple(lifts))
@@ -141,9 +143,9 @@ def _united(
 ) -> tuple[list[Lift], dict[str, str]]:
     """Return lifts whose accepted texts claim little and agree, and which of them cannot."""
     named = {
-        one.outcome.name: one
-        for one in lifts
-        if one.outcome.verdict.is_accepted and not one.outcome.alias_of
+        lift.outcome.name: lift
+        for lift in lifts
+        if lift.outcome.verdict.is_accepted and not lift.outcome.alias_of
     }
     if not named:
         return list(lifts), {}
@@ -158,9 +160,9 @@ def _united(
             one, outcome=outcome, bare=modest.bare, nothrow=modest.nothrow
         )
     aliases = {
-        one.outcome.name: one.outcome.alias_of
-        for one in lifts
-        if one.outcome.alias_of in named and not one.outcome.is_ifunc
+        lift.outcome.name: lift.outcome.alias_of
+        for lift in lifts
+        if lift.outcome.alias_of in named and not lift.outcome.is_ifunc
     }
     agreed = agree({name: one.outcome.ir for name, one in named.items()}, pool, aliases=aliases)
     dropped = dict(agreed.refused)
@@ -184,9 +186,9 @@ def _united(
         else:
             result.append(one)
     dropped |= {
-        one.outcome.name: dropped[one.outcome.alias_of]
-        for one in lifts
-        if one.outcome.alias_of in dropped
+        lift.outcome.name: dropped[lift.outcome.alias_of]
+        for lift in lifts
+        if lift.outcome.alias_of in dropped
     }
     return result, dropped
 
@@ -236,8 +238,8 @@ def same_variables(texts: Mapping[str, str]) -> dict[str, str]:
 def _alignments(binary: Binary, lifts: Sequence[Lift]) -> dict[str, int]:
     """Return how the input's static variables are aligned in memory, in bytes."""
     found: dict[str, int] = {}
-    for one in lifts:
-        for variable in one.text.variables if one.text else ():
+    for lift in lifts:
+        for variable in lift.text.variables if lift.text else ():
             alignment = binary.elf.sections[variable.section].alignment or 1
             offset = variable.offset
             found[variable.name] = min(alignment, offset & -offset) if offset else alignment
@@ -261,10 +263,10 @@ def detached_texts(
     job = DetachJob(
         texts=tuple(texts),
         variables=tuple(
-            tuple(variable.name for variable in one.text.variables) if one.text else ()
-            for one in lifts
+            tuple(variable.name for variable in lift.text.variables) if lift.text else ()
+            for lift in lifts
         ),
-        functions=tuple(one.outcome.name for one in lifts),
+        functions=tuple(lift.outcome.name for lift in lifts),
         aliases=tuple(
             tuple(
                 (
@@ -273,12 +275,12 @@ def detached_texts(
                     alias.outcome.is_ifunc,
                 )
                 for alias in aliases
-                if alias.outcome.alias_of == one.outcome.name
+                if alias.outcome.alias_of == lift.outcome.name
             )
-            for one in lifts
+            for lift in lifts
         ),
         alignments=tuple((alignments or {}).items()),
-        nothrow=frozenset(name for one in lifts for name in one.nothrow),
+        nothrow=frozenset(name for lift in lifts for name in lift.nothrow),
     )
     found: list[str] = run_jobs(pool, [job])[0] if lifts else []
     return found
@@ -303,8 +305,8 @@ def recheck(
     the code that uses them, not what it does: the code without that counts as well.
     """
     kinds: dict[tuple[str, ...], list[Lift]] = {}
-    for one in lifts:
-        kinds.setdefault(lower_flags(one.outcome.ir), []).append(one)
+    for lift in lifts:
+        kinds.setdefault(lower_flags(lift.outcome.ir), []).append(lift)
     plain_ones = kinds.get(LOWER_PLAIN_FLAGS, [])
     found = {}
     if plain_ones:
@@ -317,7 +319,7 @@ def recheck(
     if found and merged is not None:
         flags = (*LOWER_FLAGS, *merged.clang_flags)
         plain = _changed_code(binary, lifts, source, output, toolchain, flags)
-        names = {one.outcome.name for one in lifts}
+        names = {lift.outcome.name for lift in lifts}
         found = {
             name: reason for name, reason in found.items() if name in plain or name not in names
         }
@@ -344,14 +346,14 @@ def _changed_code(
         )
         code = read_code_object(output, toolchain)
     except (CompilerError, ResourceError, InputError) as error:
-        return {one.outcome.name: f"the merged module does not lower: {error}" for one in lifts}
+        return {lift.outcome.name: f"the merged module does not lower: {error}" for lift in lifts}
     found = {}
-    for one in lifts:
-        assert one.lowered is not None
-        assert one.text is not None
-        detached = frozenset(variable.name for variable in one.text.variables)
-        name = one.outcome.name
-        if change := difference(one.lowered, code, name, alone=False, detached=detached):
+    for lift in lifts:
+        assert lift.lowered is not None
+        assert lift.text is not None
+        detached = frozenset(variable.name for variable in lift.text.variables)
+        name = lift.outcome.name
+        if change := difference(lift.lowered, code, name, alone=False, detached=detached):
             found[name] = f"it becomes other code when merged: {change}"
     return found
 
@@ -360,15 +362,15 @@ def _finished(body: str, binary: Binary, lifts: Sequence[Lift], dropped: dict[st
     """Return the module with a comment for each verdict, and all other functions declared."""
     lines = [f"; Lifted from {binary.path.name}: for each function its verdict."]
     declared = []
-    for one in lifts:
-        name, verdict = one.outcome.name, one.outcome.verdict
-        reason = dropped.get(name, one.outcome.reason)
+    for lift in lifts:
+        name, verdict = lift.outcome.name, lift.outcome.verdict
+        reason = dropped.get(name, lift.outcome.reason)
         said = f"{verdict.value} (declared: {reason})" if name in dropped else verdict.value
         if not verdict.is_accepted and reason:
             said += f": {reason}"
-        if one.outcome.alias_of:
-            kind = "chosen at load time by" if one.outcome.is_ifunc else "another name of"
-            said = f"{kind} {one.outcome.alias_of}: {said}"
+        if lift.outcome.alias_of:
+            kind = "chosen at load time by" if lift.outcome.is_ifunc else "another name of"
+            said = f"{kind} {lift.outcome.alias_of}: {said}"
         lines.append(comment(f"{name}: {said}"))
         if name in dropped or not verdict.is_accepted:
             declared.append(name)
@@ -424,9 +426,9 @@ def relink(
     if binary.origin is Origin.EXECUTABLE:
         raise InputError(f"{binary.path} is linked already: --relink takes objects and assembly")
     accepted = [
-        one
-        for one in lifts
-        if one.outcome.verdict.is_accepted and one.outcome.name not in merged.dropped
+        lift
+        for lift in lifts
+        if lift.outcome.verdict.is_accepted and lift.outcome.name not in merged.dropped
     ]
     architecture = binary.elf.architecture
     copy, output = folder / "copy.o", folder / "relinked.o"
@@ -437,7 +439,9 @@ def relink(
         copy.write_bytes(binary.data)
     if not accepted:
         return copy.read_bytes()
-    symbols = {one.name: one for one in binary.elf.symbols if one.is_defined and one.name}
+    symbols = {
+        symbol.name: symbol for symbol in binary.elf.symbols if symbol.is_defined and symbol.name
+    }
     edits: list[str] = []
     hidden: set[str] = set()
     for one in accepted:

@@ -50,13 +50,15 @@ def without_outlined(
     except (Unliftable, Unreadable, CompileFailed, InputError):
         return text, proof
     all_ = (text, *pieces)
-    variables = {one.name: one for each in all_ for one in each.variables}
+    variables = {variable.name: variable for each in all_ for variable in each.variables}
     functions = dict.fromkeys(name for each in all_ for name in each.static_functions)
     text = dataclasses.replace(
         text,
         text=whole,
         variables=tuple(variables.values()),
-        static_functions=tuple(one for one in functions if not one.startswith(PREFIX)),
+        static_functions=tuple(
+            function for function in functions if not function.startswith(PREFIX)
+        ),
         opened=tuple(dict.fromkeys(one for each in all_ for one in each.opened)),
     )
     return text, dataclasses.replace(proof, code=code)

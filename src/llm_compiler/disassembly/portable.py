@@ -251,7 +251,7 @@ def _outside_strings(text: str, change: Callable[[str], str]) -> str:
 def _are_laid_out_alike(module: Module, *layouts: int) -> bool:
     """Whether all types of memory have the same size and alignment in all layouts."""
     library = module.context.library
-    types = {library.LLVMGlobalGetValueType(one) for one in module.variable_handles()}
+    types = {library.LLVMGlobalGetValueType(handle) for handle in module.variable_handles()}
     for one in module.instruction_handles():
         if library.LLVMIsAAllocaInst(one):
             types.add(library.LLVMGetAllocatedType(one))
@@ -273,10 +273,10 @@ def _split_products(module: Module) -> None:
     """Replace ``llvm.fmuladd`` by a product and a sum, which no code generator fuses."""
     library = module.context.library
     fused = [
-        one
-        for one in module.instruction_handles()
-        if library.LLVMIsACallInst(one)
-        and (called := library.LLVMGetCalledValue(one))
+        handle
+        for handle in module.instruction_handles()
+        if library.LLVMIsACallInst(handle)
+        and (called := library.LLVMGetCalledValue(handle))
         and library.LLVMIsAFunction(called)
         and module.name_of(called).startswith("llvm.fmuladd.")
     ]

@@ -174,7 +174,9 @@ def _last_calls(
     direct = {call: name for name, call in calls_of(module)}
     found = []
     returns = [
-        one for one in module.instruction_handles(function) if library.LLVMIsAReturnInst(one)
+        handle
+        for handle in module.instruction_handles(function)
+        if library.LLVMIsAReturnInst(handle)
     ]
     for one in returns:
         call = _last_call(module, one)
@@ -308,10 +310,10 @@ class PrototypeReader:
 
     def _text(self, attributes: dict[str, int]) -> str:
         parts = []
-        for name, one in attributes.items():
+        for name, attribute in attributes.items():
             if name in ("byval", "sret", "byref", "inalloca", "preallocated"):
                 size = self._library.LLVMABISizeOfType(
-                    self._layout, self._library.LLVMGetTypeAttributeValue(one)
+                    self._layout, self._library.LLVMGetTypeAttributeValue(attribute)
                 )
                 parts.append(f"{name}([{size} x i8])")
             elif name not in ("align", "returned"):
@@ -333,11 +335,11 @@ def candidates(
     Args:
         own: of the definition; None: it is defined in another file.
     """
-    claims = [one.prototype for one in calls]
-    if own is not None and all(_agrees(own, one) for one in calls):
+    claims = [call.prototype for call in calls]
+    if own is not None and all(_agrees(own, call) for call in calls):
         return [own]
     everything = [own, *claims] if own is not None else claims
-    first = own or max(claims, key=lambda one: (len(one.parameters), claims.count(one)))
+    first = own or max(claims, key=lambda claim: (len(claim.parameters), claims.count(claim)))
     results = _results(own, calls)
     is_variadic = any(one.is_variadic for one in everything)
     if is_variadic:
@@ -378,12 +380,14 @@ def _agrees(own: Prototype, call: CallSite) -> bool:
 def _results(own: Prototype | None, calls: Sequence[CallSite]) -> list[tuple[str, str]]:
     """Return types of the result, the best first: what somebody uses must be there."""
     used = [
-        (one.prototype.result, one.prototype.result_attributes) for one in calls if one.uses_result
+        (call.prototype.result, call.prototype.result_attributes)
+        for call in calls
+        if call.uses_result
     ]
     unused = [
-        (one.prototype.result, one.prototype.result_attributes)
-        for one in calls
-        if not one.uses_result
+        (call.prototype.result, call.prototype.result_attributes)
+        for call in calls
+        if not call.uses_result
     ]
     mine = [(own.result, own.result_attributes)] if own is not None else []
     needed = [one for one in dict.fromkeys([*mine, *used]) if one[0] != "void"]
@@ -419,7 +423,7 @@ def _choices(
     positions: list[list[tuple[str, str]]], limit: int
 ) -> Iterator[tuple[tuple[str, str], ...]]:
     """Yield choices, those first that differ from everybody's first choice in few positions."""
-    base = tuple(one[0] for one in positions)
+    base = tuple(position[0] for position in positions)
     yield base
     for index, options in enumerate(positions):
         for other in options[1:]:

@@ -52,7 +52,9 @@ class FunctionReader:
         table = self._exception_table(code)
         references = References(code)
         operands = (LinkedOperands if self._file.is_linked else ObjectOperands)(references)
-        found = {one.address: operands.operand(one) for one in code.instructions}
+        found = {
+            instruction.address: operands.operand(instruction) for instruction in code.instructions
+        }
         opened = widen_merged(references, found)
         name_items(references)
         writer = TextWriter(references, operands, found, table)
@@ -104,7 +106,7 @@ class FunctionReader:
         except InputError as error:
             raise Unreadable(f"cannot be read: {error}") from None
         size = code.end - code.start
-        offsets = {one - code.start for one in code.addresses} | {size}
+        offsets = {address - code.start for address in code.addresses} | {size}
         for site in table.call_sites:
             inside = {site.start, site.start + site.length} <= offsets
             if not inside or (site.landing_pad and site.landing_pad not in offsets - {size}):

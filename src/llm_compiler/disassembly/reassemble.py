@@ -142,14 +142,14 @@ def _by_instruction(table: ExceptionTable, listing: Listing, symbol: Symbol) -> 
         return sum(not _ALIGNMENT.match(one.text) for one in before)
 
     sites = []
-    for one in table.call_sites:
-        start = number(one.start)
+    for site in table.call_sites:
+        start = number(site.start)
         sites.append(
             CallSite(
                 start=start,
-                length=number(one.start + one.length) - start,
-                landing_pad=number(one.landing_pad),
-                action=one.action,
+                length=number(site.start + site.length) - start,
+                landing_pad=number(site.landing_pad),
+                action=site.action,
             )
         )
     return dataclasses.replace(table, call_sites=tuple(sites))
@@ -216,13 +216,13 @@ class _DataCheck:
             self._sides[1][0].sections[own_place[0]],
         )
         symbols = self._sides[1][0].symbols_in(own.index)
-        before = [one for one in symbols if one.value <= own_place[1]]
+        before = [symbol for symbol in symbols if symbol.value <= own_place[1]]
         if not before or own_place[1] >= own.size:
             return ""
         start = before[-1].value
         sizes = [one.size for one in before if one.value == start and one.size]
         end = start + max(sizes) if sizes else own.size
-        later = [one.value for one in symbols if one.value > start]
+        later = [symbol.value for symbol in symbols if symbol.value > start]
         end = min([end, *later[:1]])
         shift = place[1] - own_place[1]
         ours = section.read(max(0, start + shift), end + shift)
@@ -290,15 +290,15 @@ def _same_relocations(elf: ElfFile, symbol: Symbol, own: ElfFile, again: Symbol,
         one.offset - again.value: one
         for one in own.relocations_in(again.section, again.value, again.value + size)
     }
-    for one in ours:
-        if not one.type:
+    for our in ours:
+        if not our.type:
             continue
-        other = theirs.get(one.offset - symbol.value)
+        other = theirs.get(our.offset - symbol.value)
         if other is None:
             return False
-        if same.get(one.type, one.type) != same.get(other.type, other.type):
+        if same.get(our.type, our.type) != same.get(other.type, other.type):
             return False
-        if not one.symbol.is_defined and (one.symbol.name, one.addend) != (
+        if not our.symbol.is_defined and (our.symbol.name, our.addend) != (
             other.symbol.name,
             other.addend,
         ):

@@ -231,9 +231,10 @@ class _Work:
             signature = inspection.declared.get(name)
             if signature is None:
                 continue
-            kinds = {one.kind for one in signature.results}
+            kinds = {result.kind for result in signature.results}
             has_vector = any(
-                one.kind == "vector" for one in (*signature.parameters, *signature.results)
+                parameter.kind == "vector"
+                for parameter in (*signature.parameters, *signature.results)
             )
             if has_vector or len(kinds) > 1:
                 return f"may pass a struct to {name}, which AArch64 does in another way"
@@ -280,7 +281,7 @@ class _Work:
                 break
             for name, reason in wrong.items():
                 del self._parts[name]
-                place = next(i for i, one in enumerate(results) if one.name == name)
+                place = next(i for i, result in enumerate(results) if result.name == name)
                 results[place] = _no(name, reason)
         lines = [
             f"; Lifted from {self._binary.path.name} (x86-64) for AArch64: what is shown of each "

@@ -167,11 +167,11 @@ class _Editor:
         """Drop conversions made here that lead from a type to itself: the register is the same."""
         library = self._library
         made = [
-            one
-            for one in self._module.instruction_handles(
+            handle
+            for handle in self._module.instruction_handles(
                 self._module.function_handle(self._function)
             )
-            if self._is_own_cast(one)
+            if self._is_own_cast(handle)
         ]
         for one in made:
             source = library.LLVMGetOperand(one, 0)
@@ -292,7 +292,7 @@ class _Editor:
         # The caller's own argument of that number is the likeliest: it was passed on.
         values = values[index : index + 1] + values[:index] + values[index + 1 :]
         values += self._before(call)
-        values = [one for one in values if self._can_cast(library.LLVMTypeOf(one), wanted)]
+        values = [value for value in values if self._can_cast(library.LLVMTypeOf(value), wanted)]
         self.num_choices = max(self.num_choices, len(values))
         if self._choice >= len(values):
             raise _Impossible("a call lacks an argument that the function takes")
@@ -342,19 +342,19 @@ class _Editor:
     def _returns(self, builder: int, new: int) -> None:
         library = self._library
         wanted = library.LLVMGetReturnType(library.LLVMGlobalGetValueType(new))
-        for one in list(self._module.instruction_handles(new)):
-            if not library.LLVMIsAReturnInst(one):
+        for handle in list(self._module.instruction_handles(new)):
+            if not library.LLVMIsAReturnInst(handle):
                 continue
-            library.LLVMPositionBuilderBefore(builder, one)
-            value = library.LLVMGetOperand(one, 0) if library.LLVMGetNumOperands(one) else 0
+            library.LLVMPositionBuilderBefore(builder, handle)
+            value = library.LLVMGetOperand(handle, 0) if library.LLVMGetNumOperands(handle) else 0
             if library.LLVMGetTypeKind(wanted) == _VOID:
                 library.LLVMBuildRetVoid(builder)
             else:
                 if not value or library.LLVMIsUndef(value):
-                    value = self._left_in_register(one, wanted)
-                library.LLVMPositionBuilderBefore(builder, one)
+                    value = self._left_in_register(handle, wanted)
+                library.LLVMPositionBuilderBefore(builder, handle)
                 library.LLVMBuildRet(builder, self._cast(builder, value, wanted))
-            library.LLVMInstructionEraseFromParent(one)
+            library.LLVMInstructionEraseFromParent(handle)
 
     def _left_in_register(self, at: int, wanted: int) -> int:
         """Return what a function returns that says nothing of it: what its code leaves there."""
@@ -365,16 +365,18 @@ class _Editor:
             if self._is_call(one) or not self._last_call_only
         ]
         block = library.LLVMGetInstructionParent(at)
-        joined = self._joined(block) if not any(self._is_call(one) for one in values) else None
+        joined = self._joined(block) if not any(self._is_call(value) for value in values) else None
         if not self._last_call_only:
             function = library.LLVMGetBasicBlockParent(block)
             count = library.LLVMCountParamTypes(library.LLVMGlobalGetValueType(function))
             values += [library.LLVMGetParam(function, i) for i in range(count)]
         values = [
-            one
-            for one in values
-            if (self._is_call(one) and library.LLVMGetTypeKind(library.LLVMTypeOf(one)) == _VOID)
-            or self._can_cast(library.LLVMTypeOf(one), wanted)
+            value
+            for value in values
+            if (
+                self._is_call(value) and library.LLVMGetTypeKind(library.LLVMTypeOf(value)) == _VOID
+            )
+            or self._can_cast(library.LLVMTypeOf(value), wanted)
         ]
         self.num_choices = max(self.num_choices, len(values) + (1 if joined else 0))
         if joined and self._choice == 0:
@@ -400,7 +402,7 @@ class _Editor:
     def _phi(self, block: int, joined: list[tuple[int, int]], wanted: int) -> int:
         library = self._library
         values = [self._with_result(call, wanted) for _, call in joined]
-        if any(library.LLVMTypeOf(one) != wanted for one in values):
+        if any(library.LLVMTypeOf(value) != wanted for value in values):
             raise _Impossible("calls of several types meet in front of a return")
         builder = library.LLVMCreateBuilderInContext(self._context.handle)
         try:

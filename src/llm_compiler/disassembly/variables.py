@@ -93,8 +93,9 @@ def constructors(lists: Mapping[str, Sequence[str]]) -> list[str]:
             if match := re.fullmatch(rf"{re.escape(prefix)}(?:\.(\d+))?", section):
                 priority = int(match[1]) if match[1] else _DEFAULT_PRIORITY
                 entries += [
-                    f"{{ i32, ptr, ptr }} {{ i32 {priority}, ptr @{quoted_name(one)}, ptr null }}"
-                    for one in functions
+                    f"{{ i32, ptr, ptr }} "
+                    f"{{ i32 {priority}, ptr @{quoted_name(function)}, ptr null }}"
+                    for function in functions
                 ]
         if entries:
             lines.append(

@@ -87,7 +87,7 @@ class _Work:
         self._binary, self._elf = binary, binary.elf
         self._lifts, self._merged = lifts, merged
         self._pool, self._toolchain, self._folder = pool, toolchain, folder
-        self._functions = {one.outcome.name for one in lifts}
+        self._functions = {lift.outcome.name for lift in lifts}
         self._direct = {match[1] for match in _DIRECT.finditer(merged.text)}
 
     def run(self) -> str:
@@ -115,7 +115,7 @@ class _Work:
         source.write_text(self._merged.text, "utf-8", "surrogateescape")
         if refused := link_modules([source, path], output, self._toolchain):
             raise _Obstacle(f"its variables do not link with its functions: {refused}")
-        own = [one for one in self._lifts if not one.outcome.alias_of]
+        own = [lift for lift in self._lifts if not lift.outcome.alias_of]
         wrong = recheck(self._binary, own, output, self._folder / "whole.o", self._toolchain)
         if wrong and sections:
             wrong = self._wrong_apart(own, source, lines, tuple(named), wrong)
@@ -165,11 +165,11 @@ class _Work:
             _Obstacle: something that no module can hold.
         """
         missing = [
-            one.outcome.name
-            for one in self._lifts
-            if one.outcome.name in self._merged.dropped or not one.outcome.verdict.is_accepted
+            lift.outcome.name
+            for lift in self._lifts
+            if lift.outcome.name in self._merged.dropped or not lift.outcome.verdict.is_accepted
         ]
-        asked = {one.name for one in self._binary.functions()}
+        asked = {function.name for function in self._binary.functions()}
         missing += sorted(asked - self._functions)
         if missing:
             raise _Obstacle(f"not lifted: {', '.join(missing[:5])}")
@@ -198,11 +198,11 @@ class _Work:
         """Return all data, and the sections that are taken as one piece each."""
         sections = {
             variable.section
-            for one in self._lifts
-            for variable in (one.text.variables if one.text else ())
+            for lift in self._lifts
+            for variable in (lift.text.variables if lift.text else ())
             if not variable.symbol
         }
-        sections |= {index for one in self._lifts if one.text for index in one.text.opened}
+        sections |= {index for lift in self._lifts if lift.text for index in lift.text.opened}
         return FunctionReader(self._binary).read_data(self._variables(), sections), sections
 
     def _variables(self) -> dict[str, int]:
@@ -296,9 +296,11 @@ class _Work:
         )
 
     def _finished(self, text: str) -> str:
-        symbols = {one.outcome.name: self._elf.symbol(one.outcome.name) for one in self._lifts}
+        symbols = {lift.outcome.name: self._elf.symbol(lift.outcome.name) for lift in self._lifts}
         weak = tuple(name for name, one in symbols.items() if one and one.binding is Binding.WEAK)
-        hidden = tuple(one.name for one in self._elf.symbols if one.is_hidden and not one.is_local)
+        hidden = tuple(
+            symbol.name for symbol in self._elf.symbols if symbol.is_hidden and not symbol.is_local
+        )
         job = InternalizeJob(text=text, weak=weak, kept=hidden)
         result: str = run_jobs(self._pool, [job])[0][0]
         if not result:

@@ -98,8 +98,8 @@ def _line(cells: Sequence[str]) -> str:
 
 def to_html(blocks: Sequence[Block]) -> str:
     """Return the report as one page that needs no other file."""
-    title = next((one.text for one in blocks if isinstance(one, Heading)), "Report")
-    body = "\n".join(_block_html(one) for one in blocks)
+    title = next((block.text for block in blocks if isinstance(block, Heading)), "Report")
+    body = "\n".join(_block_html(block) for block in blocks)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -88,7 +88,7 @@ def share_of(hits: Sequence[bool], seed: int = 0) -> Figure:
     Where all or none hit, resamples would all be alike, as if that were certain; there the interval
     is the exact one of the binomial distribution (Clopper and Pearson).
     """
-    found = mean_of([float(one) for one in hits], seed)
+    found = mean_of([float(hit) for hit in hits], seed)
     if not hits or 0 < found.value < 1:
         return found
     far = 0.025 ** (1 / len(hits))

@@ -44,15 +44,15 @@ def anytime_plot(
     pyplot = require_matplotlib()
     figure, axes = pyplot.subplots(1, 2, figsize=(12, 4.4), sharey=True)
     by_contender: dict[str, list[Summary]] = {}
-    for one in summaries:
-        if one.contender.startswith("-O"):
+    for summary in summaries:
+        if summary.contender.startswith("-O"):
             continue  # their best is drawn
-        by_contender.setdefault(one.contender, []).append(one)
+        by_contender.setdefault(summary.contender, []).append(summary)
     for axis, mean in zip(axes, ("total", "geomean"), strict=True):
         for number, (name, members) in enumerate(by_contender.items()):
-            members = sorted(members, key=lambda one: one.budget)
-            figures = [figure_of(one, mean) for one in members]
-            budgets = [one.budget for one in members]
+            members = sorted(members, key=lambda member: member.budget)
+            figures = [figure_of(member, mean) for member in members]
+            budgets = [member.budget for member in members]
             color = f"C{number % 10}"
             values = [100 * one.value for one in figures]
             low, high = ([100 * getattr(one, end) for one in figures] for end in ("low", "high"))
@@ -64,7 +64,7 @@ def anytime_plot(
             axis.fill_between(budgets, low, high, alpha=0.12, color=color)
         axis.set_xscale("log", base=2)
         ticks = sorted({one.budget for found in by_contender.values() for one in found})
-        axis.set_xticks(ticks, [str(one) for one in ticks])
+        axis.set_xticks(ticks, [str(tick) for tick in ticks])
         axis.minorticks_off()
         axis.set_xlabel("evaluations")
         axis.set_title("total" if mean == "total" else "geometric mean")

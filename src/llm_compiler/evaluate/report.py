@@ -66,7 +66,7 @@ class Report(Generic[FigureT]):
             **suites,
             "notes": list(facts.notes),
             **(excluded if self.names_suites else {}),
-            "figures": [one.to_json() for one in self.figures],
+            "figures": [figure.to_json() for figure in self.figures],
         }
 
 
@@ -74,9 +74,9 @@ def facts_of(facts: Facts) -> list[str]:
     """Return the sentences on LLVM, suites, notes and models."""
     return [
         f"LLVM {facts.llvm_version}.",
-        *(f"Suite {one}." for one in facts.suites),
+        *(f"Suite {suite}." for suite in facts.suites),
         *facts.notes,
-        *(one.described(number) for number, one in enumerate(facts.models, 1)),
+        *(model.described(number) for number, model in enumerate(facts.models, 1)),
     ]
 
 

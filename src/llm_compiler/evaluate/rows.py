@@ -141,7 +141,10 @@ def write_rows(rows: Iterable[_R], path: Path, settings: dict[str, Any], kind: t
     pyarrow, _ = require_pyarrow()
     types = {"int": pyarrow.int64(), "float": pyarrow.float64(), "str": pyarrow.string()}
     schema = pyarrow.schema(
-        [(one.name, types[getattr(one.type, "__name__", str(one.type))]) for one in _fields(kind)],
+        [
+            (field.name, types[getattr(field.type, "__name__", str(field.type))])
+            for field in _fields(kind)
+        ],
         metadata={"settings": json.dumps(settings)},
     )
     write_table(pyarrow.Table.from_pylist([_values(row) for row in rows], schema=schema), path)
@@ -157,7 +160,7 @@ def read_rows(path: Path, kind: type[_R]) -> list[_R]:
     Raises:
         ShardCorrupt: the file is missing, damaged, or no table of rows.
     """
-    names = [one.name for one in _fields(kind)]
+    names = [field.name for field in _fields(kind)]
     try:
         return [kind(**row) for row in read_table(path, names).to_pylist()]
     except TypeError as error:

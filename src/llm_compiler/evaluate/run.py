@@ -108,7 +108,7 @@ class Run:
         """What the settings of every run begin with: the task, its models, LLVM."""
         return {
             "task": self.options.task,
-            "models": [one.name.to_json() for one in self.models],
+            "models": [model.name.to_json() for model in self.models],
             "llvm_version": self.toolchain.version,
         }
 

@@ -86,7 +86,7 @@ def run_task(
         facts = Facts(
             command=options.command,
             settings=work.settings,
-            models=tuple(one.name for one in run.models),
+            models=tuple(model.name for model in run.models),
             llvm_version=run.toolchain.version,
             suites=run.described_suites,
             notes=(
@@ -147,13 +147,18 @@ def write_report(
         "report.json": (json.dumps(figures, indent=1) + "\n").encode(),
     }
     # Images of other reports, on a page about several, are there already.
-    files |= {one.name: one.data for one in blocks if isinstance(one, Image) if "/" not in one.name}
+    files |= {
+        block.name: block.data
+        for block in blocks
+        if isinstance(block, Image)
+        if "/" not in block.name
+    }
     try:
         for name, data in files.items():
             write_atomically(folder / name, data)
     except OSError as error:
         raise OutputError(f"the report cannot be written to {folder}: {error}") from error
-    paths = [folder / f"{one.name}.parquet" for one in tables]
+    paths = [folder / f"{table.name}.parquet" for table in tables]
     for path, one in zip(paths, tables, strict=True):
         write_rows(one.rows, path, figures["settings"], one.row)
     return (*paths, *(folder / name for name in files))

@@ -116,14 +116,14 @@ class SampleTask(Task[SampleItem, RowT, Report[FigureT]], Generic[RowT, FigureT]
         if how.texts is not None:
             settings["texts"] = how.texts.resolve().name
         if others:
-            keys = "\n".join(sorted(one.key for one in run.modules))
+            keys = "\n".join(sorted(module.key for module in run.modules))
             settings["modules"] = content_hash(keys.encode())
         return Work(items=list(self._samples(run)), settings=settings)
 
     def ask(self, items: Sequence[SampleItem], run: Run) -> Iterator[tuple[SampleItem, list[RowT]]]:
         """Ask the models one after the other."""
         for item in each_in_turn(items, run):
-            yield item, [self.row_of(one.engine, item, one.row_name) for one in run.models]
+            yield item, [self.row_of(model.engine, item, model.row_name) for model in run.models]
 
     def row_of(self, engine: Engine, item: SampleItem, model: str) -> RowT:
         """Ask one model about one sample."""
@@ -183,9 +183,9 @@ def sample_report(
         *said,
         f"LLVM {facts.llvm_version}; split '{options.split}', seed {options.seed}; "
         "intervals are 95 %, bootstrap over samples.",
-        *(one.described(number) for number, one in enumerate(facts.models, 1)),
+        *(model.described(number) for number, model in enumerate(facts.models, 1)),
     )
-    suites = tuple(f"Suite {one}." for one in facts.suites)
+    suites = tuple(f"Suite {suite}." for suite in facts.suites)
     return Report(
         facts=replace(facts, notes=(*suites, *facts.notes)),
         figures=tuple(figures),

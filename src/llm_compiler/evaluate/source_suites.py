@@ -130,11 +130,11 @@ def suite_of_files(
     for source, unit in sorted(done, key=lambda one: str(one[0].path)):
         _take(suite, source, unit, root, part_of=parts.get(source.path))
     weak = [
-        one.name
-        for one in suite.modules
-        if one.unit is not None
-        and one.unit.source.suffix in IR_SUFFIXES
-        and one.unit.inspection.functions_without_minsize
+        module.name
+        for module in suite.modules
+        if module.unit is not None
+        and module.unit.source.suffix in IR_SUFFIXES
+        and module.unit.inspection.functions_without_minsize
     ]
     if weak:
         suite.notes.append(

@@ -43,7 +43,8 @@ class StackedMuon:
             shapes.setdefault(one.shape, []).append(one)
         self.groups = list(shapes.values())
         self.moments = [
-            torch.zeros(len(one), *one[0].shape, device=one[0].device) for one in self.groups
+            torch.zeros(len(group), *group[0].shape, device=group[0].device)
+            for group in self.groups
         ]
         self._weight_decay = weight_decay
 
@@ -128,16 +129,16 @@ class Engine:
         self.layers = LeanLayers(self.llama, on_cpu=device.type == "cpu")
         named = list(self.llama.named_parameters())
         matrices = [one for name, one in named if one.dim() == 2 and ".layers." in name]
-        kept = {id(one) for one in matrices}
+        kept = {id(matrix) for matrix in matrices}
         self.muon = StackedMuon(matrices, weight_decay=plan["weight_decay"])
         others = [one for _, one in named if id(one) not in kept]
         self.adamw = torch.optim.AdamW(
             [
                 {
-                    "params": [one for one in others if one.dim() > 1],
+                    "params": [other for other in others if other.dim() > 1],
                     "weight_decay": plan["weight_decay"],
                 },
-                {"params": [one for one in others if one.dim() < 2], "weight_decay": 0.0},
+                {"params": [other for other in others if other.dim() < 2], "weight_decay": 0.0},
             ],
             betas=(0.9, 0.95),
             eps=1e-8,
@@ -254,7 +255,8 @@ class Engine:
     def moments(self) -> dict[str, Any]:
         """Return what the optimiser remembers, on the host: tensors by name."""
         found = {
-            f"muon.{place}": one.to("cpu", copy=True) for place, one in enumerate(self.muon.moments)
+            f"muon.{place}": moment.to("cpu", copy=True)
+            for place, moment in enumerate(self.muon.moments)
         }
         for place, state in self.adamw.state_dict()["state"].items():
             for name, value in state.items():

@@ -137,7 +137,7 @@ def pack(
 
     count = 0
     while streams and not (max_parts and len(parts) >= max_parts):
-        name = min(streams, key=lambda one: spent[one] / shares[one])
+        name = min(streams, key=lambda stream: spent[stream] / shares[stream])
         member = next(streams[name], None)
         if member is None:
             del streams[name]
@@ -156,11 +156,11 @@ def pack(
     if held:
         close()
     for path in out.glob("part-*.tar"):
-        if path.name not in {one["name"] for one in parts}:
+        if path.name not in {part["name"] for part in parts}:
             path.unlink()
     report = PackReport(
         parts=parts,
-        tokens=sum(sum(one["tokens"].values()) for one in parts),
+        tokens=sum(sum(part["tokens"].values()) for part in parts),
         duplicates=duplicates,
         modules=bool(labels),
     )
@@ -251,9 +251,9 @@ def _code() -> bytes:
 def _documents(shards: list[TokenShards], context: int) -> tuple[list[_Found], int]:
     """Return the documents that are short enough, each once, and how many copies there were."""
     found, seen, copies = [], set(), 0
-    for one in shards:
-        for place in range(len(one)):
-            ids, num_prompt, task = one[place]
+    for shard in shards:
+        for place in range(len(shard)):
+            ids, num_prompt, task = shard[place]
             if not 1 < len(ids) <= context:
                 continue
             key = content_hash(ids.tobytes())

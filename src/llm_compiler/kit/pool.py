@@ -182,7 +182,7 @@ class Pool:
 
         row_tokens, pad = self.plan["row_tokens"], self.plan["pad"]
         for items in fill(self._items(), row_tokens):
-            trees = [one for one in items if isinstance(one, TreePiece)]
-            plain = [one for one in items if not isinstance(one, TreePiece)]
+            trees = [item for item in items if isinstance(item, TreePiece)]
+            plain = [item for item in items if not isinstance(item, TreePiece)]
             table = numpy.stack(plain) if plain else numpy.zeros((0, 4), numpy.int64)
             yield make_fixed_row(self.store, table, trees, row_tokens, pad)

@@ -185,7 +185,7 @@ def make_fixed_row(
         at = end
     positions[at:] = numpy.arange(row_tokens - at) % BLOCK
     parents, edge_ids, weights, edge_tasks = (
-        numpy.concatenate([one[side] for one in edges]) if edges else numpy.zeros(0, int)
+        numpy.concatenate([edge[side] for edge in edges]) if edges else numpy.zeros(0, int)
         for side in range(4)
     )
     edge_places, edge_rows = numpy.unique(parents, return_inverse=True)
@@ -206,9 +206,9 @@ def make_fixed_row(
         edge_weights=weights.astype(numpy.float32),
         edge_tasks=edge_tasks.astype(numpy.int64),
         lengths=tuple(lengths),
-        prompts=(*sizes.tolist(), *(one.num_prompt for one in trees), *rest),
+        prompts=(*sizes.tolist(), *(tree.num_prompt for tree in trees), *rest),
         num_tokens=at,
-        squared_lengths=sum(one * one for one in lengths),
+        squared_lengths=sum(length * length for length in lengths),
     )
 
 

@@ -230,7 +230,7 @@ def _first_weights(pool: Pool, run: Path) -> dict[str, Any] | None:
     pool.first.unpack("tokenizer", run / "tokenizer")
     if not pool.first.unpack("init", run / "init"):
         return None
-    return {name: one.float() for name, one in read_tensors(run / "init").items()}
+    return {name: tensor.float() for name, tensor in read_tensors(run / "init").items()}
 
 
 def _states(run: Path) -> list[Path]:
@@ -254,8 +254,8 @@ def _restore(engine: Any, path: Path) -> None:
     import safetensors.torch
 
     tensors = safetensors.torch.load_file(path)
-    weights = {n.removeprefix("w."): one for n, one in tensors.items() if n.startswith("w.")}
-    moments = {n.removeprefix("m."): one for n, one in tensors.items() if n.startswith("m.")}
+    weights = {n.removeprefix("w."): tensor for n, tensor in tensors.items() if n.startswith("w.")}
+    moments = {n.removeprefix("m."): tensor for n, tensor in tensors.items() if n.startswith("m.")}
     engine.restore(weights, moments)
 
 
@@ -272,8 +272,8 @@ class _Saver:
 
     def save(self, step: int, engine: Any, status: dict[str, Any]) -> None:
         self.wait()
-        tensors = {f"w.{name}": one for name, one in engine.weights().items()}
-        tensors |= {f"m.{name}": one for name, one in engine.moments().items()}
+        tensors = {f"w.{name}": weight for name, weight in engine.weights().items()}
+        tensors |= {f"m.{name}": moment for name, moment in engine.moments().items()}
         status = {
             **status,
             "model": engine.plan["model"],
@@ -290,7 +290,9 @@ class _Saver:
         partial = self._run / f".partial-{step:08d}"
         metadata = {_METADATA_KEY: json.dumps(status)}
         safetensors.torch.save_file(
-            {name: one.contiguous() for name, one in tensors.items()}, partial, metadata=metadata
+            {name: tensor.contiguous() for name, tensor in tensors.items()},
+            partial,
+            metadata=metadata,
         )
         os.replace(partial, path)
         for old in _states(self._run)[:-2]:

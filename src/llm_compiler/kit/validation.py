@@ -89,7 +89,7 @@ def measure(weights: Path, config: TrainConfig) -> dict[str, Measured]:
         arrays = (row.ids, row.positions, row.targets, row.tasks)
         trees = None if row.trees is None else TreeTensors.of(row.trees, torch.device("cpu"))
         with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-            return model(*(torch.from_numpy(one) for one in arrays), row.lengths, trees)
+            return model(*(torch.from_numpy(array) for array in arrays), row.lengths, trees)
 
     for name, where in config.validation.items():
         if is_ranked(where):
@@ -159,5 +159,5 @@ def compare(old: Mapping[str, Measured], new: Mapping[str, Measured]) -> list[Co
 
 def is_better(comparisons: list[Comparison]) -> bool:
     """Whether some task is better and none is worse, each beyond its interval."""
-    verdicts = {one.verdict for one in comparisons}
+    verdicts = {comparison.verdict for comparison in comparisons}
     return "better" in verdicts and "worse" not in verdicts

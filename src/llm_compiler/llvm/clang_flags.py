@@ -287,8 +287,8 @@ class _Sorter:
             notes.append(f"{_listed(self._left_out)} is left out: no second output is written")
         if self._llvm_options:
             notes.append(
-                f"{_listed('-mllvm ' + one for one in self._llvm_options)} is for clang -Oz and "
-                "code generation: passes of a list do not see it"
+                f"{_listed('-mllvm ' + option for option in self._llvm_options)} is for clang -Oz "
+                "and code generation: passes of a list do not see it"
             )
         return replace(
             self._found,

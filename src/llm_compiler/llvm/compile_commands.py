@@ -55,7 +55,9 @@ def read_compile_commands(path: Path) -> list[CompileCommand]:
                 del arguments[0]
             source = str(entry["file"])
             target = os.path.normpath(folder / source)
-            flags = tuple(one for one in arguments[1:] if not _names(one, target, folder))
+            flags = tuple(
+                argument for argument in arguments[1:] if not _names(argument, target, folder)
+            )
             found[CompileCommand(directory=folder, source=source, flags=flags)] = None
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error

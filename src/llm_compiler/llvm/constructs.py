@@ -350,18 +350,18 @@ def constructs_of(text: str) -> tuple[str, ...]:
     tokens = {one for one in set(_TOKEN.findall(bare)) if one[0] not in "%-0123456789."}
     found: list[str] = []
     explained: set[str] = set()
-    for one in _matchers():
+    for matcher in _matchers():
         hits: set[str] = set()
-        if one.token:
-            hits = {token for token in tokens if one.token.fullmatch(token)}
+        if matcher.token:
+            hits = {token for token in tokens if matcher.token.fullmatch(token)}
             explained |= hits
         if (
             hits
-            or (one.attribute and any(map(one.attribute.fullmatch, attributes)))
-            or (one.text and one.text.search(bare))
-            or (one.name == MIXED_TARGETS and len(set(_TARGET_FEATURES.findall(bare))) > 1)
+            or (matcher.attribute and any(map(matcher.attribute.fullmatch, attributes)))
+            or (matcher.text and matcher.text.search(bare))
+            or (matcher.name == MIXED_TARGETS and len(set(_TARGET_FEATURES.findall(bare))) > 1)
         ):
-            found.append(one.name)
+            found.append(matcher.name)
     unknown = {f"intrinsic {name[6:]}" for name in tokens - explained if _is_doubtful(name)}
     names = {name for name in attributes if "-" not in name and name not in _STRING_ATTRIBUTES}
     unknown |= {f"attribute {name}" for name in names - _BENIGN_ATTRIBUTES}

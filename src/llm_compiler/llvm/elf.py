@@ -330,12 +330,12 @@ def _parse(elf: Elf, architecture: str, name: str) -> ElfFile:
         symbols = tables.get(header.link, ())
         found = [
             Relocation(
-                offset=one.offset,
-                type=one.type,
-                symbol=symbols[one.symbol] if one.symbol or symbols else NO_SYMBOL,
-                addend=one.addend,
+                offset=relocation.offset,
+                type=relocation.type,
+                symbol=symbols[relocation.symbol] if relocation.symbol or symbols else NO_SYMBOL,
+                addend=relocation.addend,
             )
-            for one in elf.relocations(header)
+            for relocation in elf.relocations(header)
         ]
         if kind is FileKind.RELOCATABLE:
             if not 0 < header.info < len(elf.headers):

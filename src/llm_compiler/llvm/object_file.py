@@ -176,8 +176,13 @@ def _contents(elf: Elf) -> tuple[tuple[object, ...], ...]:
             *(header.address, header.size, header.alignment),
         ]
         if header.type in (SHT_RELA, SHT_REL):
-            for one in elf.relocations(header):
-                known += [one.offset, one.type, symbols[one.symbol], one.addend]
+            for relocation in elf.relocations(header):
+                known += [
+                    relocation.offset,
+                    relocation.type,
+                    symbols[relocation.symbol],
+                    relocation.addend,
+                ]
         elif header.type == SHT_GROUP:
             first, *members = (word for (word,) in struct.iter_unpack(f"{elf.order}I", body))
             known += [symbols[header.info], first, *(names[member] for member in members)]

@@ -139,7 +139,7 @@ def backend_options(library: Library, options: Sequence[str]) -> Iterator[None]:
     if not options:
         yield
         return
-    arguments = [b"llm-compiler", *(f"-{one}".encode() for one in options)]
+    arguments = [b"llm-compiler", *(f"-{option}".encode() for option in options)]
     array = (c_char_p * len(arguments))(*arguments)
     library.LLVMParseCommandLineOptions(len(arguments), array, None)
     try:

@@ -210,7 +210,7 @@ _FRONT_END = tuple(
 
 @lru_cache(maxsize=1)
 def _by_name() -> dict[tuple[SettingKind, str], Setting]:
-    return {(one.kind, one.name): one for one in all_settings()}
+    return {(setting.kind, setting.name): setting for setting in all_settings()}
 
 
 def all_settings() -> tuple[Setting, ...]:
@@ -226,10 +226,12 @@ def find_setting(kind: SettingKind, name: str) -> Setting | None:
 def search_settings(architecture: str) -> tuple[Recipe, ...]:
     """Return a recipe without passes for each safe setting of an architecture, one at a time."""
     return tuple(
-        Recipe(attributes=(text,)) if one.kind is SettingKind.ATTRIBUTE else Recipe(options=(text,))
-        for one in all_settings()
-        if one.safe and (not one.architectures or architecture in one.architectures)
-        for text in (f"{one.name}={value}" for value in one.values)
+        Recipe(attributes=(text,))
+        if setting.kind is SettingKind.ATTRIBUTE
+        else Recipe(options=(text,))
+        for setting in all_settings()
+        if setting.safe and (not setting.architectures or architecture in setting.architectures)
+        for text in (f"{setting.name}={value}" for value in setting.values)
     )
 
 
@@ -284,7 +286,7 @@ def unfit_settings(text: str) -> tuple[str, ...]:
 
 def backend_flags(recipe: Recipe) -> Sequence[str]:
     """Return the flags that make clang's code generation take a recipe's options."""
-    return [word for one in recipe.options for word in ("-mllvm", f"-{one}")]
+    return [word for option in recipe.options for word in ("-mllvm", f"-{option}")]
 
 
 def removed_attributes(recipe: Recipe) -> tuple[str, ...]:
@@ -316,6 +318,6 @@ def opt_pipeline(recipe: Recipe) -> str:
 def opt_flags(recipe: Recipe) -> Sequence[str]:
     """Return the flags beside `opt_pipeline` that make opt give and take a recipe's attributes."""
     return [
-        *(f"--{one}" for one in given_attributes(recipe)),
-        *(f"--force-remove-attribute={one}" for one in removed_attributes(recipe)),
+        *(f"--{attribute}" for attribute in given_attributes(recipe)),
+        *(f"--force-remove-attribute={attribute}" for attribute in removed_attributes(recipe)),
     ]

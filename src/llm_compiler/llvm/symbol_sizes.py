@@ -118,11 +118,11 @@ class _Object:
             if header.type == SHT_SYMTAB:
                 self.symbols = [
                     (
-                        _decoded(elf.symbol_name(header, one)),
-                        *(one.info >> 4, one.info & 15),
-                        *(one.section, one.value, one.size),
+                        _decoded(elf.symbol_name(header, symbol)),
+                        *(symbol.info >> 4, symbol.info & 15),
+                        *(symbol.section, symbol.value, symbol.size),
                     )
-                    for one in elf.symbols(header)
+                    for symbol in elf.symbols(header)
                 ]
             elif header.type == SHT_RELA:
                 self.relocations[header.info] += elf.relocations(header)

@@ -41,7 +41,9 @@ class ModelConfig:
     pad_id: int | None = 1
 
     def __post_init__(self) -> None:
-        numbers = [one.name for one in dataclasses.fields(self) if one.type in ("int", "float")]
+        numbers = [
+            field.name for field in dataclasses.fields(self) if field.type in ("int", "float")
+        ]
         for name in numbers:
             value = getattr(self, name)
             smallest = 0 if name.endswith("_id") else 1e-12

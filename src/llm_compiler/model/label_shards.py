@@ -211,7 +211,7 @@ def _group(tables: Sequence[Path]) -> list[tuple[list[PassList], list[ModuleLabe
         lists, modules = read_labels(path)
         _, known = groups.setdefault(lists_hash(lists), (lists, {}))
         # Without default<Oz> there is no yardstick.
-        known |= {one.module_hash: one for one in modules if one.size_bytes[0] > 0}
+        known |= {module.module_hash: module for module in modules if module.size_bytes[0] > 0}
     return [(lists, list(known.values())) for lists, known in groups.values()]
 
 
@@ -267,8 +267,8 @@ def _encode(
 
 def _write(path: Path, modules: Sequence[ModuleLabels], prompts: Sequence[list[int]]) -> None:
     pyarrow, _ = require_pyarrow()
-    columns = {name: [getattr(one, name) for one in modules] for name in _NAMES}
-    sizes = {name: [getattr(one, name) for one in modules] for name in METRICS}
+    columns = {name: [getattr(module, name) for module in modules] for name in _NAMES}
+    sizes = {name: [getattr(module, name) for module in modules] for name in METRICS}
     kinds = {name: pyarrow.string() for name in columns}
     kinds |= {"prompt": pyarrow.list_(pyarrow.uint16())}
     kinds |= {name: pyarrow.list_(pyarrow.int32()) for name in METRICS}
@@ -342,7 +342,7 @@ class LabelShards:
 
     def of_split(self, split: str) -> list[int]:
         """Return the positions of a split's modules."""
-        return [place for place, one in enumerate(self._modules) if one.split == split]
+        return [place for place, module in enumerate(self._modules) if module.split == split]
 
 
 def _read(folder: Path, number: int, name: str, expected: str) -> Iterator[LabelledPrompt]:
@@ -361,8 +361,8 @@ def _read(folder: Path, number: int, name: str, expected: str) -> Iterator[Label
     bounds = prompts.offsets.to_numpy()
     tokens = prompts.values.to_numpy()
     tables = [
-        one.values.to_numpy().astype(numpy.int64).reshape(len(table), -1) if len(table) else None
-        for one in sizes
+        siz.values.to_numpy().astype(numpy.int64).reshape(len(table), -1) if len(table) else None
+        for siz in sizes
     ]
     for row, (module_hash, target_triple, split, package) in enumerate(zip(*names, strict=True)):
         yield LabelledPrompt(

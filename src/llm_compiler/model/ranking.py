@@ -123,16 +123,16 @@ class _Tree:
         rows = []
         answers = np.empty((len(items), len(self.tokens)), dtype=np.float32)
         waiting = []
-        for place, one in enumerate(items):
-            if not one.pending and one.node < 0:
+        for place, item in enumerate(items):
+            if not item.pending and item.node < 0:
                 answers[place] = log_softmax(self.state.first[self.tokens])
                 continue
-            assert one.pending, "this was read before"
-            for id_ in one.pending:
+            assert item.pending, "this was read before"
+            for id_ in item.pending:
                 ids.append(id_)
-                parents.append(one.node)
-                one.node = self._num_nodes + len(ids) - 1
-            one.pending = ()
+                parents.append(item.node)
+                item.node = self._num_nodes + len(ids) - 1
+            item.pending = ()
             rows.append(len(ids) - 1)
             waiting.append(place)
         if ids:
@@ -189,8 +189,8 @@ def most_probable(
         if len(found) == num and -heap[0][0] < found[-1].log_probability:
             break
         items = [heapq.heappop(heap)[2] for _ in range(min(batch, len(heap)))]
-        for one, row in zip(items, tree.read(items), strict=True):
-            for child in tree.expand(one, trie.allowed(one.state), row, trie):
+        for item, row in zip(items, tree.read(items), strict=True):
+            for child in tree.expand(item, trie.allowed(item.state), row, trie):
                 push(child)
     return sorted(found, key=_order)[:num]
 
@@ -265,13 +265,15 @@ def beams(
     candidates = [_Open((), constraint.start())]
     while candidates:
         live = []
-        for one in candidates:
-            allowed = _follow(constraint, one)
+        for candidate in candidates:
+            allowed = _follow(constraint, candidate)
             if not len(allowed):
-                if len(one.ids) <= max_tokens:
-                    found.append(Finding(ids=one.ids, log_probability=one.log_probability))
-            elif len(one.ids) < max_tokens:
-                live.append((one, allowed))
+                if len(candidate.ids) <= max_tokens:
+                    found.append(
+                        Finding(ids=candidate.ids, log_probability=candidate.log_probability)
+                    )
+            elif len(candidate.ids) < max_tokens:
+                live.append((candidate, allowed))
         live.sort(key=lambda pair: (-pair[0].log_probability, pair[0].ids))
         del live[width:]
         found.sort(key=_order)

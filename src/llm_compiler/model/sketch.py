@@ -122,7 +122,7 @@ def _instruction(code: str, seen: set[str], bodies: set[str]) -> str:
     if code.startswith("phi "):
         kind = _shorten(code.split(" [", 1)[0])
         constants = [one for one in _PHI.findall(code) if not one.startswith("%")]
-        more = " ".join(_shorten(one) for one in constants[:4])
+        more = " ".join(_shorten(constant) for constant in constants[:4])
         return f"{kind} {code.count('[ ')} {more}".rstrip()
     if "call " in code[:24] or code.startswith("invoke "):
         callee = re.search(r"@([-\w$.]+|\"[^\"]*\")\(", code)

@@ -52,7 +52,7 @@ class Explanation:
         return {
             "baseline_sections": self.baseline,
             "optimized_sections": self.optimized,
-            "elements": [one.to_json() for one in self.contributions],
+            "elements": [contribution.to_json() for contribution in self.contributions],
         }
 
 
@@ -114,7 +114,7 @@ def _variants(recipe: Recipe) -> Iterator[tuple[str, str, Recipe]]:
 
 
 def _others(texts: Sequence[str], but: str) -> tuple[str, ...]:
-    return tuple(one for one in texts if one != but)
+    return tuple(text for text in texts if text != but)
 
 
 def _contribution(

@@ -93,7 +93,7 @@ def best_assembly(
             bitcode=bitcode, plans=tuple(new), with_symbols=num_rounds > 0, timeout_s=timeout_s
         )
         results: list[Assembled] = run_jobs(pool, [job])[0] if new else []
-        tried.update(zip(new, (one.measurement for one in results), strict=True))
+        tried.update(zip(new, (result.measurement for result in results), strict=True))
 
     def best() -> AssemblyPlan | None:
         good = [plan for plan, found in tried.items() if found.ok]
@@ -170,8 +170,8 @@ def rebuild_assembly(
 def _names_at_fault(data: bytes, structure: Structure) -> str:
     """Return what is wrong with an assembled object's names; empty if nothing is."""
     elf = parse_elf(data, "the assembly")
-    defined = {one.name for one in elf.symbols if one.name and one.section}
-    needed = {one.name for one in elf.symbols if one.name and not one.section}
+    defined = {symbol.name for symbol in elf.symbols if symbol.name and symbol.section}
+    needed = {symbol.name for symbol in elf.symbols if symbol.name and not symbol.section}
     own = {
         symbol_name(name)
         for name in (*structure.exported, *structure.local_functions, *structure.local_variables)
@@ -181,7 +181,7 @@ def _names_at_fault(data: bytes, structure: Structure) -> str:
     kept = {symbol_name(n) for n in structure.exported if n not in structure.discardable}
     if lost := sorted(kept - defined):
         return f"lacks '{lost[0]}'"
-    visible = {one.name for one in elf.symbols if one.is_defined and not one.is_local}
+    visible = {symbol.name for symbol in elf.symbols if symbol.is_defined and not symbol.is_local}
     static = {symbol_name(n) for n in (*structure.local_functions, *structure.local_variables)}
     if shown := sorted(visible & static):
         return f"shows '{shown[0]}', which is static"

@@ -209,7 +209,7 @@ def _search(
             return True
         # What the user allows changes no meaning; if it wins it is checked with it.
         allowed = {f"{name}=none" for name in options.allow}
-        kept = tuple(one for one in recipe.attributes if one not in allowed)
+        kept = tuple(attribute for attribute in recipe.attributes if attribute not in allowed)
         return verdicts.known(replace(recipe, attributes=kept)) is VerdictKind.PASSED
 
     # A list that may not have the likely settings would be tried without: others save more.

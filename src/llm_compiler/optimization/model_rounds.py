@@ -85,7 +85,7 @@ class ProposingModel:
             except ArtifactError:
                 self._failed = True
                 raise
-        return [one.passes for one in proposals]
+        return [proposal.passes for proposal in proposals]
 
 
 @dataclass(slots=True, kw_only=True)

@@ -102,7 +102,7 @@ class OptimizeOptions:
         for name in self.allow:
             known = find_setting(SettingKind.ATTRIBUTE, name)
             if known is None or not known.contract:
-                names = ", ".join(one.name for one in all_settings() if one.contract)
+                names = ", ".join(setting.name for setting in all_settings() if setting.contract)
                 raise ConfigError(f"--allow {name}: what can be allowed is {names}")
         if not self.seconds > 0:
             raise ConfigError("--seconds must be more than 0")

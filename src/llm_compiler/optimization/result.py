@@ -77,7 +77,9 @@ class Optimized:
                 "warnings": "; ".join(self.warnings),
             },
             header=("element", "kind", "bytes saved"),
-            rows=[(one.element, one.kind, str(one.saved_bytes)) for one in elements],
+            rows=[
+                (element.element, element.kind, str(element.saved_bytes)) for element in elements
+            ],
         )
 
     def to_json(self) -> dict[str, object]:

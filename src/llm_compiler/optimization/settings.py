@@ -55,9 +55,9 @@ def settings_for(
 def _with_allowed(settings: Recipe, allow: Sequence[str]) -> Recipe:
     """Return settings with the attributes that change the contract, as far as allowed."""
     contract = [
-        f"{one.name}={one.values[0]}"
-        for one in all_settings()
-        if one.contract and one.name in allow and one.kind is SettingKind.ATTRIBUTE
+        f"{setting.name}={setting.values[0]}"
+        for setting in all_settings()
+        if setting.contract and setting.name in allow and setting.kind is SettingKind.ATTRIBUTE
     ]
     return replace(settings, attributes=tuple(sorted({*settings.attributes, *contract})))
 
@@ -84,7 +84,9 @@ def searched_settings(
     if known == [_PLAIN]:
         return []
     more = [
-        one for one in search_settings(architecture_of(unit.triple)) if _serves(one, unit, options)
+        setting
+        for setting in search_settings(architecture_of(unit.triple))
+        if _serves(setting, unit, options)
     ]
     joined = [_joined(known[0], one) for one in more]
     return list(dict.fromkeys([*known, *joined]))

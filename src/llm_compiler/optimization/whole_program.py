@@ -177,9 +177,9 @@ def candidates_of(
 
         attempts.append(_try(assemble, program, notify))
     return Candidates(
-        found=tuple(one for one in attempts if isinstance(one, Candidate)),
+        found=tuple(attempt for attempt in attempts if isinstance(attempt, Candidate)),
         num_evaluations=len(measured),
-        warnings=tuple(one for one in attempts if isinstance(one, str) and one),
+        warnings=tuple(attempt for attempt in attempts if isinstance(attempt, str) and attempt),
     )
 
 

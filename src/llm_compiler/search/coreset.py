@@ -311,7 +311,7 @@ def write_coreset(coreset: Coreset, path: Path) -> None:
 
 
 def _texts(by_architecture: dict[str, tuple[Recipe, ...]]) -> dict[str, list[str]]:
-    return {name: [one.text for one in recipes] for name, recipes in by_architecture.items()}
+    return {name: [recipe.text for recipe in recipes] for name, recipes in by_architecture.items()}
 
 
 def _recipes(by_architecture: dict[str, list[str]]) -> dict[str, tuple[Recipe, ...]]:

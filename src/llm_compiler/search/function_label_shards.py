@@ -168,7 +168,7 @@ def _write(path: Path, labels: Sequence[UnitLabels], recipes: Sequence[Recipe]) 
             pyarrow.field(name, kinds.get(name, pyarrow.string()), nullable=False)
             for name in COLUMNS
         ],
-        metadata={"recipes": json.dumps([one.text for one in recipes])},
+        metadata={"recipes": json.dumps([recipe.text for recipe in recipes])},
     )
     write_table(
         pyarrow.table(rows, schema=schema),

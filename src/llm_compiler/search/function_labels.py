@@ -117,7 +117,7 @@ def _sizes(found: Measurement, structure: Structure) -> RecipeSizes:
             for piece, name in names.items()
             if piece in present
         },
-        roots=frozenset(names[one] for one in find_roots(structure, pieces, table)),
+        roots=frozenset(names[root] for root in find_roots(structure, pieces, table)),
     )
 
 
@@ -189,7 +189,7 @@ class UnitLabels:
 
 def recipes_hash(recipes: Sequence[Recipe]) -> str:
     """Return the name of a sequence of recipes: labels of other sequences are not mixed with it."""
-    return content_hash("\n".join(one.text for one in recipes).encode())
+    return content_hash("\n".join(recipe.text for recipe in recipes).encode())
 
 
 def label_units(
@@ -284,17 +284,17 @@ def graph_of(labels: UnitLabels, recipes: Sequence[int]) -> Graph:
     """
     functions = labels.functions
     costs: list[list[float | None]] = [
-        [one.size_bytes[i] if one.size_bytes[i] >= 0 else None for one in functions]
+        [function.size_bytes[i] if function.size_bytes[i] >= 0 else None for function in functions]
         for i in recipes
     ]
     needs = [
         [
             frozenset(
                 place
-                for place, mask in zip(one.needs, one.needs_with, strict=True)
+                for place, mask in zip(function.needs, function.needs_with, strict=True)
                 if mask >> i & 1
             )
-            for one in functions
+            for function in functions
         ]
         for i in recipes
     ]

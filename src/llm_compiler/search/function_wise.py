@@ -163,7 +163,7 @@ class Graph:
         self.num_pieces = len(costs[0])
         self.roots = roots
         self.costs: list[list[float]] = []
-        self.needs: list[list[frozenset[int]]] = [list(one) for one in needs]
+        self.needs: list[list[frozenset[int]]] = [list(need) for need in needs]
         smallest: list[int | None] = []
         for piece in range(self.num_pieces):
             known = [(c, i) for i, one in enumerate(costs) if (c := one[piece]) is not None]
@@ -294,7 +294,7 @@ def fold_costs(
         if not sizes[name].is_exported:
             for unit in units:
                 costs[unit] += weight(sizes[name]) / len(units)
-    return costs, [frozenset(one) for one in needs], present
+    return costs, [frozenset(need) for need in needs], present
 
 
 class _State:

@@ -172,7 +172,7 @@ def choose_modules(
     for package in sorted(by_package):
         members = sorted(by_package[package], key=lambda one: one.module_hash)
         random.Random(f"{seed}:{package}").shuffle(members)
-        members.sort(key=lambda one: one.module_hash not in known)
+        members.sort(key=lambda member: member.module_hash not in known)
         queues.append(members[:share])
     chosen: list[Sample] = []
     for rank in range(max(map(len, queues), default=0)):
@@ -330,13 +330,13 @@ def write_labels(labels: Iterable[ModuleLabels], lists: Sequence[PassList], path
     """
     pyarrow, _ = require_pyarrow()
     rows: dict[str, list[Any]] = {name: [] for name in LABEL_COLUMNS}
-    for one in sorted(labels, key=lambda one: (one.target_triple, one.module_hash)):
-        count = len(one.size_bytes)
+    for label in sorted(labels, key=lambda label: (label.target_triple, label.module_hash)):
+        count = len(label.size_bytes)
         for name in ("module_hash", "target_triple", "split", "package"):
-            rows[name] += [getattr(one, name)] * count
+            rows[name] += [getattr(label, name)] * count
         rows["list_index"] += range(BASELINE_INDEX, count + BASELINE_INDEX)
-        rows["size_bytes"] += one.size_bytes
-        rows["text_data_bytes"] += one.text_data_bytes
+        rows["size_bytes"] += label.size_bytes
+        rows["text_data_bytes"] += label.text_data_bytes
     types = {
         "list_index": pyarrow.int16(),
         "size_bytes": pyarrow.int32(),
@@ -394,7 +394,10 @@ def read_labels(path: Path) -> tuple[list[PassList], list[ModuleLabels]]:
 def write_ceilings(ceilings: Iterable[Ceiling], path: Path) -> int:
     """Write the table of ceilings, atomically, and return its number of rows."""
     pyarrow, _ = require_pyarrow()
-    rows = [asdict(one) for one in sorted(ceilings, key=lambda c: (c.target_triple, c.module_hash))]
+    rows = [
+        asdict(ceiling)
+        for ceiling in sorted(ceilings, key=lambda c: (c.target_triple, c.module_hash))
+    ]
     schema = pyarrow.schema(
         [
             (name, pyarrow.int32() if "bytes" in name or "num_" in name else pyarrow.string())

@@ -123,7 +123,7 @@ def objectives() -> tuple[Objective, ...]:
 
 def object_objectives() -> Iterator[Objective]:
     """Yield the objectives that tables of labels and evaluations have a column for."""
-    return (one for one in objectives() if one.column)
+    return (objective for objective in objectives() if objective.column)
 
 
 def objective_named(name: str | Objective) -> Objective:

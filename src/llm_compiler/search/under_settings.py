@@ -47,20 +47,24 @@ def under_settings(
 
     def strategy(trial: Trial) -> Generator[Batch, None, None]:
         chosen, value = settings[0], plain_value
-        others = [one for one in settings if one.settings and passed(OZ.with_settings_of(one))]
+        others = [
+            setting
+            for setting in settings
+            if setting.settings and passed(OZ.with_settings_of(setting))
+        ]
         probed = 0
         if others and num_evaluations >= _MIN_LISTS_TO_PROBE:
-            probes = [OZ.with_settings_of(one) for one in others]
+            probes = [OZ.with_settings_of(other) for other in others]
             yield probes
             probed = len(probes)
-            found = [trial.value(one) for one in probes]
+            found = [trial.value(probe) for probe in probes]
             values = [(one, at) for at, one in enumerate(found) if one is not None]
             best, at = min(values, default=(plain_value, 0))
             # Among equals without: what needs no settings needs none.
             chosen, value = (others[at], best) if best < plain_value else (Recipe(), plain_value)
         on_probe(chosen, value)
         crossed = len(others) if num_evaluations >= _MIN_LISTS_TO_CROSS else 0
-        whole = [one for one in extras if passed(one)][: num_evaluations // _LISTS_AN_EXTRA]
+        whole = [extra for extra in extras if passed(extra)][: num_evaluations // _LISTS_AN_EXTRA]
         seen = Trial(
             bitcode=b"",
             module_hash=trial.module_hash,
@@ -79,7 +83,7 @@ def under_settings(
                 break
         if crossed and seen.best is not None:
             best_list = seen.best
-            rest = [_under(best_list, one, passed) for one in settings if one != chosen]
+            rest = [_under(best_list, setting, passed) for setting in settings if setting != chosen]
             yield [*(one for one in rest if one not in trial.known)][:crossed]
         yield [one for one in whole if one not in trial.known]
 

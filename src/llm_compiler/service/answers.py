@@ -110,7 +110,7 @@ def optimize_unit(request: dict[str, Any], engine: Engine | None, tell: Tell) ->
         raise result
     warnings = list(result.warnings)
     if stop.is_set():
-        said_otherwise = [one for one in warnings if not one.startswith("interrupted:")]
+        said_otherwise = [warning for warning in warnings if not warning.startswith("interrupted:")]
         warnings = [*said_otherwise, _TIME_WAS_UP]
     tell({"event": "stage", "stage": "texts"})
     after = _replayed(stock, [shlex.split(one) for one in result.replay], result.output)
@@ -163,9 +163,9 @@ def disassemble_unit(request: dict[str, Any], engine: Engine | None, tell: Tell)
             ),
         )
     functions = []
-    for one in result.functions:
-        more = {"assembly": one.assembly, "lowered": one.lowered, "ir": one.ir}
-        functions.append(one.to_json() | {name: _short(text) for name, text in more.items()})
+    for function in result.functions:
+        more = {"assembly": function.assembly, "lowered": function.lowered, "ir": function.ir}
+        functions.append(function.to_json() | {name: _short(text) for name, text in more.items()})
     return result.to_json() | {
         "functions": functions,
         "module": _short(result.module),

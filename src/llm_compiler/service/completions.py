@@ -126,7 +126,7 @@ class ServedModel:
     ) -> dict[str, Any]:
         text = self.tokenizer.decode(new)
         stops = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
-        places = [text.find(one) for one in stops if one and one in text]
+        places = [text.find(stop) for stop in stops if stop and stop in text]
         if places:
             text, finished = text[: min(places)], True
         shown = [*ids, *new] if asked.echo else list(new)
@@ -205,7 +205,7 @@ def add_completions(app: FastAPI, model: ServedModel) -> None:
         nonlocal waiting
         if asked.model and asked.model != model.name:
             raise Refusal(f"there is no model '{asked.model[:80]}' here", status=404, code="model")
-        prompts = [model.ids_of(one) for one in _prompts(asked.prompt)]
+        prompts = [model.ids_of(prompt) for prompt in _prompts(asked.prompt)]
         if len(prompts) * asked.n > _MAX_ANSWERS:
             raise Refusal(f"at most {_MAX_ANSWERS} answers are given at once", status=400)
         if waiting >= _MAX_WAITING:
@@ -214,7 +214,7 @@ def add_completions(app: FastAPI, model: ServedModel) -> None:
         try:
             async with turn:
                 found = await asyncio.to_thread(
-                    lambda: [one for ids in prompts for one in model.answers(ids, asked)]
+                    lambda: [answer for ids in prompts for answer in model.answers(ids, asked)]
                 )
         except ArtifactError as error:
             raise Refusal(f"the model failed: {error}", status=503, code="model") from error

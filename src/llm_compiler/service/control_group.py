@@ -32,7 +32,7 @@ class ControlGroup:
         """Return a command that is in the group from its first instruction on."""
         program = 'n=$1; shift; while [ "$n" -gt 0 ]; do echo $$ >"$1/cgroup.procs" || exit 1; '
         program += 'shift; n=$((n-1)); done; exec "$@"'
-        names = [str(one) for one in self.folders]
+        names = [str(folder) for folder in self.folders]
         return ["/bin/sh", "-c", program, "sh", str(len(names)), *names, *command]
 
     def remove(self) -> None:

@@ -49,7 +49,7 @@ class ResultStore:
             raise ConfigError(f"another service keeps its results in {folder}") from error
         self._sizes: dict[str, int] = {}
         files = [one for one in self._results.iterdir() if one.is_file()]
-        for path in sorted(files, key=lambda one: one.stat().st_mtime):
+        for path in sorted(files, key=lambda file: file.stat().st_mtime):
             if path.name.startswith(TEMPORARY_PREFIX):
                 path.unlink(missing_ok=True)  # of a service that was killed
             else:

@@ -156,7 +156,7 @@ def _is_loopback(host: str) -> bool:
 
 def _hosts(options: ServeOptions) -> tuple[str, ...]:
     """Return the names that the service may be called by; any where it listens everywhere."""
-    named = tuple(one.lower() for one in options.allow_hosts)
+    named = tuple(host.lower() for host in options.allow_hosts)
     if named or _is_loopback(options.host):
         return (*_LOOPBACK, options.host.lower(), *named)
     return ()

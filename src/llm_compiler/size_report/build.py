@@ -28,12 +28,12 @@ class Sizes:
     @property
     def size_bytes(self) -> int:
         """All bytes that count."""
-        return sum(one.size_bytes for one in self.files)
+        return sum(file.size_bytes for file in self.files)
 
     def by(self, what: str) -> dict[str, int]:
         """Return bytes by one of `KINDS`, or by ``binary``."""
         if what == "binary":
-            return {one.name: one.size_bytes for one in self.files}
+            return {file.name: file.size_bytes for file in self.files}
         found: Counter[str] = Counter()
         for one in self.files:
             found.update(one.by(what))

@@ -66,7 +66,7 @@ def read_journal(path: Path, below: Path) -> list[Record]:
     Raises:
         OSError: the journal cannot be read.
     """
-    names = {one.name for one in fields(Record)}
+    names = {field.name for field in fields(Record)}
     found: dict[str, Record] = {}
     prefix = str(below.resolve()) + os.sep
     with path.open("r", encoding="utf-8", errors="replace") as stream:

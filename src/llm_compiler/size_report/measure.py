@@ -159,7 +159,7 @@ def _symbols(elf: Any) -> dict[int, list[_Symbol]]:
     from elftools.elf.sections import SymbolTableSection
 
     found: dict[int, list[_Symbol]] = {}
-    tables = [one for one in elf.iter_sections() if isinstance(one, SymbolTableSection)]
+    tables = [section for section in elf.iter_sections() if isinstance(section, SymbolTableSection)]
     chosen = [one for one in tables if one.name == ".symtab"] or tables
     for table in chosen[:1]:
         file = ""

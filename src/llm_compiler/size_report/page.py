@@ -130,7 +130,7 @@ def _treemap(sizes: Sizes, against: Sizes | None) -> str:
 def _leaves(sizes: Sizes) -> Counter[tuple[str, ...]]:
     """Return bytes by binary, section, file and symbol."""
     found: Counter[tuple[str, ...]] = Counter()
-    for one in sizes.files:
-        for piece in one.pieces:
-            found[one.name, piece.section, piece.file, piece.symbol] += piece.size_bytes
+    for file in sizes.files:
+        for piece in file.pieces:
+            found[file.name, piece.section, piece.file, piece.symbol] += piece.size_bytes
     return found

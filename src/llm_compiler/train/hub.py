@@ -89,8 +89,8 @@ def model_card(folder: Path, *, name: str, license_: str) -> str:
         parts.append(origin)
     if losses := training.get("validation"):
         rows = [
-            (task, f"{one['loss']:.4f}", f"{one['num_tokens']:,.0f}")
-            for task, one in losses.items()
+            (task, f"{loss['loss']:.4f}", f"{loss['num_tokens']:,.0f}")
+            for task, loss in losses.items()
         ]
         parts += ["## Unseen documents", _table(("task", "nats per token", "tokens"), rows)]
     for target, found in training.get("savings", {}).items():

@@ -161,7 +161,9 @@ class TreeTensors:
 
         choices = None
         if trees.choices is not None:
-            choices = {one.name: copy(getattr(trees.choices, one.name)) for one in fields(Choices)}
+            choices = {
+                field.name: copy(getattr(trees.choices, field.name)) for field in fields(Choices)
+            }
             choices["tasks"] = copy(trees.choice_tasks)
         return cls(
             parents=copy(trees.parents),
@@ -169,7 +171,7 @@ class TreeTensors:
             edge_ids=copy(trees.edge_ids),
             edge_weights=copy(trees.edge_weights),
             edge_tasks=copy(trees.edge_tasks),
-            masks=tuple(None if one is None else copy(one) for one in trees.masks),
+            masks=tuple(None if mask is None else copy(mask) for mask in trees.masks),
             choices=choices,
         )
 

@@ -102,7 +102,7 @@ class Learner:
         """Return a row's loss, its sums and counts by task, and its log-probabilities."""
         device = self._processes.device
         arrays = (row.ids, row.positions, row.targets, row.tasks)
-        tensors = [torch.from_numpy(one).to(device, non_blocking=True) for one in arrays]
+        tensors = [torch.from_numpy(array).to(device, non_blocking=True) for array in arrays]
         trees = None if row.trees is None else TreeTensors.of(row.trees, device)
         with self._processes.autocast():
             return self.model(*tensors, row.lengths, trees)

@@ -41,7 +41,7 @@ def make_optimizer(
     layers = [one for key, one in trained if one.dim() == 2 and ".layers." in f".{key}"]
     if name == "adamw":
         layers = []
-    kept = {id(one) for one in layers}
+    kept = {id(layer) for layer in layers}
     matrices = [one for _, one in trained if one.dim() >= 2 and id(one) not in kept]
     others = [one for _, one in trained if one.dim() < 2]
     adamw = torch.optim.AdamW(

@@ -78,7 +78,7 @@ class Row:
         Of a tree, each node costs twice what it attends to: the mask is no triangle.
         """
         masks = self.trees.masks if self.trees else ()
-        nodes = [0 if one is None else len(one) for one in masks] or [0] * len(self.lengths)
+        nodes = [0 if mask is None else len(mask) for mask in masks] or [0] * len(self.lengths)
         return sum(
             (length - tree) ** 2 + 2 * tree * length
             for length, tree in zip(self.lengths, nodes, strict=True)
@@ -112,8 +112,8 @@ def make_row(documents: Sequence[Encoded]) -> Row:
     """Pack documents into one row."""
     import numpy
 
-    lengths = tuple(len(one.ids) for one in documents)
-    ids = numpy.concatenate([one.ids for one in documents]).astype(numpy.int64)
+    lengths = tuple(len(document.ids) for document in documents)
+    ids = numpy.concatenate([document.ids for document in documents]).astype(numpy.int64)
     targets = numpy.full(len(ids), IGNORED, dtype=numpy.int64)
     start = 0
     for one, length in zip(documents, lengths, strict=True):
@@ -123,9 +123,9 @@ def make_row(documents: Sequence[Encoded]) -> Row:
         start += length
     return Row(
         ids=ids,
-        positions=numpy.concatenate([_positions(one) for one in documents]),
+        positions=numpy.concatenate([_positions(document) for document in documents]),
         targets=targets,
-        tasks=numpy.repeat([one.task for one in documents], lengths),
+        tasks=numpy.repeat([document.task for document in documents], lengths),
         lengths=lengths,
         num_targets=int((targets != IGNORED).sum()),
         trees=_row_trees(documents, lengths),
@@ -169,7 +169,9 @@ def _row_trees(documents: Sequence[Encoded], lengths: Sequence[int]) -> RowTrees
         edge_tasks=numpy.concatenate(tasks),
         choices=Choices.joined(choices, starts) if choices else None,
         choice_tasks=numpy.array(choice_tasks, dtype=numpy.int64),
-        masks=tuple(None if one.tree is None else one.tree.mask for one in documents),
+        masks=tuple(
+            None if document.tree is None else document.tree.mask for document in documents
+        ),
     )
 
 

@@ -93,7 +93,7 @@ class Ranking:
         """Return default<Oz>'s size of each module, (modules,)."""
         import numpy
 
-        return numpy.array([one.sizes[self._metric][0] for one in self._modules], dtype=float)
+        return numpy.array([module.sizes[self._metric][0] for module in self._modules], dtype=float)
 
     def best_sizes(
         self, found: Iterable[tuple[int, NDArray[numpy.float64]]]
@@ -132,8 +132,10 @@ class Ranking:
         """
         import numpy
 
-        before = numpy.array([one.sizes[self._metric][0] for one in self._modules], dtype=float)
-        targets = numpy.array([architecture_of(one.target_triple) for one in self._modules])
+        before = numpy.array(
+            [module.sizes[self._metric][0] for module in self._modules], dtype=float
+        )
+        targets = numpy.array([architecture_of(module.target_triple) for module in self._modules])
         savings: dict[str, Any] = {}
         for target in sorted(set(targets.tolist())):
             of_target = targets == target

@@ -42,7 +42,7 @@ def save_shard(folder: Path, model: Any, optimizer: Any, rank: int, world: int) 
         tensors[f"weight.{name}"] = _local(parameter.detach())
         for kind, value in optimizer.state.get(parameter, {}).items():
             tensors[f"{kind}.{name}"] = _local(value)
-    tensors = {name: one.detach().cpu().contiguous().clone() for name, one in tensors.items()}
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     folder.mkdir(parents=True, exist_ok=True)
     safetensors.torch.save_file(tensors, _path(folder, rank, world))
 

@@ -191,7 +191,7 @@ class LabelledDocuments:
 
     def __init__(self, shards: LabelShards, config: LabelConfig, context: int) -> None:
         self._shards, self._config = shards, config
-        self.trees = [ListTree(one.answers, shards.nothing_better) for one in shards.tables]
+        self.trees = [ListTree(table.answers, shards.nothing_better) for table in shards.tables]
         deepest = max(tree.max_depth for tree in self.trees)
         self._room = context - (config.max_rounds + 1) * (deepest + 1)
         if self._room < MIN_PROMPT_TOKENS:

@@ -79,18 +79,18 @@ class Choices:
         def offsets(counts: Sequence[int]) -> list[int]:
             return [0, *numpy.cumsum(counts).tolist()]
 
-        edges = offsets([len(one.edge_ids) for one in parts])
-        rows = offsets([len(one.log_targets) for one in parts])
-        groups = offsets([int(one.edge_groups.max()) + 1 for one in parts])
+        edges = offsets([len(part.edge_ids) for part in parts])
+        rows = offsets([len(part.log_targets) for part in parts])
+        groups = offsets([int(part.edge_groups.max()) + 1 for part in parts])
         each = list(zip(parts, starts, edges, rows, groups, strict=False))
         return cls(
             edge_parents=numpy.concatenate([one.edge_parents + start for one, start, *_ in each]),
-            edge_ids=numpy.concatenate([one.edge_ids for one in parts]),
+            edge_ids=numpy.concatenate([part.edge_ids for part in parts]),
             edge_groups=numpy.concatenate([one.edge_groups + group for one, *_, group in each]),
             pair_rows=numpy.concatenate([one.pair_rows + row for one, _, _, row, _ in each]),
             pair_edges=numpy.concatenate([one.pair_edges + edge for one, _, edge, _, _ in each]),
-            log_targets=numpy.concatenate([one.log_targets for one in parts]),
-            weights=numpy.concatenate([one.weights for one in parts]),
+            log_targets=numpy.concatenate([part.log_targets for part in parts]),
+            weights=numpy.concatenate([part.weights for part in parts]),
         )
 
 
@@ -292,7 +292,7 @@ def rounds_document(
             (places[tree.parents[predicted]], tree.tokens[predicted], mass[predicted], predicted)
         )
     parents, tokens, weights, of_nodes = (
-        numpy.concatenate([one[place] for one in edges]) for place in range(4)
+        numpy.concatenate([edge[place] for edge in edges]) for place in range(4)
     )
     order = numpy.argsort(parents, kind="stable")
     return numpy.concatenate(ids), Tree(

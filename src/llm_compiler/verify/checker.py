@@ -28,7 +28,7 @@ from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["Checker"]
 
-_CONTRACT = frozenset(one.name for one in all_settings() if one.contract)
+_CONTRACT = frozenset(setting.name for setting in all_settings() if setting.contract)
 """Verdicts are about what code means; whether its contract may change is asked elsewhere."""
 
 

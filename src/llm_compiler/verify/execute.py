@@ -193,7 +193,10 @@ class Executor:
         other._programs.build_driver()
         signature = lift.signature
         frame, moved = self._frame(own.signature), other._frame(signature)
-        if any(one.kind == "integer" and one.bits > 64 for one in signature.parameters):
+        if any(
+            parameter.kind == "integer" and parameter.bits > 64
+            for parameter in signature.parameters
+        ):
             raise Unproved("it takes integers of 128 bits")
         self._refuse(original, text, name)
         world = dataclasses.replace(
@@ -245,7 +248,7 @@ class Executor:
     def _refuse(self, original: CodeObject, text: str, name: str) -> None:
         if makes_system_calls(text, name, self._architecture):
             raise Unproved("it makes system calls of its own")
-        if any(one.name == ".gcc_except_table" for one in original.elf.sections):
+        if any(section.name == ".gcc_except_table" for section in original.elf.sections):
             raise Unproved("it catches exceptions, and what throws is not run")
 
     def _refuted(

@@ -71,14 +71,14 @@ def assign_locations(signature: Signature, architecture: str) -> Frame | None:
     registers = known.target.integer_registers
     integers = floats = stack = 0
     locations = []
-    for one in signature.parameters:
-        if one.memory_bytes and known.passes_memory_on_stack:
+    for parameter in signature.parameters:
+        if parameter.memory_bytes and known.passes_memory_on_stack:
             locations.append(ArgumentLocation(kind="stack", index=stack))
-            stack += one.memory_bytes // 8
-        elif one.is_result and known.has_result_register:
+            stack += parameter.memory_bytes // 8
+        elif parameter.is_result and known.has_result_register:
             locations.append(ArgumentLocation(kind="indirect", index=0))
-        elif one.kind in ("integer", "pointer"):
-            words = 2 if one.bits > 64 else 1
+        elif parameter.kind in ("integer", "pointer"):
+            words = 2 if parameter.bits > 64 else 1
             if integers + words <= registers:
                 locations.append(ArgumentLocation(kind="integer", index=integers))
                 integers += words
@@ -90,7 +90,7 @@ def assign_locations(signature: Signature, architecture: str) -> Frame | None:
             locations.append(ArgumentLocation(kind="float", index=floats))
             floats += 1
         else:
-            words = 2 if one.bits > 64 else 1
+            words = 2 if parameter.bits > 64 else 1
             stack += stack % words
             locations.append(ArgumentLocation(kind="stack", index=stack))
             stack += words
@@ -158,7 +158,7 @@ class InputGenerator:
         self._variable_bytes = variable_bytes
         self._functions = list(functions)
         self._fields = [one for one in fields if 0 <= one.place <= CONTENT_BYTES - one.size]
-        self._offsets = [one for one in offsets if 0 <= one < CONTENT_BYTES]
+        self._offsets = [offset for offset in offsets if 0 <= offset < CONTENT_BYTES]
         self._compared = [one for one in self._fields if one.constant is not None]
         self._last_pointer = 0
         self._recent: list[int] = []

@@ -314,9 +314,9 @@ class _Types:
             is_call = library.LLVMIsACallInst(user) or library.LLVMIsAInvokeInst(user)
             if is_call and library.LLVMGetCalledValue(user) == function:
                 calls.append(self._arguments(user))
-        if not calls or any(one is None for one in calls):
+        if not calls or any(call is None for call in calls):
             return own
-        passed = [one for one in calls if one is not None]
+        passed = [call for call in calls if call is not None]
         common = min(passed, key=len)
         for one in passed:
             same = [a == b for a, b in zip(common, one, strict=False)]

@@ -356,8 +356,10 @@ class _Architecture:
         programs = prepare_programs(
             suite, target, pool, cache_dir, num_processes=num_local_processes(pool)
         )
-        self.prepared = [one for one in programs if not one.skipped]
-        self.skipped = {one.program.name: one.skipped for one in programs if one.skipped}
+        self.prepared = [program for program in programs if not program.skipped]
+        self.skipped = {
+            program.program.name: program.skipped for program in programs if program.skipped
+        }
         if not self.prepared:
             name, reason = next(iter(self.skipped.items()))
             raise InputError(

@@ -170,7 +170,7 @@ class AssembleProgramsJob:
         job = AssembleJob(bitcode=bitcode, plans=(plan,), known=self.known, with_object=True)
         (made,) = job.run(state, 0)
         found = made.measurement
-        drawn = {name: one.text for name, one in plan.recipes.items()}
+        drawn = {name: recipe.text for name, recipe in plan.recipes.items()}
         return Built(
             status=found.status,
             module_hash=found.result_hash,

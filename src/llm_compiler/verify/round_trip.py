@@ -169,10 +169,10 @@ def foreign_definitions(original: CodeObject, lifted: CodeObject, name: str) -> 
     Other code, visible variables, constructors: linked into a program, they would change it.
     """
     ours, theirs = _defined_names(original.elf), _defined_names(lifted.elf)
-    statics = {one.name for one in original.elf.symbols if _is_static(original.elf, one)}
-    for one in theirs:
-        if one not in ours and one not in statics:
-            return f"it defines '{one}', which is not the function's own"
+    statics = {symbol.name for symbol in original.elf.symbols if _is_static(original.elf, symbol)}
+    for their in theirs:
+        if their not in ours and their not in statics:
+            return f"it defines '{their}', which is not the function's own"
     own_sections = {one.name for one in original.elf.sections} & {_TABLES}
     for section in lifted.elf.sections:
         is_usual = _USUAL_SECTIONS.match(section.name) or section.name in own_sections
@@ -204,7 +204,9 @@ def _is_static(elf: ElfFile, symbol: Symbol) -> bool:
 
 def _defined_names(elf: ElfFile) -> dict[str, Symbol]:
     return {
-        one.name: one for one in elf.symbols if one.is_defined and not one.is_local and one.name
+        symbol.name: symbol
+        for symbol in elf.symbols
+        if symbol.is_defined and not symbol.is_local and symbol.name
     }
 
 
@@ -369,8 +371,8 @@ class _Comparison:
     ) -> None:
         ours = self.a.relocations(section_a, start_a, start_a + size)
         theirs = self.b.relocations(section_b, start_b, start_b + size)
-        for one, other in zip(ours, theirs, strict=False):
-            self._compare_one(one, start_a, other, start_b, in_code)
+        for our, other in zip(ours, theirs, strict=False):
+            self._compare_one(our, start_a, other, start_b, in_code)
         if len(ours) != len(theirs):
             raise _Different(f"it has {len(theirs)} relocations instead of {len(ours)}")
 

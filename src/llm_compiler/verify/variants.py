@@ -69,7 +69,7 @@ def variants_of(assembly: str, architecture: str) -> tuple[Variant, ...]:
         frames = ["non-leaf", "none"]
     else:
         frames = ["all", "none"]
-    return tuple(Variant(size=size, frame_pointer=one) for one in frames for size in _SIZES)
+    return tuple(Variant(size=size, frame_pointer=frame) for frame in frames for size in _SIZES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -218,7 +218,7 @@ class ClusterPool(Closing):
             return tuple(one.node for one in self._ready())
 
     def _ready(self) -> list[_Member]:
-        return [one for one in self._members.values() if one.is_ready]
+        return [member for member in self._members.values() if member.is_ready]
 
     def _await_nodes(self) -> None:
         begun = time.monotonic()
@@ -336,7 +336,9 @@ class ClusterPool(Closing):
             except Exception as error:
                 words = " ".join(str(error).split())[:300] or type(error).__name__
                 with self._state:
-                    works = [w for one in self._members.values() for w in one.open.values() if w]
+                    works = [
+                        w for member in self._members.values() for w in member.open.values() if w
+                    ]
                     inboxes = {work.inbox for work in (*self._queue, *works)}
                     self._fail(inboxes, WorkerLost(f"the cluster cannot be used any more: {words}"))
                 time.sleep(0.1)
@@ -523,7 +525,7 @@ class ClusterPool(Closing):
                 )
             else:
                 inbox.results.extend(
-                    replace(one, ticket=work.ticket) for one in found.result().results
+                    replace(result, ticket=work.ticket) for result in found.result().results
                 )
             inbox.results.append(StepResult(ticket=work.ticket, step=-1, value=None, last=True))
             inbox.num_open -= 1

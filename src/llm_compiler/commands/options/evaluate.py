@@ -56,7 +56,7 @@ PAPER_PART = "flag-tuning-paper"
 
 def _part_names() -> list[str]:
     """Return what stands on the page of ``evaluate all``."""
-    names = [one.name for one in task_entries()]
+    names = [entry.name for entry in task_entries()]
     place = names.index(_FLAG_TUNING.name) + 1
     return [*names[:place], PAPER_PART, *names[place:]]
 

@@ -114,12 +114,12 @@ class ClangFlags:
 
 
 def _names() -> tuple[str, ...]:
-    return tuple(one.name for one in objectives())
+    return tuple(objective.name for objective in objectives())
 
 
 def object_objective_names() -> tuple[str, ...]:
     """Return the objectives that tables have a column for."""
-    return tuple(one.name for one in object_objectives())
+    return tuple(objective.name for objective in object_objectives())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,7 +186,7 @@ def engine_option(*needed: Capability) -> Any:
 
 
 def _titles(*needed: Capability) -> str:
-    return "; ".join(f"{one.name}: {one.title}" for one in engine_kinds(*needed))
+    return "; ".join(f"{kind.name}: {kind.title}" for kind in engine_kinds(*needed))
 
 
 def model_option() -> Any:

@@ -245,7 +245,9 @@ class _Line(Operands):
             if self.expected and type_ and self.expected != type_:
                 raise Refused
             if body.next in ahead_values:
-                ahead_values = {key: one for key, one in ahead_values.items() if key != body.next}
+                ahead_values = {
+                    key: value for key, value in ahead_values.items() if key != body.next
+                }
             types = {**types, body.next: type_ or self.expected}
         return replace(
             body,

@@ -297,10 +297,10 @@ def signature(name: str, type_: str, arguments: str) -> str:
         return f"declare {type_[:opening].strip()} {name}{type_[opening:]}"
     reader = TypeReader({})
     kinds = []
-    for one in split_commas(arguments):
-        end = reader.end(one, 0)
-        kept = re.findall(r"\b(?:zeroext|signext|inreg)\b|\b(?:sret|byval)\([^)]*\)", one[end:])
-        kinds.append(" ".join([one[:end], *kept]))
+    for comma in split_commas(arguments):
+        end = reader.end(comma, 0)
+        kept = re.findall(r"\b(?:zeroext|signext|inreg)\b|\b(?:sret|byval)\([^)]*\)", comma[end:])
+        kinds.append(" ".join([comma[:end], *kept]))
     return f"declare {type_} {name}({', '.join(kinds)})"
 
 

@@ -72,8 +72,8 @@ def differing_lines(wanted: ShortAssembly, found: ShortAssembly) -> str:
         return ""
     matcher = SequenceMatcher(
         None,
-        [_LABELS.sub("L", one) for one in ours],
-        [_LABELS.sub("L", one) for one in theirs],
+        [_LABELS.sub("L", our) for our in ours],
+        [_LABELS.sub("L", their) for their in theirs],
         autojunk=False,
     )
     lines: list[str] = []
@@ -81,8 +81,8 @@ def differing_lines(wanted: ShortAssembly, found: ShortAssembly) -> str:
         if kind == "equal":
             continue
         hunk = [f"@{start + 1}"]
-        hunk += [f"-{one[:_MAX_LINE]}" for one in ours[start:end]]
-        hunk += [f"+{one[:_MAX_LINE]}" for one in theirs[their_start:their_end]]
+        hunk += [f"-{our[:_MAX_LINE]}" for our in ours[start:end]]
+        hunk += [f"+{their[:_MAX_LINE]}" for their in theirs[their_start:their_end]]
         lines += hunk
         if len(lines) >= MAX_LINES:
             return "\n".join([*lines[:MAX_LINES], "..."])

@@ -270,7 +270,8 @@ class _Reader:
             elif word in _LINKAGE:
                 kept.insert(0, word)
         parameters = [
-            self._attributed(one, named=True) for one in split_commas(line[match.end() : stop - 1])
+            self._attributed(comma, named=True)
+            for comma in split_commas(line[match.end() : stop - 1])
         ]
         tail = re.search(rf"( #\d+)?(?: .*?)?( personality ptr {NAME})? \{{$", after)
         group = re.search(r" #\d+(?: align \d+)?", after)
@@ -406,7 +407,7 @@ class _Reader:
 
     def _call(self, text: str, place: int) -> str:
         start, parts = text[:place], call_parts(text, place, self._types)
-        arguments = [self._attributed(one, named=True) for one in split_commas(parts.arguments)]
+        arguments = [self._attributed(comma, named=True) for comma in split_commas(parts.arguments)]
         words = [start.strip()]
         if self._level is not StripLevel.ALL and parts.flags:
             words.append(parts.flags)

@@ -118,7 +118,7 @@ class TypeReader:
             size, alignment = self.layout(element)
             return int(number) * size, alignment
         if type_.startswith("<{"):
-            return sum(self.layout(one)[0] for one in split_commas(type_[2:-2])), 1
+            return sum(self.layout(comma)[0] for comma in split_commas(type_[2:-2])), 1
         if type_[0] == "<":
             number, _, element = type_[1:-1].partition(" x ")
             if not number.isdigit():
@@ -142,11 +142,11 @@ class TypeReader:
             raise InputError(f"no struct: {type_}")
         fields: list[tuple[int, str]] = []
         offset, most = 0, 1
-        for one in split_commas(type_[2:-2] if packed else type_[1:-1]):
-            size, alignment = self.layout(one)
+        for comma in split_commas(type_[2:-2] if packed else type_[1:-1]):
+            size, alignment = self.layout(comma)
             alignment = 1 if packed else alignment
             offset = -(-offset // alignment) * alignment
-            fields.append((offset, one))
+            fields.append((offset, comma))
             offset += size
             most = max(most, alignment)
         return fields, -(-offset // most) * most, most

@@ -30,7 +30,7 @@ class Code:
         self.section = self.elf.sections[symbol.section]
         self.start, self.end = symbol.value, end
         self.instructions = instructions
-        self.addresses = {one.address for one in instructions}
+        self.addresses = {instruction.address for instruction in instructions}
 
     @classmethod
     def nothing(cls, file: FileFacts) -> Code:

@@ -77,11 +77,11 @@ class FileFacts:
         """Return where a piece of data without a size ends at the latest."""
         limit = section.address + section.size
         places = self.references.get(section.index, [])
-        after = bisect_right(places, start, key=lambda one: one[0])
+        after = bisect_right(places, start, key=lambda place: place[0])
         if after < len(places):
             limit = min(limit, places[after][0])
         symbols = self.elf.symbols_in(section.index)
-        later = bisect_right(symbols, start, key=lambda one: one.value)
+        later = bisect_right(symbols, start, key=lambda symbol: symbol.value)
         if later < len(symbols):
             limit = min(limit, symbols[later].value)
         return max(limit, start)

@@ -22,7 +22,7 @@ def find_jump_table(code: Code, item: Item) -> None:
     if item.section.is_writable or item.section.is_strings or item.section.is_mergeable:
         return
     indirect = code.architecture.indirect_jumps
-    if not any(one.text.startswith(indirect) for one in code.instructions):
+    if not any(instruction.text.startswith(indirect) for instruction in code.instructions):
         return
     if (shape := _short_table(code, item)) is not None:
         item.jump_table, item.base = shape

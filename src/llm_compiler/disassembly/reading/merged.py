@@ -33,11 +33,11 @@ def widen_merged(
     merged = code.architecture.merged_variables
     if merged is None or references.file.is_linked:
         return ()
-    reach = max((merged.reach(one) for one in code.instructions), default=0)
+    reach = max((merged.reach(instruction) for instruction in code.instructions), default=0)
     opened: dict[int, None] = {}
-    for one in code.instructions:
-        operand = found[one.address]
-        if operand is None or not merged.takes_address(one):
+    for instruction in code.instructions:
+        operand = found[instruction.address]
+        if operand is None or not merged.takes_address(instruction):
             continue
         target = operand[0]
         place = _variable(references, target)
@@ -66,12 +66,12 @@ def _variable(references: References, target: Target) -> tuple[Section, int] | N
 def _widen(references: References, index: int) -> None:
     """Let the pieces of a section go on up to the next one."""
     pieces: list[Item] = sorted(
-        (one for one in references.items.values() if one.section.index == index),
-        key=lambda one: one.start,
+        (item for item in references.items.values() if item.section.index == index),
+        key=lambda item: item.start,
     )
-    for number, one in enumerate(pieces):
-        limit = one.section.address + one.section.size
+    for number, piece in enumerate(pieces):
+        limit = piece.section.address + piece.section.size
         if number + 1 < len(pieces):
             limit = pieces[number + 1].start
-        one.end = max(one.end, min(limit, one.start + 2 * _REACH))
-        references.collect_pointers(one)
+        piece.end = max(piece.end, min(limit, piece.start + 2 * _REACH))
+        references.collect_pointers(piece)

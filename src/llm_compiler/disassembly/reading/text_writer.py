@@ -48,37 +48,43 @@ class TextWriter:
         after_tls = False
         architecture = self.code.architecture
         padding = self._padding()
-        for one in self.code.instructions:
-            if one.address in padding:
-                lines += [f".p2align 4, {architecture.code_fill}"] if padding[one.address] else []
+        for instruction in self.code.instructions:
+            if instruction.address in padding:
+                lines += (
+                    [f".p2align 4, {architecture.code_fill}"]
+                    if padding[instruction.address]
+                    else []
+                )
                 continue
-            lines += self._labels_at(one.address)
-            suffix = self.operands.suffixes.get(one.address, "")
+            lines += self._labels_at(instruction.address)
+            suffix = self.operands.suffixes.get(instruction.address, "")
             if suffix == "tls":
-                if one.size == 8:
+                if instruction.size == 8:
                     lines.append("data16")
             elif suffix:
                 lines.append(suffix)
-            elif after_tls and one.size == 8:
+            elif after_tls and instruction.size == 8:
                 lines += ["data16", "data16", "rex64"]
             after_tls = suffix == "tls"
-            operand = self.found[one.address]
+            operand = self.found[instruction.address]
             if operand is None:
-                lines.append(one.text)
+                lines.append(instruction.text)
                 continue
             target, form, field_end = operand
             symbol = self._expression(target)
             if (
                 architecture.plt_suffix
                 and target.name
-                and architecture.is_branch(one)
+                and architecture.is_branch(instruction)
                 and (target.name in self.operands.called or self._is_preemptible(target.name))
-                and (target.name != self.code.symbol.name or self._is_relocated(one))
+                and (target.name != self.code.symbol.name or self._is_relocated(instruction))
             ):
                 form = Form(suffix=architecture.plt_suffix)
-            text = architecture.with_symbol(one, symbol, form, field_end)
+            text = architecture.with_symbol(instruction, symbol, form, field_end)
             if text is None:
-                raise Unreadable(f"has a symbol in an operand that is not known here ({one.text})")
+                raise Unreadable(
+                    f"has a symbol in an operand that is not known here ({instruction.text})"
+                )
             lines.append(text)
         return lines
 
@@ -185,11 +191,11 @@ class TextWriter:
             return found
         run: list[int] = []
         no_operation = self.code.architecture.no_operation
-        for one in self.code.instructions:
-            if no_operation.match(one.text) and not self._labels_at(one.address):
-                run.append(one.address)
+        for instruction in self.code.instructions:
+            if no_operation.match(instruction.text) and not self._labels_at(instruction.address):
+                run.append(instruction.address)
                 continue
-            if run and one.address % 16 == 0 and one.address - run[0] < 16:
+            if run and instruction.address % 16 == 0 and instruction.address - run[0] < 16:
                 found |= {address: address == run[0] for address in run}
             run = []
         return found

@@ -86,7 +86,11 @@ class Builder:
     def enter(self, block: Block) -> None:
         """Go on with a block whose predecessor, if any, was written already."""
         self.block = block
-        known = [self._states[one] for one in block.predecessors if one in self._states]
+        known = [
+            self._states[predecessor]
+            for predecessor in block.predecessors
+            if predecessor in self._states
+        ]
         if known:
             self.frame = dict(known[0][0])
             self.intact = set.intersection(*(one[1] for one in known))

@@ -156,7 +156,7 @@ def _read_places(graph: Graph) -> frozenset[int]:
             if node.op == "address" and node.data.frame is not None:
                 found.add(node.data.frame)
             pointers = node.args[:1] if node.op == "store" else node.args
-            found.update(one.data for one in pointers if one.op == "frame")
+            found.update(pointer.data for pointer in pointers if pointer.op == "frame")
     return frozenset(found)
 
 
@@ -254,8 +254,8 @@ def _arguments_of(
         num_vectors = site.vector_count
     else:
         num_vectors = _written_vectors(vectors, state, near, how)
-    registers = [Argument(one) for one in integers[:number]]
-    registers += [Argument(one) for one in vectors[:num_vectors]]
+    registers = [Argument(integer) for integer in integers[:number]]
+    registers += [Argument(vector) for vector in vectors[:num_vectors]]
     uses_stack = number == len(integers) or num_vectors == len(vectors)
     slots = _slots(site) if uses_stack else ()
     words = _outgoing(site, states) if number == len(integers) else ()
@@ -278,7 +278,9 @@ def _by_signature(
     if is_variadic:
         num_integers = max(num_integers, _written(convention, state, near, "written"))
         num_vectors = max(num_vectors, site.vector_count or 0)
-    registers = [Argument(one) for one in (*integers[:num_integers], *vectors[:num_vectors])]
+    registers = [
+        Argument(integer) for integer in (*integers[:num_integers], *vectors[:num_vectors])
+    ]
     slots = _slots(site) if is_variadic else _slots(site)[: signature.stack]
     words = () if slots or is_variadic else _words(site, signature.stack)
     num_fixed = signature.integers or min(num_integers, 1)
@@ -299,7 +301,7 @@ def _words(site: CallSite, number: int) -> tuple[tuple[int, str], ...]:
     """Return a number of words at the stack pointer, as they were stored."""
     known = dict(site.stored)
     places = range(site.stack_offset, site.stack_offset + 8 * number, 8)
-    return tuple((one, known.get(one, "i64")) for one in places)
+    return tuple((place, known.get(place, "i64")) for place in places)
 
 
 def _slots(site: CallSite) -> tuple[str, ...]:
@@ -388,8 +390,8 @@ def _by_prototype(
     if prototype.is_variadic:
         if asked is not None:
             wanted = used[0] + asked[0]
-            found += [Argument(one) for one in integers[used[0] : wanted]]
-            found += [Argument(one) for one in vectors[used[1] : used[1] + asked[1]]]
+            found += [Argument(integer) for integer in integers[used[0] : wanted]]
+            found += [Argument(vector) for vector in vectors[used[1] : used[1] + asked[1]]]
             on_stack = max(0, wanted - len(integers)) + max(0, asked[1] - len(vectors))
             slots = _slots(site)[:on_stack]
             words = () if slots else _words(site, on_stack)
@@ -399,9 +401,9 @@ def _by_prototype(
             del found[num_fixed:]
         last = max(used[0], _written(convention, state, near, how))
         # What stands before a written register was set by an earlier instruction or the caller.
-        found += [Argument(one) for one in integers[used[0] : last]]
+        found += [Argument(integer) for integer in integers[used[0] : last]]
         count = site.vector_count or 0
-        found += [Argument(one) for one in vectors[used[1] : max(count, used[1])]]
+        found += [Argument(vector) for vector in vectors[used[1] : max(count, used[1])]]
         if last == len(integers):
             slots = _slots(site)
     return Arguments(

@@ -24,7 +24,7 @@ class ControlFlow:
     def block_at(self, label: str) -> int:
         """Return the number of the block at a label of the function."""
         line = self._builder.code.line_of(label)
-        return next(one.number for one in self._builder.graph.blocks if one.first == line)
+        return next(block.number for block in self._builder.graph.blocks if block.first == line)
 
     def jump(self, block: int) -> None:
         """End the block."""

@@ -96,7 +96,7 @@ class Function:
             variant.natural_bits,
         )
         webs = find_webs(graph, live, arguments, results, convention, variant)
-        words = [one for each in arguments.values() for one in each.words]
+        words = [word for each in arguments.values() for word in each.words]
         accesses = frame_accesses(graph, live, words)
         first = convention.first_stack_argument
         objects = frame_objects(accesses, graph, variant.frame, first)
@@ -195,14 +195,16 @@ class Function:
         return is returned whole."""
         found = [one for one in self.result_types() if one != "void"]
         has_unknown = any(
-            one not in self.signatures and one not in PROTOTYPES for one in self._tail_calls()
+            call not in self.signatures and call not in PROTOTYPES for call in self._tail_calls()
         )
         return list(dict.fromkeys([*(["i64"] if has_unknown else []), *found]))
 
     def _is_read_first(self, register: str) -> bool:
         """Whether the function begins with reading a register's value."""
         nodes = self.graph.blocks[0].nodes
-        first = next((one for one in nodes if one.op in _ACCESSES and one.data == register), None)
+        first = next(
+            (node for node in nodes if node.op in _ACCESSES and node.data == register), None
+        )
         return first is not None and first.op == "read"
 
     def _vector_results(self, exits: list[Node], register: str, second: str) -> list[str]:
@@ -214,7 +216,9 @@ class Function:
         found: list[str] = [one for one in ("double", "float") if one in kinds]
         if not found and kinds - {"call"} and any(states[one][register] == 3 for one in exits):
             found = ["double"]
-        if any(one[0] == "<" for one in kinds) and all(states[one][register] == 3 for one in exits):
+        if any(kind[0] == "<" for kind in kinds) and all(
+            states[one][register] == 3 for one in exits
+        ):
             found.append("<2 x double>")
         if found and all(states[one].get(second, 0) >= 2 for one in exits):
             found.append("{ double, double }")
@@ -229,8 +233,8 @@ class Function:
                     widths.append(one.bits)
                     pointer |= one.args[0].op in ("frame", "address")
         last = self._reaching_widths(exits, register)
-        tails = [self._known_result(one) for one in self._tail_calls()]
-        last += [64 for one in tails if one in _WHOLE]
+        tails = [self._known_result(call) for call in self._tail_calls()]
+        last += [64 for tail in tails if tail in _WHOLE]
         pointer |= "ptr" in tails
         preferred = ["i32", "i64"]
         if last and max(last) == 64:
@@ -259,11 +263,13 @@ class Function:
 
     def _sets_low_byte(self, exit_: Node, register: str) -> bool:
         nodes = self.graph.blocks[exit_.block].nodes
-        writes = [one for one in nodes if one.op in ("write", "clobber") and one.data == register]
+        writes = [
+            node for node in nodes if node.op in ("write", "clobber") and node.data == register
+        ]
         last = writes[-1] if writes else None
         if last is None or last.op != "write" or not last.keeps or last.bits != 8:
             return False
-        return not any(one.op == "write" and one.bits > 8 for one in writes)
+        return not any(write.op == "write" and write.bits > 8 for write in writes)
 
     def _reaching_widths(self, exits: list[Node], register: str) -> list[int]:
         """Return how wide the values are that an exit may see in a register.
@@ -280,7 +286,7 @@ class Function:
             if block.number in seen:
                 continue
             seen.add(block.number)
-            writes = [one for one in block.nodes if one.op == "write" and one.data == register]
+            writes = [node for node in block.nodes if node.op == "write" and node.data == register]
             if not writes:
                 waiting += block.predecessors
             elif writes[-1].args[0].op != "result":
@@ -336,7 +342,11 @@ class Function:
         plan = self.plan(Variant(arguments="all"))
         parameters = plan.webs.parameters
         direct, pointed = plan.accesses.incoming(convention.first_stack_argument)
-        if direct or pointed or any(one in parameters for one in convention.vector_arguments):
+        if (
+            direct
+            or pointed
+            or any(argument in parameters for argument in convention.vector_arguments)
+        ):
             return None
         used = [
             place for place, one in enumerate(convention.integer_arguments) if one in parameters
@@ -349,10 +359,14 @@ class Function:
         plan = self.plan(Variant())
         parameters = plan.webs.parameters
         integers = [
-            place for place, one in enumerate(convention.integer_arguments) if one in parameters
+            place
+            for place, argument in enumerate(convention.integer_arguments)
+            if argument in parameters
         ]
         vectors = [
-            place for place, one in enumerate(convention.vector_arguments) if one in parameters
+            place
+            for place, argument in enumerate(convention.vector_arguments)
+            if argument in parameters
         ]
         first = convention.first_stack_argument
         direct, _ = plan.accesses.incoming(first)

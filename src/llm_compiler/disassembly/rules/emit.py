@@ -79,13 +79,13 @@ class _Emitter:
         }
 
     def run(self) -> str:
-        guarded = {one.guarded for one in self._checks.values()}
+        guarded = {check.guarded for check in self._checks.values()}
         written = [number for number in self._graph.order if number not in guarded]
         bodies: dict[int, list[str]] = {}
         for number in written:
             bodies[number] = self._writer.begin(f"b{number}")
             self._block(self._graph.blocks[number])
-        order = [one for one in place_blocks(self._function, self._variant) if one in bodies]
+        order = [block for block in place_blocks(self._function, self._variant) if block in bodies]
         order += [one for one in written if one not in order]
         parameters, prologue = self._parameters()
         lines = [
@@ -171,4 +171,6 @@ class _Emitter:
 
 def _num_used(registers: tuple[str, ...], used: Mapping[str, Web]) -> int:
     """Return how many registers there are up to the last one that is used."""
-    return max((place + 1 for place, one in enumerate(registers) if one in used), default=0)
+    return max(
+        (place + 1 for place, register in enumerate(registers) if register in used), default=0
+    )

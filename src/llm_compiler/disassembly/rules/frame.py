@@ -63,9 +63,9 @@ def frame_accesses(
             continue
         if node.op == "address" and node.data.frame is not None:
             pointed.add(node.data.frame)
-        for one in node.args:
-            if one.op == "frame":
-                pointed.add(one.data)
+        for arg in node.args:
+            if arg.op == "frame":
+                pointed.add(arg.data)
     return FrameAccesses(tuple(sorted(direct)), tuple(sorted(pointed)))
 
 
@@ -121,14 +121,14 @@ def _parts(
     found: list[tuple[int, int]] = []
     saved = sorted(graph.saved)
     if how == "each":
-        starts = sorted({*(one[0] for one in runs), *pointed})
-        ends = {one[0]: one[1] for one in runs}
+        starts = sorted({*(run[0] for run in runs), *pointed})
+        ends = {run[0]: run[1] for run in runs}
         for number, start in enumerate(starts):
             following = starts[number + 1] if number + 1 < len(starts) else top
             is_pointed = start in pointed
             found.append((start, following if is_pointed else min(following, ends[start])))
     else:
-        found = [(one[0], one[1]) for one in runs]
+        found = [(run[0], run[1]) for run in runs]
         for number, start in enumerate(pointed):
             following = pointed[number + 1] if number + 1 < len(pointed) else top
             found.append((start, following))

@@ -51,7 +51,7 @@ class Drafts:
     @property
     def texts(self) -> tuple[str, ...]:
         """The modules."""
-        return tuple(one.text for one in self.drafts)
+        return tuple(draft.text for draft in self.drafts)
 
 
 class RulesLifter:
@@ -196,7 +196,7 @@ def _worth_running(drafts: Sequence[FoundDraft]) -> list[FoundDraft]:
     """Return the nearest draft, and sound ones that leave the least open: what a scan without a
     bit leaves, what is returned, what calls are passed."""
     nearest = drafts[0]
-    sound = [one for one in drafts if one.variant.is_sound]
+    sound = [draft for draft in drafts if draft.variant.is_sound]
     chosen: list[FoundDraft] = []
     for kind in (
         [one for one in sound if one.variant.keeps_scanned],

@@ -36,7 +36,7 @@ def first_variants(function: Function, lead: Sequence[str]) -> list[Variant]:
     blocks = [_replaced(default, placement=one) for one in (0, 2, -1, -2, -3, -4)]
     branches = [_replaced(default, branches=one) for one in ("as is", "negated")]
     branches.append(_replaced(default, keeps_switch=True))
-    widths = [_replaced(default, result=one) for one in results[1:]]
+    widths = [_replaced(default, result=result) for result in results[1:]]
     widths += [
         _replaced(default, wide_constants=1),
         _replaced(default, natural_bits=8),
@@ -54,8 +54,8 @@ def first_variants(function: Function, lead: Sequence[str]) -> list[Variant]:
     frames = [_replaced(default, frame=one) for one in ("each", "whole")]
     orders = [_replaced(default, order=one) for one in (1, 2)]
     pairs = [
-        _replaced(default, result=one, **more)
-        for one in results[1:]
+        _replaced(default, result=result, **more)
+        for result in results[1:]
         for more in ({"overflow": "nsw"}, {"is_wide": True}, {"arguments": "near"})
     ]
     groups = {
@@ -129,14 +129,14 @@ def changes_for(
     kind = _kind(lead)
     choices = [one for each in by_kind.values() for one in each] + other
     choices += by_kind.get(kind, []) * 2
-    return [_replaced(variant, **one) for one in choices]
+    return [_replaced(variant, **choice) for choice in choices]
 
 
 def _other_count(
     function: Function, variant: Variant, chance: random.Random
 ) -> tuple[tuple[int, int], ...] | None:
     """Return another number of arguments for one of the calls that nothing is known of."""
-    calls = [one for one in function.open_calls() if one[1]]
+    calls = [call for call in function.open_calls() if call[1]]
     if not calls:
         return None
     place, most = chance.choice(calls)

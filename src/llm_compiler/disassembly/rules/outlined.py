@@ -135,7 +135,7 @@ def _renamed(text: str, number: int) -> str:
     labels = [match[1] for line in text.splitlines() if (match := _LABEL.match(line))]
     if not labels:
         return text
-    pattern = "|".join(re.escape(one) for one in sorted(labels, key=len, reverse=True))
+    pattern = "|".join(re.escape(label) for label in sorted(labels, key=len, reverse=True))
     return re.sub(rf"(?<![\w.$])({pattern})(?![\w.$])", rf"\1.{900 + number}", text)
 
 

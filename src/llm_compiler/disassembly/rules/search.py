@@ -134,7 +134,7 @@ class _Search:
         target = TARGETS[job.architecture]()
         self._triple = target.triple
         code = parse_code(job.text)
-        ending = {name for name, one in job.signatures.items() if one.never_returns}
+        ending = {name for name, signature in job.signatures.items() if signature.never_returns}
         graph = translate(code, target, NO_RETURN | ending)
         self._function = Function(code, graph, target, job.signatures)
         self._scanning: Function | None = None
@@ -194,8 +194,8 @@ class _Search:
             attributes = attributes[1:]
             if self._is_over():
                 return
-        for one in attributes:
-            self._try(Variant(), one)
+        for attribute in attributes:
+            self._try(Variant(), attribute)
             if self._is_over():
                 return
         for pipeline in range(1, len(PIPELINES)):
@@ -232,7 +232,7 @@ class _Search:
             {"frame": "parts"},
             {"arguments": "near"},
             {"wide_constants": 1},
-            *({"result": one} for one in results[1:]),
+            *({"result": result} for result in results[1:]),
         ]
         for change in changes:
             for pipeline in (0, 4, 1, 5, 2, 6, 3):

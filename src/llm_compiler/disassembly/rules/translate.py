@@ -153,7 +153,9 @@ class _Translation:
                 post.append(number)
         self._graph.order = post[::-1]
         for block in blocks:
-            block.predecessors = [one for one in block.predecessors if one in seen]
+            block.predecessors = [
+                predecessor for predecessor in block.predecessors if predecessor in seen
+            ]
 
     def run(self) -> Graph:
         graph, builder = self._graph, self._builder
@@ -190,7 +192,7 @@ class _Translation:
         builder, last = self._builder, block.end - 1
         if block.nodes and block.nodes[-1].op in _TERMINATORS:
             return
-        calls = [one for one in block.nodes if one.op == "call"]
+        calls = [node for node in block.nodes if node.op == "call"]
         if calls and (pad := self._pad(last)) is not None:
             site: CallSite = calls[-1].data
             site.landing_pad = self._pads[pad.landing_pad]

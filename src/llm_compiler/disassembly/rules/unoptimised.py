@@ -87,7 +87,7 @@ def _spills(body: str) -> set[str]:
         name
         for name, values in stored.items()
         if name not in pointed
-        and all(len(re.findall(rf"{re.escape(one)}\b", body)) > 2 for one in values)
+        and all(len(re.findall(rf"{re.escape(value)}\b", body)) > 2 for value in values)
     }
 
 

@@ -330,7 +330,7 @@ def _vector_type(web: Web) -> str:
     vectors = sorted(one for one in kinds if one[0] == "<" and bits_of(one) > 64)
     if not vectors:
         return "<2 x i64>"
-    floating = [one for one in vectors if "float" in one or "double" in one]
+    floating = [vector for vector in vectors if "float" in vector or "double" in vector]
     return floating[0] if floating and len(floating) == len(vectors) else vectors[0]
 
 
@@ -363,14 +363,14 @@ class _Pointers:
                     if node.args:
                         self._seed(node.args[0])
                 elif node.op == "intrinsic" and node.data.startswith(("llvm.mem",)):
-                    for one in node.args[:2]:
-                        self._seed(one)
+                    for arg in node.args[:2]:
+                        self._seed(arg)
                 elif node.op == "return":
                     for register, type_ in self._results.items():
                         if type_ == "ptr":
                             self._seeds.append(self._webs.of[node, register])
         self._seeds += [web for web in self._webs.all if web.is_pointer]
-        roots = {self._union.find(one) for one in self._seeds}
+        roots = {self._union.find(seed) for seed in self._seeds}
         for web in self._webs.all:
             if self._union.find(web) in roots:
                 web.is_pointer = True

@@ -33,7 +33,7 @@ class LiftOptions:
     execute: ExecuteOptions = field(default_factory=ExecuteOptions)
 
     def __post_init__(self) -> None:
-        if unknown := [one for one in self.levels if one not in LEVELS]:
+        if unknown := [level for level in self.levels if level not in LEVELS]:
             raise ConfigError(f"'{unknown[0]}' is no level: expected some of {', '.join(LEVELS)}")
         if self.candidates < 1:
             raise ConfigError("--candidates starts at 1")

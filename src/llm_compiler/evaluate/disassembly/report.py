@@ -108,10 +108,10 @@ def summarize_lifts(rows: Sequence[LiftRow], candidates: int, seed: int) -> Lift
     functions = _by_function(rows)
     best: list[LiftRow] = []
     seconds: list[float] = []
-    for one in functions:
-        first = [row for row in one if row.candidate <= candidates]
+    for function in functions:
+        first = [row for row in function if row.candidate <= candidates]
         best.append(min(first, key=lambda row: (LiftVerdict(row.verdict).rank, -row.bleu)))
-        seconds.append(one[0].model_seconds + sum(row.check_seconds for row in first))
+        seconds.append(function[0].model_seconds + sum(row.check_seconds for row in first))
     answered = [row for row in best if not row.cause]
 
     def exact(some: Sequence[LiftRow]) -> Figure:

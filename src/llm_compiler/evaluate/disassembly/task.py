@@ -40,7 +40,7 @@ class DisassemblyTask(Task[LiftItem, LiftRow, Report[LiftFigure]]):
         folder = run.scratch / "assembly"
         folder.mkdir()
         items, failed = lift_items(run.modules, self.options, run.pool, folder)
-        keys = "\n".join(sorted(one.key for one in items))
+        keys = "\n".join(sorted(item.key for item in items))
         return Work(
             items=items,
             settings={
@@ -53,7 +53,7 @@ class DisassemblyTask(Task[LiftItem, LiftRow, Report[LiftFigure]]):
 
     def ask(self, items: Sequence[LiftItem], run: Run) -> Iterator[tuple[LiftItem, list[LiftRow]]]:
         """Lift functions, several side by side."""
-        models = [(one.row_name, AskedModel(one.engine, run.fits)) for one in run.models]
+        models = [(model.row_name, AskedModel(model.engine, run.fits)) for model in run.models]
 
         def do(item: LiftItem, tools: ThreadTools) -> list[LiftRow]:
             return list(lift_rows(item, self.options, models, run.toolchain, tools))

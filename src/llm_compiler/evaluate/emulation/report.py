@@ -174,7 +174,13 @@ def emulation_report(
     bars: dict[str, dict[str, Figure]] = {}
     order = sorted(
         cells,
-        key=lambda one: (one[0] != "ir", one[1] != "all", one[1], kinds.index(one[2]), one[3]),
+        key=lambda cell: (
+            cell[0] != "ir",
+            cell[1] != "all",
+            cell[1],
+            kinds.index(cell[2]),
+            cell[3],
+        ),
     )
     for key in order:
         code, where, kind, model = key

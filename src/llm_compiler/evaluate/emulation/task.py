@@ -44,7 +44,7 @@ class EmulationTask(Task[EmulationItem, EmulationRow, Report[EmulationFigure]]):
     def items(self, run: Run) -> Work[EmulationItem]:
         """Draw modules, and ask for each kind of list and code."""
         items = emulation_items(run.modules, self.options)
-        keys = "\n".join(sorted(one.key for one in items))
+        keys = "\n".join(sorted(item.key for item in items))
         return Work(
             items=items,
             settings={
@@ -60,7 +60,7 @@ class EmulationTask(Task[EmulationItem, EmulationRow, Report[EmulationFigure]]):
     ) -> Iterator[tuple[EmulationItem, list[EmulationRow]]]:
         """Ask every model, several questions side by side."""
         space = safe_elements(run.pool)
-        models = [(one.row_name, SharedEngine(one.engine)) for one in run.models]
+        models = [(model.row_name, SharedEngine(model.engine)) for model in run.models]
 
         def do(item: EmulationItem, tools: ThreadTools) -> list[EmulationRow]:
             return [

@@ -153,7 +153,7 @@ class Contender:
                 )
             )
             attempt.model_seconds += time.monotonic() - start
-            return [one.passes for one in proposals]
+            return [proposal.passes for proposal in proposals]
 
         return ask
 

@@ -40,5 +40,5 @@ class FlagTuningOptions:
         if not self.budgets or min(self.budgets) < 1:
             raise ConfigError("budgets are numbers of evaluations of at least 1")
         if not self.objective.column:
-            known = " or ".join(one.name for one in object_objectives())
+            known = " or ".join(objective.name for objective in object_objectives())
             raise ConfigError(f"an evaluation is about sizes: --objective {known}")

@@ -99,13 +99,13 @@ class _ProgramTable:
 
 def _resolved(table: _ProgramTable, root: Path, where: str) -> Program:
     runs = []
-    for one in table.runs:
-        stdin = _files((one.stdin,) if one.stdin else (), root, f"{where}: stdin")
+    for run in table.runs:
+        stdin = _files((run.stdin,) if run.stdin else (), root, f"{where}: stdin")
         runs.append(
             Run(
-                arguments=one.arguments,
+                arguments=run.arguments,
                 stdin=stdin[0] if stdin else None,
-                outputs=one.outputs,
+                outputs=run.outputs,
             )
         )
     return Program(

@@ -137,7 +137,9 @@ def ready_programs(
 
 def programs_hash(programs: Sequence[Ready]) -> str:
     """Name programs and what they are expected to do: a run with others is another run."""
-    described = [(one.name, str(one.program), str(one.expected)) for one in programs]
+    described = [
+        (program.name, str(program.program), str(program.expected)) for program in programs
+    ]
     return content_hash(repr(described).encode())
 
 

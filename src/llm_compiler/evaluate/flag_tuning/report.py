@@ -97,7 +97,7 @@ class FlagTuningReport:
             "notes": list(self.facts.notes),
             "excluded": [asdict(one) for one in self.facts.excluded],
             "num_modules": len({(r.suite, r.module, r.module_hash) for r in self.rows}),
-            "summaries": [one.to_json() for one in self.summaries],
+            "summaries": [summary.to_json() for summary in self.summaries],
             "by_group": {
                 kind: {name: [one.to_json() for one in found] for name, found in groups.items()}
                 for kind, groups in self.by_group.items()
@@ -188,24 +188,24 @@ def _order(kind: str, groups: dict[str, list[Row]]) -> list[str]:
 def summary_table(report: FlagTuningReport, backup: str) -> Table:
     """Return the main table: every contender at every budget, both metrics."""
     rows = []
-    shares = any(one.num_with_ceiling for one in report.summaries)
-    coreset = any(one.contender == "coreset" for one in report.summaries)
-    for one in report.summaries:
-        cells = [one.contender, str(one.budget), str(one.num_modules)]
+    shares = any(summary.num_with_ceiling for summary in report.summaries)
+    coreset = any(summary.contender == "coreset" for summary in report.summaries)
+    for summary in report.summaries:
+        cells = [summary.contender, str(summary.budget), str(summary.num_modules)]
         cells += [
-            one.gains[metric.name, backup, mean].text()
+            summary.gains[metric.name, backup, mean].text()
             for metric in object_objectives()
             for mean in ("total", "geomean")
         ]
         if backup == "without":
-            cells += [" / ".join(map(str, one.counts[report.objective.name]))]
+            cells += [" / ".join(map(str, summary.counts[report.objective.name]))]
         else:
-            improved, equal, regressed = one.counts[report.objective.name]
+            improved, equal, regressed = summary.counts[report.objective.name]
             cells += [f"{improved} / {equal + regressed}"]
             if shares:
-                cells += [_percent(one.potential)]
+                cells += [_percent(summary.potential)]
             if coreset:
-                cells += [_points(one.ahead_of_coreset)]
+                cells += [_points(summary.ahead_of_coreset)]
         rows.append(tuple(cells))
     header = ["contender", "evaluations", "n", "size, total", "size, geomean"]
     header += [".text + .data, total", ".text + .data, geomean"]
@@ -234,19 +234,19 @@ def _points(figure: Figure) -> str:
 
 def _cost_table(report: FlagTuningReport) -> Table:
     rows = []
-    for one in report.summaries:
-        count = max(1, one.num_modules)
+    for summary in report.summaries:
+        count = max(1, summary.num_modules)
         rows.append(
             (
-                one.contender,
-                str(one.budget),
-                f"{one.num_evaluations / count:.1f}",
-                f"{one.compile_seconds / count:.2f}",
-                f"{one.model_seconds / count:.2f}",
-                str(one.verdicts.get("passed", 0)),
-                str(one.verdicts.get("unchecked", 0)),
-                str(one.verdicts.get("baseline", 0)),
-                str(one.num_rejected),
+                summary.contender,
+                str(summary.budget),
+                f"{summary.num_evaluations / count:.1f}",
+                f"{summary.compile_seconds / count:.2f}",
+                f"{summary.model_seconds / count:.2f}",
+                str(summary.verdicts.get("passed", 0)),
+                str(summary.verdicts.get("unchecked", 0)),
+                str(summary.verdicts.get("baseline", 0)),
+                str(summary.num_rejected),
             )
         )
     header = ["contender", "evaluations", "spent a module", "compiling, s a module"]
@@ -349,9 +349,9 @@ def _blocks(report: FlagTuningReport, images: dict[str, Image]) -> list[Block]:
         "in process.",
         "`size` is all allocated bytes of the object that take space in the file; .text + .data "
         "is the paper's metric, of the same object.",
-        *(f"Suite {one}." for one in facts.suites),
+        *(f"Suite {suite}." for suite in facts.suites),
         *facts.notes,
-        *(one.described(number) for number, one in enumerate(facts.models, 1)),
+        *(model.described(number) for number, model in enumerate(facts.models, 1)),
     ]
     if not options.check:
         said.append(

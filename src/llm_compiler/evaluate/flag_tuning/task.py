@@ -76,7 +76,7 @@ class FlagTuningTask(Task[TuningItem, Row, FlagTuningReport]):
                 self.options,
                 pool=run.pool,
                 store=store,
-                engines=[one.engine for one in run.models],
+                engines=[model.engine for model in run.models],
                 fits=_fits(run),
             )
         return Work(
@@ -98,7 +98,7 @@ class FlagTuningTask(Task[TuningItem, Row, FlagTuningReport]):
                 checker=checker,
                 store=store,
                 coreset=load_coreset(self.coreset),
-                engines=[one.engine for one in run.models],
+                engines=[model.engine for model in run.models],
                 fits=_fits(run),
                 shipped=self._shipped(run, checker),
                 ceilings=self._ceilings(),
@@ -156,13 +156,17 @@ class FlagTuningTask(Task[TuningItem, Row, FlagTuningReport]):
                     )
 
     def _ceilings(self) -> dict[str, Ceiling]:
-        return {one.module_hash: one for path in self.ceilings for one in read_ceilings(path)}
+        return {
+            ceiling.module_hash: ceiling
+            for path in self.ceilings
+            for ceiling in read_ceilings(path)
+        }
 
     def _shipped(self, run: Run, checker: Checker) -> dict[str, ShippedOptimizer]:
         """Return `optimize` with each model, by the names of its rows; without one, with none."""
         if ContenderKind.OPTIMIZE not in self.options.contenders:
             return {}
-        engines: list[Engine | None] = [one.engine for one in run.models]
+        engines: list[Engine | None] = [model.engine for model in run.models]
         name = ContenderKind.OPTIMIZE.value
         return {
             f"{name} {number}" if len(engines) > 1 else name: ShippedOptimizer(
@@ -187,16 +191,16 @@ class FlagTuningTask(Task[TuningItem, Row, FlagTuningReport]):
 
     def _settings(self, run: Run, prepared: Prepared) -> dict[str, object]:
         how = self.options
-        keys = "\n".join(sorted(f"{one.key} {one.module.baseline}" for one in prepared.items))
+        keys = "\n".join(sorted(f"{item.key} {item.module.baseline}" for item in prepared.items))
         return {
             "format": _FORMAT,
             "task": self.name,
             "protocol": how.protocol.value,
             "objective": how.objective.name,
             "modules": content_hash(keys.encode()),
-            "contenders": [one.value for one in how.contenders],
+            "contenders": [contender.value for contender in how.contenders],
             "budgets": list(how.budgets),
-            "models": [one.name.to_json() for one in run.models],
+            "models": [model.name.to_json() for model in run.models],
             "coreset": lists_hash(load_coreset(self.coreset).lists),
             "llvm_version": run.toolchain.version,
             "check": how.check,
@@ -238,7 +242,7 @@ class FlagTuningTask(Task[TuningItem, Row, FlagTuningReport]):
 
 
 def _fits(run: Run) -> Fits:
-    prompts = {id(one.engine): one.prompts for one in run.models}
+    prompts = {id(model.engine): model.prompts for model in run.models}
 
     def fits(engine: Engine, module: EvaluationModule) -> bool:
         return fits_context(engine, prompts[id(engine)], module)

@@ -43,12 +43,12 @@ class PerplexityTask(SampleTask[PerplexityRow, PerplexityFigure]):
 
     def headline(self, summary: Report[PerplexityFigure]) -> Iterable[HeadLine]:
         """Yield all of them."""
-        for one in summary.figures:
-            value, low, high = one.to_json()["bits_a_byte"]
+        for figure in summary.figures:
+            value, low, high = figure.to_json()["bits_a_byte"]
             yield HeadLine(
-                target=one.target,
-                who=one.model,
-                figure=f"bits a byte, {one.task}",
-                n=one.n,
+                target=figure.target,
+                who=figure.model,
+                figure=f"bits a byte, {figure.task}",
+                n=figure.n,
                 value=f"{value:.3f} [{low:.3f}, {high:.3f}]",
             )

@@ -152,7 +152,7 @@ def size_report(
             "does not answer (its prompt exceeds the context) is counted, not measured. 'no "
             "change' states what was before.",
             f"{seconds:.2f} s a prediction.",
-            *(f"Suite {one}." for one in facts.suites),
+            *(f"Suite {suite}." for suite in facts.suites),
             *facts.notes,
         ],
         figures,

@@ -35,12 +35,12 @@ class SizePredictionTask(SampleTask[SizeRow, SizeFigure]):
 
     def headline(self, summary: Report[SizeFigure]) -> Iterable[HeadLine]:
         """Yield the error of the size per target and model."""
-        for one in summary.figures:
-            if one.metric == "size":
+        for figure in summary.figures:
+            if figure.metric == "size":
                 yield HeadLine(
-                    target=one.target,
-                    who=one.model,
+                    target=figure.target,
+                    who=figure.model,
                     figure="mean absolute error of the size",
-                    n=one.num_answered,
-                    value=share_text(one.error),
+                    n=figure.num_answered,
+                    value=share_text(figure.error),
                 )

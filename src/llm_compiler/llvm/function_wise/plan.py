@@ -90,7 +90,7 @@ def make_plan(
     home = {
         name: base if name in structure.pinned else chosen[name] for name in structure.functions
     }
-    order = [base, *(one for one in groups if one != base)]
+    order = [base, *(group for group in groups if group != base)]
     internal = _internal(structure, home, base) if keep_internal else {}
     closed = {
         user
@@ -154,7 +154,7 @@ def _base_recipe(
     if counts:
         return max(counts, key=counts.__getitem__)
     if groups:
-        return max(groups, key=lambda one: len(groups[one]))
+        return max(groups, key=lambda group: len(groups[group]))
     return Recipe()
 
 

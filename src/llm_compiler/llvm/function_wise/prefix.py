@@ -143,8 +143,8 @@ def _without(module: Module, attributes: list[int], ignored: set[int]) -> set[in
     """Return attributes but those of some kinds; equal attributes are one object in a context."""
     library = module.context.library
     return {
-        one
-        for one in attributes
-        if not library.LLVMIsEnumAttribute(one)
-        or library.LLVMGetEnumAttributeKind(one) not in ignored
+        attribute
+        for attribute in attributes
+        if not library.LLVMIsEnumAttribute(attribute)
+        or library.LLVMGetEnumAttributeKind(attribute) not in ignored
     }

@@ -212,8 +212,8 @@ class StockAssembly:
             merged,
             own,
             delete=True,
-            functions=[name for one in others for name in one.functions],
-            aliases=[name for one in others for name in one.aliases],
+            functions=[name for other in others for name in other.functions],
+            aliases=[name for other in others for name in other.aliases],
             variables=part.absent_variables,
         )
 

@@ -120,7 +120,10 @@ def _sentences(text: str) -> Iterator[tuple[int, int]]:
 
 
 def _find_list(text: str, finished: bool) -> StatedList | None:
-    candidates = sorted(_candidates(text), key=lambda one: (not one[0], one[1] - one[2], one[1]))
+    candidates = sorted(
+        _candidates(text),
+        key=lambda candidate: (not candidate[0], candidate[1] - candidate[2], candidate[1]),
+    )
     best: tuple[tuple[int, bool, int], StatedList] | None = None
     for marked, start, end in candidates[:_MAX_CANDIDATES]:
         quote = _quote(text, start)

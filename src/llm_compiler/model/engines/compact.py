@@ -88,7 +88,7 @@ class PassGrammar:
 
     def __init__(self, tokenizer: IrTokenizer, max_passes: int) -> None:
         self._tokenizer = tokenizer
-        ids = [tokenizer.pass_id(one) for one in registry_passes()]
+        ids = [tokenizer.pass_id(pass_list) for pass_list in registry_passes()]
         self._end = tokenizer.special(field_token("size"))
         self.tokens: IdArray = np.array(sorted([self._end, *(i for i in ids if i is not None)]))
         """All that it ever allows."""
@@ -97,7 +97,7 @@ class PassGrammar:
     def pass_list(self, ids: Sequence[int]) -> PassList:
         """Return the list that a sequence of the grammar means."""
         elements = (self._tokenizer.pass_of(id_) for id_ in ids)
-        return PassList(tuple(one for one in elements if one is not None))
+        return PassList(tuple(element for element in elements if element is not None))
 
     def start(self) -> int:
         """Return the state of the empty list."""
@@ -377,12 +377,12 @@ class CompactEngine(BaseEngine):
             return None
         if len(parts) == 1:
             return parts[0] if assembly else dataclasses.replace(parts[0], code=text)
-        counts = [one.num_instructions for one in parts]
+        counts = [part.num_instructions for part in parts]
         return CodeAnswer(
             code=text,
-            log_probability=sum(one.log_probability for one in parts),
-            num_tokens=sum(one.num_tokens for one in parts),
-            num_instructions=None if None in counts else sum(one or 0 for one in counts),
+            log_probability=sum(part.log_probability for part in parts),
+            num_tokens=sum(part.num_tokens for part in parts),
+            num_instructions=None if None in counts else sum(count or 0 for count in counts),
             size_bytes=None,
             text_data_bytes=None,
         )
@@ -405,7 +405,7 @@ class CompactEngine(BaseEngine):
             Proposal(passes=grammar.pass_list(one.ids), log_probability=one.log_probability)
             for one in found
         ]
-        return [one for one in proposals if one.passes not in known][:num]
+        return [proposal for proposal in proposals if proposal.passes not in known][:num]
 
     def _start(self, sample: StageSample, opening: Sequence[int], answer: int) -> DecodingState:
         """Read a prompt, cut as need be, and what of the answer is given already."""

@@ -133,7 +133,7 @@ class Completion:
     @property
     def log_probability(self) -> float:
         """Of all tokens together; 0 if it is not known."""
-        return sum(one for one in self.log_probabilities if one is not None)
+        return sum(probability for probability in self.log_probabilities if probability is not None)
 
 
 class Refused(EngineError):
@@ -182,9 +182,9 @@ class CompletionServer:
                 return ServedModel(name=wanted)  # not every server has a list
             raise
         models = [one for one in _list(answer.get("data")) if isinstance(one, dict)]
-        found = [one for one in models if not wanted or one.get("id") == wanted]
+        found = [model for model in models if not wanted or model.get("id") == wanted]
         if not found or not isinstance(found[0].get("id"), str):
-            has = ", ".join(str(one.get("id")) for one in models[:5]) or "none"
+            has = ", ".join(str(model.get("id")) for model in models[:5]) or "none"
             what = f"the model '{wanted}'" if wanted else "any model"
             raise EngineError(f"{self.options.base_url} does not serve {what} (it has: {has})")
         one = found[0]
@@ -241,7 +241,7 @@ class CompletionServer:
             index = one.get("index") if isinstance(one, dict) else None
             return index if isinstance(index, int) else places[id(one)]
 
-        return [self._completion(one) for one in sorted(choices, key=order)]
+        return [self._completion(choice) for choice in sorted(choices, key=order)]
 
     def request(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Return what the server answers, which is a JSON object.
@@ -291,8 +291,8 @@ class CompletionServer:
         # llama.cpp writes them as chats have them.
         if content := _list(logprobs.get("content")):
             tokens = [one if isinstance(one, dict) else {} for one in content]
-            values = values or [one.get("logprob") for one in tokens]
-            ids = ids or [one.get("id") for one in tokens]
+            values = values or [token.get("logprob") for token in tokens]
+            ids = ids or [token.get("id") for token in tokens]
         return Completion(
             text=choice["text"],
             finished=choice.get("finish_reason") != "length",
@@ -384,5 +384,5 @@ def _list(value: Any) -> list[Any]:
 
 def _are(values: Any, kind: Any) -> bool:
     return isinstance(values, list) and all(
-        isinstance(one, kind) and not isinstance(one, bool) for one in values
+        isinstance(value, kind) and not isinstance(value, bool) for value in values
     )

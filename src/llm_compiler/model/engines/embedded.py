@@ -104,9 +104,9 @@ class EmbeddedDecoder:
         try:
             self._layers, self._head = (
                 onnxruntime.InferenceSession(
-                    bytes(one), options, providers=["CPUExecutionProvider"]
+                    bytes(graph), options, providers=["CPUExecutionProvider"]
                 )
-                for one in graphs
+                for graph in graphs
             )
         except Exception as error:  # onnxruntime has exceptions of its own, without a common base
             raise EngineError(f"onnxruntime cannot load the model in {folder}: {error}") from error
@@ -205,7 +205,7 @@ class _Prompt:
         for start in range(done, len(ids), CHUNK):
             chunk = ids[start : start + CHUNK][None]
             end = start + chunk.shape[1]
-            before = [np.ascontiguousarray(one[:, :start]) for one in self.arrays]
+            before = [np.ascontiguousarray(array[:, :start]) for array in self.arrays]
             hidden, new = decoder.run_layers(
                 chunk, np.arange(start, end)[None], _causal(end - start), before, no_tree
             )
@@ -308,7 +308,7 @@ class _State:
         needed = np.flatnonzero(sees[:, :first].any(axis=0))
         sees = np.concatenate([sees[:, needed], sees[:, first:]], axis=1)
         bias = np.where(sees, np.float32(0), _HIDDEN)[None, None]
-        tree = [np.ascontiguousarray(one[:, None, needed]) for one in self._nodes]
+        tree = [np.ascontiguousarray(node[:, None, needed]) for node in self._nodes]
         positions = self.num_prompt + self._depths[first : self._num_nodes]
         hidden, new = self._decoder.run_layers(
             ids[None], positions[None], bias, self._prompt.arrays, tree

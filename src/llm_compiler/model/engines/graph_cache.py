@@ -42,7 +42,7 @@ def cached_graphs(
         return found, True
     graphs = make()
     body = len(graphs).to_bytes(8, "little")
-    body += b"".join(len(one).to_bytes(8, "little") for one in graphs)
+    body += b"".join(len(graph).to_bytes(8, "little") for graph in graphs)
     body += b"".join(graphs)
     with contextlib.suppress(OSError, OutputError):
         folder.mkdir(parents=True, exist_ok=True)

@@ -172,7 +172,7 @@ class _Shapes:
             return graph.op("Slice", shape, graph.shape(axis), graph.shape(axis + 1))
 
         def join(*sizes: int | str) -> str:
-            names = [one if isinstance(one, str) else graph.shape(one) for one in sizes]
+            names = [siz if isinstance(siz, str) else graph.shape(siz) for siz in sizes]
             return graph.op("Concat", *names, axis=0)
 
         lanes, nodes = dimension("embeddings", 0), dimension("embeddings", 1)

@@ -202,7 +202,7 @@ class ServerText:
             return None
         given, rest = _cut_opening(opening)
         prompt += given
-        ends = [rest + one[len(opening) :] for one in answers]
+        ends = [rest + answer[len(opening) :] for answer in answers]
         longest = max(map(self._count, ends)) + 1
         room = answer_room(self.context, self._count(prompt), longest)
         try:
@@ -255,7 +255,7 @@ def _choice(owner: str, texts: Sequence[str]) -> dict[str, Any]:
     if owner == "vllm":
         # By its name from version 0.12 on, and before; what it does not know it passes over.
         return {"structured_outputs": {"choice": list(texts)}, "guided_choice": list(texts)}
-    quoted = " | ".join(json.dumps(one) for one in texts)
+    quoted = " | ".join(json.dumps(text) for text in texts)
     return {"grammar": f"root ::= {quoted}"}
 
 

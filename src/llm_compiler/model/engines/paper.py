@@ -182,7 +182,10 @@ def spellings(passes: PassList) -> tuple[str, ...]:
     ('globaldce,function(adce)', 'module(globaldce),function(adce)')
     """
     nested = ("function(", "cgscc(", "loop(")
-    said = ",".join(one if one.startswith(nested) else f"module({one})" for one in passes.elements)
+    said = ",".join(
+        element if element.startswith(nested) else f"module({element})"
+        for element in passes.elements
+    )
     return (passes.pipeline,) if said == passes.pipeline else (passes.pipeline, said)
 
 
@@ -434,7 +437,7 @@ class DecoderText:
         self, prompt: str, answers: Sequence[str], num: int, *, opening: str, seed: int = 0
     ) -> list[tuple[int, float]]:
         """Return the most probable of some answers, exactly; `seed` has no influence."""
-        trie = TokenTrie([self.prompts.encode(one) for one in answers])
+        trie = TokenTrie([self.prompts.encode(answer) for answer in answers])
         ids = self.prompts.prompt_ids(prompt)
         answer_room(self.context, len(ids), trie.depth)
         found = most_probable(self.decoder.start(ids), trie, num)

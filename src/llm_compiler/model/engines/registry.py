@@ -122,12 +122,12 @@ register = _TABLE.register
 
 def engine_kinds(*needed: Capability) -> tuple[EngineKind, ...]:
     """Return the engines that may be asked for all of this, the default first."""
-    return tuple(one for one in _TABLE.entries() if one.capabilities >= set(needed))
+    return tuple(entry for entry in _TABLE.entries() if entry.capabilities >= set(needed))
 
 
 def engine_names(*needed: Capability) -> tuple[str, ...]:
     """Return the names of the engines that may be asked for all of this."""
-    return tuple(one.name for one in engine_kinds(*needed))
+    return tuple(kind.name for kind in engine_kinds(*needed))
 
 
 def engine_kind(name: str) -> EngineKind:

@@ -131,7 +131,7 @@ class _Cache:
     def of(cls, cache: Any) -> _Cache:
         """Take those of a cache of transformers, of this version or an earlier one."""
         if hasattr(cache, "layers"):
-            return cls([(one.keys, one.values) for one in cache.layers])
+            return cls([(layer.keys, layer.values) for layer in cache.layers])
         return cls(list(zip(cache.key_cache, cache.value_cache, strict=True)))
 
     def to_transformers(self) -> Any:

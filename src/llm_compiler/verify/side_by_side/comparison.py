@@ -29,10 +29,10 @@ class Comparison:
         frame = assign_locations(signature, architecture)
         self._parameters = {
             (place.kind, place.index + word)
-            for one, place in zip(
+            for parameter, place in zip(
                 signature.parameters, frame.locations if frame else (), strict=False
             )
-            for word in range(2 if one.bits > 64 and place.kind == "integer" else 1)
+            for word in range(2 if parameter.bits > 64 and place.kind == "integer" else 1)
         }
 
     def compare(self, given: Input, one: Outcome, other: Outcome) -> tuple[str, str]:

@@ -55,7 +55,7 @@ class ComparisonAcross:
         signature = self._world.declared.get(name)
         if signature is None or signature.unsupported:
             return ""
-        frames = [assign_locations(signature, one) for one in self._architectures]
+        frames = [assign_locations(signature, architecture) for architecture in self._architectures]
         if frames[0] is None or frames[1] is None:
             return ""
         places = zip(signature.parameters, frames[0].locations, frames[1].locations, strict=True)
@@ -117,10 +117,10 @@ def moved_input(given: Input, signature: Signature, frame: Frame, other: Frame) 
     integers, floats = list(given.integers), list(given.floats)
     stack = [*given.stack, *[0] * other.num_stack_words][: other.num_stack_words]
     indirect = given.indirect
-    for one, here, there in zip(
+    for parameter, here, there in zip(
         signature.parameters, frame.locations, other.locations, strict=True
     ):
-        words = 2 if one.bits > 64 else 1
+        words = 2 if parameter.bits > 64 else 1
         if here.kind == "float":
             values = given.floats[2 * here.index : 2 * here.index + words]
         elif here.kind == "stack":

@@ -177,11 +177,11 @@ class Programs:
             return symbol.value
 
         variables = [(_variable(elf, name), size) for name, size in world.variables]
-        stubs = [self._stub(one, world) for one in world.functions] + [
+        stubs = [self._stub(function, world) for function in world.functions] + [
             (0, 0, 0, 6, 0)
         ] * NUM_CALLBACKS
         num_buffers = NUM_BUFFERS + len(world.data) + 1
-        code = next(one for one in elf.sections if one.name == ".llm_code")
+        code = next(section for section in elf.sections if section.name == ".llm_code")
         limit_us = (500_000 if self.target.runner else 50_000) * patience
         settings = (
             _MAGIC,
@@ -236,11 +236,14 @@ class Programs:
         frame = assign_locations(signature, self.target.architecture) if signature else None
         stack = followed = 0
         if signature is not None and frame is not None:
-            for one, place in zip(signature.parameters, frame.locations, strict=True):
-                if place.kind == "integer" and one.bits == 64 and world.leaves_traces:
+            for parameter, place in zip(signature.parameters, frame.locations, strict=True):
+                if place.kind == "integer" and parameter.bits == 64 and world.leaves_traces:
                     followed |= 1 << place.index
                 if place.kind == "stack":
-                    stack = max(stack, place.index + max(1, one.memory_bytes // 8, one.bits // 64))
+                    stack = max(
+                        stack,
+                        place.index + max(1, parameter.memory_bytes // 8, parameter.bits // 64),
+                    )
         bits, is_signed = world.extended.get(name, (0, False))
         return kind, bits, int(is_signed), min(stack, 6), followed
 

@@ -74,20 +74,20 @@ def _branched(elf: ElfFile, architecture: str) -> set[str]:
     found = set()
     kinds = target_of(architecture).relocations
     for relocations in elf.relocations.values():
-        for one in relocations:
-            if one.type in kinds.thread_local:
+        for relocation in relocations:
+            if relocation.type in kinds.thread_local:
                 raise Unproved("it uses thread-local storage")
-            if one.type in kinds.branches:
-                found.add(one.symbol.name)
+            if relocation.type in kinds.branches:
+                found.add(relocation.symbol.name)
     return found
 
 
 def _variables(original: ElfFile, lifted: ElfFile) -> tuple[tuple[str, int], ...]:
     ours, theirs = (
         {
-            one.name: one
-            for one in elf.symbols
-            if one.is_defined and one.size and elf.sections[one.section].is_writable
+            symbol.name: symbol
+            for symbol in elf.symbols
+            if symbol.is_defined and symbol.size and elf.sections[symbol.section].is_writable
         }
         for elf in (original, lifted)
     )
@@ -99,7 +99,7 @@ def _variables(original: ElfFile, lifted: ElfFile) -> tuple[tuple[str, int], ...
             raise Unproved(f"it has no variable '{name}' of its own to compare")
         if theirs[name].size != one.size:
             raise Unproved(f"its variable '{name}' is of another size")
-    if sum(one.size + 8 for one in ours.values()) > _MAX_VARIABLE_BYTES:
+    if sum(our.size + 8 for our in ours.values()) > _MAX_VARIABLE_BYTES:
         raise Unproved("its static variables are too large")
     return tuple(sorted((name, one.size) for name, one in ours.items()))
 
@@ -107,7 +107,7 @@ def _variables(original: ElfFile, lifted: ElfFile) -> tuple[tuple[str, int], ...
 def foreign_calls(original: ElfFile, lifted: ElfFile) -> str:
     """Return an undefined symbol that only the lift refers to, empty if there is none."""
     ours, theirs = (
-        {one.name for one in elf.symbols if one.section == 0 and one.name} - set(REAL)
+        {symbol.name for symbol in elf.symbols if symbol.section == 0 and symbol.name} - set(REAL)
         for elf in (original, lifted)
     )
     return min(theirs - ours, default="")

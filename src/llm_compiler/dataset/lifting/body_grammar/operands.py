@@ -224,9 +224,9 @@ class Operands(Cursor):
         body = self.body
         # A block whose phi nodes do not name this one is none to branch to.
         known = [
-            one
-            for one in body.blocks
-            if (named := body.phis.get(one)) is None or body.block in named
+            block
+            for block in body.blocks
+            if (named := body.phis.get(block)) is None or body.block in named
         ]
         if last and len(self.owed) > 1:
             raise Refused

@@ -109,7 +109,7 @@ class AArch64:
         machine = Machine(builder, line)
         if builder.code.name.startswith(PREFIX):
             raise Unliftable("outlined code, which is no function of the program's")
-        has_lanes = any(_LANES.match(one) for one in line.operands)
+        has_lanes = any(_LANES.match(operand) for operand in line.operands)
         rules = VECTORS if has_lanes or line.mnemonic == "movi" else RULES
         rule = rules.get(line.mnemonic)
         if rule is None:

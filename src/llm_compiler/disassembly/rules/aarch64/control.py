@@ -120,11 +120,11 @@ def _vector_count(builder: Builder, symbol: str) -> int | None:
     if prototype is None or not prototype.is_variadic:
         return None
     written: set[str] = set()
-    for one in builder.block.nodes:
-        if one.op == "write" and one.data in _VECTORS and one.args[0].op != "result":
-            written.add(one.data)
-        elif one.op == "clobber":
-            written.discard(one.data)
+    for node in builder.block.nodes:
+        if node.op == "write" and node.data in _VECTORS and node.args[0].op != "result":
+            written.add(node.data)
+        elif node.op == "clobber":
+            written.discard(node.data)
     count = 0
     while count < len(_VECTORS) and _VECTORS[count] in written:
         count += 1
@@ -165,7 +165,7 @@ def _branch(machine: Machine, condition: Node) -> None:
     builder, line = machine.builder, machine.line
     target = line.operands[-1]
     following = next(
-        (one.number for one in builder.graph.blocks if one.first == line.number + 1), -1
+        (block.number for block in builder.graph.blocks if block.first == line.number + 1), -1
     )
     if following < 0:
         raise Unliftable("code that runs into what follows it", line.text)

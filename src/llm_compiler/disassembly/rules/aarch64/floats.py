@@ -51,7 +51,7 @@ def _distance(machine: Machine) -> None:
 def _fused(machine: Machine, negates_product: bool, negates_sum: bool) -> None:
     destination, *sources = machine.parse()
     type_ = _type(machine, destination)
-    left, right, added = (machine.scalar(one, type_) for one in sources)
+    left, right, added = (machine.scalar(source, type_) for source in sources)
     builder = machine.builder
     if negates_product:
         left = builder.node("fneg", type_, (left,))
@@ -66,7 +66,7 @@ def _fused(machine: Machine, negates_product: bool, negates_sum: bool) -> None:
 def _by_intrinsic(machine: Machine, name: str) -> None:
     destination, *sources = machine.parse()
     type_ = _type(machine, destination)
-    values = [machine.scalar(one, type_) for one in sources]
+    values = [machine.scalar(source, type_) for source in sources]
     machine.put_scalar(
         destination,
         machine.builder.intrinsic(name, type_, *values, overload=_OVERLOADS[type_]),

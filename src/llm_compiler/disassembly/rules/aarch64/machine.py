@@ -41,7 +41,7 @@ class Machine:
 
     def parse(self) -> list[Operand]:
         """Return the operands, the destination first as in the text."""
-        return [parse_operand(one) for one in self.line.operands]
+        return [parse_operand(operand) for operand in self.line.operands]
 
     def refuse(self) -> Unliftable:
         """Return the error that names this instruction."""

@@ -59,7 +59,7 @@ def rewrite_varargs(graph: Graph, convention: Convention) -> None:
         return  # named vector arguments, or none saved: calls could not be given them
     begins = Node("intrinsic", "void", (Node("frame", "i64", (), found.place),), "llvm.va_start.p0")
     begins.block = entry.number
-    last = max(entry.nodes.index(one) for one in found.stores)
+    last = max(entry.nodes.index(store) for store in found.stores)
     dropped = {*saved, *found.stores}
     before = [one for one in entry.nodes[: last + 1] if one not in dropped]
     after = [one for one in entry.nodes[last + 1 :] if one not in dropped]
@@ -87,7 +87,7 @@ def _find(nodes: list[Node]) -> _List | None:
                 values[place], stores[place] = known, node
     for place, (kind, value) in values.items():
         tops = [values.get(place + 8), values.get(place + 16)]
-        if kind != "frame" or value < 0 or any(one is None or one[0] != "frame" for one in tops):
+        if kind != "frame" or value < 0 or any(top is None or top[0] != "frame" for top in tops):
             continue
         offsets = values.get(place + 24)
         if offsets is None or offsets[0] != "const":
@@ -134,7 +134,7 @@ def _known(nodes: list[Node], number: int, value: Node, depth: int) -> tuple[str
         base = _known(nodes, number, value.args[0], depth - 1)
         return None if base is None else (base[0], base[1] + value.data.displacement)
     if value.op in ("add", "sub"):
-        left, right = (_known(nodes, number, one, depth - 1) for one in value.args)
+        left, right = (_known(nodes, number, arg, depth - 1) for arg in value.args)
         if left is not None and right is not None and right[0] == "const":
             step = right[1] if value.op == "add" else -right[1]
             return left[0], left[1] + step

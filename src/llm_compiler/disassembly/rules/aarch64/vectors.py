@@ -224,7 +224,7 @@ def _by_intrinsic(machine: Machine, name: str, floats: bool = False, flag: bool 
     destination, *sources = machine.parse()
     type_ = _type(machine, destination, floats)
     builder = machine.builder
-    values = [machine.lanes(one, type_) for one in sources]
+    values = [machine.lanes(source, type_) for source in sources]
     if flag:
         values.append(builder.constant(0, "i1"))
     _put(
@@ -291,7 +291,7 @@ def _select(machine: Machine, mask: int) -> None:
     type_ = _integers(machine, destination)
     builder = machine.builder
     old = machine.lanes(destination, type_)
-    first, second = (machine.lanes(one, type_) for one in sources)
+    first, second = (machine.lanes(source, type_) for source in sources)
     ones = _splat(machine, -1, type_)
     if mask == 0:
         chosen, yes, no = old, first, second

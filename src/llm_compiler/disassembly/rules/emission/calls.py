@@ -74,9 +74,9 @@ class Calls:
         args: list[Value] = []
         webs = self._plan.webs.of
         has_result_register = self._convention.has_result_register
-        for one in found.registers:
-            text, kind = self._variables.read(webs[node, one.register], one.type)
-            if one.register == self._convention.struct_result and has_result_register:
+        for register in found.registers:
+            text, kind = self._variables.read(webs[node, register.register], register.type)
+            if register.register == self._convention.struct_result and has_result_register:
                 text, kind = self._writer.convert((text, kind), "ptr"), "ptr sret(i8)"
             args.append((text, kind))
         for slot in found.slots:

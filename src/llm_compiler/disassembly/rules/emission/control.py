@@ -125,7 +125,9 @@ class Terminators:
         text = self._writer.convert(index, type_)
         self.needs_unreachable |= default is None
         other = "unreached" if default is None else f"b{default}"
-        cases = " ".join(f"{type_} {number}, label %b{one}" for number, one in enumerate(blocks))
+        cases = " ".join(
+            f"{type_} {number}, label %b{block}" for number, block in enumerate(blocks)
+        )
         self._writer.append(f"switch {type_} {text}, label %{other} [ {cases} ]")
 
     def _return(self, node: Node) -> None:

@@ -177,7 +177,7 @@ class Memory:
     def atomic(self, node: Node) -> Value:
         """Return what was at an address before it was changed."""
         text, kind = self._values.pointer(node.args[0])
-        values = [(self._values.typed(one, one.type), one.type) for one in node.args[1:]]
+        values = [(self._values.typed(arg, arg.type), arg.type) for arg in node.args[1:]]
         if node.op == "atomicrmw":
             value, type_ = values[0]
             words = f"{node.data} {kind} {text}, {type_} {value} {node.flags}"
@@ -195,7 +195,7 @@ class Memory:
         elif name in _COPIES:
             self._copy(node, name)
         else:
-            args = [f"{one.type} {self._values.typed(one, one.type)}" for one in node.args]
+            args = [f"{arg.type} {self._values.typed(arg, arg.type)}" for arg in node.args]
             inner = ", ".join(args)
             if node.type == "void":
                 self._writer.append(f"call void @{name}({inner})")

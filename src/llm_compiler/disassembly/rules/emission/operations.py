@@ -57,7 +57,7 @@ class Operations:
 
     def _pointer_sum(self, node: Node) -> Value | None:
         """Return a sum as an address, if one side is a pointer."""
-        first, second = (self._values.of(one) for one in node.args)
+        first, second = (self._values.of(arg) for arg in node.args)
         left, right = node.args
         if node.op == "add" and second[1] == "ptr" and first[1] != "ptr":
             first, second, left, right = second, first, right, left
@@ -76,7 +76,7 @@ class Operations:
     def overflow(self, node: Node) -> Value:
         """Return whether an operation of two integers overflows."""
         type_ = node.args[0].type
-        first, second = (self._values.typed(one, type_) for one in node.args)
+        first, second = (self._values.typed(arg, type_) for arg in node.args)
         pair = f"{{ {type_}, i1 }}"
         both = self._writer.assign(
             f"call {pair} @llvm.{node.data}.with.overflow.{type_}"
@@ -114,9 +114,9 @@ class Operations:
         left, right = node.args
         type_ = left.type
         if node.op == "icmp" and type_ == "i64":
-            values = [self._values.of(one) for one in node.args]
-            kinds = [one[1] for one in values]
-            texts = [one[0] for one in values]
+            values = [self._values.of(arg) for arg in node.args]
+            kinds = [value[1] for value in values]
+            texts = [value[0] for value in values]
             is_pointer = "ptr" in kinds and all(
                 kind == "ptr" or text == "0" for text, kind in zip(texts, kinds, strict=True)
             )
@@ -130,8 +130,8 @@ class Operations:
         condition, yes, no = node.args
         values = [self._values.of(one) for one in (yes, no)]
         type_ = node.type
-        is_pointer = any(one[1] == "ptr" for one in values)
-        if is_pointer and all(one[1] == "ptr" or one[0] == "0" for one in values):
+        is_pointer = any(value[1] == "ptr" for value in values)
+        if is_pointer and all(value[1] == "ptr" or value[0] == "0" for value in values):
             type_ = "ptr"
         test = self.opposite(condition)
         if test is not None:
@@ -179,7 +179,7 @@ class Operations:
         return self._writer.assign(f"extractvalue {whole} {text}, {node.data}"), part
 
     def _own_types(self, node: Node) -> list[Value]:
-        return [(self._values.typed(one, one.type), one.type) for one in node.args]
+        return [(self._values.typed(arg, arg.type), arg.type) for arg in node.args]
 
 
 def _unmasked(amount: Node) -> Node:

@@ -29,10 +29,10 @@ class Variables:
         if order == 1:
             webs.reverse()
         elif order == 2:
-            webs.sort(key=lambda one: one.register)
+            webs.sort(key=lambda web: web.register)
         elif order > 2:
             random.Random(order).shuffle(webs)
-        return [f"  %w{one.number} = alloca {one.type}" for one in webs]
+        return [f"  %w{web.number} = alloca {web.type}" for web in webs]
 
     def read(self, web: Web, type_: str = "") -> Value:
         """Return a variable's value.

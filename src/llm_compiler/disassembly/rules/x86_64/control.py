@@ -144,7 +144,7 @@ def _table_jump(machine: Machine, operand: Operand) -> None:
     index: Node | None = None
     if isinstance(operand, Memory):
         index = builder.read(REGISTERS[operand.index].name, "i64")
-        names = [one for one in builder.code.tables if operand.symbol == one]
+        names = [table for table in builder.code.tables if operand.symbol == table]
     else:
         assert isinstance(operand, Register)
         names = []
@@ -159,9 +159,9 @@ def _table_jump(machine: Machine, operand: Operand) -> None:
 
 def _vector_count(machine: Machine) -> int | None:
     """Return what al is set to for the call, if its block sets it to a constant."""
-    for one in reversed(machine.builder.block.nodes):
-        if one.op in ("write", "clobber") and one.data == "rax":
-            value = one.args[0] if one.op == "write" else None
+    for node in reversed(machine.builder.block.nodes):
+        if node.op in ("write", "clobber") and node.data == "rax":
+            value = node.args[0] if node.op == "write" else None
             if value is None or value.op != "const" or not isinstance(value.data, int):
                 return None
             return value.data if 0 <= value.data <= 8 else None
@@ -173,7 +173,7 @@ def _jump_if(machine: Machine) -> None:
     condition = builder.condition(CONDITIONS[line.mnemonic[1:]])
     target = line.operands[0]
     following = next(
-        (one.number for one in builder.graph.blocks if one.first == line.number + 1), -1
+        (block.number for block in builder.graph.blocks if block.first == line.number + 1), -1
     )
     if following < 0:
         raise Unliftable("code that runs into what follows it", line.text)

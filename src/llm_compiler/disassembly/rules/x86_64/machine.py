@@ -35,7 +35,7 @@ class Machine:
 
     def parse(self) -> list[Operand]:
         """Return the operands, the destination last as in the text."""
-        self.operands = [parse_operand(one) for one in self.line.operands]
+        self.operands = [parse_operand(operand) for operand in self.line.operands]
         return self.operands
 
     def refuse(self) -> Unliftable:

@@ -25,7 +25,7 @@ def rewrite_varargs(graph: Graph, convention: Convention) -> None:
     saving = _saving_block(graph, entry, convention)
     if saving is None:
         return
-    base = min(one.args[1].data for one in saving.nodes if one.op == "store") - _VECTORS_AT
+    base = min(node.args[1].data for node in saving.nodes if node.op == "store") - _VECTORS_AT
     lists = _lists(graph, base, convention)
     if not lists:
         return
@@ -40,7 +40,9 @@ def rewrite_varargs(graph: Graph, convention: Convention) -> None:
     entry.nodes[-1] = Node("jump", "void", (), following)
     entry.successors = [following]
     graph.blocks[following].predecessors = [
-        one for one in graph.blocks[following].predecessors if one != saving.number
+        predecessor
+        for predecessor in graph.blocks[following].predecessors
+        if predecessor != saving.number
     ]
     if entry.number not in graph.blocks[following].predecessors:
         graph.blocks[following].predecessors.append(entry.number)
@@ -72,10 +74,10 @@ def _saving_block(graph: Graph, entry: Block, convention: Convention) -> Block |
     choices: tuple[int, int] = last.data
     for number in choices:
         block = graph.blocks[number]
-        stores = [one for one in block.nodes if one.op == "store"]
-        registers = [one.args[0].data for one in stores if one.args[0].op == "read"]
+        stores = [node for node in block.nodes if node.op == "store"]
+        registers = [store.args[0].data for store in stores if store.args[0].op == "read"]
         is_saving = len(registers) == len(stores) > 0 and len(block.successors) == 1
-        is_frame = all(one.args[1].op == "frame" for one in stores)
+        is_frame = all(store.args[1].op == "frame" for store in stores)
         if is_saving and is_frame and set(registers) <= set(convention.vector_arguments):
             return block
     return None
@@ -133,10 +135,10 @@ def _known(graph: Graph, block: Block, value: Node, convention: Convention) -> N
     if value.data in convention.integer_arguments:
         return None
     writes = [
-        one
+        node
         for each in graph.blocks
-        for one in each.nodes
-        if one.op == "write" and one.data == value.data and one.args[0].op != "result"
+        for node in each.nodes
+        if node.op == "write" and node.data == value.data and node.args[0].op != "result"
     ]
     return writes[0].args[0] if len(writes) == 1 and not writes[0].keeps else None
 

@@ -284,7 +284,7 @@ def _shuffle_words(machine: Machine, part: str) -> None:
     mask = {
         "d": picks,
         "lw": [*picks, 4, 5, 6, 7],
-        "hw": [0, 1, 2, 3, *(4 + one for one in picks)],
+        "hw": [0, 1, 2, 3, *(4 + pick for pick in picks)],
     }[part]
     undefined = machine.builder.undefined(type_)
     machine.put_scalar(destination, shuffle(machine, value, undefined, mask), keeps=False)
