@@ -43,7 +43,7 @@ def test_mistakes_are_told_in_one_sentence(source: Path) -> None:
         optimize(3)  # type: ignore[call-overload]
     with pytest.raises(ConfigError, match="options is DisassembleOptions"):
         disassemble(source, None, 3)  # type: ignore[call-overload]
-    with pytest.raises(ConfigError, match="'oracle' is unknown"):
+    with pytest.raises(ConfigError, match="there is no engine 'oracle'"):
         emulate(source, "default<Oz>", engine="oracle")
 
 
