@@ -37,7 +37,7 @@ LAYERS = (
         "extras",
         "config_file",
     ),
-    ("parquet", "remote_output"),
+    ("parquet", "remote_output", "content_cache"),
     ("llvm",),
     ("workers",),
     ("verify",),

@@ -45,8 +45,8 @@ def test_damaged_files_are_misses(tmp_path: Path) -> None:
 
 
 def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
-    size = len(entry(b"x" * 1000).packed())
     with Cache(tmp_path) as cache:
+        size = len(cache.sealed(entry(b"x" * 1000).packed()))
         for number in range(4):
             cache.put(f"aa{number}", entry(b"x" * 1000), room_bytes=ROOM)
             time.sleep(0.002)
