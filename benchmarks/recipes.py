@@ -9,7 +9,7 @@ units, the share where each unit keeps the better, and how many units it makes s
 settings, each alone and assembled function by function; savings over default<Oz> in process.
 
 ``optimize``: `optimize` itself on units and on functions of a corpus, over clang -Oz's own objects,
-with each part of a recipe alone and all together; seconds a module are those of this machine. Rows
+with each part of a recipe alone and all together, and the processor seconds of each module. Rows
 are kept in a file, so that a run that was stopped goes on where it was.
 
     python benchmarks/recipes.py settings work/corpus --architecture x86_64 --units 60
@@ -26,11 +26,12 @@ import math
 import random
 import statistics
 import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from processor_time import processor_seconds
 
 from llm_compiler.console import note, print_table
 from llm_compiler.corpus.manifest import Unit, load_manifest
@@ -303,6 +304,12 @@ PARTS: dict[str, OptimizeOptions] = {
     "16 recipes": OptimizeOptions(function_wise=False),
     "16 recipes, function-wise": OptimizeOptions(),
     "16 recipes, function-wise, no model": OptimizeOptions(proposer=Proposer.CORESET),
+    "24 recipes, function-wise, no model": OptimizeOptions(
+        proposer=Proposer.CORESET, candidates=24
+    ),
+    "32 recipes, function-wise, no model": OptimizeOptions(
+        proposer=Proposer.CORESET, candidates=32
+    ),
     "16 recipes, function-wise, .text + .data": OptimizeOptions(objective=TEXT_DATA),
     "fast": OptimizeOptions(candidates=Effort.FAST.candidates),
     "fast, no model": OptimizeOptions(candidates=Effort.FAST.candidates, proposer=Proposer.CORESET),
@@ -368,7 +375,7 @@ def run_optimize(options: argparse.Namespace) -> None:
             for name, part in parts.items():
                 if (name, module.name) in rows:
                     continue
-                start = time.monotonic()
+                start = processor_seconds()
                 (found,) = optimize_many(
                     [module.path],
                     replace(part, trust=options.trust),
@@ -390,7 +397,7 @@ def run_optimize(options: argparse.Namespace) -> None:
                     "recipe": found.recipe.text if found.recipe is not None else "",
                     "verdict": found.verdict,
                     "num_evaluations": found.num_evaluations,
-                    "seconds": round(time.monotonic() - start, 3),
+                    "seconds": round(processor_seconds() - start, 3),
                 }
                 rows[name, module.name] = row
                 lists.write(json.dumps(row) + "\n")

@@ -15,13 +15,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import resource
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from processor_time import processor_seconds
 from recipes import draw_units
 
 from llm_compiler.console import note, print_table
@@ -43,29 +42,6 @@ from llm_compiler.workers import LocalPool, run_jobs
 EFFORTS = (Effort.FAST, Effort.DEFAULT, Effort.HIGH)
 GRID = tuple(0.05 * 2 ** (step / 2) for step in range(20))
 """Seconds at which curves are drawn."""
-_TICKS = os.sysconf("SC_CLK_TCK")
-
-
-def processor_seconds() -> float:
-    """Return what this process, its children that ended, and all that run now have spent."""
-    total = 0.0
-    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-        used = resource.getrusage(who)
-        total += used.ru_utime + used.ru_stime
-    parents: dict[int, int] = {}
-    spent: dict[int, float] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
-            except OSError:
-                continue  # it has just ended
-            parents[int(entry.name)] = int(fields[1])
-            spent[int(entry.name)] = sum(map(int, fields[11:15])) / _TICKS
-    mine = {os.getpid()}
-    while more := {pid for pid, parent in parents.items() if parent in mine} - mine:
-        mine |= more
-    return total + sum(spent[pid] for pid in mine if pid != os.getpid())
 
 
 def run_optimize(path: Path, effort: Effort, engine: Engine) -> dict[str, Any] | None:
