@@ -27,9 +27,9 @@ from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.constructs import constructs_of
 from llm_compiler.llvm.module import Context, Module
 from llm_compiler.llvm.object_file import section_sizes
-from llm_compiler.llvm.recipes import backend_options, give_attributes, take_attributes
+from llm_compiler.llvm.recipes import give_attributes, llvm_options, take_attributes
 from llm_compiler.llvm.refusals import refusal_of
-from llm_compiler.llvm.settings import removed_attributes
+from llm_compiler.llvm.settings import given_attributes, pass_options, removed_attributes
 from llm_compiler.llvm.symbol_sizes import local_references, symbol_name, symbol_sizes
 from llm_compiler.records import Measurement, Recipe, Status, content_hash
 
@@ -51,6 +51,8 @@ and hashing costs a third of a pass."""
 
 _TAKE = "-"
 """What the step that takes attributes away begins with; no pass does."""
+_WITH = "="
+"""What a pass that runs with options begins with; the options follow, then a blank."""
 
 
 class Evaluator(Closing):
@@ -173,8 +175,8 @@ class Evaluator(Closing):
         """
         if self._runs > _RECYCLE_AFTER:
             self._recycle()
-        state, module = self._reach(_steps(passes), _Done(known, passes.settings))
-        name = _outcome(state, passes.settings)
+        state, module = self._reach(_steps(passes), _Done(known, _code_settings(passes)))
+        name = _outcome(state, _code_settings(passes))
         if module is None:
             return name, b""
         self._keep_end(module, state, passes)
@@ -187,9 +189,9 @@ class Evaluator(Closing):
         if not self._share:
             return self._measure_alone(passes, with_symbols, with_instructions)
         known = self._measured[with_symbols, with_instructions]
-        state, module = self._reach(_steps(passes), _Done(known, passes.settings))
+        state, module = self._reach(_steps(passes), _Done(known, _code_settings(passes)))
         if module is None:
-            return known[_outcome(state, passes.settings)]
+            return known[_outcome(state, _code_settings(passes))]
         self._keep_end(module, state, passes)
         with module:
             return self._generate(module, state, passes, with_symbols, with_instructions)
@@ -209,7 +211,7 @@ class Evaluator(Closing):
         self.num_code_generations += 1
         self._runs += 1
         give_attributes(module, passes)
-        with backend_options(self._library, passes.options):
+        with llvm_options(self._library, passes.options):
             if not passes.options:
                 return self._target_machine.emit_object(module)
             # Some options are read when a code generator is made.
@@ -311,6 +313,10 @@ class Evaluator(Closing):
     def _run(self, module: Module, element: str) -> None:
         if element.startswith(_TAKE):
             take_attributes(module, element.removeprefix(_TAKE).split())
+        elif element.startswith(_WITH):
+            options, _, passes = element.removeprefix(_WITH).partition(" ")
+            with llvm_options(self._library, options.split(",")):
+                module.run_passes(passes, self._target_machine.handle)
         else:
             module.run_passes(element, self._target_machine.handle)
         self._count_run()
@@ -337,7 +343,7 @@ class Evaluator(Closing):
         names = [symbol_name(name) for name in module.defined_functions()] if with_symbols else []
         data = self._emit(module, passes)
         sizes = section_sizes(data)
-        name = _outcome(state, passes.settings)
+        name = _outcome(state, _code_settings(passes))
         measurement = Measurement(
             status=Status.OK,
             size_bytes=sizes.size_bytes,
@@ -353,9 +359,20 @@ class Evaluator(Closing):
 
 
 def _steps(recipe: Recipe) -> tuple[str, ...]:
-    """Return a recipe's passes, after the step that takes attributes away, if it does."""
+    """Return a recipe's passes, after the step that takes attributes away, if it does.
+
+    Passes that run with options are other steps than those without.
+    """
+    elements = recipe.elements
+    if options := pass_options(recipe):
+        elements = tuple(f"{_WITH}{','.join(options)} {element}" for element in elements)
     removed = removed_attributes(recipe)
-    return (_TAKE + " ".join(removed), *recipe.elements) if removed else recipe.elements
+    return (_TAKE + " ".join(removed), *elements) if removed else elements
+
+
+def _code_settings(recipe: Recipe) -> str:
+    """Return the settings that code is generated with; what the passes had is in the module."""
+    return Recipe(attributes=given_attributes(recipe), options=recipe.options).settings
 
 
 def _outcome(state: str, settings: str) -> str:

@@ -7,7 +7,8 @@ then ``+name=value`` for attributes and ``--name=value`` for options of code gen
 
 In process, attributes are given just before code generation: what they change is made there, and
 lists that end in one module share it whatever the settings. (The stock tools give them before the
-passes; they decide in the end.) What is taken away is taken before the passes.
+passes; they decide in the end.) What is taken away is taken before the passes, and limits of the
+passes are set while they run.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from llm_compiler.llvm.settings import (
 )
 from llm_compiler.records import Recipe
 
-__all__ = ["backend_options", "give_attributes", "parse_recipe", "take_attributes"]
+__all__ = ["give_attributes", "llvm_options", "parse_recipe", "take_attributes"]
 
 _SETTING = re.compile(r"^(\+|--)([a-z0-9-]+)=(\S+)$")
 _BEGIN_SETTINGS = re.compile(r"(?:^|\s)(?:\+|--)[A-Za-z0-9-]+=")
@@ -131,8 +132,8 @@ def take_attributes(module: Module, names: Sequence[str]) -> None:
 
 
 @contextlib.contextmanager
-def backend_options(library: Library, options: Sequence[str]) -> Iterator[None]:
-    """Set options of code generation for this process, and set all back afterwards.
+def llvm_options(library: Library, options: Sequence[str]) -> Iterator[None]:
+    """Set options of LLVM for this process, and set all back afterwards.
 
     LLVM keeps options in global variables: one thread of a process may do this at a time.
     """

@@ -1,11 +1,12 @@
 """The registry of what a recipe may hold beside passes: function attributes, backend options.
 
-An *attribute* is given to every function of a module that does not carry it already, as
-``opt --NAME=VALUE`` gives it; or it takes attributes away before the passes, as opt's
-``forceattrs`` does. An *option* is one of code generation, ``-mllvm -NAME=VALUE`` to
-clang. Each entry says for which architectures it is, what it is for, how the stock tools get it,
-and why it may not be used, if so. What changes what an object offers to others (`contract`) is used
-only where the user allows it by name. Data only; nothing here loads LLVM.
+An *attribute* is what ``opt`` gives the functions that it works on, where they do not carry it
+already (``opt --NAME=VALUE``), or takes from them before the passes, as ``forceattrs`` does; or it
+is a limit of the passes, as of the inliner, of which nothing stays in the module. An *option* is
+one of code generation, ``-mllvm -NAME=VALUE`` to clang. Each entry says for which architectures it
+is, what it is for, how the stock tools get it, and why it may not be used, if so. What changes what
+an object offers to others (`contract`) is used only where the user allows it by name. Data only;
+nothing here loads LLVM.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ __all__ = [
     "given_attributes",
     "opt_flags",
     "opt_pipeline",
+    "pass_options",
     "removed_attributes",
     "search_settings",
     "unfit_settings",
@@ -58,6 +60,8 @@ class Setting:
     """Why it is not used; empty where it is."""
     removes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """For an attribute that takes away: by value, LLVM's names of what every function loses."""
+    of_passes: bool = False
+    """For an attribute: it is a limit of the passes, and nothing that functions carry."""
     contract: bool = False
     """Whether it changes what the object offers: to be allowed by name."""
 
@@ -99,6 +103,22 @@ _ATTRIBUTES = (
         objectives=_BYTES,
         removes=(("s", ("minsize",)), ("2", ("minsize", "optsize"))),
         effect="passes and code generation as for -Os or -O2: loops may be unrolled",
+    ),
+    Setting(
+        kind=SettingKind.ATTRIBUTE,
+        name="inline-threshold",
+        values=("50", "100", "225"),
+        objectives=_BYTES,
+        of_passes=True,
+        effect="inlines larger functions than -Oz does: constants and stack slots go with the call",
+    ),
+    Setting(
+        kind=SettingKind.ATTRIBUTE,
+        name="enable-gvn-memdep",
+        values=("false",),
+        objectives=_BYTES,
+        of_passes=True,
+        effect="removes no loads by copying them into other blocks",
     ),
     Setting(
         kind=SettingKind.ATTRIBUTE,
@@ -304,7 +324,17 @@ def given_attributes(recipe: Recipe) -> tuple[str, ...]:
     found = []
     for text in recipe.attributes:
         known = find_setting(SettingKind.ATTRIBUTE, text.partition("=")[0])
-        if known is None or not known.removes:
+        if known is None or not (known.removes or known.of_passes):
+            found.append(text)
+    return tuple(found)
+
+
+def pass_options(recipe: Recipe) -> tuple[str, ...]:
+    """Return the ``name=value`` of the options that a recipe's passes run with."""
+    found = []
+    for text in recipe.attributes:
+        known = find_setting(SettingKind.ATTRIBUTE, text.partition("=")[0])
+        if known is not None and known.of_passes:
             found.append(text)
     return tuple(found)
 
@@ -319,5 +349,6 @@ def opt_flags(recipe: Recipe) -> Sequence[str]:
     """Return the flags beside `opt_pipeline` that make opt give and take a recipe's attributes."""
     return [
         *(f"--{attribute}" for attribute in given_attributes(recipe)),
+        *(f"--{option}" for option in pass_options(recipe)),
         *(f"--force-remove-attribute={attribute}" for attribute in removed_attributes(recipe)),
     ]

@@ -18,6 +18,11 @@ int g(int); int h(int, int, int, int, int, int, int, int);
 int f(int a, int b) { for (int i = 0; i < a; i++) b += g(i) * h(a, b, i, 4, 5, 6, 7, 8); return b; }
 int k(int a, int b) { for (int i = 0; i < b; i++) a += g(i) * h(a, b, i, 4, 5, 6, 7, 9); return a; }
 int leaf(int a) { return a * 3; }
+static int helper(int *p, int n) { return p[n] > 3 ? g(p[n] + p[n + 1]) : h(n, 1, 2, 3, 4, 5, 6, 7);
+}
+int once(int *p) { return helper(p, 1) + helper(p, 2); }
+int again(int *p, int n) { int t = p[0]; if (n) { g(n); t += p[0]; }
+return t + p[0] + helper(p, n); }
 int same(int a, int b) { g(a); g(b); g(a + b); g(a - b); return h(a, b, 1, 2, 3, 4, 5, 6); }
 int fixed(void) { int n = 0; for (int i = 0; i < 9; i++) for (int j = i; j < 9; j++) n += i * j;
 return n; }
@@ -33,6 +38,8 @@ RECIPES = {
         "default<Oz> +size-level=s",
         "default<Oz> +unwind-tables=none",
         "default<O2> +frame-pointer=non-leaf +size-level=2",
+        "default<Oz> +inline-threshold=225",
+        "default<Oz> +enable-gvn-memdep=false +frame-pointer=non-leaf +inline-threshold=50",
     ),
     "aarch64-linux-gnu": (
         "default<Oz>",

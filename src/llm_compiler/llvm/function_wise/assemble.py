@@ -25,9 +25,9 @@ from llm_compiler.llvm.module import (
     Context,
     Module,
 )
-from llm_compiler.llvm.recipes import backend_options, give_attributes, take_attributes
+from llm_compiler.llvm.recipes import give_attributes, llvm_options, take_attributes
 from llm_compiler.llvm.refusals import refusal_of
-from llm_compiler.llvm.settings import removed_attributes
+from llm_compiler.llvm.settings import pass_options, removed_attributes
 
 __all__ = ["Assembler", "drop_unused", "internalize_pipeline"]
 
@@ -94,7 +94,7 @@ class Assembler(Closing):
         if not plan.options:
             return self._target_machine.emit_object(module)
         with (
-            backend_options(self._library, plan.options),
+            llvm_options(self._library, plan.options),
             # Some options are read when a code generator is made.
             TargetMachine.for_module(module) as target_machine,
         ):
@@ -137,10 +137,11 @@ class Assembler(Closing):
         module = self._unit.clone()
         try:
             _Reduction(module, part, self.structure).run()
-            for element in part.recipe.elements:
-                module.run_passes(element, self._target_machine.handle)
-            give_attributes(module, part.recipe)
             take_attributes(module, removed_attributes(part.recipe))
+            with llvm_options(self._library, pass_options(part.recipe)):
+                for element in part.recipe.elements:
+                    module.run_passes(element, self._target_machine.handle)
+            give_attributes(module, part.recipe)
             module.run_passes(_DROP_BODIES, self._target_machine.handle)
             self.num_part_runs += 1
             if broken := module.verify():
