@@ -84,7 +84,9 @@ def main() -> None:
                     executor=None,
                     folder=answers,
                 )
-                jobs += [(paths[1], binary, one, lifter, answers) for one in binary.functions()]
+                jobs += [
+                    (paths[1], binary, function, lifter, answers) for function in binary.functions()
+                ]
             random.Random(options.seed).shuffle(jobs)
             for bitcode, binary, symbol, lifter, answers in jobs:
                 if counts["functions"] == options.num:
@@ -94,10 +96,11 @@ def main() -> None:
                     short = shorten_assembly(text, binary.target_triple)
                     with Context() as context:
                         module = context.parse(bitcode.read_bytes())
-                        with extract_function(module, symbol.name) as one:
-                            ir = normalize(one.to_bitcode()).text
+                        with extract_function(module, symbol.name) as each_module:
+                            ir = normalize(each_module.to_bitcode()).text
                     bodies = [
-                        body_of(strip_module(ir, one), dict(short.symbols)) for one in StripLevel
+                        body_of(strip_module(ir, strip_level), dict(short.symbols))
+                        for strip_level in StripLevel
                     ]
                     for number, body in enumerate(reversed(bodies)):
                         name = f"{symbol.name}.{number}" if number else symbol.name

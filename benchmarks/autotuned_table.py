@@ -33,7 +33,7 @@ def described(folder: Path, hashes: set[str]) -> dict[str, Sample]:
     if (folder / SAMPLES_MANIFEST).exists():
         columns = ("module_hash", "package", "split", "target_triple")
         samples = load_samples(folder, columns=columns)
-        return {one.module_hash: one for one in samples if one.module_hash in hashes}
+        return {sample.module_hash: sample for sample in samples if sample.module_hash in hashes}
     found = {}
     for unit in load_manifest(folder):
         if (name := content_hash((folder / unit.path).read_bytes())) in hashes:

@@ -137,8 +137,8 @@ def measure(options: argparse.Namespace, name: str, size: int) -> dict[str, obje
             ratio = per_task.total() / packed.num_tokens
             train_model(options, tokenizer, folder, ratio)
         outcome = json.loads(done.read_text())
-        nats = {t: one["loss"] * one["num_tokens"] for t, one in outcome["validation"].items()}
-        assert sum(one["num_tokens"] for one in outcome["validation"].values()) == (
+        nats = {t: item["loss"] * item["num_tokens"] for t, item in outcome["validation"].items()}
+        assert sum(item["num_tokens"] for item in outcome["validation"].values()) == (
             packed.num_answer_tokens
         )
         report["loss_a_character"] = {t: round(nats[t] / per_task[t], 4) for t in sorted(nats)}

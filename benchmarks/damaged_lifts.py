@@ -146,7 +146,7 @@ def make_case(
     try:
         lower(source, folder / "true.o", architecture, toolchain, keep_labels=False)
         binary = read_binary(folder / "true.o", toolchain, folder)
-        symbol = next((one for one in binary.functions() if one.name == name), None)
+        symbol = next((function for function in binary.functions() if function.name == name), None)
         if symbol is None:
             return None
         text = FunctionReader(binary).read(symbol)
@@ -188,7 +188,11 @@ def _loaded(data: bytes) -> list[object]:
     from llm_compiler.llvm.object_file import object_contents
 
     # A text's own order of symbols says nothing; sections and relocations do.
-    return [one for one in object_contents(data) if len(one) > 5 and one[0] != b".eh_frame"]
+    return [
+        content
+        for content in object_contents(data)
+        if len(content) > 5 and content[0] != b".eh_frame"
+    ]
 
 
 def main() -> None:
@@ -208,15 +212,15 @@ def main() -> None:
     toolchain = find_toolchain()
     columns = ("function", "bitcode", "num_instructions", "package", "target_triple")
     chosen = [
-        one
-        for one in load_samples(
+        each_sample
+        for each_sample in load_samples(
             options.samples,
             split=options.split,
             kind="function",
             architecture=options.architecture,
             columns=columns,
         )
-        if one.num_instructions <= options.max_instructions
+        if each_sample.num_instructions <= options.max_instructions
     ]
     rng.shuffle(chosen)
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in (*KINDS, "control")}
@@ -236,7 +240,7 @@ def main() -> None:
             if case is None:
                 continue
             lifts = [("control", case.other)]
-            for kind in sorted(KINDS, key=lambda one: (counts[one].total(), rng.random())):
+            for kind in sorted(KINDS, key=lambda word: (counts[word].total(), rng.random())):
                 if len(lifts) <= options.each and (made := damages(case.ir, kind)):
                     lifts.append((kind, rng.choice(made)))
             for kind, ir in lifts:
@@ -267,7 +271,7 @@ def main() -> None:
                 if options.json:
                     with options.json.open("a") as stream:
                         stream.write(json.dumps(row) + "\n")
-    verdicts = [one.value for one in LiftVerdict if one is not LiftVerdict.NO_ANSWER]
+    verdicts = [item.value for item in LiftVerdict if item is not LiftVerdict.NO_ANSWER]
     print("| damage | lifts | " + " | ".join(verdicts) + " |")
     print("|---|---:|" + "---:|" * len(verdicts))
     for kind, found_counts in counts.items():

@@ -141,7 +141,7 @@ class Build:
         records = self._log.read_text(errors="surrogateescape").split(_RECORD)[1:]
         return [
             Compilation(directory=Path(words[0]), words=tuple(words[1:]))
-            for words in (one.split(_WORD) for one in records)
+            for words in (record.split(_WORD) for record in records)
         ]
 
     def units(self) -> tuple[list[Compilation], list[str], Path]:
@@ -151,7 +151,9 @@ class Build:
         """
         calls = self.compilations()
         link = next(
-            one for one in reversed(calls) if one.output == self.binary and "-c" not in one.words
+            call
+            for call in reversed(calls)
+            if call.output == self.binary and "-c" not in call.words
         )
         lld = self.toolchain.tool("ld.lld")
         done = run(
@@ -167,7 +169,7 @@ class Build:
             timeout_s=120,
             cwd=link.directory,
         )
-        objects = {one.output: one for one in calls if "-c" in one.words and one.source}
+        objects = {call.output: call for call in calls if "-c" in call.words and call.source}
         found, own = [], set()
         for line in done.stdout.decode().splitlines():
             member = _MEMBER.match(line)
@@ -175,16 +177,16 @@ class Build:
             if member and archive and archive.is_relative_to(self.folder):
                 own.add(member["archive"])
                 made = [
-                    one
-                    for path, one in objects.items()
+                    each_compilation
+                    for path, each_compilation in objects.items()
                     if path
                     and path.name == member["member"]
                     and path.is_relative_to(archive.parent)
                 ]
                 found.append(made[-1])
-            elif one := objects.get((link.directory / line).resolve()):
+            elif compilation := objects.get((link.directory / line).resolve()):
                 own.add(line)
-                found.append(one)
+                found.append(compilation)
         rest = []
         words = iter(link.words)
         for word in words:
@@ -192,7 +194,9 @@ class Build:
                 next(words)
             elif word not in own and not word.endswith((".o", ".c")):
                 rest.append(word)
-        rest = [one for one in rest if not (link.directory / one).is_file() or one.startswith("-")]
+        rest = [
+            text for text in rest if not (link.directory / text).is_file() or text.startswith("-")
+        ]
         return found, rest, link.directory
 
     def test(self) -> tuple[bool, list[str]]:
@@ -231,22 +235,32 @@ def measure(
             sys.exit(f"{shlex.join(command)} fails: {done.stderr_text[-2000:]}")
         return output.read_bytes()
 
-    def compiled(number: int, one: Compilation, *flags: str) -> Path:
+    def compiled(number: int, compilation: Compilation, *flags: str) -> Path:
         output = home / f"unit{number}{'-lto' if flags else ''}.o"
-        command = [clang, *one.flags, "-w", "-Oz", *flags, "-c", one.source, "-o", str(output)]
-        done = run(command, timeout_s=600, cwd=one.directory)
+        command = [
+            clang,
+            *compilation.flags,
+            "-w",
+            "-Oz",
+            *flags,
+            "-c",
+            compilation.source,
+            "-o",
+            str(output),
+        ]
+        done = run(command, timeout_s=600, cwd=compilation.directory)
         if not done.ok:
             sys.exit(f"{shlex.join(command)} fails: {done.stderr_text[-2000:]}")
         return output.resolve()
 
     lto = link(
-        [compiled(number, one, "-flto") for number, one in enumerate(units)],
+        [compiled(number, unit, "-flto") for number, unit in enumerate(units)],
         (home / "lto").resolve(),
         "-flto",
     )
     sources = [
-        Source(path=Path(one.source), clang_flags=(*one.flags, "-w"), directory=one.directory)
-        for one in units
+        Source(path=Path(unit.source), clang_flags=(*unit.flags, "-w"), directory=unit.directory)
+        for unit in units
     ]
     with LocalPool(options.jobs) as pool:
         found = optimize_program(
@@ -291,7 +305,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     specs = {
-        one.name: one for one in load_config(options.packages).specs if isinstance(one, PackageSpec)
+        spec.name: spec
+        for spec in load_config(options.packages).specs
+        if isinstance(spec, PackageSpec)
     }
     options.work.mkdir(parents=True, exist_ok=True)
     path = options.work / "programs.jsonl"

@@ -42,7 +42,7 @@ def best_of(num: int, run: Callable[[], object]) -> tuple[float, float]:
         wall, processor = time.perf_counter(), time.process_time()
         run()
         found.append((time.perf_counter() - wall, time.process_time() - processor))
-    return min(one[0] for one in found), min(one[1] for one in found)
+    return min(pair[0] for pair in found), min(pair[1] for pair in found)
 
 
 def measure(options: argparse.Namespace, precision: str, cache: Path) -> dict[str, float]:
@@ -60,7 +60,7 @@ def measure(options: argparse.Namespace, precision: str, cache: Path) -> dict[st
 
     note("make graphs and load (s)", 1, load)
     note("load from the cache (s)", options.repeat, load)
-    figures["cache (MB)"] = sum(one.stat().st_size for one in cache.glob(f"{precision}-*")) / 1e6
+    figures["cache (MB)"] = sum(path.stat().st_size for path in cache.glob(f"{precision}-*")) / 1e6
     engine = load()
     decoder, tokenizer = engine.decoder, engine.prompts.tokenizer
     random = np.random.default_rng(1)
@@ -104,8 +104,8 @@ def agreement(options: argparse.Namespace, precision: str, cache: Path) -> dict[
     lists = load_coreset().lists
     samples = itertools.islice(load_samples(options.samples), 0, options.modules * 50, 50)
     exact, quick = (
-        load_embedded(options.model, precision=one, threads=options.threads, cache=cache)
-        for one in ("fp32", precision)
+        load_embedded(options.model, precision=word, threads=options.threads, cache=cache)
+        for word in ("fp32", precision)
     )
     same_first, shared, differences = [], [], []
     for sample in samples:
@@ -123,8 +123,10 @@ def agreement(options: argparse.Namespace, precision: str, cache: Path) -> dict[
         first, second = rankings
         same_first.append(first[0].passes == second[0].passes)
         shared.append(len({o.passes for o in first[:16]} & {o.passes for o in second[:16]}) / 16)
-        expected = {one.passes: one.log_probability for one in second}
-        differences += [abs(one.log_probability - expected[one.passes]) for one in first]
+        expected = {proposal.passes: proposal.log_probability for proposal in second}
+        differences += [
+            abs(proposal.log_probability - expected[proposal.passes]) for proposal in first
+        ]
     return {
         "same first list": statistics.fmean(same_first),
         "same first 16 lists": statistics.fmean(shared),
@@ -153,7 +155,7 @@ def main() -> None:
         print_json(results)
         return
     rows = [
-        (name, *(f"{one[name]:.4g}" for one in results.values()))
+        (name, *(f"{result[name]:.4g}" for result in results.values()))
         for name in next(iter(results.values()))
     ]
     print_table(("", *results), rows, right="l" + "r" * len(results))

@@ -30,14 +30,14 @@ def main() -> None:
     wanted = {row.module_hash for row in read_rows(options.report / "rows.parquet", Row)}
     columns = ["module_hash", "package", "target_triple", "bitcode"]
     left, total = set(wanted), len(wanted)
-    for one in load_samples(options.samples, columns=columns):
-        if one.module_hash not in left:
+    for sample in load_samples(options.samples, columns=columns):
+        if sample.module_hash not in left:
             continue  # or another package's copy
-        left.remove(one.module_hash)
-        package = re.sub(r"[^\w.+-]", "_", one.package)
-        folder = options.output / architecture_of(one.target_triple) / package
+        left.remove(sample.module_hash)
+        package = re.sub(r"[^\w.+-]", "_", sample.package)
+        folder = options.output / architecture_of(sample.target_triple) / package
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / f"{one.module_hash[:16]}.bc", one.bitcode)
+        write_atomically(folder / f"{sample.module_hash[:16]}.bc", sample.bitcode)
     print(f"{total - len(left)} of {total} modules: {options.output}")
 
 

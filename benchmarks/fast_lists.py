@@ -34,7 +34,7 @@ class Row:
     seconds: tuple[float, ...]
 
     def best(self, chosen: list[int]) -> int:
-        return min(self.sizes[0], *(self.sizes[one] or self.sizes[0] for one in chosen))
+        return min(self.sizes[0], *(self.sizes[index] or self.sizes[0] for index in chosen))
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
     for number, recipe in enumerate(recipes):
         print(f"{number:3} {costs[number]:5.2f} {_saved(kept, [number])} {recipe.text[:80]}")
     chosen = [1]
-    names = [one.text for one in recipes]
+    names = [each_recipe.text for each_recipe in recipes]
     allowed = [n for n, text in enumerate(names) if n and not _has(text, options.without)]
     while len(chosen) < min(_MAX_CHOSEN, len(allowed)):
         now = sum(_gains(kept, chosen))
@@ -84,7 +84,7 @@ def _recipes(options: argparse.Namespace) -> list[Recipe]:
     architecture = options.target_triple.partition("-")[0]
     (settings, *_) = coreset.settings_for(architecture)
     lists = [*coreset.lists[: options.lists], *(parse_recipe(text) for text in options.list)]
-    return [OZ, *dict.fromkeys(one.with_settings_of(settings) for one in (OZ, *lists))]
+    return [OZ, *dict.fromkeys(recipe.with_settings_of(settings) for recipe in (OZ, *lists))]
 
 
 def _units(options: argparse.Namespace) -> list[Path]:
@@ -93,7 +93,9 @@ def _units(options: argparse.Namespace) -> list[Path]:
     for package in options.packages:
         paths = sorted((options.corpus / options.target_triple / package).rglob("*.bc"))
         draw.shuffle(paths)
-        found += [one for one in paths if one.stat().st_size < options.max_bytes][: options.units]
+        found += [path for path in paths if path.stat().st_size < options.max_bytes][
+            : options.units
+        ]
     return found
 
 

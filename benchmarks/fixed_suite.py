@@ -204,7 +204,7 @@ def _without_times(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _without_times(v) for k, v in value.items() if not _varies(k)}
     if isinstance(value, list):
-        return [_without_times(one) for one in value]
+        return [_without_times(item) for item in value]
     return value
 
 
@@ -265,7 +265,7 @@ def _stdout(text: str) -> list[Any]:
     """Return JSON lines ordered by their inputs, since whoever is first done is first printed."""
     try:
         found = [_without_times(json.loads(line)) for line in text.splitlines()]
-        return sorted(found, key=lambda one: str(one.get("input", "")))
+        return sorted(found, key=lambda item: str(item.get("input", "")))
     except (ValueError, AttributeError):
         pass
     try:
@@ -287,14 +287,14 @@ def make_objects(folder: Path) -> None:
         subprocess.run(command, cwd=ROOT, check=True)
 
 
-def measure(one: Run, folder: Path) -> dict[str, Any]:
+def measure(run: Run, folder: Path) -> dict[str, Any]:
     """Type a command and return all that it says and writes."""
-    out = folder / one.name
+    out = folder / run.name
     shutil.rmtree(out, ignore_errors=True)  # of a run that was stopped
     out.mkdir(parents=True)
     home = folder / "home"
     names = {"out": str(out), "objects": str(folder / "objects")}
-    arguments = [argument.format(**names) for argument in one.arguments]
+    arguments = [argument.format(**names) for argument in run.arguments]
     env = os.environ | {
         "HOME": str(home),
         "XDG_DATA_HOME": str(home / "data"),
@@ -314,17 +314,17 @@ def measure(one: Run, folder: Path) -> dict[str, Any]:
 
     def clean(value: Any) -> Any:
         if isinstance(value, dict):
-            return {key: clean(one) for key, one in value.items()}
+            return {key: clean(item) for key, item in value.items()}
         if isinstance(value, list):
-            return [clean(one) for one in value]
+            return [clean(item) for item in value]
         if isinstance(value, str):
             value = value.replace(str(folder), "FOLDER").replace(str(ROOT), "ROOT")
             return _TEMPORARY.sub("TEMPORARY", value)
         return value
 
     return {
-        "name": one.name,
-        "arguments": list(one.arguments),
+        "name": run.name,
+        "arguments": list(run.arguments),
         "exit_code": done.returncode,
         "stdout": clean(_stdout(done.stdout)),
         "stderr": [_DURATION.sub(r"X \1", line) for line in clean(done.stderr.splitlines())],
@@ -335,11 +335,11 @@ def measure(one: Run, folder: Path) -> dict[str, Any]:
 def compare(before: Path, after: Path) -> int:
     """Print what differs between two reports; return 1 if anything does."""
     old, new = (
-        {one["name"]: one for one in json.loads(path.read_text())} for path in (before, after)
+        {load["name"]: load for load in json.loads(path.read_text())} for path in (before, after)
     )
     differs = 0
     for name in dict.fromkeys([*old, *new]):
-        first, second = (json.dumps(one.get(name), indent=1).splitlines() for one in (old, new))
+        first, second = (json.dumps(table.get(name), indent=1).splitlines() for table in (old, new))
         lines = list(difflib.unified_diff(first, second, "before", "after", lineterm="", n=3))
         print(f"{name}: {'differs' if lines else 'the same'}")
         print("\n".join(line[:300] for line in lines[2:200]))
@@ -360,14 +360,18 @@ def main() -> None:
         parser.error("name a folder for the report")
     folder = options.folder.resolve()
     make_objects(folder / "objects")
-    chosen = [one for one in RUNS if not options.only or one.name.startswith(tuple(options.only))]
+    chosen = [
+        each_run
+        for each_run in RUNS
+        if not options.only or each_run.name.startswith(tuple(options.only))
+    ]
     report = folder / "report.json"
     found = json.loads(report.read_text()) if report.exists() else []
-    for one in chosen:
-        if one.name in {done["name"] for done in found}:
+    for run in chosen:
+        if run.name in {done["name"] for done in found}:
             continue  # of a run that was stopped
-        found.append(measure(one, folder))
-        print(f"{one.name}: exit code {found[-1]['exit_code']}", flush=True)
+        found.append(measure(run, folder))
+        print(f"{run.name}: exit code {found[-1]['exit_code']}", flush=True)
         report.write_text(json.dumps(found, indent=1) + "\n")
 
 

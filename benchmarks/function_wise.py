@@ -74,12 +74,12 @@ def main() -> None:
     options = parser.parse_args()
     units = [json.loads(line) for line in (options.corpus / "manifest.jsonl").open()]
     units = [
-        one
-        for one in units
-        if one["package"] in options.packages
-        and one["target_triple"].startswith(options.triple)
-        and one["num_functions"] >= options.min_functions
-        and one["num_bytes"] <= options.max_bytes
+        item
+        for item in units
+        if item["package"] in options.packages
+        and item["target_triple"].startswith(options.triple)
+        and item["num_functions"] >= options.min_functions
+        and item["num_bytes"] <= options.max_bytes
     ]
     units = random.Random(options.seed).sample(units, min(options.num, len(units)))
     done = {}
@@ -144,8 +144,8 @@ def compare(
     mixed: dict[Recipe, Measurement] = {}
     for attribute in [*options.attributes, MIXED] if options.mixed else options.attributes:
         lists = [
-            replace(one, attributes=(attribute,) if attribute else ())
-            for one in coreset_lists(options)
+            replace(recipe, attributes=(attribute,) if attribute else ())
+            for recipe in coreset_lists(options)
         ]
         start = time.perf_counter()
         measured = mixed
@@ -208,7 +208,7 @@ def report(rows: list[dict[str, Any]]) -> None:
         single = [min(row["baseline"][index], row[variant]["single"][index]) for row in good]
         raw = [row[variant].get("assembled", row[variant]["single"])[index] for row in good]
         best = [min(pair) for pair in zip(single, raw, strict=True)]
-        won = sum(one < other for one, other in zip(best, single, strict=True))
+        won = sum(item < other for item, other in zip(best, single, strict=True))
         print(
             f"{objective} {attribute or '(no attribute)'}: saved over clang -Oz with the best "
             f"single list {100 * (1 - sum(single) / total):.2f} %, assembled "
@@ -218,9 +218,9 @@ def report(rows: list[dict[str, Any]]) -> None:
     variants_of = [row[variant] for row in good for variant in variants]
     for key, values in (
         ("measuring the lists once, s", [row["measure_s"] for row in good]),
-        ("assembling three times, s", [one.get("assemble_s") for one in variants_of]),
+        ("assembling three times, s", [item.get("assemble_s") for item in variants_of]),
         ("stock tools, s", [row.get("stock_s") for row in good]),
-        ("lists in an assembly", [one.get("num_lists") for one in variants_of]),
+        ("lists in an assembly", [item.get("num_lists") for item in variants_of]),
     ):
         known = sorted(value for value in values if value is not None)
         if known:

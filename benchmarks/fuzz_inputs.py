@@ -65,7 +65,7 @@ def seed_modules(pool: WorkerPool) -> tuple[list[bytes], list[bytes]]:
             stock.compile_source(stock.frontend_command(source, output), source)
             bitcodes.append(output.read_bytes())
     job = EmitJob(modules=tuple(bitcodes), passes=PassList(), kind="text")
-    return [one.data for one in run_jobs(pool, [job])[0]], bitcodes
+    return [item.data for item in run_jobs(pool, [job])[0]], bitcodes
 
 
 def _mutate_text(text: bytes, rng: random.Random) -> bytes:
@@ -161,9 +161,9 @@ def run_inputs(pool: WorkerPool, inputs: Sequence[bytes]) -> tuple[Counter[str],
         elif not result.last:
             results_of.setdefault(index, []).append(result.value)
     for measurements in results_of.values():
-        for one in measurements:
-            outcomes[f"compile {one.status}"] += 1
-            slowest = max(slowest, one.seconds)
+        for measurement in measurements:
+            outcomes[f"compile {measurement.status}"] += 1
+            slowest = max(slowest, measurement.seconds)
     return outcomes, slowest
 
 

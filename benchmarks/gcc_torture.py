@@ -101,7 +101,7 @@ def tests_of(name: str, testsuite: Path, limit: int, seed: int) -> Suite:
         )
     if limit and len(programs) > limit:
         programs = random.Random(seed).sample(programs, limit)
-    return Suite(name=name, programs=tuple(sorted(programs, key=lambda one: one.name)))
+    return Suite(name=name, programs=tuple(sorted(programs, key=lambda program: program.name)))
 
 
 def run_suite(
@@ -230,7 +230,9 @@ def main() -> None:
         if options.function_wise:
             # Code is generated with one set of options, so attributes alone differ by function.
             recipes = load_coreset().recipes_for(options.architecture)
-            assemble_suite(suite, [one for one in recipes if not one.options], options, done)
+            assemble_suite(
+                suite, [recipe for recipe in recipes if not recipe.options], options, done
+            )
             continue
         tally = run_suite(suite, lists, options, done)
         print(

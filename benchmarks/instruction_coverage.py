@@ -64,15 +64,15 @@ def main() -> int:
                         unreadable += 1
                         continue
                     counts.update(line.mnemonic for line in code.lines)
-    missing = Counter({one: number for one, number in counts.items() if one not in known})
+    missing = Counter({text: number for text, number in counts.items() if text not in known})
     total = counts.total()
     print(
         f"{functions} functions, {unreadable} not read; {total} instructions, {len(counts)} kinds"
     )
     share = 100 * (1 - missing.total() / max(1, total))
     print(f"with a rule: {share:.3f} % of the instructions, {len(counts) - len(missing)} kinds")
-    for one, number in missing.most_common(30):
-        print(f"{number:>7}  {one}")
+    for word, number in missing.most_common(30):
+        print(f"{number:>7}  {word}")
     return 0
 
 

@@ -90,14 +90,16 @@ class Case:
     def assembly(self, name: str) -> str:
         """Return the function."""
         lines = ["pushq %rbx", "movq %rdi, %rbx"]
-        lines += [f"movq {8 * i}(%rbx), %{one}" for i, one in enumerate(REGISTERS)]
+        lines += [f"movq {8 * i}(%rbx), %{word}" for i, word in enumerate(REGISTERS)]
         lines += ["movdqu 64(%rbx), %xmm0", "movdqu 80(%rbx), %xmm1"]
         lines += [*self.before, self.text]
-        lines += [f"set{one} {FLAGS + i}(%rbx)" for i, one in enumerate(self.conditions)]
-        lines += [f"movq %{one}, {8 * i}(%rbx)" for i, one in enumerate(REGISTERS)]
+        lines += [
+            f"set{condition} {FLAGS + i}(%rbx)" for i, condition in enumerate(self.conditions)
+        ]
+        lines += [f"movq %{word}, {8 * i}(%rbx)" for i, word in enumerate(REGISTERS)]
         lines += ["movdqu %xmm0, 64(%rbx)", "movdqu %xmm1, 80(%rbx)", "popq %rbx", "retq"]
         head = f".text\n.globl {name}\n.type {name}, @function\n{name}:\n"
-        return head + "".join(f"{one}\n" for one in lines) + self.data
+        return head + "".join(f"{line}\n" for line in lines) + self.data
 
 
 def part(register: str, letter: str) -> str:
@@ -182,8 +184,8 @@ def _integers() -> Iterator[Case]:
     for high in ("movb %ah, %cl", "movb %cl, %dh", "addb %ch, %dl", "movzbl %dh, %eax"):
         yield Case(mnemonic=high.split(" ")[0], text=high)
     yield Case(mnemonic="movabsq", text="movabsq $1311768467463790320, %rdx")
-    for one in ("cltq", "cwtl", "cbtw", "cltd", "cqto", "cwtd"):
-        yield Case(mnemonic=one, text=one)
+    for item in ("cltq", "cwtl", "cbtw", "cltd", "cqto", "cwtd"):
+        yield Case(mnemonic=item, text=item)
 
 
 def _shifts() -> Iterator[Case]:
@@ -553,7 +555,7 @@ def check(
     architecture = chosen[0].architecture
     assemble("".join(originals), architecture, toolchain, own, keep_labels=False)
     is_foreign = architecture != platform.machine().replace("AMD64", "x86_64")
-    declared = "".join(f"extern function {one};\n" for one in names)
+    declared = "".join(f"extern function {name};\n" for name in names)
     source = folder / "driver.c"
     table = "const struct one table[] = {\n" + "\n".join(rows) + "\n{0, 0, 0, 0}};\n"
     source.write_text(DRIVER + declared + table)
@@ -585,7 +587,7 @@ def check(
 
 def untested() -> list[str]:
     """Return the mnemonics of the table that no case is of."""
-    tested = {one.mnemonic for one in cases()}
+    tested = {item.mnemonic for item in cases()}
     return sorted(name for name in RULES if name not in tested and name not in NOT_TESTED)
 
 
@@ -601,16 +603,16 @@ def check_all(words: str, everything: Sequence[Case], untested: Sequence[str]) -
     parser.add_argument("--every", type=int, default=1, help="take every Nth case")
     parser.add_argument("--only", default="", help="cases whose text matches")
     options = parser.parse_args()
-    chosen = [one for one in everything if re.search(options.only, one.text)]
+    chosen = [item for item in everything if re.search(options.only, item.text)]
     random.Random(0).shuffle(chosen)
     chosen = chosen[:: options.every]
     with tempfile.TemporaryDirectory() as folder:
         wrong, lacking = check(chosen, find_toolchain(), Path(folder), options.states)
-    for one in lacking:
-        print(f"not lifted: {one}")
-    for one in wrong:
-        print(f"differs: {one}")
-    mnemonics = len({one.mnemonic for one in chosen})
+    for word in lacking:
+        print(f"not lifted: {word}")
+    for word in wrong:
+        print(f"differs: {word}")
+    mnemonics = len({item.mnemonic for item in chosen})
     print(
         f"{len(chosen)} cases of {mnemonics} mnemonics, {options.states} states each: "
         f"{len(wrong)} differ, {len(lacking)} are not lifted"

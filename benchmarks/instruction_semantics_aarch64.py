@@ -45,12 +45,12 @@ class ArmCase(Case):
         lines = ["str x19, [sp, #-16]!", "mov x19, x0"]
         lines += ["ldp x1, x2, [x19]", "ldp x3, x4, [x19, #16]", "ldr x5, [x19, #32]"]
         lines += ["ldp q0, q1, [x19, #64]", *self.before, self.text]
-        for place, one in enumerate(self.conditions):
-            lines += [f"cset w6, {one}", f"strb w6, [x19, #{FLAGS + place}]"]
+        for place, condition in enumerate(self.conditions):
+            lines += [f"cset w6, {condition}", f"strb w6, [x19, #{FLAGS + place}]"]
         lines += ["stp x1, x2, [x19]", "stp x3, x4, [x19, #16]", "str x5, [x19, #32]"]
         lines += ["stp q0, q1, [x19, #64]", "ldr x19, [sp], #16", "ret"]
         head = f".text\n.globl {name}\n.type {name}, @function\n{name}:\n"
-        return head + "".join(f"{one}\n" for one in lines) + self.data
+        return head + "".join(f"{line}\n" for line in lines) + self.data
 
 
 def _case(
@@ -82,77 +82,77 @@ def cases() -> Iterator[ArmCase]:
 
 
 def _arithmetic(letter: str, bits: int) -> Iterator[ArmCase]:
-    one, two, three = (f"{letter}{number}" for number in (1, 2, 3))
+    word, two, three = (f"{letter}{number}" for number in (1, 2, 3))
     for name in ("add", "sub", "adds", "subs"):
         flags = COMPARED if name.endswith("s") else ()
         forms = [three, f"{three}, lsl #3", f"{three}, asr #5", f"{three}, lsr #{bits - 1}"]
         forms += ["#17", "#4095", "#1, lsl #12", "w3, sxtb", "w3, uxth #2", "w3, sxtw #3"]
         for form in forms:
-            yield _case(f"{name} {one}, {two}, {form}", conditions=flags)
+            yield _case(f"{name} {word}, {two}, {form}", conditions=flags)
     for name in ("and", "orr", "eor", "ands", "bic", "orn", "eon", "bics"):
         flags = COMPARED if name.endswith("s") else ()
         forms = [three, f"{three}, lsl #3", f"{three}, ror #5"]
         forms += ["#0xff0", "#1"] if name in ("and", "orr", "eor", "ands") else []
         for form in forms:
-            yield _case(f"{name} {one}, {two}, {form}", conditions=flags)
+            yield _case(f"{name} {word}, {two}, {form}", conditions=flags)
     for name in ("cmp", "cmn", "tst"):
         forms = [two, f"{two}, lsl #2", "#1" if name == "tst" else "#77"]
         forms += [] if name == "tst" else ["w2, uxtb", "#0"]
         for form in forms:
-            yield _case(f"{name} {one}, {form}", conditions=COMPARED)
+            yield _case(f"{name} {word}, {form}", conditions=COMPARED)
     for name in ("neg", "negs", "mvn"):
         flags = COMPARED if name == "negs" else ()
         for form in (two, f"{two}, lsl #7"):
-            yield _case(f"{name} {one}, {form}", conditions=flags)
+            yield _case(f"{name} {word}, {form}", conditions=flags)
     for name in ("adc", "sbc", "adcs", "sbcs"):
         flags = ("eq", "ne", "mi", "pl", "hs", "lo") if name.endswith("s") else ()
         yield _case(
-            f"{name} {one}, {two}, {three}", before=(f"cmp {one}, {two}",), conditions=flags
+            f"{name} {word}, {two}, {three}", before=(f"cmp {word}, {two}",), conditions=flags
         )
-    yield _case(f"ngc {one}, {two}", before=(f"cmp {one}, {two}",))
+    yield _case(f"ngc {word}, {two}", before=(f"cmp {word}, {two}",))
     for form in ("#5", "#-5", "#0x7f00", two):
-        yield _case(f"mov {one}, {form}")
-    yield _case(f"movz {one}, #1234, lsl #16")
-    yield _case(f"movn {one}, #1234, lsl #16")
-    yield _case(f"movk {one}, #4321, lsl #16")
-    yield _case(f"movk {one}, #4321, lsl #16", before=(f"mov {one}, #99",))
+        yield _case(f"mov {word}, {form}")
+    yield _case(f"movz {word}, #1234, lsl #16")
+    yield _case(f"movn {word}, #1234, lsl #16")
+    yield _case(f"movk {word}, #4321, lsl #16")
+    yield _case(f"movk {word}, #4321, lsl #16", before=(f"mov {word}, #99",))
     for name in ("mul", "mneg"):
-        yield _case(f"{name} {one}, {two}, {three}")
+        yield _case(f"{name} {word}, {two}, {three}")
     for name in ("madd", "msub"):
-        yield _case(f"{name} {one}, {two}, {three}, {letter}4")
+        yield _case(f"{name} {word}, {two}, {three}, {letter}4")
     for name in ("sdiv", "udiv"):
         # Division by 0 and the one quotient that is too large are undefined in IR.
         guard = (f"orr {three}, {three}, #1", f"and {two}, {two}, #{hex((1 << bits - 1) - 1)}")
-        yield _case(f"{name} {one}, {two}, {three}", before=guard)
+        yield _case(f"{name} {word}, {two}, {three}", before=guard)
 
 
 def _fields(letter: str, bits: int) -> Iterator[ArmCase]:
-    one, two, three = (f"{letter}{number}" for number in (1, 2, 3))
+    word, two, three = (f"{letter}{number}" for number in (1, 2, 3))
     for name in ("lsl", "lsr", "asr", "ror"):
         for form in ("#1", f"#{bits - 1}", three):
-            yield _case(f"{name} {one}, {two}, {form}")
-        yield _case(f"{name}v {one}, {two}, {three}")
-    yield _case(f"extr {one}, {two}, {three}, #7")
+            yield _case(f"{name} {word}, {two}, {form}")
+        yield _case(f"{name}v {word}, {two}, {three}")
+    yield _case(f"extr {word}, {two}, {three}, #7")
     for name in ("ubfx", "sbfx", "ubfiz", "sbfiz", "bfi", "bfxil"):
         for place, width in ((3, 5), (1, bits - 2), (9, 16)):
-            yield _case(f"{name} {one}, {two}, #{place}, #{width}")
-    yield _case(f"bfc {one}, #3, #5")
+            yield _case(f"{name} {word}, {two}, #{place}, #{width}")
+    yield _case(f"bfc {word}, #3, #5")
     names = ["sxtb", "sxth", "clz", "rbit", "rev", "rev16"]
     names += ["uxtb", "uxth"] if letter == "w" else ["rev32"]
     for name in names:
         source = "w2" if name.startswith(("sxt", "uxt")) else two
-        yield _case(f"{name} {one}, {source}")
+        yield _case(f"{name} {word}, {source}")
     if letter == "x":
         yield _case("sxtw x1, w2")
         yield _case("uxtw x1, w2")
 
 
 def _conditions(letter: str) -> Iterator[ArmCase]:
-    one, two, three = (f"{letter}{number}" for number in (1, 2, 3))
-    before = (f"cmp {one}, {two}",)
+    word, two, three = (f"{letter}{number}" for number in (1, 2, 3))
+    before = (f"cmp {word}, {two}",)
     for code in COMPARED:
-        yield _case(f"csel {one}, {two}, {three}, {code}", before=before)
-        yield _case(f"cset {one}, {code}", before=before)
+        yield _case(f"csel {word}, {two}, {three}, {code}", before=before)
+        yield _case(f"cset {word}, {code}", before=before)
         for name in ("ccmp", "ccmn"):
             number = random.Random(code + name + letter).randrange(16)
             for form in (three, "#9"):
@@ -161,10 +161,10 @@ def _conditions(letter: str) -> Iterator[ArmCase]:
                 )
     for code in ("eq", "lt", "hi"):
         for name in ("csinc", "csinv", "csneg"):
-            yield _case(f"{name} {one}, {two}, {three}, {code}", before=before)
+            yield _case(f"{name} {word}, {two}, {three}, {code}", before=before)
         for name in ("cinc", "cinv", "cneg"):
-            yield _case(f"{name} {one}, {two}, {code}", before=before)
-        yield _case(f"csetm {one}, {code}", before=before)
+            yield _case(f"{name} {word}, {two}, {code}", before=before)
+        yield _case(f"csetm {word}, {code}", before=before)
 
 
 def _products() -> Iterator[ArmCase]:
@@ -182,21 +182,21 @@ def _memory() -> Iterator[ArmCase]:
     indexed = ("[x4, x3]", "[x4, w3, uxtw]", "[x4, w3, sxtw]")
     for suffix, registers in (("", "wxsdq"), ("b", "w"), ("h", "w")):
         for letter in registers:
-            one = f"{letter}1" if letter in "wx" else f"{letter}0"
+            word = f"{letter}1" if letter in "wx" else f"{letter}0"
             shift = {"b": 0, "h": 1}.get(suffix, {"w": 2, "s": 2, "x": 3, "d": 3, "q": 4}[letter])
             for form in (place, *indexed):
-                yield _case(f"ldr{suffix} {one}, {form}", before=before)
-                yield _case(f"str{suffix} {one}, {form}", before=before)
+                yield _case(f"ldr{suffix} {word}, {form}", before=before)
+                yield _case(f"str{suffix} {word}, {form}", before=before)
             if shift:
                 narrow = ("and x3, x3, #1", before[1])
-                yield _case(f"ldr{suffix} {one}, [x4, x3, lsl #{shift}]", before=narrow)
-                yield _case(f"str{suffix} {one}, [x4, w3, uxtw #{shift}]", before=narrow)
+                yield _case(f"ldr{suffix} {word}, [x4, x3, lsl #{shift}]", before=narrow)
+                yield _case(f"str{suffix} {word}, [x4, w3, uxtw #{shift}]", before=narrow)
             for name in ("ldr", "str"):
                 step = (before[1],)
-                yield _case(f"{name}{suffix} {one}, [x4], #9", before=step)
-                yield _case(f"{name}{suffix} {one}, [x4, #9]!", before=step)
-            yield _case(f"ldur{suffix} {one}, [x4, #3]", before=before)
-            yield _case(f"stur{suffix} {one}, [x4, #3]", before=before)
+                yield _case(f"{name}{suffix} {word}, [x4], #9", before=step)
+                yield _case(f"{name}{suffix} {word}, [x4, #9]!", before=step)
+            yield _case(f"ldur{suffix} {word}, [x4, #3]", before=before)
+            yield _case(f"stur{suffix} {word}, [x4, #3]", before=before)
     for name in ("ldrsb", "ldrsh", "ldursb", "ldursh"):
         for letter in "wx":
             yield _case(f"{name} {letter}1, {place.replace('96', '98') if 'u' in name else place}")
@@ -212,7 +212,7 @@ def _memory() -> Iterator[ArmCase]:
 
 def _scalars() -> Iterator[ArmCase]:
     for letter in "sd":
-        one, two = f"{letter}0", f"{letter}1"
+        word, two = f"{letter}0", f"{letter}1"
         names = [
             "fadd",
             "fsub",
@@ -226,56 +226,56 @@ def _scalars() -> Iterator[ArmCase]:
             "fmax",
         ]
         for name in names:
-            yield _case(f"{name} {one}, {one}, {two}", is_float=True)
+            yield _case(f"{name} {word}, {word}, {two}", is_float=True)
         for name in ("fmadd", "fmsub", "fnmadd", "fnmsub"):
-            yield _case(f"{name} {one}, {one}, {two}, {one}", is_float=True)
+            yield _case(f"{name} {word}, {word}, {two}, {word}", is_float=True)
         names = ["fabs", "fneg", "fsqrt", "frintm", "frintp", "frintz"]
         for name in [*names, "frinta", "frintx", "frinti", "frintn"]:
-            yield _case(f"{name} {one}, {two}", is_float=True)
+            yield _case(f"{name} {word}, {two}", is_float=True)
         for name in ("fcmp", "fcmpe"):
             for form in (two, "#0.0"):
-                yield _case(f"{name} {one}, {form}", conditions=COMPARED)
+                yield _case(f"{name} {word}, {form}", conditions=COMPARED)
         for code in COMPARED:
-            yield _case(f"fcsel {one}, {one}, {two}, {code}", before=("cmp x1, x2",))
-        yield _case(f"fccmp {one}, {two}, #4, lt", before=("cmp x1, x2",), conditions=COMPARED)
+            yield _case(f"fcsel {word}, {word}, {two}, {code}", before=("cmp x1, x2",))
+        yield _case(f"fccmp {word}, {two}, #4, lt", before=("cmp x1, x2",), conditions=COMPARED)
         for name in ("scvtf", "ucvtf"):
-            for source in ("w1", "x1", one):
-                yield _case(f"{name} {one}, {source}", is_float=True)
-        for name in sorted(one for one in RULES if _TO_INTEGER.match(one)):
+            for source in ("w1", "x1", word):
+                yield _case(f"{name} {word}, {source}", is_float=True)
+        for name in sorted(text for text in RULES if _TO_INTEGER.match(text)):
             # Numbers out of range are undefined in IR; small ones are not.
-            small = ("and w1, w1, #0xffff", f"scvtf {two}, w1", f"fmov {one}, #2.5")
-            divided = (*small, f"fdiv {two}, {two}, {one}")
-            for target in ("w2", "x2", one):
+            small = ("and w1, w1, #0xffff", f"scvtf {two}, w1", f"fmov {word}, #2.5")
+            divided = (*small, f"fdiv {two}, {two}, {word}")
+            for target in ("w2", "x2", word):
                 yield _case(f"{name} {target}, {two}", before=divided)
-        yield _case(f"fmov {one}, #-1.25")
-        yield _case(f"fmov {one}, {two}")
-        yield _case(f"fmov {one}, {'w' if letter == 's' else 'x'}1")
-        yield _case(f"fmov {'w' if letter == 's' else 'x'}1, {one}")
+        yield _case(f"fmov {word}, #-1.25")
+        yield _case(f"fmov {word}, {two}")
+        yield _case(f"fmov {word}, {'w' if letter == 's' else 'x'}1")
+        yield _case(f"fmov {'w' if letter == 's' else 'x'}1, {word}")
     yield _case("fcvt s0, d1", is_float=True)
     yield _case("fcvt d0, s1", is_float=True)
 
 
 def _vectors() -> Iterator[ArmCase]:
-    one, two = "v0.{0}", "v1.{0}"
-    three = f"{one}, {one}, {two}"
+    word, two = "v0.{0}", "v1.{0}"
+    three = f"{word}, {word}, {two}"
     forms: list[tuple[str, str, str]] = []
     for name in ("add", "sub", "cmeq", "cmgt", "cmge", "cmhi", "cmhs"):
         forms += [(name, three, size) for size in ("16b", "4h", "8h", "4s", "2d")]
     for name in ("sqadd", "uqadd", "sqsub", "uqsub"):
         forms += [(name, three, size) for size in ("16b", "8h", "4s")]
     for name in ("cmeq", "cmgt", "cmge", "cmlt", "cmle"):
-        forms += [(name, f"{one}, {two}, #0", size) for size in ("8b", "8h", "4s")]
+        forms += [(name, f"{word}, {two}, #0", size) for size in ("8b", "8h", "4s")]
     for name in ("mul", "mla", "mls", "smax", "smin", "umax", "umin"):
         forms += [(name, three, size) for size in ("16b", "8h", "4s", "2s")]
     for name in ("and", "orr", "eor", "bic", "orn", "bsl", "bit", "bif"):
         forms += [(name, three, size) for size in ("16b", "8b")]
     forms += [("orr", "v0.4s, #7", ""), ("bic", "v0.8h, #9, lsl #8", "")]
     for name in ("neg", "abs"):
-        forms += [(name, f"{one}, {two}", size) for size in ("16b", "8h", "4s", "2d")]
+        forms += [(name, f"{word}, {two}", size) for size in ("16b", "8h", "4s", "2d")]
     for name in ("mvn", "not", "cnt"):
-        forms += [(name, f"{one}, {two}", size) for size in ("16b", "8b")]
+        forms += [(name, f"{word}, {two}", size) for size in ("16b", "8b")]
     for name in ("shl", "ushr", "sshr"):
-        forms += [(name, f"{one}, {two}, #5", size) for size in ("16b", "8h", "4s", "2d")]
+        forms += [(name, f"{word}, {two}, #5", size) for size in ("16b", "8h", "4s", "2d")]
     for letter in "us":
         forms += [(f"{letter}shll", "v0.8h, v1.8b, #3", ""), (f"{letter}xtl", "v0.4s, v1.4h", "")]
         forms += [(f"{letter}shll2", "v0.8h, v1.16b, #3", "")]
@@ -316,9 +316,9 @@ def _vectors() -> Iterator[ArmCase]:
         for name in ("fminnm", "fmaxnm", "fmin", "fmax", "fcmeq", "fcmgt", "fcmge"):
             numbers.append((name, three.format(size)))
         for name in ("fneg", "fabs", "fsqrt", "scvtf", "ucvtf"):
-            numbers.append((name, f"{one}, {two}".format(size)))
+            numbers.append((name, f"{word}, {two}".format(size)))
         for name in ("fcmlt", "fcmle", "fcmeq"):
-            numbers.append((name, f"{one}, {two}, #0.0".format(size)))
+            numbers.append((name, f"{word}, {two}, #0.0".format(size)))
     numbers += [("fmul", "v0.4s, v1.4s, v0.s[1]"), ("fmla", "v0.2d, v1.2d, v1.d[0]")]
     numbers += [("faddp", "d0, v1.2d"), ("faddp", "s0, v1.2s")]
     numbers += [("fcvtl", "v0.2d, v1.2s"), ("fcvtn", "v0.2s, v1.2d")]
@@ -331,7 +331,7 @@ def _vectors() -> Iterator[ArmCase]:
 
 def untested() -> list[str]:
     """Return the mnemonics of the table that no case is of."""
-    tested = {(one.mnemonic, bool(_LANES.search(one.text))) for one in cases()}
+    tested = {(arm_case.mnemonic, bool(_LANES.search(arm_case.text))) for arm_case in cases()}
     tables = [(name, False) for name in RULES if name not in NOT_TESTED]
     tables += [(name, True) for name in VECTORS]
     return sorted({name for name, has_lanes in tables if (name, has_lanes) not in tested})

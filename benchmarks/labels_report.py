@@ -45,8 +45,8 @@ def architecture(target_triple: str) -> str:
 def by_group(labels: Sequence[ModuleLabels]) -> dict[tuple[str, str], list[ModuleLabels]]:
     """Return the modules of each split and target, in the order of both names."""
     found: dict[tuple[str, str], list[ModuleLabels]] = {}
-    for one in labels:
-        found.setdefault((one.split, architecture(one.target_triple)), []).append(one)
+    for label in labels:
+        found.setdefault((label.split, architecture(label.target_triple)), []).append(label)
     return dict(sorted(found.items()))
 
 
@@ -62,8 +62,8 @@ def pair(base: Sequence[int], sizes: Sequence[float], logs: Sequence[float]) -> 
 def in_order(labels: Sequence[ModuleLabels], metric: str, count: int) -> tuple[Figure, ...]:
     """Return the gains of the first `count` lists."""
     base, sizes = [], []
-    for one in labels:
-        values = getattr(one, metric)
+    for label in labels:
+        values = getattr(label, metric)
         base.append(values[0])
         sizes.append(min([values[0], *(v for v in values[1 : count + 1] if v >= 0)]))
     return pair(base, sizes, [math.log(max(size, 1)) for size in sizes])
@@ -72,8 +72,8 @@ def in_order(labels: Sequence[ModuleLabels], metric: str, count: int) -> tuple[F
 def drawn(labels: Sequence[ModuleLabels], metric: str, count: int) -> tuple[Figure, ...]:
     """Return the expected gains of `count` lists drawn from all of a module's lists."""
     base, sizes, logs = [], [], []
-    for one in labels:
-        oz, *values = getattr(one, metric)
+    for label in labels:
+        oz, *values = getattr(label, metric)
         ordered = sorted(min(oz, value) if value >= 0 else oz for value in values)
         num = len(ordered)
         # The i-th smallest is the best if it is drawn and the rest come from behind it.
@@ -94,11 +94,11 @@ def count_labels(folder: Path) -> Table:
     for path in sorted(folder.glob("labels-*.parquet")):
         lists, labels = read_labels(path)
         for (split, target), members in by_group(labels).items():
-            packages = Counter(one.package for one in members)
+            packages = Counter(member.package for member in members)
             (name, most), *_ = packages.most_common(1)
             share = f"{100 * most / len(members):.1f} % ({name})"
-            sizes = sorted(one.size_bytes[0] for one in members)
-            failed = sum(v < 0 for one in members for v in one.size_bytes)
+            sizes = sorted(member.size_bytes[0] for member in members)
+            failed = sum(v < 0 for member in members for v in member.size_bytes)
             rows.append(
                 (
                     *(path.name, split, target, str(len(members)), str(len(packages)), share),
@@ -118,7 +118,7 @@ def count_packages(folder: Path) -> Table:
     counts: Counter[tuple[str, tuple[str, str]]] = Counter()
     for path in sorted(folder.glob("labels-*.parquet")):
         for group, members in by_group(read_labels(path)[1]).items():
-            counts.update((one.package, group) for one in members)
+            counts.update((member.package, group) for member in members)
     groups = sorted({group for _, group in counts})
     packages = sorted({package for package, _ in counts})
     rows = [(name, *(str(counts[name, group]) for group in groups)) for name in packages]
@@ -132,15 +132,15 @@ def coreset_gains(folder: Path) -> Table:
         _, labels = read_labels(path)
         beside = path.with_name(path.name.replace("labels-", "random-", 1))
         random_labels = read_labels(beside)[1] if beside.exists() else []
-        same = {one.module_hash for one in random_labels}
+        same = {label.module_hash for label in random_labels}
         for (split, target), members in by_group(labels).items():
             groups = [("coreset", members)]
             # On the modules that both were measured on, and no others.
-            both = [one for one in members if one.module_hash in same]
+            both = [member for member in members if member.module_hash in same]
             if both:
                 if len(both) < len(members):
                     groups.append(("coreset, modules of random", both))
-                hashes = {one.module_hash for one in both}
+                hashes = {module_labels.module_hash for module_labels in both}
                 groups.append(("random", [o for o in random_labels if o.module_hash in hashes]))
             for name, modules in groups:
                 width = len(modules[0].size_bytes) - 1
@@ -164,18 +164,24 @@ def searched(folder: Path) -> Table:
         if path.suffix != ".parquet":
             continue
         groups: dict[tuple[str, str], list[Ceiling]] = {}
-        for one in read_ceilings(path):
-            groups.setdefault((one.split, architecture(one.target_triple)), []).append(one)
+        for ceiling in read_ceilings(path):
+            groups.setdefault((ceiling.split, architecture(ceiling.target_triple)), []).append(
+                ceiling
+            )
         for (split, target), members in sorted(groups.items()):
-            base = [[getattr(one, f"oz_{metric}") for one in members] for metric in METRICS]
-            best = [[getattr(one, f"best_{metric}") for one in members] for metric in METRICS]
+            base = [[getattr(member, f"oz_{metric}") for member in members] for metric in METRICS]
+            best = [[getattr(member, f"best_{metric}") for member in members] for metric in METRICS]
             found = [
                 texts(pair(b, o, [math.log(max(v, 1)) for v in o]))
                 for b, o in zip(base, best, strict=True)
             ]
-            improved = [one for one in members if one.best_size_bytes < one.oz_size_bytes]
-            lengths = [len(parse_pass_list(one.best_size_passes)) for one in improved]
-            evaluations = statistics.mean(one.num_evaluations for one in members)
+            improved = [
+                member for member in members if member.best_size_bytes < member.oz_size_bytes
+            ]
+            lengths = [
+                len(parse_pass_list(each_ceiling.best_size_passes)) for each_ceiling in improved
+            ]
+            evaluations = statistics.mean(member.num_evaluations for member in members)
             rows.append(
                 (
                     *(path.name, split, target, str(len(members))),
@@ -196,19 +202,25 @@ def verdicts(folder: Path) -> Iterator[tuple[str, Table]]:
     found = read_table(path).to_pylist()
     counts: Counter[tuple[str, str]] = Counter()
     rejected: Counter[tuple[str, str]] = Counter()
-    for one in found:
-        key = (one["origin"], one["architecture"])
+    for item in found:
+        key = (item["origin"], item["architecture"])
         counts[key] += 1
-        rejected[key] += one["kind"] == "rejected"
+        rejected[key] += item["kind"] == "rejected"
     rows: Rows = [
         (*key, str(count), str(rejected[key]), f"{100 * rejected[key] / count:.1f} %")
         for key, count in sorted(counts.items())
     ]
     yield "PassListEval", (("where lists came from", "target", "lists", "rejected", "share"), rows)
     rows = [
-        (one["origin"], one["architecture"], one["guilty"], one["program"], one["reason"][:100])
-        for one in found
-        if one["kind"] == "rejected"
+        (
+            value["origin"],
+            value["architecture"],
+            value["guilty"],
+            value["program"],
+            value["reason"][:100],
+        )
+        for value in found
+        if value["kind"] == "rejected"
     ]
     header = ("where lists came from", "target", "passes that do it", "program", "how")
     yield "Rejected", (header, sorted(rows))

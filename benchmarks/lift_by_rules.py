@@ -97,7 +97,7 @@ def _draw(
         files = sorted(place.glob("*.bc"))
         chance.shuffle(files)
         units.append([(place.name, file) for file in files])
-    order = [one for group in zip(*_padded(units), strict=True) for one in group if one]
+    order = [item for group in zip(*_padded(units), strict=True) for item in group if item]
     taken = 0
     for number, (package, file) in enumerate(order):
         of_unit = 0
@@ -119,8 +119,8 @@ def _draw(
 def _padded(
     units: Sequence[list[tuple[str, Path]]],
 ) -> list[list[tuple[str, Path] | None]]:
-    longest = max(len(one) for one in units)
-    return [[*one, *([None] * (longest - len(one)))] for one in units]
+    longest = max(len(unit) for unit in units)
+    return [[*unit, *([None] * (longest - len(unit)))] for unit in units]
 
 
 _LIFETIME = re.compile(r"^  call void @llvm\.lifetime\..*\n", re.MULTILINE)
@@ -184,18 +184,18 @@ def _functions(
 def _print(rows: Sequence[dict[str, object]]) -> None:
     print(f"{'instructions':>12} {'n':>5} {'lifted':>8} {'same code':>10}")
     for low, high in (*BANDS, (1, 1 << 30)):
-        some = [one for one in rows if low <= int(str(one["num_instructions"])) <= high]
+        some = [row for row in rows if low <= int(str(row["num_instructions"])) <= high]
         if not some:
             continue
         name = "all" if (low, high) == (1, 1 << 30) else f"{low}-{high if high < 9999 else ''}"
-        lifted = sum(not one["cause"] for one in some) / len(some)
-        same = sum(bool(one["is_same"]) for one in some) / len(some)
+        lifted = sum(not table["cause"] for table in some) / len(some)
+        same = sum(bool(table["is_same"]) for table in some) / len(some)
         print(f"{name:>12} {len(some):>5} {lifted:>8.1%} {same:>10.1%}")
-    changed = sum(bool(one["calls_outlined_code"]) for one in rows)
+    changed = sum(bool(row["calls_outlined_code"]) for row in rows)
     print(f"with outlined code, which was put back first: {changed}")
-    seconds = sorted(float(str(one["seconds"])) for one in rows)
+    seconds = sorted(float(str(row["seconds"])) for row in rows)
     print(f"seconds: median {seconds[len(seconds) // 2]:.2f}, most {seconds[-1]:.1f}")
-    for cause, number in Counter(str(one["cause"]) for one in rows if one["cause"]).most_common():
+    for cause, number in Counter(str(row["cause"]) for row in rows if row["cause"]).most_common():
         print(f"{number:>5}  {cause}")
 
 

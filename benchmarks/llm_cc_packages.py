@@ -216,10 +216,10 @@ def _compare(package: Package, source: Path, options: argparse.Namespace) -> dic
         "test": first.test,
         "object_saved": _saved(first.object_bytes, cold.object_bytes),
         "linked_saved": _saved(first.linked_bytes, cold.linked_bytes),
-        "builds": {name: vars(one) for name, one in builds.items()},
+        "builds": {name: vars(build) for name, build in builds.items()},
     }
-    cpu = {name: one.cpu_s / first.cpu_s for name, one in builds.items()}
-    wall = {name: one.wall_s / first.wall_s for name, one in builds.items()}
+    cpu = {name: build.cpu_s / first.cpu_s for name, build in builds.items()}
+    wall = {name: build.wall_s / first.wall_s for name, build in builds.items()}
     print(
         f"{package.name} ({package.system}): linked {first.linked_bytes} -> {cold.linked_bytes}"
         f" ({100 * _saved(first.linked_bytes, cold.linked_bytes):.2f} %), objects "
@@ -315,7 +315,7 @@ _COUNT = re.compile(r"^.*(tests? passed|PASS:|FAIL:|Ok:|Fail:|passed|failed).*$"
 
 def _summary(text: str) -> str:
     """Return a test-suite's own counts, without its seconds and folders."""
-    lines = [re.sub(r"[0-9.]+ ?(ms|s|sec)\b|/\S+/", "", one[0]) for one in _COUNT.finditer(text)]
+    lines = [re.sub(r"[0-9.]+ ?(ms|s|sec)\b|/\S+/", "", item[0]) for item in _COUNT.finditer(text)]
     counted = [line.strip() for line in lines if re.search(r"\d", line)]
     return "; ".join(sorted(set(counted))[-4:])[:300]
 

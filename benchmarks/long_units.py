@@ -109,7 +109,7 @@ class Reader:
         """
         total: dict[PassList, float] = defaultdict(float)
         for text, weight in texts:
-            for one in self.engine.answer(
+            for proposal in self.engine.answer(
                 Propose(
                     code=text,
                     target_triple=self.triple,
@@ -119,8 +119,8 @@ class Reader:
                     tried=tried,
                 )
             ):
-                total[one.passes] += weight * one.log_probability
-        return sorted(total, key=lambda one: -total[one])
+                total[proposal.passes] += weight * proposal.log_probability
+        return sorted(total, key=lambda recipe: -total[recipe])
 
 
 def functions_of(text: str) -> tuple[str, list[str]]:
@@ -162,7 +162,7 @@ class Compiler:
         def size(found: Measurement) -> int:
             return found.size_bytes if found.ok else -1
 
-        return {one: size(trial.known[one]) for one in lists}
+        return {recipe: size(trial.known[recipe]) for recipe in lists}
 
     def text(self, bitcode: bytes) -> tuple[str, int]:
         ((found,),) = run_jobs(self.pool, [InspectJob(inputs=(bitcode,), with_text=True)])
@@ -191,8 +191,8 @@ def choose(
     chosen = reader.ask(texts, lists, oz, list(known.items()))[: count - len(known)]
     seconds = time.monotonic() - start
     known |= compiler.sizes(bitcode, chosen)
-    good = {one: size for one, size in known.items() if 0 <= size < oz} | {OZ: oz}
-    best = min(good, key=lambda one: good[one])
+    good = {recipe: size for recipe, size in known.items() if 0 <= size < oz} | {OZ: oz}
+    best = min(good, key=lambda recipe: good[recipe])
     return best, good[best], seconds
 
 
@@ -268,7 +268,7 @@ def measure(
     """Fill in a unit's row, all but `split`."""
     known = compiler.sizes(bitcode, lists[: candidates[-1]])
     row.sizes["coreset"] = {
-        count: min(row.oz_bytes, *(known[one] for one in lists[:count] if known[one] >= 0))
+        count: min(row.oz_bytes, *(known[recipe] for recipe in lists[:count] if known[recipe] >= 0))
         for count in candidates
     }
     for room in ROOMS:
@@ -296,7 +296,7 @@ def table(rows: Sequence[Row], candidates: Sequence[int]) -> list[tuple[str, ...
                 cells.append("")
                 continue
             total, geomean = gains(base, np.array([row.sizes[name][count] for row in rows]))
-            cells.append(" / ".join(f"{100 * one.value:.2f}" for one in (total, geomean)))
+            cells.append(" / ".join(f"{100 * figure.value:.2f}" for figure in (total, geomean)))
         seconds = [row.seconds[name] for row in rows if name in row.seconds]
         cells.append(f"{sum(seconds) / len(seconds):.2f}" if seconds else "")
         lines.append(tuple(cells))
@@ -319,14 +319,14 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=None)
     parser.add_argument("--report", type=Path)
     options = parser.parse_args()
-    candidates = sorted(int(one) for one in options.candidates.split(","))
+    candidates = sorted(int(word) for word in options.candidates.split(","))
     lists = load_coreset().lists
     wanted = [
-        one
-        for one in load_manifest(options.corpus / MANIFEST_NAME)
-        if one.split == options.split
-        and one.target_triple == options.target_triple
-        and one.num_bytes <= options.max_bytes
+        each_unit
+        for each_unit in load_manifest(options.corpus / MANIFEST_NAME)
+        if each_unit.split == options.split
+        and each_unit.target_triple == options.target_triple
+        and each_unit.num_bytes <= options.max_bytes
     ]
     rows: list[Row] = []
     with contextlib.ExitStack() as stack:
@@ -338,7 +338,7 @@ def main() -> None:
         assert isinstance(engine, CompactEngine)
         compiler, reader = Compiler(pool, store), Reader(engine, options.target_triple)
         # Drawn by their hashes, until there are enough.
-        for unit in heapq.nsmallest(len(wanted), wanted, key=lambda one: one.sha256):
+        for unit in heapq.nsmallest(len(wanted), wanted, key=lambda each_unit: each_unit.sha256):
             if len(rows) == options.units:
                 break
             bitcode = (options.corpus / unit.path).read_bytes()
@@ -356,7 +356,7 @@ def main() -> None:
             note(f"{name}: {tokens} tokens, {oz} bytes")
             if options.report:
                 options.report.mkdir(parents=True, exist_ok=True)
-                contents = {"model": engine.model, "units": [asdict(one) for one in rows]}
+                contents = {"model": engine.model, "units": [asdict(item) for item in rows]}
                 data = (json.dumps(contents, indent=1) + "\n").encode()
                 write_atomically(options.report / "long_units.json", data)
     if not rows:

@@ -46,7 +46,7 @@ def run_rounds(
     oz = module.size_bytes[0]
     tried: list[tuple[PassList, int]] = []
     num_first = 0 if one_shot else first_lists(num)
-    tried += [(one, sizes[one]) for one in lists[:num_first]]
+    tried += [(recipe, sizes[recipe]) for recipe in lists[:num_first]]
     for count in [num] if one_shot else round_counts(num - num_first):
         proposals = engine.answer(
             Propose(
@@ -58,7 +58,7 @@ def run_rounds(
                 tried=tried,
             )
         )
-        tried += [(one.passes, sizes[one.passes]) for one in proposals]
+        tried += [(proposal.passes, sizes[proposal.passes]) for proposal in proposals]
     return [size for _, size in tried]
 
 
@@ -79,7 +79,7 @@ def saving(best: Sequence[int], oz: Sequence[int], seed: int = 0) -> dict[str, f
     figures = (("total", total), ("geomean", geomean))
     for name, figure in figures:
         found_figures[name] = figure(everything)
-        spread = sorted(figure(one) for one in draws)
+        spread = sorted(figure(draw) for draw in draws)
         found_figures[f"{name}_low"], found_figures[f"{name}_high"] = spread[25], spread[974]
     return found_figures
 
@@ -95,17 +95,17 @@ def main() -> None:
     parser.add_argument("--report", type=Path)
     options = parser.parse_args()
     lists, modules = read_labels(options.labels)
-    modules = sorted(modules, key=lambda one: one.module_hash)
+    modules = sorted(modules, key=lambda module_labels: module_labels.module_hash)
     if options.modules:
         modules = modules[: options.modules]
-    wanted = {one.module_hash for one in modules}
+    wanted = {module_labels.module_hash for module_labels in modules}
     texts = {
-        one.module_hash: one.text
-        for one in load_samples(options.samples, columns=["module_hash", "text"])
-        if one.module_hash in wanted
+        sample.module_hash: sample.text
+        for sample in load_samples(options.samples, columns=["module_hash", "text"])
+        if sample.module_hash in wanted
     }
-    modules = [one for one in modules if one.module_hash in texts]
-    steps = [int(one) for one in options.candidates.split(",")]
+    modules = [module_labels for module_labels in modules if module_labels.module_hash in texts]
+    steps = [int(word) for word in options.candidates.split(",")]
     rows: dict[str, list[list[int]]] = {}
     seconds = 0.0
     with load_engine(options.engine, options.model) as engine:
@@ -133,7 +133,7 @@ def main() -> None:
                     best.append(min(oz, *(size for size in found if size >= 0), oz))
                 rows.setdefault(name, []).append(best)
         fingerprint = model_fingerprint(engine, options.model or shipped_model()).to_json()
-    before = [one.size_bytes[0] for one in modules]
+    before = [module_labels.size_bytes[0] for module_labels in modules]
     print(f"{len(modules)} modules; {seconds / len(modules):.3f} s a module for 16 in rounds")
     report = []
     for name, sizes in rows.items():

@@ -233,27 +233,28 @@ def functions_of(options: argparse.Namespace) -> list[NamedModule]:
         architecture=options.architecture,
         columns=columns,
     )
-    large = (one for one in samples if one.size_bytes >= MIN_SIZE_BYTES)
-    chosen = heapq.nsmallest(options.functions, large, key=lambda one: one.module_hash)
+    large = (sample for sample in samples if sample.size_bytes >= MIN_SIZE_BYTES)
+    chosen = heapq.nsmallest(options.functions, large, key=lambda sample: sample.module_hash)
     return [
-        NamedModule(name=f"{one.package}/{one.function}", bitcode=one.bitcode) for one in chosen
+        NamedModule(name=f"{sample.package}/{sample.function}", bitcode=sample.bitcode)
+        for sample in chosen
     ]
 
 
 def units_of(options: argparse.Namespace) -> list[NamedModule]:
     """Return units, drawn by their hashes."""
     units = [
-        one
-        for one in load_manifest(options.corpus / MANIFEST_NAME)
-        if one.split == options.split
-        and one.target_triple.startswith(options.architecture)
-        and one.num_bytes <= options.max_bytes
+        unit
+        for unit in load_manifest(options.corpus / MANIFEST_NAME)
+        if unit.split == options.split
+        and unit.target_triple.startswith(options.architecture)
+        and unit.num_bytes <= options.max_bytes
     ]
     return [
         NamedModule(
-            name=f"{one.package}/{one.source}", bitcode=(options.corpus / one.path).read_bytes()
+            name=f"{unit.package}/{unit.source}", bitcode=(options.corpus / unit.path).read_bytes()
         )
-        for one in heapq.nsmallest(options.units, units, key=lambda one: one.sha256)
+        for unit in heapq.nsmallest(options.units, units, key=lambda each_unit: each_unit.sha256)
     ]
 
 

@@ -39,7 +39,7 @@ def recipes_of(coreset: Coreset, architecture: str) -> tuple[Recipe, ...]:
     """
     (first, *_) = coreset.settings_for(architecture)
     tries = (OZ, OZ.with_settings_of(first), *coreset.extras_for(architecture))
-    found = (*tries, *(one.with_settings_of(first) for one in coreset.lists))
+    found = (*tries, *(recipe.with_settings_of(first) for recipe in coreset.lists))
     return found[:MAX_RECIPES]
 
 
@@ -55,16 +55,18 @@ class Column:
 
 def _column(unit: UnitLabels, recipe: int) -> Column:
     bit = 1 << recipe
-    sizes = [one.size_bytes[recipe] for one in unit.functions]
+    sizes = [function.size_bytes[recipe] for function in unit.functions]
     return Column(
         costs=[size if size >= 0 else None for size in sizes],
         needs=[
             frozenset(
-                place for place, mask in zip(one.needs, one.needs_with, strict=True) if mask & bit
+                place
+                for place, mask in zip(function.needs, function.needs_with, strict=True)
+                if mask & bit
             )
-            for one in unit.functions
+            for function in unit.functions
         ],
-        roots=frozenset(place for place, one in enumerate(unit.functions) if one.is_root),
+        roots=frozenset(place for place, function in enumerate(unit.functions) if function.is_root),
         rest=unit.size_bytes[recipe] - best_by_function(unit, [recipe]),
     )
 
@@ -89,18 +91,18 @@ class Table:
 
     def _forecast(self, number: int, chosen: tuple[int, ...]) -> float:
         unit = self.units[number]
-        usable = [one for one in chosen if unit.size_bytes[one] >= 0]
+        usable = [index for index in chosen if unit.size_bytes[index] >= 0]
         if not usable:
             return float(unit.size_bytes[0])
-        whole = float(min(unit.size_bytes[one] for one in usable))
+        whole = float(min(unit.size_bytes[index] for index in usable))
         if not unit.functions:
             return whole
         # What belongs to no function is as in the best whole unit.
         columns = self._columns_of(number)
-        rest = min(columns[one].rest for one in usable)
+        rest = min(columns[index].rest for index in usable)
         graph = Graph(
-            [columns[one].costs for one in usable],
-            [columns[one].needs for one in usable],
+            [columns[index].costs for index in usable],
+            [columns[index].needs for index in usable],
             columns[usable[0]].roots,
         )
         return min(whole, rest + graph.cost(choose(graph)))
@@ -108,8 +110,8 @@ class Table:
     def _columns_of(self, number: int) -> dict[int, Column]:
         if number not in self._columns:
             unit = self.units[number]
-            usable = [one for one, size in enumerate(unit.size_bytes) if size >= 0]
-            self._columns[number] = {one: _column(unit, one) for one in usable}
+            usable = [index for index, size in enumerate(unit.size_bytes) if size >= 0]
+            self._columns[number] = {index: _column(unit, index) for index in usable}
         return self._columns[number]
 
     def logs(self, chosen: Sequence[int]) -> float:
@@ -138,7 +140,7 @@ def read_table(folder: Path, coreset: Coreset) -> Table:
     wanted = recipes_of(coreset, architecture_of(found[0].target_triple))
     if tuple(recipes) != wanted:
         raise SystemExit(f"{folder} is of other recipes: make it of --write-recipes")
-    tries = sum(one.pass_list not in coreset.lists for one in wanted)
+    tries = sum(recipe.pass_list not in coreset.lists for recipe in wanted)
     return Table(units=found, first_list=tries, num_lists=len(wanted) - tries)
 
 
@@ -180,7 +182,7 @@ def main() -> None:
     before = load_coreset(options.coreset)
     if options.write_recipes:
         for target in TARGETS:
-            text = "".join(f"{one.text}\n" for one in recipes_of(before, target.name))
+            text = "".join(f"{recipe.text}\n" for recipe in recipes_of(before, target.name))
             (options.write_recipes / f"{target.name}.txt").write_text(text)
         return
     tables = [read_table(folder, before) for folder in options.train]
@@ -189,7 +191,7 @@ def main() -> None:
     rows = []
     for folder in (*options.train, *options.validation):
         table = read_table(folder, before)
-        for step in [one for one in _STEPS if one <= table.num_lists]:
+        for step in [index for index in _STEPS if index <= table.num_lists]:
             rows.append([folder.name, str(len(table.units)), str(step)])
             for places in (range(step), order[:step]):
                 chosen = [table.first_list + place for place in places]

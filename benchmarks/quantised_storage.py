@@ -50,7 +50,7 @@ def main() -> None:
     config = dataclasses.replace(config, validation_documents=options.documents)
     old = measure(options.weights, config)
     tensors = safetensors.torch.load_file(options.weights / WEIGHTS_FILE)
-    rows = [("bf16", f"{sum(2 * one.numel() for one in tensors.values()):,}", "", "", "", "")]
+    rows = [("bf16", f"{sum(2 * item.numel() for item in tensors.values()):,}", "", "", "", "")]
     for bits, group in VARIANTS:
         with tempfile.TemporaryDirectory() as folder:
             for path in options.weights.iterdir():
@@ -65,11 +65,19 @@ def main() -> None:
                     changed[name], own = tensor, 2 * tensor.numel()
                 size += own
             safetensors.torch.save_file(changed, Path(folder) / WEIGHTS_FILE)
-            for one in compare(old, measure(Path(folder), config)):
-                difference = f"{one.new - one.old:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
+            for comparison in compare(old, measure(Path(folder), config)):
+                interval = f"[{comparison.low:+.4f}, {comparison.high:+.4f}]"
+                difference = f"{comparison.new - comparison.old:+.4f} {interval}"
                 kind = f"int{bits}, {'row' if not group else f'{group} columns'}"
                 rows.append(
-                    (kind, f"{size:,}", one.task, f"{one.old:.4f}", f"{one.new:.4f}", difference)
+                    (
+                        kind,
+                        f"{size:,}",
+                        comparison.task,
+                        f"{comparison.old:.4f}",
+                        f"{comparison.new:.4f}",
+                        difference,
+                    )
                 )
     print_table(("stored as", "bytes", "unseen", "bf16", "so", "difference"), rows, right="lrlrrr")
 

@@ -56,20 +56,20 @@ def main() -> None:
             )
             built: list[Built] = run_jobs(pool, [job])[0]
             objects = []
-            for index, (one, source) in enumerate(zip(built, options.files, strict=True)):
+            for index, (each_built, source) in enumerate(zip(built, options.files, strict=True)):
                 objects.append(folder / f"{index}.o")
-                if one.object_bytes:
-                    objects[-1].write_bytes(one.object_bytes)
+                if each_built.object_bytes:
+                    objects[-1].write_bytes(each_built.object_bytes)
                     continue
-                print(f"{source} is left whole: {one.detail[:200]}", file=sys.stderr)
+                print(f"{source} is left whole: {each_built.detail[:200]}", file=sys.stderr)
                 stock.compile_source(stock.baseline_command(source, objects[-1]), source)
             program = folder / "program"
             subprocess.run([driver, *map(str, objects), *libs, "-o", program], check=True)
-            same = [outcome(right, one) == outcome(program, one) for one in options.run]
-            for one, good in zip(options.run, same, strict=True):
+            same = [outcome(right, item) == outcome(program, item) for item in options.run]
+            for each_built, good in zip(options.run, same, strict=True):
                 if not good:
-                    print(f"seed {seed}: another result of {one}", file=sys.stderr)
-            assembled = sum(bool(one.object_bytes) for one in built)
+                    print(f"seed {seed}: another result of {each_built}", file=sys.stderr)
+            assembled = sum(bool(item.object_bytes) for item in built)
             print(
                 f"seed {seed}: {assembled} of {len(built)} units; {sum(same)} of {len(same)} runs"
             )

@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--timeout-s", type=float, default=20.0)
     parser.add_argument("--jobs", type=int, default=None)
     options = parser.parse_args()
-    wanted = {one.module_hash for one in read_labels(options.labels)[1]}
+    wanted = {module_labels.module_hash for module_labels in read_labels(options.labels)[1]}
     columns = [name for name in COLUMNS if name != "text"]
     chosen: dict[str, Sample] = {}
     for folder in options.samples:
@@ -59,14 +59,18 @@ def main() -> None:
         found = list(
             label_modules(
                 pool,
-                sorted(chosen.values(), key=lambda one: one.module_hash),
+                sorted(chosen.values(), key=lambda each_sample: each_sample.module_hash),
                 lists,
                 options.output.with_suffix(".journal.jsonl"),
                 timeout_s=options.timeout_s,
                 on_progress=lambda done, sample: bar.update(done, sample.package),
             )
         )
-    rows = write_labels([one for one in found if one.size_bytes[0] > 0], lists, options.output)
+    rows = write_labels(
+        [module_labels for module_labels in found if module_labels.size_bytes[0] > 0],
+        lists,
+        options.output,
+    )
     print(f"{len(found)} modules, {len(lists)} lists, {rows} rows: {options.output}")
 
 

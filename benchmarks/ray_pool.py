@@ -115,7 +115,7 @@ def _cpu_seconds() -> tuple[float, float]:
 def _kill_node(node: Any) -> None:
     processes = _processes()
     roots = [info.process.pid for infos in node.all_processes.values() for info in infos]
-    for pid in [one for root in roots for one in (root, *_below(root, processes))]:
+    for pid in [item for root in roots for item in (root, *_below(root, processes))]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
@@ -124,7 +124,7 @@ def _stable_coreset(out: Path) -> Path:
     """Write the coreset without lists that are known to be unstable."""
     data = json.loads(resources.files("llm_compiler").joinpath("data/coreset.json").read_text())
     data["lists"] = [
-        one for one in data["lists"] if not any(name in one["passes"] for name in _UNSTABLE)
+        item for item in data["lists"] if not any(name in item["passes"] for name in _UNSTABLE)
     ]
     path = out / "stable-coreset.json"
     path.write_text(json.dumps(data))

@@ -92,10 +92,10 @@ def draw_units(options: argparse.Namespace, count: int) -> list[Unit]:
 def settings_for(architecture: str, also: Sequence[str]) -> list[Recipe]:
     """Return a recipe for every value of every setting for an architecture."""
     texts = [
-        f"{'+' if one.kind is SettingKind.ATTRIBUTE else '--'}{one.name}={value}"
-        for one in all_settings()
-        if not one.architectures or architecture in one.architectures
-        for value in one.values
+        f"{'+' if setting.kind is SettingKind.ATTRIBUTE else '--'}{setting.name}={value}"
+        for setting in all_settings()
+        if not setting.architectures or architecture in setting.architectures
+        for value in setting.values
     ]
     recipes = []
     for text in dict.fromkeys([*texts, *also]):
@@ -103,8 +103,8 @@ def settings_for(architecture: str, also: Sequence[str]) -> list[Recipe]:
         recipes.append(
             Recipe(
                 OZ.elements,
-                attributes=tuple(one.lstrip("+") for one in words if one.startswith("+")),
-                options=tuple(one.lstrip("-") for one in words if not one.startswith("+")),
+                attributes=tuple(word.lstrip("+") for word in words if word.startswith("+")),
+                options=tuple(word.lstrip("-") for word in words if not word.startswith("+")),
             )
         )
     return recipes
@@ -136,7 +136,7 @@ def row_of(
         text_data_kept=saved([(old, min(old, new)) for old, new in texts]),
         num_smaller=sum(new < old for old, new in sizes),
         num_larger=sum(new > old for old, new in sizes),
-        num_failed=sum(not one.ok for one in found),
+        num_failed=sum(not measurement.ok for measurement in found),
     )
 
 
@@ -151,13 +151,13 @@ def run_settings(options: argparse.Namespace) -> None:
         base = parse_recipe(f"default<Oz> {options.base}")
     recipes = [
         Recipe(
-            one.elements,
-            tuple(sorted({*one.attributes, *base.attributes})),
-            tuple(sorted({*one.options, *base.options})),
+            recipe.elements,
+            tuple(sorted({*recipe.attributes, *base.attributes})),
+            tuple(sorted({*recipe.options, *base.options})),
         )
-        for one in settings_for(options.architecture, also)
+        for recipe in settings_for(options.architecture, also)
     ]
-    recipes = [base, *(one for one in dict.fromkeys(recipes) if one != base)]
+    recipes = [base, *(recipe for recipe in dict.fromkeys(recipes) if recipe != base)]
     jobs = [
         EvaluateJob(
             bitcode=(options.corpus / unit.path).read_bytes(),
@@ -168,15 +168,15 @@ def run_settings(options: argparse.Namespace) -> None:
         for unit in units
     ]
     with LocalPool(options.jobs) as pool:
-        found = [one for one in run_jobs(pool, jobs) if one[0].ok]
-    plain = [one[0] for one in found]
+        found = [job for job in run_jobs(pool, jobs) if job[0].ok]
+    plain = [group[0] for group in found]
     rows = [
-        row_of(recipe.text, plain, [one[place] for one in found], base.text)
+        row_of(recipe.text, plain, [group[place] for group in found], base.text)
         for place, recipe in enumerate(recipes)
         if place
     ]
     rows.sort(key=lambda row: -row.kept)
-    total = sum(one.size_bytes for one in plain)
+    total = sum(item.size_bytes for item in plain)
     print(f"{len(found)} units, {total} bytes at {base.text}, {options.architecture}")
     print_table(
         ("setting", "saved %", "geomean", "kept", ".text+.data", "kept", "smaller", "larger", "no"),
@@ -233,7 +233,7 @@ def measure_parts(
     pool: LocalPool, name: str, bitcode: bytes, lists: Sequence[Recipe], settings: Recipe
 ) -> list[dict[str, Any]]:
     """Return a row for each part; none where default<Oz> does not compile."""
-    under = [one.with_settings_of(settings) for one in (OZ, *lists)]
+    under = [recipe.with_settings_of(settings) for recipe in (OZ, *lists)]
     recipes = [OZ, *lists, *under]
     job = EvaluateJob(bitcode=bitcode, pass_lists=tuple(recipes), with_symbols=True)
     measured = dict(zip(recipes, run_jobs(pool, [job])[0], strict=True))
@@ -244,23 +244,25 @@ def measure_parts(
 
     def best(of: Sequence[Recipe]) -> Measurement:
         found: Measurement = min(
-            (measured[one] for one in (OZ, *of) if measured[one].ok), key=SIZE.rank
+            (measured[recipe] for recipe in (OZ, *of) if measured[recipe].ok), key=SIZE.rank
         )
         return found
 
     def assembled(of: Sequence[Recipe]) -> Measurement:
-        usable = {one: measured[one] for one in of if measured[one].ok}
-        groups = {one.options for one in usable}
+        usable = {recipe: measured[recipe] for recipe in of if measured[recipe].ok}
+        groups = {recipe.options for recipe in usable}
         found = [best(of)]
         for group in groups:
-            part = {one: m for one, m in usable.items() if one.options == group}
+            part = {recipe: m for recipe, m in usable.items() if recipe.options == group}
             made = best_assembly(pool, bitcode, structure, part, options=group)
             if made is not None and made.measurement.ok:
                 found.append(made.measurement)
         return min(found, key=SIZE.rank)
 
     # 16 evaluations each: one for the settings alone, 14 lists, the best one plain again.
-    leader = min(under[1:15], key=lambda one: measured[one].size_bytes if measured[one].ok else 1e9)
+    leader = min(
+        under[1:15], key=lambda recipe: measured[recipe].size_bytes if measured[recipe].ok else 1e9
+    )
     mixed = [*under[:15], leader.pass_list]
     parts = {
         "clang -Oz": (best([]), 1),
@@ -350,7 +352,7 @@ def draw_modules(options: argparse.Namespace, folder: Path) -> list[Module]:
                 extracts.append((f"{unit.path}:{function}", job))
         results = run_jobs(pool, [job for _, job in extracts])
     for number, ((name, _), (made,)) in enumerate(zip(extracts, results, strict=True)):
-        if made.data and sum(one.kind == "function" for one in modules) < options.functions:
+        if made.data and sum(module.kind == "function" for module in modules) < options.functions:
             path = folder / f"{number}.bc"
             path.write_bytes(made.data)
             modules.append(Module(kind="function", name=name, path=path))
@@ -406,7 +408,9 @@ def run_optimize(options: argparse.Namespace) -> None:
     # Compared on the same modules: those that every part has.
     common = {name for name in wanted if all((part, name) in rows for part in parts)}
     for kind in ("unit", "function"):
-        print_parts([one for one in rows.values() if one["name"] in common], kind, list(parts))
+        print_parts(
+            [table for table in rows.values() if table["name"] in common], kind, list(parts)
+        )
 
 
 def print_parts(rows: Sequence[dict[str, Any]], kind: str, parts: Sequence[str]) -> None:
@@ -414,8 +418,8 @@ def print_parts(rows: Sequence[dict[str, Any]], kind: str, parts: Sequence[str])
     cells = []
     for part in parts:
         mine = sorted(
-            (one for one in rows if one["kind"] == kind and one["part"] == part),
-            key=lambda one: str(one["name"]),
+            (row for row in rows if row["kind"] == kind and row["part"] == part),
+            key=lambda table: str(table["name"]),
         )
         if not mine:
             continue
@@ -426,8 +430,8 @@ def print_parts(rows: Sequence[dict[str, Any]], kind: str, parts: Sequence[str])
                 saving_text(mine, "bytes", total=True),
                 saving_text(mine, "bytes", total=False),
                 saving_text(mine, "text_data_bytes", total=True),
-                f"{statistics.mean(one['num_evaluations'] for one in mine):.0f}",
-                f"{statistics.median(one['seconds'] for one in mine):.2f}",
+                f"{statistics.mean(table['num_evaluations'] for table in mine):.0f}",
+                f"{statistics.median(table['seconds'] for table in mine):.2f}",
             )
         )
     header = ("part", f"{kind}s", "all bytes", "geomean", ".text+.data", "evaluations", "s")
@@ -436,7 +440,7 @@ def print_parts(rows: Sequence[dict[str, Any]], kind: str, parts: Sequence[str])
 
 def saving_text(rows: Sequence[dict[str, Any]], metric: str, *, total: bool) -> str:
     """Return what rows saved in percent with its 95 % interval (bootstrap over modules)."""
-    pairs = [(one[f"baseline_{metric}"], one[f"optimized_{metric}"]) for one in rows]
+    pairs = [(row[f"baseline_{metric}"], row[f"optimized_{metric}"]) for row in rows]
     pairs = [(old, new) for old, new in pairs if old]
 
     def figure(of: Sequence[tuple[int, int]]) -> float:
@@ -455,14 +459,18 @@ def main() -> None:
     alone = commands.add_parser("settings")
     parts = commands.add_parser("parts")
     whole = commands.add_parser("optimize")
-    for one in (alone, parts, whole):
-        one.add_argument("corpus", type=Path)
-        one.add_argument("--architecture", default="x86_64", choices=("x86_64", "aarch64"))
-        one.add_argument("--units", type=int, default=60)
-        one.add_argument("--split", default="validation", help="test: once, at the end")
-        one.add_argument("--max-bytes", type=int, default=200_000, help="of a unit's bitcode")
-        one.add_argument("--seed", type=int, default=0)
-        one.add_argument("--jobs", type=int, default=1)
+    for argument_parser in (alone, parts, whole):
+        argument_parser.add_argument("corpus", type=Path)
+        argument_parser.add_argument(
+            "--architecture", default="x86_64", choices=("x86_64", "aarch64")
+        )
+        argument_parser.add_argument("--units", type=int, default=60)
+        argument_parser.add_argument("--split", default="validation", help="test: once, at the end")
+        argument_parser.add_argument(
+            "--max-bytes", type=int, default=200_000, help="of a unit's bitcode"
+        )
+        argument_parser.add_argument("--seed", type=int, default=0)
+        argument_parser.add_argument("--jobs", type=int, default=1)
     alone.add_argument("--timeout-s", type=float, default=10.0)
     alone.add_argument("--also", nargs="*", default=[], metavar="A=B&C=D")
     alone.add_argument("--also-file", type=Path, help="one NAME=VALUE a line")
@@ -470,8 +478,8 @@ def main() -> None:
     alone.add_argument("--json", type=Path, metavar="FILE")
     whole.add_argument("--functions", type=int, default=0)
     whole.add_argument("--parts", nargs="*", choices=list(PARTS))
-    for one in (parts, whole):
-        one.add_argument("--rows", type=Path, required=True, metavar="FILE")
+    for argument_parser in (parts, whole):
+        argument_parser.add_argument("--rows", type=Path, required=True, metavar="FILE")
     whole.add_argument("--trust", action="store_true", help="without checking what wins")
     options = parser.parse_args()
     if options.command == "settings":

@@ -54,7 +54,7 @@ def main() -> int:
                 print(json.dumps(found[-1]), flush=True)
         _make_newer(folder, options.objects)
         after = _shell(build, folder, options.test)
-    verdicts = sum((Counter(one["verdicts"]) for one in found), Counter())
+    verdicts = sum((Counter(table["verdicts"]) for table in found), Counter())
     replaced = verdicts["exact"] + verdicts["tests_passed"]
     total = {
         "program": options.source.name,
@@ -114,7 +114,7 @@ def _relinked(path: Path, options: argparse.Namespace, pool: LocalPool) -> dict[
             note.write_text(json.dumps({"verdicts": {}, "cause": str(error)[:300]}))
         else:
             kept.write_bytes(result.relinked)
-            verdicts = Counter(one.verdict.value for one in result.functions)
+            verdicts = Counter(function.verdict.value for function in result.functions)
             seconds = round(time.monotonic() - started, 1)
             note.write_text(json.dumps({"verdicts": verdicts, "seconds": seconds}))
     if kept.exists():

@@ -36,7 +36,7 @@ Table = numpy.ndarray
 def _table(folder: Path, name: str) -> tuple[list[PassList], Table]:
     """Return the lists of a label table, and sizes: (modules, lists + 1), default<Oz> first."""
     lists, modules = read_labels(folder / f"labels-{name}.parquet")
-    sizes = numpy.array([one.size_bytes for one in modules], dtype=float)
+    sizes = numpy.array([module.size_bytes for module in modules], dtype=float)
     sizes[sizes < 0] = numpy.inf
     return list(lists), sizes
 
@@ -53,27 +53,27 @@ def _gains(sizes: Table, order: list[int]) -> tuple[float, float]:
 
 def _greedy(tables: list[Table], first: list[int], rest: list[int]) -> list[int]:
     """Return `first`, then `rest` in the order of what each adds, on average over the tables."""
-    logs = [numpy.log(one) for one in tables]
-    best = [numpy.minimum(one[:, 0], one[:, [p + 1 for p in first]].min(axis=1)) for one in logs]
+    logs = [numpy.log(table) for table in tables]
+    best = [numpy.minimum(log[:, 0], log[:, [p + 1 for p in first]].min(axis=1)) for log in logs]
     order, rest = list(first), list(rest)
     while rest:
         gains = [
             sum(
-                float(numpy.maximum(now - one[:, place + 1], 0).mean())
-                for one, now in zip(logs, best, strict=True)
+                float(numpy.maximum(now - log[:, place + 1], 0).mean())
+                for log, now in zip(logs, best, strict=True)
             )
             for place in rest
         ]
         chosen = rest.pop(int(numpy.argmax(gains)))
         order.append(chosen)
-        best = [numpy.minimum(now, one[:, chosen + 1]) for one, now in zip(logs, best, strict=True)]
+        best = [numpy.minimum(now, log[:, chosen + 1]) for log, now in zip(logs, best, strict=True)]
     return order
 
 
 def _rejected(passes: PassList, book: VerdictBook, llvm_major: int) -> bool:
     verdicts = [book.lookup(passes, llvm_major, name) for name in ARCHITECTURES]
     return bool(unsafe_passes(passes)) or any(
-        one is not None and one.kind is VerdictKind.REJECTED for one in verdicts
+        verdict is not None and verdict.kind is VerdictKind.REJECTED for verdict in verdicts
     )
 
 
@@ -89,7 +89,7 @@ def main() -> None:
     before = load_coreset(options.coreset)
     lists, train = _table(options.labels, "x86_64")
     place_of = {passes: place for place, passes in enumerate(lists)}
-    if unknown := [one for one in before.lists if one not in place_of]:
+    if unknown := [recipe for recipe in before.lists if recipe not in place_of]:
         sys.exit(f"the labels know nothing of '{unknown[0]}'")
     order = [place_of[passes] for passes in before.lists]
     with VerdictBook(Path("/nonexistent/verdicts.db")) as book:

@@ -132,11 +132,13 @@ def report(rows: Sequence[dict[str, Any]], plot: Path | None) -> None:
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(row["contender"], []).append(row)
-    common = set.intersection(*({one["unit"] for one in of} for of in groups.values()))
-    groups = {name: [one for one in of if one["unit"] in common] for name, of in groups.items()}
+    common = set.intersection(*({table["unit"] for table in of} for of in groups.values()))
+    groups = {
+        name: [table for table in of if table["unit"] in common] for name, of in groups.items()
+    }
     cells = []
     for name, of in groups.items():
-        ends = [one["curve"][-1][0] for one in of if one["curve"]]
+        ends = [table["curve"][-1][0] for table in of if table["curve"]]
         marks = [f"{figure(of, s):.2f}" for s in (0.3, 1.2, 5.0, 20.0)]
         cells.append(
             (name, *marks, f"{figure(of, math.inf):.2f}", f"{statistics.median(ends):.2f}")
@@ -151,14 +153,14 @@ def report(rows: Sequence[dict[str, Any]], plot: Path | None) -> None:
     points = []
     for name, of in groups.items():
         if name.startswith("optimize"):
-            seconds = statistics.median(one["curve"][-1][0] for one in of)
+            seconds = statistics.median(table["curve"][-1][0] for table in of)
             points.append((seconds, figure(of, math.inf), name.rsplit(" ", 1)[1]))
         else:
             axis.plot(GRID, [figure(of, s) for s in GRID], label=name)
     points.sort()
     axis.plot(
-        [one[0] for one in points],
-        [one[1] for one in points],
+        [point[0] for point in points],
+        [point[1] for point in points],
         "o--",
         label="optimize (median seconds)",
     )

@@ -183,10 +183,10 @@ def load(run: Run, requests: list[dict[str, Any]], options: argparse.Namespace) 
         threading.Thread(target=run.client, args=(number, requests[number :: options.clients]))
         for number in range(options.clients)
     ]
-    for one in clients:
-        one.start()
+    for client in clients:
+        client.start()
     peak_mib = before_mib
-    while any(one.is_alive() for one in clients):
+    while any(thread.is_alive() for thread in clients):
         peak_mib = max(peak_mib, run.resident_mib())
         time.sleep(0.5)
     seconds = time.monotonic() - began

@@ -39,10 +39,16 @@ def main() -> None:
     emulated: list[tuple[int, int, int, int]] = []
     with LocalPool(1) as pool:
         for index in rng.sample(range(len(samples)), min(arguments.num, len(samples))):
-            one = samples[index]
-            target = one.target_triple.split("-")[0]
+            packed_sample = samples[index]
+            target = packed_sample.target_triple.split("-")[0]
             made = [
-                draw(one.module, one.target_triple, stage, pool, arguments.max_characters)
+                draw(
+                    packed_sample.module,
+                    packed_sample.target_triple,
+                    stage,
+                    pool,
+                    arguments.max_characters,
+                )
                 for stage in ("disassembly", "emulation")
             ]
             pair = made[0].sample
@@ -50,7 +56,7 @@ def main() -> None:
                 counts[target, made[0].cause] += 1
                 continue
             try:
-                short = shorten_assembly(pair.input_code, one.target_triple)
+                short = shorten_assembly(pair.input_code, packed_sample.target_triple)
                 body = body_of(pair.output_code, dict(short.symbols))
             except InputError as error:
                 counts[target, str(error)[:60]] += 1
@@ -92,14 +98,14 @@ def draw(module: bytes, triple: str, stage: str, pool: LocalPool, most: int) -> 
         target_triple=triple,
         passes="default<Oz>",
     )
-    one = Draw(
+    each_draw = Draw(
         sample=sample,
         module=module,
         passes=("default<Oz>",),
         max_characters=most,
         max_instructions=20_000,
     )
-    made: Made = run_jobs(pool, [DrawJob(draws=(one,))])[0][0]
+    made: Made = run_jobs(pool, [DrawJob(draws=(each_draw,))])[0][0]
     return made
 
 

@@ -146,7 +146,7 @@ def _simulate(options: argparse.Namespace, num_nodes: int, num_jobs: int, seed: 
             assert node is not None
             node.is_alive = False
             out.num_lost_nodes += 1
-            out.lost_core_seconds += sum(now - began.pop(one) for one in node.running)
+            out.lost_core_seconds += sum(now - began.pop(index) for index in node.running)
             at(now + options.detect_s, "noticed", node)
             at(now + options.replace_s, "joined", None)
         elif kind == "noticed":
@@ -190,13 +190,14 @@ def main() -> int:
     simulated = options.sampled_groups or options.groups
     found = [_simulate(options, nodes, jobs, options.seed + group) for group in range(simulated)]
     share = simulated / options.groups
-    seconds = max(one.seconds for one in found)
+    seconds = max(outcome.seconds for outcome in found)
     num_cores = nodes * options.groups * options.cores
-    done = sum(one.num_done for one in found)
-    busy = sum(one.busy_core_seconds for one in found)
+    done = sum(outcome.num_done for outcome in found)
+    busy = sum(outcome.busy_core_seconds for outcome in found)
     # Without its start and its end, which a long run has once.
     rate = (1 / share) * sum(
-        one.done_before_tail / max(one.seconds - one.tail_seconds, 1e-9) for one in found
+        outcome.done_before_tail / max(outcome.seconds - outcome.tail_seconds, 1e-9)
+        for outcome in found
     )
     print(
         json.dumps(
@@ -209,13 +210,17 @@ def main() -> int:
                 "seconds": round(seconds, 1),
                 "modules_a_second": round(rate),
                 "busy_share": round(busy / (share * num_cores * seconds), 3),
-                "longest_tail_s": round(max(one.tail_seconds for one in found), 1),
+                "longest_tail_s": round(max(outcome.tail_seconds for outcome in found), 1),
                 "front_busy_share": round(
-                    sum(one.front_busy_seconds for one in found) / sum(o.seconds for o in found), 3
+                    sum(outcome.front_busy_seconds for outcome in found)
+                    / sum(o.seconds for o in found),
+                    3,
                 ),
-                "lost_nodes": sum(one.num_lost_nodes for one in found),
-                "given_again": sum(one.num_given_again for one in found),
-                "lost_core_share": round(sum(one.lost_core_seconds for one in found) / busy, 6),
+                "lost_nodes": sum(outcome.num_lost_nodes for outcome in found),
+                "given_again": sum(outcome.num_given_again for outcome in found),
+                "lost_core_share": round(
+                    sum(outcome.lost_core_seconds for outcome in found) / busy, 6
+                ),
                 "hours_for_1e8": round(1e8 / rate / 3600, 2),
             }
         )

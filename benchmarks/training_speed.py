@@ -65,7 +65,7 @@ def make_step(
             arrays = (row.ids, row.positions, row.targets, row.tasks)
             autocast: Any = torch.autocast("cpu", dtype=torch.bfloat16)
             with autocast if half else contextlib.nullcontext():
-                loss = packed(*(torch.from_numpy(one) for one in arrays), row.lengths)[0]
+                loss = packed(*(torch.from_numpy(array) for array in arrays), row.lengths)[0]
             (loss / row.num_targets).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -84,13 +84,13 @@ def main() -> None:
     options = parser.parse_args()
     shape = load_model_config(options.model)
     first, *others = options.vocabularies
-    one, *more = options.threads
+    item, *more = options.threads
     variants = [
-        ("transformers", first, "bf16", one),
-        ("transformers", first, "fp32", one),
-        ("lean", first, "bf16", one),
-        ("lean", first, "fp32", one),
-        *(("lean", size, "bf16", one) for size in others),
+        ("transformers", first, "bf16", item),
+        ("transformers", first, "fp32", item),
+        ("lean", first, "bf16", item),
+        ("lean", first, "fp32", item),
+        *(("lean", size, "bf16", item) for size in others),
         *(("lean", options.vocabularies[-1], "bf16", number) for number in more),
         *(("lean", first, "bf16", number) for number in more),
     ]
@@ -111,7 +111,7 @@ def main() -> None:
             seconds[place].append((time.perf_counter() - wall, time.process_time() - processor))
     found = []
     for variant, count, times in zip(variants, tokens, seconds, strict=True):
-        wall, processor = (statistics.median(one[side] for one in times) for side in (0, 1))
+        wall, processor = (statistics.median(pair[side] for pair in times) for side in (0, 1))
         found.append((*variant, count / wall, count / processor))
     if options.json:
         for one_found in found:

@@ -210,7 +210,7 @@ def fit_envelope(points: Sequence[tuple[float, float]]) -> tuple[float, float]:
     for flops, loss in sorted(points):
         if not best or loss < best[-1][1]:
             best.append((flops, loss))
-    xs, ys = ([math.log(one[side]) for one in best] for side in (0, 1))
+    xs, ys = ([math.log(pair[side]) for pair in best] for side in (0, 1))
     if len(best) < 2:
         return math.exp(ys[0]), 0.0
     mean_x, mean_y = sum(xs) / len(xs), sum(ys) / len(ys)

@@ -72,7 +72,7 @@ def main() -> None:
         programs = folder / "before", folder / "after"
         for program, inputs in zip(programs, (objects, [folder / "program.o"]), strict=True):
             subprocess.run([driver, *map(str, inputs), *libs, "-o", program], check=True)
-        same = [outcome(programs[0], one) == outcome(programs[1], one) for one in options.run]
+        same = [outcome(programs[0], item) == outcome(programs[1], item) for item in options.run]
     row = {
         "files": len(options.files),
         "plain_bytes": plain.size_bytes,

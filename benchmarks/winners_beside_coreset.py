@@ -96,11 +96,11 @@ def main() -> None:
         # What the coreset's lists make of a module is its baseline: a new list must be better.
         covered = [min(s[p] for p in (OZ, *coreset) if p in s) for s in tuned.values()]
         values = [{p: s[p] for p in winners if p in s} for s in tuned.values()]
-        added = [one.passes for one in greedy(values, covered, num_lists=options.num_new)]
+        added = [pick.passes for pick in greedy(values, covered, num_lists=options.num_new)]
         everything = [{p: v for p, v in s.items() if p != OZ} for s in tuned.values()]
         anew = [
-            one.passes
-            for one in greedy(everything, [s[OZ] for s in tuned.values()], num_lists=len(coreset))
+            pick.passes
+            for pick in greedy(everything, [s[OZ] for s in tuned.values()], num_lists=len(coreset))
         ]
         of_new = sum(passes not in set(coreset) for passes in anew[:16])
         print(f"chosen anew, {of_new} of the first 16 lists are new ones")
@@ -110,10 +110,10 @@ def main() -> None:
         for path in options.tables:
             lists, labels = read_labels(path)
             known = {
-                one.module_hash: {
-                    p: v for p, v in zip((OZ, *lists), one.size_bytes, strict=True) if v >= 0
+                label.module_hash: {
+                    p: v for p, v in zip((OZ, *lists), label.size_bytes, strict=True) if v >= 0
                 }
-                for one in labels
+                for label in labels
             }
             rest = [p for p in needed if p not in set(lists)]
             table = measure(pool, store, load(options.samples, set(known)), rest, path.stem)

@@ -36,10 +36,10 @@ def texts_of(suite: Suite, pool: LocalPool, cache: Path) -> dict[str, str]:
         unfit = {**plain.skipped[_ARCHITECTURE], **plain.failures(OZ)[_ARCHITECTURE]}
         for name, why in unfit.items():
             print(f"left out, since it fails at -Oz: {name}: {why}")
-        names = [one.name for one in suite.programs if one.name not in unfit]
+        names = [program.name for program in suite.programs if program.name not in unfit]
         modules = tuple(plain.prepared(_ARCHITECTURE, name)[1].bitcode for name in names)
     emitted = run_jobs(pool, [EmitJob(modules=modules, passes=PassList(), kind="text")])[0]
-    return {name: one.data.decode() for name, one in zip(names, emitted, strict=True)}
+    return {name: item.data.decode() for name, item in zip(names, emitted, strict=True)}
 
 
 def _round(
@@ -82,7 +82,10 @@ def main() -> None:
     suite = built_in_suite()
     if options.programs:
         suite = suite.subset(options.programs)
-    hashes = {one.name: Suite(name="", programs=(one,)).hash[:12] for one in suite.programs}
+    hashes = {
+        each_program.name: Suite(name="", programs=(each_program,)).hash[:12]
+        for each_program in suite.programs
+    }
     rows = []
     if options.output.exists():
         rows = [json.loads(line) for line in options.output.read_text().splitlines()]
@@ -138,7 +141,7 @@ def main() -> None:
         groups: dict[str, Counter[str]] = {}
         for row in found:
             groups.setdefault(row[heading], Counter())[row["class"]] += 1
-        for name, counts in sorted(groups.items(), key=lambda one: one[0]):
+        for name, counts in sorted(groups.items(), key=lambda key: key[0]):
             print(f"  {_share(counts)}  {name}")
     total = Counter(row["class"] for row in found)
     print(f"\n{_share(total)} of the edits that change what some run reaches are noticed")

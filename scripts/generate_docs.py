@@ -26,7 +26,10 @@ def render() -> str:
     os.environ["COLUMNS"] = "96"  # argparse wraps to the terminal
     os.environ["NO_COLOR"] = "1"
     parts = ["# Command line\n\nMade by `python scripts/generate_docs.py` from `--help`.\n"]
-    parts += [f"## {one.prog}\n\n```\n{one.format_help()}```\n" for one in parsers(build_parser())]
+    parts += [
+        f"## {parser.prog}\n\n```\n{parser.format_help()}```\n"
+        for parser in parsers(build_parser())
+    ]
     return "\n".join(parts)
 
 

@@ -34,24 +34,25 @@ def main() -> None:
     options = parser.parse_args()
     lists, modules = read_labels(options.labels)
     modules = sorted(
-        (one for one in modules if one.package in PACKAGES), key=lambda one: one.module_hash
+        (module for module in modules if module.package in PACKAGES),
+        key=lambda module_labels: module_labels.module_hash,
     )[: options.modules]
-    wanted = {one.module_hash for one in modules}
+    wanted = {module.module_hash for module in modules}
     sketches = {
-        one.module_hash: sketch(one.text)
-        for one in load_samples(options.samples, columns=["module_hash", "text"])
-        if one.module_hash in wanted
+        sample.module_hash: sketch(sample.text)
+        for sample in load_samples(options.samples, columns=["module_hash", "text"])
+        if sample.module_hash in wanted
     }
     cases = {
-        "lists": [one.pipeline for one in lists],
+        "lists": [recipe.pipeline for recipe in lists],
         "modules": [
             {
-                "package": one.package,
-                "target_triple": one.target_triple,
-                "sketch": sketches[one.module_hash],
-                "size_bytes": list(one.size_bytes),
+                "package": module.package,
+                "target_triple": module.target_triple,
+                "sketch": sketches[module.module_hash],
+                "size_bytes": list(module.size_bytes),
             }
-            for one in modules
+            for module in modules
         ],
     }
     write_atomically(OUT, lzma.compress(json.dumps(cases).encode(), preset=9))

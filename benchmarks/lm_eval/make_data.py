@@ -52,7 +52,7 @@ def main() -> None:
         folder = getattr(options, task.replace("-", "_"))
         if folder is None:
             continue
-        lines = [json.dumps(document(task, one)) for one in samples(folder, options.limit)]
+        lines = [json.dumps(document(task, sample)) for sample in samples(folder, options.limit)]
         path = options.out / f"{task.replace('-', '_')}.jsonl"
         write_atomically(path, "".join(f"{line}\n" for line in lines).encode())
         print(f"{path}: {len(lines)} documents")

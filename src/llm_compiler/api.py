@@ -135,7 +135,7 @@ def disassemble(
     chosen = _options(DisassembleOptions, options, settings, "disassemble")
     with contextlib.ExitStack() as stack:
         loaded = _engine(engine, model, stack)
-        found = [lift(one, loaded, chosen, pool=pool) for one in sources]
+        found = [lift(path, loaded, chosen, pool=pool) for path in sources]
     return found[0] if is_one else found
 
 
@@ -192,7 +192,7 @@ def emulate(
     with contextlib.ExitStack() as stack:
         loaded = _engine(engine, model, stack)
         workers = pool or stack.enter_context(LocalPool(1))
-        found = [predict(one, wanted, loaded, chosen, pool=workers) for one in sources]
+        found = [predict(path, wanted, loaded, chosen, pool=workers) for path in sources]
     return found[0] if is_one else found
 
 
@@ -201,8 +201,8 @@ def _inputs(source: Input | Iterable[Input]) -> tuple[list[Path], bool]:
         return [Path(source)], True
     if isinstance(source, Iterable):
         sources = list(source)
-        if all(isinstance(one, str | os.PathLike) for one in sources):
-            return [Path(one) for one in sources], False
+        if all(isinstance(item, str | os.PathLike) for item in sources):
+            return [Path(item) for item in sources], False
     raise ConfigError(f"an input is a path, or a list of paths, not {type(source).__name__}")
 
 

@@ -35,7 +35,7 @@ def _run(arguments: Sequence[str]) -> int:
     own, clang_flags = _split_clang_flags(list(expand_response_files(arguments)))
     load_plugins()
     # Commands have no options in front of their names but --help and --version.
-    named = next((one for one in own if not one.startswith("-")), "")
+    named = next((word for word in own if not word.startswith("-")), "")
     options = build_parser(named).parse_args(own)
     code: int = options.run_command(options, clang_flags)
     return code

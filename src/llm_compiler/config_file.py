@@ -78,7 +78,7 @@ def read_tables(data: Mapping[str, object], key: str, where: str) -> list[dict[s
         ConfigError: the key holds something else.
     """
     value = data.get(key, [])
-    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise ConfigError(f"{where}: {key} must be a list of tables: [[{key}]]")
     return value
 
@@ -98,11 +98,11 @@ def _value(value: Any, hint: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
             what = "strings" if arguments[0] in (str, Path) else "tables"
             raise ConfigError(f"{where} must be a list of {what}")
-        return tuple(_value(one, arguments[0], where) for one in value)
+        return tuple(_value(item, arguments[0], where) for item in value)
     if isinstance(origin, type) and issubclass(origin, Mapping):
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where}: expected a table")
-        return {key: _value(one, arguments[1], f"{where}.{key}") for key, one in value.items()}
+        return {key: _value(item, arguments[1], f"{where}.{key}") for key, item in value.items()}
     if isinstance(value, hint) and not (hint in (int, float) and isinstance(value, bool)):
         return value
     if dataclasses.is_dataclass(hint):

@@ -108,14 +108,14 @@ def disassemble(
         lifters = [
             Lifter(
                 binary,
-                one,
+                each_engine,
                 options,
                 pool=each,
                 toolchain=toolchain,
                 executor=own,
                 folder=place,
             )
-            for one, each, own, place in _workplaces(
+            for each_engine, each, own, place in _workplaces(
                 engine, pool, executor, folder, min(options.jobs, max(1, len(symbols))), stack
             )
         ]
@@ -217,16 +217,18 @@ def _chosen(binary: Binary, names: tuple[str, ...]) -> list[Symbol]:
     found = binary.functions()
     if not names:
         if binary.origin is Origin.EXECUTABLE:
-            found = [one for one in found if one.name not in _START_UP]
+            found = [each_symbol for each_symbol in found if each_symbol.name not in _START_UP]
         return found
-    by_name = {one.name: one for one in found}
-    for section in {one.section for one in found}:
+    by_name = {each_symbol.name: each_symbol for each_symbol in found}
+    for section in {each_symbol.section for each_symbol in found}:
         # Names that no symbol of a function has, but stand for its code, too.
         for symbol in binary.elf.symbols_in(section):
             by_name.setdefault(symbol.name, symbol)
     for name in names:
         if name not in by_name:
-            known = ", ".join(one.name for one in found[:8]) + (", ..." if len(found) > 8 else "")
+            known = ", ".join(each_symbol.name for each_symbol in found[:8]) + (
+                ", ..." if len(found) > 8 else ""
+            )
             raise InputError(f"{binary.path} has no function '{name}'; it has: {known}")
     return [by_name[name] for name in dict.fromkeys(names)]
 

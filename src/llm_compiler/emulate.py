@@ -147,11 +147,11 @@ class Emulated:
         said = check.verdict.value if check is not None else "not checked"
         names = ("instructions", "size_bytes", "text_data_bytes")
         rows = [
-            [name, *(_shown(getattr(self, one)) for one in (f"num_{name}_before", f"num_{name}"))]
+            [name, *(_shown(getattr(self, word)) for word in (f"num_{name}_before", f"num_{name}"))]
             for name in names[:1]
         ]
         rows += [
-            [name, *(_shown(getattr(self, one)) for one in (f"{name}_before", name))]
+            [name, *(_shown(getattr(self, word)) for word in (f"{name}_before", name))]
             for name in names[1:]
         ]
         if check is not None:
@@ -443,8 +443,8 @@ class _Checker:
         if missing := sorted(set(truth) - set(objects)):
             return EmulationVerdict.DIFFERS, f"the function '{missing[0]}' is missing"
         reasons: dict[EmulationVerdict, str] = {}
-        for name, one in truth.items():
-            verdict, reason = self._compare(one, objects[name])
+        for name, item in truth.items():
+            verdict, reason = self._compare(item, objects[name])
             functions[name] = verdict.value
             reasons.setdefault(verdict, f"{name}: {reason}" if reason else "")
         order = list(EmulationVerdict)
@@ -454,9 +454,9 @@ class _Checker:
     def _compare(
         self, true: _Function | Unreadable, predicted: _Function | Unreadable
     ) -> tuple[EmulationVerdict, str]:
-        for one in (true, predicted):
-            if isinstance(one, Unreadable):
-                return EmulationVerdict.COMPILES, f"the function {one}"
+        for item in (true, predicted):
+            if isinstance(item, Unreadable):
+                return EmulationVerdict.COMPILES, f"the function {item}"
         assert isinstance(true, _Function)
         assert isinstance(predicted, _Function)
         change = difference(true.code, predicted.code, true.text.name)

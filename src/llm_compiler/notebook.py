@@ -33,11 +33,11 @@ def card(
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     cells = []
     if header:
-        names = "".join(f'<th style="{_CELL};opacity:.7">{escape(one)}</th>' for one in header)
+        names = "".join(f'<th style="{_CELL};opacity:.7">{escape(word)}</th>' for word in header)
         cells.append(f"<thead><tr>{names}</tr></thead>")
     for row in rows:
         first, *rest = row
         line = f'<th style="{_CELL}">{escape(first)}</th>'
-        line += "".join(f'<td style="{_CELL}">{escape(one)}</td>' for one in rest)
+        line += "".join(f'<td style="{_CELL}">{escape(word)}</td>' for word in rest)
         cells.append(f"<tr>{line}</tr>")
     return f'<table style="border-collapse:collapse">{"".join(cells)}</table>'

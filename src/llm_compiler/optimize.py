@@ -181,8 +181,8 @@ def optimize_each(
     options = options or OptimizeOptions()
     flags = parse_clang_flags(options.clang_flags)
     options = _with_flags(options, flags)
-    inputs = [Source.of(one) for one in sources]
-    outputs = outputs or [Path(one.stem + ".o") for one in inputs]
+    inputs = [Source.of(source) for source in sources]
+    outputs = outputs or [Path(source.stem + ".o") for source in inputs]
     num_threads = max(1, min(len(sources), pool.num_workers + 1))
     with contextlib.ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-")))
@@ -341,10 +341,10 @@ def _renamed(result: Optimized | LlmCompilerError, source: Source) -> Optimized 
         return result
     replay = result.replay
     if source.directory is not None:
-        replay = tuple(f"cd {shlex.quote(str(source.directory))} && {one}" for one in replay)
+        replay = tuple(f"cd {shlex.quote(str(source.directory))} && {word}" for word in replay)
     else:
         # IR came from standard input, where it comes from again.
-        replay = tuple(one.replace(shlex.quote(path), "-x ir -") for one in replay)
+        replay = tuple(word.replace(shlex.quote(path), "-x ir -") for word in replay)
     return replace(
         result,
         input=source.name,

@@ -80,7 +80,7 @@ def optimize_program(
     if options.kind is not OutputKind.OBJECT:
         raise ConfigError("--whole-program writes one object to link: leave the other kinds out")
     if not options.objective.of_object:
-        known = " or ".join(one.name for one in object_objectives())
+        known = " or ".join(each_objective.name for each_objective in object_objectives())
         raise ConfigError(f"--whole-program compares objects after linking: --objective {known}")
     if not exports:
         raise ConfigError("--whole-program needs --export NAME: what the program offers")
@@ -91,7 +91,7 @@ def optimize_program(
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llm-compiler-")))
         if checker is None:
             checker = stack.enter_context(Checker(toolchain=toolchain, pool=pool))
-        inputs = [Source.of(one) for one in sources]
+        inputs = [Source.of(value) for value in sources]
         requests = []
         for index, source in enumerate(inputs):
             (folder := scratch / str(index)).mkdir()
@@ -107,10 +107,10 @@ def optimize_program(
             requests.append(Request(source=source.path, output=output, folder=folder, stock=stock))
         notify(f"compiling {len(requests)} files")
         units = []
-        for one in prepare_all(requests, pool):
-            if isinstance(one, LlmCompilerError):
-                raise one
-            units.append(one)
+        for item in prepare_all(requests, pool):
+            if isinstance(item, LlmCompilerError):
+                raise item
+            units.append(item)
         if architecture_of(units[0].triple) not in ARCHITECTURES:
             raise UnsupportedTarget(
                 f"--whole-program knows {' and '.join(ARCHITECTURES)}, not '{units[0].triple}': "
@@ -137,7 +137,9 @@ def optimize_program(
         warnings += candidates.warnings
         found = candidates.found
         objective = options.objective
-        best = min(found, key=lambda one: objective.rank(Built.of(one.linked)), default=None)
+        best = min(
+            found, key=lambda candidate: objective.rank(Built.of(candidate.linked)), default=None
+        )
         if best is not None and wins(Built.of(best.linked), Built.of(baseline), objective):
             data, linked, replay, recipe = best.data, best.linked, best.replay, best.recipe
             proposer, verdict = "coreset", "passed"
@@ -162,7 +164,7 @@ def optimize_program(
         proposer=proposer,
         verdict=verdict,
         num_evaluations=candidates.num_evaluations,
-        num_assemblies=sum(one.is_assembled for one in found),
+        num_assemblies=sum(candidate.is_assembled for candidate in found),
         seconds=time.monotonic() - started,
         warnings=tuple(dict.fromkeys(warnings)),
         diagnostics="".join(unit.diagnostics for unit in units),

@@ -122,7 +122,7 @@ def one_of(default: str, flags: Mapping[str, tuple[str, str]]) -> Any:
 
 def default_of(kind: type[Any], name: str) -> Any:
     """Return the default that a dataclass gives a field: it is written there only."""
-    return next(one.default for one in fields(kind) if one.name == name)
+    return next(option_field.default for option_field in fields(kind) if option_field.name == name)
 
 
 def values_for(kind: type[Any], options: object, *names: str) -> dict[str, Any]:
@@ -131,32 +131,36 @@ def values_for(kind: type[Any], options: object, *names: str) -> dict[str, Any]:
     Args:
         names: only these; none: all.
     """
-    wanted = names or tuple(one.name for one in fields(kind))
+    wanted = names or tuple(option_field.name for option_field in fields(kind))
     return {name: getattr(options, name) for name in wanted if hasattr(options, name)}
 
 
 def add_options(parser: argparse.ArgumentParser, kind: type[Any]) -> None:
     """Add the options that a dataclass declares: its own first, then those of its bases."""
     hints = typing.get_type_hints(kind)
-    for one in _ordered(kind):
-        made: _Option = one.metadata[_KEY]
+    for item in _ordered(kind):
+        made: _Option = item.metadata[_KEY]
         if made.constants is not None:
             group = parser.add_mutually_exclusive_group()
             for flag, (value, words) in made.constants.items():
                 group.add_argument(
                     flag,
-                    dest=one.name,
+                    dest=item.name,
                     action="store_const",
                     const=value,
                     default=argparse.SUPPRESS,
                     help=words or None,
                 )
             continue
-        _add(parser, one.name, made, hints[one.name], one.default)
+        _add(parser, item.name, made, hints[item.name], item.default)
 
 
 def _ordered(kind: type[Any]) -> Iterator[Any]:
-    declared = {one.name: one for one in fields(kind) if _KEY in one.metadata}
+    declared = {
+        option_field.name: option_field
+        for option_field in fields(kind)
+        if _KEY in option_field.metadata
+    }
     for base in kind.__mro__:
         for name in inspect.get_annotations(base):
             if name in declared:
@@ -215,12 +219,12 @@ def from_namespace(kind: type[_Made], namespace: argparse.Namespace, **more: Any
         ConfigError: the dataclass refuses the values together.
     """
     given = {}
-    for one in fields(kind):  # type: ignore[arg-type]
-        if one.name in more:
-            given[one.name] = more[one.name]
-        elif hasattr(namespace, one.name):
-            value = getattr(namespace, one.name)
-            given[one.name] = tuple(value) if isinstance(value, list) else value
+    for option_field in fields(kind):  # type: ignore[arg-type]
+        if option_field.name in more:
+            given[option_field.name] = more[option_field.name]
+        elif hasattr(namespace, option_field.name):
+            value = getattr(namespace, option_field.name)
+            given[option_field.name] = tuple(value) if isinstance(value, list) else value
     return kind(**given)
 
 

@@ -95,7 +95,7 @@ def _member(name: str, value: Any, kind: type[Enum]) -> Enum:
     try:
         return kind(value)
     except ValueError:
-        known = ", ".join(str(one.value) for one in kind)
+        known = ", ".join(str(enum.value) for enum in kind)
         raise ConfigError(f"{name} is one of {known}, not {_shown(value)}") from None
 
 

@@ -73,9 +73,9 @@ def local_copy(path: Path) -> Iterator[Path]:
         if local.is_dir():
             shutil.rmtree(local)
         else:
-            for one in folder.iterdir():
-                if one.name != _LOCK:
-                    one.unlink()
+            for each_path in folder.iterdir():
+                if each_path.name != _LOCK:
+                    each_path.unlink()
 
 
 _LOCK = ".lock"
@@ -134,8 +134,12 @@ def _send(files: Any, local: Path, place: str) -> None:
         files.makedirs(os.path.dirname(place), exist_ok=True)
         _put(files, local, place)
         return
-    paths = [one for one in sorted(local.rglob("*")) if one.is_file() and not _hidden(one, local)]
-    paths.sort(key=lambda one: one.name == _MANIFEST)
+    paths = [
+        each_path
+        for each_path in sorted(local.rglob("*"))
+        if each_path.is_file() and not _hidden(each_path, local)
+    ]
+    paths.sort(key=lambda each_path: each_path.name == _MANIFEST)
     manifest = f"{place}/{_MANIFEST}"
     if files.exists(manifest):
         files.rm_file(manifest)

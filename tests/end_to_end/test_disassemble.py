@@ -88,7 +88,7 @@ def test_json(user: User, add_o: Path) -> None:
     row = json.loads(out)
     assert code == 0
     assert row["target_triple"].endswith("-linux-gnu")
-    assert [(one["name"], one["verdict"]) for one in row["functions"]] == [("add", "exact")]
+    assert [(item["name"], item["verdict"]) for item in row["functions"]] == [("add", "exact")]
     assert "add.ll" in user.files()
 
 

@@ -129,7 +129,7 @@ def test_an_engine(user: User, site: Path, source: Path) -> None:
     assert built.code == 0
     done = user.types("disassemble", "t.o", "--engine", "echo", "--no-rules", "--strict", "--json")
     assert done.code == 1
-    assert {one["verdict"] for one in done.rows[0]["functions"]} == {"no_answer"}
+    assert {item["verdict"] for item in done.rows[0]["functions"]} == {"no_answer"}
 
 
 def test_an_evaluation_task(user: User, site: Path, source: Path) -> None:
@@ -141,7 +141,7 @@ def test_an_evaluation_task(user: User, site: Path, source: Path) -> None:
     done = user.types(*task, "--at-least", "2")
     assert done.code == 0, done.err
     report = json.loads((user.folder / "report" / "report.json").read_text())
-    assert [one["functions"] for one in report["figures"]] == [2]
+    assert [item["functions"] for item in report["figures"]] == [2]
 
 
 PROGRAM = """

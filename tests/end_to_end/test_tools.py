@@ -66,7 +66,7 @@ def test_the_problem_matcher_finds_errors_at_their_places(tmp_path: Path, source
     found = [
         match for line in done.stderr.splitlines() if (match := re.match(pattern["regexp"], line))
     ]
-    errors = [one for one in found if one[pattern["severity"]] == "error"]
+    errors = [item for item in found if item[pattern["severity"]] == "error"]
     assert errors, done.stderr
     assert errors[0][pattern["file"]] == path
     assert int(errors[0][pattern["line"]]) == source.count("\n", 0, source.find("y") + 1) + 1

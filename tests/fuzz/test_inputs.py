@@ -37,8 +37,8 @@ def fuzz() -> Iterator[ModuleType]:
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[LocalPool]:
-    with LocalPool(2) as one:
-        yield one
+    with LocalPool(2) as local_pool:
+        yield local_pool
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +51,14 @@ def test_the_seeds_themselves_are_good(
     pool: LocalPool, seeds: tuple[list[bytes], list[bytes]]
 ) -> None:
     found = run_jobs(pool, [InspectJob(inputs=tuple(seeds[0] + seeds[1]))])[0]
-    assert {one.status for one in found} == {Status.OK}
+    assert {item.status for item in found} == {Status.OK}
 
 
 def test_inputs_are_determined_by_their_seed(
     fuzz: ModuleType, seeds: tuple[list[bytes], list[bytes]]
 ) -> None:
-    one, same, other = (list(fuzz.mutated_inputs(*seeds, 40, seed)) for seed in (1, 1, 2))
-    assert one == same != other
+    group, same, other = (list(fuzz.mutated_inputs(*seeds, 40, seed)) for seed in (1, 1, 2))
+    assert group == same != other
 
 
 @pytest.mark.timeout(max(120, NUM_INPUTS // 10))

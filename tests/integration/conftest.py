@@ -25,8 +25,8 @@ def toolchain() -> Toolchain:
 
 @pytest.fixture(scope="session")
 def pool() -> Iterator[LocalPool]:
-    with LocalPool(2) as one:
-        yield one
+    with LocalPool(2) as local_pool:
+        yield local_pool
 
 
 @pytest.fixture(scope="session")

@@ -23,10 +23,10 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_one_input_gives_one_result_and_several_a_list(source: Path, pool: LocalPool) -> None:
-    one = optimize(str(source), clang_flags="-DX=3", candidates=0, pool=pool)
-    assert section_sizes(one.output).size_bytes == one.optimized_bytes > 0
+    optimized = optimize(str(source), clang_flags="-DX=3", candidates=0, pool=pool)
+    assert section_sizes(optimized.output).size_bytes == optimized.optimized_bytes > 0
     several = optimize([source, str(source)], clang_flags=["-DX=3"], candidates=0, pool=pool)
-    assert [result.output for result in several] == [one.output, one.output]
+    assert [result.output for result in several] == [optimized.output, optimized.output]
     text = optimize(source, clang_flags="-DX=3", candidates=0, kind="text", pool=pool)
     assert b"define" in text.output
 

@@ -61,7 +61,9 @@ class Judge:
 
 
 def coreset(*lists: PassList) -> Coreset:
-    picks = tuple(Pick(passes=one, geomean_gain=0.0, total_gain=0.0, num_best=0) for one in lists)
+    picks = tuple(
+        Pick(passes=recipe, geomean_gain=0.0, total_gain=0.0, num_best=0) for recipe in lists
+    )
     return Coreset(llvm_major=19, picks=picks)
 
 
@@ -149,7 +151,9 @@ def test_instructions_are_counted_in_what_the_stock_tools_make(run: Run) -> None
 
 def test_a_new_objective_is_one_entry(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        objective._TABLE, "_entries", {one.name: one for one in objective.objectives()}
+        objective._TABLE,
+        "_entries",
+        {each_objective.name: each_objective for each_objective in objective.objectives()},
     )
     objective.register(
         objective.Objective(

@@ -162,7 +162,9 @@ def test_every_element_is_explained_by_leaving_it_out(pool: LocalPool, tmp_path:
     assert sum(explained.baseline.values()) == found.baseline_bytes
     assert sum(explained.optimized.values()) == found.optimized_bytes
     assert len(explained.contributions) == len(found.recipe.elements) + 1
-    (frame,) = (one for one in explained.contributions if one.kind == "attribute")
+    (frame,) = (
+        contribution for contribution in explained.contributions if contribution.kind == "attribute"
+    )
     assert frame.element == FRAMED
     assert frame.saved_bytes > 0
     assert frame.sections[".eh_frame"] > frame.saved_bytes - 30
@@ -177,7 +179,7 @@ def test_pass_lists_alone_on_request(pool: LocalPool, tmp_path: Path) -> None:
     found = run(pool, source, pass_lists_only=True, target_triple="x86_64-linux-gnu")
     assert found.recipe is not None
     own = [recipe for _, recipe in found.recipe.functions]
-    assert all((one.attributes, one.options) == ((), ()) for one in (found.recipe, *own))
+    assert all((recipe.attributes, recipe.options) == ((), ()) for recipe in (found.recipe, *own))
     for_text = run(pool, source, objective="text-data", target_triple="x86_64-linux-gnu")
     assert for_text.recipe is None or for_text.recipe.attributes == ()
 

@@ -42,9 +42,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def engine(checkpoint: Path) -> Iterator[Engine]:
-    one = load_embedded(checkpoint, threads=1)
-    yield one
-    one.close()
+    compact_engine = load_embedded(checkpoint, threads=1)
+    yield compact_engine
+    compact_engine.close()
 
 
 @pytest.fixture
@@ -90,12 +90,14 @@ def test_what_was_tried_is_told_and_not_proposed_again(engine: Engine) -> None:
         code=code, target_triple=triple, num_candidates=12, lists=lists, oz_size_bytes=300
     )
     first = engine.answer(question)
-    assert {one.passes for one in first} == set(lists)
+    assert {proposal.passes for proposal in first} == set(lists)
     tried = [(lists[0], 280), (lists[1], -1)]
     later = engine.answer(replace(question, tried=tried))
-    assert {one.passes for one in later} == set(lists[2:])
+    assert {proposal.passes for proposal in later} == set(lists[2:])
     other = engine.answer(replace(question, tried=[(lists[0], 330), (lists[1], 300)]))
-    assert [one.log_probability for one in other] != [one.log_probability for one in later]
+    assert [proposal.log_probability for proposal in other] != [
+        proposal.log_probability for proposal in later
+    ]
 
 
 def test_command(
@@ -229,8 +231,8 @@ def server(
     monkeypatch.setenv("LLM_COMPILER_API_RETRIES", "0")
     monkeypatch.setenv("LLM_COMPILER_API_TIMEOUT", str(SLOW_S / 3))
     decoder = EmbeddedDecoder(checkpoint, precision="fp32", threads=1, cache=tmp_path / "cache")
-    with serving(decoder, load_prompts(checkpoint)) as one:
-        yield one
+    with serving(decoder, load_prompts(checkpoint)) as completion_server:
+        yield completion_server
     decoder.close()
 
 
@@ -256,8 +258,8 @@ def test_a_server_that_fails_ends_no_build(
 
 
 def test_a_server_that_is_down_ends_no_build(as_the_coreset: AsTheCoreset) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        url = f"http://127.0.0.1:{one.getsockname()[1]}/v1"
+    with socket.create_server(("127.0.0.1", 0)) as each_socket:
+        url = f"http://127.0.0.1:{each_socket.getsockname()[1]}/v1"
     as_the_coreset.check("--engine", "openai", "--model", url, word="does not answer")
 
 
@@ -308,11 +310,11 @@ def test_the_coreset_stands_in_for_a_model_that_fails(
         plain = OptimizeOptions(proposer=Proposer.CORESET, candidates=6)
         (expected,) = optimize_many([source], plain, pool=pool, checker=checker)
     assert not isinstance(expected, Exception)
-    for one in found:
-        assert not isinstance(one, Exception)
-        assert (one.passes, one.num_evaluations) == (expected.passes, 6)
+    for item in found:
+        assert not isinstance(item, Exception)
+        assert (item.passes, item.num_evaluations) == (expected.passes, 6)
     assert engine.num_asked == 1
-    warnings = [text for one in found for text in one.warnings]  # type: ignore[union-attr]
+    warnings = [text for value in found for text in value.warnings]  # type: ignore[union-attr]
     assert sum("does not answer" in text for text in warnings) == 1
 
 
@@ -342,7 +344,7 @@ def test_damaged_weights_end_no_build(
     found = json.loads(capsys.readouterr().out)
     assert (found["passes"], found["num_evaluations"]) == (expected["passes"], 6)
     assert found["proposer"] in ("coreset", "baseline")
-    assert len([one for one in found["warnings"] if "the coreset chooses" in one]) == 1
+    assert len([item for item in found["warnings"] if "the coreset chooses" in item]) == 1
     assert main([*arguments, "--proposer", "model"]) == 0
     asked = json.loads(capsys.readouterr().out)
     assert (asked["passes"], asked["proposer"]) == (found["passes"], found["proposer"])

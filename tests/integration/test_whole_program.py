@@ -30,7 +30,11 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 def names(data: bytes) -> set[str]:
-    return {one.name for one in parse_elf(data).symbols if one.is_defined and not one.is_local}
+    return {
+        symbol.name
+        for symbol in parse_elf(data).symbols
+        if symbol.is_defined and not symbol.is_local
+    }
 
 
 def test_files_that_do_not_join_are_optimised_one_by_one(
@@ -43,7 +47,7 @@ def test_files_that_do_not_join_are_optimised_one_by_one(
     found = optimize_program(
         files, ["main"], OptimizeOptions(candidates=1), pool=pool, output=tmp_path / "all.o"
     )
-    assert any("file by file" in one for one in found.warnings)
+    assert any("file by file" in warning for warning in found.warnings)
     # Smaller than link-time optimisation it can hardly be: that object stands then.
     assert found.optimized_bytes <= found.baseline_bytes
     assert "main" in names(found.output)
@@ -58,7 +62,7 @@ def test_without_candidates_the_object_of_link_time_optimisation_stands(
     assert found.verdict == "baseline"
     assert found.recipe is None
     assert found.optimized_bytes == found.baseline_bytes
-    assert any("--lto-obj-path" in one for one in found.replay)
+    assert any("--lto-obj-path" in word for word in found.replay)
     assert names(found.output) == {"main"}
 
 

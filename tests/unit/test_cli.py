@@ -125,8 +125,8 @@ def leaves(command: Command) -> Iterator[Command]:
 def test_every_command_is_run_by_a_function_that_is_there(name: str) -> None:
     command = load_command(name)
     assert command.name == name
-    for one in leaves(command):
-        module, _, function = one.run.partition(":")
+    for leaf in leaves(command):
+        module, _, function = leaf.run.partition(":")
         if name in ("train", "kit"):
             continue  # import what the base install lacks, inside their functions
         assert callable(getattr(import_module(f"llm_compiler.commands.{module}"), function))

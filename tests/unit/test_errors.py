@@ -9,9 +9,9 @@ from llm_compiler import errors
 from llm_compiler.errors import IrParseError, LlmCompilerError
 
 CLASSES = [
-    one
-    for _, one in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(one, LlmCompilerError)
+    item
+    for _, item in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(item, LlmCompilerError)
 ]
 
 
@@ -33,19 +33,19 @@ def documented_tree() -> dict[str, tuple[str, int]]:
 
 
 def test_the_docstring_shows_exactly_the_classes_there_are() -> None:
-    assert set(documented_tree()) == {one.__name__ for one in CLASSES}
+    assert set(documented_tree()) == {item.__name__ for item in CLASSES}
     assert set(errors.__all__) == set(documented_tree())
 
 
-@pytest.mark.parametrize("one", CLASSES, ids=lambda one: one.__name__)
-def test_parent_and_exit_code_are_as_documented(one: type[LlmCompilerError]) -> None:
-    parent, code = documented_tree()[one.__name__]
-    assert one.__bases__[0].__name__ == parent
-    assert one.exit_code == code
+@pytest.mark.parametrize("value", CLASSES, ids=lambda item: item.__name__)
+def test_parent_and_exit_code_are_as_documented(value: type[LlmCompilerError]) -> None:
+    parent, code = documented_tree()[value.__name__]
+    assert value.__bases__[0].__name__ == parent
+    assert value.exit_code == code
 
 
 def test_every_class_says_what_it_is_for() -> None:
-    assert [one.__name__ for one in CLASSES if not (one.__doc__ or "").strip()] == []
+    assert [item.__name__ for item in CLASSES if not (item.__doc__ or "").strip()] == []
 
 
 def test_messages_carry_details_and_places() -> None:

@@ -78,4 +78,4 @@ def test_figures_are_counted() -> None:
     assert len(_FIGURE.findall(sentence)) == 6
     assert _FIGURE.findall(other) == ["8"]
     assert list(_FIGURE.findall("| 1 | 2 |")) == ["1", "2"]
-    assert [one for one in sentences("| 1 | 2 |\n# 3") if one] == []
+    assert [word for word in sentences("| 1 | 2 |\n# 3") if word] == []

@@ -280,8 +280,12 @@ NAMES_ARCHITECTURES = {
 
 def names_an_architecture(path: Path) -> bool:
     """Whether a module names a record or writes an architecture's name, but in a docstring."""
-    names = {name for one in targets.TARGETS for name in (one.name, *one.aliases)}
-    records = {one.name.upper() for one in targets.TARGETS}
+    names = {
+        name
+        for target_record in targets.TARGETS
+        for name in (target_record.name, *target_record.aliases)
+    }
+    records = {target_record.name.upper() for target_record in targets.TARGETS}
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and node.value in names:
             return True
@@ -298,7 +302,7 @@ def test_what_differs_between_architectures_is_in_their_records() -> None:
     records = {
         name
         for name in found
-        if any(name == one or name.startswith(f"{one}.") for one in RECORDS_OF_ARCHITECTURES)
+        if any(name == word or name.startswith(f"{word}.") for word in RECORDS_OF_ARCHITECTURES)
     }
     assert found - records == set(NAMES_ARCHITECTURES)
     assert {"llvm.targets", "verify.architectures", "disassembly.rules.x86_64"} <= records

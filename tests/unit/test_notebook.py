@@ -69,7 +69,8 @@ def test_an_optimised_unit() -> None:
 
 def test_a_lifted_file() -> None:
     functions = tuple(
-        LiftedFunction(name=one.value, verdict=one, reason=HOSTILE) for one in LiftVerdict
+        LiftedFunction(name=lift_verdict.value, verdict=lift_verdict, reason=HOSTILE)
+        for lift_verdict in LiftVerdict
     )
     result = Disassembled(
         input="a.s", target_triple="x86_64-linux-gnu", functions=functions, module=""

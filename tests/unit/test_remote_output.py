@@ -67,7 +67,7 @@ def test_a_file_is_fetched_changed_and_sent(memory: Any, cache: Path) -> None:
         path.write_bytes(b"two")
     assert memory.cat("/bucket/table") == b"two"
     assert memory.find("/bucket") == ["/bucket/table"]
-    assert [one.name for one in cache.rglob("*") if one.is_file()] == [".lock"]
+    assert [each_path.name for each_path in cache.rglob("*") if each_path.is_file()] == [".lock"]
 
 
 @pytest.mark.parametrize("scheme", ["memory://bucket", "file"])
@@ -93,7 +93,11 @@ def test_a_folder_is_sent_with_its_manifest_last(
         (path / "train" / "z.parquet").write_text("rows")
     assert sent == ["z.parquet", "manifest.json"]
     with local_copy(target) as path:
-        found = {one.relative_to(path).as_posix() for one in path.rglob("*") if one.is_file()}
+        found = {
+            each_path.relative_to(path).as_posix()
+            for each_path in path.rglob("*")
+            if each_path.is_file()
+        }
     assert found == {"train/z.parquet", "manifest.json"}
 
 

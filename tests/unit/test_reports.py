@@ -26,11 +26,11 @@ def weights_in(document: Any) -> Iterator[str]:
     if isinstance(document, dict):
         if isinstance(document.get("weights"), str):
             yield document["weights"]
-        for one in document.values():
-            yield from weights_in(one)
+        for item in document.values():
+            yield from weights_in(item)
     elif isinstance(document, list):
-        for one in document:
-            yield from weights_in(one)
+        for item in document:
+            yield from weights_in(item)
 
 
 @pytest.mark.parametrize("name", QUOTED)

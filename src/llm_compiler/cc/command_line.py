@@ -171,8 +171,8 @@ def classify(
         if len(words.inputs) == 1 and words.kind:
             return _only_unit(words, folder, settings)
         return _several(words, expanded, folder, settings)
-    except _PassOn as one:
-        return PassOn(reason=str(one), is_plain=one.is_plain)
+    except _PassOn as reason:
+        return PassOn(reason=str(reason), is_plain=reason.is_plain)
     except NotUnderstood as error:
         return PassOn(reason=str(error), is_plain=False)
 
@@ -225,8 +225,8 @@ def _several(words: Words, arguments: Sequence[str], folder: Path, settings: CcS
         try:
             output = _named_after(source.word, kind) if words.kind else ""
             unit = _unit(words, source, output, kind, folder, settings)
-        except _PassOn as one:
-            if not one.is_plain:
+        except _PassOn as reason:
+            if not reason.is_plain:
                 raise
             continue  # an object, or a source that is left to clang
         places[source.at] = len(units)
@@ -234,7 +234,7 @@ def _several(words: Words, arguments: Sequence[str], folder: Path, settings: CcS
     if not units:
         raise _PassOn("it compiles nothing")
     if words.kind:
-        outputs = [one.output for one in units]
+        outputs = [compilation.output for compilation in units]
         if words.output or len(set(outputs)) != len(outputs):
             raise _PassOn("several sources would be one output")
         return Several(units=tuple(units))

@@ -78,7 +78,7 @@ class Driver:
         """
         settings = CcSettings.from_environment(call.environment)
         asked = classify(call.arguments, call.folder, call.environment, settings)
-        one = _Asked(
+        request = _Asked(
             call=call,
             settings=settings,
             connection=connection,
@@ -90,12 +90,12 @@ class Driver:
                 connection.exec_given()
             case Compilation():
                 if self._has_source(asked, connection):
-                    self._compile(asked, one)
+                    self._compile(asked, request)
             case Several():
                 if self._has_source(asked, connection):
-                    self._compile_several(asked, one)
+                    self._compile_several(asked, request)
             case Link():
-                self._link(asked, one)
+                self._link(asked, request)
 
     def _has_source(self, asked: Compilation | Several, connection: Connection) -> bool:
         """Keep what is at standard input, if that is a source; False: clang answers."""
@@ -108,55 +108,57 @@ class Driver:
 
     # -- one source ------------------------------------------------------------------------------
 
-    def _compile(self, asked: Compilation, one: _Asked) -> None:
-        connection, settings = one.connection, one.settings
-        source = self._maker.preprocess(asked, one.call, settings, connection)
+    def _compile(self, asked: Compilation, request: _Asked) -> None:
+        connection, settings = request.connection, request.settings
+        source = self._maker.preprocess(asked, request.call, settings, connection)
         if source is None:
             connection.exec_given()
             return
         known = self._cache.get(source.key) if settings.use_cache else None
         if known is not None:
             if known.quiet and source.is_quiet and not asked.saves_temps:
-                self._hand_out(asked, source, known, one, is_hit=True)
+                self._hand_out(asked, source, known, request, is_hit=True)
             else:
-                self._replace_after_clang(asked, known, one)
+                self._replace_after_clang(asked, known, request)
             return
         compiled = None
-        if not one.call.environment.get("LLM_CC_LAUNCHER"):
-            compiled = self._maker.compile_once(asked, one.call, connection)
+        if not request.call.environment.get("LLM_CC_LAUNCHER"):
+            compiled = self._maker.compile_once(asked, request.call, connection)
         if isinstance(compiled, int):
             connection.exec_given()
         elif compiled is None:
-            self._compile_beside(asked, source, one)
+            self._compile_beside(asked, source, request)
         else:
-            self._compile_in_place(asked, source, compiled, one)
+            self._compile_in_place(asked, source, compiled, request)
 
     def _compile_in_place(
-        self, asked: Compilation, source: Source, compiled: Compiled, one: _Asked
+        self, asked: Compilation, source: Source, compiled: Compiled, request: _Asked
     ) -> None:
         """Hand out what is smaller than what clang made in memory; else clang answers."""
-        connection, settings = one.connection, one.settings
+        connection, settings = request.connection, request.settings
         try:
-            if self._maker.is_overtaken(asked, source, one.call, one.began_ns):
+            if self._maker.is_overtaken(asked, source, request.call, request.began_ns):
                 raise InputError("it changed meanwhile")
             improved, entry = self._maker.improve(asked, compiled, settings, connection)
             is_kept = settings.use_cache and improved.is_stable
             if not entry.recipe:
-                self._keep_clangs(asked, source, compiled, entry, one, is_kept=is_kept)
+                self._keep_clangs(asked, source, compiled, entry, request, is_kept=is_kept)
                 return
             entry = self._maker.fattened(entry, asked, compiled, settings)
         except LlmCompilerError as error:
-            self._note_failure(asked, one, str(error))
+            self._note_failure(asked, request, str(error))
             connection.exec_given()
             return
         entry = replace(entry, quiet=not compiled.diagnostics)
         if is_kept:
             self._keep(source, entry, settings)
-        if compiled.diagnostics and one.call.is_terminal:
+        if compiled.diagnostics and request.call.is_terminal:
             # What clang prints there has colours and the terminal's width.
-            self._replace_after_clang(asked, entry, one, is_hit=False)
+            self._replace_after_clang(asked, entry, request, is_hit=False)
             return
-        self._hand_out(asked, source, entry, one, is_hit=False, diagnostics=compiled.diagnostics)
+        self._hand_out(
+            asked, source, entry, request, is_hit=False, diagnostics=compiled.diagnostics
+        )
 
     def _keep_clangs(
         self,
@@ -164,18 +166,18 @@ class Driver:
         source: Source,
         compiled: Compiled,
         entry: Entry,
-        one: _Asked,
+        request: _Asked,
         *,
         is_kept: bool,
     ) -> None:
         """Let clang make what is handed out, which nothing here is smaller than."""
-        connection, settings = one.connection, one.settings
-        status, printed = connection.run_given(keep_errors=not one.call.is_terminal)
+        connection, settings = request.connection, request.settings
+        status, printed = connection.run_given(keep_errors=not request.call.is_terminal)
         data = connection.fetch(asked.output) if not status else None
         if data is None:
             connection.quit(status)
             return
-        entry = replace(entry, data=data, quiet=not (one.call.is_terminal or printed))
+        entry = replace(entry, data=data, quiet=not (request.call.is_terminal or printed))
         try:
             fat = self._maker.fattened(entry, asked, compiled, settings)
         except LlmCompilerError:
@@ -184,13 +186,13 @@ class Driver:
             connection.write(asked.output, fat.data)
         if is_kept:
             self._keep(source, fat, settings)
-        self._note(asked, fat, one, is_hit=False)
+        self._note(asked, fat, request, is_hit=False)
         connection.quit(0)
 
-    def _compile_beside(self, asked: Compilation, source: Source, one: _Asked) -> None:
+    def _compile_beside(self, asked: Compilation, source: Source, request: _Asked) -> None:
         """Let clang do all that it was called for, and replace what can be made smaller."""
-        connection, settings = one.connection, one.settings
-        status, printed = connection.run_given(keep_errors=not one.call.is_terminal)
+        connection, settings = request.connection, request.settings
+        status, printed = connection.run_given(keep_errors=not request.call.is_terminal)
         if status:
             connection.quit(status)
             return
@@ -200,30 +202,30 @@ class Driver:
                 raise InputError("it is no plain file")
             side_path = ""
             if asked.has_side_files:
-                side_path = self._maker.side_path(asked, one.call, connection)
+                side_path = self._maker.side_path(asked, request.call, connection)
             compiled = self._maker.compile_twice(
-                asked, one.call, connection, own if asked.kind is Kind.OBJECT else None
+                asked, request.call, connection, own if asked.kind is Kind.OBJECT else None
             )
-            if self._maker.is_overtaken(asked, source, one.call, one.began_ns):
+            if self._maker.is_overtaken(asked, source, request.call, request.began_ns):
                 raise InputError("it changed meanwhile")
             improved, entry = self._maker.improve(
                 asked, compiled, settings, connection, side_path=side_path
             )
             is_kept = settings.use_cache and improved.is_stable
-            entry = replace(entry, quiet=not (one.call.is_terminal or printed))
+            entry = replace(entry, quiet=not (request.call.is_terminal or printed))
             if not entry.recipe:
                 side = connection.fetch(side_path) if side_path else b""
                 entry = replace(entry, data=own, side=side or b"")
                 is_kept = is_kept and side is not None
             entry = self._maker.fattened(entry, asked, compiled, settings)
         except LlmCompilerError as error:
-            self._note_failure(asked, one, str(error))
+            self._note_failure(asked, request, str(error))
             connection.quit(0)
             return
         if is_kept:
             self._keep(source, entry, settings)
-        self._replace(asked, entry, one)
-        self._note(asked, entry, one, is_hit=False)
+        self._replace(asked, entry, request)
+        self._note(asked, entry, request, is_hit=False)
         connection.quit(0)
 
     def _hand_out(
@@ -231,13 +233,13 @@ class Driver:
         asked: Compilation,
         source: Source,
         entry: Entry,
-        one: _Asked,
+        request: _Asked,
         *,
         is_hit: bool,
         diagnostics: bytes = b"",
     ) -> None:
         """Write all that the call asks for, without clang; where that fails, clang says why."""
-        connection = one.connection
+        connection = request.connection
         files = _files(asked, entry)
         if asked.dependency_file:
             files[asked.dependency_file] = source.dependencies
@@ -246,31 +248,31 @@ class Driver:
             return
         if diagnostics:
             connection.print_error(diagnostics)
-        self._note(asked, entry, one, is_hit=is_hit)
+        self._note(asked, entry, request, is_hit=is_hit)
         connection.quit(0)
 
     def _replace_after_clang(
-        self, asked: Compilation, entry: Entry, one: _Asked, *, is_hit: bool = True
+        self, asked: Compilation, entry: Entry, request: _Asked, *, is_hit: bool = True
     ) -> None:
         """Let clang run as it was called, and put what is known in the place of its object."""
-        status, _ = one.connection.run_given(keep_errors=False)
+        status, _ = request.connection.run_given(keep_errors=False)
         if status == 0:
-            self._replace(asked, entry, one)
-            self._note(asked, entry, one, is_hit=is_hit)
-        one.connection.quit(status)
+            self._replace(asked, entry, request)
+            self._note(asked, entry, request, is_hit=is_hit)
+        request.connection.quit(status)
 
-    def _replace(self, asked: Compilation, entry: Entry, one: _Asked) -> None:
+    def _replace(self, asked: Compilation, entry: Entry, request: _Asked) -> None:
         """Put an object in the place of clang's, which is there; it stands where that fails."""
-        if entry.data and (entry.recipe or one.settings.mode is Mode.LTO):
-            one.connection.write_all(_files(asked, entry))
+        if entry.data and (entry.recipe or request.settings.mode is Mode.LTO):
+            request.connection.write_all(_files(asked, entry))
 
     # -- several sources -------------------------------------------------------------------------
 
-    def _compile_several(self, asked: Several, one: _Asked) -> None:
+    def _compile_several(self, asked: Several, request: _Asked) -> None:
         """Let clang do all, then replace what can be made smaller; link again where it linked."""
-        connection = one.connection
+        connection = request.connection
         if asked.link is not None:
-            one = replace(one, settings=replace(one.settings, mode=Mode.OBJECT))
+            request = replace(request, settings=replace(request.settings, mode=Mode.OBJECT))
         status, _ = connection.run_given(keep_errors=False)
         if status:
             connection.quit(status)
@@ -278,36 +280,36 @@ class Driver:
         entries: list[Entry | None] = []
         for unit in asked.units:
             try:
-                entries.append(self._entry_after_clang(unit, one))
+                entries.append(self._entry_after_clang(unit, request))
             except LlmCompilerError as error:
-                self._note_failure(unit, one, str(error))
+                self._note_failure(unit, request, str(error))
                 entries.append(None)
         if asked.link is None:
             for unit, entry in zip(asked.units, entries, strict=True):
                 if entry is not None:
-                    self._replace(unit, entry, one)
+                    self._replace(unit, entry, request)
         elif any(entry is not None and entry.recipe for entry in entries):
-            self._link_smaller(asked, asked.link.output, entries, one)
+            self._link_smaller(asked, asked.link.output, entries, request)
         connection.quit(0)
 
-    def _entry_after_clang(self, unit: Compilation, one: _Asked) -> Entry:
+    def _entry_after_clang(self, unit: Compilation, request: _Asked) -> Entry:
         """Return what is known of a source that clang has compiled already, or find it out.
 
         Raises:
             LlmCompilerError: nothing can be found out.
         """
-        call, settings, connection = one.call, one.settings, one.connection
+        call, settings, connection = request.call, request.settings, request.connection
         source = self._maker.preprocess(unit, call, settings, connection)
         if source is None:
             raise InputError("it cannot be preprocessed alone")
         known = self._cache.get(source.key) if settings.use_cache else None
         if known is not None:
-            self._note(unit, known, one, is_hit=True)
+            self._note(unit, known, request, is_hit=True)
             return known
         compiled = self._maker.compile_once(unit, call, connection)
         if not isinstance(compiled, Compiled):
             compiled = self._maker.compile_twice(unit, call, connection, None)
-        if self._maker.is_overtaken(unit, source, call, one.began_ns):
+        if self._maker.is_overtaken(unit, source, call, request.began_ns):
             raise InputError("it changed meanwhile")
         improved, entry = self._maker.improve(unit, compiled, settings, connection)
         if not entry.recipe and unit.output:
@@ -315,14 +317,14 @@ class Driver:
         entry = self._maker.fattened(entry, unit, compiled, settings)
         if settings.use_cache and improved.is_stable:
             self._keep(source, entry, settings)  # not quiet: what clang prints is not known
-        self._note(unit, entry, one, is_hit=False)
+        self._note(unit, entry, request, is_hit=False)
         return entry
 
     def _link_smaller(
-        self, asked: Several, output: str, entries: list[Entry | None], one: _Asked
+        self, asked: Several, output: str, entries: list[Entry | None], request: _Asked
     ) -> None:
         """Link the smaller objects, and put the file in the place of clang's if it is smaller."""
-        connection, call = one.connection, one.call
+        connection, call = request.connection, request.call
         before = after = 0
         detail = ""
         with tempfile.TemporaryDirectory(prefix="link-", dir=self._maker.scratch) as name:
@@ -344,12 +346,12 @@ class Driver:
                     after = size
             except LlmCompilerError as error:
                 detail = f"linked as it is: {error}"
-        self._note_link(output, before, after, one, detail=detail)
+        self._note_link(output, before, after, request, detail=detail)
 
     # -- links -----------------------------------------------------------------------------------
 
-    def _link(self, asked: Link, one: _Asked) -> None:
-        connection, settings = one.connection, one.settings
+    def _link(self, asked: Link, request: _Asked) -> None:
+        connection, settings = request.connection, request.settings
         status, _ = connection.run_given(keep_errors=False)
         if status:
             connection.quit(status)
@@ -363,7 +365,7 @@ class Driver:
         with tempfile.TemporaryDirectory(prefix="link-", dir=self._maker.scratch) as name:
             try:
                 entry, linked, is_hit = link_whole(
-                    asked, one.call, settings, connection, self._maker, Path(name)
+                    asked, request.call, settings, connection, self._maker, Path(name)
                 )
                 size = section_sizes(linked).size_bytes
                 if size >= before:
@@ -372,7 +374,7 @@ class Driver:
                     recipe, after = entry.recipe or "clang -Oz", size
             except LlmCompilerError as error:
                 detail = f"linked as it is: {error}"
-        self._note_link(asked.output, before, after, one, recipe, is_hit=is_hit, detail=detail)
+        self._note_link(asked.output, before, after, request, recipe, is_hit=is_hit, detail=detail)
         connection.quit(0)
 
     # -- what is kept and noted ------------------------------------------------------------------
@@ -380,38 +382,38 @@ class Driver:
     def _keep(self, source: Source, entry: Entry, settings: CcSettings) -> None:
         self._cache.put(source.key, entry, room_bytes=settings.cache_bytes)
 
-    def _note(self, asked: Compilation, entry: Entry, one: _Asked, *, is_hit: bool) -> None:
-        self._journal.write(_record(asked, one, entry, is_hit=is_hit), one.settings.journal)
+    def _note(self, asked: Compilation, entry: Entry, request: _Asked, *, is_hit: bool) -> None:
+        self._journal.write(_record(asked, request, entry, is_hit=is_hit), request.settings.journal)
 
-    def _note_failure(self, asked: Compilation, one: _Asked, detail: str) -> None:
-        self._journal.write(_record(asked, one, None, detail=detail), one.settings.journal)
+    def _note_failure(self, asked: Compilation, request: _Asked, detail: str) -> None:
+        self._journal.write(_record(asked, request, None, detail=detail), request.settings.journal)
 
     def _note_link(
         self,
         output: str,
         before: int,
         after: int,
-        one: _Asked,
+        request: _Asked,
         recipe: str = "",
         *,
         is_hit: bool = False,
         detail: str = "",
     ) -> None:
         record = Record(
-            folder=str(one.call.folder),
+            folder=str(request.call.folder),
             source="",
-            output=str(one.call.folder / output),
+            output=str(request.call.folder / output),
             level="",
-            effort=one.settings.effort.value,
+            effort=request.settings.effort.value,
             baseline_bytes=before,
             optimized_bytes=after,
             recipe=recipe,
             proposer="",
             is_hit=is_hit,
-            seconds=round(time.monotonic() - one.started, 3),
+            seconds=round(time.monotonic() - request.started, 3),
             detail=detail,
         )
-        self._journal.write(record, one.settings.journal)
+        self._journal.write(record, request.settings.journal)
 
 
 def _files(asked: Compilation, entry: Entry) -> dict[str, bytes]:
@@ -423,17 +425,17 @@ def _files(asked: Compilation, entry: Entry) -> dict[str, bytes]:
 
 def _record(
     asked: Compilation,
-    one: _Asked,
+    request: _Asked,
     entry: Entry | None,
     *,
     is_hit: bool = False,
     detail: str = "",
 ) -> Record:
-    settings = one.settings
+    settings = request.settings
     return Record(
-        folder=str(one.call.folder),
+        folder=str(request.call.folder),
         source=asked.source,
-        output=str(one.call.folder / (asked.output or asked.source)),
+        output=str(request.call.folder / (asked.output or asked.source)),
         level=asked.level,
         effort=settings.effort.value,
         baseline_bytes=entry.baseline_bytes if entry else 0,
@@ -441,6 +443,6 @@ def _record(
         recipe=entry.recipe if entry else "",
         proposer=entry.proposer if entry else "",
         is_hit=is_hit,
-        seconds=round(time.monotonic() - one.started, 3),
+        seconds=round(time.monotonic() - request.started, 3),
         detail="; ".join((*settings.troubles, *([detail] if detail else []))),
     )

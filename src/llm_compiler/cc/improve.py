@@ -241,7 +241,9 @@ class Workshop(Closing):
         finally:
             self._give_back(tools)
         odd = (Status.TIMED_OUT, Status.OUT_OF_MEMORY)
-        stable = not stop.is_set() and not any(one.status in odd for one in found.measured.values())
+        stable = not stop.is_set() and not any(
+            measurement.status in odd for measurement in found.measured.values()
+        )
         return Improved(
             result=result,
             is_stable=stable and not _failed(found.warnings),

@@ -173,7 +173,7 @@ def _own_command(arguments: list[str], folder: Path | None, config: ClientConfig
                 print("llm-cc: there is no home folder: set LLM_CC_DIR", file=sys.stderr)
                 return 8
             os.environ.pop(_SCRIPT_VARIABLE, "")
-            paths = [_client_path(folder, config, one) for one in ("llm-cc", "llm-c++")]
+            paths = [_client_path(folder, config, item) for item in ("llm-cc", "llm-c++")]
             compiled = [compile_client(config, path) for path in paths]
             if not all(compiled):
                 print("llm-cc: the client in C cannot be compiled", file=sys.stderr)

@@ -83,6 +83,6 @@ def changed_since(asked: Compilation, source: bytes, folder: Path, began_ns: int
         except OSError:
             return True
         times = (found.st_mtime_ns, found.st_ctime_ns)
-        if any(began_ns < one <= now_ns for one in times):
+        if any(began_ns < index <= now_ns for index in times):
             return True
     return False

@@ -248,7 +248,7 @@ def _archive(
     except InputError:
         return None
     fats = [read_fat(member.data) for member in members]
-    units = [one for one in fats if one is not None]
+    units = [each_fat for each_fat in fats if each_fat is not None]
     if not units:
         return None
     folder.mkdir()

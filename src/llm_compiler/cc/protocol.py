@@ -252,7 +252,7 @@ class Connection:
             self.lost.set()
             raise
         if answer != "D" or len(texts) != 1 or not texts[0].isdecimal():
-            for one in fds:
-                os.close(one)
+            for index in fds:
+                os.close(index)
             raise ClientLost(f"it answers {answer} {texts[:1]}")
         return int(texts[0]), fds

@@ -76,7 +76,7 @@ class CcSettings:
             try:
                 return kind(text)
             except ValueError:
-                known = ", ".join(one.value for one in kind)
+                known = ", ".join(str_enum.value for str_enum in kind)
                 troubles.append(f"{name}: '{text}' is none of {known}")
                 return default
 

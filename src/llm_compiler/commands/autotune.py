@@ -175,7 +175,7 @@ def _print(
     rows: list[tuple[str, ...]] = []
     lengths: list[int] = []
     lists: list[str] = []
-    for trial in sorted(trials, key=lambda one: one.name):
+    for trial in sorted(trials, key=lambda each_trial: each_trial.name):
         plain = baselines[trial.module_hash]
         before = objective.of(plain) if plain.ok else None
         after, best = trial.best_value, trial.best

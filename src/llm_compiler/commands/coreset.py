@@ -102,7 +102,10 @@ def build(options: BuildArguments) -> int:
         rejected: set[str] = set()
 
         def accept(passes: PassList) -> bool:
-            kinds = [checker.check(passes, triple) for triple in (one.triple for one in TARGETS)]
+            kinds = [
+                checker.check(passes, triple)
+                for triple in (target_record.triple for target_record in TARGETS)
+            ]
             if VerdictKind.REJECTED in kinds or VerdictKind.PASSED not in kinds:
                 rejected.add(passes.pipeline)
                 warn(f"rejected by PassListEval: {passes}")
@@ -147,7 +150,7 @@ def known_verdicts(coreset: Coreset, llvm_major: int) -> list[Verdict]:
         found = [
             book.lookup(passes, llvm_major, architecture)
             for passes in coreset.lists
-            for architecture in (one.name for one in TARGETS)
+            for architecture in (target_record.name for target_record in TARGETS)
         ]
     return [verdict for verdict in found if verdict is not None]
 

@@ -45,9 +45,9 @@ def build(options: BuildArguments) -> int:
     asked = packages or {spec.name for spec in config.specs}
     failed = [source for source in report.sources if source.error and source.name in asked]
     if len(failed) == len(asked):
-        one = "the source" if len(failed) == 1 else f"none of the {len(failed)} sources"
+        word = "the source" if len(failed) == 1 else f"none of the {len(failed)} sources"
         verb = "cannot be built" if len(failed) == 1 else "can be built; the first"
-        raise ArtifactError(f"{one} {verb}: {failed[0].error}", detail=failed[0].detail)
+        raise ArtifactError(f"{word} {verb}: {failed[0].error}", detail=failed[0].detail)
     units = load_manifest(options.out / MANIFEST)
     run = report.runs[-1]
     skipped = [source.name for source in report.sources if source.error]

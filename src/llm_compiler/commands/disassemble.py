@@ -70,9 +70,13 @@ def _tasks(options: DisassembleArguments, folder: Path) -> list[_Task]:
     tasks: list[_Task] = []
     for path, name, stem in found:
         output = options.output or target / Path(stem).with_suffix(".ll").name
-        for one in (output, options.relink):
-            if one is not None and str(one) != "-" and one.resolve() == path.resolve():
-                raise ConfigError(f"the output {one} would overwrite its own input")
+        for each_path in (output, options.relink):
+            if (
+                each_path is not None
+                and str(each_path) != "-"
+                and each_path.resolve() == path.resolve()
+            ):
+                raise ConfigError(f"the output {each_path} would overwrite its own input")
         if any(other.output == output for other in tasks):
             raise ConfigError(f"two inputs would both be written to {output}: lift them in turn")
         tasks.append(_Task(path=path, name=name, output=output))
@@ -182,9 +186,13 @@ def _write_graphs(result: Disassembled, folder: Path) -> None:
             write_atomically(path, text.encode("utf-8", "surrogateescape"))
 
 
-def _verdict_line(one: LiftedFunction) -> str:
-    evidence = _evidence(one)
-    return f"{one.verdict.value}: {evidence}" if evidence else one.verdict.value
+def _verdict_line(lifted_function: LiftedFunction) -> str:
+    evidence = _evidence(lifted_function)
+    return (
+        f"{lifted_function.verdict.value}: {evidence}"
+        if evidence
+        else lifted_function.verdict.value
+    )
 
 
 def _as_bitcode(text: bytes, output: Path, pool: WorkerPool) -> bytes:
@@ -244,13 +252,14 @@ def _print_retargeted(result: Retargeted) -> None:
     print_table(("function", "verdict", "defined", "why"), rows, right="lll")
 
 
-def _evidence(one: LiftedFunction) -> str:
-    if one.is_ifunc:
-        return f"'{one.alias_of}' chooses at load time what it is"
-    if one.alias_of:
-        return f"another name of '{one.alias_of}'"
-    if one.counterexample is not None:
-        return f"{one.reason}; with {', '.join(one.counterexample.arguments) or 'no arguments'}"
-    if one.verdict is LiftVerdict.TESTS_PASSED:
-        return f"agrees on {one.num_completed} inputs; {one.reason}"
-    return one.reason
+def _evidence(lifted_function: LiftedFunction) -> str:
+    if lifted_function.is_ifunc:
+        return f"'{lifted_function.alias_of}' chooses at load time what it is"
+    if lifted_function.alias_of:
+        return f"another name of '{lifted_function.alias_of}'"
+    if lifted_function.counterexample is not None:
+        arguments = ", ".join(lifted_function.counterexample.arguments) or "no arguments"
+        return f"{lifted_function.reason}; with {arguments}"
+    if lifted_function.verdict is LiftVerdict.TESTS_PASSED:
+        return f"agrees on {lifted_function.num_completed} inputs; {lifted_function.reason}"
+    return lifted_function.reason

@@ -136,7 +136,9 @@ def _workers(toolchain: Toolchain) -> Iterator[Finding]:
                 needed=True,
             )
             coreset = load_coreset()
-            for architecture, triple in ((one.name, one.triple) for one in TARGETS):
+            for architecture, triple in (
+                (target_record.name, target_record.triple) for target_record in TARGETS
+            ):
                 passed = sum(
                     checker.known(passes, triple) is VerdictKind.PASSED for passes in coreset.lists
                 )

@@ -68,7 +68,11 @@ def everything(options: AllArguments, run_one: Callable[[TaskArguments], Outcome
     done: dict[str, Outcome] = {}
     left_out: dict[str, str] = {}
     with locked(folder):
-        wanted = [one for one in _parts() if not options.tasks or one.name in options.tasks]
+        wanted = [
+            each_part
+            for each_part in _parts()
+            if not options.tasks or each_part.name in options.tasks
+        ]
         for part in wanted:
             passed = time.monotonic() - started
             minutes = None
@@ -83,7 +87,7 @@ def everything(options: AllArguments, run_one: Callable[[TaskArguments], Outcome
                     raise
                 left_out[part.name] = str(error)
                 warn(f"{part.name} is left out: {error}")
-            titles = {one.name: one.title for one in wanted if one.title}
+            titles = {each_part.name: each_part.title for each_part in wanted if each_part.title}
             blocks, table = _page(done, left_out, options, time.monotonic() - started, titles)
             figures = _figures(done, left_out)
             paths = write_report(folder, blocks, figures)
@@ -93,8 +97,8 @@ def everything(options: AllArguments, run_one: Callable[[TaskArguments], Outcome
         table=table,
         num_texts=4,
         paths=paths,
-        num_done=sum(one.num_done for one in done.values()),
-        num_wanted=sum(one.num_wanted for one in done.values()),
+        num_done=sum(outcome.num_done for outcome in done.values()),
+        num_wanted=sum(outcome.num_wanted for outcome in done.values()),
     )
 
 
@@ -143,10 +147,10 @@ def _page(
     ]
     table = Table(("task", "target", "who", "figure", "n", "value, 95 %"), tuple(lines), left=4)
     facts = [
-        f"{name}: {one.num_done} of {one.num_wanted} done."
-        if one.num_done < one.num_wanted
-        else f"{name}: {one.num_done} done."
-        for name, one in done.items()
+        f"{name}: {outcome.num_done} of {outcome.num_wanted} done."
+        if outcome.num_done < outcome.num_wanted
+        else f"{name}: {outcome.num_done} done."
+        for name, outcome in done.items()
     ]
     facts += [f"{name} is left out: {cause}." for name, cause in left_out.items()]
     facts.append(f"{seconds / 60:.0f} minutes, of {options.max_minutes or 0:.3g} at most.")
@@ -162,8 +166,8 @@ def _page(
             "figures are computed from (`rows.parquet`)."
         ),
     ]
-    for name, one in done.items():
-        for block in one.blocks:
+    for name, each_outcome in done.items():
+        for block in each_outcome.blocks:
             match block:
                 case Heading(text, level):
                     title = titles.get(name, text) if level == 1 else text
@@ -178,8 +182,12 @@ def _page(
 def _figures(done: dict[str, Outcome], left_out: dict[str, str]) -> dict[str, Any]:
     return {
         "tasks": {
-            name: {**one.figures, "num_done": one.num_done, "num_wanted": one.num_wanted}
-            for name, one in done.items()
+            name: {
+                **outcome.figures,
+                "num_done": outcome.num_done,
+                "num_wanted": outcome.num_wanted,
+            }
+            for name, outcome in done.items()
         },
         "left_out": left_out,
     }

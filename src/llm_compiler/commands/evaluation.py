@@ -84,7 +84,7 @@ def models_of(options: TaskArguments) -> OpenModels:
             )
             weights = weights_of(engine_name, model)
             name = model_fingerprint(engine, weights)
-            same = sum(one.name.model == name.model for one in found)
+            same = sum(open_model.name.model == name.model for open_model in found)
             found.append(
                 OpenModel(
                     name=name,
@@ -123,8 +123,8 @@ def run_options(options: TaskArguments) -> RunOptions:
 
 def warn_excluded(excluded: Sequence[Excluded], options: TaskArguments) -> None:
     """Say what is left out, and why: once for all the tasks that share `options.warned`."""
-    for one in excluded:
-        text = f"{one.suite}: {one.name} is left out: {one.cause}"
+    for each_excluded in excluded:
+        text = f"{each_excluded.suite}: {each_excluded.name} is left out: {each_excluded.cause}"
         if text not in options.warned:
             warn(text)
         options.warned.add(text)

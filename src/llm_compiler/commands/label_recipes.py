@@ -71,7 +71,7 @@ def _choose(options: RecipesArguments, known: Collection[str]) -> list[Unit]:
     """Return the units to label, drawn by the seed and round robin over the packages."""
     by_package: dict[str, list[Unit]] = defaultdict(list)
     seen = set(known)
-    for unit in sorted(_load(options.corpus), key=lambda one: one.path):
+    for unit in sorted(_load(options.corpus), key=lambda each_unit: each_unit.path):
         architecture = architecture_of(unit.target_triple)
         fits = unit.num_functions > 0 and unit.num_bytes <= options.max_unit_bytes
         if unit.split != options.split or architecture != options.architecture or not fits:
@@ -172,10 +172,13 @@ def _print(
 ) -> None:
     """Print what is there, and what the best recipe of each unit and function would save."""
     usable = [unit for unit in units if unit.size_bytes[0] > 0]
-    before = sum(one.size_bytes[0] for one in usable)
-    saved = sum(one.size_bytes[0] - min(s for s in one.size_bytes if s >= 0) for one in usable)
-    first = sum(best_by_function(one, [0]) for one in usable)
-    best = sum(best_by_function(one, range(len(recipes))) for one in usable)
+    before = sum(unit_labels.size_bytes[0] for unit_labels in usable)
+    saved = sum(
+        unit_labels.size_bytes[0] - min(s for s in unit_labels.size_bytes if s >= 0)
+        for unit_labels in usable
+    )
+    first = sum(best_by_function(unit_labels, [0]) for unit_labels in usable)
+    best = sum(best_by_function(unit_labels, range(len(recipes))) for unit_labels in usable)
     num_functions = sum(len(unit.functions) for unit in units)
     if options.json:
         print_json(

@@ -93,7 +93,9 @@ def _build(options: BuildArguments, output: Path) -> int:
     lists = load_coreset(options.coreset).lists[: options.num_lists]
     journal = output.with_suffix(".journal.jsonl")
     earlier = _earlier(output, lists)
-    known = {one.module_hash for one in (*earlier, *read_journal(journal, lists))}
+    known = {
+        module_labels.module_hash for module_labels in (*earlier, *read_journal(journal, lists))
+    }
     chosen = _choose(options, known)
     found: list[ModuleLabels] = []
     with (
@@ -118,7 +120,7 @@ def _build(options: BuildArguments, output: Path) -> int:
         except KeyboardInterrupt:
             warn(f"interrupted: {len(found)} modules are kept; the same command goes on from there")
     # A module on which default<Oz> itself fails has no yardstick.
-    usable = [one for one in found if one.size_bytes[0] > 0]
+    usable = [module_labels for module_labels in found if module_labels.size_bytes[0] > 0]
     rows = write_labels(usable, lists, output)
     print(
         f"{len(usable)} modules, {len(lists)} lists, {rows} rows, "
@@ -318,8 +320,8 @@ def _print_ceilings(ceilings: Sequence[Ceiling], *, as_json: bool) -> None:
         (TEXT_DATA.name, lambda c: (c.oz_text_data_bytes, c.best_text_data_bytes)),
     )
     rows = []
-    for split in dict.fromkeys(one.split for one in ceilings):
-        members = [one for one in ceilings if one.split == split]
+    for split in dict.fromkeys(each_ceiling.split for each_ceiling in ceilings):
+        members = [each_ceiling for each_ceiling in ceilings if each_ceiling.split == split]
         for name, values in metrics:
             before, after = map(list, zip(*map(values, members), strict=True))
             total, geomean = _gains(before, after)

@@ -173,10 +173,10 @@ def _run(options: OptimizeArguments, stack: contextlib.ExitStack) -> int:
         store=store,
         outputs=[
             # Replay commands make objects, where standard output or a list is asked for.
-            Path(one.stem + SUFFIX.get(kind, ".o"))
+            Path(each_source.stem + SUFFIX.get(kind, ".o"))
             if str(output) == "-" or kind is OutputKind.PASSES
             else output
-            for one, output in zip(sources, outputs, strict=True)
+            for each_source, output in zip(sources, outputs, strict=True)
         ],
         on_progress=show,
     )
@@ -185,7 +185,7 @@ def _run(options: OptimizeArguments, stack: contextlib.ExitStack) -> int:
         results = in_order(results)  # what is written there does not name its file
     shown = None
     if not options.json and not to_stdout:
-        shown = _Shown([one.shown for one in sources], settings, options.verbose)
+        shown = _Shown([each_source.shown for each_source in sources], settings, options.verbose)
     warnings = _Warnings(flags.notes)
     stack.callback(warnings.close)
     code = 0
@@ -248,8 +248,8 @@ def _say_how(result: Optimized, output: Path) -> None:
     assert result.passes is not None
     text = '"$LIST"' if str(output) == "-" else f'"$(cat {shlex.quote(str(output))})"'
     lines = [
-        one.replace(shlex.quote(f"-passes={result.passes}"), f"-passes={text}")
-        for one in result.replay
+        word.replace(shlex.quote(f"-passes={result.passes}"), f"-passes={text}")
+        for word in result.replay
     ]
     print(f"llm-compiler: {result.input}: {result.optimized_bytes} bytes, by", file=sys.stderr)
     for line in lines:
@@ -331,12 +331,12 @@ def _print_explanation(name: str, explanation: Explanation) -> None:
         ("section", "-Oz bytes", "ours", "saved"),
         [
             (
-                one,
-                str(before.get(one, 0)),
-                str(after.get(one, 0)),
-                str(before.get(one, 0) - after.get(one, 0)),
+                word,
+                str(before.get(word, 0)),
+                str(after.get(word, 0)),
+                str(before.get(word, 0) - after.get(word, 0)),
             )
-            for one in names
+            for word in names
         ],
         right="lrrr",
     )

@@ -14,10 +14,10 @@ from llm_compiler.workers import LocalPool, run_jobs
 __all__ = ["run"]
 
 
-def _verdict(one: PassEntry) -> str:
-    if not one.safe:
-        return f"no: {one.reason}"
-    kinds = refused_for(one.text)
+def _verdict(entry: PassEntry) -> str:
+    if not entry.safe:
+        return f"no: {entry.reason}"
+    kinds = refused_for(entry.text)
     return f"safe, but for modules with {'; '.join(kinds)}" if kinds else "safe"
 
 
@@ -26,7 +26,7 @@ def run(options: PassesArguments) -> int:
     toolchain = find_toolchain()
     with LocalPool(1) as pool:
         available = set(run_jobs(pool, [RegistryJob()])[0][0])
-    settings = [one for one in all_settings() if one.safe or options.all]
+    settings = [each_setting for each_setting in all_settings() if each_setting.safe or options.all]
     rows = [
         entry
         for entry in all_entries()
@@ -69,13 +69,13 @@ def run(options: PassesArguments) -> int:
         ("attribute or option", "values", "targets", "safe", "effect"),
         [
             (
-                f"{'+' if one.kind is SettingKind.ATTRIBUTE else '--'}{one.name}",
-                " ".join(one.values),
-                " ".join(one.architectures) or "all",
-                _word(one),
-                one.effect,
+                f"{'+' if each_setting.kind is SettingKind.ATTRIBUTE else '--'}{each_setting.name}",
+                " ".join(each_setting.values),
+                " ".join(each_setting.architectures) or "all",
+                _word(each_setting),
+                each_setting.effect,
             )
-            for one in settings
+            for each_setting in settings
         ],
     )
     safe = sum(row.safe for row in rows)

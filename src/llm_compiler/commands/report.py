@@ -86,8 +86,8 @@ def _print(sizes: Sizes, against: Sizes | None, journal: Sequence[Record], num_r
         saved = percent(before - sizes.size_bytes, before) if before else "nothing"
         print(f"{sizes.name}: {sizes.size_bytes} bytes, before {before} ({saved} saved)")
     if journal:
-        first = sum(one.baseline_bytes for one in journal if one.source)
-        now = sum(one.optimized_bytes for one in journal if one.source)
+        first = sum(record.baseline_bytes for record in journal if record.source)
+        now = sum(record.optimized_bytes for record in journal if record.source)
         saved = percent(first - now, first) if first else "nothing"
         print(f"llm-cc: {len(journal)} outputs, objects {first} -> {now} bytes ({saved} saved)")
 
@@ -97,7 +97,7 @@ def _rows(
 ) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     title = _TITLES.get(what, what)
     if against is None:
-        found = sorted(sizes.by(what).items(), key=lambda one: (-one[1], one[0]))
+        found = sorted(sizes.by(what).items(), key=lambda key: (-key[1], key[0]))
         return (title, "bytes"), [(name, str(count)) for name, count in found]
     rows: list[tuple[str, ...]] = [
         (change.name, str(change.before), str(change.after), f"{change.difference:+d}")
@@ -128,14 +128,17 @@ def _markdown(sizes: Sizes, against: Sizes | None, num_rows: int) -> str:
 
 
 def _document(sizes: Sizes, against: Sizes | None, journal: Sequence[Record]) -> dict[str, object]:
-    def one(measured: Sizes) -> dict[str, object]:
+    def as_json(measured: Sizes) -> dict[str, object]:
         kinds = ("binary", *KINDS)
         return {"name": measured.name, "bytes": measured.size_bytes} | {
             what: measured.by(what) for what in kinds
         }
 
-    found: dict[str, object] = {"report": one(sizes), "units": [asdict(unit) for unit in journal]}
+    found: dict[str, object] = {
+        "report": as_json(sizes),
+        "units": [asdict(unit) for unit in journal],
+    }
     if against is not None:
-        found["against"] = one(against)
+        found["against"] = as_json(against)
         found["difference_bytes"] = sizes.size_bytes - against.size_bytes
     return found

@@ -49,8 +49,8 @@ def _train(config: TrainConfig, options: TrainArguments) -> int:
             f"{outcome.seconds:.0f} s; {outcome.checkpoint}"
         )
         rows = [
-            (task, f"{one['loss']:.4f}", f"{one['num_tokens']:.0f}")
-            for task, one in outcome.validation.items()
+            (task, f"{table['loss']:.4f}", f"{table['num_tokens']:.0f}")
+            for task, table in outcome.validation.items()
         ]
         if rows:
             print_table(("unseen", "loss", "tokens"), rows, right="lrr")

@@ -86,7 +86,9 @@ def _check_recipes(pool: WorkerPool, toolchain: Toolchain, options: ValidateArgu
     code = 0
     coreset = load_coreset()
     for architecture in options.architectures or ARCHITECTURES:
-        recipes = [one for one in coreset.recipes_for(architecture) if not one.is_pass_list]
+        recipes = [
+            recipe for recipe in coreset.recipes_for(architecture) if not recipe.is_pass_list
+        ]
         with PassListEval(
             _suite(options, toolchain),
             architectures=(architecture,),
@@ -103,9 +105,9 @@ def unknown_recipes(
     """Return the recipes that have no verdict yet on some architecture that can be checked."""
     major = evaluation.toolchain.major
     return [
-        one
-        for one in lists
-        if any(book.lookup(one, major, name) is None for name in evaluation.checkable)
+        recipe
+        for recipe in lists
+        if any(book.lookup(recipe, major, name) is None for name in evaluation.checkable)
     ]
 
 

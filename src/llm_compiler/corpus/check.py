@@ -83,7 +83,7 @@ def check_samples(folder: Path, *, threshold: float | None = None) -> CheckRepor
             )
         num_samples += num_rows
     found = find_clones(
-        [one for _, _, one in sets["train"]], [one for _, _, one in sets["other"]], threshold
+        [item for _, _, item in sets["train"]], [item for _, _, item in sets["other"]], threshold
     )
     return CheckReport(
         num_shards=len(manifest.shards),
@@ -115,35 +115,35 @@ def find_clones(
     and how similar they are (at least `threshold`). Exact; sets are given as sorted arrays.
     """
     frequency = Counter[int]()
-    for one in known:
-        frequency.update(one)
+    for item in known:
+        frequency.update(item)
     index: dict[int, list[int]] = {}
-    for place, one in enumerate(known):
-        for shingle in _rarest(one, frequency, threshold):
+    for place, item in enumerate(known):
+        for shingle in _rarest(item, frequency, threshold):
             index.setdefault(shingle, []).append(place)
     found = []
-    for place, one in enumerate(asked):
-        own = set(one)
+    for place, item in enumerate(asked):
+        own = set(item)
         near = {
             other
-            for shingle in _rarest(one, frequency, threshold)
+            for shingle in _rarest(item, frequency, threshold)
             for other in index.get(shingle, ())
         }
         best = (0.0, -1)
         for other in sorted(near):
             theirs = known[other]
-            if min(len(one), len(theirs)) < threshold * max(len(one), len(theirs)):
+            if min(len(item), len(theirs)) < threshold * max(len(item), len(theirs)):
                 continue
             common = len(own.intersection(theirs))
-            best = max(best, (common / (len(one) + len(theirs) - common), -other))
+            best = max(best, (common / (len(item) + len(theirs) - common), -other))
         if best[0] >= threshold:
             found.append((place, -best[1], best[0]))
     return found
 
 
-def _rarest(one: array[int], frequency: Counter[int], threshold: float) -> list[int]:
+def _rarest(item: array[int], frequency: Counter[int], threshold: float) -> list[int]:
     """Return the rarest elements of a set, so many that a similar set shares one of its own."""
     # At least ceil(t * n) elements are common, so one of the others plus one.
-    required = int(threshold * len(one) + 1 - 1e-9)
-    number = len(one) - required + 1
-    return sorted(one, key=lambda shingle: (frequency[shingle], shingle))[:number]
+    required = int(threshold * len(item) + 1 - 1e-9)
+    number = len(item) - required + 1
+    return sorted(item, key=lambda shingle: (frequency[shingle], shingle))[:number]

@@ -102,7 +102,7 @@ def _quoted(text: str) -> list[str]:
         found.add(f"{prefix}GPL-{match['version']}{'+' if match['later'] else ''}")
     for name in re.findall(r"/common-licenses/([AL]?GPL)", text):
         # "lp_solve itself is LGPL": its version is stated nowhere.
-        if not any(one.startswith(name) for one in found):
+        if not any(word.startswith(name) for word in found):
             found.add(name)
     if _BSD in text:
         found.add("BSD-3-clause" if _BSD_3.search(text) else "BSD-2-clause")

@@ -58,8 +58,8 @@ class _Clusters:
         return index
 
     def join(self, first: int, second: int) -> None:
-        one, other = self.root(first), self.root(second)
-        self.parents[max(one, other)] = min(one, other)
+        index, other = self.root(first), self.root(second)
+        self.parents[max(index, other)] = min(index, other)
 
 
 def cluster(candidates: Sequence[Candidate], threshold: float) -> list[int]:
@@ -117,15 +117,15 @@ def keep_representatives(candidates: Sequence[Candidate], roots: Sequence[int]) 
     """
     rank = {split: index for index, split in enumerate(SPLITS)}
     best: dict[int, int] = {}
-    for one, root in zip(candidates, roots, strict=True):
-        best[root] = min(best.get(root, len(rank)), rank[one.split])
+    for candidate, root in zip(candidates, roots, strict=True):
+        best[root] = min(best.get(root, len(rank)), rank[candidate.split])
     seen: set[tuple[int, str, str]] = set()
     names: dict[int, str] = {}
     kept = []
-    for index, (one, root) in enumerate(zip(candidates, roots, strict=True)):
-        place = (root, one.kind, one.architecture)
-        if rank[one.split] == best[root] and place not in seen:
+    for index, (candidate, root) in enumerate(zip(candidates, roots, strict=True)):
+        place = (root, candidate.kind, candidate.architecture)
+        if rank[candidate.split] == best[root] and place not in seen:
             seen.add(place)
-            name = names.setdefault(root, one.module_hash)
+            name = names.setdefault(root, candidate.module_hash)
             kept.append(Kept(index=index, cluster=name))
     return kept

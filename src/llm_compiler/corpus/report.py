@@ -124,10 +124,10 @@ def read_earlier(path: Path) -> tuple[list[Run], dict[str, SourceReport]]:
     try:
         data = json.loads(path.read_text("utf-8"))
         runs = [Run(**run) for run in data.get("runs", [])]
-        skipped = [SourceReport(**one) for one in data["sources"] if one["status"] == "skipped"]
+        skipped = [SourceReport(**item) for item in data["sources"] if item["status"] == "skipped"]
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return [], {}
-    return runs, {one.name: one for one in skipped}
+    return runs, {source_report.name: source_report for source_report in skipped}
 
 
 def write_report(path: Path, report: BuildReport) -> None:

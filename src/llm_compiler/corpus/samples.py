@@ -14,7 +14,7 @@ __all__ = ["ARCHITECTURES", "KINDS", "SPLITS", "Sample"]
 SPLITS = ("train", "validation", "test")
 """In order of precedence: of near duplicates, the one in the first of these is kept."""
 KINDS = ("function", "unit")
-ARCHITECTURES = tuple(one.name for one in TARGETS)
+ARCHITECTURES = tuple(target_record.name for target_record in TARGETS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -134,8 +134,8 @@ class _Build:
             num_exact=len(candidates) - len({candidate.anonymous_hash for candidate in candidates}),
             left_out=dict(left_out.most_common()),
             levels=dict(levels.most_common()),
-            splits=dict(Counter(candidates[one.index].split for one in kept)),
-            kinds=dict(Counter(candidates[one.index].kind for one in kept)),
+            splits=dict(Counter(candidates[each_kept.index].split for each_kept in kept)),
+            kinds=dict(Counter(candidates[each_kept.index].kind for each_kept in kept)),
             failures=tuple(failures[:100]),
         )
         self._write(plans, candidates, places, kept, report)
@@ -242,8 +242,8 @@ class _Build:
         done = 0
 
         def submit() -> None:
-            for one in waiting:
-                running[self._pool.submit(job(one))] = one
+            for item in waiting:
+                running[self._pool.submit(job(item))] = item
                 return
 
         for _ in range(2 * self._pool.num_workers):
@@ -301,11 +301,11 @@ class _Build:
         report: SampleReport,
     ) -> None:
         groups: dict[tuple[str, str, str], dict[int, list[tuple[int, str]]]] = {}
-        for one in kept:
-            candidate = candidates[one.index]
-            number, row = places[one.index]
+        for each_kept in kept:
+            candidate = candidates[each_kept.index]
+            number, row = places[each_kept.index]
             group = (candidate.split, candidate.architecture, candidate.kind)
-            groups.setdefault(group, {}).setdefault(number, []).append((row, one.cluster))
+            groups.setdefault(group, {}).setdefault(number, []).append((row, each_kept.cluster))
 
         def samples() -> Iterator[Sample]:
             done = 0
@@ -398,18 +398,18 @@ def _type(name: str) -> Any:
 def _write_unit(path: Path, made: Sequence[Made]) -> None:
     """Write the samples of one unit, and what there is to count about the others."""
     pyarrow, _ = require_pyarrow()
-    good = [one for one in made if not one.reason]
+    good = [each_made for each_made in made if not each_made.reason]
     notes = {
-        "left_out": Counter(one.reason for one in made if one.reason),
-        "levels": Counter(one.level for one in good),
+        "left_out": Counter(each_made.reason for each_made in made if each_made.reason),
+        "levels": Counter(each_made.level for each_made in good),
         "failures": [
-            f"{one.function or 'the unit'}: {one.reason}: {one.detail}"
-            for one in made
-            if one.reason not in ("", "too-long", "too-small")
+            f"{each_made.function or 'the unit'}: {each_made.reason}: {each_made.detail}"
+            for each_made in made
+            if each_made.reason not in ("", "too-long", "too-small")
         ],
     }
     columns = {
-        name: pyarrow.array([getattr(one, name) for one in good], type=_type(name))
+        name: pyarrow.array([getattr(each_made, name) for each_made in good], type=_type(name))
         for name in (*_STORED, *_LIGHT[2:])
     }
     table = pyarrow.table(columns).replace_schema_metadata({"notes": json.dumps(notes)})

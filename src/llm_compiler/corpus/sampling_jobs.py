@@ -137,14 +137,14 @@ class MakeSamplesJob:
         with Context() as context:
             module = context.parse(self.bitcode, "<unit>")
             extracted = extract_functions(module, names)
-            for name, one in chain(zip(names, extracted, strict=True), [("", module)]):
+            for name, item in chain(zip(names, extracted, strict=True), [("", module)]):
                 if not name and not self.whole:
                     return
-                if not isinstance(one, Module):
-                    yield Made(function=name, reason="refused", detail=str(one)[:500])
+                if not isinstance(item, Module):
+                    yield Made(function=name, reason="refused", detail=str(item)[:500])
                     continue
                 try:
-                    yield self._make(name, one)
+                    yield self._make(name, item)
                 except LlmCompilerError as error:
                     yield Made(function=name, reason="refused", detail=str(error)[:500])
 

@@ -158,7 +158,7 @@ def read_manifest(folder: Path) -> ShardManifest:
     path = folder / MANIFEST_NAME
     try:
         data = json.loads(path.read_bytes())
-        return ShardManifest(**{**data, "shards": tuple(Shard(**one) for one in data["shards"])})
+        return ShardManifest(**{**data, "shards": tuple(Shard(**item) for item in data["shards"])})
     except (FileNotFoundError, NotADirectoryError):
         raise ManifestMissing(
             f"no {path}; run `llm-compiler corpus sample`, which writes it when it is done"

@@ -146,7 +146,7 @@ def package_texts(
 
 def _files(folder: Path) -> Iterator[Path]:
     for root, folders, files in os.walk(folder):
-        folders[:] = [one for one in folders if not one.startswith(".") and one != "debian"]
+        folders[:] = [word for word in folders if not word.startswith(".") and word != "debian"]
         for name in files:
             path = Path(root, name)
             if not path.is_symlink():

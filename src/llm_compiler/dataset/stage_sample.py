@@ -61,7 +61,7 @@ class StageSample:
         return dataclasses.asdict(self)
 
 
-STAGE_FIELDS: Final = tuple(one.name for one in dataclasses.fields(StageSample))
+STAGE_FIELDS: Final = tuple(each_field.name for each_field in dataclasses.fields(StageSample))
 LATER_FIELDS: Final = ("attempt", "report")
 """Those that shards of earlier versions lack."""
 

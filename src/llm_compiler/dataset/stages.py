@@ -238,7 +238,7 @@ class FlagTuning(_Base):
             )
         self._labels = labels
         chosen = [labels.best(samples.hashes[i])[0] for i in positions]
-        text = ";".join("-" if one is None else one.pipeline for one in chosen)
+        text = ";".join("-" if recipe is None else recipe.pipeline for recipe in chosen)
         depends_on = content_hash(text.encode()) + labels.metric
         super().__init__(samples, seed, options, positions, depends_on=depends_on)
 

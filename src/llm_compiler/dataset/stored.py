@@ -53,7 +53,7 @@ def open_stored_stage(folder: Path) -> StoredStage:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_bytes())
-        shards = [(folder / one["name"], one["num_samples"]) for one in manifest["shards"]]
+        shards = [(folder / item["name"], item["num_samples"]) for item in manifest["shards"]]
         found = StoredStage(
             stage=manifest["stage"],
             identity=manifest["identity"],

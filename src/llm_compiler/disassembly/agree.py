@@ -94,7 +94,7 @@ class _Agreement:
         )
 
     def _survey(self, names: list[str]) -> None:
-        job = SurveyJob(texts=tuple(self._texts[one] for one in names), functions=tuple(names))
+        job = SurveyJob(texts=tuple(self._texts[word] for word in names), functions=tuple(names))
         found: list[Survey] = run_jobs(self._pool, [job])[0] if names else []
         for name, survey in zip(names, found, strict=True):
             self._surveys[name] = survey
@@ -128,11 +128,11 @@ class _Agreement:
 
     def _disagreement(self, name: str) -> str:
         own = self._own(name)
-        claims = {one.prototype for _, one in self._calls(name)}
-        is_declared = all(one.is_declared for _, one in self._calls(name))
+        claims = {call_site.prototype for _, call_site in self._calls(name)}
+        is_declared = all(call_site.is_declared for _, call_site in self._calls(name))
         if len(claims | ({own} if own is not None else set())) > 1 or not is_declared:
             return f"'{name}' is called as another kind of function than it is"
-        uses = any(one.uses_result for _, one in self._calls(name))
+        uses = any(call_site.uses_result for _, call_site in self._calls(name))
         if own is not None and uses and self._surveys[name].returns_undefined:
             return f"the result of '{name}' is used, and left open"
         return ""
@@ -180,9 +180,9 @@ class _Agreement:
                 return ""
             else:
                 used = [
-                    one.prototype.result
-                    for _, one in self._calls(callee)
-                    if one.prototype.result != "void"
+                    call_site.prototype.result
+                    for _, call_site in self._calls(callee)
+                    if call_site.prototype.result != "void"
                 ]
                 found.add(used[0] if used else _OPEN_RESULT)
         if len(found) != 1 or "void" in found:
@@ -194,7 +194,7 @@ class _Agreement:
     def _settle(self, name: str) -> None:
         """Give a function the prototype that fits most of the texts that name it."""
         own = self._own(name)
-        calls = [one for _, one in self._calls(name)]
+        calls = [call_site for _, call_site in self._calls(name)]
         if own is not None and self._surveys[name].returns_undefined:
             own = replace(own, result="void", result_attributes="")
         found = candidates(own, calls)
@@ -210,23 +210,23 @@ class _Agreement:
             if not group or (best is not None and time.monotonic() > self._end):
                 continue
             for results in self._try(name, involved, group):
-                refused = sum(one.status is not Status.OK for one in results.values())
-                other = sum(not one.is_same for one in results.values())
+                refused = sum(rewritten.status is not Status.OK for rewritten in results.values())
+                other = sum(not rewritten.is_same for rewritten in results.values())
                 if best is None or (refused, other) < best[0]:
                     best = (refused, other), results
         if best is None:
             return
-        for one, result in best[1].items():
+        for word, result in best[1].items():
             if result.status is not Status.OK:
-                self._refused[one] = (
+                self._refused[word] = (
                     f"it cannot be made to agree with the others on '{name}': {result.detail}"
                 )
                 continue
             if result.text:
-                self._texts[one] = result.text
+                self._texts[word] = result.text
                 if not result.is_same:
-                    self._changed.add(one)
-        self._survey([one for one in involved if one not in self._refused])
+                    self._changed.add(word)
+        self._survey([text for text in involved if text not in self._refused])
 
     def _try(
         self, name: str, involved: list[str], prototypes: list[Prototype]
@@ -259,7 +259,7 @@ class _Agreement:
         A caller that only passes on what it was given may have to be given more itself.
         """
         names = [name, *(alias for alias, real in self._aliases.items() if real == name)]
-        plain = tuple((one, prototype) for one in names)
+        plain = tuple((word, prototype) for word in names)
         if text == name:
             return [plain]
         own = self._own(text)

@@ -36,7 +36,7 @@ def annotated(
     Args:
         path: the ELF file that was read.
     """
-    names = demangled([one.outcome.name for one in lifts])
+    names = demangled([each_lift.outcome.name for each_lift in lifts])
     lines = source_lines(path, binary, toolchain)
     for lift in lifts:
         name = lift.outcome.name
@@ -63,12 +63,12 @@ def _comment(
         more = ", ..." if len(strings) > _MAX_STRINGS else ""
         yield f"strings: {', '.join(strings[:_MAX_STRINGS])}{more}"
     before = ""
-    for one in binary.listing.between(symbol.section, symbol.value, end):
-        line = lines.get((symbol.section, one.address), "")
+    for instruction in binary.listing.between(symbol.section, symbol.value, end):
+        line = lines.get((symbol.section, instruction.address), "")
         if line and line != before:
             yield f"  {line}"
             before = line
-        yield f"  {one.address:8x}  {' '.join(one.text.split())}"
+        yield f"  {instruction.address:8x}  {' '.join(instruction.text.split())}"
 
 
 def source_lines(path: Path, binary: Binary, toolchain: Toolchain) -> dict[tuple[int, int], str]:
@@ -76,19 +76,27 @@ def source_lines(path: Path, binary: Binary, toolchain: Toolchain) -> dict[tuple
 
     Empty where there is no debug information.
     """
-    if not any(one.name.startswith(".debug_line") for one in binary.elf.sections):
+    if not any(each_section.name.startswith(".debug_line") for each_section in binary.elf.sections):
         return {}
     objdump = toolchain.tool("llvm-objdump")
     command: list[str | Path] = [objdump, "--disassemble", "--line-numbers", path]
     done = run(command, timeout_s=_TIMEOUT_S)
     if not done.ok:
         return {}
-    remaining = iter([one for one in binary.elf.sections if one.is_code and one.size])
+    remaining = iter(
+        [
+            each_section
+            for each_section in binary.elf.sections
+            if each_section.is_code and each_section.size
+        ]
+    )
     found: dict[tuple[int, int], str] = {}
     section, line = 0, ""
     for text in done.stdout.decode("utf-8", "replace").splitlines():
         if match := _SECTION.match(text):
-            here = next((one for one in remaining if one.name == match[1]), None)
+            here = next(
+                (each_section for each_section in remaining if each_section.name == match[1]), None
+            )
             if here is None:
                 return found
             section, line = here.index, ""

@@ -169,9 +169,10 @@ class _Stripper:
         read(index, ctypes.cast(held, ctypes.POINTER(c_void_p)))
         library = self._library
         kinds = [
-            int(library.LLVMGetEnumAttributeKind(one))
-            for one in held
-            if library.LLVMIsEnumAttribute(one) or not library.LLVMIsStringAttribute(one)
+            int(library.LLVMGetEnumAttributeKind(each_index))
+            for each_index in held
+            if library.LLVMIsEnumAttribute(each_index)
+            or not library.LLVMIsStringAttribute(each_index)
         ]
         # The place of a copy on the stack has its alignment by the calling convention.
         keeps_alignment = any(kind in self._by_value for kind in kinds)

@@ -68,7 +68,9 @@ class Binary:
         code = {section.index for section in self.elf.sections if section.is_code}
         kinds: tuple[SymbolKind, ...] = (SymbolKind.FUNCTION, SymbolKind.IFUNC)
         found = self._symbols(code, kinds, local=True)
-        found = [one for one in found if not (one.is_local and _OUTLINED.match(one.name))]
+        found = [
+            symbol for symbol in found if not (symbol.is_local and _OUTLINED.match(symbol.name))
+        ]
         return found or self._symbols(code, (SymbolKind.NONE,), local=False)
 
     def _symbols(self, code: set[int], kinds: tuple[SymbolKind, ...], local: bool) -> list[Symbol]:
@@ -103,17 +105,17 @@ class Binary:
             is_empty = symbol.kind is SymbolKind.FUNCTION
             return symbol.value if is_empty else min(symbol.value + max(sizes), limit)
         later = (
-            one.value
-            for one in self.elf.symbols_in(symbol.section)
-            if one.value > symbol.value and not one.name.startswith(".L")
+            each_symbol.value
+            for each_symbol in self.elf.symbols_in(symbol.section)
+            if each_symbol.value > symbol.value and not each_symbol.name.startswith(".L")
         )
         return min(next(later, limit), limit)
 
     def _sizes_at(self, symbol: Symbol) -> list[int]:
         return [
-            one.size
-            for one in self.elf.symbols_at(symbol.section, symbol.value)
-            if one.size and one.kind is SymbolKind.FUNCTION
+            each_symbol.size
+            for each_symbol in self.elf.symbols_at(symbol.section, symbol.value)
+            if each_symbol.size and each_symbol.kind is SymbolKind.FUNCTION
         ]
 
 
@@ -226,15 +228,17 @@ def _assemble_input(
     text = data.decode("utf-8", "surrogateescape")
     named = target_of(target_triple, what="disassembled").name if target_triple else ""
     failures: dict[str, CompileFailed] = {}
-    for architecture in (named,) if named else [one.name for one in TARGETS]:
+    for architecture in (named,) if named else [target_record.name for target_record in TARGETS]:
         try:
             assemble(text, architecture, toolchain, output, name=str(path))
             return output.read_bytes()
         except CompileFailed as failed:
             failures[architecture] = failed
     # The fewer complaints, the likelier it was meant for that target.
-    architecture, error = min(failures.items(), key=lambda one: one[1].detail.count(": error: "))
-    intel = next(one for one in TARGETS if one.assembly.has_intel_syntax)
+    architecture, error = min(failures.items(), key=lambda key: key[1].detail.count(": error: "))
+    intel = next(
+        target_record for target_record in TARGETS if target_record.assembly.has_intel_syntax
+    )
     if "%" not in text and _INTEL_OPERAND.search(text) and named in ("", intel.name):
         with contextlib.suppress(CompileFailed):
             assemble(text, intel.name, toolchain, output, name=str(path), intel=True)

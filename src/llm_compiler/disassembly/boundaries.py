@@ -52,9 +52,11 @@ def with_found_functions(elf: ElfFile, listing: Listing) -> ElfFile:
     ]
     known = {symbol.value: symbol for symbol in symbols if symbol.kind is SymbolKind.FUNCTION}
     sections = {
-        one.index: one for one in elf.sections if one.is_code and not _LINKERS.match(one.name)
+        each_section.index: each_section
+        for each_section in elf.sections
+        if each_section.is_code and not _LINKERS.match(each_section.name)
     }
-    sizes: dict[int, int] = {one.value: one.size for one in known.values()}
+    sizes: dict[int, int] = {symbol.value: symbol.size for symbol in known.values()}
     with contextlib.suppress(InputError):
         for address, size in read_ranges(elf):
             section = elf.section_at(address)
@@ -119,32 +121,36 @@ def _uncovered(
     gap: list[Instruction] = []
 
     def functions(found: list[Instruction], end: int) -> Iterator[tuple[int, int]]:
-        if any(one.address in run_time for one in found):
+        if any(instruction.address in run_time for instruction in found):
             return
         begins: list[int] = []
         is_after_end = is_padding = True
-        for one in found:
-            if padding.match(one.text):
+        for item in found:
+            if padding.match(item.text):
                 is_padding = True
                 continue
             # What follows padding after the end of a function begins another one.
-            if (is_after_end and is_padding) or one.address in called:
-                begins.append(one.address)
-            is_after_end, is_padding = one.mnemonic in architecture.leaving, False
+            if (is_after_end and is_padding) or item.address in called:
+                begins.append(item.address)
+            is_after_end, is_padding = item.mnemonic in architecture.leaving, False
         for number, start in enumerate(begins):
             stop = begins[number + 1] if number + 1 < len(begins) else end
             inside = [
-                one for one in found if start <= one.address < stop and not padding.match(one.text)
+                instruction
+                for instruction in found
+                if start <= instruction.address < stop and not padding.match(instruction.text)
             ]
             yield start, inside[-1].end - start
 
-    for one in instructions:
-        place = bisect_right(starts, one.address) - 1
-        covered = place >= 0 and one.address < starts[place] + max(1, sizes[starts[place]])
+    for each_instruction in instructions:
+        place = bisect_right(starts, each_instruction.address) - 1
+        covered = place >= 0 and each_instruction.address < starts[place] + max(
+            1, sizes[starts[place]]
+        )
         if not covered:
-            gap.append(one)
+            gap.append(each_instruction)
         elif gap:
-            yield from functions(gap, one.address)
+            yield from functions(gap, each_instruction.address)
             gap = []
     if gap:
         yield from functions(gap, limit)
@@ -187,7 +193,7 @@ def _run_time_pieces(sizes: dict[int, int], places: frozenset[int], named: set[i
 def _known_names(elf: ElfFile, listing: Listing) -> dict[int, str]:
     """Return names that an executable's start tells: its own, and ``main``."""
     is_program = elf.kind is FileKind.EXECUTABLE or any(
-        one.name == ".interp" for one in elf.sections
+        each_section.name == ".interp" for each_section in elf.sections
     )
     section = elf.section_at(elf.entry) if elf.entry and is_program else None
     if section is None or not section.is_code:
@@ -195,9 +201,9 @@ def _known_names(elf: ElfFile, listing: Listing) -> dict[int, str]:
     names = {elf.entry: "_start"}
     architecture = architecture_named(elf.architecture)
     first: list[Instruction] = []
-    for one in listing.between(section.index, elf.entry, elf.entry + _START_BYTES):
-        first.append(one)
-        if architecture.is_branch(one) and architecture.is_call(one):
+    for instruction in listing.between(section.index, elf.entry, elf.entry + _START_BYTES):
+        first.append(instruction)
+        if architecture.is_branch(instruction) and architecture.is_call(instruction):
             break
     names |= dict.fromkeys(architecture.main_functions(elf, first), "main")
     return {

@@ -258,9 +258,9 @@ def claim_sites(lines: Sequence[str]) -> list[_Site]:
     found: list[_Site] = []
     for number, line in enumerate(lines):
         if line.startswith("@"):
-            rules = [one for one in _RULES if one.name in _OF_VARIABLES]
+            rules = [each_rule for each_rule in _RULES if each_rule.name in _OF_VARIABLES]
         elif line.startswith(" "):
-            rules = [one for one in _RULES if one.name not in _OF_VARIABLES]
+            rules = [each_rule for each_rule in _RULES if each_rule.name not in _OF_VARIABLES]
         else:
             continue
         if _ASSUMED.match(line):

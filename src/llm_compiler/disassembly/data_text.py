@@ -102,7 +102,7 @@ def _element_size(data: bytes, alignment: int) -> int:
 
 def _words(data: bytes, size: int, names: Mapping[int, str], as_bits: bool) -> list[str]:
     if size not in names or len(data) % size:
-        size = next(one for one in (8, 4, 2, 1) if len(data) % one == 0)
+        size = next(item for item in (8, 4, 2, 1) if len(data) % item == 0)
     return list(_each_word(data, size, names[size], as_bits))
 
 

@@ -126,18 +126,23 @@ def with_drafts(
     Args:
         lifts: of functions that the module leaves out; without IR they add nothing.
     """
-    found = [one for one in lifts if one.outcome.ir and not one.outcome.alias_of]
+    found = [
+        each_lift for each_lift in lifts if each_lift.outcome.ir and not each_lift.outcome.alias_of
+    ]
     if not found:
         return module
-    names = {f"{one.outcome.name}.{one.outcome.verdict.value}": one.outcome.reason for one in found}
+    names = {
+        f"{each_lift.outcome.name}.{each_lift.outcome.verdict.value}": each_lift.outcome.reason
+        for each_lift in found
+    }
     job = DraftJob(
-        texts=tuple(one.outcome.ir for one in found),
-        functions=tuple(one.outcome.name for one in found),
+        texts=tuple(each_lift.outcome.ir for each_lift in found),
+        functions=tuple(each_lift.outcome.name for each_lift in found),
         drafts=tuple(names),
-        verdicts=tuple(one.outcome.verdict.value for one in found),
+        verdicts=tuple(each_lift.outcome.verdict.value for each_lift in found),
         variables=tuple(
-            tuple(variable.name for variable in one.text.variables) if one.text else ()
-            for one in found
+            tuple(variable.name for variable in each_lift.text.variables) if each_lift.text else ()
+            for each_lift in found
         ),
     )
     texts: list[str] = run_jobs(pool, [job])[0]

@@ -81,7 +81,7 @@ class TableText:
         # No jump goes to a landing pad: a block with a label there is the next one.
         pad = [self._pads[offset]] if offset in self._pads else []
         before, after = [*self._ends.get(offset, []), *pad], self._begins.get(offset, [])
-        return [f"{one}:" for one in before], [f"{one}:" for one in after]
+        return [f"{word}:" for word in before], [f"{word}:" for word in after]
 
     def head(self) -> Iterator[str]:
         """Yield what follows the function's label."""

@@ -58,10 +58,10 @@ def blocks_of(module: str, function: str) -> list[Block]:
 def _block(name: str, lines: Sequence[str]) -> Block:
     # Switches and invokes take several lines; what stands before the end names no label but phis'.
     targets = [
-        one.strip('"')
+        item.strip('"')
         for line in lines
         if not re.match(r"%\S+ = phi ", line)
-        for one in _TARGET.findall(line)
+        for item in _TARGET.findall(line)
     ]
     return Block(name=name, lines=tuple(lines), successors=tuple(dict.fromkeys(targets)))
 
@@ -104,19 +104,19 @@ def _picture(blocks: Sequence[Block]) -> str:
     y = width = 0
     for layer in layers:
         x = 0
-        for one in layer:
-            places[one.name] = x, y
-            x += sizes[one.name][0] + _GAP_PX
+        for each_block in layer:
+            places[each_block.name] = x, y
+            x += sizes[each_block.name][0] + _GAP_PX
         width = max(width, x)
-        y += max(sizes[one.name][1] for one in layer) + _GAP_PX
+        y += max(sizes[block.name][1] for block in layer) + _GAP_PX
     drawn = []
-    for one in blocks:
-        (x, top), (w, h) = places[one.name], sizes[one.name]
+    for each_block in blocks:
+        (x, top), (w, h) = places[each_block.name], sizes[each_block.name]
         drawn.append(f'<rect x="{x}" y="{top}" width="{w}" height="{h}"/>')
-        for number, line in enumerate((f"{one.name}:", *one.lines)):
+        for number, line in enumerate((f"{each_block.name}:", *each_block.lines)):
             at = top + (number + 1) * _LINE_PX
             drawn.append(f'<text x="{x + 8}" y="{at}">{html.escape(line)}</text>')
-        for other in one.successors:
+        for other in each_block.successors:
             if other in places:
                 to_x, to_y = places[other][0] + sizes[other][0] // 2, places[other][1]
                 kind = ' class="back"' if to_y <= top else ""
@@ -136,11 +136,11 @@ def _layers(blocks: Sequence[Block]) -> list[list[Block]]:
     """Return blocks in rows: each below all that lead to it from above it in the text."""
     order = {block.name: number for number, block in enumerate(blocks)}
     depth = dict.fromkeys(order, 0)
-    for one in blocks:
-        for other in one.successors:
-            if order.get(other, -1) > order[one.name]:
-                depth[other] = max(depth[other], depth[one.name] + 1)
+    for each_block in blocks:
+        for other in each_block.successors:
+            if order.get(other, -1) > order[each_block.name]:
+                depth[other] = max(depth[other], depth[each_block.name] + 1)
     layers: list[list[Block]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
-    for one in blocks:
-        layers[depth[one.name]].append(one)
+    for each_block in blocks:
+        layers[depth[each_block.name]].append(each_block)
     return [layer for layer in layers if layer]

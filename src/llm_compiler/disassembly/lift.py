@@ -172,7 +172,11 @@ class Lifter:
                 )
         if len(answers) < options.candidates:
             known = {answer.code for answer in answers}
-            answers += [one for one in self._engine.answer(plain) if one.code not in known]
+            answers += [
+                code_answer
+                for code_answer in self._engine.answer(plain)
+                if code_answer.code not in known
+            ]
         return answers[: options.candidates]
 
     def verify(
@@ -256,7 +260,7 @@ class Lifter:
         by_model = _from(self._verify_answers(question, answers), "model")
         if by_rules is None:
             return by_model
-        ranks = [one.outcome.verdict.rank for one in (by_rules, by_model)]
+        ranks = [lift.outcome.verdict.rank for lift in (by_rules, by_model)]
         better = by_model if ranks[1] < ranks[0] else by_rules
         return dataclasses.replace(better, verdicts=(*by_rules.verdicts, *by_model.verdicts))
 
@@ -323,7 +327,7 @@ class Lifter:
             return None if lowered.change else (candidate, lowered, "")
         ordered = sorted(
             variants_of(text.text, self._binary.elf.architecture),
-            key=lambda one: -self._needed[one],
+            key=lambda each_variant: -self._needed[each_variant],
         )
         rest = [OWN, *ordered]
         while rest:
@@ -526,11 +530,16 @@ def _every(
 ) -> tuple[AnswerVerdict, ...]:
     """Return what is known of each answer, in their order; what was not run is unproved."""
     rest = {
-        one.number: AnswerVerdict(answer=one.answer, verdict=LiftVerdict.UNPROVED, reason=_NOT_RUN)
-        for one in found
-        if one.number not in verdicts
+        candidate.number: AnswerVerdict(
+            answer=candidate.answer, verdict=LiftVerdict.UNPROVED, reason=_NOT_RUN
+        )
+        for candidate in found
+        if candidate.number not in verdicts
     }
-    return tuple(one for _, one in sorted({**verdicts, **rest}.items(), key=lambda pair: pair[0]))
+    return tuple(
+        answer_verdict
+        for _, answer_verdict in sorted({**verdicts, **rest}.items(), key=lambda pair: pair[0])
+    )
 
 
 def _of(question: Question, lift: Lift, started: float) -> Lift:

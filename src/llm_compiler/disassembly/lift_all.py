@@ -71,15 +71,15 @@ def _side_by_side(
     with ThreadPoolExecutor(len(lifters)) as threads:
         waiting: list[Future[tuple[int, Lift]]] = [threads.submit(work, index) for index in own]
         try:
-            for number, one in enumerate(as_completed(waiting)):
-                index, lift = one.result()
+            for number, future in enumerate(as_completed(waiting)):
+                index, lift = future.result()
                 found[index] = lift
                 on_progress(symbols[index].name, number, len(symbols))
         except KeyboardInterrupt:
             threads.shutdown(wait=True, cancel_futures=True)
-            for one in waiting:
-                if one.done() and not one.cancelled() and one.exception() is None:
-                    index, lift = one.result()
+            for future in waiting:
+                if future.done() and not future.cancelled() and future.exception() is None:
+                    index, lift = future.result()
                     found[index] = lift
         except BaseException:
             threads.shutdown(wait=True, cancel_futures=True)

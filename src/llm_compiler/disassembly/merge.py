@@ -95,19 +95,23 @@ def merge(
         for lift in lifts
         if lift.outcome.verdict.is_accepted and lift.outcome.name not in dropped
     ]
-    kept = [one for one in accepted if not one.outcome.alias_of]
-    aliases = [one for one in accepted if one.outcome.alias_of]
+    kept = [lift for lift in accepted if not lift.outcome.alias_of]
+    aliases = [lift for lift in accepted if lift.outcome.alias_of]
     sources: dict[str, Path] = {}
     texts = detached_texts(
-        [one.outcome.ir for one in kept], kept, pool, aliases, alignments=_alignments(binary, kept)
+        [lift.outcome.ir for lift in kept],
+        kept,
+        pool,
+        aliases,
+        alignments=_alignments(binary, kept),
     )
-    for index, (one, text) in enumerate(zip(kept, texts, strict=True)):
+    for index, (each_lift, text) in enumerate(zip(kept, texts, strict=True)):
         if text:
             path = folder / f"part-{index}.ll"
             path.write_text(text, "utf-8", "surrogateescape")
-            sources[one.outcome.name] = path
+            sources[each_lift.outcome.name] = path
         else:
-            dropped[one.outcome.name] = "its variables cannot be left to the input"
+            dropped[each_lift.outcome.name] = "its variables cannot be left to the input"
     output, lowered = folder / "merged.ll", folder / "merged.o"
     linked: list[str] = []
     if sources and not (refused := link_modules(list(sources.values()), output, toolchain)):
@@ -120,7 +124,7 @@ def merge(
                 dropped[name] = f"it does not link with the others: {refused}"
             else:
                 linked.append(name)
-    by_name = {one.outcome.name: one for one in kept}
+    by_name = {lift.outcome.name: lift for lift in kept}
     while linked:
         wrong = recheck(binary, [by_name[name] for name in linked], output, lowered, toolchain)
         if not wrong:
@@ -150,41 +154,43 @@ def _united(
     if not named:
         return list(lifts), {}
     found: list[Modest] = run_jobs(
-        pool, [ClaimsJob(texts=tuple(one.outcome.ir for one in named.values()))]
+        pool, [ClaimsJob(texts=tuple(lift.outcome.ir for lift in named.values()))]
     )[0]
-    for (name, one), modest in zip(list(named.items()), found, strict=True):
+    for (name, each_lift), modest in zip(list(named.items()), found, strict=True):
         if modest.status is not Status.OK:
             continue
-        outcome = dataclasses.replace(one.outcome, ir=modest.text, claims=modest.kept)
+        outcome = dataclasses.replace(each_lift.outcome, ir=modest.text, claims=modest.kept)
         named[name] = dataclasses.replace(
-            one, outcome=outcome, bare=modest.bare, nothrow=modest.nothrow
+            each_lift, outcome=outcome, bare=modest.bare, nothrow=modest.nothrow
         )
     aliases = {
         lift.outcome.name: lift.outcome.alias_of
         for lift in lifts
         if lift.outcome.alias_of in named and not lift.outcome.is_ifunc
     }
-    agreed = agree({name: one.outcome.ir for name, one in named.items()}, pool, aliases=aliases)
+    agreed = agree({name: lift.outcome.ir for name, lift in named.items()}, pool, aliases=aliases)
     dropped = dict(agreed.refused)
     for name, text in same_variables(agreed.texts).items():
-        one = named[name]
+        each_lift = named[name]
         is_changed = name in agreed.changed
         if is_changed and reverify is None:
             dropped[name] = "it lowers to other code once it agrees with its callers"
-        elif is_changed or (one.outcome.claims and reverify is not None):
+        elif is_changed or (each_lift.outcome.claims and reverify is not None):
             assert reverify is not None
-            one = reverify(dataclasses.replace(one, is_changed=is_changed), text)
-            if not one.outcome.verdict.is_accepted:
-                dropped[name] = one.outcome.reason
+            each_lift = reverify(dataclasses.replace(each_lift, is_changed=is_changed), text)
+            if not each_lift.outcome.verdict.is_accepted:
+                dropped[name] = each_lift.outcome.reason
         else:
-            one = dataclasses.replace(one, outcome=dataclasses.replace(one.outcome, ir=text))
-        named[name] = one
+            each_lift = dataclasses.replace(
+                each_lift, outcome=dataclasses.replace(each_lift.outcome, ir=text)
+            )
+        named[name] = each_lift
     result = []
-    for one in lifts:
-        if real := named.get(one.outcome.alias_of or one.outcome.name):
-            result.append(_with_name(real, one))
+    for each_lift in lifts:
+        if real := named.get(each_lift.outcome.alias_of or each_lift.outcome.name):
+            result.append(_with_name(real, each_lift))
         else:
-            result.append(one)
+            result.append(each_lift)
     dropped |= {
         lift.outcome.name: dropped[lift.outcome.alias_of]
         for lift in lifts
@@ -193,19 +199,19 @@ def _united(
     return result, dropped
 
 
-def _with_name(real: Lift, one: Lift) -> Lift:
+def _with_name(real: Lift, lift: Lift) -> Lift:
     """Return a function's lift as the lift of one of its names."""
-    if not one.outcome.alias_of:
+    if not lift.outcome.alias_of:
         return real
     outcome = dataclasses.replace(
         real.outcome,
-        name=one.outcome.name,
-        alias_of=one.outcome.alias_of,
-        is_ifunc=one.outcome.is_ifunc,
+        name=lift.outcome.name,
+        alias_of=lift.outcome.alias_of,
+        is_ifunc=lift.outcome.is_ifunc,
         num_candidates=0,
         seconds=0.0,
     )
-    return dataclasses.replace(real, outcome=outcome, text=one.text)
+    return dataclasses.replace(real, outcome=outcome, text=lift.text)
 
 
 _EXTERNAL = re.compile(r"^(@\S+) = (?:external|extern_weak) .*$", re.MULTILINE)
@@ -444,16 +450,16 @@ def relink(
     }
     edits: list[str] = []
     hidden: set[str] = set()
-    for one in accepted:
-        assert one.text is not None
-        for name in (one.outcome.name, *one.text.static_functions):
+    for each_lift in accepted:
+        assert each_lift.text is not None
+        for name in (each_lift.outcome.name, *each_lift.text.static_functions):
             if name in symbols and symbols[name].is_local:
                 hidden.add(name)
-        for variable in one.text.variables:
+        for variable in each_lift.text.variables:
             edits += _variable_edits(binary, variable, symbols, hidden)
     for name in sorted(hidden):
         edits += [f"--globalize-symbol={name}"] if name in symbols else []
-    edits += [f"--weaken-symbol={one.outcome.name}" for one in accepted]
+    edits += [f"--weaken-symbol={lift.outcome.name}" for lift in accepted]
     objcopy = toolchain.tool("llvm-objcopy")
     _tool([objcopy, *dict.fromkeys(edits), copy], "llvm-objcopy")
     source, lifted = folder / "lifted.ll", folder / "lifted.o"
@@ -462,7 +468,7 @@ def relink(
     clang = toolchain.tool("clang")
     target = f"--target={architecture}-linux-gnu"
     _tool([clang, target, "-r", "-nostdlib", lifted, copy, "-o", output], "the linker")
-    names = [one.outcome.name for one in accepted]
+    names = [lift.outcome.name for lift in accepted]
     restored = [f"--localize-symbol={name}" for name in sorted(hidden)]
     restored += [
         f"--weaken-symbol={name}"

@@ -59,6 +59,6 @@ def without_outlined(
         static_functions=tuple(
             function for function in functions if not function.startswith(PREFIX)
         ),
-        opened=tuple(dict.fromkeys(one for each in all_ for one in each.opened)),
+        opened=tuple(dict.fromkeys(index for each in all_ for index in each.opened)),
     )
     return text, dataclasses.replace(proof, code=code)

@@ -60,7 +60,7 @@ _CODE = (
     (r"@llvm\.(?:read|write)_(?:volatile_)?register\b", "names a register"),
     (r"@llvm\.readcyclecounter\b", "reads the time-stamp counter, which counts something else"),
 )
-_OBSTACLES = tuple((re.compile(one, re.MULTILINE), why) for one, why in (*_TYPES, *_CODE))
+_OBSTACLES = tuple((re.compile(word, re.MULTILINE), why) for word, why in (*_TYPES, *_CODE))
 
 _FOREIGN = (
     (
@@ -92,7 +92,7 @@ _FOREIGN = (
         "is about the processor itself",
     ),
 )
-_FOREIGN_PATTERNS = tuple((re.compile(one), why) for one, why in _FOREIGN)
+_FOREIGN_PATTERNS = tuple((re.compile(word), why) for word, why in _FOREIGN)
 
 _PROCESSOR = re.compile(
     r' "(?:target-cpu|target-features|tune-cpu|min-legal-vector-width|prefer-vector-width)"="[^"]*"'
@@ -238,8 +238,8 @@ def _with_x86_conversions(text: str) -> str:
         )
 
     text = _CONVERSION.sub(replace, text)
-    missing = sorted(one for one in declared if one not in text)
-    return text + "".join(f"{one}\n" for one in missing)
+    missing = sorted(word for word in declared if word not in text)
+    return text + "".join(f"{word}\n" for word in missing)
 
 
 def _outside_strings(text: str, change: Callable[[str], str]) -> str:
@@ -252,16 +252,19 @@ def _are_laid_out_alike(module: Module, *layouts: int) -> bool:
     """Whether all types of memory have the same size and alignment in all layouts."""
     library = module.context.library
     types = {library.LLVMGlobalGetValueType(handle) for handle in module.variable_handles()}
-    for one in module.instruction_handles():
-        if library.LLVMIsAAllocaInst(one):
-            types.add(library.LLVMGetAllocatedType(one))
-        elif library.LLVMIsAGetElementPtrInst(one):
-            types.add(library.LLVMGetGEPSourceElementType(one))
-    for one in types:
-        if not library.LLVMTypeIsSized(one):
+    for index in module.instruction_handles():
+        if library.LLVMIsAAllocaInst(index):
+            types.add(library.LLVMGetAllocatedType(index))
+        elif library.LLVMIsAGetElementPtrInst(index):
+            types.add(library.LLVMGetGEPSourceElementType(index))
+    for index in types:
+        if not library.LLVMTypeIsSized(index):
             continue
         sizes = {
-            (library.LLVMABISizeOfType(layout, one), library.LLVMABIAlignmentOfType(layout, one))
+            (
+                library.LLVMABISizeOfType(layout, index),
+                library.LLVMABIAlignmentOfType(layout, index),
+            )
             for layout in layouts
         }
         if len(sizes) > 1:
@@ -282,11 +285,11 @@ def _split_products(module: Module) -> None:
     ]
     builder = library.LLVMCreateBuilderInContext(module.context.handle)
     try:
-        for one in fused:
-            a, b, c = (library.LLVMGetOperand(one, index) for index in range(3))
-            library.LLVMPositionBuilderBefore(builder, one)
+        for number in fused:
+            a, b, c = (library.LLVMGetOperand(number, index) for index in range(3))
+            library.LLVMPositionBuilderBefore(builder, number)
             product = library.LLVMBuildFMul(builder, a, b, b"")
-            library.LLVMReplaceAllUsesWith(one, library.LLVMBuildFAdd(builder, product, c, b""))
-            library.LLVMInstructionEraseFromParent(one)
+            library.LLVMReplaceAllUsesWith(number, library.LLVMBuildFAdd(builder, product, c, b""))
+            library.LLVMInstructionEraseFromParent(number)
     finally:
         library.LLVMDisposeBuilder(builder)

@@ -154,14 +154,14 @@ def _survey(text: str, function: str) -> Survey:
                 )
             )
         returned = [
-            library.LLVMGetOperand(one, 0)
-            for one in module.instruction_handles(handle)
-            if library.LLVMIsAReturnInst(one) and library.LLVMGetNumOperands(one)
+            library.LLVMGetOperand(index, 0)
+            for index in module.instruction_handles(handle)
+            if library.LLVMIsAReturnInst(index) and library.LLVMGetNumOperands(index)
         ]
         return Survey(
             status=Status.OK,
             own=reader.of_function(handle),
-            returns_undefined=any(library.LLVMIsUndef(one) for one in returned),
+            returns_undefined=any(library.LLVMIsUndef(item) for item in returned),
             calls=tuple(dict.fromkeys(calls)),
             last_calls=_last_calls(module, handle, reader),
         )
@@ -178,9 +178,9 @@ def _last_calls(
         for handle in module.instruction_handles(function)
         if library.LLVMIsAReturnInst(handle)
     ]
-    for one in returns:
-        call = _last_call(module, one)
-        ways = [] if call else _ways_into(module, library.LLVMGetInstructionParent(one))
+    for index in returns:
+        call = _last_call(module, index)
+        ways = [] if call else _ways_into(module, library.LLVMGetInstructionParent(index))
         ends = [call] if call else [_last_call(module, end) for end in ways]
         for each in ends or [0]:
             if not each or each not in direct:
@@ -194,26 +194,26 @@ def _ways_into(module: Module, block: int) -> list[int]:
     """Return the ends of the blocks in front of a block."""
     library = module.context.library
     found = []
-    one = library.LLVMGetFirstBasicBlock(library.LLVMGetBasicBlockParent(block))
-    while one:
-        end = library.LLVMGetBasicBlockTerminator(one)
+    item = library.LLVMGetFirstBasicBlock(library.LLVMGetBasicBlockParent(block))
+    while item:
+        end = library.LLVMGetBasicBlockTerminator(item)
         count = library.LLVMGetNumSuccessors(end)
         if block in [library.LLVMGetSuccessor(end, index) for index in range(count)]:
             found.append(end)
-        one = library.LLVMGetNextBasicBlock(one)
+        item = library.LLVMGetNextBasicBlock(item)
     return found
 
 
 def _last_call(module: Module, instruction: int) -> int:
     """Return the nearest call of a function in front of an instruction, in the same block."""
     library = module.context.library
-    one = library.LLVMGetPreviousInstruction(instruction)
-    while one:
-        if library.LLVMIsACallInst(one):
-            callee = library.LLVMGetCalledValue(one)
+    item = library.LLVMGetPreviousInstruction(instruction)
+    while item:
+        if library.LLVMIsACallInst(item):
+            callee = library.LLVMGetCalledValue(item)
             if not (library.LLVMIsAFunction(callee) and library.LLVMGetIntrinsicID(callee)):
-                return int(one)
-        one = library.LLVMGetPreviousInstruction(one)
+                return int(item)
+        item = library.LLVMGetPreviousInstruction(item)
     return 0
 
 
@@ -257,7 +257,7 @@ class PrototypeReader:
         types = self.parameter_types(type_)
         return Prototype(
             result=self.text_of(library.LLVMGetReturnType(type_)),
-            parameters=tuple(self.text_of(one) for one in types),
+            parameters=tuple(self.text_of(index) for index in types),
             result_attributes=self._text(attributes(0)),
             parameter_attributes=tuple(
                 self._text(attributes(index)) for index in range(1, len(types) + 1)
@@ -271,7 +271,7 @@ class PrototypeReader:
         count = self._library.LLVMCountParamTypes(type_)
         types = (c_void_p * max(1, count))()
         self._library.LLVMGetParamTypes(type_, ctypes.cast(types, ctypes.POINTER(c_void_p)))
-        return [one for one in types[:count] if one]
+        return [item for item in types[:count] if item]
 
     def text_of(self, type_: int) -> str:
         """Return a type as IR writes it, without names of structs."""
@@ -301,11 +301,11 @@ class PrototypeReader:
     def _named(self, held: Sequence[int | None]) -> dict[str, int]:
         library = self._library
         found = {}
-        for one in held:
-            if one and not library.LLVMIsStringAttribute(one):
-                name = self._kinds.get(library.LLVMGetEnumAttributeKind(one))
+        for index in held:
+            if index and not library.LLVMIsStringAttribute(index):
+                name = self._kinds.get(library.LLVMGetEnumAttributeKind(index))
                 if name:
-                    found[name] = one
+                    found[name] = index
         return found
 
     def _text(self, attributes: dict[str, int]) -> str:
@@ -341,21 +341,21 @@ def candidates(
     everything = [own, *claims] if own is not None else claims
     first = own or max(claims, key=lambda claim: (len(claim.parameters), claims.count(claim)))
     results = _results(own, calls)
-    is_variadic = any(one.is_variadic for one in everything)
+    is_variadic = any(prototype.is_variadic for prototype in everything)
     if is_variadic:
-        fixed = min(len(one.parameters) for one in everything if one.is_variadic)
+        fixed = min(len(prototype.parameters) for prototype in everything if prototype.is_variadic)
         longest = fixed
     else:
-        longest = max(len(one.parameters) for one in everything)
+        longest = max(len(prototype.parameters) for prototype in everything)
     positions: list[list[tuple[str, str]]] = []
     for index in range(longest):
         seen = [
-            (one.parameters[index], _at(one.parameter_attributes, index))
-            for one in everything
-            if index < len(one.parameters)
+            (prototype.parameters[index], _at(prototype.parameter_attributes, index))
+            for prototype in everything
+            if index < len(prototype.parameters)
         ]
         positions.append(
-            sorted(dict.fromkeys(seen), key=lambda one: _preference(one, first, index))
+            sorted(dict.fromkeys(seen), key=lambda pair: _preference(pair, first, index))
         )
     found = []
     for result in results:
@@ -364,8 +364,8 @@ def candidates(
                 Prototype(
                     result=result[0],
                     result_attributes=result[1],
-                    parameters=tuple(one[0] for one in choice),
-                    parameter_attributes=tuple(one[1] for one in choice),
+                    parameters=tuple(pair[0] for pair in choice),
+                    parameter_attributes=tuple(pair[1] for pair in choice),
                     is_variadic=is_variadic,
                     convention=first.convention,
                 )
@@ -390,15 +390,19 @@ def _results(own: Prototype | None, calls: Sequence[CallSite]) -> list[tuple[str
         if not call.uses_result
     ]
     mine = [(own.result, own.result_attributes)] if own is not None else []
-    needed = [one for one in dict.fromkeys([*mine, *used]) if one[0] != "void"]
-    needed.sort(key=lambda one: -_width(one[0]))
+    needed = [pair for pair in dict.fromkeys([*mine, *used]) if pair[0] != "void"]
+    needed.sort(key=lambda pair: -_width(pair[0]))
     if used or (mine and mine[0][0] != "void"):
         # A definition that returns enough stays as it is.
-        if mine and mine[0] in needed and all(_width(mine[0][0]) >= _width(one[0]) for one in used):
+        if (
+            mine
+            and mine[0] in needed
+            and all(_width(mine[0][0]) >= _width(pair[0]) for pair in used)
+        ):
             needed.remove(mine[0])
             needed.insert(0, mine[0])
         # An attribute promises how the result is extended: without it nothing is promised.
-        bare = [(one[0], "") for one in needed if one[1]]
+        bare = [(pair[0], "") for pair in needed if pair[1]]
         return list(dict.fromkeys([*needed, *bare]))
     return list(dict.fromkeys([*mine, *unused]))
 
@@ -411,12 +415,12 @@ def _width(type_: str) -> int:
     return int(type_[1:]) if type_[:1] == "i" and type_[1:].isdigit() else 1000
 
 
-def _preference(one: tuple[str, str], first: Prototype, index: int) -> tuple[bool, int]:
-    is_own = index < len(first.parameters) and one == (
+def _preference(pair: tuple[str, str], first: Prototype, index: int) -> tuple[bool, int]:
+    is_own = index < len(first.parameters) and pair == (
         first.parameters[index],
         _at(first.parameter_attributes, index),
     )
-    return not is_own, -_width(one[0])
+    return not is_own, -_width(pair[0])
 
 
 def _choices(

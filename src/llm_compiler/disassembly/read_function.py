@@ -78,8 +78,10 @@ class FunctionReader:
             opened=opened,
             static_functions=tuple(
                 name
-                for name, one in references.named.items()
-                if one is not None and one.is_local and code.elf.sections[one.section].is_code
+                for name, each_symbol in references.named.items()
+                if each_symbol is not None
+                and each_symbol.is_local
+                and code.elf.sections[each_symbol.section].is_code
             ),
         )
 

@@ -116,8 +116,8 @@ def _table_change(
         return "" if first is second else "is gone"
     if not is_same_code:
         first, second = (
-            _by_instruction(table, listing, one)
-            for table, listing, one in (
+            _by_instruction(table, listing, each_symbol)
+            for table, listing, each_symbol in (
                 (first, binary.listing, symbol),
                 (second, own.listing, again),
             )
@@ -127,9 +127,9 @@ def _table_change(
     contents = []
     for file, (section, start, end) in ((binary.elf, first.place), (own.elf, second.place)):
         data = bytearray(file.sections[section].read(start, end))
-        for one in file.relocations_in(section, start, end):
+        for relocation in file.relocations_in(section, start, end):
             size = type_size(first.type_encoding)
-            data[one.offset - start : one.offset - start + size] = bytes(size)
+            data[relocation.offset - start : relocation.offset - start + size] = bytes(size)
         contents.append(data)
     return "has other bytes" if is_same_code and contents[0] != contents[1] else ""
 
@@ -139,7 +139,7 @@ def _by_instruction(table: ExceptionTable, listing: Listing, symbol: Symbol) -> 
 
     def number(offset: int) -> int:
         before = listing.between(symbol.section, symbol.value, symbol.value + offset)
-        return sum(not _ALIGNMENT.match(one.text) for one in before)
+        return sum(not _ALIGNMENT.match(instruction.text) for instruction in before)
 
     sites = []
     for site in table.call_sites:
@@ -176,9 +176,9 @@ class _DataCheck:
         places = (section, start), (own_section, own_start)
         found = [
             {
-                one.offset - at: self._target(side, index, one)
-                for one in self._sides[side][0].relocations_in(index, at, at + size)
-                if one.type
+                relocation.offset - at: self._target(side, index, relocation)
+                for relocation in self._sides[side][0].relocations_in(index, at, at + size)
+                if relocation.type
             }
             for side, (index, at) in enumerate(places)
         ]
@@ -191,24 +191,24 @@ class _DataCheck:
                 return change
         return ""
 
-    def _target(self, side: int, section: int, one: Relocation) -> tuple[int, int] | None:
+    def _target(self, side: int, section: int, relocation: Relocation) -> tuple[int, int] | None:
         """Return a place in data; None for names and code."""
         elf, listing = self._sides[side]
-        if not one.symbol.is_defined or elf.sections[one.symbol.section].is_code:
+        if not relocation.symbol.is_defined or elf.sections[relocation.symbol.section].is_code:
             return None
-        offset = one.addend
+        offset = relocation.addend
         if elf.sections[section].is_code:
-            form = architecture_named(elf.architecture).forms.get(one.type)
+            form = architecture_named(elf.architecture).forms.get(relocation.type)
             if form is None or form.through_table:
                 return None
             if form.relative:
-                at = listing.between(section, max(0, one.offset - 15), one.offset + 1)
-                offset += at[-1].end - one.offset if at else 4
-        elif one.type in target_of(elf.architecture).relocations.relative:
+                at = listing.between(section, max(0, relocation.offset - 15), relocation.offset + 1)
+                offset += at[-1].end - relocation.offset if at else 4
+        elif relocation.type in target_of(elf.architecture).relocations.relative:
             return None  # counts from a base that only the code knows
-        if one.symbol.kind is not SymbolKind.SECTION:
-            offset += one.symbol.value
-        return one.symbol.section, offset
+        if relocation.symbol.kind is not SymbolKind.SECTION:
+            offset += relocation.symbol.value
+        return relocation.symbol.section, offset
 
     def _compare_data(self, place: tuple[int, int], own_place: tuple[int, int]) -> str:
         section, own = (
@@ -220,7 +220,7 @@ class _DataCheck:
         if not before or own_place[1] >= own.size:
             return ""
         start = before[-1].value
-        sizes = [one.size for one in before if one.value == start and one.size]
+        sizes = [symbol.size for symbol in before if symbol.value == start and symbol.size]
         end = start + max(sizes) if sizes else own.size
         later = [symbol.value for symbol in symbols if symbol.value > start]
         end = min([end, *later[:1]])
@@ -267,9 +267,9 @@ def _pieces(text: str) -> tuple[dict[str, list[str]], set[str]]:
 
 def _first_change(before: str, after: str) -> str:
     lines = before.splitlines(), after.splitlines()
-    for one, other in zip(*lines, strict=False):
-        if one != other:
-            return f"'{one}' becomes '{other}'"
+    for line, other in zip(*lines, strict=False):
+        if line != other:
+            return f"'{line}' becomes '{other}'"
     return f"{len(lines[0])} lines become {len(lines[1])}"
 
 
@@ -277,9 +277,11 @@ def _fields(elf: ElfFile, symbol: Symbol, size: int) -> set[int]:
     """Return the bytes that a linker fills in, as offsets in the function."""
     found: set[int] = set()
     widths = target_of(elf.architecture).relocations.absolute
-    for one in elf.relocations_in(symbol.section, symbol.value, symbol.value + size):
-        width = widths.get(one.type, 4)
-        found |= set(range(one.offset - symbol.value, one.offset - symbol.value + width))
+    for relocation in elf.relocations_in(symbol.section, symbol.value, symbol.value + size):
+        width = widths.get(relocation.type, 4)
+        found |= set(
+            range(relocation.offset - symbol.value, relocation.offset - symbol.value + width)
+        )
     return found
 
 
@@ -287,8 +289,8 @@ def _same_relocations(elf: ElfFile, symbol: Symbol, own: ElfFile, again: Symbol,
     same = target_of(elf.architecture).relocations.same
     ours = elf.relocations_in(symbol.section, symbol.value, symbol.value + size)
     theirs = {
-        one.offset - again.value: one
-        for one in own.relocations_in(again.section, again.value, again.value + size)
+        relocation.offset - again.value: relocation
+        for relocation in own.relocations_in(again.section, again.value, again.value + size)
     }
     for our in ours:
         if not our.type:

@@ -224,7 +224,7 @@ class _Work:
     def _foreign(self, inspection: LiftInspection) -> str:
         """Return what keeps calls of other files' functions from meaning the same."""
         names = (*inspection.declared, *inspection.external_variables)
-        foreign = [one for one in names if not self._is_own(one)]
+        foreign = [word for word in names if not self._is_own(word)]
         if found := foreign_obstacle(foreign):
             return found
         for name in foreign:
@@ -269,8 +269,8 @@ class _Work:
         }
         if "" in names:
             raise Unreadable("refers to a variable without a symbol, which may be part of another")
-        for one in inspections.values():
-            names |= {name for name in one.external_variables if self._is_own(name)}
+        for inspection in inspections.values():
+            names |= {name for name in inspection.external_variables if self._is_own(name)}
         return self._reader.read_data(sorted(names))
 
     def finish(self, results: list[RetargetedFunction]) -> Retargeted:
@@ -287,10 +287,10 @@ class _Work:
             f"; Lifted from {self._binary.path.name} (x86-64) for AArch64: what is shown of each "
             "function there."
         ]
-        for one in results:
-            said = one.verdict.value + ("" if one.is_defined else " (not defined)")
-            said += f": {one.reason}" if one.reason else ""
-            lines.append(comment(f"{one.name}: {said}"))
+        for function in results:
+            said = function.verdict.value + ("" if function.is_defined else " (not defined)")
+            said += f": {function.reason}" if function.reason else ""
+            lines.append(comment(f"{function.name}: {said}"))
         text = "\n".join(lines) + "\n\n" + (body or f'target triple = "{self._triple}"\n')
         return Retargeted(target_triple=self._triple, module=text, functions=tuple(results))
 
@@ -299,16 +299,18 @@ class _Work:
         parts = self._parts
         if not parts:
             return "", {}
-        lifts = [one.lift for one in parts.values()]
-        texts = [one.text for one in parts.values()]
+        lifts = [each_part.lift for each_part in parts.values()]
+        texts = [each_part.text for each_part in parts.values()]
         sources = []
         for index, text in enumerate(detached_texts(texts, lifts, self._pool)):
             path = self._folder / f"retargeted-part-{index}.ll"
             path.write_text(text, "utf-8", "surrogateescape")
             sources.append(path)
-        functions = {name for one in parts.values() for name in one.inspection.declared}
+        functions = {name for each_part in parts.values() for name in each_part.inspection.declared}
         try:
-            data = self._variables({name: one.inspection for name, one in parts.items()}, lifts)
+            data = self._variables(
+                {name: each_part.inspection for name, each_part in parts.items()}, lifts
+            )
         except Unreadable as error:
             return "", dict.fromkeys(parts, f"it {error}")
         variables = self._folder / "retargeted-data.ll"

@@ -173,18 +173,18 @@ class _Editor:
             )
             if self._is_own_cast(handle)
         ]
-        for one in made:
-            source = library.LLVMGetOperand(one, 0)
+        for index in made:
+            source = library.LLVMGetOperand(index, 0)
             while True:
-                if library.LLVMTypeOf(source) == library.LLVMTypeOf(one):
-                    library.LLVMReplaceAllUsesWith(one, source)
+                if library.LLVMTypeOf(source) == library.LLVMTypeOf(index):
+                    library.LLVMReplaceAllUsesWith(index, source)
                     break
                 if not self._is_own_cast(source):
                     break
                 source = library.LLVMGetOperand(source, 0)
-        for one in reversed(made):
-            if not library.LLVMGetFirstUse(one):
-                library.LLVMInstructionEraseFromParent(one)
+        for index in reversed(made):
+            if not library.LLVMGetFirstUse(index):
+                library.LLVMInstructionEraseFromParent(index)
 
     def _is_own_cast(self, value: int) -> bool:
         library = self._library
@@ -267,9 +267,9 @@ class _Editor:
         library.LLVMGetCallSiteAttributes(
             call, _FUNCTION, ctypes.cast(held, ctypes.POINTER(c_void_p))
         )
-        for one in held:
-            if one:
-                library.LLVMAddCallSiteAttribute(made, _FUNCTION, one)
+        for item in held:
+            if item:
+                library.LLVMAddCallSiteAttribute(made, _FUNCTION, item)
         count = library.LLVMCountParamTypes(library.LLVMGlobalGetValueType(new))
         for index in range(count + 1):
             number = library.LLVMGetAttributeCountAtIndex(new, index)
@@ -278,9 +278,9 @@ class _Editor:
                 new, index, ctypes.cast(owned, ctypes.POINTER(c_void_p))
             )
             is_void = library.LLVMGetTypeKind(library.LLVMTypeOf(made)) == _VOID
-            for one in owned:
-                if one and not (index == 0 and is_void):
-                    library.LLVMAddCallSiteAttribute(made, index, one)
+            for item in owned:
+                if item and not (index == 0 and is_void):
+                    library.LLVMAddCallSiteAttribute(made, index, item)
 
     def _missing(self, builder: int, call: int, index: int, wanted: int) -> int:
         """Return what a call passes that lacks an argument: a value that is in the register."""
@@ -305,7 +305,7 @@ class _Editor:
         if self._module.has_block_addresses:
             raise _Impossible("the addresses of its blocks are taken")
         before, after = (
-            self._parameters(library.LLVMGlobalGetValueType(one)) for one in (old, new)
+            self._parameters(library.LLVMGlobalGetValueType(number)) for number in (old, new)
         )
         entry = library.LLVMGetFirstBasicBlock(old)
         self._copy_attributes(old, new)
@@ -360,9 +360,9 @@ class _Editor:
         """Return what a function returns that says nothing of it: what its code leaves there."""
         library = self._library
         values = [
-            one
-            for one in self._before(at, calls=True)
-            if self._is_call(one) or not self._last_call_only
+            index
+            for index in self._before(at, calls=True)
+            if self._is_call(index) or not self._last_call_only
         ]
         block = library.LLVMGetInstructionParent(at)
         joined = self._joined(block) if not any(self._is_call(value) for value in values) else None
@@ -413,7 +413,7 @@ class _Editor:
                 phi,
                 ctypes.cast((c_void_p * count)(*values), ctypes.POINTER(c_void_p)),
                 ctypes.cast(
-                    (c_void_p * count)(*(one for one, _ in joined)), ctypes.POINTER(c_void_p)
+                    (c_void_p * count)(*(index for index, _ in joined)), ctypes.POINTER(c_void_p)
                 ),
                 count,
             )
@@ -447,41 +447,41 @@ class _Editor:
         library = self._library
         found: list[int] = []
         block, seen = library.LLVMGetInstructionParent(at), set()
-        one = library.LLVMGetPreviousInstruction(at)
+        item = library.LLVMGetPreviousInstruction(at)
         while block not in seen and len(found) < _MAX_CHOICES:
             seen.add(block)
-            while one:
-                kind = library.LLVMGetTypeKind(library.LLVMTypeOf(one))
-                if kind != _VOID or (calls and self._is_call(one)):
-                    found.append(one)
-                one = library.LLVMGetPreviousInstruction(one)
+            while item:
+                kind = library.LLVMGetTypeKind(library.LLVMTypeOf(item))
+                if kind != _VOID or (calls and self._is_call(item)):
+                    found.append(item)
+                item = library.LLVMGetPreviousInstruction(item)
             before = self._predecessors(block)
             if len(before) != 1:
                 break
             block = before[0]
-            one = library.LLVMGetBasicBlockTerminator(block)
+            item = library.LLVMGetBasicBlockTerminator(block)
         return found
 
     def _predecessors(self, block: int) -> list[int]:
         library = self._library
         function = library.LLVMGetBasicBlockParent(block)
         found = []
-        one = library.LLVMGetFirstBasicBlock(function)
-        while one:
-            end = library.LLVMGetBasicBlockTerminator(one)
+        item = library.LLVMGetFirstBasicBlock(function)
+        while item:
+            end = library.LLVMGetBasicBlockTerminator(item)
             successors = [
                 library.LLVMGetSuccessor(end, i) for i in range(library.LLVMGetNumSuccessors(end))
             ]
             if block in successors:
-                found.append(one)
-            one = library.LLVMGetNextBasicBlock(one)
+                found.append(item)
+            item = library.LLVMGetNextBasicBlock(item)
         return found
 
     def _parameters(self, type_: int) -> list[int]:
         count = self._library.LLVMCountParamTypes(type_)
         types = (c_void_p * max(1, count))()
         self._library.LLVMGetParamTypes(type_, ctypes.cast(types, ctypes.POINTER(c_void_p)))
-        return [one for one in types[:count] if one]
+        return [item for item in types[:count] if item]
 
     def _function_type(self, type_: int, result: int) -> int:
         types = self._parameters(type_)
@@ -496,7 +496,7 @@ class _Editor:
         )
 
     def _can_cast(self, before: int, after: int) -> bool:
-        kinds = [self._library.LLVMGetTypeKind(one) for one in (before, after)]
+        kinds = [self._library.LLVMGetTypeKind(index) for index in (before, after)]
         return before == after or all(kind in (_INTEGER, _POINTER) for kind in kinds)
 
     def _cast(self, builder: int, value: int, wanted: int) -> int:
@@ -516,7 +516,7 @@ class _Editor:
                 word = library.LLVMIntTypeInContext(self._context.handle, 64)
                 value = library.LLVMBuildZExt(builder, value, word, _CAST)
             return int(library.LLVMBuildIntToPtr(builder, value, wanted, _CAST))
-        bits = [library.LLVMGetIntTypeWidth(one) for one in (own, wanted)]
+        bits = [library.LLVMGetIntTypeWidth(item) for item in (own, wanted)]
         if bits[0] == bits[1]:
             return value
         build = library.LLVMBuildTrunc if bits[0] > bits[1] else library.LLVMBuildZExt
@@ -528,6 +528,6 @@ class _Editor:
         library.LLVMGetAttributesAtIndex(
             old, _FUNCTION, ctypes.cast(held, ctypes.POINTER(c_void_p))
         )
-        for one in held:
-            if one:
-                library.LLVMAddAttributeAtIndex(new, _FUNCTION, one)
+        for item in held:
+            if item:
+                library.LLVMAddAttributeAtIndex(new, _FUNCTION, item)

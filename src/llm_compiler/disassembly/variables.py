@@ -32,48 +32,48 @@ def data_module(
         more: further lines, which refer to the names in `named`.
     """
     lines = [f'target triple = "{target_triple}"']
-    defined = {one.name for one in data}
-    used = dict.fromkeys(name for one in data for _, name, _ in one.pointers)
-    for name in [*used, *(one for one in named if one not in used)]:
+    defined = {item.name for item in data}
+    used = dict.fromkeys(name for item in data for _, name, _ in item.pointers)
+    for name in [*used, *(word for word in named if word not in used)]:
         if name in defined:
             continue
         if name in functions or is_function(name):
             lines.append(f"declare void @{quoted_name(name)}(...)")
         else:
             lines.append(f"@{quoted_name(name)} = external global i8")
-    lines += [definition(one, (linkages or {}).get(one.name)) for one in data]
+    lines += [definition(item, (linkages or {}).get(item.name)) for item in data]
     return "\n".join([*lines, *more]) + "\n"
 
 
-def definition(one: Data, linkage: str | None = None) -> str:
+def definition(data: Data, linkage: str | None = None) -> str:
     """Return the line of IR that defines a piece of data."""
-    if one.part_of:
-        linkage = linkage if linkage is not None else "hidden" if one.is_local else ""
-        storage = "thread_local " if one.is_thread_local else ""
+    if data.part_of:
+        linkage = linkage if linkage is not None else "hidden" if data.is_local else ""
+        storage = "thread_local " if data.is_thread_local else ""
         return (
-            f"@{quoted_name(one.name)} = {linkage + ' ' if linkage else ''}{storage}alias "
-            f"[{len(one.data)} x i8], getelementptr (i8, ptr @{quoted_name(one.part_of)}, "
-            f"i64 {one.offset})"
+            f"@{quoted_name(data.name)} = {linkage + ' ' if linkage else ''}{storage}alias "
+            f"[{len(data.data)} x i8], getelementptr (i8, ptr @{quoted_name(data.part_of)}, "
+            f"i64 {data.offset})"
         )
     fields: list[tuple[str, str]] = []
     position = 0
-    for offset, name, addend in sorted(one.pointers):
-        fields += _bytes(one.data[position:offset])
+    for offset, name, addend in sorted(data.pointers):
+        fields += _bytes(data.data[position:offset])
         pointer = f"@{quoted_name(name)}"
         if addend:
             pointer = f"getelementptr (i8, ptr {pointer}, i64 {addend})"
         fields.append(("ptr", pointer))
         position = offset + 8
-    fields += _bytes(one.data[position:])
+    fields += _bytes(data.data[position:])
     types = ", ".join(kind for kind, _ in fields)
     values = ", ".join(f"{kind} {value}" for kind, value in fields)
     if linkage is None:
-        linkage = "private" if one.is_private else "hidden" if one.is_local else ""
-    storage = "thread_local " if one.is_thread_local else ""
-    kind = "constant" if one.is_constant else "global"
+        linkage = "private" if data.is_private else "hidden" if data.is_local else ""
+    storage = "thread_local " if data.is_thread_local else ""
+    kind = "constant" if data.is_constant else "global"
     return (
-        f"@{quoted_name(one.name)} = {linkage + ' ' if linkage else ''}{storage}{kind} "
-        f"<{{ {types} }}> <{{ {values} }}>, align {one.alignment}"
+        f"@{quoted_name(data.name)} = {linkage + ' ' if linkage else ''}{storage}{kind} "
+        f"<{{ {types} }}> <{{ {values} }}>, align {data.alignment}"
     )
 
 

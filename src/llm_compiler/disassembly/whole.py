@@ -96,7 +96,7 @@ class _Work:
         lists = self._check()
         data, sections = self._data()
         linkages = {
-            one.name: linkage for one in data if (linkage := self._linkage(one)) is not None
+            item.name: linkage for item in data if (linkage := self._linkage(item)) is not None
         }
         named = dict.fromkeys(name for found in lists.values() for name in found)
         lines = [*constructors(lists), *self._commons(), *self._same_places(data)]
@@ -141,7 +141,7 @@ class _Work:
             data = FunctionReader(self._binary).read_data(self._variables())
         except Unreadable:
             return wrong
-        linkages = {one.name: text for one in data if (text := self._linkage(one)) is not None}
+        linkages = {item.name: text for item in data if (text := self._linkage(item)) is not None}
         path, output = self._folder / "apart-data.ll", self._folder / "apart.ll"
         text = data_module(
             data,
@@ -179,8 +179,8 @@ class _Work:
                 continue
             if _LISTS.match(section.name):
                 found = lists.setdefault(section.name, [])
-                for one in self._elf.relocations.get(section.index, ()):
-                    found.append(self._function_at(one.symbol, one.addend))
+                for relocation in self._elf.relocations.get(section.index, ()):
+                    found.append(self._function_at(relocation.symbol, relocation.addend))
             elif not _DATA.match(section.name):
                 raise _Obstacle(f"it has a section {section.name}, whose meaning is not known")
         return lists
@@ -189,7 +189,7 @@ class _Work:
         if symbol.kind is not SymbolKind.SECTION and not addend:
             return symbol.name
         at = self._elf.symbols_at(symbol.section, addend) if symbol.is_defined else ()
-        names = [one.name for one in at if one.name in self._functions]
+        names = [each_symbol.name for each_symbol in at if each_symbol.name in self._functions]
         if not names:
             raise _Obstacle("a list of constructors names code without a symbol")
         return names[0]
@@ -231,32 +231,34 @@ class _Work:
             and bool(symbol.size)
         )
 
-    def _linkage(self, one: Data) -> str | None:
-        symbol = self._elf.symbol(one.name)
-        if symbol is None or symbol.is_local or one.is_private:
+    def _linkage(self, data: Data) -> str | None:
+        symbol = self._elf.symbol(data.name)
+        if symbol is None or symbol.is_local or data.is_private:
             return None
         weak = "weak " if symbol.binding is Binding.WEAK else ""
         # Code that does not ask the GOT for a visible variable knows it to be the program's own.
-        direct = f"@{quoted_name(one.name)}" in self._direct
+        direct = f"@{quoted_name(data.name)}" in self._direct
         words = (weak.strip(), "dso_local" if direct else "", "hidden" if symbol.is_hidden else "")
         return " ".join(word for word in words if word)
 
     def _commons(self) -> Iterator[str]:
-        for one in self._elf.symbols:
-            if one.section == SHN_COMMON and one.size:
+        for symbol in self._elf.symbols:
+            if symbol.section == SHN_COMMON and symbol.size:
                 yield (
-                    f"@{quoted_name(one.name)} = common global [{one.size} x i8] zeroinitializer, "
-                    f"align {max(1, one.value)}"
+                    f"@{quoted_name(symbol.name)} = common global [{symbol.size} x i8] "
+                    f"zeroinitializer, align {max(1, symbol.value)}"
                 )
 
     def _same_places(self, data: Sequence[Data]) -> Iterator[str]:
         """Yield further names of variables as aliases."""
-        known = {one.name for one in data}
+        known = {item.name for item in data}
         for symbol in self._elf.symbols:
             if not self._is_variable(symbol) or symbol.name in known:
                 continue
             at = self._elf.symbols_at(symbol.section, symbol.value)
-            first = next((one.name for one in at if one.name in known), None)
+            first = next(
+                (each_symbol.name for each_symbol in at if each_symbol.name in known), None
+            )
             if first is None:
                 if symbol.is_local:
                     continue  # a constant that nothing in the data names
@@ -270,15 +272,15 @@ class _Work:
 
     def _parts(self, data: Sequence[Data], sections: set[int]) -> Iterator[Data]:
         """Yield the variables without symbols that functions refer to, within their sections."""
-        seen = {one.name for one in data}
+        seen = {item.name for item in data}
         for lift in self._lifts:
-            for one in lift.text.variables if lift.text else ():
-                if one.section in sections and one.name not in seen:
-                    seen.add(one.name)
-                    section = self._elf.sections[one.section]
+            for variable in lift.text.variables if lift.text else ():
+                if variable.section in sections and variable.name not in seen:
+                    seen.add(variable.name)
+                    section = self._elf.sections[variable.section]
                     yield Data(
-                        name=one.name,
-                        data=bytes(max(1, section.size - one.offset)),
+                        name=variable.name,
+                        data=bytes(max(1, section.size - variable.offset)),
                         alignment=1,
                         pointers=(),
                         is_constant=False,
@@ -286,7 +288,7 @@ class _Work:
                         is_private=False,
                         is_thread_local=section.is_thread_local,
                         part_of=f"section{section.name}",
-                        offset=one.offset,
+                        offset=variable.offset,
                     )
 
     def _is_function(self, name: str) -> bool:
@@ -297,7 +299,9 @@ class _Work:
 
     def _finished(self, text: str) -> str:
         symbols = {lift.outcome.name: self._elf.symbol(lift.outcome.name) for lift in self._lifts}
-        weak = tuple(name for name, one in symbols.items() if one and one.binding is Binding.WEAK)
+        weak = tuple(
+            name for name, symbol in symbols.items() if symbol and symbol.binding is Binding.WEAK
+        )
         hidden = tuple(
             symbol.name for symbol in self._elf.symbols if symbol.is_hidden and not symbol.is_local
         )

@@ -67,7 +67,9 @@ def _from_samples(path: Path, name: str, options: SuiteOptions, known: Collectio
         samples = list(
             load_samples(path, split=options.split, architecture=architecture, columns=light)
         )
-        samples = [one for one in samples if one.kind == options.kind] or samples
+        samples = [
+            each_sample for each_sample in samples if each_sample.kind == options.kind
+        ] or samples
         available += len(samples)
         for sample in choose_modules(
             samples,
@@ -94,16 +96,16 @@ def _from_samples(path: Path, name: str, options: SuiteOptions, known: Collectio
     modules = [
         EvaluationModule(
             suite=name,
-            name=f"{one.package}/{one.function or one.source} ({one.architecture})",
-            program=one.package,
-            bitcode=one.bitcode,
-            module_hash=one.module_hash,
-            target_triple=one.target_triple,
-            num_functions=one.num_functions,
-            num_instructions=one.num_instructions,
-            text=one.text,
+            name=f"{unit.package}/{unit.function or unit.source} ({unit.architecture})",
+            program=unit.package,
+            bitcode=unit.bitcode,
+            module_hash=unit.module_hash,
+            target_triple=unit.target_triple,
+            num_functions=unit.num_functions,
+            num_instructions=unit.num_instructions,
+            text=unit.text,
         )
-        for one in (whole[module_hash] for module_hash in chosen)
+        for unit in (whole[module_hash] for module_hash in chosen)
     ]
     how = (
         f"drawn with seed {options.seed}, in turn from each package, no package more than a tenth"
@@ -131,9 +133,11 @@ def _from_corpus(path: Path, name: str, options: SuiteOptions, pool: WorkerPool)
         modules=[],
         excluded=[],
     )
-    jobs = [InspectJob(inputs=(one.bitcode,), names=(one.name,)) for one in found]
-    for one, (inspection, *_) in zip(found, run_jobs(pool, jobs), strict=True):
-        made = module_of_bitcode(name, one.name, one.package, one.bitcode, inspection)
+    jobs = [InspectJob(inputs=(module.bitcode,), names=(module.name,)) for module in found]
+    for named_module, (inspection, *_) in zip(found, run_jobs(pool, jobs), strict=True):
+        made = module_of_bitcode(
+            name, named_module.name, named_module.package, named_module.bitcode, inspection
+        )
         if isinstance(made, Excluded):
             suite.excluded.append(made)
         else:

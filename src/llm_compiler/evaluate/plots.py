@@ -54,8 +54,11 @@ def anytime_plot(
             figures = [figure_of(member, mean) for member in members]
             budgets = [member.budget for member in members]
             color = f"C{number % 10}"
-            values = [100 * one.value for one in figures]
-            low, high = ([100 * getattr(one, end) for one in figures] for end in ("low", "high"))
+            values = [100 * each_figure.value for each_figure in figures]
+            low, high = (
+                [100 * getattr(each_figure, end) for each_figure in figures]
+                for end in ("low", "high")
+            )
             if len(members) == 1:
                 error = [[values[0] - low[0]], [high[0] - values[0]]]
                 axis.errorbar(budgets, values, yerr=error, fmt="x", color=color, label=name)
@@ -63,7 +66,9 @@ def anytime_plot(
             axis.plot(budgets, values, marker="o", markersize=4, color=color, label=name)
             axis.fill_between(budgets, low, high, alpha=0.12, color=color)
         axis.set_xscale("log", base=2)
-        ticks = sorted({one.budget for found in by_contender.values() for one in found})
+        ticks = sorted(
+            {each_summary.budget for found in by_contender.values() for each_summary in found}
+        )
         axis.set_xticks(ticks, [str(tick) for tick in ticks])
         axis.minorticks_off()
         axis.set_xlabel("evaluations")
@@ -92,13 +97,16 @@ def curve_plot(
         color = f"C{number % 10}"
         axis.plot(
             places,
-            [100 * one.value for _, one in points],
+            [100 * each_figure.value for _, each_figure in points],
             marker="o",
             markersize=4,
             color=color,
             label=name,
         )
-        low, high = ([100 * getattr(one, end) for _, one in points] for end in ("low", "high"))
+        low, high = (
+            [100 * getattr(each_figure, end) for _, each_figure in points]
+            for end in ("low", "high")
+        )
         axis.fill_between(places, low, high, alpha=0.12, color=color)
     axis.set_xticks(sorted({place for points in curves.values() for place, _ in points}))
     axis.set_xlabel(x)
@@ -129,13 +137,13 @@ def bar_plot(
     for number, name in enumerate(contenders):
         places, values, errors = [], [], ([], [])  # type: ignore[var-annotated]
         for place, found in enumerate(groups.values()):
-            if (one := found.get(name)) is None or one.value != one.value:
+            if (each_figure := found.get(name)) is None or each_figure.value != each_figure.value:
                 continue
             places.append(place + (number - (len(contenders) - 1) / 2) * width)
-            values.append(100 * one.value)
+            values.append(100 * each_figure.value)
             # An interval of few modules may lie beside its value by a rounding error.
-            errors[0].append(max(0.0, 100 * (one.value - one.low)))
-            errors[1].append(max(0.0, 100 * (one.high - one.value)))
+            errors[0].append(max(0.0, 100 * (each_figure.value - each_figure.low)))
+            errors[1].append(max(0.0, 100 * (each_figure.high - each_figure.value)))
         axis.bar(places, values, width, yerr=errors, capsize=2, label=name, error_kw={"lw": 0.8})
     axis.set_xticks(range(len(groups)), list(groups), rotation=30, ha="right", fontsize=8)
     axis.set_ylabel(y)

@@ -57,7 +57,12 @@ class Report(Generic[FigureT]):
         suites = {"suites": list(facts.suites)} if self.names_suites else {}
         excluded = {
             "excluded": [
-                {"suite": one.suite, "name": one.name, "cause": one.cause} for one in facts.excluded
+                {
+                    "suite": each_excluded.suite,
+                    "name": each_excluded.name,
+                    "cause": each_excluded.cause,
+                }
+                for each_excluded in facts.excluded
             ]
         }
         return {
@@ -82,7 +87,9 @@ def facts_of(facts: Facts) -> list[str]:
 
 def not_measured(excluded: Sequence[Excluded]) -> list[Block]:
     """Return the table of what was left out, if anything was."""
-    causes = tuple((one.suite, one.name, one.cause) for one in excluded)
+    causes = tuple(
+        (each_excluded.suite, each_excluded.name, each_excluded.cause) for each_excluded in excluded
+    )
     if not causes:
         return []
     return [Heading("Not measured"), Table(("suite", "unit", "cause"), causes, left=3)]
@@ -92,7 +99,7 @@ def share_text(figure: Figure) -> str:
     """Return ``3.41 % [2.90, 4.02]`` of what a report's JSON holds."""
     if math.isnan(figure.value):
         return "—"
-    value, low, high = (round(one, 6) for one in (figure.value, figure.low, figure.high))
+    value, low, high = (round(number, 6) for number in (figure.value, figure.low, figure.high))
     return f"{100 * value:.2f} % [{100 * low:.2f}, {100 * high:.2f}]"
 
 

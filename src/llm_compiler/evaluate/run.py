@@ -91,7 +91,7 @@ class Run:
     @property
     def excluded(self) -> tuple[Excluded, ...]:
         """What the suites leave out."""
-        return tuple(one for suite in self.suites for one in suite.excluded)
+        return tuple(each_excluded for suite in self.suites for each_excluded in suite.excluded)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ class Run:
 
     def fits(self, engine: Engine, sample: StageSample) -> bool:
         """Whether a question leaves a model room for a short answer."""
-        (model,) = (one for one in self.models if one.engine is engine)
+        (model,) = (open_model for open_model in self.models if open_model.engine is engine)
         return sample_fits(engine, model.prompts, sample)
 
 

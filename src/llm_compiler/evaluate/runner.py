@@ -159,6 +159,6 @@ def write_report(
     except OSError as error:
         raise OutputError(f"the report cannot be written to {folder}: {error}") from error
     paths = [folder / f"{table.name}.parquet" for table in tables]
-    for path, one in zip(paths, tables, strict=True):
-        write_rows(one.rows, path, figures["settings"], one.row)
+    for path, row_table in zip(paths, tables, strict=True):
+        write_rows(row_table.rows, path, figures["settings"], row_table.row)
     return (*paths, *(folder / name for name in files))

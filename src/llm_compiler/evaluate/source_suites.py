@@ -104,15 +104,15 @@ def suite_of_files(
         again: list[_Source] = []
         before: list[_Compiled] = []
         kept: list[_Compiled] = []
-        for one in done:
+        for item in done:
             changed = None
-            if isinstance(one[1], LlmCompilerError):
-                changed = change(one[0], root, headers, one[1])
+            if isinstance(item[1], LlmCompilerError):
+                changed = change(item[0], root, headers, item[1])
             if changed is None:
-                kept.append(one)
+                kept.append(item)
             else:
                 again.append(changed)
-                before.append(one)
+                before.append(item)
         for old, new in zip(before, compile_all(again), strict=True):
             # The first message is the more telling one, unless a header was missing.
             failed = isinstance(new[1], LlmCompilerError)
@@ -127,7 +127,7 @@ def suite_of_files(
             helped.setdefault(" and ".join(source.added), []).append(name_of)
     for what, names in helped.items():
         suite.notes.append(f"{len(names)} compile only with {what}: {', '.join(sorted(names))}")
-    for source, unit in sorted(done, key=lambda one: str(one[0].path)):
+    for source, unit in sorted(done, key=lambda value: str(value[0].path)):
         _take(suite, source, unit, root, part_of=parts.get(source.path))
     weak = [
         module.name
@@ -268,10 +268,10 @@ def _sources(path: Path, root: Path, flags: tuple[str, ...]) -> Iterator[_Source
 def _of_database(database: Path, flags: tuple[str, ...]) -> Iterator[_Source]:
     """Yield each compilation once, its folders made absolute: clang is run from elsewhere."""
     seen: set[_Source] = set()
-    for one in read_compile_commands(database):
-        if one.path.suffix not in C_SUFFIXES + IR_SUFFIXES or not one.path.is_file():
+    for command in read_compile_commands(database):
+        if command.path.suffix not in C_SUFFIXES + IR_SUFFIXES or not command.path.is_file():
             continue
-        source = _Source(one.path, (*_absolute(one.flags, one.directory), *flags))
+        source = _Source(command.path, (*_absolute(command.flags, command.directory), *flags))
         if source not in seen:
             seen.add(source)
             yield source
@@ -283,7 +283,7 @@ _FOLDER_FLAGS = ("-isystem", "-iquote", "-idirafter", "-include", "-imacros", "-
 def _absolute(flags: Sequence[str], folder: Path) -> Iterator[str]:
     rest = iter(flags)
     for flag in rest:
-        prefix = next((one for one in _FOLDER_FLAGS if flag.startswith(one)), None)
+        prefix = next((word for word in _FOLDER_FLAGS if flag.startswith(word)), None)
         if prefix is None:
             yield flag
             continue
@@ -340,9 +340,9 @@ def _with_folders(
     return _Source(source.path, (*source.flags, *flags), added)
 
 
-def _num_shared(one: Path, other: Path) -> int:
+def _num_shared(path: Path, other: Path) -> int:
     """Count the folders that two paths have in common."""
-    shared = os.path.commonpath((os.path.abspath(one), os.path.abspath(other)))
+    shared = os.path.commonpath((os.path.abspath(path), os.path.abspath(other)))
     return len(Path(shared).parts)
 
 

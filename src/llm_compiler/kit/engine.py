@@ -39,8 +39,8 @@ class StackedMuon:
 
     def __init__(self, parameters: Sequence[Any], *, weight_decay: float) -> None:
         shapes: dict[Any, list[Any]] = {}
-        for one in parameters:
-            shapes.setdefault(one.shape, []).append(one)
+        for parameter in parameters:
+            shapes.setdefault(parameter.shape, []).append(parameter)
         self.groups = list(shapes.values())
         self.moments = [
             torch.zeros(len(group), *group[0].shape, device=group[0].device)
@@ -56,7 +56,7 @@ class StackedMuon:
     def _step(self, rate: float) -> None:
         a, b, c = self._COEFFICIENTS
         for group, moment in zip(self.groups, self.moments, strict=True):
-            gradient = torch.stack([one.grad for one in group])
+            gradient = torch.stack([item.grad for item in group])
             moment.lerp_(gradient, 1 - self._MOMENTUM)
             update = gradient.lerp(moment, self._MOMENTUM).bfloat16()
             rows, columns = group[0].shape
@@ -128,10 +128,10 @@ class Engine:
         self.llama.to(device)
         self.layers = LeanLayers(self.llama, on_cpu=device.type == "cpu")
         named = list(self.llama.named_parameters())
-        matrices = [one for name, one in named if one.dim() == 2 and ".layers." in name]
+        matrices = [item for name, item in named if item.dim() == 2 and ".layers." in name]
         kept = {id(matrix) for matrix in matrices}
         self.muon = StackedMuon(matrices, weight_decay=plan["weight_decay"])
-        others = [one for _, one in named if id(one) not in kept]
+        others = [item for _, item in named if id(item) not in kept]
         self.adamw = torch.optim.AdamW(
             [
                 {
@@ -144,7 +144,7 @@ class Engine:
             eps=1e-8,
             fused=True,
         )
-        self.parameters = [one for _, one in named]
+        self.parameters = [item for _, item in named]
         self.compiled = compiled
         self._body: Any = self._hidden
         self._shares: Any = None
@@ -228,13 +228,13 @@ class Engine:
             total, sums, counts = self.losses(row)
             (total / weight).backward()
             found += torch.stack([sums, counts])
-        gradients = [one.grad for one in self.parameters]
+        gradients = [item.grad for item in self.parameters]
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         # A step whose gradient is not finite is none: decided on the device, without a wait.
         finite = torch.isfinite(norm)
         scale = torch.where(finite, (1.0 / norm.clamp(min=1e-6)).clamp(max=1.0), 0.0)
-        for one in gradients:
-            torch.nan_to_num_(one, nan=0.0, posinf=0.0, neginf=0.0).mul_(scale)
+        for gradient in gradients:
+            torch.nan_to_num_(gradient, nan=0.0, posinf=0.0, neginf=0.0).mul_(scale)
         for group in self.adamw.param_groups:
             group["lr"] = rate
         self.muon.step(rate)
@@ -247,8 +247,8 @@ class Engine:
         """Return the weights by name, fp32, on the host."""
         tied = self.model.tie_embeddings
         return {
-            name: one.detach().to("cpu", copy=True)
-            for name, one in self.llama.state_dict().items()
+            name: item.detach().to("cpu", copy=True)
+            for name, item in self.llama.state_dict().items()
             if not (tied and name == "lm_head.weight")
         }
 

@@ -120,10 +120,10 @@ class Part:
         try:
             with tarfile.open(path, "r:") as archive:
                 found = {}
-                for one in archive:
-                    stream = archive.extractfile(one)
+                for tar_info in archive:
+                    stream = archive.extractfile(tar_info)
                     if stream is not None:
-                        found[one.name] = stream.read()
+                        found[tar_info.name] = stream.read()
             index = json.loads(found.pop(_INDEX))
             if index["format"] != FORMAT:
                 raise ShardCorrupt(f"{path} is no part of this version")

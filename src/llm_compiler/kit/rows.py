@@ -177,11 +177,11 @@ def make_fixed_row(
     places = numpy.flatnonzero(predicts)
     edges: list[tuple[Any, ...]] = []
     at = plain
-    for one in trees:
-        end = at + len(one)
-        ids[at:end], positions[at:end], last[at:end] = one.ids, one.positions, at + one.last
-        tasks = numpy.full(len(one.edge_ids), one.task)
-        edges.append((at + one.edge_parents, one.edge_ids, one.edge_weights, tasks))
+    for piece in trees:
+        end = at + len(piece)
+        ids[at:end], positions[at:end], last[at:end] = piece.ids, piece.positions, at + piece.last
+        tasks = numpy.full(len(piece.edge_ids), piece.task)
+        edges.append((at + piece.edge_parents, piece.edge_ids, piece.edge_weights, tasks))
         at = end
     positions[at:] = numpy.arange(row_tokens - at) % BLOCK
     parents, edge_ids, weights, edge_tasks = (
@@ -232,7 +232,7 @@ def fill(lengths: Iterator[tuple[int, Any]], row_tokens: int) -> Iterator[list[A
             if waiting[0][0] <= room:
                 length, item = waiting.pop(0)
             else:
-                fitting = [place for place, one in enumerate(waiting) if one[0] <= room]
+                fitting = [place for place, pair in enumerate(waiting) if pair[0] <= room]
                 if not fitting:
                     break
                 length, item = waiting.pop(max(fitting, key=lambda place: waiting[place][0]))

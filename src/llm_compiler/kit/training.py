@@ -317,8 +317,8 @@ def export_pieces(run: Path, out: Path, *, piece_bytes: int) -> list[Path]:
         raise ArtifactError(f"{run} has no state yet")
     path, status = last
     tensors = {
-        name.removeprefix("w."): one.to(torch.bfloat16)
-        for name, one in safetensors.torch.load_file(path).items()
+        name.removeprefix("w."): item.to(torch.bfloat16)
+        for name, item in safetensors.torch.load_file(path).items()
         if name.startswith("w.")
     }
     data = safetensors.torch.save(tensors, metadata={"format": "pt"})

@@ -308,7 +308,7 @@ _STRINGS = re.compile(
 attributes and of bundles stay."""
 _TARGET_FEATURES = re.compile(r"\"target-features\"=\"([^\"]*)\"")
 _TOKEN = re.compile(r"[\w.%@$-]+")
-_BY_NAME = {one.name: one for one in CONSTRUCTS}
+_BY_NAME = {construct.name: construct for construct in CONSTRUCTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,8 +325,13 @@ def _matchers() -> tuple[_Matcher, ...]:
         return re.compile(pattern) if pattern else None
 
     return tuple(
-        _Matcher(one.name, compiled(one.token), compiled(one.attribute), compiled(one.text))
-        for one in CONSTRUCTS
+        _Matcher(
+            construct.name,
+            compiled(construct.token),
+            compiled(construct.attribute),
+            compiled(construct.text),
+        )
+        for construct in CONSTRUCTS
     )
 
 
@@ -347,7 +352,7 @@ def constructs_of(text: str) -> tuple[str, ...]:
     bare = _STRINGS.sub(" ", text if end < 0 else text[:end])
     start = bare.find("\nattributes #")
     attributes = set(_attributes(bare if start < 0 else bare[start:]))
-    tokens = {one for one in set(_TOKEN.findall(bare)) if one[0] not in "%-0123456789."}
+    tokens = {item for item in set(_TOKEN.findall(bare)) if item[0] not in "%-0123456789."}
     found: list[str] = []
     explained: set[str] = set()
     for matcher in _matchers():

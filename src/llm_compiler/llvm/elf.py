@@ -236,8 +236,14 @@ class ElfFile:
                 found.setdefault(symbol.section, []).append(symbol)
         sorted_: dict[int, tuple[list[int], list[Symbol]]] = {}
         for section, symbols in found.items():
-            symbols.sort(key=lambda one: (one.value, one.binding is Binding.LOCAL, -one.size))
-            sorted_[section] = [one.value for one in symbols], symbols
+            symbols.sort(
+                key=lambda each_symbol: (
+                    each_symbol.value,
+                    each_symbol.binding is Binding.LOCAL,
+                    -each_symbol.size,
+                )
+            )
+            sorted_[section] = [each_symbol.value for each_symbol in symbols], symbols
         return sorted_
 
     def symbols_in(self, section: int) -> Sequence[Symbol]:
@@ -263,8 +269,8 @@ class ElfFile:
     def relocations_in(self, section: int, start: int, end: int) -> Sequence[Relocation]:
         """Return the relocations of a piece of a section."""
         found = self.relocations.get(section, ())
-        first = bisect_left(found, start, key=lambda one: one.offset)
-        last = bisect_left(found, end, key=lambda one: one.offset)
+        first = bisect_left(found, start, key=lambda relocation: relocation.offset)
+        last = bisect_left(found, end, key=lambda relocation: relocation.offset)
         return found[first:last]
 
 
@@ -279,7 +285,7 @@ def parse_elf(data: bytes, name: str = "the file") -> ElfFile:
         raise InputError(f"{name} is not an ELF file")
     if len(data) < 20 or data[5] not in (1, 2) or data[4] not in (1, 2):
         raise InputError(f"{name} is cut off within its ELF header")
-    readable = " and ".join(one.title for one in TARGETS)
+    readable = " and ".join(target_record.title for target_record in TARGETS)
     machine = int.from_bytes(data[18:20], "little" if data[5] == 1 else "big")
     target = of_machine(machine)
     if data[5] == 2:
@@ -340,7 +346,7 @@ def _parse(elf: Elf, architecture: str, name: str) -> ElfFile:
         if kind is FileKind.RELOCATABLE:
             if not 0 < header.info < len(elf.headers):
                 raise ValueError(f"{sections[index].name} belongs to no section")
-            found.sort(key=lambda one: one.offset)
+            found.sort(key=lambda relocation: relocation.offset)
             relocations[header.info] = (*relocations.get(header.info, ()), *found)
         elif header.flags & SHF_ALLOC:
             dynamic += found
@@ -353,7 +359,7 @@ def _parse(elf: Elf, architecture: str, name: str) -> ElfFile:
         symbols=tables[static[0]] if static else (),
         dynamic_symbols=tables[shared[0]] if shared else (),
         relocations=relocations,
-        dynamic_relocations=tuple(sorted(dynamic, key=lambda one: one.offset)),
+        dynamic_relocations=tuple(sorted(dynamic, key=lambda relocation: relocation.offset)),
         entry=elf.entry,
     )
 
@@ -372,21 +378,21 @@ NO_SYMBOL = Symbol(
 
 def _symbols(elf: Elf, table: SectionHeader) -> tuple[Symbol, ...]:
     found = []
-    for index, one in enumerate(elf.symbols(table)):
-        if one.section < SHN_LORESERVE and one.section >= len(elf.headers):
-            raise ValueError(f"symbol {index} is in section {one.section} of {len(elf.headers)}")
-        if one.section == SHN_XINDEX:
+    for index, symbol in enumerate(elf.symbols(table)):
+        if symbol.section < SHN_LORESERVE and symbol.section >= len(elf.headers):
+            raise ValueError(f"symbol {index} is in section {symbol.section} of {len(elf.headers)}")
+        if symbol.section == SHN_XINDEX:
             raise ValueError("more than 65,279 sections")
         found.append(
             Symbol(
                 index=index,
-                name=elf.symbol_name(table, one).decode("utf-8", "replace"),
-                kind=_KINDS.get(one.info & 15, SymbolKind.OTHER),
-                binding=_BINDINGS.get(one.info >> 4, Binding.GLOBAL),
-                is_hidden=one.other & 3 in (1, 2),
-                section=one.section,
-                value=one.value,
-                size=one.size,
+                name=elf.symbol_name(table, symbol).decode("utf-8", "replace"),
+                kind=_KINDS.get(symbol.info & 15, SymbolKind.OTHER),
+                binding=_BINDINGS.get(symbol.info >> 4, Binding.GLOBAL),
+                is_hidden=symbol.other & 3 in (1, 2),
+                section=symbol.section,
+                value=symbol.value,
+                size=symbol.size,
             )
         )
     return tuple(found)

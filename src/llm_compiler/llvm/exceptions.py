@@ -264,29 +264,33 @@ def _frame(
 
 
 def _relocation_at(elf: ElfFile, section: Section, offset: int) -> Relocation | None:
-    found = [one for one in elf.relocations_in(section.index, offset, offset + 1) if one.type]
+    found = [
+        relocation
+        for relocation in elf.relocations_in(section.index, offset, offset + 1)
+        if relocation.type
+    ]
     return found[0] if found else None
 
 
 def _place_at(elf: ElfFile, section: Section, offset: int) -> tuple[int, int] | None:
     """Return the section and the offset that an address at a place stands for."""
-    one = _relocation_at(elf, section, offset)
-    if one is None or not one.symbol.is_defined:
+    relocation = _relocation_at(elf, section, offset)
+    if relocation is None or not relocation.symbol.is_defined:
         return None
-    value = 0 if one.symbol.kind is SymbolKind.SECTION else one.symbol.value
-    return one.symbol.section, value + one.addend
+    value = 0 if relocation.symbol.kind is SymbolKind.SECTION else relocation.symbol.value
+    return relocation.symbol.section, value + relocation.addend
 
 
 def _name_at(elf: ElfFile, section: Section, offset: int) -> str:
     """Return the name of the symbol that an address at a place stands for; empty if it has none."""
-    one = _relocation_at(elf, section, offset)
-    if one is None:
+    relocation = _relocation_at(elf, section, offset)
+    if relocation is None:
         return ""
-    if one.symbol.kind is not SymbolKind.SECTION:
-        return one.symbol.name if not one.addend else ""
+    if relocation.symbol.kind is not SymbolKind.SECTION:
+        return relocation.symbol.name if not relocation.addend else ""
     at = [
         symbol
-        for symbol in elf.symbols_at(one.symbol.section, one.addend)
+        for symbol in elf.symbols_at(relocation.symbol.section, relocation.addend)
         if not symbol.name.startswith(".L")
     ]
     return at[0].name if at else ""
@@ -391,10 +395,10 @@ def _type(elf: ElfFile, section: Section, offset: int, encoding: int) -> str:
         return ""
     if encoding & INDIRECT:
         slot = _place_at(elf, section, offset)
-        one = _relocation_at(elf, section, offset)
+        relocation = _relocation_at(elf, section, offset)
         if slot is None:
             # Another file has the slot: GCC's DW.ref._ZTIi says whose it is.
-            name = one.symbol.name if one else ""
+            name = relocation.symbol.name if relocation else ""
             if not name.startswith("DW.ref."):
                 raise ValueError("a type in an unknown slot")
             return name.removeprefix("DW.ref.")

@@ -95,8 +95,8 @@ def extract_functions(module: Module, names: Sequence[str]) -> Iterator[Module |
                 following = next(remaining, None)
                 continue
             try:
-                with extract_function(module, name) as one:
-                    yield one
+                with extract_function(module, name) as each_module:
+                    yield each_module
             except InputError as error:
                 yield error
     finally:

@@ -70,7 +70,9 @@ class Listing:
 
     def __init__(self, sections: dict[int, list[Instruction]]) -> None:
         self._sections = sections
-        self._starts = {i: [one.address for one in found] for i, found in sections.items()}
+        self._starts = {
+            i: [instruction.address for instruction in found] for i, found in sections.items()
+        }
 
     def between(self, section: int, start: int, end: int) -> Sequence[Instruction]:
         """Return the instructions that begin in a range of addresses."""
@@ -101,7 +103,11 @@ def make_listing(path: Path, elf: ElfFile, toolchain: Toolchain) -> Listing:
         reason = "took too long" if completed.timed_out else (said or ["no message"])[0]
         raise InputError(f"llvm-objdump cannot read {path}: {reason}")
     comment = target_of(elf.architecture).assembly.comment
-    code = [one for one in elf.sections if one.is_code and one.size and not one.takes_no_space]
+    code = [
+        each_section
+        for each_section in elf.sections
+        if each_section.is_code and each_section.size and not each_section.takes_no_space
+    ]
     rows: dict[int, list[tuple[int, str]]] = {}
     current: list[tuple[int, str]] = []
     remaining = iter(code)
@@ -109,7 +115,9 @@ def make_listing(path: Path, elf: ElfFile, toolchain: Toolchain) -> Listing:
     for line in completed.stdout.decode("utf-8", "replace").splitlines():
         if match := _SECTION.match(line):
             # Sections of one name are common; they are printed in their order.
-            section = next((one for one in remaining if one.name == match[1]), None)
+            section = next(
+                (each_section for each_section in remaining if each_section.name == match[1]), None
+            )
             if section is None:
                 raise InputError(f"llvm-objdump lists a section {match[1]} that {path} lacks")
             current = rows.setdefault(section.index, [])

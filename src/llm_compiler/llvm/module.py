@@ -317,8 +317,8 @@ class Module(Closing):
         """Yield the instructions of one function, or of all in the module's order."""
         library = self._library
         first, following = library.LLVMGetFirstInstruction, library.LLVMGetNextInstruction
-        for one in self.function_handles() if function is None else (function,):
-            block = library.LLVMGetFirstBasicBlock(one)
+        for index in self.function_handles() if function is None else (function,):
+            block = library.LLVMGetFirstBasicBlock(index)
             while block:
                 instruction = first(block)
                 while instruction:

@@ -166,7 +166,7 @@ def _contents(elf: Elf) -> tuple[tuple[object, ...], ...]:
                 where = names[section] if section < len(names) else section
                 named = elf.text(elf.headers[header.link].offset + name)
                 symbols.append((named, where, info, other, value, size))
-    contents: list[tuple[object, ...]] = [one for one in symbols if one[1] != b".comment"]
+    contents: list[tuple[object, ...]] = [pair for pair in symbols if pair[1] != b".comment"]
     for own, header in zip(names, elf.headers, strict=True):
         if header.type in (SHT_SYMTAB, SHT_STRTAB) or own == b".comment":
             continue

@@ -174,9 +174,9 @@ def _unsafe_elements(elements: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 def _safe_by_name(text: str) -> bool:
     name = base_name(text)
-    return any(one.safe and base_name(one.text) == name for one in all_entries())
+    return any(item.safe and base_name(item.text) == name for item in all_entries())
 
 
 def search_space(available: tuple[PassEntry, ...]) -> tuple[str, ...]:
     """Return the elements that searches draw from: the safe ones of those available."""
-    return tuple(one.element for one in available if one.safe)
+    return tuple(item.element for item in available if item.safe)

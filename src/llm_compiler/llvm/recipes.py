@@ -92,10 +92,10 @@ def _split_functions(text: str) -> tuple[str, tuple[tuple[str, Recipe], ...]]:
         return text, ()
     try:
         own = json.loads(text[start:])
-        pairs = sorted((str(name), str(one)) for name, one in own.items())
+        pairs = sorted((str(name), str(item)) for name, item in own.items())
     except (ValueError, AttributeError) as error:
         raise InputError(f"recipe: the functions' own recipes are not JSON: {error}") from error
-    return text[:start], tuple((name, parse_recipe(one)) for name, one in pairs)
+    return text[:start], tuple((name, parse_recipe(word)) for name, word in pairs)
 
 
 def give_attributes(module: Module, recipe: Recipe) -> None:

@@ -94,9 +94,9 @@ def refusal_of(recipe: Recipe, constructs: Iterable[str]) -> str:
     own = recipe.is_pass_list and texts[1:] == [] and base_name(texts[0]) in _WHOLE
     if not own and texts != [_NOTHING] and (missing := uncovered(constructs)):
         return f"no self-testing program covers {missing[0]}"
-    for one in () if own else REFUSALS:
-        if one.construct in constructs and (text := _first_refused(texts, one)):
-            return f"{text} {one.reason} (the module has {describe(one.construct)})"
+    for refusal in () if own else REFUSALS:
+        if refusal.construct in constructs and (text := _first_refused(texts, refusal)):
+            return f"{text} {refusal.reason} (the module has {describe(refusal.construct)})"
     for _, inner in recipe.functions:
         if why := refusal_of(inner, constructs):
             return why
@@ -121,14 +121,20 @@ def never_allowed(element: str, constructs: Iterable[str]) -> bool:
     """Whether a pass is refused for such modules wherever it stands: searches need not draw it."""
     text = element_name(element)
     return any(
-        one.construct in constructs and not one.unless_after and _first_refused([text], one)
-        for one in REFUSALS
+        refusal.construct in constructs
+        and not refusal.unless_after
+        and _first_refused([text], refusal)
+        for refusal in REFUSALS
     )
 
 
 def kinds_refused(recipe: Recipe) -> tuple[str, ...]:
     """Return the kinds of module that a list is refused for, as words; for messages."""
-    return tuple(describe(one.construct) for one in REFUSALS if refusal_of(recipe, [one.construct]))
+    return tuple(
+        describe(refusal.construct)
+        for refusal in REFUSALS
+        if refusal_of(recipe, [refusal.construct])
+    )
 
 
 def refused_for(text: str) -> tuple[str, ...]:
@@ -137,7 +143,7 @@ def refused_for(text: str) -> tuple[str, ...]:
     What only must not come too early (`Refusal.unless_after`) is left out.
     """
     return tuple(
-        describe(one.construct)
-        for one in REFUSALS
-        if not one.unless_after and _first_refused([text], one)
+        describe(refusal.construct)
+        for refusal in REFUSALS
+        if not refusal.unless_after and _first_refused([text], refusal)
     )

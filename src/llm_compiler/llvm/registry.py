@@ -275,8 +275,8 @@ def all_entries() -> tuple[PassEntry, ...]:
     safe, excluded = _tables()
     order = list(Level)
 
-    def key(one: PassEntry) -> tuple[int, str]:
-        return order.index(one.level), one.text
+    def key(item: PassEntry) -> tuple[int, str]:
+        return order.index(item.level), item.text
 
     return (*sorted(safe.values(), key=key), *sorted(excluded.values(), key=key))
 
@@ -295,7 +295,7 @@ def entry(text: str) -> PassEntry | None:
 @lru_cache(maxsize=1)
 def _levels() -> dict[str, Level]:
     safe, excluded = _tables()
-    return {base_name(one.text): one.level for one in (*excluded.values(), *safe.values())}
+    return {base_name(item.text): item.level for item in (*excluded.values(), *safe.values())}
 
 
 def level_of(name: str) -> Level | None:
@@ -324,12 +324,12 @@ def available(library: Library) -> tuple[PassEntry, ...]:
     found = []
     with Context(library) as context:
         module = context.parse(b"; an empty module\n", "<probe>")
-        for one in all_entries():
-            if not one.safe:
+        for item in all_entries():
+            if not item.safe:
                 continue
             try:
-                module.run_passes(one.element)
+                module.run_passes(item.element)
             except CompileFailed:
                 continue
-            found.append(one)
+            found.append(item)
     return tuple(found)

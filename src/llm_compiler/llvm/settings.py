@@ -77,7 +77,7 @@ class Setting:
     def stock(self, value: str) -> str:
         """Return how the stock tools get it."""
         if self.removes:
-            flags = " ".join(f"--force-remove-attribute={one}" for one in self.removed(value))
+            flags = " ".join(f"--force-remove-attribute={word}" for word in self.removed(value))
             return f"opt -passes=forceattrs,... {flags}"
         if self.kind is SettingKind.ATTRIBUTE:
             return f"opt --{self.name}={value}"

@@ -222,7 +222,7 @@ class _Sizes:
             for section in self._object.relocations
         }
         # Code first: it says where the tables begin that other relocations lie in.
-        for section in sorted(is_code, key=lambda one: not is_code[one]):
+        for section in sorted(is_code, key=lambda index: not is_code[index]):
             if not self._object.is_data(section):
                 continue
             self._starts = self._sorted_starts()
@@ -290,7 +290,7 @@ class _Sizes:
         for section, found in self._object.relocations.items():
             if not self._object.is_frame(section):
                 continue
-            offsets = [one[0] for one in found]
+            offsets = [row[0] for row in found]
             for start, end, is_shared in _frames(self._object.contents(section)):
                 first = bisect_right(offsets, start - 1)
                 last = bisect_right(offsets, end - 1)
@@ -314,10 +314,10 @@ class _Sizes:
         for place, atom in self._atoms.items():
             if not atom.name:
                 continue
-            names = {self._atoms[one].name for one in shares.targets[place]}
+            names = {self._atoms[entry].name for entry in shares.targets[place]}
             for used in references.get(atom.name, ()):
-                if (one := self._aliases.get(used)) is not None:
-                    names.add(self._atoms[one].name)
+                if (pair := self._aliases.get(used)) is not None:
+                    names.add(self._atoms[pair].name)
             names.discard(atom.name)
             in_file = self._object.is_data(place[0])
             found.append(
@@ -343,19 +343,19 @@ class _Sizes:
                 continue
             pending, seen = [place], {place}
             while pending:
-                for one in self._atoms[pending.pop()].targets:
-                    if one in seen:
+                for pair in self._atoms[pending.pop()].targets:
+                    if pair in seen:
                         continue
-                    seen.add(one)
-                    if self._atoms[one].name:
-                        targets[place].add(one)
+                    seen.add(pair)
+                    if self._atoms[pair].name:
+                        targets[place].add(pair)
                     else:
-                        users[one].add(place)
-                        pending.append(one)
+                        users[pair].add(place)
+                        pending.append(pair)
         data: dict[_Place, float] = defaultdict(float)
         for piece, using in users.items():
-            for one in using:
-                data[one] += self._atoms[piece].size / len(using)
+            for pair in using:
+                data[pair] += self._atoms[piece].size / len(using)
         return _Shares(data, targets)
 
 

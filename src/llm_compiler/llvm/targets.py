@@ -239,7 +239,14 @@ def _refuse_taken(name: str) -> None:
 
 
 def _find(name: str) -> TargetRecord | None:
-    return next((one for one in TARGETS if name == one.name or name in one.aliases), None)
+    return next(
+        (
+            target_record
+            for target_record in TARGETS
+            if name == target_record.name or name in target_record.aliases
+        ),
+        None,
+    )
 
 
 def target_names() -> tuple[str, ...]:
@@ -249,7 +256,7 @@ def target_names() -> tuple[str, ...]:
         ConfigError: a plug-in cannot be loaded.
     """
     load_plugins()
-    return (*(one.name for one in TARGETS), *_ALIASES)
+    return (*(target_record.name for target_record in TARGETS), *_ALIASES)
 
 
 def canonical_triple(name: str) -> str:
@@ -287,7 +294,7 @@ def target_of(triple: str, *, what: str = "handled") -> TargetRecord:
     """
     found = known_target(triple)
     if found is None:
-        titles = " and ".join(one.title for one in TARGETS)
+        titles = " and ".join(target_record.title for target_record in TARGETS)
         raise UnsupportedTarget(f"'{triple}' cannot be {what}: only {titles} are")
     return found
 
@@ -304,4 +311,6 @@ def architecture_of(triple: str) -> str:
 
 def of_machine(number: int) -> TargetRecord | None:
     """Return the target of an ELF machine; None: it has no record."""
-    return next((one for one in TARGETS if one.elf_machine == number), None)
+    return next(
+        (target_record for target_record in TARGETS if target_record.elf_machine == number), None
+    )

@@ -54,10 +54,10 @@ def encode_samples(samples: Iterable[StageSample], prompts: Prompts, context: in
     for sample in samples:
         found = prompts.documents(sample, context)
         counts.append(len(found))
-        for one in found:
-            ids = numpy.asarray(one.ids, dtype=numpy.uint16)
+        for document in found:
+            ids = numpy.asarray(document.ids, dtype=numpy.uint16)
             tokens.append(ids)
-            documents.append((start, len(ids), one.answer_start, TASKS.index(sample.task)))
+            documents.append((start, len(ids), document.answer_start, TASKS.index(sample.task)))
             start += len(ids)
     return EncodedShard(
         tokens=numpy.concatenate(tokens) if tokens else numpy.zeros(0, numpy.uint16),
@@ -110,9 +110,9 @@ def encode_shards(
     waiting: deque[Future[Any]] = deque()
     try:
         while True:
-            for one in itertools.islice(rest, num_workers + 2 - len(waiting)):
+            for each_path in itertools.islice(rest, num_workers + 2 - len(waiting)):
                 with spawning_python():  # all workers start at the first one
-                    waiting.append(pool.submit(_encode, one, context))
+                    waiting.append(pool.submit(_encode, each_path, context))
             if not waiting:
                 return
             yield waiting.popleft().result()

@@ -62,7 +62,7 @@ def generate(
         found = _draw(state, num, max_tokens, rules, temperature, seed)
     else:
         found = _text_beams(state, num, max_tokens, rules, seconds)
-    return list({one.ids: one for one in found}.values())
+    return list({finding.ids: finding for finding in found}.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,26 +232,28 @@ def _text_beams(
                     greedy.ended = True
                     ended.append(greedy)
         greedy = next_greedy or greedy
-        grown.sort(key=lambda one: (one is not greedy, -one.log_probability, one.ids))
+        grown.sort(key=lambda item: (item is not greedy, -item.log_probability, item.ids))
         del grown[num:]
-        ended += [one for one in grown if one.ended]
-        going = [one for one in grown if not one.ended]
-        worst = sorted(-one.log_probability for one in ended if one.finished)[num - 1 : num]
-        if worst and all(-one.log_probability >= worst[0] for one in going if one is not greedy):
-            going = [one for one in going if one is greedy]
+        ended += [item for item in grown if item.ended]
+        going = [item for item in grown if not item.ended]
+        worst = sorted(-item.log_probability for item in ended if item.finished)[num - 1 : num]
+        if worst and all(-item.log_probability >= worst[0] for item in going if item is not greedy):
+            going = [item for item in going if item is greedy]
         spent = time.monotonic() - started if seconds else 0.0
         if spent > seconds / 2:
-            going = [one for one in going if one is greedy]
+            going = [item for item in going if item is greedy]
         if not going or step == max_tokens - 1 or spent > seconds:
             ended += going
             break
-        answers = state.extend([one.ids[-1] for one in going], [one.node for one in going])
-        for place, one in enumerate(going):
-            one.node = num_nodes + place
+        answers = state.extend([item.ids[-1] for item in going], [item.node for item in going])
+        for place, each_branch in enumerate(going):
+            each_branch.node = num_nodes + place
         num_nodes += len(going)
         live = list(zip(going, answers, strict=True))
-    ended.sort(key=lambda one: (not one.finished, one is not greedy, -one.log_probability, one.ids))
-    return [one.finding() for one in ended[:num]]
+    ended.sort(
+        key=lambda item: (not item.finished, item is not greedy, -item.log_probability, item.ids)
+    )
+    return [item.finding() for item in ended[:num]]
 
 
 def _best(rules: _Rules, branch: _Branch, row: FloatArray, num: int) -> Iterator[_Branch]:
@@ -269,9 +271,9 @@ def _best(rules: _Rules, branch: _Branch, row: FloatArray, num: int) -> Iterator
             order = _largest(steps, min(num + _MAX_REFUSED, len(steps)))
         best = order[place]
         id_ = best if allowed is None else int(allowed[best])
-        one = rules.take(branch, id_, float(steps[best]))
-        if one is not None:
-            yield one
+        each_branch = rules.take(branch, id_, float(steps[best]))
+        if each_branch is not None:
+            yield each_branch
             taken += 1
             if place >= num:
                 return

@@ -114,7 +114,7 @@ def _add_tokenizer(writer: Any, folder: Path, config: ModelConfig) -> None:
         vocabulary: dict[str, int] = dict(tokenizer_json["model"]["vocab"])
         by_bytes = bool(tokenizer_json["model"].get("byte_fallback"))
         merges = tokenizer_json["model"]["merges"]
-        added = {one["content"]: one["id"] for one in tokenizer_json["added_tokens"]}
+        added = {item["content"]: item["id"] for item in tokenizer_json["added_tokens"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointMismatch(f"{folder} holds no BPE tokenizer: {error}") from error
     vocabulary |= added
@@ -148,7 +148,7 @@ def _add_tokenizer(writer: Any, folder: Path, config: ModelConfig) -> None:
         writer.add_tokenizer_pre("gpt-2")
         writer.add_token_list(names)
         writer.add_token_types(kinds)
-        pairs = [one if isinstance(one, str) else " ".join(one) for one in merges]
+        pairs = [word if isinstance(word, str) else " ".join(word) for word in merges]
         writer.add_token_merges(pairs)
         writer.add_add_bos_token(False)
     writer.add_bos_token_id(config.begin_id)

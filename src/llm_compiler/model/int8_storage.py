@@ -84,7 +84,7 @@ def is_int8(path: Path) -> bool:
         CheckpointMismatch: it is missing, or no safetensors file.
     """
     header, _ = read_header(_mapped(path))
-    return any(one.get("dtype") == "I8" for name, one in header.items() if name != "__metadata__")
+    return any(item.get("dtype") == "I8" for name, item in header.items() if name != "__metadata__")
 
 
 def _mapped(path: Path) -> NDArray[np.uint8]:
@@ -109,16 +109,16 @@ def store_int8(source: Path, out: Path) -> int:
     data = _mapped(source)
     header, begin = read_header(data)
     tensors: dict[str, tuple[str, tuple[int, ...], bytes]] = {}
-    for name, one in header.items():
+    for name, item in header.items():
         if name == "__metadata__":
             continue
-        start, end = one["data_offsets"]
+        start, end = item["data_offsets"]
         raw = data[begin + start : begin + end]
-        shape = tuple(one["shape"])
+        shape = tuple(item["shape"])
         if len(shape) != 2:
-            tensors[name] = one["dtype"], shape, raw.tobytes()
+            tensors[name] = item["dtype"], shape, raw.tobytes()
             continue
-        whole, scales = quantised(_as_float(raw, one["dtype"], source).reshape(shape))
+        whole, scales = quantised(_as_float(raw, item["dtype"], source).reshape(shape))
         tensors[name] = "I8", shape, whole.tobytes()
         tensors[name + SCALE] = "F16", scales.shape, scales.tobytes()
     written = _file(tensors, {"format": "pt", "quantised": "int8, a scale a row"})
@@ -139,10 +139,10 @@ def store_bf16(source: Path, out: Path) -> int:
     header, begin = read_header(data)
     header.pop("__metadata__", None)
     tensors: dict[str, tuple[str, tuple[int, ...], bytes]] = {}
-    for name, one in header.items():
-        start, end = one["data_offsets"]
-        raw, shape = data[begin + start : begin + end], tuple(one["shape"])
-        if one["dtype"] == "I8":
+    for name, item in header.items():
+        start, end = item["data_offsets"]
+        raw, shape = data[begin + start : begin + end], tuple(item["shape"])
+        if item["dtype"] == "I8":
             try:
                 first, last = header[name + SCALE]["data_offsets"]
             except KeyError:
@@ -151,7 +151,7 @@ def store_bf16(source: Path, out: Path) -> int:
             exact = dequantised(raw.view(np.int8).reshape(shape), scales)
             tensors[name] = "BF16", shape, _as_bf16(exact).tobytes()
         elif not (name.endswith(SCALE) and name.removesuffix(SCALE) in header):
-            tensors[name] = one["dtype"], shape, raw.tobytes()
+            tensors[name] = item["dtype"], shape, raw.tobytes()
     written = _file(tensors, {"format": "pt"})
     write_atomically(out, written)
     return len(written)

@@ -137,7 +137,10 @@ def pack_labels(
     groups = _group(tables)
     texts = _Texts(folders)
     total = sum(len(modules) for _, modules in groups)
-    wanted = [[one for one in modules if one.module_hash in texts] for _, modules in groups]
+    wanted = [
+        [module_labels for module_labels in modules if module_labels.module_hash in texts]
+        for _, modules in groups
+    ]
     num_matched = sum(map(len, wanted))
     if not num_matched:
         names = ", ".join(map(str, folders))
@@ -152,8 +155,8 @@ def pack_labels(
     splits: Counter[str] = Counter()
     done = 0
     for number, ((lists, _), modules) in enumerate(zip(groups, wanted, strict=True)):
-        modules = sorted(modules, key=lambda one: one.module_hash)
-        modules = [_with_split(one, hold_out, seed) for one in modules]
+        modules = sorted(modules, key=lambda module_labels: module_labels.module_hash)
+        modules = [_with_split(module_labels, hold_out, seed) for module_labels in modules]
         encoded = []
         for module in modules:
             encoded.append(_encode(module, texts[module.module_hash], prompts, max_prompt_tokens))
@@ -164,15 +167,17 @@ def pack_labels(
         counts["tokens"] += sum(len(ids) for ids, _ in encoded)
         counts["cut"] += sum(cut for _, cut in encoded)
         counts["bytes"] += (out / name).stat().st_size
-        splits.update(f"{one.split} {one.target_triple}" for one in modules)
+        splits.update(
+            f"{module_labels.split} {module_labels.target_triple}" for module_labels in modules
+        )
         size = prompts.tokenizer.special(field_token("size"))
         table_records.append(
             {
                 "name": name,
                 "num_modules": len(modules),
                 "hash": content_hash((out / name).read_bytes()),
-                "lists": [one.pipeline for one in lists],
-                "answers": [[*prompts.pass_ids(one.pipeline), size] for one in lists],
+                "lists": [recipe.pipeline for recipe in lists],
+                "answers": [[*prompts.pass_ids(recipe.pipeline), size] for recipe in lists],
             }
         )
     report = LabelReport(
@@ -220,13 +225,15 @@ class _Texts:
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._sets = [SampleSet(folder, split="", content="text") for folder in folders]
-        for one in self._sets:
-            if one.content != "text":
-                raise ArtifactError(f"{one.folder} holds bitcode only: pack its samples as text")
+        for sample_set in self._sets:
+            if sample_set.content != "text":
+                raise ArtifactError(
+                    f"{sample_set.folder} holds bitcode only: pack its samples as text"
+                )
         self._places = {
             name: (number, place)
-            for number, one in enumerate(self._sets)
-            for place, name in enumerate(one.hashes)
+            for number, each_sample_set in enumerate(self._sets)
+            for place, name in enumerate(each_sample_set.hashes)
         }
 
     def __contains__(self, module_hash: str) -> bool:
@@ -315,10 +322,10 @@ class LabelShards:
             self.changes: int = manifest["changes"]
             """The first of the tokens of changes (`special.change_place`)."""
             self.tables = tuple(
-                ListTable(lists=tuple(one["lists"]), answers=tuple(map(tuple, one["answers"])))
-                for one in manifest["tables"]
+                ListTable(lists=tuple(item["lists"]), answers=tuple(map(tuple, item["answers"])))
+                for item in manifest["tables"]
             )
-            files = [(one["name"], one["hash"]) for one in manifest["tables"]]
+            files = [(item["name"], item["hash"]) for item in manifest["tables"]]
         except FileNotFoundError:
             raise ManifestMissing(f"no {path}: the packing has not finished") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -330,8 +337,12 @@ class LabelShards:
         """Names the modules, their prompts and their labels."""
         self.task = TASKS.index(_TASK)
         self._modules = sorted(
-            (one for number, file in enumerate(files) for one in _read(folder, number, *file)),
-            key=lambda one: (one.module_hash, one.table),
+            (
+                labelled_prompt
+                for number, file in enumerate(files)
+                for labelled_prompt in _read(folder, number, *file)
+            ),
+            key=lambda labelled_prompt: (labelled_prompt.module_hash, labelled_prompt.table),
         )
 
     def __len__(self) -> int:
@@ -372,5 +383,7 @@ def _read(folder: Path, number: int, name: str, expected: str) -> Iterator[Label
             package=package,
             table=number,
             prompt=tokens[bounds[row] : bounds[row + 1]],
-            sizes=dict(zip(METRICS, (one[row] for one in tables if one is not None), strict=True)),
+            sizes=dict(
+                zip(METRICS, (item[row] for item in tables if item is not None), strict=True)
+            ),
         )

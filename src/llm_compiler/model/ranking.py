@@ -93,15 +93,15 @@ class _Open:
     log_probability: float = 0.0
 
 
-def _follow(constraint: Constraint, one: _Open) -> IdArray:
+def _follow(constraint: Constraint, item: _Open) -> IdArray:
     """Take all steps that leave no choice; return what may follow then, all tokens if None."""
-    allowed = constraint.allowed(one.state)
+    allowed = constraint.allowed(item.state)
     while allowed is not None and len(allowed) == 1:
         id_ = int(allowed[0])
-        one.ids += (id_,)
-        one.pending += (id_,)
-        one.state = constraint.advance(one.state, id_)
-        allowed = constraint.allowed(one.state)
+        item.ids += (id_,)
+        item.pending += (id_,)
+        item.state = constraint.advance(item.state, id_)
+        allowed = constraint.allowed(item.state)
     assert allowed is not None, "searches need a constraint"
     return allowed
 
@@ -140,16 +140,16 @@ class _Tree:
             answers[waiting] = self.state.extend(ids, parents, rows=rows, tokens=self.tokens)
         return answers
 
-    def expand(self, one: _Open, allowed: IdArray, row: FloatArray, c: Constraint) -> list[_Open]:
+    def expand(self, item: _Open, allowed: IdArray, row: FloatArray, c: Constraint) -> list[_Open]:
         """Return the children of a sequence that was read, with probabilities that sum to it."""
         steps = log_softmax(row[self.place[allowed]])
         return [
             _Open(
-                ids=(*one.ids, id_),
-                state=c.advance(one.state, id_),
-                node=one.node,
+                ids=(*item.ids, id_),
+                state=c.advance(item.state, id_),
+                node=item.node,
                 pending=(id_,),
-                log_probability=one.log_probability + float(step),
+                log_probability=item.log_probability + float(step),
             )
             for id_, step in zip(allowed.tolist(), steps, strict=True)
         ]
@@ -176,11 +176,11 @@ def most_probable(
     found: list[Finding] = []
     heap: list[tuple[float, tuple[int, ...], _Open]] = []
 
-    def push(one: _Open) -> None:
-        if len(_follow(trie, one)):
-            heapq.heappush(heap, (-one.log_probability, one.ids, one))
+    def push(value: _Open) -> None:
+        if len(_follow(trie, value)):
+            heapq.heappush(heap, (-value.log_probability, value.ids, value))
         else:
-            found.append(Finding(ids=one.ids, log_probability=one.log_probability))
+            found.append(Finding(ids=value.ids, log_probability=value.log_probability))
 
     push(_Open((), trie.start()))
     while heap:
@@ -236,8 +236,8 @@ def _rank_whole(tree: _Tree, trie: TokenTrie) -> list[Finding]:
     )
 
 
-def _order(one: Finding) -> tuple[float, tuple[int, ...]]:
-    return -one.log_probability, one.ids
+def _order(finding: Finding) -> tuple[float, tuple[int, ...]]:
+    return -finding.log_probability, finding.ids
 
 
 def beams(
@@ -282,10 +282,10 @@ def beams(
             len(found) == num and live[0][0].log_probability <= found[-1].log_probability
         ):
             break
-        answers = tree.read([one for one, _ in live])
+        answers = tree.read([item for item, _ in live])
         candidates = [
             child
-            for (one, allowed), row in zip(live, answers, strict=True)
-            for child in tree.expand(one, allowed, row, constraint)
+            for (item, allowed), row in zip(live, answers, strict=True)
+            for child in tree.expand(item, allowed, row, constraint)
         ]
     return found

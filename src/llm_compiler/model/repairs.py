@@ -118,12 +118,12 @@ class RepairStage:
         job = VerifyBodiesJob(
             assembly=sample.input_code,
             target_triple=sample.target_triple,
-            bodies=tuple(one.body for one in answers),
+            bodies=tuple(answer.body for answer in answers),
         )
         judged = run_jobs(pool, [job])[0]
         wrong = [
-            (not one.lowers, number, (answer, one.report))
-            for number, (answer, one) in enumerate(zip(answers, judged, strict=True))
-            if not one.is_exact and answer.body and one.report
+            (not item.lowers, number, (answer, item.report))
+            for number, (answer, item) in enumerate(zip(answers, judged, strict=True))
+            if not item.is_exact and answer.body and item.report
         ]
-        return [pair for _, _, pair in sorted(wrong, key=lambda one: one[:2])]
+        return [pair for _, _, pair in sorted(wrong, key=lambda row: row[:2])]

@@ -121,7 +121,7 @@ def _instruction(code: str, seen: set[str], bodies: set[str]) -> str:
             return " ".join(code.split(" ", 2)[:2]) + (" back" if back else "")
     if code.startswith("phi "):
         kind = _shorten(code.split(" [", 1)[0])
-        constants = [one for one in _PHI.findall(code) if not one.startswith("%")]
+        constants = [item for item in _PHI.findall(code) if not item.startswith("%")]
         more = " ".join(_shorten(constant) for constant in constants[:4])
         return f"{kind} {code.count('[ ')} {more}".rstrip()
     if "call " in code[:24] or code.startswith("invoke "):

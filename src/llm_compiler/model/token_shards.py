@@ -250,7 +250,7 @@ class TokenShards:
             self.tokenizer: str = manifest["tokenizer"]
             self.context: int = manifest["context"]
             self.num_tokens: int = manifest["num_tokens"]
-            shards = [(one["name"], one["hash"]) for one in manifest["shards"]]
+            shards = [(item["name"], item["hash"]) for item in manifest["shards"]]
         except FileNotFoundError:
             raise ManifestMissing(f"no {path}: the packing has not finished") from None
         except (OSError, ValueError, KeyError, TypeError) as error:

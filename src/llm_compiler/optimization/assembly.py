@@ -165,12 +165,14 @@ def _usable(
         return {}
     # Code is generated once, for all functions, with one set of options.
     best = min(found, key=lambda recipe: options.objective.rank(found[recipe]))
-    return {one: measured for one, measured in found.items() if one.options == best.options}
+    return {
+        recipe: measured for recipe, measured in found.items() if recipe.options == best.options
+    }
 
 
 def _recipe_of(plan: AssemblyPlan) -> Recipe:
     """Return a plan as a recipe: the most frequent one, with those of the other functions."""
     by_function = plan.recipes
     base, _ = Counter(by_function.values()).most_common(1)[0]
-    own = tuple(sorted((name, one) for name, one in by_function.items() if one != base))
+    own = tuple(sorted((name, recipe) for name, recipe in by_function.items() if recipe != base))
     return replace(base, options=plan.options, functions=own)

@@ -147,14 +147,14 @@ def outcomes(
 ) -> list[tuple[PassList, Measurement]]:
     """Return one list for each different result, best first; of equals a passed, short one."""
 
-    def rank(one: tuple[PassList, Measurement]) -> tuple[int, int, int, int, tuple[str, ...]]:
-        passes, measured = one
+    def rank(entry: tuple[PassList, Measurement]) -> tuple[int, int, int, int, tuple[str, ...]]:
+        passes, measured = entry
         preference = _PREFERENCE[_known(passes, bench)]
         return (*objective.rank(measured), preference, len(passes), passes.elements)
 
     found: dict[str, tuple[PassList, Measurement]] = {}
-    for one in sorted((one for one in tried if one[1].ok), key=rank):
-        found.setdefault(one[1].result_hash, one)
+    for pair in sorted((item for item in tried if item[1].ok), key=rank):
+        found.setdefault(pair[1].result_hash, pair)
     return list(found.values())
 
 
@@ -187,7 +187,7 @@ def choose(
     """
     found = outcomes(tried, objective, bench)
     # What is too large in process is too large with the stock tools, but for rare accidents.
-    found.sort(key=lambda one: one[1].size_bytes > baseline.size_bytes)
+    found.sort(key=lambda pair: pair[1].size_bytes > baseline.size_bytes)
     trace: list[Step] = []
     best: Step | None = None
     num_checks = num_built = 0

@@ -105,7 +105,7 @@ def decide(unit: Unit, found: Found, workplace: Workplace) -> Chosen:
     tried = found.measured
     if options.kind is OutputKind.PASSES:
         # What `opt -passes=` alone cannot do again is not what was asked for.
-        tried = {one: measured for one, measured in tried.items() if one.is_pass_list}
+        tried = {recipe: measured for recipe, measured in tried.items() if recipe.is_pass_list}
     decision = choose(tried.items(), baseline, objective, bench, trust=options.trust)
     whole = Chosen(baseline=baseline, decision=decision)
     attempt = Attempt()

@@ -78,14 +78,14 @@ def explain(
     variants = list(_variants(recipe))
     job = SectionsJob(
         bitcode=bitcode,
-        recipes=(recipe, *(one for _, _, one in variants)),
+        recipes=(recipe, *(each_recipe for _, _, each_recipe in variants)),
         timeout_s=timeout_s,
     )
     with_all, *results = run_jobs(pool, [job])[0]
     for (kind, element, _), sections in zip(variants, results, strict=True):
         if with_all and sections:
             found.append(_contribution(kind, element, sections, with_all))
-    found.sort(key=lambda one: (-one.saved_bytes, one.element))
+    found.sort(key=lambda contribution: (-contribution.saved_bytes, contribution.element))
     if whole != optimized:
         found.insert(
             0,

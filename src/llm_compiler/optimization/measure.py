@@ -135,7 +135,7 @@ class _Ground:
 def _ground(unit: Unit, workplace: Workplace) -> _Ground:
     options, checker, coreset = workplace.options, workplace.checker, workplace.coreset
     constructs = unit.inspection.constructs
-    space = [one for one in checker.search_space() if not never_allowed(one, constructs)]
+    space = [word for word in checker.search_space() if not never_allowed(word, constructs)]
     start: Sequence[PassList] = starting_lists()
     weights = None
     warnings: list[str] = []
@@ -215,7 +215,9 @@ def _search(
     # A list that may not have the likely settings would be tried without: others save more.
     lists = ground.lists
     for likely in settings:
-        under = [one for one in lists if passed(one.with_settings_of(likely))]
+        under = [
+            each_recipe for each_recipe in lists if passed(each_recipe.with_settings_of(likely))
+        ]
         if len(under) >= _MIN_LISTS_UNDER_SETTINGS:
             lists = under
             break
@@ -239,7 +241,7 @@ def _search(
             rounds.oz_size_bytes = value
 
     proposed = under_settings(
-        in_sequence(fixed([one.pass_list for one in stored]), led),
+        in_sequence(fixed([each_recipe.pass_list for each_recipe in stored]), led),
         settings,
         num_evaluations=options.candidates + len(stored),
         plain_value=options.objective.of(Built.of(unit.baseline_sizes)),
@@ -318,10 +320,10 @@ def _stored(unit: Unit, module_hash: str, workplace: Workplace) -> tuple[Recipe,
             tried.append((recipe, measured))
     verdicts = _Verdicts(workplace.checker, unit.triple)
     good = [
-        one
-        for one, _ in outcomes(tried, options.objective, verdicts)
-        if verdicts.known(one) is not VerdictKind.REJECTED
-        and (options.kind is not OutputKind.PASSES or one.is_pass_list)
+        each_recipe
+        for each_recipe, _ in outcomes(tried, options.objective, verdicts)
+        if verdicts.known(each_recipe) is not VerdictKind.REJECTED
+        and (options.kind is not OutputKind.PASSES or each_recipe.is_pass_list)
     ]
     return tuple(good[:_MAX_STORED])
 

@@ -122,5 +122,5 @@ class ModelRounds:
     def _choose(self, trial: Trial, count: int) -> Sequence[PassList]:
         chosen = self._ask(trial, count)
         known = {*trial.known, *chosen}
-        rest = [one for one in self.lists if one not in known]
+        rest = [recipe for recipe in self.lists if recipe not in known]
         return [*chosen, *rest[: count - len(chosen)]]

@@ -104,14 +104,14 @@ def prepare(request: Request, pool: WorkerPool, *, with_text: bool = False) -> U
 def prepare_all(requests: Sequence[Request], pool: WorkerPool) -> list[Unit | LlmCompilerError]:
     """Prepare several inputs side by side; return a unit or the error of each, in their order."""
 
-    def one(request: Request) -> Unit | LlmCompilerError:
+    def prepared(request: Request) -> Unit | LlmCompilerError:
         try:
             return prepare(request, pool)
         except LlmCompilerError as error:
             return error
 
     with ThreadPoolExecutor(max_workers=max(1, pool.num_workers)) as threads:
-        return list(threads.map(one, requests))
+        return list(threads.map(prepared, requests))
 
 
 def _inspect(path: Path, source: Path, pool: WorkerPool, *, with_text: bool = False) -> Inspection:

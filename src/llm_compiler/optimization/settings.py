@@ -41,13 +41,13 @@ def settings_for(
         return (_PLAIN,)
     named = list(coreset.settings_for(architecture_of(unit.triple)))
     # What the user allows takes the place of what is like it but for that.
-    named = [*(_with_allowed(one, options.allow) for one in (*named, _PLAIN)), *named]
+    named = [*(_with_allowed(recipe, options.allow) for recipe in (*named, _PLAIN)), *named]
     usable = [
-        one
-        for one in named
-        if _serves(one, unit, options)
+        recipe
+        for recipe in named
+        if _serves(recipe, unit, options)
         # Bitcode and text hold attributes, but not what code is to be generated with.
-        and not (one.options and options.kind in (OutputKind.BITCODE, OutputKind.TEXT))
+        and not (recipe.options and options.kind in (OutputKind.BITCODE, OutputKind.TEXT))
     ]
     return tuple(dict.fromkeys([*usable, _PLAIN]))
 
@@ -67,9 +67,9 @@ def extras_for(unit: Unit, options: OptimizeOptions, coreset: Coreset | None) ->
     if coreset is None or options.pass_lists_only or options.kind is OutputKind.PASSES:
         return ()
     return tuple(
-        one
-        for one in coreset.extras_for(architecture_of(unit.triple))
-        if _serves(one, unit, options) and not refusal_of(one, unit.inspection.constructs)
+        recipe
+        for recipe in coreset.extras_for(architecture_of(unit.triple))
+        if _serves(recipe, unit, options) and not refusal_of(recipe, unit.inspection.constructs)
     )
 
 
@@ -80,7 +80,7 @@ def searched_settings(
 
     None where only pass lists are asked for.
     """
-    known = list(dict.fromkeys(Recipe().with_settings_of(one) for one in tried))
+    known = list(dict.fromkeys(Recipe().with_settings_of(recipe) for recipe in tried))
     if known == [_PLAIN]:
         return []
     more = [
@@ -88,11 +88,11 @@ def searched_settings(
         for setting in search_settings(architecture_of(unit.triple))
         if _serves(setting, unit, options)
     ]
-    joined = [_joined(known[0], one) for one in more]
+    joined = [_joined(known[0], recipe) for recipe in more]
     return list(dict.fromkeys([*known, *joined]))
 
 
-def _joined(one: Recipe, other: Recipe) -> Recipe:
+def _joined(recipe: Recipe, other: Recipe) -> Recipe:
     """Return settings with those of another, which count where both have a value."""
 
     def join(first: Sequence[str], second: Sequence[str]) -> tuple[str, ...]:
@@ -100,7 +100,8 @@ def _joined(one: Recipe, other: Recipe) -> Recipe:
         return tuple(sorted(f"{name}={value}" for name, value in values.items()))
 
     return Recipe(
-        attributes=join(one.attributes, other.attributes), options=join(one.options, other.options)
+        attributes=join(recipe.attributes, other.attributes),
+        options=join(recipe.options, other.options),
     )
 
 

@@ -160,15 +160,15 @@ def candidates_of(
         f"instructions in one module; measuring {len(recipes)} recipes"
     )
     measured = _measure(unit, bitcode, recipes, pool, notify)
-    good = {one: found for one, found in measured.items() if found.ok}
+    good = {recipe: found for recipe, found in measured.items() if found.ok}
     if not good:
         return Candidates(num_evaluations=len(measured))
-    best = min(good, key=lambda one: options.objective.rank(good[one]))
+    best = min(good, key=lambda recipe: options.objective.rank(good[recipe]))
     attempts = [_try(lambda: _single(program, best, options, pool), program, notify)]
     notify("assembling function by function")
     # One object has one set of options of code generation; attributes are each function's own.
-    for settings in dict.fromkeys(one.options for one in good):
-        group = {one: m for one, m in good.items() if one.options == settings}
+    for settings in dict.fromkeys(recipe.options for recipe in good):
+        group = {recipe: m for recipe, m in good.items() if recipe.options == settings}
 
         def assemble(
             group: dict[Recipe, Measurement] = group, settings: tuple[str, ...] = settings
@@ -205,12 +205,13 @@ def _recipes(unit: Unit, options: OptimizeOptions, checker: Checker) -> list[Rec
     constructs = unit.inspection.constructs
     coreset = load_coreset()
     lists = [
-        one
-        for one in coreset.lists
-        if checker.known(one, unit.triple) is VerdictKind.PASSED and not refusal_of(one, constructs)
+        recipe
+        for recipe in coreset.lists
+        if checker.known(recipe, unit.triple) is VerdictKind.PASSED
+        and not refusal_of(recipe, constructs)
     ][: options.candidates]
     settings = settings_for(unit, options, coreset)
-    crossed = (one.with_settings_of(other) for one in (OZ, *lists) for other in settings)
+    crossed = (recipe.with_settings_of(other) for recipe in (OZ, *lists) for other in settings)
     return [
         recipe
         for recipe in dict.fromkeys([*extras_for(unit, options, coreset), *crossed])
@@ -253,7 +254,9 @@ def _measure(
         if found.ok and (not smallest or found.size_bytes < smallest):
             smallest = found.size_bytes
             notify(f"{len(measured)} of {len(recipes)}: {smallest} bytes in the object")
-    return {one: measured[one] for one in recipes if one in measured}
+    return {
+        each_recipe: measured[each_recipe] for each_recipe in recipes if each_recipe in measured
+    }
 
 
 def _single(

@@ -180,14 +180,16 @@ def greedy(
     """
     best = [float(value) for value in baselines]
     of_round = list(best)
-    pool = sorted({passes for one in values for passes in one}, key=lambda p: (len(p), p.elements))
+    pool = sorted(
+        {passes for entry in values for passes in entry}, key=lambda p: (len(p), p.elements)
+    )
     picks: list[Pick] = []
     while pool and len(picks) < num_lists:
         gains = []
         for passes in pool:
             gain = 0.0
-            for index, one in enumerate(values):
-                value = one.get(passes)
+            for index, table in enumerate(values):
+                value = table.get(passes)
                 if value is not None and value < of_round[index]:
                     gain += math.log(of_round[index] / max(value, 1))
             gains.append(gain)
@@ -201,10 +203,10 @@ def greedy(
         if not accept(chosen):
             continue
         # What makes the same of every module is the same list in other words.
-        pool = [p for p in pool if any(one.get(p) != one.get(chosen) for one in values)]
+        pool = [p for p in pool if any(entry.get(p) != entry.get(chosen) for entry in values)]
         num_best = 0
-        for module, one in enumerate(values):
-            value = one.get(chosen)
+        for module, table in enumerate(values):
+            value = table.get(chosen)
             if value is not None and value < of_round[module]:
                 of_round[module] = value
                 num_best += 1

@@ -74,8 +74,12 @@ class LabelFolder:
             if found != self._recipes:
                 raise ShardCorrupt(f"{path} holds labels of other recipes: name another folder")
             self.known |= hashes
-        self._waiting = [one for one in self._read_journal() if one.unit_hash not in self.known]
-        self.known |= {one.unit_hash for one in self._waiting}
+        self._waiting = [
+            unit_labels
+            for unit_labels in self._read_journal()
+            if unit_labels.unit_hash not in self.known
+        ]
+        self.known |= {unit_labels.unit_hash for unit_labels in self._waiting}
 
     def _read_journal(self) -> list[UnitLabels]:
         try:
@@ -152,15 +156,15 @@ def _write(path: Path, labels: Sequence[UnitLabels], recipes: Sequence[Recipe]) 
         whole = FunctionLabel(
             name="", is_root=True, size_bytes=unit.size_bytes, text_bytes=unit.text_data_bytes
         )
-        for one in (whole, *unit.functions):
+        for function_label in (whole, *unit.functions):
             rows["unit_hash"].append(unit.unit_hash)
             rows["target_triple"].append(unit.target_triple)
             rows["split"].append(unit.split)
             rows["package"].append(unit.package)
-            rows["function"].append(one.name)
-            rows["is_root"].append(one.is_root)
+            rows["function"].append(function_label.name)
+            rows["is_root"].append(function_label.is_root)
             for name in _LISTS:
-                rows[name].append(getattr(one, name))
+                rows[name].append(getattr(function_label, name))
     kinds = {name: pyarrow.list_(pyarrow.int32()) for name in _LISTS}
     kinds |= {"needs_with": pyarrow.list_(pyarrow.int64()), "is_root": pyarrow.bool_()}
     schema = pyarrow.schema(

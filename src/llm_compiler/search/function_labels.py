@@ -102,8 +102,12 @@ def _sizes(found: Measurement, structure: Structure) -> RecipeSizes:
         names.setdefault(piece, symbol_name(name))
     by_symbol = {symbol_name(name): piece for name, piece in pieces.items()}
     table = found.symbols
-    size, needs, present = fold_costs(table, by_symbol, len(names), lambda one: one.size_bytes)
-    text, _, _ = fold_costs(table, by_symbol, len(names), lambda one: float(one.text_bytes))
+    size, needs, present = fold_costs(
+        table, by_symbol, len(names), lambda symbol_size: symbol_size.size_bytes
+    )
+    text, _, _ = fold_costs(
+        table, by_symbol, len(names), lambda symbol_size: float(symbol_size.text_bytes)
+    )
     return RecipeSizes(
         status=found.status,
         size_bytes=found.size_bytes,
@@ -112,7 +116,7 @@ def _sizes(found: Measurement, structure: Structure) -> RecipeSizes:
             name: (
                 round(size[piece]),
                 round(text[piece]),
-                tuple(names[one] for one in sorted(needs[piece])),
+                tuple(names[index] for index in sorted(needs[piece])),
             )
             for piece, name in names.items()
             if piece in present
@@ -176,11 +180,11 @@ class UnitLabels:
         data = json.loads(line)
         functions = tuple(
             FunctionLabel(
-                name=one.pop("name"),
-                is_root=one.pop("is_root"),
-                **{key: tuple(values) for key, values in one.items()},
+                name=item.pop("name"),
+                is_root=item.pop("is_root"),
+                **{key: tuple(values) for key, values in item.items()},
             )
-            for one in data.pop("functions")
+            for item in data.pop("functions")
         )
         for key in ("size_bytes", "text_data_bytes"):
             data[key] = tuple(data[key])
@@ -238,16 +242,22 @@ def label_units(
 
 
 def _labels(unit: UnitToLabel, found: Sequence[RecipeSizes | None]) -> UnitLabels:
-    names = dict.fromkeys(name for one in found if one for name in one.pieces)
+    names = dict.fromkeys(
+        name for recipe_sizes in found if recipe_sizes for name in recipe_sizes.pieces
+    )
     places = {name: place for place, name in enumerate(names)}
-    roots = frozenset(name for one in found if one for name in one.roots)
+    roots = frozenset(name for recipe_sizes in found if recipe_sizes for name in recipe_sizes.roots)
     return UnitLabels(
         unit_hash=unit.unit_hash,
         target_triple=unit.target_triple,
         split=unit.split,
         package=unit.package,
-        size_bytes=tuple(one.size_bytes if one else FAILED for one in found),
-        text_data_bytes=tuple(one.text_data_bytes if one else FAILED for one in found),
+        size_bytes=tuple(
+            recipe_sizes.size_bytes if recipe_sizes else FAILED for recipe_sizes in found
+        ),
+        text_data_bytes=tuple(
+            recipe_sizes.text_data_bytes if recipe_sizes else FAILED for recipe_sizes in found
+        ),
         functions=tuple(_label(name, name in roots, found, places) for name in names),
     )
 
@@ -257,9 +267,9 @@ def _label(
 ) -> FunctionLabel:
     size, text = [], []
     needs: dict[int, int] = {}
-    for index, one in enumerate(found):
-        nothing = ABSENT if one and one.status is Status.OK else FAILED
-        with_recipe = one.pieces.get(name) if one else None
+    for index, recipe_sizes in enumerate(found):
+        nothing = ABSENT if recipe_sizes and recipe_sizes.status is Status.OK else FAILED
+        with_recipe = recipe_sizes.pieces.get(name) if recipe_sizes else None
         size.append(with_recipe[0] if with_recipe else nothing)
         text.append(with_recipe[1] if with_recipe else nothing)
         for needed in with_recipe[2] if with_recipe else ():
@@ -298,7 +308,7 @@ def graph_of(labels: UnitLabels, recipes: Sequence[int]) -> Graph:
         ]
         for i in recipes
     ]
-    roots = frozenset(place for place, one in enumerate(functions) if one.is_root)
+    roots = frozenset(place for place, function in enumerate(functions) if function.is_root)
     return Graph(costs, needs, roots)
 
 

@@ -139,8 +139,11 @@ def _graph_of(
 
 def _weight(objective: Objective) -> Callable[[SymbolSize], float]:
     if objective.name == TEXT_DATA.name:
-        return lambda one: one.text_bytes + _SIDE_WEIGHT * (one.size_bytes - one.text_bytes)
-    return lambda one: one.size_bytes
+        return lambda symbol_size: (
+            symbol_size.text_bytes
+            + _SIDE_WEIGHT * (symbol_size.size_bytes - symbol_size.text_bytes)
+        )
+    return lambda symbol_size: symbol_size.size_bytes
 
 
 class Graph:
@@ -166,11 +169,11 @@ class Graph:
         self.needs: list[list[frozenset[int]]] = [list(need) for need in needs]
         smallest: list[int | None] = []
         for piece in range(self.num_pieces):
-            known = [(c, i) for i, one in enumerate(costs) if (c := one[piece]) is not None]
+            known = [(c, i) for i, value in enumerate(costs) if (c := value[piece]) is not None]
             smallest.append(min(known)[1] if known else None)
-        for i, one in enumerate(costs):
+        for i, item in enumerate(costs):
             row = []
-            for piece, cost in enumerate(one):
+            for piece, cost in enumerate(item):
                 best = smallest[piece]
                 if cost is None and best is not None:
                     cost = (costs[best][piece] or 0.0) + _UNKNOWN_BYTES
@@ -204,10 +207,10 @@ class Graph:
         while pending:
             unit = pending.pop()
             total += self.costs[chosen[unit]][unit]
-            for one in self.needs[chosen[unit]][unit]:
-                if one not in seen:
-                    seen.add(one)
-                    pending.append(one)
+            for index in self.needs[chosen[unit]][unit]:
+                if index not in seen:
+                    seen.add(index)
+                    pending.append(index)
         return total
 
 
@@ -229,9 +232,11 @@ def find_roots(
             kept |= used
     by_symbol = {symbol_name(name): piece for name, piece in pieces.items()}
     found = {pieces[name] for name in kept if name in pieces}
-    sizes = {one.name: one for one in table}
+    sizes = {symbol_size.name: symbol_size for symbol_size in table}
     pending = [
-        one.name for one in table if one.is_exported and not one.is_function and one.name in kept
+        symbol_size.name
+        for symbol_size in table
+        if symbol_size.is_exported and not symbol_size.is_function and symbol_size.name in kept
     ]
     seen = set(pending)
     while pending:
@@ -269,18 +274,18 @@ def fold_costs(
     What the list made beside them (outlined or merged functions) and variables count with those
     that reach them without another unit between, in equal shares.
     """
-    sizes = {one.name: one for one in table}
+    sizes = {size.name: size for size in table}
     costs = [0.0] * num_pieces
     needs: list[set[int]] = [set() for _ in range(num_pieces)]
     reached: dict[str, set[int]] = defaultdict(set)
     present: set[int] = set()
-    for one in table:
-        unit = by_symbol.get(one.name)
+    for symbol_size in table:
+        unit = by_symbol.get(symbol_size.name)
         if unit is None:
             continue
         present.add(unit)
-        costs[unit] += weight(one)
-        pending, seen = [one.name], {one.name}
+        costs[unit] += weight(symbol_size)
+        pending, seen = [symbol_size.name], {symbol_size.name}
         while pending:
             for name in sizes[pending.pop()].references:
                 if (other := by_symbol.get(name)) is not None:
@@ -311,20 +316,20 @@ class _State:
     def _add(self, unit: int) -> None:
         pending = [unit]
         while pending:
-            one = pending.pop()
-            self._counts[one] += 1
-            if self._counts[one] == 1:
-                self.total += self.graph.costs[self.chosen[one]][one]
-                pending.extend(self.graph.needs[self.chosen[one]][one])
+            index = pending.pop()
+            self._counts[index] += 1
+            if self._counts[index] == 1:
+                self.total += self.graph.costs[self.chosen[index]][index]
+                pending.extend(self.graph.needs[self.chosen[index]][index])
 
     def _remove(self, unit: int) -> None:
         pending = [unit]
         while pending:
-            one = pending.pop()
-            self._counts[one] -= 1
-            if self._counts[one] == 0:
-                self.total -= self.graph.costs[self.chosen[one]][one]
-                pending.extend(self.graph.needs[self.chosen[one]][one])
+            index = pending.pop()
+            self._counts[index] -= 1
+            if self._counts[index] == 0:
+                self.total -= self.graph.costs[self.chosen[index]][index]
+                pending.extend(self.graph.needs[self.chosen[index]][index])
 
     def counts(self, unit: int) -> bool:
         """Whether a unit is in the object. (Units that need only each other stay: an error
@@ -342,10 +347,10 @@ class _State:
         before, after = self.graph.needs[old][unit], self.graph.needs[index][unit]
         self.chosen[unit] = index
         self.total += self.graph.costs[index][unit] - self.graph.costs[old][unit]
-        for one in after - before:
-            self._add(one)
-        for one in before - after:
-            self._remove(one)
+        for number in after - before:
+            self._add(number)
+        for number in before - after:
+            self._remove(number)
 
 
 def _search(graph: Graph, num_lists: int) -> list[int]:
@@ -377,14 +382,14 @@ def _improve(graph: Graph, start: Sequence[int], num_lists: int) -> list[int]:
             for index in range(num_lists):
                 for group in groups:
                     before = state.total
-                    old = [(one, state.chosen[one]) for one in group]
-                    for one in group:
-                        state.set(one, index)
+                    old = [(each_index, state.chosen[each_index]) for each_index in group]
+                    for number in group:
+                        state.set(number, index)
                     if state.total < before - _MIN_GAIN:
                         improved = True
                         continue
-                    for one, was in old:
-                        state.set(one, was)
+                    for number, was in old:
+                        state.set(number, was)
         if not improved:
             break
     return state.chosen
@@ -402,7 +407,7 @@ def _merge_lists(graph: Graph, chosen: list[int], max_lists: int) -> None:
             for new in used:
                 if old == new:
                     continue
-                changed = [new if one == old else one for one in chosen]
+                changed = [new if index == old else index for index in chosen]
                 value = graph.cost(changed)
                 if best is None or value < best[0]:
                     best = value, changed

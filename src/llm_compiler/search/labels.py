@@ -170,7 +170,7 @@ def choose_modules(
     share = max(1, int(limit * max_package_share))
     queues = []
     for package in sorted(by_package):
-        members = sorted(by_package[package], key=lambda one: one.module_hash)
+        members = sorted(by_package[package], key=lambda each_sample: each_sample.module_hash)
         random.Random(f"{seed}:{package}").shuffle(members)
         members.sort(key=lambda member: member.module_hash not in known)
         queues.append(members[:share])
@@ -207,7 +207,10 @@ def label_modules(
         ShardCorrupt: the journal belongs to other lists.
         OutputError: the journal cannot be written.
     """
-    present = {one.module_hash: one for one in (*known, *read_journal(journal, lists))}
+    present = {
+        module_labels.module_hash: module_labels
+        for module_labels in (*known, *read_journal(journal, lists))
+    }
     done = 0
     everything = (OZ, *lists)
     # Lists that begin alike stand side by side: the worker runs their common beginning once.
@@ -239,18 +242,18 @@ def label_modules(
         yield from submit()
         while waiting:
             for result in pool.results():
-                if (one := waiting.get(result.ticket)) is None:
+                if (each_waiting := waiting.get(result.ticket)) is None:
                     continue
                 if result.error is not None:
                     raise result.error
                 if not result.last:
-                    one.found[order[result.step]] = result.value
+                    each_waiting.found[order[result.step]] = result.value
                     continue
                 del waiting[result.ticket]
-                labels = _labels(one.sample, one.found)
+                labels = _labels(each_waiting.sample, each_waiting.found)
                 append(labels)
                 done += 1
-                on_progress(done, one.sample)
+                on_progress(done, each_waiting.sample)
                 yield labels
                 yield from submit()
 

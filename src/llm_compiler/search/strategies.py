@@ -80,8 +80,8 @@ def in_sequence(*strategies: Strategy) -> Strategy:
     """Run one strategy after another on the same trial."""
 
     def strategy(trial: Trial) -> Generator[Batch, None, None]:
-        for one in strategies:
-            yield from one(trial)
+        for item in strategies:
+            yield from item(trial)
 
     return strategy
 

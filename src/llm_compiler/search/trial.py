@@ -246,7 +246,9 @@ def run_trials(
                 finished.clear()
     finally:
         # Cut off in the middle (an error, Ctrl-C, nobody asks for more): what is known is kept.
-        for running in {id(one): one for one, _ in tickets.values()}.values():
+        for running in {
+            id(each_running): each_running for each_running, _ in tickets.values()
+        }.values():
             for passes in running.batch:
                 if passes in running.found and passes not in running.trial.known:
                     running.trial.add(passes, running.found[passes])

@@ -58,7 +58,7 @@ def under_settings(
             yield probes
             probed = len(probes)
             found = [trial.value(probe) for probe in probes]
-            values = [(one, at) for at, one in enumerate(found) if one is not None]
+            values = [(index, at) for at, index in enumerate(found) if index is not None]
             best, at = min(values, default=(plain_value, 0))
             # Among equals without: what needs no settings needs none.
             chosen, value = (others[at], best) if best < plain_value else (Recipe(), plain_value)
@@ -73,8 +73,10 @@ def under_settings(
             name=trial.name,
         )
         for batch in inner(seen):
-            lists = [one for one in dict.fromkeys(batch) if one not in seen.known][: seen.left]
-            recipes = {one: _under(one, chosen, passed) for one in lists}
+            lists = [
+                each_recipe for each_recipe in dict.fromkeys(batch) if each_recipe not in seen.known
+            ][: seen.left]
+            recipes = {each_recipe: _under(each_recipe, chosen, passed) for each_recipe in lists}
             yield list(recipes.values())
             for passes, recipe in recipes.items():
                 if recipe in trial.known:
@@ -84,8 +86,10 @@ def under_settings(
         if crossed and seen.best is not None:
             best_list = seen.best
             rest = [_under(best_list, setting, passed) for setting in settings if setting != chosen]
-            yield [*(one for one in rest if one not in trial.known)][:crossed]
-        yield [one for one in whole if one not in trial.known]
+            yield [*(each_recipe for each_recipe in rest if each_recipe not in trial.known)][
+                :crossed
+            ]
+        yield [each_recipe for each_recipe in whole if each_recipe not in trial.known]
 
     return strategy
 

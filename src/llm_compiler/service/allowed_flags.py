@@ -195,7 +195,9 @@ def allowed_flags(flags: str | Sequence[str]) -> tuple[str, ...]:
             flag += rest.pop(0)
         if len(flag) > _MAX_CHARACTERS:
             raise Refusal(f"the flag '{flag[:40]}...' is longer than {_MAX_CHARACTERS} characters")
-        if _COMMAS.match(flag) or not any(one.fullmatch(flag) for one in _ALLOWED):
+        if _COMMAS.match(flag) or not any(
+            each_pattern.fullmatch(flag) for each_pattern in _ALLOWED
+        ):
             raise Refusal(f"the flag '{flag}' is not allowed here: allowed are {ALLOWED_IN_WORDS}")
         found.append(flag)
     return tuple(found)

@@ -113,7 +113,7 @@ def optimize_unit(request: dict[str, Any], engine: Engine | None, tell: Tell) ->
         said_otherwise = [warning for warning in warnings if not warning.startswith("interrupted:")]
         warnings = [*said_otherwise, _TIME_WAS_UP]
     tell({"event": "stage", "stage": "texts"})
-    after = _replayed(stock, [shlex.split(one) for one in result.replay], result.output)
+    after = _replayed(stock, [shlex.split(word) for word in result.replay], result.output)
     return result.to_json() | {
         "warnings": warnings,
         "diagnostics": _short(result.diagnostics),
@@ -216,7 +216,9 @@ def evaluate_unit(request: dict[str, Any], engine: Engine | None, tell: Tell) ->
         (found,) = run_jobs(pool, [InspectJob(inputs=(unoptimized.read_bytes(),))])[0]
         if found.status is not Status.OK:
             raise InputError(f"LLVM cannot read {source.name}: {found.detail}")
-        refuse_unreadable(pool, [one.pass_list for one in recipes if one.elements])
+        refuse_unreadable(
+            pool, [each_recipe.pass_list for each_recipe in recipes if each_recipe.elements]
+        )
         for number, recipe in enumerate(recipes):
             row = _evaluated(stock, unoptimized, recipe, number, pic=found.pic)
             row["verdict"] = checker.known(recipe, found.target_triple).value
@@ -326,7 +328,7 @@ def _baseline(stock: Stock, source: Path, objective: Objective, tell: Tell) -> _
 
 def _unoptimized_text(stock: Stock, source: Path) -> str:
     path = Path("unoptimized.ll")
-    command = [one if one != "-c" else "-S" for one in stock.frontend_command(source, path)]
+    command = [word if word != "-c" else "-S" for word in stock.frontend_command(source, path)]
     stock.compile_source(command, source)
     return _read(path)
 
@@ -342,11 +344,11 @@ def _replayed(stock: Stock, commands: Sequence[Sequence[str]], output: bytes) ->
     path = Path(last[last.index("-o") + 1])
     is_same = path.read_bytes() == output
     assembly = Path("optimized.s")
-    shown = ["-S" if one == "-c" else one for one in last]
+    shown = ["-S" if word == "-c" else word for word in last]
     shown[shown.index("-o") + 1] = str(assembly)
     stock.run_tool(shown, "clang on the result")
     ir = ""
-    if module := next((one for one in last if one.endswith(".bc")), ""):
+    if module := next((word for word in last if word.endswith(".bc")), ""):
         text = Path("optimized.ll")
         stock.run_tool([str(stock.toolchain.tool("llvm-dis")), module, "-o", str(text)], "llvm-dis")
         ir = _read(text)

@@ -137,7 +137,7 @@ def _add_errors(app: FastAPI) -> None:
 def _sentence(error: RequestValidationError) -> str:
     """Say the first thing that is wrong with a request."""
     first = error.errors()[0]
-    where = ".".join(str(one) for one in first["loc"] if one not in ("body", "query"))
+    where = ".".join(str(item) for item in first["loc"] if item not in ("body", "query"))
     what = str(first["msg"])
     if first["type"] == "json_invalid":
         return "the body is not JSON"
@@ -242,26 +242,26 @@ def _add_jobs(app: FastAPI, service: Service) -> None:
     @app.get("/v1/jobs/{name}")
     async def job(request: Request, name: str) -> Response:
         """Say where a job is; with its result if it is done."""
-        one = found(request, name)
-        if one.state is JobState.DONE:
-            return _final(service, one)
-        return JSONResponse(one.to_json())
+        each_job = found(request, name)
+        if each_job.state is JobState.DONE:
+            return _final(service, each_job)
+        return JSONResponse(each_job.to_json())
 
     @app.delete("/v1/jobs/{name}")
     async def cancel(request: Request, name: str) -> Response:
         """Cancel a job."""
-        one = found(request, name)
-        service.jobs.cancel(one)
-        return JSONResponse(one.to_json(), 202)
+        item = found(request, name)
+        service.jobs.cancel(item)
+        return JSONResponse(item.to_json(), 202)
 
     @app.get("/v1/jobs/{name}/events")
     async def events(request: Request, name: str) -> Response:
         """Follow a job by server-sent events; the last is `end`, with the result if it is done."""
-        one = found(request, name)
+        value = found(request, name)
         last = request.headers.get("last-event-id", "")
         start = int(last) + 1 if last.isascii() and last.isdecimal() else 0
         return StreamingResponse(
-            _stream(service, one, start),
+            _stream(service, value, start),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )

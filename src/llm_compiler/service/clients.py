@@ -36,7 +36,7 @@ def read_keys(path: Path) -> tuple[str, ...]:
     if not keys:
         raise ConfigError(f"{path} holds no key")
     for number, key in enumerate(keys, 1):
-        if len(key) < _MIN_KEY or not key.isascii() or any(one.isspace() for one in key):
+        if len(key) < _MIN_KEY or not key.isascii() or any(word.isspace() for word in key):
             raise ConfigError(
                 f"key {number} in {path} is no word of at least {_MIN_KEY} ASCII characters"
             )
@@ -69,7 +69,7 @@ class Clients:
             return address
         scheme, _, given = authorization.partition(" ")
         asked = _hash(given.strip())
-        known = [one for one in map(_hash, self.keys) if hmac.compare_digest(one, asked)]
+        known = [word for word in map(_hash, self.keys) if hmac.compare_digest(word, asked)]
         if scheme.lower() != "bearer" or not known:
             raise Refusal(
                 "this service needs a key: send the header 'Authorization: Bearer KEY'",

@@ -79,7 +79,7 @@ class ServedModel:
                 status=400,
                 code="context_length_exceeded",
             )
-        if any(not 0 <= one < self.decoder.vocab_size for one in ids):
+        if any(not 0 <= index < self.decoder.vocab_size for index in ids):
             raise Refusal(
                 f"a token is not below {self.decoder.vocab_size}, the vocabulary's size", status=400
             )
@@ -139,7 +139,7 @@ class ServedModel:
             "finish_reason": "stop" if finished else "length",
             "token_ids": shown,
             "logprobs": {
-                "tokens": [self.tokenizer.decode([one]) for one in shown],
+                "tokens": [self.tokenizer.decode([index]) for index in shown],
                 "token_logprobs": values,
             }
             if asked.logprobs is not None
@@ -157,7 +157,7 @@ class ServedModel:
             parents = [start - 2 + place for place in range(len(part))]
             rows = state.extend(part, parents)
             following = ids[start + 1 : start + 1 + len(part)]
-            values += [float(row[one]) for row, one in zip(rows, following, strict=True)]
+            values += [float(row[index]) for row, index in zip(rows, following, strict=True)]
         return values
 
 
@@ -221,13 +221,13 @@ def add_completions(app: FastAPI, model: ServedModel) -> None:
         finally:
             waiting -= 1
         read = sum(map(len, prompts))
-        written = sum(len(one["token_ids"]) for one in found) - (read if asked.echo else 0)
+        written = sum(len(table["token_ids"]) for table in found) - (read if asked.echo else 0)
         return {
             "id": f"cmpl-{uuid.uuid4().hex}",
             "object": "text_completion",
             "created": int(time.time()),
             "model": model.name,
-            "choices": [{"index": index, **one} for index, one in enumerate(found)],
+            "choices": [{"index": index, **table} for index, table in enumerate(found)],
             "usage": {
                 "prompt_tokens": read,
                 "completion_tokens": written,

@@ -133,7 +133,7 @@ def canonical(verb: str, asked: BaseModel, limits: Limits) -> dict[str, Any]:
 def _check_passes(request: dict[str, Any]) -> None:
     """Refuse what is no pass, and passes that the registry does not hold to be safe."""
     lists = [parse_pass_list(request["passes"])] if "passes" in request else []
-    lists += [parse_recipe(one).pass_list for one in request.get("recipes", ())]
+    lists += [parse_recipe(item).pass_list for item in request.get("recipes", ())]
     for passes in lists:
         for element, reason in unsafe_passes(passes):
             raise Refusal(f"the pass '{element}' is not allowed here: {reason}", code="input")

@@ -37,8 +37,8 @@ class ResultStore:
         self._results, self._jobs = folder / "results", folder / "jobs"
         self._limit_bytes = limit_bytes
         try:
-            for one in (folder, self._results, self._jobs):
-                one.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for each_path in (folder, self._results, self._jobs):
+                each_path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock: IO[str] = open(folder / "lock", "w")  # noqa: SIM115
         except OSError as error:
             raise OutputError(f"cannot make {folder}: {error.strerror}") from error
@@ -48,7 +48,7 @@ class ResultStore:
             self._lock.close()
             raise ConfigError(f"another service keeps its results in {folder}") from error
         self._sizes: dict[str, int] = {}
-        files = [one for one in self._results.iterdir() if one.is_file()]
+        files = [item for item in self._results.iterdir() if item.is_file()]
         for path in sorted(files, key=lambda file: file.stat().st_mtime):
             if path.name.startswith(TEMPORARY_PREFIX):
                 path.unlink(missing_ok=True)  # of a service that was killed
@@ -123,7 +123,7 @@ class ResultStore:
 
     def forget_old_jobs(self, *, days: float = 30.0) -> None:
         """Remove the files of old jobs, and of more than a service can remember."""
-        paths = sorted(self._jobs.glob("*.json"), key=lambda one: -one.stat().st_mtime)
+        paths = sorted(self._jobs.glob("*.json"), key=lambda each_path: -each_path.stat().st_mtime)
         oldest = time.time() - days * 86400
         for number, path in enumerate(paths):
             if number >= _MAX_JOB_FILES or path.stat().st_mtime < oldest:

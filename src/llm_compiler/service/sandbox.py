@@ -197,7 +197,7 @@ class Sandbox:
             holds_packages = entry.name in ("site-packages", "dist-packages")
             found.append(entry if holds_packages else entry / package.name)
         found.append(package)
-        return [one for one in found if Path("/usr") != one]
+        return [path for path in found if Path("/usr") != path]
 
     async def start(self, program: Sequence[str]) -> Sandboxed:
         """Start a program; the caller ends it (`Sandboxed.kill`)."""

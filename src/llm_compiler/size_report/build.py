@@ -35,8 +35,8 @@ class Sizes:
         if what == "binary":
             return {file.name: file.size_bytes for file in self.files}
         found: Counter[str] = Counter()
-        for one in self.files:
-            found.update(one.by(what))
+        for file_sizes in self.files:
+            found.update(file_sizes.by(what))
         return dict(found)
 
     def named_like(self, other: Sizes) -> Sizes:
@@ -87,7 +87,7 @@ def measure(path: Path) -> Sizes:
     linked: dict[Path, Path] = {}
     objects: list[Path] = []
     for file in sorted(path.rglob("*")):
-        kind = 0 if file.is_dir() or any(one in str(file) for one in _TRIALS) else _kind_of(file)
+        kind = 0 if file.is_dir() or any(word in str(file) for word in _TRIALS) else _kind_of(file)
         if kind in (_ET_EXEC, _ET_DYN):
             linked.setdefault(file.resolve(), file)
         elif kind == _ET_REL:
@@ -95,7 +95,7 @@ def measure(path: Path) -> Sizes:
     chosen = list(linked.values()) or objects
     if not chosen:
         raise InputError(f"{path} holds no ELF file: build first, or name a file")
-    files = tuple(measure_file(one, str(one.relative_to(path))) for one in chosen)
+    files = tuple(measure_file(each_path, str(each_path.relative_to(path))) for each_path in chosen)
     return Sizes(name=str(path), files=files)
 
 

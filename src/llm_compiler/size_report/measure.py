@@ -141,7 +141,7 @@ def measure_file(path: Path, name: str = "") -> FileSizes:
             )
             for piece in pieces
         ),
-        inlined={names[one]: count for one, count in inlined.items()},
+        inlined={names[word]: count for word, count in inlined.items()},
         has_debug_information=has_debug,
     )
 
@@ -160,7 +160,7 @@ def _symbols(elf: Any) -> dict[int, list[_Symbol]]:
 
     found: dict[int, list[_Symbol]] = {}
     tables = [section for section in elf.iter_sections() if isinstance(section, SymbolTableSection)]
-    chosen = [one for one in tables if one.name == ".symtab"] or tables
+    chosen = [section for section in tables if section.name == ".symtab"] or tables
     for table in chosen[:1]:
         file = ""
         for symbol in table.iter_symbols():
@@ -174,7 +174,9 @@ def _symbols(elf: Any) -> dict[int, list[_Symbol]]:
                     _Symbol(start, start + symbol["st_size"], symbol.name, file if is_local else "")
                 )
     for symbols in found.values():
-        symbols.sort(key=lambda one: (one.start, -one.end, one.name))
+        symbols.sort(
+            key=lambda each_symbol: (each_symbol.start, -each_symbol.end, each_symbol.name)
+        )
     return found
 
 

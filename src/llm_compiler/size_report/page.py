@@ -47,13 +47,16 @@ def page(sizes: Sizes, against: Sizes | None, journal: Sequence[Record]) -> str:
     if journal:
         rows: list[tuple[str, ...]] = [
             (
-                one.source or one.output,
-                str(one.baseline_bytes),
-                str(one.optimized_bytes),
-                str(one.baseline_bytes - one.optimized_bytes),
-                one.recipe or "clang's object stands",
+                record.source or record.output,
+                str(record.baseline_bytes),
+                str(record.optimized_bytes),
+                str(record.baseline_bytes - record.optimized_bytes),
+                record.recipe or "clang's object stands",
             )
-            for one in sorted(journal, key=lambda one: one.optimized_bytes - one.baseline_bytes)
+            for record in sorted(
+                journal,
+                key=lambda each_record: each_record.optimized_bytes - each_record.baseline_bytes,
+            )
         ]
         header = ("unit", "clang", "llm-cc", "saved", "recipe")
         parts += ["<h2>What each unit saved</h2>", _table(header, rows)]
@@ -63,7 +66,7 @@ def page(sizes: Sizes, against: Sizes | None, journal: Sequence[Record]) -> str:
 def _section(what: str, sizes: Sizes, against: Sizes | None) -> str:
     after = sizes.by(what)
     if against is None:
-        listed = sorted(after.items(), key=lambda one: (-one[1], one[0]))[:_MAX_ROWS]
+        listed = sorted(after.items(), key=lambda key: (-key[1], key[0]))[:_MAX_ROWS]
         rows: list[tuple[str, ...]] = [(name, str(count)) for name, count in listed]
         header: tuple[str, ...] = (what, "bytes")
     else:

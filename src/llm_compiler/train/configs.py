@@ -230,15 +230,15 @@ class TrainConfig:
             raise ConfigError(f"'{self.stage}' is not a stage: expected {', '.join(STAGES)}")
         positive = {"row_tokens", "rows_per_step", "max_steps", "learning_rate", "log_every"}
         positive |= {"keep_checkpoints", "max_gradient_norm", "validation_documents"}
-        for one in dataclasses.fields(self):
-            if one.type not in ("int", "float"):
+        for each_field in dataclasses.fields(self):
+            if each_field.type not in ("int", "float"):
                 continue
-            value = getattr(self, one.name)
-            kind = int if one.type == "int" else (int, float)
+            value = getattr(self, each_field.name)
+            kind = int if each_field.type == "int" else (int, float)
             if isinstance(value, bool) or not isinstance(value, kind) or not math.isfinite(value):
-                raise ConfigError(f"{one.name} is {value!r}: expected a number")
-            if value < 0 or (value == 0 and one.name in positive):
-                raise ConfigError(f"{one.name} is {value!r}: too small")
+                raise ConfigError(f"{each_field.name} is {value!r}: expected a number")
+            if value < 0 or (value == 0 and each_field.name in positive):
+                raise ConfigError(f"{each_field.name} is {value!r}: too small")
         for name in ("compile", "flash_attention", "gradient_checkpointing"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} is {getattr(self, name)!r}: expected true or false")

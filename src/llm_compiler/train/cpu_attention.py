@@ -28,7 +28,7 @@ def attend(query: Any, key: Any, value: Any, mask: Any, scaling: float) -> Any:
     Returns:
         (heads, tokens, head size) bf16.
     """
-    tensors = (one.to(torch.bfloat16) for one in (query, key, value))
+    tensors = (item.to(torch.bfloat16) for item in (query, key, value))
     return _Attention.apply(*tensors, mask, scaling)
 
 
@@ -73,7 +73,7 @@ class _Attention(torch.autograd.Function):
         # The softmax takes from each score's gradient what its row's scores have in common.
         common = (gradient.float() * out.float()).sum(dim=-1, keepdim=True)
         of_query = torch.empty_like(query)
-        of_key, of_value = (torch.zeros(one.shape) for one in (key, value))
+        of_key, of_value = (torch.zeros(item.shape) for item in (key, value))
         for (start, end), weights in zip(ctx.blocks, kept, strict=True):
             rows = groups * (end - start)
             block = gradient[:, :, start:end].reshape(kv_heads, rows, size)

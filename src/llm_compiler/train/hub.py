@@ -95,9 +95,9 @@ def model_card(folder: Path, *, name: str, license_: str) -> str:
         parts += ["## Unseen documents", _table(("task", "nats per token", "tokens"), rows)]
     for target, found in training.get("savings", {}).items():
         rows = [
-            (what, f"{100 * one['total']:.2f} %", f"{100 * one['geomean']:.2f} %")
-            for what, one in found.items()
-            if isinstance(one, Mapping)
+            (what, f"{100 * table['total']:.2f} %", f"{100 * table['geomean']:.2f} %")
+            for what, table in found.items()
+            if isinstance(table, Mapping)
         ]
         parts += [
             f"## What its lists save: {target}",
@@ -179,9 +179,9 @@ def write_hub_folder(path: Path, out: Path, *, name: str, license_: str) -> Path
     partial = out.with_name(f".partial-{out.name}")
     try:
         partial.mkdir(parents=True)
-        for one in sorted(folder.iterdir()):
-            if one.is_file() and not one.name.startswith("."):
-                shutil.copyfile(one, partial / one.name)
+        for each_path in sorted(folder.iterdir()):
+            if each_path.is_file() and not each_path.name.startswith("."):
+                shutil.copyfile(each_path, partial / each_path.name)
         weights = folder / WEIGHTS_FILE
         if weights.is_file() and is_int8(weights):
             # Others' tools know nothing of our scales.

@@ -51,7 +51,7 @@ def _find_varlen() -> Any:
         if grouped:
             more["enable_gqa"] = True
         elif (groups := query.shape[1] // key.shape[1]) > 1:
-            key, value = (one.repeat_interleave(groups, dim=1) for one in (key, value))
+            key, value = (item.repeat_interleave(groups, dim=1) for item in (key, value))
         return varlen_attn(
             query, key, value, bounds, bounds, longest, longest, scale=scaling, **more
         )
@@ -91,13 +91,13 @@ def packed_attention(
     """
     if bounds is not None:
         # Under autocast, rotary positions may have made fp32 of some.
-        rows = (one[0].transpose(0, 1).to(torch.bfloat16) for one in (query, key, value))
+        rows = (item[0].transpose(0, 1).to(torch.bfloat16) for item in (query, key, value))
         return _varlen(*rows, bounds, longest, scaling)[None].to(value.dtype), None
     parts = []
     start = 0
     half = query.device.type == "cpu" and torch.is_autocast_enabled("cpu")
     for length, mask in zip(lengths, masks or (None,) * len(lengths), strict=True):
-        q, k, v = (one[:, :, start : start + length] for one in (query, key, value))
+        q, k, v = (item[:, :, start : start + length] for item in (query, key, value))
         if half:
             parts.append(cpu_attention.attend(q[0], k[0], v[0], mask, scaling)[None])
             start += length

@@ -37,13 +37,13 @@ def make_optimizer(
     Raises:
         ConfigError: the PyTorch at hand has no such optimiser.
     """
-    trained = [(key, one) for key, one in named if one.requires_grad]
-    layers = [one for key, one in trained if one.dim() == 2 and ".layers." in f".{key}"]
+    trained = [(key, item) for key, item in named if item.requires_grad]
+    layers = [item for key, item in trained if item.dim() == 2 and ".layers." in f".{key}"]
     if name == "adamw":
         layers = []
     kept = {id(layer) for layer in layers}
-    matrices = [one for _, one in trained if one.dim() >= 2 and id(one) not in kept]
-    others = [one for _, one in trained if one.dim() < 2]
+    matrices = [item for _, item in trained if item.dim() >= 2 and id(item) not in kept]
+    others = [item for _, item in trained if item.dim() < 2]
     adamw = torch.optim.AdamW(
         [
             {"params": matrices, "weight_decay": weight_decay},

@@ -116,9 +116,9 @@ def make_row(documents: Sequence[Encoded]) -> Row:
     ids = numpy.concatenate([document.ids for document in documents]).astype(numpy.int64)
     targets = numpy.full(len(ids), IGNORED, dtype=numpy.int64)
     start = 0
-    for one, length in zip(documents, lengths, strict=True):
-        first = start + max(one.num_prompt, 1)  # nothing stands before a document's first token
-        if one.tree is None:
+    for encoded, length in zip(documents, lengths, strict=True):
+        first = start + max(encoded.num_prompt, 1)  # nothing stands before a document's first token
+        if encoded.tree is None:
             targets[first - 1 : start + length - 1] = ids[first : start + length]
         start += length
     return Row(
@@ -147,16 +147,16 @@ def _row_trees(documents: Sequence[Encoded], lengths: Sequence[int]) -> RowTrees
     places, ids, weights, tasks = [], [], [], []
     choices, starts, choice_tasks = [], [], []
     start = 0
-    for one, length in zip(documents, lengths, strict=True):
-        if (tree := one.tree) is not None:
+    for encoded, length in zip(documents, lengths, strict=True):
+        if (tree := encoded.tree) is not None:
             places.append(start + tree.edge_parents)
             ids.append(tree.edge_ids)
             weights.append(tree.edge_weights)
-            tasks.append(numpy.full(len(tree.edge_ids), one.task))
+            tasks.append(numpy.full(len(tree.edge_ids), encoded.task))
             if tree.choices is not None:
                 choices.append(tree.choices)
                 starts.append(start)
-                choice_tasks += [one.task] * len(tree.choices.weights)
+                choice_tasks += [encoded.task] * len(tree.choices.weights)
         start += length
     if not places:
         return None
@@ -179,12 +179,12 @@ def pack_rows(documents: Iterable[Encoded], row_tokens: int) -> Iterator[Row]:
     """Yield rows of documents, in their order, and the rest."""
     held: list[Encoded] = []
     length = 0
-    for one in documents:
-        if held and length + len(one.ids) > row_tokens:
+    for document in documents:
+        if held and length + len(document.ids) > row_tokens:
             yield make_row(held)
             held, length = [], 0
-        held.append(one)
-        length += len(one.ids)
+        held.append(document)
+        length += len(document.ids)
     if held:
         yield make_row(held)
 

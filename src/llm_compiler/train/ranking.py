@@ -82,7 +82,11 @@ class Ranking:
             )
         self.rows: list[Row] = list(pack_rows(encoded, config.row_tokens))
         """All modules, in rows."""
-        self._nodes = [one.tree.edge_nodes for one in encoded if one.tree is not None]
+        self._nodes = [
+            each_encoded.tree.edge_nodes
+            for each_encoded in encoded
+            if each_encoded.tree is not None
+        ]
         counts = [len(row.lengths) for row in self.rows]
         self._firsts = [sum(counts[:number]) for number in range(len(counts))]
 

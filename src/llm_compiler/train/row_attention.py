@@ -60,12 +60,14 @@ def group_documents(lengths: Sequence[int], masks: Sequence[Any]) -> list[Group]
     total = 0
 
     def close() -> None:
-        longest = max(lengths[one] for one in held)
+        longest = max(lengths[index] for index in held)
         steps = torch.arange(longest)
-        places = torch.stack([starts[one] + steps.clamp(max=lengths[one] - 1) for one in held])
-        groups.append(Group(places, tuple(lengths[one] for one in held), None))
+        places = torch.stack(
+            [starts[index] + steps.clamp(max=lengths[index] - 1) for index in held]
+        )
+        groups.append(Group(places, tuple(lengths[index] for index in held), None))
 
-    for number in sorted(plain, key=lambda one: -lengths[one]):
+    for number in sorted(plain, key=lambda index: -lengths[index]):
         longest = lengths[held[0]] if held else 0
         area = longest * (len(held) + 1)
         wasted = area - total - lengths[number]
@@ -216,7 +218,7 @@ def _backward_group(
         shared[number, own:] = 0
     padded, shared = _split(padded, batch, kv_heads), _split(shared, batch, kv_heads)
     of_query = torch.empty_like(query)
-    of_key, of_value = (torch.zeros(one.shape) for one in (key, value))
+    of_key, of_value = (torch.zeros(item.shape) for item in (key, value))
     num_prompt = length if group.mask is None else length - len(group.mask)
     for start, end in _blocks(num_prompt, length):
         weights = next(saved)
@@ -233,7 +235,7 @@ def _backward_group(
     of_query = (of_query * scaling).view(batch, kv_heads, each, length, size)
     of_query = of_query.permute(0, 3, 1, 2, 4).reshape(batch, length, heads, size)
     of_key, of_value = (
-        one.view(batch, kv_heads, length, size).transpose(1, 2).to(of_vectors.dtype)
-        for one in (of_key, of_value)
+        item.view(batch, kv_heads, length, size).transpose(1, 2).to(of_vectors.dtype)
+        for item in (of_key, of_value)
     )
     _put(of_vectors, group, torch.cat([of_query, of_key, of_value], dim=2))

@@ -136,10 +136,10 @@ class _StoredSource:
             self._context,
             num_workers=self._num_workers,
         )
-        for (number, shard), one in zip(numbers, encoded, strict=True):
+        for (number, shard), encoded_shard in zip(numbers, encoded, strict=True):
             rng = _rng(self._seed, f"shard {shard}", number)
             samples = rng.permutation(counts[shard]).tolist()
-            by_sample = _by_sample(one)
+            by_sample = _by_sample(encoded_shard)
             for sample in samples[skip:]:
                 yield by_sample[sample]
             skip = 0
@@ -226,8 +226,8 @@ class LabelledDocuments:
         sizes = module.sizes[config.metric]
         answers = shards.tables[module.table].answers
         rounds = [
-            (*answers[one], shards.changes + change_place(int(sizes[1 + one]), int(sizes[0])))
-            for one in tried
+            (*answers[index], shards.changes + change_place(int(sizes[1 + index]), int(sizes[0])))
+            for index in tried
         ]
         ids, tree = rounds_document(
             self.trees[module.table],

@@ -61,10 +61,10 @@ def _described(value: Any, tensors: dict[str, Any]) -> Any:
         return ["tensor", name]
     if isinstance(value, dict):
         # Pairs, since keys may be numbers.
-        return ["dict", *([key, _described(one, tensors)] for key, one in value.items())]
+        return ["dict", *([key, _described(item, tensors)] for key, item in value.items())]
     if isinstance(value, list | tuple):
         kind = "list" if isinstance(value, list) else "tuple"
-        return [kind, *(_described(one, tensors) for one in value)]
+        return [kind, *(_described(item, tensors) for item in value)]
     raise TypeError(f"a {type(value).__name__} is no part of a training state")
 
 
@@ -75,6 +75,6 @@ def _restored(tree: Any, tensor: Any) -> Any:
     if kind == "tensor":
         return tensor(rest[0])
     if kind == "dict":
-        return {key: _restored(one, tensor) for key, one in rest}
-    values = [_restored(one, tensor) for one in rest]
+        return {key: _restored(item, tensor) for key, item in rest}
+    values = [_restored(item, tensor) for item in rest]
     return values if kind == "list" else tuple(values)

@@ -84,11 +84,19 @@ class Choices:
         groups = offsets([int(part.edge_groups.max()) + 1 for part in parts])
         each = list(zip(parts, starts, edges, rows, groups, strict=False))
         return cls(
-            edge_parents=numpy.concatenate([one.edge_parents + start for one, start, *_ in each]),
+            edge_parents=numpy.concatenate(
+                [choices.edge_parents + start for choices, start, *_ in each]
+            ),
             edge_ids=numpy.concatenate([part.edge_ids for part in parts]),
-            edge_groups=numpy.concatenate([one.edge_groups + group for one, *_, group in each]),
-            pair_rows=numpy.concatenate([one.pair_rows + row for one, _, _, row, _ in each]),
-            pair_edges=numpy.concatenate([one.pair_edges + edge for one, _, edge, _, _ in each]),
+            edge_groups=numpy.concatenate(
+                [choices.edge_groups + group for choices, *_, group in each]
+            ),
+            pair_rows=numpy.concatenate(
+                [choices.pair_rows + row for choices, _, _, row, _ in each]
+            ),
+            pair_edges=numpy.concatenate(
+                [choices.pair_edges + edge for choices, _, edge, _, _ in each]
+            ),
             log_targets=numpy.concatenate([part.log_targets for part in parts]),
             weights=numpy.concatenate([part.weights for part in parts]),
         )
@@ -176,7 +184,7 @@ def list_masses(
     import numpy
 
     baseline, found = sizes[0], sizes[1:]
-    best = min([baseline, *(found[one] for one in tried if found[one] >= 0)])
+    best = min([baseline, *(found[index] for index in tried if found[index] >= 0)])
     better = (found >= 0) & (found < best)
     masses = numpy.zeros(len(found) + 1)
     if not better.any():
@@ -202,7 +210,7 @@ def list_savings(
     import numpy
 
     baseline, found = sizes[0], sizes[1:]
-    best = min([baseline, *(found[one] for one in tried if found[one] >= 0)])
+    best = min([baseline, *(found[index] for index in tried if found[index] >= 0)])
     savings = numpy.zeros(len(found) + 1)
     savings[:-1] = numpy.where(found < 0, 0, numpy.maximum(0, best - found)) / baseline
     savings /= temperature
@@ -254,9 +262,9 @@ def rounds_document(
     """
     import numpy
 
-    ends = numpy.concatenate([[0], numpy.cumsum([len(one) for one in rounds], dtype=int)])
+    ends = numpy.concatenate([[0], numpy.cumsum([len(group) for group in rounds], dtype=int)])
     num_base = int(ends[-1])
-    base = numpy.array([id_ for one in rounds for id_ in one], dtype=prompt.dtype)
+    base = numpy.array([id_ for group in rounds for id_ in group], dtype=prompt.dtype)
     savings = savings or [None] * len(choices)
     parts = [
         _subtree(tree, masses, min_mass, choices_only)

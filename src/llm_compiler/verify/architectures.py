@@ -153,7 +153,7 @@ _AARCH64: Final = Architecture(
     driver_flags=("-mno-outline-atomics",),
 )
 
-_RECORDS: Final = {one.target.name: one for one in (_X86_64, _AARCH64)}
+_RECORDS: Final = {architecture.target.name: architecture for architecture in (_X86_64, _AARCH64)}
 
 
 def find_architecture(name: str) -> Architecture | None:

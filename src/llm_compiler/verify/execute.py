@@ -141,20 +141,20 @@ class Executor:
             return zip(first, self._programs.run(theirs, some, world, frame), strict=True)
 
         clock = self._clock(self._options.max_seconds)
-        for number, (given, one, other) in enumerate(_in_turn(found.inputs, run_both, clock)):
-            completed = evidence.num_completed + one.is_complete
+        for number, (given, outcome, other) in enumerate(_in_turn(found.inputs, run_both, clock)):
+            completed = evidence.num_completed + outcome.is_complete
             evidence = dataclasses.replace(evidence, num_completed=completed)
-            if not one.is_complete:
+            if not outcome.is_complete:
                 continue
             if other.kind == HUNG:
                 # Slow is not wrong: ask once more, with ten times the limit.
-                one, other = (
+                outcome, other = (
                     self._programs.run(each, [given], world, frame, patience=10)[0]
                     for each in (ours, theirs)
                 )
-                if not one.is_complete:
+                if not outcome.is_complete:
                     continue
-            hard, soft = comparison.compare(given, one, other)
+            hard, soft = comparison.compare(given, outcome, other)
             if hard and (foreign := foreign_calls(original.elf, lifted.elf)):
                 # The original may have it inlined; a stub in its place shows nothing.
                 doubt = f"it refers to {foreign}, which the original does not"
@@ -202,9 +202,9 @@ class Executor:
         world = dataclasses.replace(
             make_world(original.elf, lifted.elf, lift, (self._architecture, other._architecture)),
             extended={
-                callee: (one.results[0].bits, one.result_extension == "sign")
-                for callee, one in own.declared.items()
-                if one.result_extension
+                callee: (each_signature.results[0].bits, each_signature.result_extension == "sign")
+                for callee, each_signature in own.declared.items()
+                if each_signature.result_extension
             },
             # Which arguments are in registers depends on the target.
             leaves_traces=False,
@@ -216,15 +216,15 @@ class Executor:
         comparison = ComparisonAcross(signature, world, self._architecture, other._architecture)
 
         def run_both(some: Sequence[Input]) -> Iterator[tuple[Outcome, Outcome]]:
-            there = [moved_input(one, signature, frame, moved) for one in some]
+            there = [moved_input(item, signature, frame, moved) for item in some]
             first = self._programs.run(ours, some, world, frame)
             return zip(first, other._programs.run(theirs, there, world, moved), strict=True)
 
         clock = self._clock(self._options.max_seconds)
-        for number, (given, one, two) in enumerate(_in_turn(found.inputs, run_both, clock)):
-            completed = evidence.num_completed + one.is_complete
+        for number, (given, outcome, two) in enumerate(_in_turn(found.inputs, run_both, clock)):
+            completed = evidence.num_completed + outcome.is_complete
             evidence = dataclasses.replace(evidence, num_completed=completed)
-            difference = comparison.compare(one, two) if one.is_complete else ""
+            difference = comparison.compare(outcome, two) if outcome.is_complete else ""
             if not difference:
                 continue
             if two.kind == HUNG:
@@ -283,7 +283,12 @@ class Executor:
             world.functions,
             world.data,
             world.variables,
-            tuple(sorted((name, one.parameters) for name, one in world.declared.items())),
+            tuple(
+                sorted(
+                    (name, each_signature.parameters)
+                    for name, each_signature in world.declared.items()
+                )
+            ),
         )
         if key not in self._inputs_of:
             clock = self._clock(self._options.max_seconds / 2)
@@ -317,6 +322,6 @@ def _in_turn(
     start, size = 0, FIRST_INPUTS
     while start < len(inputs) and not clock.is_over:
         some = inputs[start : start + size]
-        for given, (one, other) in zip(some, run_both(some), strict=True):
-            yield given, one, other
+        for given, (outcome, other) in zip(some, run_both(some), strict=True):
+            yield given, outcome, other
         start, size = start + size, min(size * 4, PIECE)

@@ -26,14 +26,14 @@ def fingerprint(module: Module, machine: TargetMachine) -> Fingerprint:
     """
     with module.clone() as copy:
         elf = parse_elf(machine.emit_object(copy), "the module")
-    sections = {one.index: one.name for one in elf.sections}
+    sections = {each_section.index: each_section.name for each_section in elf.sections}
 
-    def relocation(one: Relocation) -> tuple[object, ...]:
-        symbol = one.symbol
+    def relocation(each_relocation: Relocation) -> tuple[object, ...]:
+        symbol = each_relocation.symbol
         place: object = symbol.name
         if symbol.is_defined and (symbol.kind is SymbolKind.SECTION or symbol.is_local):
             place = sections[symbol.section], symbol.value
-        return one.offset, one.type, place, one.addend
+        return each_relocation.offset, each_relocation.type, place, each_relocation.addend
 
     found: list[tuple[object, ...]] = []
     for section in elf.sections:
@@ -43,7 +43,7 @@ def fingerprint(module: Module, machine: TargetMachine) -> Fingerprint:
             (
                 section.name,
                 section.read(0, section.size),
-                tuple(relocation(one) for one in elf.relocations.get(section.index, ())),
+                tuple(relocation(item) for item in elf.relocations.get(section.index, ())),
             )
         )
     return tuple(found)

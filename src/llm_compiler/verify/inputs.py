@@ -157,9 +157,15 @@ class InputGenerator:
         self._num_buffers = NUM_BUFFERS + num_extra_buffers
         self._variable_bytes = variable_bytes
         self._functions = list(functions)
-        self._fields = [one for one in fields if 0 <= one.place <= CONTENT_BYTES - one.size]
+        self._fields = [
+            memory_field
+            for memory_field in fields
+            if 0 <= memory_field.place <= CONTENT_BYTES - memory_field.size
+        ]
         self._offsets = [offset for offset in offsets if 0 <= offset < CONTENT_BYTES]
-        self._compared = [one for one in self._fields if one.constant is not None]
+        self._compared = [
+            memory_field for memory_field in self._fields if memory_field.constant is not None
+        ]
         self._last_pointer = 0
         self._recent: list[int] = []
         self._swept = -1
@@ -252,42 +258,44 @@ class InputGenerator:
             return 0
         return self._integer(self._random.choice((8, 16, 32, 64)))
 
-    def _widened(self, one: Scalar, value: int) -> int:
+    def _widened(self, scalar: Scalar, value: int) -> int:
         """Fill the register's upper bits, which carry nothing that the function may rely on."""
         rng = self._random
-        bits = one.bits
-        if one.extension and bits < 32:
-            if one.extension == "sign" and value >> (bits - 1):
+        bits = scalar.bits
+        if scalar.extension and bits < 32:
+            if scalar.extension == "sign" and value >> (bits - 1):
                 value |= ((1 << 32) - 1) ^ ((1 << bits) - 1)
             bits = 32
         upper = rng.choice((0, 0, _ALL, rng.getrandbits(64)))
         return value | (upper >> bits << bits) & _ALL if bits < 64 else value
 
-    def _scalar(self, one: Scalar, number: int) -> list[int]:
+    def _scalar(self, scalar: Scalar, number: int) -> list[int]:
         rng = self._random
-        if one.memory_bytes:
-            return [self._word() for _ in range(one.memory_bytes // 8)]
-        if one.kind == "pointer":
-            if one.is_result:
+        if scalar.memory_bytes:
+            return [self._word() for _ in range(scalar.memory_bytes // 8)]
+        if scalar.kind == "pointer":
+            if scalar.is_result:
                 return [buffer_address(number % NUM_BUFFERS)]
             return [
                 0 if rng.random() < 0.04 else self._pointer(number if rng.random() < 0.85 else None)
             ]
-        if one.kind == "integer":
-            if one.bits > 64:
+        if scalar.kind == "integer":
+            if scalar.bits > 64:
                 return [self._integer(64), rng.choice((0, 0, _ALL, self._integer(64)))]
-            if one.bits == 64 and rng.random() < self._address_share:
+            if scalar.bits == 64 and rng.random() < self._address_share:
                 return [0 if rng.random() < 0.04 else self._pointer()]
-            value = self._integer(one.bits)
-            if one.bits <= 8 and rng.random() < 0.7:
+            value = self._integer(scalar.bits)
+            if scalar.bits <= 8 and rng.random() < 0.7:
                 self._swept += 1
-                value = self._swept & ((1 << one.bits) - 1)
-            return [self._widened(one, value)]
-        if one.kind == "float":
-            return [self._float(one.bits) | (rng.getrandbits(32) << 32 if one.bits == 32 else 0)]
-        size = one.element_bits
-        draw = self._float if one.is_float else self._integer
-        lanes = [draw(max(size, 1)) for _ in range(one.bits // max(size, 1))]
+                value = self._swept & ((1 << scalar.bits) - 1)
+            return [self._widened(scalar, value)]
+        if scalar.kind == "float":
+            return [
+                self._float(scalar.bits) | (rng.getrandbits(32) << 32 if scalar.bits == 32 else 0)
+            ]
+        size = scalar.element_bits
+        draw = self._float if scalar.is_float else self._integer
+        lanes = [draw(max(size, 1)) for _ in range(scalar.bits // max(size, 1))]
         packed = sum(lane << i * size for i, lane in enumerate(lanes))
         return [packed & _ALL, packed >> 64]
 
@@ -370,15 +378,19 @@ class InputGenerator:
     def _set_field(self, arena: bytearray, start: int) -> None:
         """Set what the code reads of one buffer, so that its comparisons go both ways."""
         rng = self._random
-        one = rng.choice(self._compared if self._compared and rng.random() < 0.5 else self._fields)
-        if one.constant is not None and rng.random() < 0.7:
-            value = one.constant + rng.choice((0, 0, 0, 1, -1))
-        elif one.size == 8:
+        memory_field = rng.choice(
+            self._compared if self._compared and rng.random() < 0.5 else self._fields
+        )
+        if memory_field.constant is not None and rng.random() < 0.7:
+            value = memory_field.constant + rng.choice((0, 0, 0, 1, -1))
+        elif memory_field.size == 8:
             value = self._word()
         else:
-            value = self._integer(8 * one.size)
-        place = start + one.place
-        arena[place : place + one.size] = (value & _ALL).to_bytes(8, "little")[: one.size]
+            value = self._integer(8 * memory_field.size)
+        place = start + memory_field.place
+        arena[place : place + memory_field.size] = (value & _ALL).to_bytes(8, "little")[
+            : memory_field.size
+        ]
 
     def _other_variables(self, variables: bytes | None) -> bytes | None:
         """Return contents that differ in one part, or others."""
@@ -403,10 +415,10 @@ class InputGenerator:
         floats = [rng.getrandbits(64) for _ in range(16)]
         stack = [rng.getrandbits(64) for _ in range(self._frame.num_stack_words)]
         indirect = buffer_address(NUM_BUFFERS - 1)
-        for number, (one, place) in enumerate(
+        for number, (scalar, place) in enumerate(
             zip(self._signature.parameters, self._frame.locations, strict=True)
         ):
-            self._store(integers, floats, stack, place, self._scalar(one, number))
+            self._store(integers, floats, stack, place, self._scalar(scalar, number))
         return Input(
             integers=tuple(integers),
             indirect=indirect,
@@ -432,21 +444,21 @@ class InputGenerator:
         elif place.kind == "stack":
             stack[place.index : place.index + len(words)] = words
 
-    def mutate(self, one: Input) -> Input:
+    def mutate(self, item: Input) -> Input:
         """Return an input that differs from another in one or a few respects."""
         rng = self._random
         for _ in range(rng.choice((1, 1, 2, 3))):
             kind = rng.random()
             if kind < 0.35 and self._signature.parameters:
                 number = rng.randrange(len(self._signature.parameters))
-                integers, floats, stack = list(one.integers), list(one.floats), list(one.stack)
+                integers, floats, stack = list(item.integers), list(item.floats), list(item.stack)
                 words = self._scalar(self._signature.parameters[number], number)
                 self._store(integers, floats, stack, self._frame.locations[number], words)
-                one = dataclasses.replace(
-                    one, integers=tuple(integers), floats=tuple(floats), stack=tuple(stack)
+                item = dataclasses.replace(
+                    item, integers=tuple(integers), floats=tuple(floats), stack=tuple(stack)
                 )
             elif kind < 0.75:
-                arena = bytearray(one.arena)
+                arena = bytearray(item.arena)
                 for _ in range(rng.choice((1, 2, 8))):
                     buffer = rng.randrange(self._num_buffers) * CONTENT_BYTES
                     if self._fields and rng.random() < 0.6:
@@ -456,9 +468,9 @@ class InputGenerator:
                     start = buffer + size * rng.randrange(min(256, CONTENT_BYTES) // size)
                     word = self._word() if size == 8 else self._integer(8 * size)
                     arena[start : start + size] = word.to_bytes(8, "little")[:size]
-                one = dataclasses.replace(one, arena=bytes(arena))
+                item = dataclasses.replace(item, arena=bytes(arena))
             elif kind < 0.9 or not self._variable_bytes:
-                one = dataclasses.replace(one, choices=self._other_choices(one.choices))
+                item = dataclasses.replace(item, choices=self._other_choices(item.choices))
             else:
-                one = dataclasses.replace(one, variables=self._other_variables(one.variables))
-        return one
+                item = dataclasses.replace(item, variables=self._other_variables(item.variables))
+        return item

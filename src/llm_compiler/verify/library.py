@@ -12,8 +12,8 @@ __all__ = ["ALLOCATORS", "KNOWN_ARITIES", "KNOWN_RESULTS", "NO_RETURN", "REAL"]
 REAL = {
     name: f"llm_{real}"
     for name, real in (
-        *((one, one) for one in ("memcpy", "memmove", "memset", "memcmp", "strlen", "strcmp")),
-        *((one, one) for one in ("strncmp", "strchr", "strrchr", "memchr", "strcpy")),
+        *((item, item) for item in ("memcpy", "memmove", "memset", "memcmp", "strlen", "strcmp")),
+        *((item, item) for item in ("strncmp", "strchr", "strrchr", "memchr", "strcpy")),
         ("bcmp", "memcmp"),
         ("index", "strchr"),
         ("rindex", "strrchr"),

@@ -234,10 +234,10 @@ def _inspect(text: str, function: str, target_triple: str) -> LiftInspection:
         reader = _Types(module)
         asm = tuple(_INLINE_ASM.findall(printed)) + tuple(_MODULE_ASM.findall(printed))
         emitted = tuple(
-            module.name_of(one)
-            for one in module.function_handles()
-            if not library.LLVMIsDeclaration(one)
-            and library.LLVMGetLinkage(one) != AVAILABLE_EXTERNALLY
+            module.name_of(index)
+            for index in module.function_handles()
+            if not library.LLVMIsDeclaration(index)
+            and library.LLVMGetLinkage(index) != AVAILABLE_EXTERNALLY
         )
         return LiftInspection(
             status=Status.OK,
@@ -245,19 +245,19 @@ def _inspect(text: str, function: str, target_triple: str) -> LiftInspection:
             signature=reader.signature(handle),
             functions=emitted,
             variables=tuple(
-                module.name_of(one)
-                for one in module.variable_handles()
-                if not library.LLVMIsDeclaration(one) and not library.LLVMIsGlobalConstant(one)
+                module.name_of(index)
+                for index in module.variable_handles()
+                if not library.LLVMIsDeclaration(index) and not library.LLVMIsGlobalConstant(index)
             ),
             declared={
-                module.name_of(one): reader.callee(one)
-                for one in module.function_handles()
-                if library.LLVMIsDeclaration(one) and not library.LLVMGetIntrinsicID(one)
+                module.name_of(index): reader.callee(index)
+                for index in module.function_handles()
+                if library.LLVMIsDeclaration(index) and not library.LLVMGetIntrinsicID(index)
             },
             external_variables=tuple(
-                module.name_of(one)
-                for one in module.variable_handles()
-                if library.LLVMIsDeclaration(one)
+                module.name_of(index)
+                for index in module.variable_handles()
+                if library.LLVMIsDeclaration(index)
             ),
             asm=asm,
         )
@@ -288,8 +288,8 @@ class _Types:
             if library.LLVMGetFunctionCallConv(function) not in (0, 8):
                 raise _Unsupported("another calling convention than C's")
             parameters: list[Scalar] = []
-            for index, one in enumerate(self._parameter_types(type_)):
-                parameters += self._parameter(function, index, one)
+            for index, number in enumerate(self._parameter_types(type_)):
+                parameters += self._parameter(function, index, number)
             results = self._scalars(library.LLVMGetReturnType(type_))
         except _Unsupported as error:
             return Signature(unsupported=str(error))
@@ -318,8 +318,8 @@ class _Types:
             return own
         passed = [call for call in calls if call is not None]
         common = min(passed, key=len)
-        for one in passed:
-            same = [a == b for a, b in zip(common, one, strict=False)]
+        for group in passed:
+            same = [a == b for a, b in zip(common, group, strict=False)]
             common = common[: same.index(False)] if False in same else common
         parameters = max((own.parameters, tuple(common)), key=len)
         return dataclasses.replace(own, parameters=parameters)
@@ -338,7 +338,7 @@ class _Types:
         count = self.library.LLVMCountParamTypes(type_)
         types = (c_void_p * max(1, count))()
         self.library.LLVMGetParamTypes(type_, ctypes.cast(types, ctypes.POINTER(c_void_p)))
-        return [one for one in types[:count] if one]
+        return [item for item in types[:count] if item]
 
     def _attribute(self, function: int, index: int, name: str) -> int:
         found = self.library.LLVMGetEnumAttributeAtIndex(function, index + 1, self.kinds[name])
@@ -365,8 +365,8 @@ class _Types:
             return [Scalar(kind="pointer", bits=64, is_result=True)]
         for name, extension in _EXTENSIONS:
             if self._attribute(function, index, name) and len(scalars) == 1:
-                one = scalars[0]
-                return [Scalar(kind=one.kind, bits=one.bits, extension=extension)]
+                scalar = scalars[0]
+                return [Scalar(kind=scalar.kind, bits=scalar.bits, extension=extension)]
         return scalars
 
     def _scalars(self, type_: int) -> list[Scalar]:

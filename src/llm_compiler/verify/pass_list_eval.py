@@ -167,9 +167,9 @@ class PassListEval(Closing):
             InputError: it is not part of this evaluation.
         """
         part = self._parts.get(architecture)
-        for one in part.prepared if part else ():
-            if part and one.program.name == program:
-                return part.target, one
+        for prepared_program in part.prepared if part else ():
+            if part and prepared_program.program.name == program:
+                return part.target, prepared_program
         raise InputError(f"'{program}' is not among the programs checked for {architecture}")
 
     def save_reproducer(self, verdict: Verdict, folder: Path) -> Reproducer:
@@ -190,7 +190,7 @@ class PassListEval(Closing):
             pending = [
                 threads.submit(part.find_failure, built[name]) for name, part in self._parts.items()
             ]
-            failures = [one.result() for one in pending]
+            failures = [item.result() for item in pending]
         verdicts = {
             name: self._verdict(passes, part, failure)
             for (name, part), failure in zip(self._parts.items(), failures, strict=True)
@@ -245,9 +245,14 @@ class PassListEval(Closing):
         found = {}
         for name, part in self._parts.items():
             left = {
-                one.program.name: result.detail for one, result in built[name] if result.excused
+                prepared_program.program.name: result.detail
+                for prepared_program, result in built[name]
+                if result.excused
             }
-            drawn = {one.program.name: result.detail for one, result in built[name]}
+            drawn = {
+                prepared_program.program.name: result.detail
+                for prepared_program, result in built[name]
+            }
             found[name] = AssemblyCheck(
                 num_programs=len(built[name]) - len(left),
                 left=left,
@@ -286,7 +291,7 @@ class PassListEval(Closing):
 
         def submit() -> None:
             while any(waiting.values()) and len(running) < 2 * self._pool.num_workers:
-                name = max(waiting, key=lambda one: len(waiting[one]))
+                name = max(waiting, key=lambda word: len(waiting[word]))
                 share, patience = waiting[name].popleft()
                 job = make_job(self._parts[name], share, patience)
                 running[self._pool.submit(job)] = name, share, patience
@@ -366,15 +371,21 @@ class _Architecture:
                 f"no program of suite '{suite.name}' can serve on {target.architecture}; "
                 f"'{name}': {reason}"
             )
-        self._expected = {one.program.name: one.expected for one in self.prepared}
+        self._expected = {
+            prepared_program.program.name: prepared_program.expected
+            for prepared_program in self.prepared
+        }
         self._known = PassedModules(
             cache_dir / f"suite-{target.toolchain.version}-{target.triple}" / "passed"
         )
         self._harness = Harness(
             target,
-            [one.program.name for one in self.prepared],
+            [prepared_program.program.name for prepared_program in self.prepared],
             scratch,
-            link_flags={one.program.name: one.program.link_flags for one in self.prepared},
+            link_flags={
+                prepared_program.program.name: prepared_program.program.link_flags
+                for prepared_program in self.prepared
+            },
             num_processes=num_local_processes(pool),
             program_timeout_s=program_timeout_s,
             # Wrong modules hang often, and are expected to.
@@ -392,14 +403,21 @@ class _Architecture:
         refusals: bool,
         patience: int,
     ) -> BuildJob:
-        modules = [one.bitcode for one in share]
+        modules = [prepared_program.bitcode for prepared_program in share]
         if transform is not None:
-            modules = [transform(one.program.name, one.bitcode) for one in share]
+            modules = [
+                transform(prepared_program.program.name, prepared_program.bitcode)
+                for prepared_program in share
+            ]
         return BuildJob(
             modules=tuple(modules),
             passes=passes,
             refusals=refusals,
-            known=frozenset(hash_ for one in share for hash_ in self._known.of(one.key)),
+            known=frozenset(
+                hash_
+                for prepared_program in share
+                for hash_ in self._known.of(prepared_program.key)
+            ),
             timeout_s=_COMPILE_TIMEOUT_S * patience,
             # The same programs meet the same worker: it knows what their prefixes lead to.
             affinity=f"{self.target.architecture}/{share[0].program.name}",
@@ -413,11 +431,15 @@ class _Architecture:
         patience: int,
     ) -> AssembleProgramsJob:
         return AssembleProgramsJob(
-            modules=tuple(one.bitcode for one in share),
-            names=tuple(one.program.name for one in share),
+            modules=tuple(prepared_program.bitcode for prepared_program in share),
+            names=tuple(prepared_program.program.name for prepared_program in share),
             lists=tuple(lists),
             seed=seed,
-            known=frozenset(hash_ for one in share for hash_ in self._known.of(one.key)),
+            known=frozenset(
+                hash_
+                for prepared_program in share
+                for hash_ in self._known.of(prepared_program.key)
+            ),
             timeout_s=_ASSEMBLE_TIMEOUT_S * patience,
         )
 
@@ -439,17 +461,22 @@ class _Architecture:
         with tempfile.TemporaryDirectory(dir=self._folder) as name:
             objects = _write_objects(built, Path(name))
             found += self._harness.all_failures(objects, self._expected, Path(name))
-        failed = {one.program: one.reason for one in found}
+        failed = {failure.program: failure.reason for failure in found}
         self._learn(built, objects.keys() - failed.keys())
         plain = {
-            one.program.name: PASSED if one.program.name in objects else SAME for one, _ in built
+            prepared_program.program.name: PASSED
+            if prepared_program.program.name in objects
+            else SAME
+            for prepared_program, _ in built
         }
         return {**plain, **failed}
 
     def _in_order(
         self, built: Sequence[tuple[PreparedProgram, Built]]
     ) -> list[tuple[PreparedProgram, Built]]:
-        order = {one.key: index for index, one in enumerate(self.prepared)}
+        order = {
+            prepared_program.key: index for index, prepared_program in enumerate(self.prepared)
+        }
         return sorted(built, key=lambda pair: order[pair[0].key])
 
     def _learn(
@@ -458,24 +485,28 @@ class _Architecture:
         if not self.learns:
             return
         self._known.add(
-            (one.key, result.module_hash) for one, result in built if one.program.name in passed
+            (prepared_program.key, result.module_hash)
+            for prepared_program, result in built
+            if prepared_program.program.name in passed
         )
 
 
 def _compiler_failures(built: Sequence[tuple[PreparedProgram, Built]]) -> list[Failure]:
     failures = []
-    for one, result in built:
+    for prepared_program, result in built:
         if result.status is not Status.OK:
             said = result.detail.strip().split("\n", 1)[0][:_MAX_REASON]
             reason = f"{_COMPILER_FAULTS[result.status]}: {said}"
-            failures.append(Failure(program=one.program.name, reason=reason))
+            failures.append(Failure(program=prepared_program.program.name, reason=reason))
     return failures
 
 
 def _write_objects(built: Sequence[tuple[PreparedProgram, Built]], folder: Path) -> dict[str, Path]:
     objects: dict[str, Path] = {}
-    for one, result in built:
+    for prepared_program, result in built:
         if result.object_bytes:
-            path = objects[one.program.name] = folder / f"{one.program.name}.o"
+            path = objects[prepared_program.program.name] = (
+                folder / f"{prepared_program.program.name}.o"
+            )
             path.write_bytes(result.object_bytes)
     return objects

@@ -123,7 +123,7 @@ def prepare_programs(
             if not made.skipped.endswith(_TOO_SLOW):
                 _Entry(folder, made.key).store(made)
             found[made.key] = made
-    return [one for key in keys if (one := found[key]) is not None]
+    return [prepared_program for key in keys if (prepared_program := found[key]) is not None]
 
 
 def _key(program: Program, target: Target) -> str:
@@ -169,8 +169,14 @@ def _replace(
     checked: Sequence[PreparedProgram], again: Sequence[PreparedProgram]
 ) -> list[PreparedProgram]:
     """Put what serves now in the place of what did not."""
-    mended = {one.program.name: one for one in again if not one.skipped}
-    return [mended.get(one.program.name, one) for one in checked]
+    mended = {
+        prepared_program.program.name: prepared_program
+        for prepared_program in again
+        if not prepared_program.skipped
+    }
+    return [
+        mended.get(prepared_program.program.name, prepared_program) for prepared_program in checked
+    ]
 
 
 def _compile_one(program: Program, target: Target, parent: Path) -> PreparedProgram:
@@ -202,28 +208,32 @@ def _compile_one(program: Program, target: Target, parent: Path) -> PreparedProg
 def _rename(
     made: Sequence[PreparedProgram], pool: WorkerPool, pipeline: str = ""
 ) -> list[PreparedProgram]:
-    usable = [one for one in made if not one.skipped]
+    usable = [program for program in made if not program.skipped]
     job = RenameJob(
-        modules=tuple(one.bitcode for one in usable),
-        suffixes=tuple(symbol_suffix(one.program.name) for one in usable),
+        modules=tuple(program.bitcode for program in usable),
+        suffixes=tuple(symbol_suffix(program.program.name) for program in usable),
         pipeline=pipeline,
     )
     results = dict(
-        zip((one.key for one in usable), run_jobs(pool, [job])[0] if usable else [], strict=True)
+        zip(
+            (program.key for program in usable),
+            run_jobs(pool, [job])[0] if usable else [],
+            strict=True,
+        )
     )
     renamed = []
-    for one in made:
-        if one.skipped:
-            renamed.append(one)
+    for prepared_program in made:
+        if prepared_program.skipped:
+            renamed.append(prepared_program)
             continue
-        result = results[one.key]
+        result = results[prepared_program.key]
         bad = result.status is not Status.OK
         renamed.append(
             PreparedProgram(
-                program=one.program,
-                key=one.key,
+                program=prepared_program.program,
+                key=prepared_program.key,
                 bitcode=result.data,
-                expected=one.expected,
+                expected=prepared_program.expected,
                 skipped=f"cannot be made linkable: {result.detail}" if bad else "",
             )
         )
@@ -239,26 +249,28 @@ def _drop_unusable(
     passes: PassList = _NO_PASSES,
 ) -> list[PreparedProgram]:
     """Skip the programs that fail without any pass: those a pass list cannot be blamed for."""
-    usable = [one for one in made if not one.skipped]
+    usable = [program for program in made if not program.skipped]
     reasons: dict[str, str] = {}
     if usable:
-        job = BuildJob(modules=tuple(one.bitcode for one in usable), passes=passes)
+        job = BuildJob(modules=tuple(program.bitcode for program in usable), passes=passes)
         objects: dict[str, Path] = {}
         built: Built
-        for one, built in zip(usable, run_jobs(pool, [job])[0], strict=True):
+        for prepared_program, built in zip(usable, run_jobs(pool, [job])[0], strict=True):
             if built.status is Status.OK:
-                objects[one.program.name] = folder / f"{one.program.name}.o"
-                objects[one.program.name].write_bytes(built.object_bytes)
+                objects[prepared_program.program.name] = (
+                    folder / f"{prepared_program.program.name}.o"
+                )
+                objects[prepared_program.program.name].write_bytes(built.object_bytes)
             else:
-                reasons[one.program.name] = built.detail
+                reasons[prepared_program.program.name] = built.detail
         harness = Harness(
             target,
-            [one.program.name for one in usable],
+            [program.program.name for program in usable],
             folder,
-            link_flags={one.program.name: one.program.link_flags for one in usable},
+            link_flags={program.program.name: program.program.link_flags for program in usable},
             num_processes=num_processes,
         )
-        expected = {one.program.name: one.expected for one in usable}
+        expected = {program.program.name: program.expected for program in usable}
         while objects:
             passed, failure = harness.first_failure(objects, expected, folder)
             objects = {name: path for name, path in objects.items() if name not in passed}
@@ -268,9 +280,9 @@ def _drop_unusable(
             reasons[failure.program] = failure.reason
     return [
         PreparedProgram(
-            program=one.program, key=one.key, skipped=f"fails without any pass: {reason}"
+            program=program.program, key=program.key, skipped=f"fails without any pass: {reason}"
         )
-        if (reason := reasons.get(one.program.name))
-        else one
-        for one in made
+        if (reason := reasons.get(program.program.name))
+        else program
+        for program in made
     ]

@@ -82,8 +82,10 @@ def memory_fields(text: str, name: str, architecture: str) -> list[MemoryField]:
     Those that are compared with constants come in front.
     """
     read = architecture_named(architecture).memory_field
-    found = dict.fromkeys(one for line in code_lines(text, name)[1] if (one := read(line)))
-    return sorted(found, key=lambda one: one.constant is None)[:_MAX_FIELDS]
+    found = dict.fromkeys(
+        memory_field for line in code_lines(text, name)[1] if (memory_field := read(line))
+    )
+    return sorted(found, key=lambda field: field.constant is None)[:_MAX_FIELDS]
 
 
 def makes_system_calls(text: str, name: str, architecture: str) -> bool:

@@ -155,7 +155,7 @@ class AssembleProgramsJob:
         draw = random.Random(f"{self.seed} {self.names[step]}")
         bitcode = self.modules[step]
         structure = state.assembler(bitcode).structure
-        lists = [one for one in self.lists if not refusal_of(one, structure.constructs)]
+        lists = [recipe for recipe in self.lists if not refusal_of(recipe, structure.constructs)]
         if structure.refusal or not lists:
             reason = structure.refusal or "every list is refused for such modules"
             return Built(status=Status.OK, excused=True, detail=reason)

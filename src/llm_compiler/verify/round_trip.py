@@ -173,7 +173,7 @@ def foreign_definitions(original: CodeObject, lifted: CodeObject, name: str) -> 
     for their in theirs:
         if their not in ours and their not in statics:
             return f"it defines '{their}', which is not the function's own"
-    own_sections = {one.name for one in original.elf.sections} & {_TABLES}
+    own_sections = {each_section.name for each_section in original.elf.sections} & {_TABLES}
     for section in lifted.elf.sections:
         is_usual = _USUAL_SECTIONS.match(section.name) or section.name in own_sections
         if section.size and section.is_allocated and not is_usual:
@@ -184,7 +184,7 @@ def foreign_definitions(original: CodeObject, lifted: CodeObject, name: str) -> 
             return "it hides the function from other files"
         if function.binding is not Binding.GLOBAL and function.binding != original_function.binding:
             return "it makes the function weak"
-    code = sum(one.size for one in lifted.elf.sections if one.is_code)
+    code = sum(each_section.size for each_section in lifted.elf.sections if each_section.is_code)
     if function is not None and function.is_defined:
         whole = lifted.elf.sections[function.section].size - function.value
         if code > (function.size or whole):
@@ -246,18 +246,18 @@ class _Side:
 
     def relocations(self, section: int, start: int, end: int) -> list[Relocation]:
         found = self.elf.relocations_in(section, start, end)
-        return [one for one in found if one.type]
+        return [relocation for relocation in found if relocation.type]
 
-    def place(self, one: Relocation, *, code_end: int = 0) -> _Place:
+    def place(self, relocation: Relocation, *, code_end: int = 0) -> _Place:
         """Return what a relocation points to.
 
         Args:
             code_end: of the instruction that it is in, for relocations relative to the place.
         """
-        symbol = one.symbol
-        offset = one.addend
-        if code_end and one.type in target_of(self.elf.architecture).relocations.from_end:
-            offset += code_end - one.offset
+        symbol = relocation.symbol
+        offset = relocation.addend
+        if code_end and relocation.type in target_of(self.elf.architecture).relocations.from_end:
+            offset += code_end - relocation.offset
         if not symbol.is_defined or not (
             symbol.is_local or symbol.name.startswith(".L") or _is_static(self.elf, symbol)
         ):
@@ -296,7 +296,7 @@ class _Comparison:
 
     def run(self) -> str:
         try:
-            self.a, self.b = (_Side(one, self.name) for one in self.objects)
+            self.a, self.b = (_Side(code_object, self.name) for code_object in self.objects)
             self.seen: set[tuple[int, int, int, int]] = set()
             self._compare_code()
             self._compare_exception_tables()
@@ -319,12 +319,15 @@ class _Comparison:
         if a.code == b.code:
             return
         ours, theirs = (
-            [one.text for one in side.listing.between(side.section.index, side.start, side.end)]
+            [
+                instruction.text
+                for instruction in side.listing.between(side.section.index, side.start, side.end)
+            ]
             for side in (a, b)
         )
-        for index, (one, other) in enumerate(zip(ours, theirs, strict=False)):
-            if one != other:
-                raise _Different(f"instruction {index + 1} is '{other}' instead of '{one}'")
+        for index, (word, other) in enumerate(zip(ours, theirs, strict=False)):
+            if word != other:
+                raise _Different(f"instruction {index + 1} is '{other}' instead of '{word}'")
         if len(ours) != len(theirs):
             raise _Different(f"it has {len(theirs)} instructions instead of {len(ours)}")
         raise _Different("the same instructions are encoded differently")
@@ -340,7 +343,7 @@ class _Comparison:
         if ours.call_sites != theirs.call_sites:
             raise _Different("its calls have other landing pads")
         if ours.types != theirs.types or ours.filters != theirs.filters:
-            kinds = [", ".join(one or "all" for one in each.types) for each in (ours, theirs)]
+            kinds = [", ".join(word or "all" for word in each.types) for each in (ours, theirs)]
             raise _Different(
                 f"it catches {kinds[1] or 'nothing'} instead of {kinds[0] or 'nothing'}"
             )
@@ -350,7 +353,7 @@ class _Comparison:
         """Nothing but the function, and what the original defines as well, may be defined."""
         if found := foreign_definitions(*self.objects, self.name):
             raise _Different(found)
-        defined = [_defined_names(one.elf) for one in self.objects]
+        defined = [_defined_names(code_object.elf) for code_object in self.objects]
         for name, symbol in defined[0].items():
             if name == self.name:
                 continue
@@ -377,21 +380,24 @@ class _Comparison:
             raise _Different(f"it has {len(theirs)} relocations instead of {len(ours)}")
 
     def _compare_one(
-        self, one: Relocation, start_a: int, other: Relocation, start_b: int, in_code: bool
+        self, relocation: Relocation, start_a: int, other: Relocation, start_b: int, in_code: bool
     ) -> None:
-        if one.offset - start_a != other.offset - start_b:
+        if relocation.offset - start_a != other.offset - start_b:
             raise _Different("its relocations are at other places")
         same = target_of(self.a.elf.architecture).relocations.same
-        types = [same.get(each.type, each.type) for each in (one, other)]
+        types = [same.get(each.type, each.type) for each in (relocation, other)]
         if types[0] != types[1]:
-            raise _Different(f"a relocation is of type {other.type} instead of {one.type}")
+            raise _Different(f"a relocation is of type {other.type} instead of {relocation.type}")
         ends = [0, 0]
         if in_code:
             ends = [
                 _instruction_end(side, each.offset)
-                for side, each in ((self.a, one), (self.b, other))
+                for side, each in ((self.a, relocation), (self.b, other))
             ]
-        ours, theirs = self.a.place(one, code_end=ends[0]), self.b.place(other, code_end=ends[1])
+        ours, theirs = (
+            self.a.place(relocation, code_end=ends[0]),
+            self.b.place(other, code_end=ends[1]),
+        )
         self._compare_places(ours, theirs)
 
     def _is_detached(self, ours: _Place, theirs: _Place) -> bool:
@@ -399,7 +405,7 @@ class _Comparison:
         if ours.name or theirs.name not in self.detached:
             return False
         section = self.a.elf.sections[ours.section]
-        names = {one.name for one in self.a.elf.symbols_at(ours.section, ours.start)}
+        names = {symbol.name for symbol in self.a.elf.symbols_at(ours.section, ours.start)}
         is_same = theirs.name in names and ours.offset - ours.start == theirs.offset
         return is_same and section.is_writable and not section.is_code
 
@@ -434,7 +440,10 @@ class _Comparison:
         self.seen.add(key)
         a, b = self.a.elf.sections[ours.section], self.b.elf.sections[theirs.section]
         if a.is_writable != b.is_writable or a.is_thread_local != b.is_thread_local:
-            kinds = ["a variable" if one.is_writable else "a constant" for one in (a, b)]
+            kinds = [
+                "a variable" if each_section.is_writable else "a constant"
+                for each_section in (a, b)
+            ]
             raise _Different(f"it refers to {kinds[1]} instead of {kinds[0]}")
         if a.is_writable:
             self._compare_names(ours, theirs)
@@ -472,7 +481,7 @@ class _Comparison:
 
     def _compare_names(self, ours: _Place, theirs: _Place) -> None:
         names = [
-            {one.name for one in side.elf.symbols_at(place.section, place.start)}
+            {symbol.name for symbol in side.elf.symbols_at(place.section, place.start)}
             for side, place in ((self.a, ours), (self.b, theirs))
         ]
         if not names[0] & names[1]:

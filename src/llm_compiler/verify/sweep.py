@@ -66,22 +66,22 @@ def sweep_entries(library: Library) -> tuple[PassEntry, ...]:
     Asks LLVM in this process, which an empty module cannot crash.
     """
     plausible = [found for name in PLAUSIBLE if (found := entry(name)) and not found.safe]
-    names = {one.text for one in all_entries()}
-    return (*available(library), *(one for one in plausible if one.text in names))
+    names = {item.text for item in all_entries()}
+    return (*available(library), *(item for item in plausible if item.text in names))
 
 
 def sweep_lists(
     entries: Sequence[PassEntry], pipelines: Sequence[str] = PIPELINES
 ) -> Iterator[tuple[str, PassList]]:
     """Yield (entry, list): every entry alone first, then before and after each pipeline."""
-    for one in entries:
-        yield one.text, PassList((one.element,))
+    for item in entries:
+        yield item.text, PassList((item.element,))
     for pipeline in pipelines:
         whole = parse_pass_list(pipeline).elements
-        for one in entries:
-            if one.element not in whole:
-                yield one.text, PassList((one.element, *whole))
-                yield one.text, PassList((*whole, one.element))
+        for item in entries:
+            if item.element not in whole:
+                yield item.text, PassList((item.element, *whole))
+                yield item.text, PassList((*whole, item.element))
 
 
 def sweep(

@@ -18,7 +18,7 @@ from llm_compiler.process import Completed, run, which
 
 __all__ = ["ARCHITECTURES", "Target", "find_target", "native_target"]
 
-ARCHITECTURES = tuple(one.name for one in TARGETS)
+ARCHITECTURES = tuple(target_record.name for target_record in TARGETS)
 _CLANG_TIMEOUT_S = 120.0
 _TELLING = re.compile(r"undefined reference|multiple definition|relocation|error: (?!linker)")
 
@@ -91,7 +91,7 @@ def find_target(architecture: str, toolchain: Toolchain) -> Target:
         return native
     record = known_target(architecture)
     if record is None:
-        names = " and ".join(one.name for one in TARGETS)
+        names = " and ".join(target_record.name for target_record in TARGETS)
         raise ToolchainNotFound(f"pass lists cannot be checked for {architecture}: only {names}")
     root = Path(record.sysroot)
     if not (root / "lib").is_dir() or not (root / "include").is_dir():

@@ -209,13 +209,13 @@ class ClusterPool(Closing):
     def num_workers(self) -> int:
         """How many steps run at the same time, on all nodes that are ready."""
         with self._state:
-            return max(1, sum(one.node.num_cores for one in self._ready()))
+            return max(1, sum(member.node.num_cores for member in self._ready()))
 
     @property
     def nodes(self) -> tuple[Node, ...]:
         """The nodes that are ready."""
         with self._state:
-            return tuple(one.node for one in self._ready())
+            return tuple(member.node for member in self._ready())
 
     def _ready(self) -> list[_Member]:
         return [member for member in self._members.values() if member.is_ready]
@@ -453,7 +453,7 @@ class ClusterPool(Closing):
 
     def _match(self) -> tuple[_Member, _Work] | None:
         """Prefer a job that a node with room knows; one that all are full for waits."""
-        free = [one for one in self._ready() if one.load < JOBS_A_CORE]
+        free = [each_member for each_member in self._ready() if each_member.load < JOBS_A_CORE]
         if not free:
             return None
         candidates = [self._queue[place] for place in range(min(len(self._queue), _LOOK_AHEAD))]
@@ -461,9 +461,9 @@ class ClusterPool(Closing):
             for member in free:
                 if member.knows(work):
                     return member, work
-        member = min(free, key=lambda one: one.load)
+        member = min(free, key=lambda each_member: each_member.load)
         for work in candidates:
-            if not any(one.knows(work) for one in self._ready()):
+            if not any(each_member.knows(work) for each_member in self._ready()):
                 return member, work
         # Known to full nodes only: what would idle else takes it.
         return (member, candidates[0]) if member.load < 1 else None

@@ -291,10 +291,10 @@ class LocalPool(Closing):
         with self._state:
             dropped = [*self._queue, *(w.current for w in self._workers if w.current)]
             self._queue.clear()
-            for worker in [one for one in self._workers if one.current]:
+            for worker in [each_worker for each_worker in self._workers if each_worker.current]:
                 self._kill(worker)
                 self._bury(worker)
-            for inbox in (one.inbox for one in dropped):
+            for inbox in (assignment.inbox for assignment in dropped):
                 inbox.results.clear()
                 inbox.num_open, inbox.interrupted = 0, True
             self._wake_reader()

@@ -75,12 +75,12 @@ class _RayCluster:
             found = self._ray.nodes()
         return [
             Node(
-                name=one["NodeID"],
-                address=one["NodeManagerAddress"],
+                name=item["NodeID"],
+                address=item["NodeManagerAddress"],
                 num_cores=min(cores, self._num_workers or cores),
             )
-            for one in found
-            if one["Alive"] and (cores := int(one["Resources"].get("CPU", 0))) >= 1
+            for item in found
+            if item["Alive"] and (cores := int(item["Resources"].get("CPU", 0))) >= 1
         ]
 
     def start(self, node: Node) -> _Handle:

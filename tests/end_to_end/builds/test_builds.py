@@ -152,9 +152,9 @@ class Surroundings:
         lines = (self.private / "journal.jsonl").read_text().splitlines()
         found = [json.loads(line) for line in lines]
         return {
-            Path(str(one["source"])).name: one
-            for one in found
-            if str(one["output"]).startswith(f"{folder}{os.sep}") and one["source"]
+            Path(str(item["source"])).name: item
+            for item in found
+            if str(item["output"]).startswith(f"{folder}{os.sep}") and item["source"]
         }
 
 
@@ -223,9 +223,9 @@ def test_a_build_system_uses_llm_cc(surroundings: Surroundings, project: Path, s
     assert (done.returncode, done.stdout) == (0, b"121 3\n")
     found = surroundings.outputs(project)
     assert set(found) == {"main.c", "lib.c", "words.cpp"}
-    for one in found.values():
-        data = Path(str(one["output"])).read_bytes()
-        assert section_sizes(data).size_bytes == one["optimized_bytes"]
+    for table in found.values():
+        data = Path(str(table["output"])).read_bytes()
+        assert section_sizes(data).size_bytes == table["optimized_bytes"]
     saved = [int(str(o["baseline_bytes"])) - int(str(o["optimized_bytes"])) for o in found.values()]
     assert sum(saved) > 0
 
@@ -267,10 +267,10 @@ def test_cargos_parts_in_c(surroundings: Surroundings, project: Path) -> None:
     program = project / "target" / "release" / "sized"
     done = subprocess.run([program], capture_output=True, timeout=20, check=False)
     assert (done.returncode, done.stdout) == (0, b"27\n")
-    (one,) = surroundings.outputs(project).values()
+    (table,) = surroundings.outputs(project).values()
     # The crate asks for frame pointers, which are most of what could be saved in so little code.
-    assert 0 < int(str(one["optimized_bytes"])) <= int(str(one["baseline_bytes"]))
-    assert one["level"] == "-Oz"
+    assert 0 < int(str(table["optimized_bytes"])) <= int(str(table["baseline_bytes"]))
+    assert table["level"] == "-Oz"
 
 
 @pytest.mark.parametrize("cache", ["ccache", "sccache"])

@@ -24,7 +24,7 @@ class Echo(BaseEngine):
     def propose(self, request: Propose) -> list[Proposal]:
         """Return the first of the lists that were not tried."""
         lists = (request.open_lists or [])[: request.num_candidates]
-        return [Proposal(passes=one, log_probability=0.0) for one in lists]
+        return [Proposal(passes=recipe, log_probability=0.0) for recipe in lists]
 
     def lift(self, request: Lift) -> list[CodeAnswer]:
         """Return text that is no IR: lifting finds that out."""

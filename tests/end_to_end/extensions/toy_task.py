@@ -43,12 +43,12 @@ class CountTask(Task[EvaluationModule, Count, Report[Count]]):
         return Needs(model=False)
 
     def items(self, run: Run) -> Work[EvaluationModule]:
-        found = [one for one in run.modules if one.num_functions >= self.at_least]
+        found = [module for module in run.modules if module.num_functions >= self.at_least]
         return Work(items=found, settings=run.settings | {"at_least": self.at_least})
 
     def ask(self, items: Sequence[EvaluationModule], run: Run) -> Iterator[Any]:
-        for one in each_in_turn(items, run):
-            yield one, [Count(module=one.name, functions=one.num_functions)]
+        for module in each_in_turn(items, run):
+            yield module, [Count(module=module.name, functions=module.num_functions)]
 
     def summary(self, rows: Sequence[Count], facts: Facts, run: Run) -> Report[Count]:
         table = Table(("module", "functions"), tuple((r.module, str(r.functions)) for r in rows))

@@ -43,7 +43,7 @@ def test_answers_are_drawn_by_seed(server: Any) -> None:
     body = {"prompt": "define i32 @f(", "n": 3, "max_tokens": 6, "temperature": 1.0, "seed": 7}
     first, second = (server.ask("/v1/completions", body)[1]["choices"] for _ in range(2))
     assert first == second
-    assert [one["index"] for one in first] == [0, 1, 2]
+    assert [item["index"] for item in first] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_the_openai_engine_answers_as_the_embedded_one(
 ) -> None:
     pytest.importorskip("urllib3", reason="needs the extra openai")
     monkeypatch.setenv("LLM_COMPILER_API_TOKENIZER", str(shipped_model()))
-    lists = [parse_pass_list(one) for one in ("mem2reg", "instcombine", "sroa,gvn")]
+    lists = [parse_pass_list(item) for item in ("mem2reg", "instcombine", "sroa,gvn")]
     found = []
     for name, model in (("openai", server.url + "/v1"), ("embedded", None)):
         engine = load_engine(name, model)
@@ -80,6 +80,6 @@ def test_the_openai_engine_answers_as_the_embedded_one(
             found.append(engine.answer(asked))
         finally:
             engine.close()
-    assert [one.passes for one in found[0]] == [one.passes for one in found[1]]
+    assert [proposal.passes for proposal in found[0]] == [proposal.passes for proposal in found[1]]
     for served, own in zip(*found, strict=True):
         assert served.log_probability == pytest.approx(own.log_probability, abs=0.05)

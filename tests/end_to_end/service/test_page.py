@@ -50,7 +50,7 @@ def opened(context: Any, service: Any) -> Iterator[Any]:
     found.goto(service.url)
     yield found
     context.close()
-    assert [one for one in troubles if not one.startswith(("data:", "blob:"))] == []
+    assert [trouble for trouble in troubles if not trouble.startswith(("data:", "blob:"))] == []
 
 
 def write(page: Any, text: str) -> None:
@@ -234,7 +234,7 @@ def test_axe_finds_nothing(browser: Any, service: Any, scheme: str, verb: str) -
             "axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice']})"
         )
         said = [
-            f"{one['id']} ({one['impact']}): {one['nodes'][0]['html'][:150]}"
-            for one in found["violations"]
+            f"{item['id']} ({item['impact']}): {item['nodes'][0]['html'][:150]}"
+            for item in found["violations"]
         ]
         assert said == []

@@ -43,7 +43,7 @@ def test_optimize_answers_with_a_smaller_object_that_is_what_it_says(
     assert "define" in found["ir"]["optimized"]
     assert found["explain"]["elements"]
     assert sum(found["optimized_sections"].values()) == found["optimized_bytes"]
-    assert min(one["size_bytes"] for one in found["candidates"]) >= found["optimized_bytes"]
+    assert min(item["size_bytes"] for item in found["candidates"]) >= found["optimized_bytes"]
     path = tmp_path / "output.o"
     path.write_bytes(base64.b64decode(found["object_base64"]))
     (tmp_path / "main.c").write_text("int f(int, int); int main(void) { return f(3, 2); }")
@@ -63,14 +63,14 @@ def test_a_job_is_followed_from_its_first_event_to_its_result(service: Service) 
     status, job = service.ask("/v1/optimize", {"source": SOURCE + "int g(int x){return x/7;}"})
     assert status == 202
     events = list(service.events(job["id"]))
-    kinds = [one["event"] for one in events]
+    kinds = [event["event"] for event in events]
     assert kinds[0] == "waiting"
     assert kinds[-1] == "end"
     assert kinds.index("running") < kinds.index("baseline") < kinds.index("candidate")
     assert events[-1]["result"]["candidates"] == [
-        {name: value for name, value in one.items() if name != "event"}
-        for one in events
-        if one["event"] == "candidate"
+        {name: value for name, value in event.items() if name != "event"}
+        for event in events
+        if event["event"] == "candidate"
     ]
     # Whoever comes later, or comes back, hears the same.
     assert list(service.events(job["id"])) == events
@@ -294,9 +294,11 @@ def test_a_job_is_cancelled_and_leaves_no_process(service: Service) -> None:
 def slow_source(number: int) -> str:
     """Code that takes clang some seconds at least."""
     functions = "\n".join(
-        f"int g{number}_{one}(int *p, int n) {{ int s = {one}; for (int i = 0; i < n; i++) "
-        f"for (int j = i; j < n; j += {one} + 1) s += p[i] * p[j] % (i + {one + 2}); return s; }}"
-        for one in range(60)
+        f"int g{number}_{index}(int *p, int n) {{ int s = {index}; "
+        "for (int i = 0; i < n; i++) "
+        f"for (int j = i; j < n; j += {index} + 1) s += p[i] * p[j] "
+        f"% (i + {index + 2}); return s; }}"
+        for index in range(60)
     )
     return functions + "\n"
 
@@ -347,14 +349,14 @@ def test_the_page_is_served_with_its_policy(service: Service) -> None:
 def test_many_clients_at_once_get_what_is_theirs(service: Service) -> None:
     """A small version of benchmarks/service_load.py."""
 
-    def one(number: int) -> tuple[int, int, dict[str, Any]]:
+    def ask(number: int) -> tuple[int, int, dict[str, Any]]:
         if number % 5 == 4:
             return (number, *service.wait_for("optimize", source='#include "/etc/passwd"\n'))
         source = f"int f{number % 3}(int x) {{ return x * {number % 3 + 2}; }}"
         return (number, *service.wait_for("optimize", source=source, effort="fast"))
 
     with ThreadPoolExecutor(5) as threads:
-        for number, status, found in threads.map(one, range(10)):
+        for number, status, found in threads.map(ask, range(10)):
             assert status == (422 if number % 5 == 4 else 200), found
             if status == 200:
                 assert f"f{number % 3}:" in found["assembly"]["optimized"]

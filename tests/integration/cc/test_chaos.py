@@ -153,13 +153,13 @@ def test_two_versions_at_once(llm_cc: LlmCc, tmp_path: Path) -> None:
     expected = [write_project(tmp_path / f"p{n}", 5) for n in range(2)]
     failures: list[BaseException] = []
 
-    def one(number: int) -> None:
+    def build_alone(number: int) -> None:
         try:
             build(versions[number], tmp_path / f"p{number}", expected[number])
         except BaseException as error:
             failures.append(error)
 
-    threads = [threading.Thread(target=one, args=(number,)) for number in range(2)]
+    threads = [threading.Thread(target=build_alone, args=(number,)) for number in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

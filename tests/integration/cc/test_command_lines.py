@@ -162,7 +162,7 @@ def _check(line: str, template: Path, folder: Path, llm_cc: LlmCc) -> None:
         where = f"{attempt}: {line}"
         assert found[0] == expected[0], f"{where}\n{found[2].decode()}\n{expected[2].decode()}"
         for index in (1, 2):
-            texts = [_TEMPORARY.sub(b"TEMPORARY", one[index]) for one in (found, expected)]
+            texts = [_TEMPORARY.sub(b"TEMPORARY", row[index]) for row in (found, expected)]
             assert texts[0] == texts[1], where
         assert sorted(found[3]) == sorted(expected[3]), where
         for name, data in found[3].items():
@@ -174,19 +174,19 @@ def _check(line: str, template: Path, folder: Path, llm_cc: LlmCc) -> None:
             assert data[:4] == b"\x7fELF" == theirs[:4], f"{where}: {name}"
             assert _offered(data, folder) == _offered(theirs, folder), f"{where}: {name}"
             if "-g" not in line and "lto" not in line:
-                sizes = [section_sizes(one).size_bytes for one in (data, theirs)]
+                sizes = [section_sizes(item).size_bytes for item in (data, theirs)]
                 assert sizes[0] <= sizes[1], f"{where}: {name}: {sizes}"
 
 
 def test_command_lines_do_what_clang_does(llm_cc: LlmCc, template: Path, tmp_path: Path) -> None:
-    chosen = [one for one in LINES if re.search(_WANTED, one)] if _WANTED else LINES[::_EVERY]
+    chosen = [word for word in LINES if re.search(_WANTED, word)] if _WANTED else LINES[::_EVERY]
     wrong = []
     for line in chosen:
         try:
             _check(line, template, tmp_path / "work", llm_cc)
         except AssertionError as error:
             wrong.append(str(error).splitlines()[0:12])
-    assert wrong == [], "\n".join("\n".join(one) for one in wrong)
+    assert wrong == [], "\n".join("\n".join(group) for group in wrong)
     assert len(LINES) >= 200
 
 

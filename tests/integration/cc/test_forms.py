@@ -51,7 +51,7 @@ def both(
                 copy.write_bytes(path.read_bytes())
         done = call(*arguments, cwd=cwd / folder)
         assert (done.returncode, done.stderr) == (0, b""), arguments
-    names = [{path.name for path in (cwd / one).iterdir()} for one in ("ours", "clang")]
+    names = [{path.name for path in (cwd / item).iterdir()} for item in ("ours", "clang")]
     assert names[0] == names[1]
     return {name: (cwd / "ours" / name, cwd / "clang" / name) for name in made}
 
@@ -145,7 +145,7 @@ def _debug_names(path: Path) -> list[tuple[str, str]]:
     command: list[str | Path] = [find_toolchain().tool("llvm-dwarfdump"), "--debug-info", path]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = re.finditer(r'DW_AT_(?:GNU_)?dwo_name\s+\("([^"]*)"\)|DWO_id = (\S+)', text)
-    return [(one[1] or "", one[2] or "") for one in found]
+    return [(item[1] or "", item[2] or "") for item in found]
 
 
 @pytest.mark.parametrize("mode", ["-gsplit-dwarf", "-gsplit-dwarf=single"])
@@ -165,7 +165,7 @@ def test_split_debug_information_goes_with_its_object(
     said = _debug_names(ours)
     assert ("out.dwo", "") in said
     assert ("out.dwo", "") in _debug_names(clangs)
-    numbers = {one for _, one in [*said, *_debug_names(made["out.dwo"][0])] if one}
+    numbers = {word for _, word in [*said, *_debug_names(made["out.dwo"][0])] if word}
     assert len(numbers) == 1  # the two belong together
     command: list[str | Path] = [
         find_toolchain().tool("llvm-dwarfdump"),
@@ -199,6 +199,6 @@ def test_a_failing_source_among_several_is_clangs_to_report(llm_cc: LlmCc, sourc
     ):
         ours, clangs = llm_cc(*arguments, cwd=sources), llm_cc.run_clang(*arguments, cwd=sources)
         assert ours.returncode == clangs.returncode != 0
-        cut = [re.sub(rb"/\S*-[0-9a-f]{6}\.o", b"", one.stderr) for one in (ours, clangs)]
+        cut = [re.sub(rb"/\S*-[0-9a-f]{6}\.o", b"", process.stderr) for process in (ours, clangs)]
         assert cut[0] == cut[1]
         assert not (sources / "prog").exists()

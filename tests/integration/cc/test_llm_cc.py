@@ -47,7 +47,7 @@ def test_an_object_is_smaller_than_clangs_and_links_and_runs(llm_cc: LlmCc, prog
     assert (again.returncode, again.stderr) == (0, b"")
     assert (program / "again.o").read_bytes() == (program / "ours.o").read_bytes()
     assert "again.o: a.c" in (program / "again.d").read_text()
-    assert [one["is_hit"] for one in journal(llm_cc)[-2:]] == [False, True]
+    assert [table["is_hit"] for table in journal(llm_cc)[-2:]] == [False, True]
     assert journal(llm_cc)[-1]["recipe"]
 
 
@@ -114,7 +114,7 @@ def test_a_full_disk_is_clangs_to_report(llm_cc: LlmCc, program: Path) -> None:
     ours = llm_cc("-Oz", "-c", "a.c", "-o", "/dev/full", cwd=program)
     clangs = llm_cc.run_clang("-Oz", "-c", "a.c", "-o", "/dev/full", cwd=program)
     # The rest is a dump of clang's stack, with addresses.
-    said = [one.stderr.splitlines()[0] for one in (ours, clangs)]
+    said = [process.stderr.splitlines()[0] for process in (ours, clangs)]
     assert ours.returncode == clangs.returncode != 0
     assert said[0] == said[1]
 
@@ -234,7 +234,7 @@ def test_two_at_once_start_one_server_and_make_the_same(llm_cc: LlmCc, program: 
         subprocess.Popen([*command, f"{n}.o"], cwd=program, env=llm_cc.environment())
         for n in range(4)
     ]
-    assert [one.wait(timeout=90) for one in running] == [0, 0, 0, 0]
+    assert [popen.wait(timeout=90) for popen in running] == [0, 0, 0, 0]
     assert len(set(llm_cc.server_pids()) - before) == 1
     assert len({(program / f"{n}.o").read_bytes() for n in range(4)}) == 1
 

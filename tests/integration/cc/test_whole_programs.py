@@ -87,14 +87,14 @@ def test_a_library_offers_what_it_did(llm_cc: LlmCc, objects: Path) -> None:
             [
                 line.split()[-1]
                 for line in subprocess.run(
-                    [nm, "-D", "--defined-only", one],
+                    [nm, "-D", "--defined-only", item],
                     cwd=objects,
                     capture_output=True,
                     text=True,
                     check=True,
                 ).stdout.splitlines()
             ]
-            for one in ("plain.so", "ours.so")
+            for item in ("plain.so", "ours.so")
         ]
         assert names[0] == names[1]
         assert ("unused" in names[0]) == (not more)

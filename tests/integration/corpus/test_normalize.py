@@ -120,11 +120,11 @@ def test_samples_have_the_same_object_as_what_they_were_made_from(
     pool: LocalPool, toolchain: Toolchain, triple: str
 ) -> None:
     (made,) = run_jobs(pool, [make(compile_source(toolchain, "-c", f"--target={triple}"))])
-    assert [(one.function, one.reason, one.level) for one in made] == [
+    assert [(item.function, item.reason, item.level) for item in made] == [
         ("sum", "", "full"),
         ("", "", "full"),
     ]
-    assert all(one.size_bytes >= one.text_data_bytes > 0 for one in made)
+    assert all(item.size_bytes >= item.text_data_bytes > 0 for item in made)
 
 
 def test_a_normaliser_that_changes_code_is_caught(
@@ -132,7 +132,7 @@ def test_a_normaliser_that_changes_code_is_caught(
 ) -> None:
     monkeypatch.setattr("llm_compiler.corpus.sampling_jobs.normalize", _break_code)
     made: list[Made] = list(make(compile_unit("bit_tricks.c")).run(WorkerState(), 0))
-    assert "changed" in {one.reason for one in made}
+    assert "changed" in {each_made.reason for each_made in made}
 
 
 def _break_code(data: bytes, level: Level = Level.FULL) -> object:

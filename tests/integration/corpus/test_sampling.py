@@ -111,8 +111,8 @@ def test_the_number_of_workers_and_the_manifests_order_make_no_difference(
     write_units(tmp_path / "manifest.jsonl", load_manifest(corpus)[::-1])
     # Processes of its own: code generation for odd targets in this one (test_module) leaves LLVM
     # options changed, so that x86-64's objects come out with other sizes.
-    with LocalPool(1) as one:
-        build(tmp_path, tmp_path / "out", one)
+    with LocalPool(1) as local_pool:
+        build(tmp_path, tmp_path / "out", local_pool)
     assert read_manifest(tmp_path / "out") == read_manifest(samples)
 
 

@@ -73,7 +73,7 @@ def samples_folder(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactor
                 )
             )
     out = folder / "shards"
-    samples.sort(key=lambda one: one.target_triple)
+    samples.sort(key=lambda sample: sample.target_triple)
     shards = tuple(write_shards(out, samples))
     write_manifest(out, ShardManifest(shards=shards, counts={}, config={}, tools={}))
     return out

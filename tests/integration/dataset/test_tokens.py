@@ -209,7 +209,10 @@ def test_documents_made_on_the_fly_from_any_position(
         num_workers=1,
     )
     whole, rest = (
-        [[one.ids.tolist() for one in found] for found in itertools.islice(source.read(n), 8)]
+        [
+            [encoded.ids.tolist() for encoded in found]
+            for found in itertools.islice(source.read(n), 8)
+        ]
         for n in (0, 5)
     )
     assert whole[5:] == rest[:3]

@@ -77,12 +77,17 @@ def test_damage_is_never_exact_and_seldom_passes(
     verdicts = []
     for text in benchmark.damages(right, kind)[:num_texts]:
         (folder / "update.ll").write_text(text)
-        (one,) = disassemble(object_path, ReplayEngine(folder), options, pool=pool).functions
+        (lifted_function,) = disassemble(
+            object_path, ReplayEngine(folder), options, pool=pool
+        ).functions
         made = assembly(text, toolchain, tmp_path)
         # By an independent path: exact if, and only if, clang's own assembly is the same.
-        assert (one.verdict is LiftVerdict.EXACT) == (made == true_assembly), (text, one)
+        assert (lifted_function.verdict is LiftVerdict.EXACT) == (made == true_assembly), (
+            text,
+            lifted_function,
+        )
         if made and made != true_assembly:
-            verdicts.append(one.verdict)
+            verdicts.append(lifted_function.verdict)
     assert verdicts
     assert LiftVerdict.REFUTED in verdicts
     assert verdicts.count(LiftVerdict.TESTS_PASSED) <= 1

@@ -80,8 +80,8 @@ def answers(compile_c: Compile, tmp_path: Path) -> Answers:
         with Context() as context:
             module = context.parse(path.read_bytes())
             for name in module.defined_functions():
-                with extract_function(module, name) as one:
-                    text = one.to_text()
+                with extract_function(module, name) as each_module:
+                    text = each_module.to_text()
                 if changes and name in changes:
                     before, after = changes[name]
                     assert before in text, text
@@ -93,7 +93,7 @@ def answers(compile_c: Compile, tmp_path: Path) -> Answers:
 
 
 def verdicts(result: Disassembled) -> dict[str, LiftVerdict]:
-    return {one.name: one.verdict for one in result.functions}
+    return {function.name: function.verdict for function in result.functions}
 
 
 def code_of(path: Path, toolchain: Toolchain) -> dict[str, list[str]]:
@@ -259,7 +259,7 @@ def test_wrong_lifts_stay_out_and_the_program_stays_right(
     found = verdicts(result)
     assert found == {"classify": NO_ANSWER, "bump": EXACT, "hash": REFUTED, "main": EXACT}
     assert not result.is_complete
-    refuted = next(one for one in result.functions if one.name == "hash")
+    refuted = next(function for function in result.functions if function.name == "hash")
     assert refuted.counterexample is not None
     assert re.match(r"it returns 0x\w+ instead of 0x\w+", refuted.reason)
     assert re.search(r"^declare .*@hash\(", result.module, re.MULTILINE)
@@ -277,10 +277,10 @@ def test_other_code_of_the_same_meaning_passes_tests(
     source = compile_c(PROGRAM, "p.o")
     engine = answers(level="-O1")
     options = DisassembleOptions(functions=("hash",), execute=ExecuteOptions(num_inputs=64))
-    (one,) = disassemble(source, engine, options, pool=pool).functions
-    assert one.verdict is PASSED
-    assert one.num_covered == one.num_blocks > 1
-    assert one.reason.startswith("not exact: ")
+    (lifted_function,) = disassemble(source, engine, options, pool=pool).functions
+    assert lifted_function.verdict is PASSED
+    assert lifted_function.num_covered == lifted_function.num_blocks > 1
+    assert lifted_function.reason.startswith("not exact: ")
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
@@ -311,9 +311,9 @@ def test_empty_functions_and_aliases(
         "empty": NO_ANSWER, "next": EXACT, "other": EXACT, "own": EXACT, "twice": EXACT,
         "again": EXACT,
     }  # fmt: skip
-    found = {one.name: one for one in result.functions}
+    found = {function.name: function for function in result.functions}
     assert "is empty" in found["empty"].reason
-    names = {name: one.alias_of for name, one in found.items() if one.alias_of}
+    names = {name: function.alias_of for name, function in found.items() if function.alias_of}
     # Of several names at a place, the first in the symbol table that other files see.
     assert set(names) | set(names.values()) == {"next", "other", "own", "twice", "again"}
     assert names["own"] in ("next", "other")
@@ -322,18 +322,24 @@ def test_empty_functions_and_aliases(
     relinked = tmp_path / "relinked.o"
     relinked.write_bytes(result.relinked)
     symbols = parse_elf(result.relinked).symbols
-    places = {one.name: (one.section, one.value) for one in symbols if one.is_defined}
+    places = {
+        symbol.name: (symbol.section, symbol.value) for symbol in symbols if symbol.is_defined
+    }
     assert places["next"] == places["other"] == places["own"]
     assert places["twice"] == places["again"]
-    bindings = {one.name: one.binding.value for one in symbols if one.name}
+    bindings = {symbol.name: symbol.binding.value for symbol in symbols if symbol.name}
     assert (bindings["other"], bindings["own"]) == ("weak", "local")
     # Asked for by name, each is what it is; what only falls into the next function is not that.
     for name, verdict in (("empty", NO_ANSWER), ("other", NO_ANSWER), ("next", EXACT)):
-        (one,) = disassemble(
+        (lifted_function,) = disassemble(
             source, engine, DisassembleOptions(functions=(name,)), pool=pool
         ).functions
-        assert (one.name, one.verdict, one.alias_of) == (name, verdict, "")
-        assert ("is empty" in one.reason) == (name == "empty")
+        assert (lifted_function.name, lifted_function.verdict, lifted_function.alias_of) == (
+            name,
+            verdict,
+            "",
+        )
+        assert ("is empty" in lifted_function.reason) == (name == "empty")
 
 
 ASM = """define i32 @f(i32 %a) {
@@ -352,16 +358,16 @@ def test_assembly_in_the_answer_is_no_answer(
     whole = 'module asm ".globl f"\nmodule asm "f: leal 3(%rdi), %eax"\nmodule asm "retq"\n'
     for text in (ASM, whole + "declare i32 @f(i32)\n", whole + ASM.replace("@f", "@g")):
         (folder / "f.ll").write_text(text)
-        (one,) = disassemble(source, ReplayEngine(folder), pool=pool).functions
-        assert one.verdict is NO_ANSWER, (text, one)
+        (lifted_function,) = disassemble(source, ReplayEngine(folder), pool=pool).functions
+        assert lifted_function.verdict is NO_ANSWER, (text, lifted_function)
     # Where nothing else stands for an instruction, it may be assembly.
     source = compile_c('unsigned f(void) { asm("hlt"); return 1; }', "q.o")
     (folder / "f.ll").write_text(
         "define i32 @f() minsize optsize {\n"
         '  call void asm sideeffect "hlt", ""()\n  ret i32 1\n}\n'
     )
-    (one,) = disassemble(source, ReplayEngine(folder), pool=pool).functions
-    assert one.verdict is EXACT, one
+    (lifted_function,) = disassemble(source, ReplayEngine(folder), pool=pool).functions
+    assert lifted_function.verdict is EXACT, lifted_function
 
 
 @pytest.mark.parametrize(
@@ -380,9 +386,11 @@ def test_what_is_no_answer(
     source = compile_c("int f(int a) { return a + 3; }", "p.o")
     (tmp_path / "answers").mkdir()
     (tmp_path / "answers" / "f.ll").write_text(text)
-    (one,) = disassemble(source, ReplayEngine(tmp_path / "answers"), pool=pool).functions
-    assert one.verdict is NO_ANSWER
-    assert reason in one.reason
+    (lifted_function,) = disassemble(
+        source, ReplayEngine(tmp_path / "answers"), pool=pool
+    ).functions
+    assert lifted_function.verdict is NO_ANSWER
+    assert reason in lifted_function.reason
 
 
 def test_extra_definitions_are_never_exact(
@@ -398,8 +406,10 @@ def test_extra_definitions_are_never_exact(
     variable = "\n@x = global i32 1\n"
     for extra, expected in (("", EXACT), (constructor, NO_ANSWER), (variable, NO_ANSWER)):
         (tmp_path / "answers" / "f.ll").write_text(right + extra)
-        (one,) = disassemble(source, ReplayEngine(tmp_path / "answers"), pool=pool).functions
-        assert one.verdict is expected, (extra, one)
+        (lifted_function,) = disassemble(
+            source, ReplayEngine(tmp_path / "answers"), pool=pool
+        ).functions
+        assert lifted_function.verdict is expected, (extra, lifted_function)
 
 
 def test_options_that_do_not_fit(compile_c: Compile, pool: LocalPool, tmp_path: Path) -> None:
@@ -414,7 +424,7 @@ def test_options_that_do_not_fit(compile_c: Compile, pool: LocalPool, tmp_path: 
     result = disassemble(source, engine, DisassembleOptions(relink=True), pool=pool)
     assert result.relinked == source.read_bytes()
     assert not result.is_complete
-    assert any("nothing was lifted" in one for one in result.warnings)
+    assert any("nothing was lifted" in warning for warning in result.warnings)
 
 
 @pytest.mark.parametrize(
@@ -439,6 +449,8 @@ def test_linkage_that_would_change_a_program(
     assert changed != text
     changed = changed.replace("internal dso_local", "internal")
     (tmp_path / "answers" / "f.ll").write_text(changed + keep.replace("{}", used))
-    (one,) = disassemble(source, ReplayEngine(tmp_path / "answers"), pool=pool).functions
-    assert one.verdict is NO_ANSWER
-    assert reason in one.reason
+    (lifted_function,) = disassemble(
+        source, ReplayEngine(tmp_path / "answers"), pool=pool
+    ).functions
+    assert lifted_function.verdict is NO_ANSWER
+    assert reason in lifted_function.reason

@@ -69,7 +69,7 @@ def compile_cxx(
 
 def plain(name: str) -> str:
     """The part of a C++ name that the source has."""
-    return next((one for one in ("caught", "passed", "main") if one in name), name)
+    return next((item for item in ("caught", "passed", "main") if item in name), name)
 
 
 @pytest.fixture(params=["x86_64", "aarch64"])
@@ -99,13 +99,16 @@ def test_the_text_is_proved_and_is_what_models_learn_from(
         for name in module.defined_functions():
             if plain(name) not in WITH_TABLES:
                 continue
-            with extract_function(module, name) as one, TargetMachine.for_module(one) as machine:
-                one.run_passes(f"default<{level}>", machine.handle)
-                with one.clone() as copy:
+            with (
+                extract_function(module, name) as each_module,
+                TargetMachine.for_module(each_module) as machine,
+            ):
+                each_module.run_passes(f"default<{level}>", machine.handle)
+                with each_module.clone() as copy:
                     learnt = normalize_assembly(machine.emit_assembly(copy), machine.triple)
-                (tmp_path / "one.o").write_bytes(machine.emit_object(one))
+                (tmp_path / "one.o").write_bytes(machine.emit_object(each_module))
             binary = read(tmp_path / "one.o")
-            symbol = next(one for one in binary.functions() if one.name == name)
+            symbol = next(function for function in binary.functions() if function.name == name)
             text = FunctionReader(binary).read(symbol)
             reassemble(binary, symbol, text, toolchain, tmp_path / "proof.o")
             assert ".cfi_lsda" in text.text
@@ -127,8 +130,8 @@ def answers(
     with Context() as context:
         module = context.parse(path.read_bytes())
         for name in module.defined_functions():
-            with extract_function(module, name) as one:
-                text = one.to_text()
+            with extract_function(module, name) as each_module:
+                text = each_module.to_text()
             if plain(name) in WITH_TABLES:
                 # Extraction names what an alias stands for; the code calls the alias.
                 text = text.replace("GuardD2Ev", "GuardD1Ev")
@@ -146,7 +149,7 @@ def test_lifts_are_exact_and_a_program_made_of_them_throws(
     source = compile_cxx(toolchain, PROGRAM, tmp_path / "p.o", architecture)
     engine = answers(toolchain, architecture, tmp_path / "answers")
     result = disassemble(source, engine, DisassembleOptions(relink=True), pool=pool)
-    verdicts = {plain(one.name): one for one in result.functions}
+    verdicts = {plain(function.name): function for function in result.functions}
     assert {verdicts[name].verdict for name in WITH_TABLES} == {LiftVerdict.EXACT}, verdicts
     relinked, program = tmp_path / "relinked.o", tmp_path / "program"
     relinked.write_bytes(result.relinked)
@@ -173,11 +176,11 @@ def test_lifts_that_catch_something_else_are_not_accepted(
     source = compile_cxx(toolchain, PROGRAM, tmp_path / "p.o", "x86_64")
     engine = answers(toolchain, "x86_64", tmp_path / "answers", {"caught": (before, after)})
     options = DisassembleOptions(functions=("_Z6caughti",))
-    (one,) = disassemble(source, engine, options, pool=pool).functions
-    assert not one.verdict.is_accepted
-    assert reason in one.reason
-    if one.verdict is LiftVerdict.UNPROVED:
-        assert "what throws is not run" in one.reason
+    (lifted_function,) = disassemble(source, engine, options, pool=pool).functions
+    assert not lifted_function.verdict.is_accepted
+    assert reason in lifted_function.reason
+    if lifted_function.verdict is LiftVerdict.UNPROVED:
+        assert "what throws is not run" in lifted_function.reason
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
@@ -206,7 +209,7 @@ def test_gcc(
 
 def test_what_cannot_be_read_says_why(read: Read, toolchain: Toolchain, tmp_path: Path) -> None:
     program = read(compile_cxx(toolchain, PROGRAM, tmp_path / "p", "x86_64", "-O1"))
-    symbol = next(one for one in program.functions() if one.name == "_Z6caughti")
+    symbol = next(function for function in program.functions() if function.name == "_Z6caughti")
     with pytest.raises(Unreadable, match="has an exception table, which is read from objects only"):
         FunctionReader(program).read(symbol)
     source = (
@@ -214,11 +217,11 @@ def test_what_cannot_be_read_says_why(read: Read, toolchain: Toolchain, tmp_path
         "int f() { try { may(); } catch (const Own &) { return 1; } return 0; }\n"
     )
     binary = read(compile_cxx(toolchain, source, tmp_path / "q.o", "x86_64"))
-    symbol = next(one for one in binary.functions() if one.name == "_Z1fv")
+    symbol = next(function for function in binary.functions() if function.name == "_Z1fv")
     with pytest.raises(Unreadable, match="a type that only this file sees"):
         FunctionReader(binary).read(symbol)
     whole = (tmp_path / "q.o").read_bytes()
-    table = next(one for one in binary.elf.sections if one.name == ".gcc_except_table")
+    table = next(section for section in binary.elf.sections if section.name == ".gcc_except_table")
     at = whole.index(table.data)
     for place in range(len(table.data)):
         (tmp_path / "q.o").write_bytes(whole[: at + place] + b"\xfd" + whole[at + place + 1 :])

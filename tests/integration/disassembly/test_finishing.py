@@ -78,10 +78,13 @@ def sample(compile_c: Compile, source: str, architecture: str, index: int = 0) -
 
 @pytest.mark.parametrize("architecture", sorted(TRIPLES))
 def test_drafts_in_short_form(compile_c: Compile, architecture: str) -> None:
-    samples = [sample(compile_c, one, architecture, n) for n, one in enumerate((SIMPLE, OTHER))]
+    samples = [sample(compile_c, word, architecture, n) for n, word in enumerate((SIMPLE, OTHER))]
     broken = dataclasses.replace(samples[0], input_code="f:\nno such instruction\n")
     job = DraftBodyJob(
-        functions=tuple((one.input_code, one.target_triple) for one in (*samples, broken)),
+        functions=tuple(
+            (stage_sample.input_code, stage_sample.target_triple)
+            for stage_sample in (*samples, broken)
+        ),
         max_variants=1,
     )
     with LocalPool(1) as pool:
@@ -123,22 +126,26 @@ def test_stage_data_of_drafts(compile_c: Compile, tmp_path: Path) -> None:
     assert report.rejected == {"draft is the same code": 1, "repeated": 1}
     assert report.tasks == {"finish": 3}
     found, again = (
-        [one for path in open_stored_stage(made).paths for one in read_stage_samples(path)]
+        [
+            each_stage_sample
+            for path in open_stored_stage(made).paths
+            for each_stage_sample in read_stage_samples(path)
+        ]
         for made in (tmp_path / "drafts", tmp_path / "again")
     )
-    assert {one.target_triple for one in found} == set(TRIPLES.values())
+    assert {each_stage_sample.target_triple for each_stage_sample in found} == set(TRIPLES.values())
     assert found == again[:2]
     assert dataclasses.replace(again[2], index=0) == found[0]
-    for one in found:
-        assert one.attempt
-        assert one.output_code in {other.output_code for other in samples}
+    for stage_sample in found:
+        assert stage_sample.attempt
+        assert stage_sample.output_code in {other.output_code for other in samples}
         prompts = CompactPrompts(tokenizer)
-        (document,) = prompts.documents(one, 8192)
+        (document,) = prompts.documents(stage_sample, 8192)
         text = tokenizer.decode(document.prompt)
         assert text.startswith("<|begin|><|reserved:3|>")
-        assert text.endswith(f"<|reserved:4|>{one.attempt}<|answer|>")
+        assert text.endswith(f"<|reserved:4|>{stage_sample.attempt}<|answer|>")
         # The answer is what the same function has without a draft.
-        plain = dataclasses.replace(one, task="disassembly", attempt="")
+        plain = dataclasses.replace(stage_sample, task="disassembly", attempt="")
         assert prompts.documents(plain, 8192)[0].answer == document.answer
 
 
@@ -168,7 +175,7 @@ class Finishing(BaseEngine):
             f"define i32 @f0(ptr %0, i32 %1) {{\n  ret i32 {number}\n}}\n"
             for number in ((7,) if request.draft else (7, 8))
         ]
-        return [CodeAnswer(code=build_module_text(one, short), body=one) for one in bodies]
+        return [CodeAnswer(code=build_module_text(body, short), body=body) for body in bodies]
 
 
 @pytest.mark.parametrize("can_finish", [True, False])

@@ -43,7 +43,7 @@ MAIN = 'int main(int c, char **v) { printf("%d%s%d", one(c), copy(v[0]), choose(
 
 
 def places(binary: Binary) -> set[tuple[int, int]]:
-    return {(one.value, binary.end_of(one)) for one in binary.functions()}
+    return {(function.value, binary.end_of(function)) for function in binary.functions()}
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
@@ -59,7 +59,7 @@ def test_functions_of_stripped_files_are_found_and_proved(
     source = LIBRARY + (MAIN if kind == "program" else "")
     flags = ["-O2"] if kind == "program" else ["-O2", "-fPIC", "-shared"]
     path = compile_c(source, "linked", architecture, *flags)
-    symbols = {one.name: one for one in read(path).functions()}
+    symbols = {function.name: function for function in read(path).functions()}
     known = read(path)
     wanted = {
         (symbols[name].value, known.end_of(symbols[name]))
@@ -70,7 +70,7 @@ def test_functions_of_stripped_files_are_found_and_proved(
     assert done.ok, done.stderr_text
     binary = read(stripped)
     assert wanted <= places(binary)
-    found = {one.name: one for one in binary.functions()}
+    found = {function.name: function for function in binary.functions()}
     # Nothing but the user's own functions and the start of a program.
     assert len(found) <= len(wanted) + 1
     if kind == "library":
@@ -138,7 +138,7 @@ def test_drafts_are_marked_and_never_linked(
     binary = compile_c(source, "f.o")
     engine = ReplayEngine(answers)
     result = disassemble(binary, engine, DisassembleOptions(relink=True), pool=pool)
-    verdicts = {one.name: one.verdict for one in result.functions}
+    verdicts = {function.name: function.verdict for function in result.functions}
     assert verdicts == {"f": LiftVerdict.REFUTED, "g": LiftVerdict.EXACT}
     assert "define internal i32 @f.refuted(i32 %x)" in result.module
     assert "; f.refuted: " in result.module

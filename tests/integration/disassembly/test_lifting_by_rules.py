@@ -68,7 +68,7 @@ def test_code_that_was_not_optimised(
     """Functions of -O0 are exact: lowered at -O0, as ``optnone`` says; the module is a program."""
     binary = compile_c(UNOPTIMISED, "plain.o", "x86_64", "-O0")
     result = disassemble(binary, NoEngine(), DisassembleOptions(search_s=0.5), pool=pool)
-    verdicts = {one.name: one.verdict for one in result.functions}
+    verdicts = {function.name: function.verdict for function in result.functions}
     assert verdicts == dict.fromkeys(["put", "crc", "count"], LiftVerdict.EXACT)
     assert result.is_whole, result.obstacle
     assert "optnone" in result.module
@@ -98,7 +98,7 @@ def test_a_table_of_functions_of_which_one_is_not_lifted(
     binary = compile_c(source, "table.o")
     options = DisassembleOptions(search_s=0.3, relink=True)
     result = disassemble(binary, NoEngine(), options, pool=pool)
-    verdicts = {one.name: one.verdict for one in result.functions}
+    verdicts = {function.name: function.verdict for function in result.functions}
     assert verdicts.pop("half") is LiftVerdict.NO_ANSWER
     assert set(verdicts.values()) == {LiftVerdict.EXACT}
     assert result.relinked

@@ -56,7 +56,7 @@ def test_every_function_assembles_to_itself(
     binary = read(compile_c(SOURCE, "a" + suffix, architecture, level, "-fPIC"))
     found = proved(binary, toolchain, tmp_path)
     assert set(found) == {"classify", "scale", "both", "use_external", "copy"}
-    assert not any(one.is_reencoded for one in found.values())
+    assert not any(reassembled.is_reencoded for reassembled in found.values())
 
 
 def test_text_holds_what_the_function_refers_to(compile_c: Compile, read: Read) -> None:
@@ -71,7 +71,7 @@ def test_text_holds_what_the_function_refers_to(compile_c: Compile, read: Read) 
     ):
         assert line in found.text.splitlines(), found.text
     assert len(re.findall(r"^\.long \.LBB0_\d+-\.LJTI0_0$", found.text, re.MULTILINE)) == 7
-    assert [one.name for one in found.variables] == ["counter"]
+    assert [variable.name for variable in found.variables] == ["counter"]
 
 
 def test_jump_table_of_aarch64_becomes_distances(compile_c: Compile, read: Read) -> None:
@@ -107,11 +107,14 @@ def test_text_read_from_an_object_is_the_text_that_models_learn_from(
     with Context() as context:
         module = context.parse(bitcode.read_bytes())
         for name in module.defined_functions():
-            with extract_function(module, name) as one, TargetMachine.for_module(one) as machine:
-                one.run_passes(f"default<{level}>", machine.handle)
-                with one.clone() as copy:
+            with (
+                extract_function(module, name) as each_module,
+                TargetMachine.for_module(each_module) as machine,
+            ):
+                each_module.run_passes(f"default<{level}>", machine.handle)
+                with each_module.clone() as copy:
                     learnt = normalize_assembly(machine.emit_assembly(copy), machine.triple)
-                (tmp_path / "one.o").write_bytes(machine.emit_object(one))
+                (tmp_path / "one.o").write_bytes(machine.emit_object(each_module))
                 triple = machine.triple
             found = texts(read(tmp_path / "one.o"))[name].text
             short, learnt_short = (shorten_assembly(text, triple) for text in (found, learnt))
@@ -146,7 +149,7 @@ def test_executable_without_relocations(
     binary = read(compile_c(whole, "a", architecture, "-Oz"))
     reader = FunctionReader(binary)
     for name in ("classify", "scale", "both", "use_external", "copy"):
-        symbol = next(one for one in binary.functions() if one.name == name)
+        symbol = next(function for function in binary.functions() if function.name == name)
         text = reader.read(symbol)
         reassemble(binary, symbol, text, toolchain, tmp_path / "proof.o")
         if name == "classify":
@@ -165,7 +168,7 @@ def test_what_cannot_be_read_says_why(compile_c: Compile, read: Read, tmp_path: 
     )
     binary = read(path)
     reader = FunctionReader(binary)
-    symbols = {one.name: one for one in binary.functions()}
+    symbols = {function.name: function for function in binary.functions()}
     with pytest.raises(Unreadable, match="is empty"):
         reader.read(symbols["empty"])
     with pytest.raises(Unreadable, match="data among its instructions"):
@@ -187,14 +190,14 @@ def test_empty_functions_and_aliases_are_functions_of_their_own(
         'int chosen(int) __attribute__((ifunc("choose")));\n'
     )
     binary = read(compile_c(source, "a.o", architecture, "-O2", "-fPIC", flag))
-    symbols = {one.name: one for one in binary.functions()}
+    symbols = {function.name: function for function in binary.functions()}
     assert set(symbols) == {"first", "next", "other", "last", "choose", "chosen"}
     reader = FunctionReader(binary)
     for name in ("first", "last"):
         with pytest.raises(Unreadable, match="is empty"):
             reader.read(symbols[name])
     pairs = [(a, b) for a in symbols for b in symbols if a < b]
-    aliases = [pair for pair in pairs if binary.is_alias(*(symbols[one] for one in pair))]
+    aliases = [pair for pair in pairs if binary.is_alias(*(symbols[word] for word in pair))]
     assert aliases == [("next", "other")]
     texts = [reader.read(symbols[name]).text for name in ("next", "other")]
     assert texts[0] == texts[1].replace("other", "next").replace(".weak", ".globl")

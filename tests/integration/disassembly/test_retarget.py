@@ -71,8 +71,8 @@ def answers(compile_c: Compile, source: str, folder: Path) -> ReplayEngine:
     with Context() as context:
         module = context.parse(path.read_bytes())
         for name in module.defined_functions():
-            with extract_function(module, name) as one:
-                (folder / f"{name}.ll").write_text(one.to_text())
+            with extract_function(module, name) as each_module:
+                (folder / f"{name}.ll").write_text(each_module.to_text())
     return ReplayEngine(folder)
 
 
@@ -85,7 +85,7 @@ def test_a_program_prints_the_same(
         source, engine, DisassembleOptions(retarget=TARGET, execute=FEW), pool=pool
     )
     assert result.retargeted is not None
-    shown = {one.name: one.verdict for one in result.retargeted.functions}
+    shown = {function.name: function.verdict for function in result.retargeted.functions}
     main = shown.pop("main")
     assert shown == dict.fromkeys(
         ("is_negative", "poly", "whole", "name_of"), LiftVerdict.TESTS_PASSED
@@ -113,7 +113,9 @@ def test_what_cannot_go_to_another_target_says_why(
     )
     assert result.retargeted is not None
     assert not result.is_complete
-    found: dict[str, RetargetedFunction] = {one.name: one for one in result.retargeted.functions}
+    found: dict[str, RetargetedFunction] = {
+        function.name: function for function in result.retargeted.functions
+    }
     for name, words in (
         ("many", "a variable number of arguments"),
         ("wide", "80-bit numbers"),
@@ -124,7 +126,7 @@ def test_what_cannot_go_to_another_target_says_why(
         assert words in found[name].reason, found[name]
         assert found[name].verdict is LiftVerdict.NO_ANSWER
     # The IR lowers to the very same x86-64 code, and leaves open what that does with 0.
-    lifted = {one.name: one.verdict for one in result.functions}
+    lifted = {function.name: function.verdict for function in result.functions}
     assert lifted["zeros"] is LiftVerdict.EXACT
     assert found["zeros"].verdict is LiftVerdict.REFUTED
     assert found["zeros"].reason.startswith("it returns 0x20 instead of 0x")

@@ -39,7 +39,7 @@ long many(int a, int b, int c, int d, int e, int f, int g, int h, int i, long j)
 def test_small_functions_are_exact(compile_c: Compile, pool: LocalPool) -> None:
     binary = compile_c(SOURCE, "a.o", "aarch64")
     result = disassemble(binary, NoEngine(), DisassembleOptions(search_s=1.0), pool=pool)
-    verdicts = {one.name: one.verdict for one in result.functions}
+    verdicts = {function.name: function.verdict for function in result.functions}
     assert verdicts == dict.fromkeys(["make", "put", "set", "length", "many"], LiftVerdict.EXACT)
     assert "define void @make(ptr sret(i8)" in result.module
 
@@ -71,9 +71,11 @@ def test_outlined_code_is_read_where_it_stood(
     binary = compile_c(SHARED, "shared.o", "aarch64")
     assert b"OUTLINED_FUNCTION_0" in binary.read_bytes()
     result = disassemble(binary, NoEngine(), DisassembleOptions(search_s=0.5), pool=pool)
-    assert [one.name for one in result.functions] == [f"f{number}" for number in range(1, 9)]
-    assert all(one.has_outlined_code for one in result.functions)
-    assert {one.verdict for one in result.functions} == {LiftVerdict.EXACT}
+    assert [function.name for function in result.functions] == [
+        f"f{number}" for number in range(1, 9)
+    ]
+    assert all(function.has_outlined_code for function in result.functions)
+    assert {function.verdict for function in result.functions} == {LiftVerdict.EXACT}
     assert result.is_whole, result.obstacle
     module = tmp_path / "module.ll"
     module.write_text(result.module)

@@ -49,8 +49,10 @@ def lift(
     with Context() as context:
         module = context.parse(path.read_bytes())
         for name in module.defined_functions():
-            with extract_function(module, name) as one:
-                text = re.sub(r' (minsize|optsize|"frame-pointer"="\w+")', "", one.to_text())
+            with extract_function(module, name) as each_module:
+                text = re.sub(
+                    r' (minsize|optsize|"frame-pointer"="\w+")', "", each_module.to_text()
+                )
             text = re.sub(r"(?m)^(attributes #\d+ = \{)", rf"\1 {ATTRIBUTES[architecture]}", text)
             text = text.replace(*change) if change and name == NAMES[0] else text
             (answers / f"{name}.ll").write_text(text)
@@ -73,28 +75,32 @@ def test_attributes_that_the_input_was_made_with_are_found(
     compile_c: Compile, tmp_path: Path, architecture: str, flags: list[str], found: str
 ) -> None:
     result = lift(compile_c, tmp_path, architecture, flags)
-    assert {one.name: one.verdict for one in result.functions} == dict.fromkeys(
+    assert {function.name: function.verdict for function in result.functions} == dict.fromkeys(
         NAMES, LiftVerdict.EXACT
     )
-    assert any(found in one.attributes for one in result.functions)
+    assert any(found in function.attributes for function in result.functions)
     # The module carries them: it is what the verdict is about.
-    assert not any("merged" in one.reason for one in result.functions)
+    assert not any("merged" in function.reason for function in result.functions)
 
 
 def test_attributes_of_its_own_that_are_right_stay(compile_c: Compile, tmp_path: Path) -> None:
     result = lift(compile_c, tmp_path, X86_64, ["-Oz"])
-    assert [one.attributes for one in result.functions] == [""] * 3
+    assert [function.attributes for function in result.functions] == [""] * 3
 
 
 def test_no_attributes_make_a_wrong_lift_exact(compile_c: Compile, tmp_path: Path) -> None:
     result = lift(compile_c, tmp_path, X86_64, ["-O2"], change=("sdiv i32 %0, 7", "sdiv i32 %0, 9"))
-    assert [one.verdict is LiftVerdict.EXACT for one in result.functions] == [False, True, True]
+    assert [function.verdict is LiftVerdict.EXACT for function in result.functions] == [
+        False,
+        True,
+        True,
+    ]
     assert result.functions[0].attributes == ""
 
 
 def test_the_prologue_says_which_frames_are_tried() -> None:
     with_frame = "f:\npushq %rbp\nmovq %rsp, %rbp\npopq %rbp\nretq\n"
-    assert {one.frame_pointer for one in variants_of("f:\nretq\n", X86_64)} == {"none"}
+    assert {variant.frame_pointer for variant in variants_of("f:\nretq\n", X86_64)} == {"none"}
     assert variants_of(with_frame, X86_64)[0].frame_pointer == "all"
     leaf = "f:\nmov x29, sp\nret\n"
     assert variants_of(leaf, AARCH64)[0].frame_pointer == "all"

@@ -86,8 +86,8 @@ def lift(
     (folder / "answers" / f"{name}.ll").write_text(answer.read_text())
     options = DisassembleOptions(functions=(name,))
     engine = ReplayEngine(folder / "answers")
-    (one,) = disassemble(source, engine, options, pool=pool).functions
-    return one, source
+    (lifted_function,) = disassemble(source, engine, options, pool=pool).functions
+    return lifted_function, source
 
 
 def load(source: Path, name: str, toolchain: Toolchain, folder: Path) -> ctypes._CFuncPointer:
@@ -99,16 +99,18 @@ def load(source: Path, name: str, toolchain: Toolchain, folder: Path) -> ctypes.
     function = getattr(ctypes.CDLL(str(library)), name)
     result, *parameters = re.findall(r"(\w+) \w+", CASES[name][0])
     function.restype = TYPES[result]
-    function.argtypes = [TYPES[one] for one in parameters]
+    function.argtypes = [TYPES[parameter] for parameter in parameters]
     return function
 
 
 def both(
-    one: LiftedFunction, source: Path, toolchain: Toolchain, folder: Path
+    lifted_function: LiftedFunction, source: Path, toolchain: Toolchain, folder: Path
 ) -> tuple[ctypes._CFuncPointer, ctypes._CFuncPointer]:
     written = folder / "lifted.ll"
-    written.write_text(one.ir)
-    original, lifted = (load(path, one.name, toolchain, folder) for path in (source, written))
+    written.write_text(lifted_function.ir)
+    original, lifted = (
+        load(path, lifted_function.name, toolchain, folder) for path in (source, written)
+    )
     return original, lifted
 
 
@@ -116,9 +118,9 @@ def both(
 def test_what_passes_tests_agrees_on_other_inputs(
     name: str, compile_c: Compile, toolchain: Toolchain, pool: LocalPool, tmp_path: Path
 ) -> None:
-    one, source = lift(name, CASES[name][2], compile_c, pool, tmp_path)
-    assert one.verdict is LiftVerdict.TESTS_PASSED, one
-    original, lifted = both(one, source, toolchain, tmp_path)
+    lifted_function, source = lift(name, CASES[name][2], compile_c, pool, tmp_path)
+    assert lifted_function.verdict is LiftVerdict.TESTS_PASSED, lifted_function
+    original, lifted = both(lifted_function, source, toolchain, tmp_path)
     rng = random.Random(name)
     for _ in range(NUM_INPUTS):
         values = [
@@ -132,15 +134,19 @@ def test_what_passes_tests_agrees_on_other_inputs(
 def test_what_is_refuted_differs_on_the_input_that_is_printed(
     name: str, compile_c: Compile, toolchain: Toolchain, pool: LocalPool, tmp_path: Path
 ) -> None:
-    one, source = lift(name, CASES[name][3], compile_c, pool, tmp_path)
-    assert one.verdict is LiftVerdict.REFUTED, one
-    assert one.counterexample is not None
-    values = [int(text.rsplit(" ", 1)[1]) for text in one.counterexample.arguments]
-    original, lifted = both(one, source, toolchain, tmp_path)
+    lifted_function, source = lift(name, CASES[name][3], compile_c, pool, tmp_path)
+    assert lifted_function.verdict is LiftVerdict.REFUTED, lifted_function
+    assert lifted_function.counterexample is not None
+    values = [int(text.rsplit(" ", 1)[1]) for text in lifted_function.counterexample.arguments]
+    original, lifted = both(lifted_function, source, toolchain, tmp_path)
     results = original(*values), lifted(*values)
     assert results[0] != results[1], values
     # The difference is the one that is printed, too.
-    said = re.fullmatch(r"it returns 0x(\w+) instead of 0x(\w+)", one.counterexample.difference)
+    said = re.fullmatch(
+        r"it returns 0x(\w+) instead of 0x(\w+)", lifted_function.counterexample.difference
+    )
     assert said is not None
     mask = (1 << 8 * ctypes.sizeof(original.restype)) - 1
-    assert [int(said[2], 16) & mask, int(said[1], 16) & mask] == [one & mask for one in results]
+    assert [int(said[2], 16) & mask, int(said[1], 16) & mask] == [
+        result & mask for result in results
+    ]

@@ -60,7 +60,7 @@ def test_answers_before_the_exact_one_get_verdicts_too(lifter: Lifter) -> None:
     lift = lifter.lift(symbol)
     assert lift.outcome.verdict is LiftVerdict.EXACT
     assert lift.outcome.num_candidates == 3
-    assert [one.verdict for one in lift.verdicts] == [
+    assert [verdict.verdict for verdict in lift.verdicts] == [
         LiftVerdict.UNPROVED,  # not run, since another is exact
         LiftVerdict.NO_ANSWER,
         LiftVerdict.EXACT,
@@ -75,8 +75,8 @@ def test_answers_get_verdicts_one_by_one(lifter: Lifter) -> None:
     assert symbol is not None
     question = lifter.read(symbol)
     answers = lifter.answers(question)
-    assert [one.code for one in answers] == [WRONG, "define nothing", RIGHT, ODD]
-    wrong, broken, right, odd = (lifter.verify(question, [one]) for one in answers)
+    assert [answer.code for answer in answers] == [WRONG, "define nothing", RIGHT, ODD]
+    wrong, broken, right, odd = (lifter.verify(question, [answer]) for answer in answers)
     assert wrong.outcome.verdict is LiftVerdict.REFUTED
     assert broken.outcome.verdict is LiftVerdict.NO_ANSWER
     assert right.outcome.verdict is LiftVerdict.EXACT
@@ -85,4 +85,7 @@ def test_answers_get_verdicts_one_by_one(lifter: Lifter) -> None:
     unrun = lifter.verify(question, answers[:1], run=False)
     assert unrun.outcome.verdict is LiftVerdict.UNPROVED
     both = lifter.verify(question, answers[:2])
-    assert [one.verdict for one in both.verdicts] == [LiftVerdict.REFUTED, LiftVerdict.NO_ANSWER]
+    assert [verdict.verdict for verdict in both.verdicts] == [
+        LiftVerdict.REFUTED,
+        LiftVerdict.NO_ANSWER,
+    ]

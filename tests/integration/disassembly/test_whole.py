@@ -91,8 +91,8 @@ def lift(
     with Context() as context:
         module = context.parse(compiled.read_bytes())
         for name in module.defined_functions():
-            with extract_function(module, name) as one:
-                right = one.to_text()
+            with extract_function(module, name) as each_module:
+                right = each_module.to_text()
             wrong = dishonest(wordy(right))
             if wordy(right) == right or len(damaged) % 2:
                 wrong = dishonest(forgetful(right))
@@ -142,7 +142,7 @@ def _case(source: Path, architecture: str) -> object:
     return pytest.param(source, architecture, marks=marks, id=name)
 
 
-@pytest.mark.parametrize(("source", "architecture"), [_case(*one) for one in CASES])
+@pytest.mark.parametrize(("source", "architecture"), [_case(*pair) for pair in CASES])
 def test_a_lifted_file_does_the_same_at_every_level(
     source: Path,
     architecture: str,
@@ -152,9 +152,13 @@ def test_a_lifted_file_does_the_same_at_every_level(
     tmp_path: Path,
 ) -> None:
     result, _ = lift(source, architecture, compile_c, pool, tmp_path)
-    others = [(one.name, one.reason) for one in result.functions if not one.verdict.is_accepted]
+    others = [
+        (function.name, function.reason)
+        for function in result.functions
+        if not function.verdict.is_accepted
+    ]
     assert not others
-    exact = [one for one in result.functions if one.verdict is LiftVerdict.EXACT]
+    exact = [function for function in result.functions if function.verdict is LiftVerdict.EXACT]
     assert len(exact) >= len(result.functions) - 1
     assert result.is_whole, result.obstacle
     module = tmp_path / "module.ll"
@@ -188,8 +192,8 @@ def test_functions_chosen_at_load_time(
     (tmp_path / "answers").mkdir()
     engine = ReplayEngine(tmp_path / "answers")
     result = disassemble(binary, engine, DisassembleOptions(rules=True), pool=pool)
-    assert all(one.verdict.is_accepted for one in result.functions), result.functions
-    (chosen,) = (one for one in result.functions if one.is_ifunc)
+    assert all(function.verdict.is_accepted for function in result.functions), result.functions
+    (chosen,) = (function for function in result.functions if function.is_ifunc)
     assert (chosen.name, chosen.alias_of) == ("triple", "resolve")
     assert result.is_whole, result.obstacle
     module = tmp_path / "module.ll"
@@ -201,9 +205,9 @@ def test_functions_chosen_at_load_time(
 def offered(path: Path) -> set[tuple[str, str, bool]]:
     elf = parse_elf(path.read_bytes())
     return {
-        (one.name, one.binding.value, one.is_hidden)
-        for one in elf.symbols
-        if one.is_defined and not one.is_local
+        (symbol.name, symbol.binding.value, symbol.is_hidden)
+        for symbol in elf.symbols
+        if symbol.is_defined and not symbol.is_local
     }
 
 
@@ -228,7 +232,7 @@ def test_one_prototype_for_each_function(
         "  %d = shl i64 %n, 1\n  ret i64 %d\n}\ndeclare i64 @slen(i64)\n"
     )
     result = disassemble(binary, ReplayEngine(answers), pool=pool)
-    assert [one.verdict for one in result.functions] == [LiftVerdict.EXACT] * 2
+    assert [function.verdict for function in result.functions] == [LiftVerdict.EXACT] * 2
     assert "void" not in result.module
     (slen,) = re.findall(r"^define .*(i64 @slen\((?:ptr|i64))", result.module, re.MULTILINE)
     assert f"call {slen}" in result.module
@@ -276,7 +280,7 @@ def test_variables_that_code_reaches_from_each_other(
     options = DisassembleOptions(rules=True)
     (tmp_path / "answers").mkdir()
     result = disassemble(binary, ReplayEngine(tmp_path / "answers"), options, pool=pool)
-    assert all(one.verdict.is_accepted for one in result.functions), result.functions
+    assert all(function.verdict.is_accepted for function in result.functions), result.functions
     assert result.is_whole, result.obstacle
     main = compile_c(MERGED_MAIN, "main.o", "aarch64", "-Oz")
     found = {}

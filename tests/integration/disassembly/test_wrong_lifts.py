@@ -54,9 +54,9 @@ def test_bodies_are_judged_with_what_is_wrong(assembly: str, pool: LocalPool) ->
     assert near.lowers
     assert "\n-" in near.report
     assert "\n+" in near.report
-    for one in (broken, begun, other):
-        assert not one.is_exact
-        assert one.report
+    for item in (broken, begun, other):
+        assert not item.is_exact
+        assert item.report
     assert "line 4" in broken.report
 
 
@@ -106,13 +106,19 @@ def test_the_shipped_model_s_mistakes_become_samples(
     assert (tmp_path / "out" / MANIFEST).is_file()
     (path,) = open_stored_stage(tmp_path / "out").paths
     found = read_stage_samples(path)
-    assert [one.task for one in found] == ["repair"] * 4
+    assert [stage_sample.task for stage_sample in found] == ["repair"] * 4
     plain = [
-        dataclasses.replace(one, task="disassembly", attempt="", report="", index=0, draw=0)
-        for one in found
+        dataclasses.replace(
+            stage_sample, task="disassembly", attempt="", report="", index=0, draw=0
+        )
+        for stage_sample in found
     ]
-    assert {one.output_code for one in plain} <= {one.output_code for one in samples}
-    assert all(one.attempt.startswith("define ") and one.report for one in found)
+    assert {stage_sample.output_code for stage_sample in plain} <= {
+        sample.output_code for sample in samples
+    }
+    assert all(
+        stage_sample.attempt.startswith("define ") and stage_sample.report for stage_sample in found
+    )
     capsys.readouterr()
     assert main(["dataset", "repairs", str(tmp_path), "--out", "x", "--num-samples", "4"]) == 7
     assert "manifest" in capsys.readouterr().err

@@ -75,12 +75,12 @@ def test_sources_and_too_little_time(
     out, err = capsys.readouterr()
     assert err.count("a/broken.c is left out") == 1
     document = json.loads(out)
-    assert {name: one["num_wanted"] for name, one in document["tasks"].items()} == {
+    assert {name: item["num_wanted"] for name, item in document["tasks"].items()} == {
         "emulation": 3,
         "size-prediction": 2,
         "perplexity": 2,
     }
-    assert all(one["num_done"] >= 1 for one in document["tasks"].values())
+    assert all(item["num_done"] >= 1 for item in document["tasks"].values())
 
 
 def test_no_task_can_run(

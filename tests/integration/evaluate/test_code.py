@@ -117,7 +117,7 @@ def test_each_answer_has_a_verdict(lifted: Path) -> None:
 
 def test_the_report_counts_first_and_best_answers(lifted: Path) -> None:
     document = json.loads((lifted / "report.json").read_text())
-    first, best = (one for one in document["figures"] if one["group"] == "all")
+    first, best = (item for item in document["figures"] if item["group"] == "all")
     assert (first["candidates"], best["candidates"]) == (1, 3)
     assert (first["n"], best["n"]) == (5, 5)
     assert (first["exact"]["value"], best["exact"]["value"]) == (0.4, 0.6)
@@ -126,7 +126,9 @@ def test_the_report_counts_first_and_best_answers(lifted: Path) -> None:
     assert best["lowers"]["value"] == 0.8
     assert best["num_without_answer"] == 1
     assert first["exact"]["low"] <= 0.4 <= first["exact"]["high"]
-    curve = [one["exact"]["value"] for one in document["figures"] if one["group"] == "candidates"]
+    curve = [
+        item["exact"]["value"] for item in document["figures"] if item["group"] == "candidates"
+    ]
     assert curve == [0.4, 0.4, 0.6]
     page = (lifted / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 2
@@ -144,8 +146,8 @@ def test_a_killed_lifting_goes_on(
     assert evaluate("disassembly", suite, answers, tmp_path, "--candidates", "3", "--json") == 0
     capsys.readouterr()
     before, after = (
-        {(row.function, row.candidate): row for row in read_rows(one / "rows.parquet", LiftRow)}
-        for one in (lifted, tmp_path)
+        {(row.function, row.candidate): row for row in read_rows(path / "rows.parquet", LiftRow)}
+        for path in (lifted, tmp_path)
     )
     assert {key: row.verdict for key, row in after.items()} == {
         key: row.verdict for key, row in before.items()
@@ -199,7 +201,7 @@ def test_emulation(
     assert rows["random list"].passes.count(",") >= 1
     assert rows["single pass"].passes.count(",") == 0
     assert re.search(r"^define ", exact.question, re.MULTILINE)
-    by_kind = {one["lists"]: one for one in document["figures"]}
+    by_kind = {item["lists"]: item for item in document["figures"]}
     assert by_kind["default<Oz>"]["exact"]["value"] == 1.0
     assert by_kind["all lists"]["n"] == 3
     assert by_kind["all lists"]["errors"]["size"]["n"] == 0

@@ -78,7 +78,9 @@ def rows(report: Path) -> list[Row]:
 def test_every_contender_has_a_row_at_every_budget(rows: list[Row]) -> None:
     modules = {"consumer/modern/unit.c", "network/old/old.c"}
     contenders = ("optimize", "model", "one-shot", "coreset", "local", "autotuner", "random")
-    expected = {(name, one, k) for name in modules for one in contenders for k in (1, 6)}
+    expected = {
+        (name, contender, k) for name in modules for contender in contenders for k in (1, 6)
+    }
     plain = {(name, f"-O{level}", 1) for name in modules for level in "zs2"}
     others = {(name, "best of -Oz, -Os, -O2", 3) for name in modules}
     others |= {(name, "model-local", 80) for name in modules}
@@ -143,7 +145,7 @@ def test_optimize_is_what_a_user_gets(
 def test_the_report_says_what_was_done_and_left_out(report: Path) -> None:
     document = json.loads((report / "report.json").read_text())
     assert document["num_modules"] == 2
-    assert [one["name"] for one in document["excluded"]] == ["network/broken/broken.c"]
+    assert [item["name"] for item in document["excluded"]] == ["network/broken/broken.c"]
     assert "expected" in document["excluded"][0]["cause"]
     (note,) = document["notes"]
     assert "-std=gnu89" in note
@@ -269,7 +271,7 @@ def test_ir_without_minsize_is_told(toolchain: Toolchain, tmp_path: Path) -> Non
     assert evaluate(root, tmp_path / "report", "--contenders", "coreset", "--budgets", "2") == 0
     document = json.loads((tmp_path / "report" / "report.json").read_text())
     assert "1 have functions without 'minsize'" in document["notes"][0]
-    assert [one["name"] for one in document["excluded"]] == ["broken.ll"]
+    assert [item["name"] for item in document["excluded"]] == ["broken.ll"]
 
 
 @pytest.mark.parametrize(
@@ -288,7 +290,9 @@ def test_nothing_to_measure(
     for name, text in files.items():
         (root / name).write_text(text)
     assert evaluate(root, tmp_path / "report", "--contenders", "coreset") == 4
-    (line,) = [one for one in capsys.readouterr().err.splitlines() if "error: " in one][-1:]
+    (line,) = [
+        each_word for each_word in capsys.readouterr().err.splitlines() if "error: " in each_word
+    ][-1:]
     assert word in line
 
 

@@ -81,7 +81,7 @@ def test_perplexity_of_source_code(
     document = json.loads(capsys.readouterr().out)
     rows = read_rows(report / "rows.parquet", PerplexityRow)
     assert Counter(row.task in ("code", "text") for row in rows) == {False: 5, True: 6}
-    counts = {one["task"]: one["n"] for one in document["figures"] if not one["target"]}
+    counts = {item["task"]: item["n"] for item in document["figures"] if not item["target"]}
     assert counts == {"code": 3, "text": 3}
     assert all(row.nats > 0 and row.num_bytes > 300 for row in rows if row.task == "code")
     # A second run of the same command reads its journal.
@@ -100,9 +100,9 @@ def test_size_prediction(
     assert len({row.model for row in rows}) == 2  # one checkpoint, named twice
     assert all(row.size_bytes_before > 0 and row.size_bytes_after > 0 for row in rows)
     yardstick = next(
-        one
-        for one in document["figures"]
-        if (one["target"], one["model"], one["metric"]) == ("all", "no change", "size")
+        item
+        for item in document["figures"]
+        if (item["target"], item["model"], item["metric"]) == ("all", "no change", "size")
     )
     errors = {row.index: abs(row.size_bytes_before / row.size_bytes_after - 1) for row in rows}
     assert yardstick["mape"]["value"] == pytest.approx(sum(errors.values()) / 5, abs=1e-5)

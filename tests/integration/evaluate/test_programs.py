@@ -101,7 +101,7 @@ def test_programs_of_a_suite_are_run(
     assert all(row.num_units == 3 for row in rows)
     assert all(row.num_changed == 2 for row in rows if row.contender == "coreset")
     assert any("object " in row.lists for row in rows if row.contender == "optimize")
-    assert [one["equal"]["value"] for one in document["programs"]] == [1.0] * 4
+    assert [item["equal"]["value"] for item in document["programs"]] == [1.0] * 4
     assert "not give the same twice" in (report / "report.md").read_text()
     assert "Whole programs, linked and run" in (report / "report.md").read_text()
     assert not (suite / "result.txt").exists()
@@ -115,7 +115,7 @@ def test_a_broken_build_is_seen(suite: Path, toolchain: Toolchain, tmp_path: Pat
         programs = load_programs(suite / "programs.toml", suite)[:1]
         ready, excluded = ready_programs(loaded, programs, toolchain, tmp_path / "programs")
         assert excluded == []
-        (unit,) = (one for path, one in loaded.units.items() if path.name == "sum.c")
+        (unit,) = (each_unit for path, each_unit in loaded.units.items() if path.name == "sum.c")
         for number, (text, verdict, reason) in enumerate(
             (
                 (SUM, "equal", ""),
@@ -149,7 +149,9 @@ def test_the_examples_can_be_compared(toolchain: Toolchain, tmp_path: Path) -> N
     programs = load_programs(EXAMPLES / "programs.toml", EXAMPLES)
     ready, excluded = ready_programs(loaded, programs, toolchain, tmp_path / "programs")
     assert excluded == []
-    assert {one.program.name: [run.status for run in one.expected] for one in ready} == {
+    assert {
+        each_ready.program.name: [run.status for run in each_ready.expected] for each_ready in ready
+    } == {
         "lisp": [0, 0, 0, 1],
         "sheet": [0, 0, 0, 0, 0, 0, 2],
     }
@@ -160,11 +162,11 @@ def _rows(modules: object) -> list[Row]:
     assert isinstance(modules, list)
     return [
         Row(
-            suite=one.suite,
-            module=one.name,
-            module_hash=one.module_hash,
-            program=one.program,
-            target_triple=one.target_triple,
+            suite=module.suite,
+            module=module.name,
+            module_hash=module.module_hash,
+            program=module.program,
+            target_triple=module.target_triple,
             num_functions=1,
             num_instructions=1,
             baseline="clang -Oz",
@@ -186,7 +188,7 @@ def _rows(modules: object) -> list[Row]:
             compile_seconds=0.0,
             model_seconds=0.0,
         )
-        for one in modules
+        for module in modules
     ]
 
 

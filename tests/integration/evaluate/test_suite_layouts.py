@@ -150,14 +150,14 @@ def test_layouts_of_public_suites(
     root = write(tmp_path / "suite", files)
     suite = load(root, toolchain, pool, tmp_path / "scratch")
     sources = {name for name in files if name.endswith(".c")}
-    assert {one.name for one in suite.modules} == sources - set(excluded)
-    causes = {one.name: one.cause for one in suite.excluded}
+    assert {module.name for module in suite.modules} == sources - set(excluded)
+    causes = {each_excluded.name: each_excluded.cause for each_excluded in suite.excluded}
     assert set(causes) == set(excluded)
     for name, words in excluded.items():
         assert words in causes[name]
     assert len(suite.notes) == len(helped)
     for words, names in helped.items():
-        (note,) = (one for one in suite.notes if words in one)
+        (note,) = (word for word in suite.notes if words in word)
         assert all(name in note for name in names)
 
 

@@ -50,7 +50,7 @@ def labels(tokenizer: IrTokenizer, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("labels")
     samples = write_samples(folder / "samples", 20)
     table = write_table(
-        folder / "labels.parquet", range(20), lists=[PassList(one) for one in LISTS]
+        folder / "labels.parquet", range(20), lists=[PassList(pair) for pair in LISTS]
     )
     out = folder / "packed"
     pack_labels([samples], [table], tokenizer.folder, out, max_prompt_tokens=150, hold_out=0.4)
@@ -123,7 +123,7 @@ def test_from_an_empty_folder_to_shipped_weights(
     wait = ("wait", "--run", run, "--minutes", 0.05, "--piece-bytes", 100_000)
     assert command(*wait, "--out", home) == 0
     assert len(list(home.glob("weights-00000020.*"))) > 2
-    assert max(one.stat().st_size for one in home.iterdir()) <= 100_000
+    assert max(path.stat().st_size for path in home.iterdir()) <= 100_000
     shipped = tmp_path / "shipped"
     ship = ("ship", home, "--config", toml, "--out", tmp_path / "here", "--into", shipped)
     assert command(*ship) == 0  # nothing was shipped before
@@ -140,8 +140,8 @@ def test_from_an_empty_folder_to_shipped_weights(
     capsys.readouterr()
     assert command(*ship, "--json") == 1  # no better than itself
     records = json.loads(capsys.readouterr().out)
-    assert {one["verdict"] for one in records["comparisons"]} == {"no difference shown"}
-    assert {one["task"] for one in records["comparisons"]} == {
+    assert {item["verdict"] for item in records["comparisons"]} == {"no difference shown"}
+    assert {item["task"] for item in records["comparisons"]} == {
         "disassembly",
         "emulation",
         "flag-tuning, model 1",
@@ -162,7 +162,7 @@ def test_cut_off_and_gone_on_with_more_parts(toml: Path, tmp_path: Path) -> None
     kit, there, run = tmp_path / "kit", tmp_path / "there", tmp_path / "run"
     assert command("pack", "--config", toml, "--out", kit) == 0
     with tarfile.open(kit / "part-000.tar") as archive:
-        size = sum(one.size for one in archive if not one.name.startswith("tokens/"))
+        size = sum(tar_info.size for tar_info in archive if not tar_info.name.startswith("tokens/"))
     assert command("pack", "--config", toml, "--out", kit, "--part-bytes", size + 100_000) == 0
     parts = sorted(kit.glob("part-*.tar"))
     there.mkdir()
@@ -186,9 +186,9 @@ def test_cut_off_and_gone_on_with_more_parts(toml: Path, tmp_path: Path) -> None
         assert list(run.glob("state-*")), (run / "daemon.log").read_text()
     finally:
         kill(run)
-    for one in parts[1:]:
-        (there / one.name).write_bytes(one.read_bytes())
-    before = max(int(one.stem.split("-")[1]) for one in run.glob("state-*.safetensors"))
+    for part in parts[1:]:
+        (there / part.name).write_bytes(part.read_bytes())
+    before = max(int(path.stem.split("-")[1]) for path in run.glob("state-*.safetensors"))
     arguments = ("--parts", there, "--run", run, "--device", "cpu", "--threads", 1)
     assert command("train", *arguments, "--minutes", 2, "--max-steps", before + 3) == 0
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
@@ -232,18 +232,18 @@ def test_rows_have_the_losses_of_the_training_loops(
     trees = documents_of(labels, shape.context)
     plan = {"model": dataclasses.asdict(shape), "seed": 1, "weight_decay": 0.1}
     engine = Engine(plan, None, device=torch.device("cpu"), half=False, compiled=False)
-    store = np.concatenate([one.ids for one in plain])
-    sizes = np.array([len(one.ids) for one in plain])
+    store = np.concatenate([encoded.ids for encoded in plain])
+    sizes = np.array([len(encoded.ids) for encoded in plain])
     table = np.stack(
         [
             np.cumsum(sizes) - sizes,
             sizes,
-            [one.num_prompt for one in plain],
-            [one.task for one in plain],
+            [encoded.num_prompt for encoded in plain],
+            [encoded.task for encoded in plain],
         ],
         axis=1,
     )
-    pieces = [tree_piece(one) for one in trees]
+    pieces = [tree_piece(tree) for tree in trees]
     length = -(-(sizes.sum() + sum(map(len, pieces))) // 128) * 128
     row = make_fixed_row(store, table, pieces, int(length), 0)
     total, sums, counts = engine.losses(DeviceRow(row, torch.device("cpu")))
@@ -264,7 +264,7 @@ def test_the_compiled_attentions_mask_says_the_same(
     shape: ModelConfig,  # noqa: F811
 ) -> None:
     """What FlexAttention is given on a GPU: the rule of `last`, blocks that hold all it sees."""
-    pieces = [tree_piece(one) for one in documents_of(labels, shape.context)]
+    pieces = [tree_piece(encoded) for encoded in documents_of(labels, shape.context)]
     length = -(-sum(map(len, pieces)) // 128) * 128
     row = make_fixed_row(np.zeros(0, np.uint16), np.zeros((0, 4), int), pieces, length, 0)
     places = np.arange(length)
@@ -299,18 +299,18 @@ def test_the_compiled_attentions_mask_says_the_same(
 def test_muon_of_stacked_matrices_is_pytorchs() -> None:
     torch.manual_seed(0)
     shapes = [(16, 24), (16, 24), (24, 16)]
-    ours = [torch.nn.Parameter(torch.randn(one)) for one in shapes]
-    theirs = [torch.nn.Parameter(one.detach().clone()) for one in ours]
+    ours = [torch.nn.Parameter(torch.randn(pair)) for pair in shapes]
+    theirs = [torch.nn.Parameter(item.detach().clone()) for item in ours]
     mine = StackedMuon(ours, weight_decay=0.1)
     other = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     for _ in range(3):
-        for one, two in zip(ours, theirs, strict=True):
-            one.grad = torch.randn_like(one)
-            two.grad = one.grad.clone()
+        for our, two in zip(ours, theirs, strict=True):
+            our.grad = torch.randn_like(our)
+            two.grad = our.grad.clone()
         mine.step(0.02)
         other.step()
-    for one, two in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(one, two, rtol=0, atol=2e-3)
+    for our, two in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(our, two, rtol=0, atol=2e-3)
 
 
 def test_rows_are_nearly_full() -> None:

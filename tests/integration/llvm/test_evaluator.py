@@ -20,8 +20,8 @@ MEM2REG, SIMPLIFY = "function(mem2reg)", "function(simplifycfg)"
 
 @pytest.fixture
 def evaluator(compile_unit: CompileUnit):
-    with Evaluator(compile_unit("switch_dense.c")) as one:
-        yield one
+    with Evaluator(compile_unit("switch_dense.c")) as each_evaluator:
+        yield each_evaluator
 
 
 def test_a_shared_prefix_is_run_once(evaluator: Evaluator) -> None:
@@ -36,7 +36,7 @@ def test_a_shared_prefix_is_run_once(evaluator: Evaluator) -> None:
 
 
 def test_a_pass_that_changes_nothing_is_noticed(evaluator: Evaluator) -> None:
-    one = evaluator.measure(PassList((MEM2REG,)))
+    measurement = evaluator.measure(PassList((MEM2REG,)))
     runs = evaluator.num_pass_runs
     # The second mem2reg has nothing to do; more of them are known to have nothing to do.
     twice = evaluator.measure(PassList((MEM2REG, MEM2REG)))
@@ -45,8 +45,8 @@ def test_a_pass_that_changes_nothing_is_noticed(evaluator: Evaluator) -> None:
     runs = evaluator.num_pass_runs
     many = evaluator.measure(PassList((MEM2REG,) * 30))
     assert evaluator.num_pass_runs == runs
-    assert one.result_hash == twice.result_hash == many.result_hash
-    assert one.size_bytes == twice.size_bytes == many.size_bytes
+    assert measurement.result_hash == twice.result_hash == many.result_hash
+    assert measurement.size_bytes == twice.size_bytes == many.size_bytes
 
 
 def test_the_empty_list_measures_the_module_itself(evaluator: Evaluator) -> None:
@@ -102,10 +102,10 @@ def test_sharing_gives_the_results_of_each_list_alone(
             )[0]
             for share in (True, False)
         )
-        for one, other in zip(shared, alone, strict=True):
-            assert one.status == other.status
+        for item, other in zip(shared, alone, strict=True):
+            assert item.status == other.status
             compared += 1
-            different += (one.size_bytes, one.text_data_bytes, one.num_instructions) != (
+            different += (item.size_bytes, item.text_data_bytes, item.num_instructions) != (
                 other.size_bytes,
                 other.text_data_bytes,
                 other.num_instructions,

@@ -64,7 +64,7 @@ def test_every_function_of_a_program_verifies_and_compiles(
         f: e.detail for f, e in zip(functions, extracted, strict=True) if e.status is not Status.OK
     }
     assert refused == {}
-    inputs = tuple(one.data for one in extracted)
+    inputs = tuple(item.data for item in extracted)
     inspected = run_jobs(pool, [InspectJob(inputs=inputs)])[0]
     emitted = run_jobs(
         pool, [EmitJob(modules=inputs, passes=PassList()), EmitJob(modules=inputs, passes=OZ)]
@@ -215,7 +215,9 @@ def texts_one_by_one(bitcode: bytes, names: tuple[str, ...]) -> list[str]:
 def texts_at_once(bitcode: bytes, names: tuple[str, ...]) -> list[str]:
     with Context() as context:
         extracted = extract_functions(context.parse(bitcode), names)
-        return [one.to_text() if isinstance(one, Module) else str(one) for one in extracted]
+        return [
+            module.to_text() if isinstance(module, Module) else str(module) for module in extracted
+        ]
 
 
 def canonical_hashes(texts: list[str]) -> list[str]:

@@ -113,8 +113,8 @@ def test_names_and_their_files_stay(toolchain: Toolchain, pool: LocalPool, tmp_p
     plan = random_plan(structure.structure, 8, keep_internal=False)
     data, _ = rebuild_assembly(pool, stock, structure, plan, unit, tmp_path, pic=True)
     elf = parse_elf(data)
-    names = {one.name: one for one in elf.symbols if one.is_defined and one.name}
-    assert [one.name for one in elf.symbols if one.kind is SymbolKind.FILE] == ["traps.c"]
+    names = {symbol.name: symbol for symbol in elf.symbols if symbol.is_defined and symbol.name}
+    assert [symbol.name for symbol in elf.symbols if symbol.kind is SymbolKind.FILE] == ["traps.c"]
     for name in ("kept_by_used", "called_from_assembly", "read_from_assembly", "primes"):
         assert names[name].is_local, name
     for name in ("behind_alias", "other_name", "choose", "indirect", "weak_number"):
@@ -207,8 +207,8 @@ def test_a_static_function_with_a_library_name_is_shielded() -> None:
     )
     with Assembler(text.encode()) as assembler:
         assert assembler.prefix.shielded == ("abs",)
-        one = PassList(("function(instcombine<no-verify-fixpoint>)",))
-        plan = make_plan(assembler.structure, {"f": one, "g": one, "abs": OZ})
+        recipe = PassList(("function(instcombine<no-verify-fixpoint>)",))
+        plan = make_plan(assembler.structure, {"f": recipe, "g": recipe, "abs": OZ})
         with assembler.assemble(plan) as module:
             assert "llvm.abs" not in module.to_text()
             assert "ret i32 2" not in module.to_text()

@@ -31,8 +31,8 @@ declare void @outside()
 
 @pytest.fixture
 def context() -> Iterator[Context]:
-    with Context() as one:
-        yield one
+    with Context() as each_context:
+        yield each_context
 
 
 @pytest.fixture
@@ -70,9 +70,9 @@ def test_closing_a_context_closes_its_modules() -> None:
     copy = module.clone()
     context.close()
     context.close()
-    for one in (module, copy):
+    for each_module in (module, copy):
         with pytest.raises(ValueError, match="this LLVM module is closed"):
-            one.to_text()
+            each_module.to_text()
     with pytest.raises(ValueError, match="this LLVM context is closed"):
         context.parse(SOURCE)
 

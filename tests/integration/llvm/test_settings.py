@@ -72,8 +72,8 @@ def test_process_and_stock_tools_agree_on_settings(triple: str, tmp_path: Path) 
             assert sizes.setdefault(text, measured).result_hash == measured.result_hash
         built = evaluator.build(parse_recipe(RECIPES[triple][1]), ())[1]
         assert section_sizes(built).size_bytes == sizes[RECIPES[triple][1]].size_bytes
-    assert len({one.size_bytes for one in sizes.values()}) > 1
-    assert len({one.result_hash for one in sizes.values()}) == len(sizes)
+    assert len({size.size_bytes for size in sizes.values()}) > 1
+    assert len({size.result_hash for size in sizes.values()}) == len(sizes)
 
 
 def test_passes_are_shared_between_settings(tmp_path: Path) -> None:

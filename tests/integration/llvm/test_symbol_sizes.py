@@ -51,7 +51,7 @@ def bitcode_of(toolchain: Toolchain, folder: Path, triple: str, *flags: str) -> 
 
 
 def by_name(measurement: Measurement) -> dict[str, SymbolSize]:
-    return {one.name: one for one in measurement.symbols}
+    return {symbol.name: symbol for symbol in measurement.symbols}
 
 
 @pytest.mark.parametrize("triple", TRIPLES)
@@ -72,7 +72,9 @@ def test_sizes_are_those_of_sections_for_each_function(
     stock.run_backend(optimized, result)
     elf = parse_elf(result.read_bytes())
     functions = [s for s in elf.symbols if s.kind is SymbolKind.FUNCTION and s.is_defined]
-    assert {"shared", "alone", "leaf", "middle", "by_address"} <= {one.name for one in functions}
+    assert {"shared", "alone", "leaf", "middle", "by_address"} <= {
+        symbol.name for symbol in functions
+    }
     for function in functions:
         if function.name == "second_name":
             continue  # another name of `alone`
@@ -95,11 +97,11 @@ def test_everything_belongs_to_somebody(toolchain: Toolchain, tmp_path: Path, tr
     with Evaluator(bitcode_of(toolchain, tmp_path, triple)) as evaluator:
         measured = evaluator.measure(OZ, with_symbols=True)
     found = by_name(measured)
-    total = sum(one.size_bytes for one in measured.symbols)
+    total = sum(symbol.size_bytes for symbol in measured.symbols)
     # Left over: the frames' common entry, padding.
     assert measured.size_bytes - 64 <= total <= measured.size_bytes
     assert found["alone"].data_bytes > found["shared"].data_bytes == 0, "strings, jump table"
-    assert all(one.unwind_bytes > 0 for one in measured.symbols if one.is_function)
+    assert all(symbol.unwind_bytes > 0 for symbol in measured.symbols if symbol.is_function)
     assert "by_address" in found["pointer"].references
     assert not found["table"].is_function
     assert found["table"].data_bytes == 32

@@ -58,12 +58,12 @@ class CompletionServer:
         self._thread.join()
 
     def models(self) -> dict[str, Any]:
-        one: dict[str, Any] = {"id": "tiny", "object": "model", "owned_by": "somebody"}
+        table: dict[str, Any] = {"id": "tiny", "object": "model", "owned_by": "somebody"}
         if self.kind == "vllm":
-            one |= {"owned_by": "vllm", "max_model_len": self.decoder.context}
+            table |= {"owned_by": "vllm", "max_model_len": self.decoder.context}
         if self.kind == "llamacpp":
-            one |= {"owned_by": "llamacpp", "meta": {"n_ctx_train": 10 * self.decoder.context}}
-        return {"object": "list", "data": [one]}
+            table |= {"owned_by": "llamacpp", "meta": {"n_ctx_train": 10 * self.decoder.context}}
+        return {"object": "list", "data": [table]}
 
     def complete(self, asked: dict[str, Any]) -> dict[str, Any]:
         if asked["model"] != "tiny":
@@ -78,8 +78,8 @@ class CompletionServer:
             for ids in self._prompts_of(asked["prompt"])
             for place in range(1 if self.kind == "tgi" else num)
         ]
-        for index, one in enumerate(choices):
-            one["index"] = index
+        for index, choice in enumerate(choices):
+            choice["index"] = index
         return {"object": "text_completion", "model": "tiny", "choices": choices}
 
     def _prompts_of(self, prompt: Any) -> list[list[int]]:
@@ -88,7 +88,7 @@ class CompletionServer:
             return [self.prompts.prompt_ids(prompt)]
         if self.kind == "tgi":
             raise Refusal(422, "prompt: expected a string")
-        return [list(one) for one in prompt] if isinstance(prompt[0], list) else [list(prompt)]
+        return [list(item) for item in prompt] if isinstance(prompt[0], list) else [list(prompt)]
 
     def _choice(self, prompt: list[int], asked: dict[str, Any], seed: int) -> dict[str, Any]:
         room = self.decoder.context - len(prompt)
@@ -121,7 +121,9 @@ class CompletionServer:
             choice["logprobs"] = {"token_logprobs": self._scores(start, ids)}
         elif self.kind == "llamacpp":
             pairs = zip(ids, self._scores(start, ids), strict=True)
-            choice["logprobs"] = {"content": [{"id": id_, "logprob": one} for id_, one in pairs]}
+            choice["logprobs"] = {
+                "content": [{"id": id_, "logprob": number} for id_, number in pairs]
+            }
         if self.kind == "vllm" and asked.get("return_token_ids"):
             choice["token_ids"] = ids
         return choice
@@ -152,15 +154,15 @@ class CompletionServer:
             texts = asked["structured_outputs"]["choice"]
         if self.kind == "llamacpp" and "grammar" in asked:
             grammar = asked["grammar"].removeprefix("root ::= ")
-            texts = [json.loads(one) for one in re.findall(r'"(?:[^"\\]|\\.)*"', grammar)]
+            texts = [json.loads(item) for item in re.findall(r'"(?:[^"\\]|\\.)*"', grammar)]
         if texts is None:
             return None, prompt
         assert isinstance(self.prompts, PaperPrompts)
         whole = [self.prompts.prompt_ids(asked["prompt"] + text) for text in texts]
         shared = 0
-        while all(one[shared] == prompt[shared] for one in whole) and shared < len(prompt) - 1:
+        while all(group[shared] == prompt[shared] for group in whole) and shared < len(prompt) - 1:
             shared += 1
-        return TokenTrie([one[shared:] for one in whole]), prompt[:shared]
+        return TokenTrie([group[shared:] for group in whole]), prompt[:shared]
 
 
 class Refusal(Exception):

@@ -28,7 +28,7 @@ from .completion_server import SLOW_S, CompletionServer, serving
 
 TRIPLE = "x86_64-pc-linux-gnu"
 LISTS = load_coreset().lists[:20]
-TEXTS = [one for n in range(30) for one in (ir(n), assembly(n))]
+TEXTS = [word for n in range(30) for word in (ir(n), assembly(n))]
 Connect = Callable[..., Engine]
 
 
@@ -55,8 +55,8 @@ def decoders(
         for folder in (ours, theirs)
     }
     yield made
-    for one in made.values():
-        one.close()
+    for embedded_decoder in made.values():
+        embedded_decoder.close()
 
 
 @pytest.fixture(params=["vllm", "llamacpp", "tgi"])
@@ -94,10 +94,10 @@ def test_our_models_rank_as_embedded(ours: Path, decoders: dict[Path, EmbeddedDe
         found = engine.answer(
             Propose(code=ir(3), target_triple=TRIPLE, num_candidates=5, **question)
         )
-        assert [one.passes for one in found] == [one.passes for one in expected]
+        assert [proposal.passes for proposal in found] == [proposal.passes for proposal in expected]
         np.testing.assert_allclose(
-            [one.log_probability for one in found],
-            [one.log_probability for one in expected],
+            [proposal.log_probability for proposal in found],
+            [proposal.log_probability for proposal in expected],
             atol=1e-3,
         )
         assert len(server.requests) == 2
@@ -124,10 +124,10 @@ def test_our_models_on_servers_that_do_not_echo(
             found = engine.answer(
                 Propose(code=ir(3), target_triple=TRIPLE, num_candidates=3, lists=LISTS)
             )
-            assert {one.passes for one in found} <= set(LISTS)
+            assert {proposal.passes for proposal in found} <= set(LISTS)
         # It is asked to echo once, and not again.
-        assert sum("echo" in one for one in server.requests) == 1
-        assert all(isinstance(one["prompt"][0], int | list) for one in server.requests)
+        assert sum("echo" in request for request in server.requests) == 1
+        assert all(isinstance(request["prompt"][0], int | list) for request in server.requests)
 
 
 def test_lists_that_a_server_is_held_to(paper_server: CompletionServer) -> None:
@@ -135,17 +135,17 @@ def test_lists_that_a_server_is_held_to(paper_server: CompletionServer) -> None:
         found = engine.answer(
             Propose(code=ir(3), target_triple=TRIPLE, num_candidates=4, lists=LISTS, seed=1)
         )
-    proposed = {one.passes for one in found}
+    proposed = {proposal.passes for proposal in found}
     assert proposed <= set(LISTS)
     if paper_server.kind == "tgi":
         # Random weights write no list by themselves.
         assert proposed == set()
         return
     assert 1 <= len(proposed) == len(found) <= 4
-    assert [one.log_probability for one in found] == sorted(
-        (one.log_probability for one in found), reverse=True
+    assert [proposal.log_probability for proposal in found] == sorted(
+        (proposal.log_probability for proposal in found), reverse=True
     )
-    assert all(one.log_probability < 0 for one in found)
+    assert all(proposal.log_probability < 0 for proposal in found)
 
 
 def test_long_code_is_cut(vllm: CompletionServer, theirs: Path) -> None:

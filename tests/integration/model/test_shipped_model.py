@@ -53,10 +53,10 @@ class Cases:
 def cases() -> Cases:
     contents = json.loads(lzma.decompress(CASES.read_bytes()))
     modules = contents["modules"]
-    sizes = np.array([one["size_bytes"] for one in modules], dtype=np.float64)
+    sizes = np.array([module["size_bytes"] for module in modules], dtype=np.float64)
     oz, found = sizes[:, :1], sizes[:, 1:]
     return Cases(
-        lists=tuple(parse_pass_list(one) for one in contents["lists"]),
+        lists=tuple(parse_pass_list(item) for item in contents["lists"]),
         sketches=[(o["sketch"], o["target_triple"], o["size_bytes"][0]) for o in modules],
         gain=100 * np.log(oz / np.where(found < 0, oz, np.minimum(found, oz))),
     )
@@ -85,7 +85,7 @@ def choose(
                 )
                 for code, triple, oz in cases.sketches
             ]
-        return np.array([place[one.passes] for (one,) in found])
+        return np.array([place[proposal.passes] for (proposal,) in found])
 
     return choices
 
@@ -107,7 +107,7 @@ def share_of_shuffled(cases: Cases, chosen: IdArray, random: np.random.Generator
     """
     observed = gains(cases, chosen).mean() - 1e-9
     shuffled = [gains(cases, random.permutation(chosen)).mean() for _ in range(DRAWS // 10)]
-    return (1 + sum(one >= observed for one in shuffled)) / (1 + len(shuffled))
+    return (1 + sum(item >= observed for item in shuffled)) / (1 + len(shuffled))
 
 
 @pytest.mark.slow
@@ -159,5 +159,5 @@ def test_the_shipped_weights_lift_small_functions(
     with load_engine(threads=1) as engine:
         result = disassemble(path, engine, DisassembleOptions(), pool=pool)
     assert len(result.functions) == 12
-    found = {one.name: one.verdict.value for one in result.functions}
+    found = {function.name: function.verdict.value for function in result.functions}
     assert list(found.values()).count(LiftVerdict.EXACT.value) >= LEAST_EXACT, found

@@ -58,16 +58,19 @@ def labels(pool: LocalPool, units: list[UnitToLabel]) -> list[UnitLabels]:
 
 
 def test_labels_are_what_the_objects_hold(pool: LocalPool, units: list[UnitToLabel]) -> None:
-    by_hash = {one.unit_hash: one for one in label_units(pool, units, [*RECIPES, REFUSED])}
-    assert by_hash.keys() == {one.unit_hash for one in units}
+    by_hash = {
+        unit_labels.unit_hash: unit_labels
+        for unit_labels in label_units(pool, units, [*RECIPES, REFUSED])
+    }
+    assert by_hash.keys() == {unit_to_label.unit_hash for unit_to_label in units}
     for unit in units:
         found = by_hash[unit.unit_hash]
         job = EvaluateJob(bitcode=unit.read(), pass_lists=RECIPES, with_symbols=True)
         (measured,) = run_jobs(pool, [job])
-        assert found.size_bytes[:3] == tuple(one.size_bytes for one in measured[:3])
+        assert found.size_bytes[:3] == tuple(element.size_bytes for element in measured[:3])
         assert found.size_bytes[3] == FAILED
-        for number, one in enumerate(measured[:3]):
-            symbols = {symbol.name: symbol for symbol in one.symbols if symbol.is_function}
+        for number, item in enumerate(measured[:3]):
+            symbols = {symbol.name: symbol for symbol in item.symbols if symbol.is_function}
             for function in found.functions:
                 value = function.size_bytes[number]
                 if value == ABSENT:
@@ -94,12 +97,12 @@ define i32 @second(i32 %x) minsize optsize {
 }
 """
     (found,) = label_units(pool, [_unit(text)], RECIPES)
-    functions = {one.name: one for one in found.functions}
+    functions = {function.name: function for function in found.functions}
     assert functions["small"].size_bytes[0] == ABSENT
     assert functions["small"].size_bytes[2] > 0
     assert not functions["small"].is_root
     assert functions["first"].is_root
-    place = [one.name for one in found.functions].index("small")
+    place = [function.name for function in found.functions].index("small")
     first = functions["first"]
     assert dict(zip(first.needs, first.needs_with, strict=True)) == {place: 0b100}
     # With the third recipe alone the static one counts; with the first it does not.
@@ -109,11 +112,11 @@ define i32 @second(i32 %x) minsize optsize {
 
 def test_shards_hold_what_was_labelled(labels: list[UnitLabels], tmp_path: Path) -> None:
     folder = LabelFolder(tmp_path, "x86_64", RECIPES, units_per_shard=3)
-    for one in labels:
-        folder.add(one)
+    for label in labels:
+        folder.add(label)
     assert len(list(tmp_path.glob("*.parquet"))) == 1  # three; the fourth is in the journal
     again = LabelFolder(tmp_path, "x86_64", RECIPES, units_per_shard=3)
-    assert again.known == {one.unit_hash for one in labels}
+    assert again.known == {unit_labels.unit_hash for unit_labels in labels}
     again.pack()
     read = []
     for path in sorted(tmp_path.glob("*.parquet")):
@@ -126,16 +129,16 @@ def test_shards_hold_what_was_labelled(labels: list[UnitLabels], tmp_path: Path)
 
 def test_a_torn_line_costs_its_unit_only(labels: list[UnitLabels], tmp_path: Path) -> None:
     folder = LabelFolder(tmp_path, "x86_64", RECIPES, units_per_shard=100)
-    for one in labels[:3]:
-        folder.add(one)
+    for label in labels[:3]:
+        folder.add(label)
     journal = tmp_path / "x86_64.journal.jsonl"
     journal.write_bytes(journal.read_bytes()[:-40])
     again = LabelFolder(tmp_path, "x86_64", RECIPES, units_per_shard=100)
-    assert again.known == {one.unit_hash for one in labels[:2]}
-    for one in labels[2:]:
-        again.add(one)
+    assert again.known == {unit_labels.unit_hash for unit_labels in labels[:2]}
+    for label in labels[2:]:
+        again.add(label)
     once_more = LabelFolder(tmp_path, "x86_64", RECIPES, units_per_shard=100)
-    assert once_more.known == {one.unit_hash for one in labels}
+    assert once_more.known == {unit_labels.unit_hash for unit_labels in labels}
 
 
 def test_labels_of_other_recipes_are_not_mixed(labels: list[UnitLabels], tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_a_run_goes_on_where_an_earlier_one_ended(corpus: Path, tmp_path: Path) 
     assert run(arguments(corpus, output)) == 0
     (shard,) = output.glob("*.parquet")
     recipes, units = read_function_labels(shard)
-    assert [one.text for one in recipes] == [
+    assert [recipe.text for recipe in recipes] == [
         "default<Oz>",
         "function(sroa<modify-cfg>),function(simplifycfg)",
     ]

@@ -79,7 +79,9 @@ def test_labels_are_what_each_list_makes(samples: list[Sample], tmp_path: Path) 
     # differs in the order of uses and so, now and then, by some bytes.
     with LocalPool(1) as pool:
         found = list(label_modules(pool, samples, lists, tmp_path / "journal.jsonl"))
-    assert {one.module_hash for one in found} == {one.module_hash for one in samples}
+    assert {module_labels.module_hash for module_labels in found} == {
+        sample.module_hash for sample in samples
+    }
     for labels in found:
         bitcode = next(s.bitcode for s in samples if s.module_hash == labels.module_hash)
         with LocalPool(1) as pool:
@@ -99,8 +101,8 @@ def test_a_table_of_labels_is_read_as_it_was_written(
     write_labels(found, LISTS, path)
     lists, read = read_labels(path)
     assert lists == LISTS
-    assert sorted(read, key=lambda one: one.module_hash) == sorted(
-        found, key=lambda one: one.module_hash
+    assert sorted(read, key=lambda module_labels: module_labels.module_hash) == sorted(
+        found, key=lambda module_labels: module_labels.module_hash
     )
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(ShardCorrupt, match=r"labels\.parquet"):
@@ -111,11 +113,14 @@ def test_labels_of_an_earlier_table_are_not_measured_again(
     pool: LocalPool, samples: list[Sample], tmp_path: Path
 ) -> None:
     first = list(label_modules(pool, samples[:2], LISTS, tmp_path / "first.jsonl"))
-    marked = [dataclasses.replace(one, size_bytes=(7,) * (len(LISTS) + 1)) for one in first]
+    marked = [
+        dataclasses.replace(module_labels, size_bytes=(7,) * (len(LISTS) + 1))
+        for module_labels in first
+    ]
     journal = tmp_path / "journal.jsonl"
     found = list(label_modules(pool, samples, LISTS, journal, known=marked))
     assert len(found) == len(samples)
-    assert all(one in found for one in marked)
+    assert all(module_labels in found for module_labels in marked)
     assert len(read_journal(journal, LISTS)) == 1
 
 
@@ -136,7 +141,7 @@ def test_a_torn_line_is_measured_again(
     journal.write_bytes(journal.read_bytes()[:-20])
     assert len(read_journal(journal, LISTS)) == len(samples) - 1
     again = list(label_modules(pool, samples, LISTS, journal))
-    key = lambda one: one.module_hash  # noqa: E731
+    key = lambda item: item.module_hash  # noqa: E731
     assert sorted(again, key=key) == sorted(whole, key=key)
     assert len(read_journal(journal, LISTS)) == len(samples)
 
@@ -161,11 +166,13 @@ def test_killed_at_random_moments_it_ends_with_the_same_labels(
     # Some bytes of that program's objects depend on what its worker compiled before (in process,
     # a few per cent of lists do): no label of it is the same twice.
     programs = [
-        one
-        for one in built_in_suite().programs
-        if one.language == "c" and not one.flags and one.file_name != "constructors_in_order.c"
+        program
+        for program in built_in_suite().programs
+        if program.language == "c"
+        and not program.flags
+        and program.file_name != "constructors_in_order.c"
     ]
-    samples = [sample_of(compile_unit(one.file_name)) for one in programs[:24]]
+    samples = [sample_of(compile_unit(program.file_name)) for program in programs[:24]]
     expected = list(label_modules(pool, samples, LISTS, tmp_path / "expected.jsonl"))
     data, journal = tmp_path / "input.pickle", tmp_path / "journal.jsonl"
     data.write_bytes(pickle.dumps((samples, LISTS)))
@@ -186,7 +193,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_labels(
         subprocess.run(command, check=True, timeout=60)
     assert killed
     found = read_journal(journal, LISTS)
-    key = lambda one: one.module_hash  # noqa: E731
+    key = lambda item: item.module_hash  # noqa: E731
     assert sorted(found, key=key) == sorted(expected, key=key)
 
 
@@ -203,11 +210,11 @@ def test_no_package_gets_more_than_its_share_and_nothing_small_is_taken(
     small = [sample_of(bitcode + b"s", package="small", size_bytes=MIN_SIZE_BYTES - 1)]
     chosen = choose_modules([*many, *others, *small], limit=40)
     assert len(chosen) == 40
-    assert sum(one.package == "large" for one in chosen) == 2 < 40 * 0.1
-    assert not any(one.package == "small" for one in chosen)
+    assert sum(sample.package == "large" for sample in chosen) == 2 < 40 * 0.1
+    assert not any(sample.package == "small" for sample in chosen)
     assert chosen == choose_modules([*small, *others[::-1], *many], limit=40)
     only_large = choose_modules([*many, *others], limit=1000)
-    assert sum(one.package == "large" for one in only_large) == 100
+    assert sum(sample.package == "large" for sample in only_large) == 100
 
 
 def test_large_modules_are_left_out_unless_labelled_already(samples: list[Sample]) -> None:
@@ -217,7 +224,7 @@ def test_large_modules_are_left_out_unless_labelled_already(samples: list[Sample
         for i in range(6)
     ]
     chosen = choose_modules(modules, limit=100, max_size_bytes=900)
-    assert {one.size_bytes for one in chosen} == {300, 600, 900}
+    assert {sample.size_bytes for sample in chosen} == {300, 600, 900}
     known = {modules[5].module_hash}
     chosen = choose_modules(modules, limit=20, max_size_bytes=900, known=known)
     assert chosen[0].module_hash in known

@@ -64,7 +64,11 @@ def python(sandbox: Sandbox, text: str, *, seconds: float = 15) -> str:
     ],
 )
 def test_the_hosts_files_are_not_there(sandbox: Sandbox, path: str) -> None:
-    parents = [str(one) for one in map(Path, sys.path) for one in (one, *one.parents)]
+    parents = [
+        str(each_path)
+        for each_path in map(Path, sys.path)
+        for each_path in (each_path, *each_path.parents)
+    ]
     if path in parents or sys.base_prefix.startswith(path):
         # Python itself lives below: nothing else may be there.
         ours = "/lib/python3|/bin/python3|/lib/libpython3|/llm_compiler/"
@@ -132,7 +136,7 @@ def test_no_namespace_and_no_privilege_can_be_made(sandbox: Sandbox) -> None:
         "mount -t tmpfs x /tmp",
         "mount -o remount,rw /",
     )
-    text = "; ".join(f"{one} true 2>/dev/null && echo '{one}'" for one in tries)
+    text = "; ".join(f"{trie} true 2>/dev/null && echo '{trie}'" for trie in tries)
     assert shell(sandbox, text) == ""
 
 
@@ -299,4 +303,4 @@ def test_a_sandbox_that_could_not_be_started_ahead_is_started_again(
     # The runner was reached: it does not know the verb.
     with caplog.at_level("ERROR"):
         assert asyncio.run(answers()).state is JobState.FAILED
-    assert "KeyError" in " ".join(str(one.__dict__) for one in caplog.records)
+    assert "KeyError" in " ".join(str(record.__dict__) for record in caplog.records)

@@ -82,7 +82,7 @@ def test_debug_information_names_files_and_inlined_functions(
 def test_templates_are_counted_together(build: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = report(build / "t.o", capsys=capsys)["report"]
     symbols = found["symbol"]
-    both = [count for one, count in symbols.items() if "sum<" in one]  # type: ignore[attr-defined]
+    both = [count for item, count in symbols.items() if "sum<" in item]  # type: ignore[attr-defined]
     assert len(both) == 2
     assert found["template"] == {"sum<>": sum(both)}
 
@@ -95,7 +95,7 @@ def test_two_builds_are_compared(
     program, other = str(build / "a.out"), str(build / "fast")
     assert main(["report", program, "--against", other, "--html", str(out)]) == 0
     text = capsys.readouterr().out
-    sizes = [section_sizes((build / one).read_bytes()).size_bytes for one in ("a.out", "fast")]
+    sizes = [section_sizes((build / item).read_bytes()).size_bytes for item in ("a.out", "fast")]
     assert f"{sizes[0]} bytes, before {sizes[1]}" in text
     page = out.read_text()
     assert "<script src=" not in page  # it needs nothing else

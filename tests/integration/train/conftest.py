@@ -17,7 +17,7 @@ TASKS = {"pretraining": "ir", "emulation": "emulate-ir"}
 
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> IrTokenizer:
-    texts = [one for n in range(60) for one in (ir(n), assembly(n))]
+    texts = [word for n in range(60) for word in (ir(n), assembly(n))]
     return train_tokenizer(iter(texts), tmp_path_factory.mktemp("tokenizer"), vocab_size=700)
 
 

@@ -59,7 +59,7 @@ def teach(folder: Path) -> Path:
             EMULATED.format(BETTER),
         ),
     ]
-    texts = [one for sample, answer in lessons for one in (render_paper(sample)[0], answer)]
+    texts = [word for sample, answer in lessons for word in (render_paper(sample)[0], answer)]
     config = llama_config(write_llama_tokenizer(folder, texts * 3), context=900)
     config = dataclasses.replace(config, hidden_size=64, intermediate_size=128)
     prompts = PaperPrompts(folder)

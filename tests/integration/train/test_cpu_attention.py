@@ -21,7 +21,7 @@ def test_the_same_as_pytorchs(num_prompt: int, num_nodes: int) -> None:
     tree |= torch.eye(num_nodes, dtype=torch.bool)
     whole = torch.ones(length, length, dtype=torch.bool).tril()
     whole[num_prompt:, num_prompt:] = tree
-    q, k, v = (one.detach().float()[None].requires_grad_() for one in inputs)
+    q, k, v = (item.detach().float()[None].requires_grad_() for item in inputs)
     expected = functional.scaled_dot_product_attention(
         q, k, v, attn_mask=whole, scale=0.3, enable_gqa=True
     )[0]
@@ -30,6 +30,6 @@ def test_the_same_as_pytorchs(num_prompt: int, num_nodes: int) -> None:
     wanted = torch.autograd.grad((expected * weights).sum(), (q, k, v))
     gradients = torch.autograd.grad((found * weights.bfloat16()).sum(), inputs)
     torch.testing.assert_close(found.float(), expected, rtol=0.02, atol=0.02)
-    for one, other in zip(gradients, wanted, strict=True):
-        error = (one.float() - other[0]).norm()
+    for gradient, other in zip(gradients, wanted, strict=True):
+        error = (gradient.float() - other[0]).norm()
         assert error < 0.01 * max(other.norm().item(), 4)

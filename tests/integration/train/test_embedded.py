@@ -30,8 +30,8 @@ def test_logits_are_those_of_transformers(tie: bool, tmp_path: Path) -> None:
     )
     torch.manual_seed(1)
     made = LlamaForCausalLM(LlamaConfig(**config.to_hf()))
-    for one in made.parameters():
-        torch.nn.init.normal_(one, 0.15 if one.dim() > 1 else 1.0, 0.2)
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, 0.15 if parameter.dim() > 1 else 1.0, 0.2)
     made.to(torch.bfloat16).save_pretrained(tmp_path)
     model = LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
     ids = torch.randint(0, 300, (1, 600), generator=torch.Generator().manual_seed(2))

@@ -45,7 +45,7 @@ def test_both_kinds_of_models_contend(
 ) -> None:
     config = tiny_config(tokenizer.vocab_size, context=2000)
     ours = write_checkpoint(tmp_path / "ours", config, tokenizer=tokenizer)
-    texts = [one for n in range(30) for one in (ir(n), assembly(n))]
+    texts = [word for n in range(30) for word in (ir(n), assembly(n))]
     theirs = write_llama_checkpoint(tmp_path / "theirs", texts, context=1500)
     source = tmp_path / "unit.c"
     source.write_text(SOURCE)
@@ -55,7 +55,10 @@ def test_both_kinds_of_models_contend(
     command += ["--contenders", "one-shot", "coreset", "--budgets", "1", "--no-check", "--json"]
     assert main([*command, *models, "--report", str(tmp_path / "report"), "--jobs", "1"]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert [one["engine"] for one in document["settings"]["models"]] == ["embedded", "transformers"]
+    assert [item["engine"] for item in document["settings"]["models"]] == [
+        "embedded",
+        "transformers",
+    ]
     rows = read_rows(tmp_path / "report" / "rows.parquet", Row)
     asked = {r.contender: r.num_evaluations for r in rows if "longer" in r.module}
     if protocol == "ours":
@@ -70,7 +73,7 @@ def test_both_kinds_of_models_contend(
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model in the format of facebook/llm-compiler-7b-ftd, small and with random weights."""
-    texts = [one for n in range(30) for one in (ir(n), assembly(n))]
+    texts = [word for n in range(30) for word in (ir(n), assembly(n))]
     return write_llama_checkpoint(tmp_path_factory.mktemp("theirs"), texts, context=600)
 
 
@@ -92,13 +95,13 @@ def test_their_perplexity(
     assert [row.num_bytes for row in first] == [row.num_bytes for row in second]
     # By the reference, of a text that fits in one piece; begin and end are tokens too.
     prompts, reference = PaperPrompts(theirs), Reference(read_hf_config(theirs), seed=1)
-    one = min(first, key=lambda row: row.num_tokens)
-    (sample,) = [s for s in _samples(samples_folder) if s.index == one.index]
+    perplexity_row = min(first, key=lambda row: row.num_tokens)
+    (sample,) = [s for s in _samples(samples_folder) if s.index == perplexity_row.index]
     ids = [prompts.begin, *prompts.encode(sample.output_code), prompts.end]
-    assert len(ids) == one.num_tokens + 1 <= 600
+    assert len(ids) == perplexity_row.num_tokens + 1 <= 600
     table = reference.log_probabilities(ids)
     expected = -sum(table[place - 1, ids[place]] for place in range(1, len(ids)))
-    assert one.nats == pytest.approx(expected, rel=1e-3)
+    assert perplexity_row.nats == pytest.approx(expected, rel=1e-3)
 
 
 def _samples(folder: Path) -> list[StageSample]:

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def loss(model: PackedModel, row: Row) -> torch.Tensor:
     arrays = (row.ids, row.positions, row.targets, row.tasks)
     with torch.autocast("cuda", dtype=torch.bfloat16):
-        result = model(*(torch.from_numpy(one).cuda() for one in arrays), row.lengths)
+        result = model(*(torch.from_numpy(array).cuda() for array in arrays), row.lengths)
     found: torch.Tensor = result[0] / row.num_targets
     return found
 

@@ -46,7 +46,7 @@ LISTS = [
 def labels(tokenizer: IrTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("labels")
     samples = write_samples(folder / "samples", 20)
-    lists = [PassList(one) for one in LISTS]
+    lists = [PassList(pair) for pair in LISTS]
     table = write_table(folder / "labels.parquet", range(20), lists=lists)
     out = folder / "packed"
     pack_labels([samples], [table], tokenizer.folder, out, max_prompt_tokens=150, hold_out=0.4)
@@ -80,22 +80,24 @@ def plain_of(shards: LabelShards, place: int) -> list[Encoded]:
     prompt = shards[place].prompt
     answers = [*shards.tables[0].answers, (shards.nothing_better,)]
     return [
-        Encoded(np.concatenate([prompt, np.array(one, np.uint16)]), len(prompt), shards.task)
-        for one in answers
+        Encoded(np.concatenate([prompt, np.array(answer, np.uint16)]), len(prompt), shards.task)
+        for answer in answers
     ]
 
 
 def gradient(model: PackedModel, loss: torch.Tensor) -> list[torch.Tensor]:
     model.zero_grad()
     loss.backward()
-    return [one.grad.clone() for one in model.parameters() if one.grad is not None]
+    return [
+        parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None
+    ]
 
 
 def test_a_tree_has_the_loss_of_its_lists(model: PackedModel, labels: Path) -> None:
     shards = LabelShards(labels)
     document, masses = tree_of(shards, 0, min_mass=0.0, choices_only=False)
     assert sorted(masses)[-2] > 0.05
-    rows = [row for one in plain_of(shards, 0) for row in pack_rows([one], 9999)]
+    rows = [row for encoded in plain_of(shards, 0) for row in pack_rows([encoded], 9999)]
     expected = sum(
         mass * run(model, row)[0] for mass, row in zip(masses.tolist(), rows, strict=True)
     )
@@ -106,8 +108,8 @@ def test_a_tree_has_the_loss_of_its_lists(model: PackedModel, labels: Path) -> N
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=0)
     assert sums[shards.task].item() == pytest.approx(loss.item())
     assert counts[shards.task].item() == pytest.approx(row.weight, rel=1e-6)
-    for one, other in zip(gradient(model, loss), wanted, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    for item, other in zip(gradient(model, loss), wanted, strict=True):
+        torch.testing.assert_close(item, other, rtol=1e-3, atol=1e-4)
 
 
 def test_rounds_have_the_loss_of_what_stands_behind_them(model: PackedModel, labels: Path) -> None:
@@ -116,8 +118,8 @@ def test_rounds_have_the_loss_of_what_stands_behind_them(model: PackedModel, lab
     module = shards[0]
     sizes = module.sizes["size_bytes"]
     tried, choices = [2, 0], [0, 1, 2]
-    one = documents.document(module, whole=True, min_mass=0.0, tried=tried, choices=choices)
-    (row,) = pack_rows([one], 9999)
+    encoded = documents.document(module, whole=True, min_mass=0.0, tried=tried, choices=choices)
+    (row,) = pack_rows([encoded], 9999)
     answers = [*shards.tables[0].answers, (shards.nothing_better,)]
     expected = torch.zeros(())
     history: list[int] = []
@@ -150,7 +152,7 @@ def test_rows_hold_trees_and_plain_documents(model: PackedModel, labels: Path) -
     trees = [tree_of(shards, n, min_mass=0.01, choices_only=bool(n))[0] for n in range(3)]
     documents = [trees[0], plain_of(shards, 4)[2], trees[1], trees[2], plain_of(shards, 5)[1]]
     (row,) = pack_rows(documents, 9999)
-    alone = [run(model, one)[0] for each in documents for one in pack_rows([each], 9999)]
+    alone = [run(model, item)[0] for each in documents for item in pack_rows([each], 9999)]
     torch.testing.assert_close(run(model, row)[0], torch.stack(alone).sum(), rtol=1e-6, atol=0)
 
 
@@ -174,7 +176,7 @@ def test_scores_rank_as_whole_documents_do(model: PackedModel, labels: Path) -> 
     total = 0.0
     begun = [*shards.tables[0].answers, (shards.nothing_better,)]
     for depth, token in enumerate(answer):
-        allowed = sorted({one[depth] for one in begun if one[:depth] == answer[:depth]})
+        allowed = sorted({pair[depth] for pair in begun if pair[:depth] == answer[:depth]})
         masked = logits[len(prompt) - 1 + depth, allowed].log_softmax(0)
         total += masked[allowed.index(token)].item()
     assert scores[1] == pytest.approx(total, abs=1e-4)
@@ -247,11 +249,11 @@ def test_learning_savings_is_a_divergence(model: PackedModel, labels: Path) -> N
     expected = []
     for count in (0, 2):
         log_q = list_savings(shards[1].sizes["size_bytes"], 0.005, [1, 3][:count])
-        one = documents.document(shards[1], choices=[count], **options)  # type: ignore[arg-type]
-        (row,) = pack_rows([one], 9999)
+        encoded = documents.document(shards[1], choices=[count], **options)  # type: ignore[arg-type]
+        (row,) = pack_rows([encoded], 9999)
         log_probs = run(model, row)[3].double().numpy()
-        assert one.tree is not None
-        log_p = list_scores(documents.trees[0], one.tree.edge_nodes, log_probs)
+        assert encoded.tree is not None
+        log_p = list_scores(documents.trees[0], encoded.tree.edge_nodes, log_probs)
         expected.append((np.exp(log_p) * (log_p - log_q)).sum())
     both = documents.document(
         shards[1],

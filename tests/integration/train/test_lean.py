@@ -23,9 +23,11 @@ def run(model: PackedModel, row: Row, half: bool) -> tuple[float, torch.Tensor]:
     model.zero_grad()
     arrays = (row.ids, row.positions, row.targets, row.tasks)
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
-        loss = model(*(torch.from_numpy(one) for one in arrays), row.lengths)[0]
+        loss = model(*(torch.from_numpy(array) for array in arrays), row.lengths)[0]
     loss.backward()
-    gradients = [one.grad.flatten() for one in model.parameters() if one.grad is not None]
+    gradients = [
+        parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None
+    ]
     return loss.item() / row.num_targets, torch.cat(gradients)
 
 
@@ -36,7 +38,7 @@ def test_losses_and_gradients_are_those_of_transformers(
     torch.manual_seed(0)
     llama = make_llama(shape)
     plain, lean = (
-        PackedModel(llama, num_tasks=len(TASKS), longest=256, lean=one) for one in (False, True)
+        PackedModel(llama, num_tasks=len(TASKS), longest=256, lean=item) for item in (False, True)
     )
     shards = TokenShards(tokens["emulation"])
     for row in pack_rows([Encoded(*shards[place]) for place in range(12)], 700):
@@ -51,13 +53,13 @@ def test_groups_hold_each_token_once_with_little_padding() -> None:
     groups = group_documents(lengths, ())
     found = sorted(
         int(place)
-        for one in groups
-        for row, length in zip(one.places, one.lengths, strict=True)
+        for group in groups
+        for row, length in zip(group.places, group.lengths, strict=True)
         for place in row[:length]
     )
     assert found == list(range(sum(lengths)))
     assert len(groups) == 4
-    assert sum(one.places.numel() for one in groups) < 1.1 * sum(lengths)
+    assert sum(group.places.numel() for group in groups) < 1.1 * sum(lengths)
 
 
 @pytest.mark.parametrize("block", [3, 8, 100])

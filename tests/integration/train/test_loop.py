@@ -94,24 +94,24 @@ def test_killed_and_resumed_gives_the_same_losses(
     outcome = train(killed, resume=True)
     assert losses(killed.out) == losses(whole.out)  # to the last bit
     assert outcome.step == 9
-    one, other = (checkpoints(run.out)[-1] / "model.safetensors" for run in (whole, killed))
-    assert one.read_bytes() == other.read_bytes()
+    each_path, other = (checkpoints(run.out)[-1] / "model.safetensors" for run in (whole, killed))
+    assert each_path.read_bytes() == other.read_bytes()
     assert len(checkpoints(killed.out)) == config.keep_checkpoints
 
 
 def test_stages_follow_each_other(config: TrainConfig, tmp_path: Path) -> None:
     init = None
     for stage in STAGES:
-        one = replace(
+        train_config = replace(
             config, stage=stage, init=init, out=tmp_path / stage, max_steps=4, log_every=4
         )
-        train(one)
-        init = one.out
-        (line, *_) = read_log(one.out)
+        train(train_config)
+        init = train_config.out
+        (line, *_) = read_log(train_config.out)
         tasks = line["loss_by_task"]
         own = {"pretraining": "ir", "emulation": "emulate-ir"}.get(stage, stage)
         assert own in tasks
-        first = losses(one.out)[4]
+        first = losses(train_config.out)[4]
         if stage != "pretraining":
             # From the weights of the stage before, not from random ones.
             assert first < math.log(700) * 0.9
@@ -261,14 +261,14 @@ def test_two_processes_give_the_losses_of_one(config: TrainConfig, tmp_path: Pat
     )
     assert done.ok, done.stderr_text
     train(load_train_config(toml, "pretraining", out=tmp_path / "one"))
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert list(one) == [1, 2, 3, 4]
-    assert one[4] < 0.99 * one[1]
-    for step, loss in one.items():
+    table, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert list(table) == [1, 2, 3, 4]
+    assert table[4] < 0.99 * table[1]
+    for step, loss in table.items():
         assert two[step] == pytest.approx(loss, rel=1e-5)
     last = [checkpoints(tmp_path / name)[-1] for name in ("one", "two")]
     records = [json.loads((folder / "training.json").read_text()) for folder in last]
-    assert [one["num_processes"] for one in records] == [1, 2]
+    assert [record["num_processes"] for record in records] == [1, 2]
     assert records[0]["data"] == records[1]["data"]
     assert records[0]["tasks"] == records[1]["tasks"]
     assert records[0]["tasks"]["ir"] > 100
@@ -297,11 +297,11 @@ def test_sharded_over_two_processes_and_resumed(config: TrainConfig, tmp_path: P
     shards = sorted(path.name for path in checkpoints(tmp_path / "sharded")[-1].glob("state/*"))
     assert shards == [f"shard-{rank:05d}-of-00002.safetensors" for rank in range(2)]
     # The same steps in one process; the rate follows max_steps, which the first start had as 2.
-    one = tmp_path / "one"
-    first = load_train_config(toml, "pretraining", settings=["max_steps=2"], out=one)
+    each_path = tmp_path / "one"
+    first = load_train_config(toml, "pretraining", settings=["max_steps=2"], out=each_path)
     train(first)
     train(dataclasses.replace(first, max_steps=4), resume=True)
-    for step, loss in losses(one).items():
+    for step, loss in losses(each_path).items():
         assert found[step] == pytest.approx(loss, rel=1e-4)
     with pytest.raises(CheckpointMismatch, match="cannot be read"):
         train(
@@ -366,7 +366,7 @@ def test_the_plan_agrees_with_what_a_run_measures(
     )
     assert counter.get_total_flops() == pytest.approx(matrices, rel=0.01)
     weights = load_file(Path(outcome["checkpoint"]) / "model.safetensors")
-    assert sum(one.numel() for one in weights.values()) == plan["num_parameters"]
+    assert sum(weight.numel() for weight in weights.values()) == plan["num_parameters"]
     assert (Path(outcome["checkpoint"]) / "model.safetensors").stat().st_size == pytest.approx(
         plan["checkpoint_bytes"], rel=0.05
     )

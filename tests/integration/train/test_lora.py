@@ -73,8 +73,8 @@ def test_peft_loads_them(tuned: TrainConfig, shape: ModelConfig) -> None:
     assert tuned.lora is not None
     add_adapters(own, tuned.lora, half=False)
     adapters = {
-        name.removeprefix("base_model.model.").replace(".weight", ".default.weight"): one
-        for name, one in load_file(last / "adapter_model.safetensors").items()
+        name.removeprefix("base_model.model.").replace(".weight", ".default.weight"): item
+        for name, item in load_file(last / "adapter_model.safetensors").items()
     }
     assert not own.load_state_dict(adapters, strict=False).unexpected_keys
     with torch.no_grad():
@@ -93,7 +93,10 @@ def test_resuming_is_exact(tuned: TrainConfig, tmp_path: Path) -> None:
 
     assert train(killed, on_progress=interrupts).status == "interrupted"
     train(killed, resume=True)
-    losses = [[x["loss"] for x in read_log(one.out) if "loss" in x] for one in (tuned, killed)]
+    losses = [
+        [x["loss"] for x in read_log(train_config.out) if "loss" in x]
+        for train_config in (tuned, killed)
+    ]
     assert losses[0] == losses[1]
 
 
@@ -103,7 +106,7 @@ def test_other_weights_are_refused(tuned: TrainConfig, tmp_path: Path) -> None:
     path = checkpoints(tuned.init)[-1] / "model.safetensors"
     before = path.read_bytes()
     try:
-        save_file({name: one + 1 for name, one in load_file(path).items()}, path)
+        save_file({name: item + 1 for name, item in load_file(path).items()}, path)
         with pytest.raises(CheckpointMismatch, match="stand on other weights"):
             merge_adapters(tuned.out, tmp_path / "merged")
     finally:
@@ -116,7 +119,7 @@ def test_the_plan_counts_them(tuned: TrainConfig, shape: ModelConfig) -> None:
     assert tuned.lora is not None
     llama = make_llama(shape)
     add_adapters(llama, tuned.lora, half=False)
-    trained = sum(one.numel() for one in llama.parameters() if one.requires_grad)
+    trained = sum(parameter.numel() for parameter in llama.parameters() if parameter.requires_grad)
     assert make_plan(tuned).num_trained_parameters == trained
 
 

@@ -24,7 +24,7 @@ def model(shape: ModelConfig) -> PackedModel:
 @pytest.fixture(scope="module")
 def documents(tokens: dict[str, Path]) -> list[Encoded]:
     shards = [TokenShards(tokens[stage]) for stage in ("emulation", "pretraining")]
-    return [Encoded(*one[place]) for one in shards for place in range(3)]
+    return [Encoded(*shard[place]) for shard in shards for place in range(3)]
 
 
 def run(model: PackedModel, row: Row) -> tuple[torch.Tensor, ...]:
@@ -37,12 +37,14 @@ def run(model: PackedModel, row: Row) -> tuple[torch.Tensor, ...]:
 def gradient(model: PackedModel, rows: list[Row]) -> list[torch.Tensor]:
     model.zero_grad()
     torch.stack([run(model, row)[0] for row in rows]).sum().backward()
-    return [one.grad.clone() for one in model.parameters() if one.grad is not None]
+    return [
+        parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None
+    ]
 
 
 def test_packed_or_alone_the_loss_is_the_same(model: PackedModel, documents: list[Encoded]) -> None:
     (packed,) = pack_rows(documents, 10_000)
-    alone = [row for one in documents for row in pack_rows([one], 10_000)]
+    alone = [row for document in documents for row in pack_rows([document], 10_000)]
     total, sums, counts, _ = run(model, packed)
     parts = [run(model, row) for row in alone]
     torch.testing.assert_close(total, torch.stack([p[0] for p in parts]).sum(), rtol=1e-6, atol=0)
@@ -50,8 +52,8 @@ def test_packed_or_alone_the_loss_is_the_same(model: PackedModel, documents: lis
     assert counts.sum().item() == packed.num_targets
     assert (counts > 0).sum() == 2  # two tasks
     grads = zip(gradient(model, [packed]), gradient(model, alone), strict=True)
-    for one, other in grads:
-        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
+    for item, other in grads:
+        torch.testing.assert_close(item, other, rtol=1e-3, atol=1e-4)
 
 
 def test_another_neighbour_changes_nothing(model: PackedModel, documents: list[Encoded]) -> None:
@@ -75,11 +77,11 @@ def test_transformers_computes_the_same_loss(
     theirs = LlamaForCausalLM.from_pretrained(
         tmp_path, dtype=torch.float32, attn_implementation="eager"
     )
-    for one in documents:
-        (row,) = pack_rows([one], 9999)
+    for document in documents:
+        (row,) = pack_rows([document], 9999)
         ids = torch.from_numpy(row.ids)[None]
         labels = ids.clone()
-        labels[0, : one.num_prompt] = IGNORED
+        labels[0, : document.num_prompt] = IGNORED
         expected = theirs(input_ids=ids, labels=labels).loss * row.num_targets
         torch.testing.assert_close(run(model, row)[0], expected, rtol=1e-5, atol=0)
 
@@ -94,15 +96,15 @@ def test_less_memory_changes_nothing(
     frugal = PackedModel(
         model.llama, num_tasks=len(TASKS), longest=256, gradient_checkpointing=True
     )
-    for one, other in zip(gradient(frugal.train(), [row]), expected, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    for item, other in zip(gradient(frugal.train(), [row]), expected, strict=True):
+        torch.testing.assert_close(item, other, rtol=1e-4, atol=1e-5)
     for layer in model.llama.model.layers:
         layer.gradient_checkpointing = False
 
 
 def test_a_row_without_answers_has_no_loss(model: PackedModel, documents: list[Encoded]) -> None:
-    one = documents[0]
-    (row,) = pack_rows([Encoded(one.ids, len(one.ids), one.task)], 9999)
+    encoded = documents[0]
+    (row,) = pack_rows([Encoded(encoded.ids, len(encoded.ids), encoded.task)], 9999)
     total, _, counts, _ = run(model, row)
     total.backward()
     assert (total.item(), counts.sum().item()) == (0, 0)

@@ -49,10 +49,10 @@ def test_the_layers_matrices_are_muons() -> None:
     model = Small()
     optimizer = made(model, "muon")
     assert isinstance(optimizer, MuonWithAdamW)
-    muon = {id(one) for group in optimizer.parts["muon"].param_groups for one in group["params"]}
+    muon = {id(item) for group in optimizer.parts["muon"].param_groups for item in group["params"]}
     assert muon == {id(layer.weight) for layer in model.layers}
-    every = [id(one) for group in optimizer.param_groups for one in group["params"]]
-    assert sorted(every) == sorted(id(one) for one in model.parameters())
+    every = [id(item) for group in optimizer.param_groups for item in group["params"]]
+    assert sorted(every) == sorted(id(parameter) for parameter in model.parameters())
     # A step of a matrix has singular values that are alike (a gradient's are not).
     before = model.layers[0].weight.detach().clone()
     for group in optimizer.param_groups:
@@ -65,7 +65,7 @@ def test_the_layers_matrices_are_muons() -> None:
 def test_a_rate_of_nothing_moves_nothing() -> None:
     model = Small()
     optimizer = made(model, "muon")
-    before = [one.detach().clone() for one in model.parameters()]
+    before = [parameter.detach().clone() for parameter in model.parameters()]
     for group in optimizer.param_groups:
         group["lr"] = 0.0
     step(model, optimizer)
@@ -74,15 +74,15 @@ def test_a_rate_of_nothing_moves_nothing() -> None:
 
 def test_its_state_comes_back() -> None:
     first, second = Small(), Small()
-    one, other = made(first, "muon"), made(second, "muon")
+    item, other = made(first, "muon"), made(second, "muon")
     for _ in range(3):
-        step(first, one)
+        step(first, item)
     second.load_state_dict(first.state_dict())
-    other.load_state_dict(copy.deepcopy(one.state_dict()))
-    for group in (*one.param_groups, *other.param_groups):
+    other.load_state_dict(copy.deepcopy(item.state_dict()))
+    for group in (*item.param_groups, *other.param_groups):
         group["lr"] = 5e-3
     for _ in range(2):
-        step(first, one)
+        step(first, item)
         step(second, other)
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)

@@ -65,7 +65,7 @@ def test_it_is_asked_in_the_papers_words(theirs: Path) -> None:
         found = engine.answer(
             Propose(code=SMALL, target_triple=TRIPLE, num_candidates=2, lists=lists)
         )
-        assert {one.passes for one in found} <= set(lists)
+        assert {proposal.passes for proposal in found} <= set(lists)
         assert (
             engine.answer(Lift(assembly=ASSEMBLY, target_triple=TRIPLE, num_candidates=1))
             is not None

@@ -32,8 +32,8 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(request: pytest.FixtureRequest, taught: Path) -> Iterator[CompletionServer]:
     model = LlamaForCausalLM.from_pretrained(taught, dtype=torch.float32).eval()
     decoder = TorchDecoder(model, context=900)
-    with serving(decoder, PaperPrompts(taught), kind=request.param) as one:
-        yield one
+    with serving(decoder, PaperPrompts(taught), kind=request.param) as completion_server:
+        yield completion_server
 
 
 def test_answers_over_http(server: CompletionServer) -> None:
@@ -44,7 +44,7 @@ def test_answers_over_http(server: CompletionServer) -> None:
             Propose(code=SMALL, target_triple=TRIPLE, num_candidates=2, lists=LISTS)
         )
         assert found[0].passes == FIRST
-        assert {one.passes for one in found} <= set(LISTS)
+        assert {proposal.passes for proposal in found} <= set(LISTS)
         (new,) = engine.answer(
             Propose(code=SMALL, target_triple=TRIPLE, num_candidates=1, lists=None)
         )

@@ -53,9 +53,9 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
+    with socket.socket() as each_socket:
+        each_socket.bind(("127.0.0.1", 0))
+        port: int = each_socket.getsockname()[1]
     return port
 
 
@@ -129,15 +129,15 @@ def test_the_shipped_model_over_llama_cpp(tmp_path: Path) -> None:
         options = ApiOptions(base_url=url, tokenizer=SHIPPED)
         with load_openai(options) as ours, load_engine("embedded", str(SHIPPED)) as embedded:
             lists = [
-                one.passes
-                for one in embedded.answer(
+                proposal.passes
+                for proposal in embedded.answer(
                     Propose(code=code, target_triple=TRIPLE, num_candidates=8, lists=LISTS)
                 )
             ]
             found = ours.answer(
                 Propose(code=code, target_triple=TRIPLE, num_candidates=1, lists=LISTS)
             )
-            assert [one.passes for one in found] in ([], lists[:1])
+            assert [proposal.passes for proposal in found] in ([], lists[:1])
 
 
 @llamacpp
@@ -170,7 +170,7 @@ def check_answers(options: ApiOptions) -> None:
         found = engine.answer(
             Propose(code=SMALL, target_triple=TRIPLE, num_candidates=1, lists=LISTS)
         )
-        assert [one.passes for one in found] == [FIRST]
+        assert [proposal.passes for proposal in found] == [FIRST]
         codes = engine.answer(Lift(assembly=ASSEMBLY, target_triple=TRIPLE, num_candidates=1))
         assert codes[0].code == SMALL
         check_emulation(engine)

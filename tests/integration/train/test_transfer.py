@@ -34,7 +34,7 @@ def source(shape: ModelConfig, tokenizer: IrTokenizer, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def other(tmp_path_factory: pytest.TempPathFactory) -> IrTokenizer:
     """A smaller vocabulary, whose merges are of other texts."""
-    texts = [one for n in range(60, 90) for one in (assembly(n), ir(n, 3))]
+    texts = [word for n in range(60, 90) for word in (assembly(n), ir(n, 3))]
     return train_tokenizer(iter(texts), tmp_path_factory.mktemp("other"), vocab_size=600)
 
 
@@ -52,8 +52,8 @@ def test_a_deeper_model_computes_the_same(source: Path, tmp_path: Path) -> None:
     assert shape.num_layers == 6 == read_hf_config(tmp_path / "deep").num_layers
     ids = torch.randint(0, shape.vocab_size, (2, 50))
     before, after = (
-        LlamaForCausalLM.from_pretrained(one).float()(ids).logits
-        for one in (source, tmp_path / "deep")
+        LlamaForCausalLM.from_pretrained(path).float()(ids).logits
+        for path in (source, tmp_path / "deep")
     )
     assert torch.equal(before, after)
     _, tensors = load(tmp_path / "deep")
@@ -91,7 +91,7 @@ def test_a_run_begins_with_them(source: Path, config: TrainConfig, tmp_path: Pat
     shape = transfer_weights(source, tmp_path / "deep", num_layers=4)
     outcome = train(dataclasses.replace(config, model=shape, init=tmp_path / "deep"))
     training = history(outcome.checkpoint)
-    assert [one["identity"]["stage"] for one in training] == ["transfer", config.stage]
+    assert [table["identity"]["stage"] for table in training] == ["transfer", config.stage]
 
 
 def test_what_cannot_be(source: Path, tmp_path: Path) -> None:

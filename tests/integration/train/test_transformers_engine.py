@@ -30,7 +30,7 @@ from ...unit.model.reference import Reference, tiny_config, write_checkpoint
 from .lessons import ASSEMBLY, BETTER, FIRST, SECOND, SIZES, SMALL, TRIPLE, teach
 
 LISTS = load_coreset().lists[:24]
-TEXTS = [one for n in range(30) for one in (ir(n), assembly(n))]
+TEXTS = [word for n in range(30) for word in (ir(n), assembly(n))]
 
 
 @pytest.fixture(scope="module")
@@ -54,13 +54,13 @@ def decoder_of(folder: Path) -> TorchDecoder:
 def test_our_checkpoints_answer_as_embedded(ours: Path, tmp_path: Path) -> None:
     question = {"lists": LISTS, "oz_size_bytes": 300, "tried": [(LISTS[3], 280), (LISTS[5], -1)]}
     with (
-        load_transformers(ours, precision="fp32", device="cpu") as one,
+        load_transformers(ours, precision="fp32", device="cpu") as each_engine,
         load_embedded(ours, precision="fp32", threads=1, cache=tmp_path) as other,
     ):
-        assert (one.name, one.context) == ("transformers", other.context)
+        assert (each_engine.name, each_engine.context) == ("transformers", other.context)
         mine, expected = (
             engine.answer(Propose(code=ir(3), target_triple=TRIPLE, num_candidates=30, **question))
-            for engine in (one, other)
+            for engine in (each_engine, other)
         )
         assert len(mine) == len(LISTS) - 2
         assert [a.passes for a in mine] == [a.passes for a in expected]
@@ -71,7 +71,7 @@ def test_our_checkpoints_answer_as_embedded(ours: Path, tmp_path: Path) -> None:
         )
         texts, others = (
             engine.answer(Lift(assembly="f:\nretq\n", target_triple=TRIPLE, num_candidates=2))
-            for engine in (one, other)
+            for engine in (each_engine, other)
         )
         assert [a.code for a in texts] == [a.code for a in others]
 
@@ -83,8 +83,8 @@ def test_half_precision_is_near(ours: Path) -> None:
             proposals = engine.answer(
                 Propose(code=ir(3), target_triple=TRIPLE, num_candidates=30, lists=LISTS)
             )
-            found.append({one.passes: one.log_probability for one in proposals})
-    assert max(abs(found[0][one] - found[1][one]) for one in LISTS) < 0.3
+            found.append({proposal.passes: proposal.log_probability for proposal in proposals})
+    assert max(abs(found[0][recipe] - found[1][recipe]) for recipe in LISTS) < 0.3
 
 
 def test_trees_and_shared_prompts(
@@ -106,10 +106,10 @@ def test_trees_and_shared_prompts(
         ]
     )
     for node in range(6):
-        path, one = [], node
-        while one >= 0:
-            path.insert(0, tree[one])
-            one = parents[one]
+        path, index = [], node
+        while index >= 0:
+            path.insert(0, tree[index])
+            index = parents[index]
         expected = reference.log_probabilities([*ids, *path])[-1]
         np.testing.assert_allclose(found[node], expected, atol=2e-3)
     # What is kept of the last prompt changes nothing, not even the last bit.
@@ -131,7 +131,7 @@ def test_their_format_ranks_lists_by_text(theirs: Path, tmp_path: Path) -> None:
     assert isinstance(prompts, PaperPrompts)
     decoder = EmbeddedDecoder(theirs, precision="fp32", threads=1, cache=tmp_path)
     with (
-        load_engine("transformers", theirs) as one,
+        load_engine("transformers", theirs) as each_engine,
         PaperEngine(DecoderText(decoder, prompts), name="embedded", model="m") as other,
     ):
         mine, expected = (
@@ -144,18 +144,20 @@ def test_their_format_ranks_lists_by_text(theirs: Path, tmp_path: Path) -> None:
                     tried=[(LISTS[0], 1)],
                 )
             )
-            for engine in (one, other)
+            for engine in (each_engine, other)
         )
         assert {proposal.passes for proposal in mine} == set(LISTS[1:])
         assert [a.passes for a in mine] == [a.passes for a in expected]
         assert 0 < sum(math.exp(proposal.log_probability) for proposal in mine) <= 1
         # More code than the context holds is cut, and fewer are the first of more.
-        cut = one.answer(
+        cut = each_engine.answer(
             Propose(code=ir(3) * 40, target_triple=TRIPLE, num_candidates=4, lists=LISTS)
         )
         assert len(cut) == 4
         assert (
-            one.answer(Lift(assembly=assembly(3) * 60, target_triple=TRIPLE, num_candidates=1))
+            each_engine.answer(
+                Lift(assembly=assembly(3) * 60, target_triple=TRIPLE, num_candidates=1)
+            )
             == []
         )
 
@@ -167,9 +169,9 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def engine(taught: Path) -> Iterator[PaperEngine]:
-    with load_transformers(taught, precision="fp32", device="cpu") as one:
-        assert isinstance(one, PaperEngine)
-        yield one
+    with load_transformers(taught, precision="fp32", device="cpu") as each_engine:
+        assert isinstance(each_engine, PaperEngine)
+        yield each_engine
 
 
 def test_a_models_own_wording_is_used(engine: PaperEngine) -> None:
@@ -180,15 +182,17 @@ def test_a_models_own_wording_is_used(engine: PaperEngine) -> None:
     )
     assert first.passes == FIRST
     assert first.log_probability > -0.1
-    assert {one.passes for one in others} == {*lists} - {FIRST}
+    assert {other.passes for other in others} == {*lists} - {FIRST}
     assert engine.answer(
         Propose(code=SMALL, target_triple=TRIPLE, num_candidates=1, lists=lists)
     ) == [first]
 
 
 def test_new_lists(engine: PaperEngine) -> None:
-    (one,) = engine.answer(Propose(code=SMALL, target_triple=TRIPLE, num_candidates=1, lists=None))
-    assert one.passes == FIRST
+    (proposal,) = engine.answer(
+        Propose(code=SMALL, target_triple=TRIPLE, num_candidates=1, lists=None)
+    )
+    assert proposal.passes == FIRST
     many = engine.answer(
         Propose(code=SMALL, target_triple=TRIPLE, num_candidates=3, lists=None, tried=[(FIRST, 90)])
     )

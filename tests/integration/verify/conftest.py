@@ -12,8 +12,8 @@ from llm_compiler.workers import LocalPool
 
 @pytest.fixture(scope="session")
 def pool() -> Iterator[LocalPool]:
-    with LocalPool(1) as one:
-        yield one
+    with LocalPool(1) as local_pool:
+        yield local_pool
 
 
 @pytest.fixture(scope="session")
@@ -27,5 +27,5 @@ def evaluator(
 ) -> Iterator[PassListEval]:
     """PassListEval with the programs that the module names in PROGRAMS."""
     suite = built_in_suite().subset(request.module.PROGRAMS)
-    with PassListEval(suite, pool=pool, cache_dir=cache_dir, program_timeout_s=2) as one:
-        yield one
+    with PassListEval(suite, pool=pool, cache_dir=cache_dir, program_timeout_s=2) as pass_list_eval:
+        yield pass_list_eval

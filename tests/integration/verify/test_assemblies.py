@@ -20,11 +20,11 @@ _SOUND = [parse_pass_list(text) for text in ("default<Oz>", "sroa,gvn,simplifycf
 def test_sound_lists_assemble_to_programs_that_do_right(evaluator: PassListEval) -> None:
     found = evaluator.check_assemblies(_SOUND, seed=1)
     assert set(found) == {"x86_64", "aarch64"}
-    for one in found.values():
-        assert one.failures == {}
-        assert one.num_programs == len(PROGRAMS) - 1
-        assert "coroutines" in one.left["coroutine_tasks"]
-        drawn = json.loads(one.drawn["exceptions_nested"])
+    for assembly_check in found.values():
+        assert assembly_check.failures == {}
+        assert assembly_check.num_programs == len(PROGRAMS) - 1
+        assert "coroutines" in assembly_check.left["coroutine_tasks"]
+        drawn = json.loads(assembly_check.drawn["exceptions_nested"])
         assert len(drawn) > 3
         assert set(drawn.values()) <= {passes.text for passes in _SOUND}
 
@@ -36,8 +36,8 @@ def test_the_same_seed_draws_the_same(evaluator: PassListEval) -> None:
 
 def test_an_unsound_pass_for_some_functions_is_found(evaluator: PassListEval) -> None:
     lists = [parse_pass_list("structurizecfg"), parse_pass_list("unify-loop-exits")]
-    for one in evaluator.check_assemblies(lists, seed=1).values():
-        assert set(one.failures) & {"switch_and_loop_exits", "switch_fallthrough_in_loops"}
+    for assembly in evaluator.check_assemblies(lists, seed=1).values():
+        assert set(assembly.failures) & {"switch_and_loop_exits", "switch_fallthrough_in_loops"}
 
 
 def test_lists_are_not_drawn_for_modules_that_they_are_refused_for(evaluator: PassListEval) -> None:

@@ -18,7 +18,7 @@ from llm_compiler.verify.target import ARCHITECTURES, find_target
 from llm_compiler.workers import LocalPool
 
 KINDS = Path(__file__).parents[2] / "cases" / "kinds"
-_PROGRAMS = sorted({program for one in CONSTRUCTS for program in one.programs})
+_PROGRAMS = sorted({program for construct in CONSTRUCTS for program in construct.programs})
 
 
 @pytest.fixture(scope="module")
@@ -46,9 +46,9 @@ def test_programs_contain_the_constructs_that_they_stand_for(name: str, tmp_path
             cwd=tmp_path,
         )
         found[architecture] = constructs_of((tmp_path / "module.ll").read_text())
-    for one in CONSTRUCTS:
-        if name in one.programs:
-            assert all(one.name in names for names in found.values()), (one.name, found)
+    for construct in CONSTRUCTS:
+        if name in construct.programs:
+            assert all(construct.name in names for names in found.values()), (construct.name, found)
 
 
 def test_the_programs_that_strangers_broke_stay_right(evaluation: PassListEval) -> None:
@@ -91,7 +91,7 @@ def test_a_module_that_nobody_covers_gets_the_baseline_and_a_word(
     options = OptimizeOptions(candidates=4, proposer=Proposer.CORESET, trust=True)
     result = optimize(source, options, pool=pool)
     assert (result.passes, result.verdict) == (None, "baseline")
-    assert any("no self-testing program" in one for one in result.warnings), result.warnings
+    assert any("no self-testing program" in warning for warning in result.warnings), result.warnings
 
 
 def test_optimize_never_measures_a_refused_list(pool: LocalPool) -> None:

@@ -48,8 +48,8 @@ def _check(
 ) -> tuple[Verdict, dict[str, str]]:
     with PassListEval(
         suite, architectures=["x86_64"], pool=pool, cache_dir=cache_dir, program_timeout_s=1
-    ) as one:
-        return one.check(parse_pass_list(passes))["x86_64"], one.skipped["x86_64"]
+    ) as item:
+        return item.check(parse_pass_list(passes))["x86_64"], item.skipped["x86_64"]
 
 
 @pytest.mark.parametrize("text", ["", "default<Oz>", "sroa,gvn,simplifycfg"])
@@ -114,8 +114,8 @@ def test_an_architecture_that_cannot_be_run_is_unchecked(pool: LocalPool, cache_
     suite = built_in_suite().subset(PROGRAMS[:1])
     with PassListEval(
         suite, architectures=["x86_64", "riscv64"], pool=pool, cache_dir=cache_dir
-    ) as one:
-        verdict = one.check(parse_pass_list("sroa"))["riscv64"]
+    ) as item:
+        verdict = item.check(parse_pass_list("sroa"))["riscv64"]
         assert verdict.kind is VerdictKind.UNCHECKED
         assert "cannot be checked for riscv64" in verdict.reason
     with pytest.raises(ToolchainNotFound, match="riscv64"):
@@ -131,10 +131,10 @@ def test_one_bad_constructor_is_traced_to_its_program(pool: LocalPool, cache_dir
     suite = Suite(name="constructors", programs=tuple(programs))
     with PassListEval(
         suite, architectures=["x86_64"], pool=pool, cache_dir=cache_dir, program_timeout_s=1
-    ) as one:
+    ) as item:
         # It prints in every process, before the records, so no record can be read with it.
-        assert "p3" in one.skipped["x86_64"]
-        assert one.check(parse_pass_list("sroa"))["x86_64"].num_programs == 4
+        assert "p3" in item.skipped["x86_64"]
+        assert item.check(parse_pass_list("sroa"))["x86_64"].num_programs == 4
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,10 @@ def test_a_compiler_that_dies_rejects(
     status: Status,
     reason: str,
 ) -> None:
-    with two_programs(pool, cache_dir) as one:
+    with two_programs(pool, cache_dir) as item:
         fake = FakePool(dies=lambda job, step: status)
-        monkeypatch.setattr(one, "_pool", fake)
-        verdict = one.check(parse_pass_list("sroa"))["x86_64"]
+        monkeypatch.setattr(item, "_pool", fake)
+        verdict = item.check(parse_pass_list("sroa"))["x86_64"]
     assert verdict.kind is VerdictKind.REJECTED
     assert verdict.program == PROGRAMS[0]
     assert verdict.reason.startswith(reason)
@@ -160,15 +160,15 @@ def test_a_compiler_that_dies_rejects(
 def test_a_compilation_that_a_busy_machine_slowed_gets_a_second_try(
     pool: LocalPool, cache_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with two_programs(pool, cache_dir) as one:
+    with two_programs(pool, cache_dir) as item:
         limits: set[float] = set()
 
         def hurried(job: Job, step: int) -> Status | None:
             limits.add(job.timeout_s)
             return Status.TIMED_OUT if job.timeout_s == min(limits) else None
 
-        monkeypatch.setattr(one, "_pool", FakePool(dies=hurried))
-        verdict = one.check(parse_pass_list("sroa"))["x86_64"]
+        monkeypatch.setattr(item, "_pool", FakePool(dies=hurried))
+        verdict = item.check(parse_pass_list("sroa"))["x86_64"]
     assert verdict.kind is VerdictKind.PASSED
     assert len(limits) == 2
 
@@ -208,10 +208,10 @@ def test_a_reproducer_stands_by_itself_and_can_be_reduced(
     suite = Suite(name="small", programs=(_c("small", source),))
     with PassListEval(
         suite, architectures=["x86_64"], pool=pool, cache_dir=cache_dir, program_timeout_s=1
-    ) as one:
-        verdict = one.check(parse_pass_list("structurizecfg"))["x86_64"]
+    ) as item:
+        verdict = item.check(parse_pass_list("structurizecfg"))["x86_64"]
         assert verdict.kind is VerdictKind.REJECTED
-        saved = one.save_reproducer(verdict, tmp_path / "kept")
+        saved = item.save_reproducer(verdict, tmp_path / "kept")
     assert saved.reproduced
     assert (saved.folder / "passes.txt").read_text() == "function(structurizecfg)\n"
     assert (saved.folder / "expected.txt").read_bytes()
@@ -220,7 +220,7 @@ def test_a_reproducer_stands_by_itself_and_can_be_reduced(
     assert reduced.suffix == ".ll"
     assert subprocess.run([saved.script, reduced], check=False).returncode == 0
     with pytest.raises(InputError, match="was not rejected"):
-        one.save_reproducer(
+        item.save_reproducer(
             Verdict(
                 kind=VerdictKind.PASSED,
                 passes=verdict.passes,
@@ -259,11 +259,11 @@ def test_a_busy_machine_leaves_no_program_out_for_good(
     quick = _c("quick", 'int main(void) { puts("a"); }')
     suite = Suite(name="slow", programs=(slow, quick))
     monkeypatch.setattr(prepare, "_REFERENCE_TIMEOUT_S", 0.2)
-    with PassListEval(suite, architectures=["x86_64"], pool=pool, cache_dir=tmp_path) as one:
-        assert one.skipped["x86_64"].keys() >= {"slow"}
+    with PassListEval(suite, architectures=["x86_64"], pool=pool, cache_dir=tmp_path) as item:
+        assert item.skipped["x86_64"].keys() >= {"slow"}
     monkeypatch.undo()
-    with PassListEval(suite, architectures=["x86_64"], pool=pool, cache_dir=tmp_path) as one:
-        assert not one.skipped["x86_64"]
+    with PassListEval(suite, architectures=["x86_64"], pool=pool, cache_dir=tmp_path) as item:
+        assert not item.skipped["x86_64"]
 
 
 _MUST_BE_INLINED = """
@@ -300,9 +300,9 @@ def test_recipes_with_a_verdict_are_not_checked_again(
     known, new = parse_pass_list("sroa"), parse_pass_list("gvn")
     suite = built_in_suite().subset(["switch_and_loop_exits"])
     with (
-        PassListEval(suite, architectures=["x86_64"], pool=pool, cache_dir=cache_dir) as one,
+        PassListEval(suite, architectures=["x86_64"], pool=pool, cache_dir=cache_dir) as item,
         VerdictBook(tmp_path / "verdicts.db", shipped="") as book,
     ):
-        for verdict in one.check(known).values():
+        for verdict in item.check(known).values():
             book.record(verdict)
-        assert unknown_recipes(one, [known, new], book) == [new]
+        assert unknown_recipes(item, [known, new], book) == [new]

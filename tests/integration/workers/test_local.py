@@ -66,7 +66,7 @@ def test_llvm_failing_in_a_step_is_that_steps_result(compile_unit: CompileUnit) 
     )
     with LocalPool(1) as pool:
         found = run_jobs(pool, [job])[0]
-        assert [one.status.value for one in found] == [
+        assert [item.status.value for item in found] == [
             "ok",
             "crashed",
             "ok",
@@ -79,7 +79,7 @@ def test_llvm_failing_in_a_step_is_that_steps_result(compile_unit: CompileUnit) 
         assert "frobnicate" in found[3].detail
         assert found[5].detail == "no answer within 3 s"
         assert found[5].seconds >= 3
-        assert all(one.size_bytes > 0 for one in found if one.ok)
+        assert all(item.size_bytes > 0 for item in found if item.ok)
         # A fresh pool, which saw no crash, gives the same sizes.
         good = tuple(p for p, m in zip(lists, found, strict=True) if m.ok)
         again = run_jobs(pool, [EvaluateJob(bitcode=job.bitcode, pass_lists=good)])[0]
@@ -93,7 +93,7 @@ def test_llvm_out_of_memory_is_a_result() -> None:
     with LocalPool(1, memory_limit_bytes=1_000_000_000) as pool:
         job = EmitJob(modules=(TINY, huge, TINY), passes=OZ)
         found = run_jobs(pool, [job])[0]
-    assert [one.status for one in found] == [Status.OK, Status.OUT_OF_MEMORY, Status.OK]
+    assert [item.status for item in found] == [Status.OK, Status.OUT_OF_MEMORY, Status.OK]
     assert found[0].data == found[2].data
 
 
@@ -359,12 +359,12 @@ def test_ten_thousand_evaluations_do_not_grow_a_worker(space: tuple[str, ...]) -
 
     rng = random.Random(1)
     # Passes of one line of code, cheap on a tiny module; default pipelines would take the time.
-    cheap = [one for one in space if "<O" not in one and "attributor" not in one]
+    cheap = [word for word in space if "<O" not in word and "attributor" not in word]
 
     def evaluate(pool: LocalPool, count: int) -> int:
         lists = tuple(random_list(cheap, rng, 6) for _ in range(count))
         (found,) = run_jobs(pool, [EvaluateJob(bitcode=TINY, pass_lists=lists, module_hash="t")])
-        assert sum(one.ok for one in found) > 0.9 * count
+        assert sum(item.ok for item in found) > 0.9 * count
         return rss_bytes(pool.pids[0])
 
     with LocalPool(1) as pool:
@@ -389,7 +389,7 @@ def test_the_fake_pool_equals_the_local_pool(pool: LocalPool) -> None:
     ]
 
     def comparable(results: list[list[object]]) -> list[list[str]]:
-        return [[repr(one).split("seconds=")[0] for one in result] for result in results]
+        return [[repr(item).split("seconds=")[0] for item in result] for result in results]
 
     with FakePool() as fake:
         assert comparable(run_jobs(fake, todo)) == comparable(run_jobs(pool, todo))
@@ -425,5 +425,5 @@ def test_an_interrupt_reaches_everybody_who_waits(jobs: ModuleType) -> None:
             while len(pool.pids) < 2:
                 time.sleep(0.01)
             pool.interrupt()
-            assert [one.result(timeout=20) for one in waiting] == ["interrupted"] * 5
+            assert [future.result(timeout=20) for future in waiting] == ["interrupted"] * 5
         assert run_jobs(pool, [jobs.Script(words=("a",))]) == [["a"]]

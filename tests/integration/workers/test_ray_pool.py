@@ -67,10 +67,10 @@ def kill_node(node: Any) -> None:
 
     def below(pid: int) -> Iterator[int]:
         yield pid
-        for child in [one for one, parent in parents.items() if parent == pid]:
+        for child in [index for index, parent in parents.items() if parent == pid]:
             yield from below(child)
 
-    for pid in [one for root in roots for one in below(root)]:
+    for pid in [index for root in roots for index in below(root)]:
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -101,7 +101,9 @@ def test_real_jobs_have_the_results_of_the_local_pool(
         wanted = run_jobs(local, jobs)
 
     def essence(results: list[list[Any]]) -> list[list[tuple[str, int, str]]]:
-        return [[(m.status.value, m.size_bytes, m.result_hash) for m in one] for one in results]
+        return [
+            [(m.status.value, m.size_bytes, m.result_hash) for m in result] for result in results
+        ]
 
     assert essence(found) == essence(wanted)
     assert [m.status.value for m in found[0]] == ["ok", "crashed", "ok", "refused", "ok"]
@@ -141,8 +143,8 @@ def test_a_node_killed_in_a_run_costs_no_result_and_gives_none_twice(
         assert len(pool.nodes) == 3
         tickets = [pool.submit(jobs.Script(words=("sleep 0.4", "b"))) for _ in range(24)]
         found = []
-        for one in pool.results():
-            found.append((one.ticket, one.step))
+        for result in pool.results():
+            found.append((result.ticket, result.step))
             if len(found) == 6:
                 kill_node(extra)
         assert sorted(found) == sorted((ticket, step) for ticket in tickets for step in (-1, 0, 1))

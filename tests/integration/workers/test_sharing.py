@@ -26,7 +26,7 @@ def test_sharing_really_saves_work(jobs: ModuleType, compile_unit: Callable[[str
         )
     pairs = zip(shared[0], alone[0], strict=True)
     # Use-list orders are not part of a module's hash, and may decide a few bytes.
-    assert sum(one.size_bytes != other.size_bytes for one, other in pairs) <= 1
+    assert sum(item.size_bytes != other.size_bytes for item, other in pairs) <= 1
     assert alone[1] == sum(map(len, lists))
     assert shared[1] < 0.7 * alone[1]
     assert shared[2] < alone[2] == len(lists)

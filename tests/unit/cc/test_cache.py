@@ -52,7 +52,7 @@ def test_the_least_recently_used_go_first(tmp_path: Path) -> None:
             time.sleep(0.002)
         assert cache.get("aa0") is not None
         cache.put("bb9", entry(b"x" * 1000), room_bytes=4 * size)
-        kept = [one for one in ("aa0", "aa1", "aa2", "aa3", "bb9") if cache.get(one)]
+        kept = [item for item in ("aa0", "aa1", "aa2", "aa3", "bb9") if cache.get(item)]
         assert "aa1" not in kept
         assert {"aa0", "bb9"} <= set(kept)
         assert cache.statistics().bytes <= 4 * size
@@ -93,13 +93,13 @@ def _write(folder: Path, first: int) -> None:
 def test_killed_writers_leave_whole_entries(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     writers = [context.Process(target=_write, args=(tmp_path, 1000 * n)) for n in range(2)]
-    for one in writers:
-        one.start()
+    for writer in writers:
+        writer.start()
     time.sleep(0.3)
-    for one in writers:
-        assert one.pid is not None
-        os.kill(one.pid, signal.SIGKILL)
-        one.join()
+    for writer in writers:
+        assert writer.pid is not None
+        os.kill(writer.pid, signal.SIGKILL)
+        writer.join()
     with Cache(tmp_path) as cache:
         keys = [p.parent.name + p.name for p in tmp_path.glob("??/*") if not p.name.startswith(".")]
         assert keys

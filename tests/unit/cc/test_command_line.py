@@ -127,10 +127,10 @@ def test_several_sources_and_links_of_sources(
 ) -> None:
     found = ask(folder, text)
     assert isinstance(found, Several), found
-    assert [one.output for one in found.units] == outputs
+    assert [compilation.output for compilation in found.units] == outputs
     assert (found.link.output if found.link else "") == linked
-    for one in found.units:
-        assert not {"-lm", "-shared", "-Wl,--gc-sections"} & {*one.compile}
+    for unit in found.units:
+        assert not {"-lm", "-shared", "-Wl,--gc-sections"} & {*unit.compile}
     if found.link:
         assert not {"-o", "-MD", "-MF", "dep", linked} & {*found.link.words}
         assert [word for word in found.link.words if isinstance(word, int)] == [

@@ -16,14 +16,17 @@ from llm_compiler.verify.verdicts import VerdictBook
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
 def test_all_have_passed_plainly_and_under_some_settings(architecture: str, tmp_path: Path) -> None:
     coreset = fast_coreset(load_coreset())
-    assert [one.pipeline for one in coreset.lists] == list(FAST_LISTS)
+    assert [recipe.pipeline for recipe in coreset.lists] == list(FAST_LISTS)
     settings = [Recipe(), *coreset.settings_for(architecture)]
     with VerdictBook(tmp_path / "none.db") as book:
         for passes in coreset.lists:
             known = [
-                book.lookup(passes.with_settings_of(one), 19, architecture) for one in settings
+                book.lookup(passes.with_settings_of(setting), 19, architecture)
+                for setting in settings
             ]
-            passed = [one is not None and one.kind is VerdictKind.PASSED for one in known]
+            passed = [
+                verdict is not None and verdict.kind is VerdictKind.PASSED for verdict in known
+            ]
             assert passed[0], passes
             # Under settings without a verdict a list is tried plainly, and saves less.
             assert any(passed[1:]), passes

@@ -32,7 +32,7 @@ def outputs(
         output=Path(output) if output else None,
         out_dir=Path(out_dir) if out_dir else None,
     )
-    return [str(one) for one in named]
+    return [str(path) for path in named]
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +73,8 @@ def test_a_compile_database_gives_each_file_its_flags(here: Path) -> None:
     ]
     (here / "compile_commands.json").write_text(json.dumps(entries))
     found = collect_sources([Path("compile_commands.json")], parse_clang_flags([]), lambda: here)
-    assert [one.shown for one in found] == ["s/x.c", "s/y.c"]
-    assert [one.file.resolve() for one in found] == [here / "s" / "x.c", here / "s" / "y.c"]
+    assert [source.shown for source in found] == ["s/x.c", "s/y.c"]
+    assert [source.file.resolve() for source in found] == [here / "s" / "x.c", here / "s" / "y.c"]
     assert found[0].clang_flags == ("-DA", "-c", "-o", "o/x.c.o")
     assert "-flto" not in found[1].clang_flags, "what is wanted is an object of each file"
     assert outputs(found, out_dir="d") == ["d/o/x.c.o", "d/s/y.o"]

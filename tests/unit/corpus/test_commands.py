@@ -17,13 +17,13 @@ from llm_compiler.errors import ArtifactError
 ROOT = Path("/build/hello")
 
 
-def one(*arguments: str, directory: str = "/build/hello/src") -> CompileCommand:
+def compile_command(*arguments: str, directory: str = "/build/hello/src") -> CompileCommand:
     (command,) = commands_of_invocation(arguments, directory, root=ROOT)
     return command
 
 
 def test_only_what_the_baseline_keeps_stays() -> None:
-    command = one(
+    command = compile_command(
         *("-DHAVE_CONFIG_H", "-I", "..", "-I../lib", "-O2", "-g3", "-Wall", "-Werror", "-std=c11"),
         *("-fno-strict-aliasing", "-fstack-protector-strong", "-flto", "-march=native", "-mavx2"),
         *("-MD", "-MP", "-MF", ".deps/a.d", "-MT", "a.o", "-c", "-o", "a.o", "a.c", "-pipe"),
@@ -40,11 +40,11 @@ def test_only_what_the_baseline_keeps_stays() -> None:
 
 
 def test_values_of_dropped_flags_are_not_taken_for_sources() -> None:
-    assert one("-o", "b.c", "-Xclang", "c.c", "-MF", "d.c", "a.cc").source == "src/a.cc"
+    assert compile_command("-o", "b.c", "-Xclang", "c.c", "-MF", "d.c", "a.cc").source == "src/a.cc"
 
 
 def test_paths_of_the_package_become_relative_and_others_stay() -> None:
-    command = one(
+    command = compile_command(
         "-I/build/hello/include", "-isystem", "/usr/include/x", "-c", "/build/hello/lib/a.cpp"
     )
     assert command.flags == ("-I../include", "-isystem", "/usr/include/x")
@@ -52,7 +52,9 @@ def test_paths_of_the_package_become_relative_and_others_stay() -> None:
 
 
 def test_defines_do_not_name_the_machine() -> None:
-    assert one('-DDATA="/build/hello/data"', "a.c").flags == ('-DDATA="/usr/src/hello/data"',)
+    assert compile_command('-DDATA="/build/hello/data"', "a.c").flags == (
+        '-DDATA="/usr/src/hello/data"',
+    )
 
 
 @pytest.mark.parametrize("flag", ["-E", "-M", "-MM", "-S", "-fsyntax-only"])
@@ -70,8 +72,8 @@ def test_one_call_may_compile_several_units() -> None:
 
 
 def test_x_sets_the_language() -> None:
-    assert one("-x", "c++", "-c", "a.c").language == "c++"
-    assert one("-xc", "-c", "a.inc").language == "c"
+    assert compile_command("-x", "c++", "-c", "a.c").language == "c++"
+    assert compile_command("-xc", "-c", "a.inc").language == "c"
 
 
 def test_response_files_are_read(tmp_path: Path) -> None:
@@ -82,16 +84,16 @@ def test_response_files_are_read(tmp_path: Path) -> None:
 
 def test_a_twin_for_another_library_is_dropped_and_other_flags_make_another_unit() -> None:
     commands = [
-        one("-fPIC", "-DPIC", "-Dhello_EXPORTS", "-I", "x", "a.c"),
-        one("a.c"),
-        one("-DHELLO_SHARED=1", "-fvisibility=hidden", "-Iy", "a.c"),
-        one("-DX", "a.c"),
+        compile_command("-fPIC", "-DPIC", "-Dhello_EXPORTS", "-I", "x", "a.c"),
+        compile_command("a.c"),
+        compile_command("-DHELLO_SHARED=1", "-fvisibility=hidden", "-Iy", "a.c"),
+        compile_command("-DX", "a.c"),
     ]
     assert unique_commands(commands) == [commands[0], commands[3]]
 
 
 def test_slugs_tell_flags_apart_and_are_file_names() -> None:
-    first, second = one("a.c"), one("-DX", "a.c")
+    first, second = compile_command("a.c"), compile_command("-DX", "a.c")
     assert first.slug != second.slug
     assert first.slug.startswith("src__a.c-")
     assert "/" not in first.slug

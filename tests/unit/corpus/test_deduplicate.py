@@ -37,8 +37,8 @@ def variant(rng: random.Random, base: array[int], share: float) -> array[int]:
     return array("I", sorted((set(base) - changed) | fresh))
 
 
-def jaccard(one: array[int], other: array[int]) -> float:
-    return len(set(one) & set(other)) / len(set(one) | set(other))
+def jaccard(item: array[int], other: array[int]) -> float:
+    return len(set(item) & set(other)) / len(set(item) | set(other))
 
 
 def random_set(rng: random.Random, size: int = 100) -> array[int]:
@@ -51,16 +51,16 @@ def test_near_duplicates_are_joined_and_others_are_not() -> None:
     near = [variant(rng, base, 0.08) for base in bases]  # Jaccard index about 0.85
     far = [variant(rng, base, 0.25) for base in bases]  # about 0.6
     all_sets = [*bases, *near, *far]
-    roots = cluster([candidate(str(i), one) for i, one in enumerate(all_sets)], 0.8)
+    roots = cluster([candidate(str(i), item) for i, item in enumerate(all_sets)], 0.8)
     assert roots == [*range(200), *range(200), *range(400, 600)]
 
 
 def test_the_same_bitcode_text_or_shingles_are_one_cluster() -> None:
     rng = random.Random(6)
-    one, two, three = (random_set(rng) for _ in range(3))
+    item, two, three = (random_set(rng) for _ in range(3))
     roots = cluster(
         [
-            candidate("a", one),
+            candidate("a", item),
             candidate("a", two),
             candidate("b", three, anonymous="t"),
             candidate("c", random_set(rng), anonymous="t"),
@@ -86,8 +86,8 @@ def test_a_cluster_lives_in_one_split_and_keeps_one_of_each_kind_and_target() ->
         for i, (split, kind, architecture) in enumerate(places)
     ]
     kept = keep_representatives(candidates, cluster(candidates, 0.8))
-    assert [one.index for one in kept] == [1, 3, 5]
-    assert {one.cluster for one in kept} == {"1"}
+    assert [each_kept.index for each_kept in kept] == [1, 3, 5]
+    assert {each_kept.cluster for each_kept in kept} == {"1"}
 
 
 def test_the_exact_search_finds_what_comparing_all_pairs_finds() -> None:
@@ -96,9 +96,9 @@ def test_the_exact_search_finds_what_comparing_all_pairs_finds() -> None:
     asked = [variant(rng, rng.choice(known), rng.uniform(0, 0.3)) for _ in range(200)]
     for threshold in (0.7, 0.8, 0.95):
         expected = {
-            place: max(jaccard(one, other) for other in known)
-            for place, one in enumerate(asked)
-            if any(jaccard(one, other) >= threshold for other in known)
+            place: max(jaccard(item, other) for other in known)
+            for place, item in enumerate(asked)
+            if any(jaccard(item, other) >= threshold for other in known)
         }
         found = find_clones(known, asked, threshold)
         assert {place: similarity for place, _, similarity in found} == expected

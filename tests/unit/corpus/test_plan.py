@@ -38,7 +38,9 @@ def plan(
     plans, counts = plan_samples(
         order_units(units), {u.sha256: functions[u.source] for u in units}, config
     )
-    return {one.unit.sha256.split("/", 1)[1]: one.functions for one in plans}, dict(counts)
+    return {
+        unit_plan.unit.sha256.split("/", 1)[1]: unit_plan.functions for unit_plan in plans
+    }, dict(counts)
 
 
 def test_repeated_functions_are_taken_once_a_package_and_those_of_std_once() -> None:
@@ -74,7 +76,7 @@ def test_sizes_and_the_limit_of_a_package_hold_for_each_target() -> None:
     plans, counts = plan_samples(
         order_units(units), {u.sha256: functions["x"] for u in units}, config
     )
-    assert [len(one.functions) for one in plans] == [10, 10]
+    assert [len(unit_plan.functions) for unit_plan in plans] == [10, 10]
     assert plans[0].functions == plans[1].functions
     assert counts == {"too-small": 10, "too-long": 18, "over-limit": 12}
     assert {int(name[1:]) for name in plans[0].functions} <= set(range(5, 21))
@@ -85,7 +87,7 @@ def test_the_share_of_units_is_about_what_was_asked_for() -> None:
     plans, _ = plan_samples(
         units, {u.sha256: [function("f")] for u in units}, SampleConfig(unit_share=0.3)
     )
-    assert 60 < sum(one.whole for one in plans) < 120
+    assert 60 < sum(unit_plan.whole for unit_plan in plans) < 120
 
 
 @pytest.mark.parametrize(

@@ -71,15 +71,17 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert list(load_samples(folder, kind="unit", architecture="x86_64")) == SAMPLES[5:8]
     assert list(load_samples(folder, architecture="aarch64")) == []
     only = list(load_samples(folder, columns=("module_hash", "size_bytes")))
-    assert [one.size_bytes for one in only] == [one.size_bytes for one in SAMPLES]
-    assert {one.text for one in only} == {""}
+    assert [each_sample.size_bytes for each_sample in only] == [
+        each_sample.size_bytes for each_sample in SAMPLES
+    ]
+    assert {each_sample.text for each_sample in only} == {""}
 
 
 def test_shards_are_plain_parquet(tmp_path: Path) -> None:
     from pyarrow.dataset import dataset
 
     table = dataset(shard_paths(write(tmp_path, SAMPLES)), format="parquet").to_table()
-    assert table.column("text").to_pylist() == [one.text for one in SAMPLES]
+    assert table.column("text").to_pylist() == [each_sample.text for each_sample in SAMPLES]
     assert table.schema.field("num_instructions").type == pyarrow.int32()
 
 
@@ -186,9 +188,11 @@ def test_modules_to_search_are_spread_over_packages_and_targets(tmp_path: Path) 
     many += [dataclasses.replace(sample(number), **arm) for number in range(10, 14)]
     write(tmp_path, many)
     found = sample_modules(tmp_path, limit=6, min_size_bytes=102, max_size_bytes=114)
-    groups = Counter(one.name.split("/")[0] + one.name[-8:] for one in found)
+    groups = Counter(
+        named_module.name.split("/")[0] + named_module.name[-8:] for named_module in found
+    )
     assert sorted(groups.values()) == [1, 2, 3]
-    assert len({one.bitcode for one in sample_modules(tmp_path)}) == 17
+    assert len({module.bitcode for module in sample_modules(tmp_path)}) == 17
     assert len(sample_modules(tmp_path)) == 17
     assert sample_modules(tmp_path, limit=6, seed=1) == sample_modules(tmp_path, limit=6, seed=1)
     with pytest.raises(InputError, match="no sample of these sizes"):

@@ -45,5 +45,5 @@ def test_short_functions_have_a_shingle_and_declarations_none() -> None:
 def test_anonymous_text_keeps_which_symbol_is_which() -> None:
     renamed = TEXT.replace("@helper", "@h").replace("@first", "@f").replace("@table", "@t")
     assert anonymous_text(renamed) == anonymous_text(TEXT)
-    one, two = "call @a()\ncall @b()\n", "call @a()\ncall @a()\n"
-    assert anonymous_text(one) != anonymous_text(two)
+    word, two = "call @a()\ncall @b()\n", "call @a()\ncall @a()\n"
+    assert anonymous_text(word) != anonymous_text(two)

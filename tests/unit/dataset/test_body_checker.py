@@ -62,7 +62,7 @@ def feed(text: str, pieces: int = 1) -> BodyState | None:
 
 def refused_line(text: str) -> int:
     """Return the number, from 1, of the first line that is refused; 0 if none is."""
-    for number, end in enumerate((i + 1 for i, one in enumerate(text) if one == "\n"), start=1):
+    for number, end in enumerate((i + 1 for i, word in enumerate(text) if word == "\n"), start=1):
         if feed(text[:end], 10_000) is None:
             return number
     state = feed(text, 10_000)

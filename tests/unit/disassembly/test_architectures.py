@@ -20,7 +20,7 @@ def instruction(text: str, *, address: int = 0, target: int | None = None) -> In
     return Instruction(address=address, size=4, text=text, target=target, hint="")
 
 
-@pytest.mark.parametrize("name", [one.name for one in TARGETS])
+@pytest.mark.parametrize("name", [target_record.name for target_record in TARGETS])
 def test_every_target_can_be_read_lifted_and_verified(name: str) -> None:
     assert architecture_named(name).target.name == name
     assert verified.architecture_named(name).target is architecture_named(name).target
@@ -57,8 +57,11 @@ def test_what_has_no_record_is_refused_by_name() -> None:
 def test_branches_name_where_they_go(
     architecture: Architecture, text: str, is_branch: bool, is_jump: bool
 ) -> None:
-    one = instruction(text)
-    assert (architecture.is_branch(one), architecture.is_jump(one)) == (is_branch, is_jump)
+    each_instruction = instruction(text)
+    assert (architecture.is_branch(each_instruction), architecture.is_jump(each_instruction)) == (
+        is_branch,
+        is_jump,
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +101,10 @@ def test_pairs_of_instructions_make_one_address() -> None:
         instruction("ldr w0, [x8]", address=8),
     ]
     found = ARM.pair_addresses(code)
-    assert {place: (one.address, one.is_low) for place, one in found.items()} == {
+    assert {
+        place: (paired_address.address, paired_address.is_low)
+        for place, paired_address in found.items()
+    } == {
         0: (0x5010, False),
         4: (0x5010, True),
     }

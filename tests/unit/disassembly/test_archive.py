@@ -18,7 +18,7 @@ def test_names_of_all_kinds() -> None:
     data = MAGIC + member("/", b"symbols") + member("//", long)
     data += member("short.o/", b"one") + member("/0", b"two2") + member("/30", b"three")
     data += member("#1/8", b"bsd.o\0\0\0four")
-    found = [(one.name, one.data) for one in read_archive(data, "lib.a")]
+    found = [(each_member.name, each_member.data) for each_member in read_archive(data, "lib.a")]
     assert found == [
         ("short.o", b"one"),
         ("a_name_longer_than_sixteen.o", b"two2"),

@@ -34,7 +34,7 @@ define void @other() {
 
 def test_blocks_and_where_they_go() -> None:
     blocks = blocks_of(MODULE, "a<b")
-    assert [(one.name, one.successors) for one in blocks] == [
+    assert [(block.name, block.successors) for block in blocks] == [
         ("entry", ("rest", "one", "loop")),
         ("one", ()),
         ("loop", ("loop", "rest")),

@@ -57,15 +57,15 @@ def test_the_best_of_the_first_answers_counts() -> None:
         lift("h", 0, "no_answer", cause="beyond context"),
         lift("i", 0, "no_answer", cause="unreadable"),
     ]
-    one, two, three = (summarize_lifts(rows, k, 0) for k in (1, 2, 3))
-    assert one.verdicts == {"unproved": 1, "refuted": 1, "no_answer": 2}
+    lift_summary, two, three = (summarize_lifts(rows, k, 0) for k in (1, 2, 3))
+    assert lift_summary.verdicts == {"unproved": 1, "refuted": 1, "no_answer": 2}
     assert two.verdicts == {"tests_passed": 1, "unproved": 1, "no_answer": 2}
     assert three.verdicts == {"exact": 1, "unproved": 1, "no_answer": 2}
     assert (three.n, three.num_beyond_context, three.num_unreadable) == (4, 1, 1)
     assert (three.exact.value, three.exact_of_answered.value) == (0.25, 0.5)
     assert (three.bleu.value, three.bleu_of_all.value) == pytest.approx((0.65, 0.325))
     assert (two.num_other_attributes, three.num_other_attributes) == (0, 1)
-    assert one.seconds.value == 3.0
+    assert lift_summary.seconds.value == 3.0
     assert three.seconds.value == pytest.approx((7 + 5 + 3 + 3) / 4)
 
 
@@ -113,10 +113,12 @@ def test_emulation() -> None:
         answer="",
     )
     verdicts = ("exact", "same_code", "tests_passed", "compiles", "differs", "broken", "no_answer")
-    rows = [replace(row, verdict=one, unchanged=int(one == "exact")) for one in verdicts]
+    rows = [
+        replace(row, verdict=verdict, unchanged=int(verdict == "exact")) for verdict in verdicts
+    ]
     found = summarize_emulation(rows, 0)
     shares = (found.exact, found.same_code, found.shown, found.compiles)
-    assert [round(7 * one.value) for one in shares] == [1, 2, 3, 5]
+    assert [round(7 * share.value) for share in shares] == [1, 2, 3, 5]
     assert found.exact_of_changed.value == 0.0
     assert (found.num_unchanged, found.num_without_answer) == (1, 1)
     stated, mape, unchanged = found.errors["instructions"]

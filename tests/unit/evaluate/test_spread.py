@@ -21,16 +21,16 @@ def test_any_beginning_is_spread_over_the_groups() -> None:
             beginning = found[:count]
             for keys in (target, program):
                 names = "ax" if keys is target else "pqr"
-                sizes = [[keys(one) for one in beginning].count(name) for name in names]
+                sizes = [[keys(row) for row in beginning].count(name) for name in names]
                 assert max(sizes) - min(sizes) <= 2
 
 
 def test_draws_depend_on_the_seed_alone() -> None:
     found = draw_evenly(ITEMS, target, [program], count=3, seed=1)
-    others = sorted(ITEMS, key=lambda one: (one[2], one[1], one[0]))
+    others = sorted(ITEMS, key=lambda row: (row[2], row[1], row[0]))
     assert found == draw_evenly(others, target, [program], count=3, seed=1)
-    assert [one[0] for one in found] == ["a", "x"] * 3
-    assert {one[1] for one in found if one[0] == "a"} == set("pqr")
+    assert [row[0] for row in found] == ["a", "x"] * 3
+    assert {row[1] for row in found if row[0] == "a"} == set("pqr")
     orders = {tuple(draw_evenly(ITEMS, target, [program], seed=seed)) for seed in range(9)}
     assert len(orders) > 3
 

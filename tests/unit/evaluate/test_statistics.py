@@ -39,7 +39,7 @@ def test_summary_with_and_without_backup() -> None:
         replace(ROW, module="q", ceiling_size_bytes=800, ceiling_text_data_bytes=400),
     ]
     coreset = [
-        replace(one, contender="coreset", size_bytes=950, text_data_bytes=450) for one in rows
+        replace(row, contender="coreset", size_bytes=950, text_data_bytes=450) for row in rows
     ]
     found = summarize(rows, objective=SIZE, coreset=coreset)
     assert found.counts == {"size": (2, 1, 1), "text-data": (3, 1, 0)}

@@ -97,17 +97,17 @@ def test_what_nobody_knows_is_not_covered(text: str, name: str) -> None:
 
 
 def test_constructs_are_named_once_and_covered_by_programs_that_exist() -> None:
-    names = [one.name for one in CONSTRUCTS]
+    names = [construct.name for construct in CONSTRUCTS]
     assert len(set(names)) == len(names)
-    programs = {one.name for one in built_in_suite().programs}
-    assert {program for one in CONSTRUCTS for program in one.programs} <= programs
+    programs = {program.name for program in built_in_suite().programs}
+    assert {program for construct in CONSTRUCTS for program in construct.programs} <= programs
 
 
 def test_refusals_name_constructs_and_passes_that_exist() -> None:
-    names = {one.name for one in CONSTRUCTS}
-    for one in REFUSALS:
-        assert one.construct in names
-        for text in (*one.passes, *one.unless_after):
+    names = {construct.name for construct in CONSTRUCTS}
+    for refusal in REFUSALS:
+        assert refusal.construct in names
+        for text in (*refusal.passes, *refusal.unless_after):
             assert (
                 text in ("*", "default", "no pass at all")
                 or level_of(base_name(text))

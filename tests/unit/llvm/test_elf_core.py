@@ -52,14 +52,14 @@ def make(order: str, wide: bool, *, with_addend: bool, count: int | None = None)
 def test_both_widths_and_byte_orders_are_read(order: str, wide: bool, with_addend: bool) -> None:
     elf = read_elf(make(order, wide, with_addend=with_addend))
     assert (elf.order, elf.wide, elf.type, elf.machine, elf.entry) == (order, wide, 1, 243, 0x77)
-    assert [elf.name(one) for one in elf.headers] == [b"", b".shstrtab", b".symtab", b".rel"]
+    assert [elf.name(header) for header in elf.headers] == [b"", b".shstrtab", b".symtab", b".rel"]
     table, relocations = elf.headers[2:]
     _, main = elf.symbols(table)
     assert elf.symbol_name(table, main) == b"main"
     assert (main.info, main.other, main.section, main.value, main.size) == (0x12, 2, 1, 0x40, 7)
-    (one,) = elf.relocations(relocations)
-    assert (one.offset, one.type, one.symbol) == (0x10, 5, 1)
-    assert one.addend == (-4 if with_addend else 0)
+    (row,) = elf.relocations(relocations)
+    assert (row.offset, row.type, row.symbol) == (0x10, 5, 1)
+    assert row.addend == (-4 if with_addend else 0)
 
 
 @pytest.mark.parametrize("size", [0, 4, 20, 51, 63, 100])

@@ -9,7 +9,7 @@ from llm_compiler.llvm.passes import element_name, parse_pass_list, search_space
 from llm_compiler.llvm.registry import all_entries
 from llm_compiler.records import PassList
 
-SAFE = [one.element for one in all_entries() if one.safe]
+SAFE = [entry.element for entry in all_entries() if entry.safe]
 
 
 @pytest.mark.parametrize(
@@ -162,8 +162,8 @@ def test_element_name_takes_the_adaptors_off() -> None:
     assert element_name("globalopt") == "globalopt"
     assert element_name("cgscc(inline<only-mandatory>)") == "inline<only-mandatory>"
     assert element_name("function(loop(loop-rotate))") == "loop-rotate"
-    for one in all_entries():
-        assert element_name(one.element) == one.text
+    for entry in all_entries():
+        assert element_name(entry.element) == entry.text
 
 
 def test_unsafe_passes_are_named_with_a_reason() -> None:

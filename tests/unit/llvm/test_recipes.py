@@ -122,9 +122,9 @@ def test_code_that_uses_the_frame_register_itself_is_known(text: str, unfit: boo
 
 
 def test_every_entry_says_what_it_is_for() -> None:
-    names = [(one.kind, one.name) for one in all_settings()]
+    names = [(each_setting.kind, each_setting.name) for each_setting in all_settings()]
     assert len(names) == len(set(names))
-    for one in all_settings():
-        assert one.effect
-        assert one.values
-        assert one.safe == (not one.reason and not one.contract)
+    for setting in all_settings():
+        assert setting.effect
+        assert setting.values
+        assert setting.safe == (not setting.reason and not setting.contract)

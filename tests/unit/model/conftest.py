@@ -82,13 +82,13 @@ def any_tokenizer(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> IrTokenizer:
     folder = tmp_path_factory.mktemp(request.param)
-    texts = [one for n in range(60) for one in (ir(n), assembly(n))]
+    texts = [word for n in range(60) for word in (ir(n), assembly(n))]
     return train_tokenizer(iter(texts), folder, vocab_size=700, pre_tokenizer=request.param)
 
 
 @pytest.fixture(scope="session")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> IrTokenizer:
-    texts = [one for n in range(60) for one in (ir(n), assembly(n))]
+    texts = [word for n in range(60) for word in (ir(n), assembly(n))]
     return train_tokenizer(iter(texts), tmp_path_factory.mktemp("tokenizer"), vocab_size=700)
 
 
@@ -99,14 +99,14 @@ def write_stage_data(folder: Path, samples: list[StageSample], *, shard_size: in
     stage = samples[0].stage
     shards = []
     for number, start in enumerate(range(0, len(samples), shard_size)):
-        rows = [one.to_row() for one in samples[start : start + shard_size]]
+        rows = [sample.to_row() for sample in samples[start : start + shard_size]]
         name = f"{stage}-{number:05d}.parquet"
         write_table(pyarrow.Table.from_pylist(rows), folder / name)
         shards.append({"name": name, "num_samples": len(rows)})
     manifest = {
         "format": "llm-compiler stage data, version 1",
         "stage": stage,
-        "identity": content_hash(repr([one.to_row() for one in samples]).encode()),
+        "identity": content_hash(repr([sample.to_row() for sample in samples]).encode()),
         "shards": shards,
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))

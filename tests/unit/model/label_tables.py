@@ -39,15 +39,15 @@ def write_table(
     path: Path, numbers: range, *, lists: list[PassList] = LISTS, size: int = 1000
 ) -> Path:
     def labels(n: int) -> ModuleLabels:
-        one = sample(n)
+        each_sample = sample(n)
         sizes = tuple(size + n - 10 * place for place in range(len(lists)))
         return ModuleLabels(
-            module_hash=one.module_hash,
-            target_triple=one.target_triple,
-            split=one.split,
-            package=one.package,
+            module_hash=each_sample.module_hash,
+            target_triple=each_sample.target_triple,
+            split=each_sample.split,
+            package=each_sample.package,
             size_bytes=(size, *sizes),
-            text_data_bytes=(size - 100, *(one - 90 for one in sizes)),
+            text_data_bytes=(size - 100, *(index - 90 for index in sizes)),
         )
 
     write_labels([labels(n) for n in numbers], lists, path)

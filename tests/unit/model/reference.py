@@ -101,7 +101,7 @@ class Reference:
         x = t["model.embed_tokens.weight"][list(ids)]
         num, size = len(ids), c.head_size
         angles = np.arange(num)[:, None] / c.rope_theta ** (np.arange(0, size, 2) / size)
-        cos, sin = (np.tile(one(angles), 2)[:, None] for one in (np.cos, np.sin))
+        cos, sin = (np.tile(item(angles), 2)[:, None] for item in (np.cos, np.sin))
 
         def norm(x: NDArray[np.float64], name: str) -> NDArray[np.float64]:
             return x / np.sqrt((x**2).mean(-1, keepdims=True) + c.rms_norm_eps) * t[name]
@@ -114,10 +114,11 @@ class Reference:
             p = f"model.layers.{layer}."
             h = norm(x, p + "input_layernorm.weight")
             q, k, v = (
-                (h @ t[f"{p}self_attn.{one}_proj.weight"].T).reshape(num, -1, size) for one in "qkv"
+                (h @ t[f"{p}self_attn.{word}_proj.weight"].T).reshape(num, -1, size)
+                for word in "qkv"
             )
             group = c.num_heads // c.num_kv_heads
-            k, v = (np.repeat(one, group, axis=1) for one in (rotate(k), v))
+            k, v = (np.repeat(array, group, axis=1) for array in (rotate(k), v))
             scores = np.einsum("ihd,jhd->hij", rotate(q), k) / np.sqrt(size)
             scores[:, np.triu(np.ones((num, num), bool), 1)] = -np.inf
             shares = np.exp(scores - scores.max(-1, keepdims=True))

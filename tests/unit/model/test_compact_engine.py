@@ -52,9 +52,9 @@ RANKED = Propose(
 
 def test_all_lists_are_ranked(engine: CompactEngine) -> None:
     found = engine.answer(RANKED)
-    assert {one.passes for one in found} == set(LISTS)
+    assert {proposal.passes for proposal in found} == set(LISTS)
     assert len(found) == len(set(LISTS))
-    total = [one.log_probability for one in found]
+    total = [proposal.log_probability for proposal in found]
     assert total == sorted(total, reverse=True)
     assert sum(map(math.exp, total)) == pytest.approx(1, abs=1e-4)
     assert engine.answer(replace(RANKED, num_candidates=4)) == found[:4]
@@ -64,7 +64,7 @@ def test_all_lists_are_ranked(engine: CompactEngine) -> None:
         replace(RANKED, oz_size_bytes=512),
         Propose(code=ir(1), target_triple="aarch64-linux-gnu", num_candidates=1000, lists=LISTS),
     ):
-        assert [one.log_probability for one in engine.answer(other)] != total
+        assert [proposal.log_probability for proposal in engine.answer(other)] != total
     assert (
         engine.answer(Propose(code=ir(1), target_triple=TRIPLE, num_candidates=3, lists=[])) == []
     )
@@ -78,7 +78,7 @@ def test_a_list_has_the_probability_that_its_document_gives_it(
     engine: CompactEngine, tokenizer: IrTokenizer
 ) -> None:
     """What training writes (`documents`) is what the engine asks for."""
-    lists = [parse_pass_list(one) for one in ("globaldce", "function(sroa<modify-cfg>)", "")]
+    lists = [parse_pass_list(item) for item in ("globaldce", "function(sroa<modify-cfg>)", "")]
     sample = _tuning_sample(ir(3), "globaldce", 1203)
     (document,) = CompactPrompts(tokenizer).documents(sample, 900)
     reference = Reference(tiny_config(tokenizer.vocab_size, context=900))
@@ -87,11 +87,11 @@ def test_a_list_has_the_probability_that_its_document_gives_it(
     choices = [tokenizer.pass_id("globaldce"), tokenizer.pass_id(lists[1].pipeline), end]
     row = rows[document.answer_start]  # after <passes>
     assert document.ids[document.answer_start + 1] == choices[0]
-    expected = row[choices[0]] - math.log(sum(math.exp(row[one]) for one in choices))
+    expected = row[choices[0]] - math.log(sum(math.exp(row[choice]) for choice in choices))
     found = engine.answer(
         Propose(code=ir(3), target_triple=TRIPLE, num_candidates=3, lists=lists, oz_size_bytes=1203)
     )
-    (chosen,) = (one for one in found if one.passes == lists[0])
+    (chosen,) = (proposal for proposal in found if proposal.passes == lists[0])
     assert chosen.log_probability == pytest.approx(expected, abs=1e-3)
 
 
@@ -115,23 +115,28 @@ def test_what_was_tried_is_taken_into_account_and_not_proposed_again(
     fresh = engine.answer(RANKED)
     tried = [(fresh[0].passes, 880), (fresh[3].passes, -1)]
     found = engine.answer(replace(RANKED, tried=tried))
-    assert {one.passes for one in found} == set(LISTS) - {fresh[0].passes, fresh[3].passes}
+    assert {proposal.passes for proposal in found} == set(LISTS) - {
+        fresh[0].passes,
+        fresh[3].passes,
+    }
     worse = [(fresh[0].passes, 950), (fresh[3].passes, -1)]
     other = engine.answer(replace(RANKED, tried=worse))
-    assert [one.log_probability for one in found] != [one.log_probability for one in other]
+    assert [proposal.log_probability for proposal in found] != [
+        proposal.log_probability for proposal in other
+    ]
     free = replace(RANKED, num_candidates=4, lists=None)
     novel = engine.answer(free)
-    again = engine.answer(replace(free, tried=[(one.passes, 900) for one in novel]))
-    assert not {one.passes for one in novel} & {one.passes for one in again}
+    again = engine.answer(replace(free, tried=[(proposal.passes, 900) for proposal in novel]))
+    assert not {proposal.passes for proposal in novel} & {proposal.passes for proposal in again}
 
 
 def test_new_lists_are_well_formed_safe_and_distinct(engine: CompactEngine) -> None:
     found = engine.answer(Propose(code=ir(1), target_triple=TRIPLE, num_candidates=16, lists=None))
-    assert len({one.passes for one in found}) == len(found) == 16
+    assert len({each_proposal.passes for each_proposal in found}) == len(found) == 16
     safe = set(registry_passes())
-    for one in found:
-        assert set(one.passes.elements) <= safe
-        assert parse_pass_list(one.passes.pipeline) == one.passes
+    for proposal in found:
+        assert set(proposal.passes.elements) <= safe
+        assert parse_pass_list(proposal.passes.pipeline) == proposal.passes
 
 
 def test_modules_beyond_the_context_are_cut(engine: CompactEngine) -> None:
@@ -153,11 +158,11 @@ def _check_answers(engine: CompactEngine) -> None:
     )
     # Random weights end a text with each token by chance: some of twelve do.
     assert found
-    assert len({one.code for one in found}) == len(found) <= 12
-    for one in found:
-        assert one.num_tokens >= 2
-        assert one.log_probability < 0
-        assert "<|" not in one.code
+    assert len({answer.code for answer in found}) == len(found) <= 12
+    for code_answer in found:
+        assert code_answer.num_tokens >= 2
+        assert code_answer.log_probability < 0
+        assert "<|" not in code_answer.code
     assert found == engine.answer(
         Lift(assembly=assembly(1), target_triple=TRIPLE, num_candidates=12, temperature=1.5, seed=1)
     )
@@ -195,7 +200,7 @@ class Scripted:
         assert rows is None
         assert tokens is None
         start = len(self._depths)
-        self._depths += [self._depths[one] + 1 if one >= 0 else 1 for one in parents]
+        self._depths += [self._depths[parent] + 1 if parent >= 0 else 1 for parent in parents]
         return np.stack([self._row(depth) for depth in self._depths[start:]])
 
     def _row(self, depth: int) -> FloatArray:

@@ -24,7 +24,7 @@ def test_shapes(name: str, millions: float, tmp_path: Path) -> None:
     theirs = AutoConfig.from_pretrained(tmp_path)
     with torch.device("meta"):
         model = LlamaForCausalLM(theirs)
-    assert sum(one.numel() for one in model.parameters()) == config.num_parameters
+    assert sum(parameter.numel() for parameter in model.parameters()) == config.num_parameters
     rope = getattr(theirs, "rope_parameters", None) or {"rope_theta": theirs.rope_theta}
     assert rope["rope_theta"] == config.rope_theta
     again = read_hf_config(tmp_path)

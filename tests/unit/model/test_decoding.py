@@ -34,7 +34,7 @@ def random_sequences(num: int, *, tokens: int, longest: int, seed: int = 0) -> l
     while len(found) < num:
         length = int(random.integers(0, longest))
         found[*random.integers(1, tokens + 1, length).tolist(), END] = None
-    return [list(one) for one in found]
+    return [list(pair) for pair in found]
 
 
 def exact(sequences: list[list[int]]) -> dict[tuple[int, ...], float]:
@@ -46,9 +46,9 @@ def exact(sequences: list[list[int]]) -> dict[tuple[int, ...], float]:
         total = 0.0
         for place, id_ in enumerate(sequence):
             following = {
-                one[place]
-                for one in sequences
-                if len(one) > place and one[:place] == sequence[:place]
+                group[place]
+                for group in sequences
+                if len(group) > place and group[:place] == sequence[:place]
             }
             total += rows[place][id_] - math.log(sum(math.exp(rows[place][i]) for i in following))
         found[tuple(sequence)] = total
@@ -64,17 +64,17 @@ def test_most_probable_is_exact(decoder: EmbeddedDecoder, batch: int, num: int) 
     assert sum(map(math.exp, expected.values())) == pytest.approx(1)
     found = most_probable(decoder.start(PROMPT), trie, num, batch=batch)
     best = sorted(expected, key=lambda ids: -expected[ids])[:num]
-    assert [one.ids for one in found] == best
-    for one in found:
-        assert one.log_probability == pytest.approx(expected[one.ids], abs=1e-3)
-        assert sequences[trie.find(one.ids)] == list(one.ids)
+    assert [each_finding.ids for each_finding in found] == best
+    for finding in found:
+        assert finding.log_probability == pytest.approx(expected[finding.ids], abs=1e-3)
+        assert sequences[trie.find(finding.ids)] == list(finding.ids)
 
 
 def test_a_whole_trie_sums_to_one(decoder: EmbeddedDecoder) -> None:
     trie = TokenTrie(random_sequences(300, tokens=30, longest=12))
     found = most_probable(decoder.start(PROMPT), trie, 1000)
     assert len(found) == 300
-    assert sum(math.exp(one.log_probability) for one in found) == pytest.approx(1, abs=1e-4)
+    assert sum(math.exp(finding.log_probability) for finding in found) == pytest.approx(1, abs=1e-4)
 
 
 def test_a_trie_without_choice_asks_nothing(decoder: EmbeddedDecoder) -> None:
@@ -113,19 +113,19 @@ class Grammar:
 
 def test_wide_beams_find_what_is_best(decoder: EmbeddedDecoder) -> None:
     grammar = Grammar((5, 6, 7), 3)
-    every = [[*one, END] for n in range(4) for one in itertools.product((5, 6, 7), repeat=n)]
+    every = [[*pair, END] for n in range(4) for pair in itertools.product((5, 6, 7), repeat=n)]
     expected = exact(every)
     best = sorted(expected, key=lambda ids: -expected[ids])[:10]
     tokens = grammar.tokens
     found = beams(decoder.start(PROMPT), grammar, tokens, 10, width=30, max_tokens=4)
-    assert [one.ids for one in found] == best
-    for one in found:
-        assert one.log_probability == pytest.approx(expected[one.ids], abs=1e-3)
+    assert [each_finding.ids for each_finding in found] == best
+    for finding in found:
+        assert finding.log_probability == pytest.approx(expected[finding.ids], abs=1e-3)
     narrow = beams(decoder.start(PROMPT), grammar, tokens, 10, max_tokens=4)
-    assert len({one.ids for one in narrow}) == 10
+    assert len({each_finding.ids for each_finding in narrow}) == 10
     assert len(beams(decoder.start(PROMPT), grammar, tokens, 100, max_tokens=4)) == len(every)
     short = beams(decoder.start(PROMPT), grammar, tokens, 100, max_tokens=3)
-    assert {len(one.ids) for one in short} == {1, 2, 3}
+    assert {len(each_finding.ids) for each_finding in short} == {1, 2, 3}
 
 
 def test_greedy_text(decoder: EmbeddedDecoder) -> None:
@@ -152,16 +152,18 @@ def test_drawn_texts(decoder: EmbeddedDecoder) -> None:
     assert found[1:] != draw(12, seed=2)[1:]
     # The first is greedy whatever is drawn, and more texts do not change the first ones.
     assert found[0].ids == generate(decoder.start(PROMPT), 1, end=END, max_tokens=80)[0].ids
-    assert [one.ids for one in draw(5)] == [one.ids for one in found[:5]]
-    assert len({one.ids for one in found}) == len(found)
+    assert [each_finding.ids for each_finding in draw(5)] == [
+        each_finding.ids for each_finding in found[:5]
+    ]
+    assert len({each_finding.ids for each_finding in found}) == len(found)
     reference = Reference(CONFIG)
-    for one in found:
-        assert one.finished == (one.ids[-1] == END)
-        assert END not in one.ids[:-1]
-        assert one.finished or len(one.ids) == 80
-        rows = reference.log_probabilities([*PROMPT, *one.ids])[len(PROMPT) - 1 :]
-        total = sum(rows[place][id_] for place, id_ in enumerate(one.ids))
-        assert one.log_probability == pytest.approx(total, abs=1e-2)
+    for finding in found:
+        assert finding.finished == (finding.ids[-1] == END)
+        assert END not in finding.ids[:-1]
+        assert finding.finished or len(finding.ids) == 80
+        rows = reference.log_probabilities([*PROMPT, *finding.ids])[len(PROMPT) - 1 :]
+        total = sum(rows[place][id_] for place, id_ in enumerate(finding.ids))
+        assert finding.log_probability == pytest.approx(total, abs=1e-2)
     # Near temperature 0 all are greedy, and equal ones are left out.
     assert len(draw(12, temperature=1e-4)) == 1
 
@@ -173,8 +175,8 @@ def test_draws_follow_the_probabilities(decoder: EmbeddedDecoder) -> None:
     shares = np.zeros(CONFIG.vocab_size)
     state = decoder.start(PROMPT)
     for seed in range(1500):
-        for one in generate(state, 2, end=END, max_tokens=1, temperature=2.0, seed=seed)[1:]:
-            shares[one.ids[0]] += 1
+        for finding in generate(state, 2, end=END, max_tokens=1, temperature=2.0, seed=seed)[1:]:
+            shares[finding.ids[0]] += 1
     greedy = int(row.argmax())
     shares[greedy] = 1500 - shares.sum()  # a draw equal to the greedy text is left out
     np.testing.assert_allclose(shares / 1500, expected, atol=0.05)
@@ -184,27 +186,27 @@ def test_texts_by_beams(decoder: EmbeddedDecoder) -> None:
     found = generate(decoder.start(PROMPT), 6, end=END, max_tokens=30)
     greedy = generate(decoder.start(PROMPT), 1, end=END, max_tokens=30)[0]
     assert found[0].ids == greedy.ids
-    assert len({one.ids for one in found}) == len(found) == 6
-    others = [one.log_probability for one in found[1:] if one.finished]
+    assert len({finding.ids for finding in found}) == len(found) == 6
+    others = [finding.log_probability for finding in found[1:] if finding.finished]
     assert others == sorted(others, reverse=True)
     # As wide as the vocabulary: of two tokens, the best of all there are.
     reference = Reference(CONFIG)
     first = reference.log_probabilities(PROMPT)[-1]
     every = {
-        (one, two): first[one] + step
-        for one in range(1, 40)
-        for two, step in enumerate(reference.log_probabilities([*PROMPT, one])[-1])
+        (index, two): first[index] + step
+        for index in range(1, 40)
+        for two, step in enumerate(reference.log_probabilities([*PROMPT, index])[-1])
     }
     best = sorted(every, key=lambda ids: -every[ids])
     wide = generate(decoder.start(PROMPT), 40, end=END, max_tokens=2)
-    assert (END,) in {one.ids for one in wide}
-    assert {one.ids for one in wide} - {(END,)} == set(best[:39])
+    assert (END,) in {finding.ids for finding in wide}
+    assert {finding.ids for finding in wide} - {(END,)} == set(best[:39])
 
 
 def test_beams_end_when_their_time_is_up(decoder: EmbeddedDecoder) -> None:
     greedy = generate(decoder.start(PROMPT), 1, end=END, max_tokens=30)[0]
     found = generate(decoder.start(PROMPT), 6, end=END, max_tokens=30, seconds=1e-9)
-    first = next(one for one in found if one.ids[0] == greedy.ids[0])
+    first = next(finding for finding in found if finding.ids[0] == greedy.ids[0])
     assert first.ids == greedy.ids[: len(first.ids)]
     assert len(first.ids) == 1 or first.finished
     assert len(generate(decoder.start(PROMPT), 6, end=END, max_tokens=30, seconds=600)) == 6
@@ -215,11 +217,13 @@ def test_texts_obey_a_constraint(decoder: EmbeddedDecoder, temperature: float) -
     grammar = Grammar((5, 6), 3)
     state = decoder.start(PROMPT)
     found = generate(state, 9, end=END, max_tokens=9, constraint=grammar, temperature=temperature)
-    expected = exact([[*one, END] for n in range(4) for one in itertools.product((5, 6), repeat=n)])
+    expected = exact(
+        [[*pair, END] for n in range(4) for pair in itertools.product((5, 6), repeat=n)]
+    )
     assert len(found) > 1
-    for one in found:
-        assert one.finished
-        assert one.log_probability == pytest.approx(expected[one.ids], abs=1e-3)
+    for finding in found:
+        assert finding.finished
+        assert finding.log_probability == pytest.approx(expected[finding.ids], abs=1e-3)
 
 
 def test_what_was_decoded_before_has_no_influence(decoder: EmbeddedDecoder, tmp_path: Path) -> None:
@@ -256,10 +260,10 @@ def test_what_a_checker_refuses_is_passed_over(
         temperature=temperature,
     )
     assert 0.5 * num < len(found) <= num
-    for one in found:
-        assert one.finished
-        assert list(one.ids[:-1]) == sorted(set(one.ids[:-1]))
-        assert one.ids[-1] == END
+    for finding in found:
+        assert finding.finished
+        assert list(finding.ids[:-1]) == sorted(set(finding.ids[:-1]))
+        assert finding.ids[-1] == END
     # The greedy one takes the best of those that may stand, step by step.
     reference = Reference(CONFIG)
     ids, last = list(PROMPT), 0
@@ -281,5 +285,5 @@ def test_a_text_that_cannot_go_on_is_given_up(decoder: EmbeddedDecoder) -> None:
 
     for num in (1, 4):
         found = generate(decoder.start(PROMPT), num, end=END, max_tokens=9, checker=Never())
-        assert not any(one.finished for one in found)
-        assert all(len(one.ids) <= 3 for one in found)
+        assert not any(finding.finished for finding in found)
+        assert all(len(finding.ids) <= 3 for finding in found)

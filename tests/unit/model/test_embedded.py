@@ -96,7 +96,7 @@ def test_nodes_of_a_tree_are_as_if_decoded_alone(decoder: EmbeddedDecoder) -> No
         ids += new
         parents += call
         for node in range(first, len(ids)):
-            text = [*prompt, *(ids[one] for one in path_of(node, parents))]
+            text = [*prompt, *(ids[index] for index in path_of(node, parents))]
             np.testing.assert_allclose(
                 answers[node - first], reference.log_probabilities(text)[-1], atol=2e-4
             )
@@ -151,10 +151,10 @@ def test_shared_beginnings_change_nothing(checkpoint: Path, cache: Path) -> None
 def test_few_prompts_are_kept(checkpoint: Path, cache: Path) -> None:
     decoder = load(checkpoint, cache)
     states = [decoder.start(random_ids(500, seed)) for seed in range(30)]
-    kept = [weakref.ref(one._prompt) for one in states]  # type: ignore[attr-defined]
+    kept = [weakref.ref(state._prompt) for state in states]  # type: ignore[attr-defined]
     del states
     gc.collect()
-    assert 2 <= sum(one() is not None for one in kept) <= 8192 // 500
+    assert 2 <= sum(reference_type() is not None for reference_type in kept) <= 8192 // 500
 
 
 def test_the_last_token_of_the_context_can_be_read(decoder: EmbeddedDecoder) -> None:
@@ -195,11 +195,11 @@ def test_graphs_are_made_once_and_made_again_if_damaged(checkpoint: Path, tmp_pa
 
 
 def test_other_weights_have_other_graphs(checkpoint: Path, tmp_path: Path) -> None:
-    one = load(checkpoint, tmp_path).start([1, 2, 3]).first
+    array = load(checkpoint, tmp_path).start([1, 2, 3]).first
     other = write_checkpoint(tmp_path / "other", CONFIG, seed=2)
     decoder = load(other, tmp_path)
     assert not decoder.was_cached
-    assert not np.allclose(decoder.start([1, 2, 3]).first, one)
+    assert not np.allclose(decoder.start([1, 2, 3]).first, array)
 
 
 def test_the_cache_does_not_grow_without_end(tmp_path: Path) -> None:
@@ -230,8 +230,8 @@ def test_processes_may_load_at_once(checkpoint: Path, tmp_path: Path) -> None:
         )
         for _ in range(3)
     ]
-    answers = {one.communicate(timeout=60)[0] for one in started}
-    assert [one.returncode for one in started] == [0, 0, 0]
+    answers = {popen.communicate(timeout=60)[0] for popen in started}
+    assert [popen.returncode for popen in started] == [0, 0, 0]
     assert len(answers) == 1
     assert len(list(tmp_path.iterdir())) == 1
 

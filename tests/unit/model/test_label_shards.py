@@ -33,7 +33,7 @@ def test_what_is_packed(samples: Path, tokenizer: IrTokenizer, tmp_path: Path) -
     shards = LabelShards(out)
     assert (len(shards), is_label_shards(out)) == (23, True)
     modules = [shards[place] for place in range(len(shards))]
-    by_name = {(one.module_hash, one.table): one for one in modules}
+    by_name = {(module.module_hash, module.table): module for module in modules}
     first = by_name[sample(3).module_hash, 0]
     assert first.sizes["size_bytes"].tolist() == [1000, 1003, 993]
     assert first.sizes["text_data_bytes"].tolist() == [900, 913, 903]
@@ -58,7 +58,7 @@ def test_what_is_packed(samples: Path, tokenizer: IrTokenizer, tmp_path: Path) -
         assert found.tolist() == whole[: len(found) - 2] + found.tolist()[-2:]
         assert len(found) == min(len(whole), 200)
     answers = [parse_answer(ids, tokenizer).passes for ids in shards.tables[0].answers]
-    assert answers == list(shards.tables[0].lists) == [one.pipeline for one in LISTS]
+    assert answers == list(shards.tables[0].lists) == [recipe.pipeline for recipe in LISTS]
     # Whole packages are held out.
     splits = {
         split: {modules[i].package for i in shards.of_split(split)}

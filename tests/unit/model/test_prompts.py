@@ -34,8 +34,8 @@ def prompts(tokenizer: IrTokenizer) -> CompactPrompts:
 
 
 def only(documents: list[Document]) -> Document:
-    (one,) = documents
-    return one
+    (document,) = documents
+    return document
 
 
 def answer_code(sample: StageSample) -> str | None:
@@ -114,11 +114,13 @@ def test_long_pretraining_texts_are_cut_without_loss(prompts: CompactPrompts) ->
     sample = make_sample("pretraining", 4, task="ir", repeat=60)
     documents = prompts.documents(sample, 100)
     assert len(documents) > 3
-    assert {len(one.ids) for one in documents[:-1]} == {100}
-    ids = [id_ for one in documents for id_ in one.answer]
+    assert {len(document.ids) for document in documents[:-1]} == {100}
+    ids = [id_ for document in documents for id_ in document.answer]
     assert prompts.tokenizer.decode(ids) == sample.output_code + END
     continued = prompts.tokenizer.special(field_token("continued"))
-    assert [continued in one.prompt for one in documents] == [False] + [True] * (len(documents) - 1)
+    assert [continued in document.prompt for document in documents] == [False] + [True] * (
+        len(documents) - 1
+    )
 
 
 @pytest.mark.parametrize("task", ["emulate-ir", "disassembly"])
@@ -153,7 +155,7 @@ def test_a_round_says_the_list_and_the_change(prompts: CompactPrompts) -> None:
 def test_changes_are_told_apart_on_either_side_of_no_change() -> None:
     sizes = (500, 969, 999, 1000, 1001, 1031, 9000)
     found = [change_token(change_place(size, 1000)) for size in sizes]
-    numbers = [float(one.removeprefix("<|change:").removesuffix("|>")) for one in found]
+    numbers = [float(word.removeprefix("<|change:").removesuffix("|>")) for word in found]
     assert numbers == sorted(numbers)
     assert len(set(numbers)) == len(numbers)
     assert numbers[2] < 0 == numbers[3] < numbers[4]

@@ -32,9 +32,11 @@ def test_documents_are_the_prompts(data: Path, tokenizer: IrTokenizer, tmp_path:
     shards = TokenShards(tmp_path)
     prompts = CompactPrompts(tokenizer)
     expected = [
-        one
+        each_document
         for n in range(25)
-        for one in prompts.documents(make_sample("disassembly", n, repeat=1 + 20 * (n % 3)), 200)
+        for each_document in prompts.documents(
+            make_sample("disassembly", n, repeat=1 + 20 * (n % 3)), 200
+        )
     ]
     assert 0 < len(expected) < 25  # some are too long
     assert report.num_too_long == 25 - len(expected)
@@ -45,8 +47,8 @@ def test_documents_are_the_prompts(data: Path, tokenizer: IrTokenizer, tmp_path:
         assert ids.tolist() == list(document.ids)
         assert num_prompt == document.answer_start
         assert TASKS[task] == "disassembly"
-    assert report.num_tokens == sum(len(one.ids) for one in expected)
-    assert report.num_answer_tokens == sum(len(one.answer) for one in expected)
+    assert report.num_tokens == sum(len(each_document.ids) for each_document in expected)
+    assert report.num_answer_tokens == sum(len(each_document.answer) for each_document in expected)
 
 
 def test_a_killed_packing_goes_on_with_the_same_result(

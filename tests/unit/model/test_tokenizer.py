@@ -76,7 +76,7 @@ def test_numbers_are_digits(tokenizer: IrTokenizer) -> None:
 
 
 def test_training_is_reproducible(tokenizer: IrTokenizer, tmp_path: Path) -> None:
-    texts = [one for n in range(60) for one in (ir(n), assembly(n))]
+    texts = [word for n in range(60) for word in (ir(n), assembly(n))]
     again = train_tokenizer(iter(texts), tmp_path, vocab_size=700)
     assert again.fingerprint == tokenizer.fingerprint
     assert pickle.loads(pickle.dumps(again)).fingerprint == tokenizer.fingerprint

@@ -43,9 +43,9 @@ def test_both_autotuners_find_the_short_best_list(make_pool, method: Method) -> 
 
 @pytest.mark.parametrize("method", list(Method))
 def test_autotuners_are_determined_by_their_seed(make_pool, method: Method) -> None:
-    one, same, other = (tuned(make_pool, method, seed) for seed in (1, 1, 2))
-    assert list(one.known) == list(same.known)
-    assert list(one.known) != list(other.known)
+    trial, same, other = (tuned(make_pool, method, seed) for seed in (1, 1, 2))
+    assert list(trial.known) == list(same.known)
+    assert list(trial.known) != list(other.known)
 
 
 def test_local_starts_from_the_given_lists(make_pool) -> None:
@@ -101,7 +101,9 @@ def test_a_modules_numbers_depend_on_seed_and_module_only() -> None:
 def test_broadcast_tries_winners_on_all_modules(make_pool) -> None:
     pool = make_pool(size_of)
     lists = [[PassList(("pass3",))], [PassList(("pass7",))], [PassList(("pass7",))]]
-    pairs = [(Trial(bitcode=str(i).encode(), budget=1), fixed(one)) for i, one in enumerate(lists)]
+    pairs = [
+        (Trial(bitcode=str(i).encode(), budget=1), fixed(group)) for i, group in enumerate(lists)
+    ]
     trials = list(run_trials(pool, pairs))
     done = list(broadcast(pool, trials, num_lists=1))
     assert len(done) == 3

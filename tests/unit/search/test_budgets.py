@@ -28,8 +28,8 @@ def endless(trial: Trial) -> Generator[Batch, None, None]:
 def test_until_leaves_the_rest_of_the_evaluations() -> None:
     trial = Trial(bitcode=b"", budget=20)
     for batch in until(endless, 0.5)(trial):
-        for one in batch:
-            trial.add(one, OK)
+        for recipe in batch:
+            trial.add(recipe, OK)
     assert trial.num_evaluations == 10
     assert trial.share_spent == 0.5
     assert trial.left == 10

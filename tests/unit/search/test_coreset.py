@@ -47,7 +47,7 @@ def test_what_is_second_best_follows_once_nothing_improves() -> None:
 
 def test_a_list_that_always_does_the_same_as_a_chosen_one_is_left_out() -> None:
     same = PassList(("adce", "adce"))
-    values = [{**one, same: one[A]} for one in VALUES]
+    values = [{**table, same: table[A]} for table in VALUES]
     assert same not in [pick.passes for pick in greedy(values, BASELINES, num_lists=9)]
 
 

@@ -95,8 +95,8 @@ def test_no_more_lists_than_allowed() -> None:
     names = [f"f{i}" for i in range(12)]
     lists = [PassList((f"p{i}",)) for i in range(12)]
     whole = {
-        one: measured(*(symbol(n, 50 - 10 * (i == j)) for j, n in enumerate(names)))
-        for i, one in enumerate(lists)
+        recipe: measured(*(symbol(n, 50 - 10 * (i == j)) for j, n in enumerate(names)))
+        for i, recipe in enumerate(lists)
     }
     assert len(set(choose_lists(structure(*names), whole, max_lists=3).values())) == 3
 
@@ -131,22 +131,24 @@ def test_the_search_comes_near_the_best_of_all_choices(seed: int) -> None:
     draw = random.Random(seed)
     names, local = ("f", "g", "h", "s", "t"), ("s", "t")
     whole = {}
-    for one in (A, B, C):
+    for recipe in (A, B, C):
         symbols = []
         for index, name in enumerate(names):
             used = [n for n in names[index + 1 :] if n in local and draw.random() < 0.6]
             symbols.append(symbol(name, draw.randrange(20, 120), *used, local=name in local))
-        whole[one] = measured(*symbols)
+        whole[recipe] = measured(*symbols)
 
     def cost(choice: tuple[PassList, ...]) -> float:
-        tables = {one: {s.name: s for s in found.symbols} for one, found in whole.items()}
+        tables = {
+            each_recipe: {s.name: s for s in found.symbols} for each_recipe, found in whole.items()
+        }
         lists = dict(zip(names, choice, strict=True))
         pending, seen, total = ["f", "g", "h"], {"f", "g", "h"}, 0.0
         while pending:
             name = pending.pop()
-            one = tables[lists[name]][name]
-            total += one.size_bytes
-            for used in one.references:
+            symbol_size = tables[lists[name]][name]
+            total += symbol_size.size_bytes
+            for used in symbol_size.references:
                 if used not in seen:
                     seen.add(used)
                     pending.append(used)

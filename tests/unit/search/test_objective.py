@@ -36,10 +36,10 @@ def test_names_stand_for_objectives() -> None:
 
 def test_the_shipped_ones_can_be_pickled() -> None:
     measured = Measurement(status=Status.OK, size_bytes=7, text_data_bytes=3, num_instructions=2)
-    for one in (SIZE, TEXT_DATA, INSTRUCTIONS):
-        again = pickle.loads(pickle.dumps(one))
-        assert again == one
-        assert again.of(measured) == one.of(measured)
+    for objective in (SIZE, TEXT_DATA, INSTRUCTIONS):
+        again = pickle.loads(pickle.dumps(objective))
+        assert again == objective
+        assert again.of(measured) == objective.of(measured)
 
 
 def test_a_registered_one_is_an_option_of_every_command(monkeypatch: pytest.MonkeyPatch) -> None:

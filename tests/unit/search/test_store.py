@@ -115,9 +115,9 @@ def writer(path: Path, name: str, count: int, size: int) -> subprocess.Popen[str
 
 def test_several_processes_write_at_once(path: Path) -> None:
     writers = [writer(path, f"module{i}", 25, 20) for i in range(3)]
-    for one in writers:
-        one.communicate(timeout=60)
-        assert one.returncode == 0
+    for popen in writers:
+        popen.communicate(timeout=60)
+        assert popen.returncode == 0
     with Store(path, llvm_version=VERSION) as store:
         assert store.num_measurements() == 3 * 25 * 20
         assert {row[0] for row in store.modules()} == {"module0", "module1", "module2"}
@@ -125,15 +125,15 @@ def test_several_processes_write_at_once(path: Path) -> None:
 
 def test_kill_9_loses_at_most_the_batch_under_way(path: Path) -> None:
     size = 200
-    with writer(path, "m", 100_000, size) as one:
-        assert one.stdout is not None
+    with writer(path, "m", 100_000, size) as popen:
+        assert popen.stdout is not None
         done = 0
-        for line in one.stdout:
+        for line in popen.stdout:
             done = int(line) + 1
             if done == 12:
                 break
-        one.send_signal(signal.SIGKILL)
-        rest = one.stdout.read().split()
+        popen.send_signal(signal.SIGKILL)
+        rest = popen.stdout.read().split()
         if rest:
             done = int(rest[-1]) + 1
     with Store(path, llvm_version=VERSION) as store:
@@ -221,7 +221,7 @@ def test_recipes_are_kept_with_their_settings(path: Path) -> None:
             costed: CRASH,
         }
         found = store.all_measurements("m")
-    assert {parse_recipe(text): one for text, one in found.items()} == {
+    assert {parse_recipe(text): measurement for text, measurement in found.items()} == {
         plain: FULL,
         framed: small,
         costed: CRASH,

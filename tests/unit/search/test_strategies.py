@@ -34,15 +34,17 @@ def size_of(passes: PassList) -> int:
 
 
 def test_random_search_is_determined_by_its_seed() -> None:
-    one, same, other = (lists(random_search(SPACE, random.Random(seed)), 200) for seed in (1, 1, 2))
-    assert one == same
-    assert one != other
+    group, same, other = (
+        lists(random_search(SPACE, random.Random(seed)), 200) for seed in (1, 1, 2)
+    )
+    assert group == same
+    assert group != other
 
 
 def test_random_lists_have_all_lengths_and_passes() -> None:
     drawn = lists(random_search(SPACE, random.Random(0), max_length=5), 2000)
     assert Counter(map(len, drawn)).keys() == {1, 2, 3, 4, 5}
-    assert {name for one in drawn for name in one.elements} == set(SPACE)
+    assert {name for recipe in drawn for name in recipe.elements} == set(SPACE)
 
 
 def test_random_list_keeps_to_its_length() -> None:
@@ -70,10 +72,10 @@ def run(pool: object, seed: int, budget: int = 120) -> Trial:
 
 
 def test_local_search_is_determined_by_its_seed(make_pool) -> None:
-    one, same, other = (run(make_pool(size_of), seed) for seed in (1, 1, 2))
-    assert list(one.known) == list(same.known)
-    assert one.history == same.history
-    assert list(one.known) != list(other.known)
+    trial, same, other = (run(make_pool(size_of), seed) for seed in (1, 1, 2))
+    assert list(trial.known) == list(same.known)
+    assert trial.history == same.history
+    assert list(trial.known) != list(other.known)
 
 
 def test_local_search_never_asks_twice_and_keeps_to_its_length(make_pool) -> None:

@@ -49,8 +49,8 @@ def test_the_budget_is_kept_exactly(make_pool) -> None:
 
 def test_a_list_asked_for_twice_counts_once(make_pool) -> None:
     pool = make_pool(size_of)
-    one = PassList(("a",))
-    (done,) = run_trials(pool, [(trial(10), fixed([one, one, PassList(("b",)), one]))])
+    recipe = PassList(("a",))
+    (done,) = run_trials(pool, [(trial(10), fixed([recipe, recipe, PassList(("b",)), recipe]))])
     assert done.num_evaluations == 2 == num_measured(pool)
 
 
@@ -124,32 +124,32 @@ def test_many_trials_all_end(make_pool) -> None:
         for index in range(12)
     ]
     done = list(run_trials(pool, pairs, parallel_trials=3))
-    assert sorted(one.num_evaluations for one in done) == list(range(12))
+    assert sorted(each_trial.num_evaluations for each_trial in done) == list(range(12))
 
 
 def test_a_stopped_run_keeps_what_was_measured(make_pool) -> None:
     store = MemoryStore()
     calls = 0
 
-    def stop(one: Trial) -> None:
+    def stop(item: Trial) -> None:
         nonlocal calls
         calls += 1
         if calls == 2:
             raise KeyboardInterrupt
 
-    one = trial(100)
+    each_trial = trial(100)
     with pytest.raises(KeyboardInterrupt):
         list(
             run_trials(
                 make_pool(size_of),
-                [(one, random_search(SPACE, random.Random(0), batch_size=8))],
+                [(each_trial, random_search(SPACE, random.Random(0), batch_size=8))],
                 store=store,
                 on_progress=stop,
             )
         )
-    assert one.num_evaluations >= 8
-    assert {p for _, p in store.known} == set(one.known)
-    assert one.best is not None
+    assert each_trial.num_evaluations >= 8
+    assert {p for _, p in store.known} == set(each_trial.known)
+    assert each_trial.best is not None
 
 
 def test_two_runs_are_the_same(make_pool) -> None:
@@ -172,14 +172,16 @@ def test_two_runs_are_the_same(make_pool) -> None:
     [(SIZE, 30), (TEXT_DATA, 20), (INSTRUCTIONS, 10)],
 )
 def test_objectives_read_their_number(objective: Objective, value: int) -> None:
-    one = Measurement(status=Status.OK, size_bytes=30, text_data_bytes=20, num_instructions=10)
-    assert objective.of(one) == value
+    measurement = Measurement(
+        status=Status.OK, size_bytes=30, text_data_bytes=20, num_instructions=10
+    )
+    assert objective.of(measurement) == value
 
 
 def test_results_left_over_from_a_stopped_search_are_passed_over(make_pool) -> None:
     pool = make_pool(size_of)
 
-    def stop(one: Trial) -> None:
+    def stop(item: Trial) -> None:
         raise KeyboardInterrupt
 
     stopped = run_trials(

@@ -58,14 +58,14 @@ def test_never_more_evaluations_than_allowed(evaluations: int) -> None:
 
 def test_few_evaluations_go_to_the_likely_settings() -> None:
     tried, probes = carry_out([FRAME, Recipe()], framed_is_smaller, evaluations=2)
-    assert tried == [one.with_settings_of(FRAME) for one in LISTS[:2]]
+    assert tried == [recipe.with_settings_of(FRAME) for recipe in LISTS[:2]]
     assert probes == [(FRAME, 1000)]
 
 
 def test_the_probe_decides_and_the_best_list_is_tried_without() -> None:
     tried, probes = carry_out([FRAME, Recipe()], framed_is_smaller, evaluations=14)
     assert tried[0] == OZ.with_settings_of(FRAME)
-    assert tried[1:13] == [one.with_settings_of(FRAME) for one in LISTS]
+    assert tried[1:13] == [recipe.with_settings_of(FRAME) for recipe in LISTS]
     assert tried[13] == LISTS[-1]
     assert probes == [(FRAME, framed_is_smaller(tried[0]))]
 
@@ -82,7 +82,7 @@ def test_where_settings_cost_the_lists_are_plain() -> None:
 
 def test_equal_sizes_are_left_plain() -> None:
     tried, _ = carry_out([FRAME, Recipe()], lambda recipe: 1000, evaluations=6)
-    assert not any(one.attributes for one in tried[1:])
+    assert not any(recipe.attributes for recipe in tried[1:])
 
 
 def test_without_settings_the_lists_are_as_they_were() -> None:
@@ -96,7 +96,13 @@ def test_what_did_not_pass_is_tried_plain() -> None:
 
     tried, _ = carry_out([FRAME, Recipe()], framed_is_smaller, evaluations=5, passed=passed)
     assert tried[2] == LISTS[1]
-    assert [bool(one.attributes) for one in tried] == [True, True, False, True, True]
+    assert [bool(each_recipe.attributes) for each_recipe in tried] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_whole_recipes_take_part_of_the_evaluations() -> None:

@@ -19,7 +19,9 @@ MAX_BYTES = 1_500_000
 
 
 def hashes(folder: Path, names: list[str]) -> dict[str, str]:
-    return {one: hashlib.sha256((folder / one).read_bytes()).hexdigest() for one in sorted(names)}
+    return {
+        name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in sorted(names)
+    }
 
 
 def test_the_built_page_is_of_these_sources() -> None:

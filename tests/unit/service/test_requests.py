@@ -25,7 +25,10 @@ def key_of(asked: OptimizeRequest, fingerprint: str = "") -> str:
 
 def test_flags_in_any_spelling_give_one_result() -> None:
     spellings = ("-DX  -Wall", ["-DX", "-Wall"], "-D X '-Wall'")
-    assert len({key_of(OptimizeRequest(source="int x;", flags=one)) for one in spellings}) == 1
+    assert (
+        len({key_of(OptimizeRequest(source="int x;", flags=spelling)) for spelling in spellings})
+        == 1
+    )
 
 
 def test_every_field_and_the_toolchain_decide_the_result() -> None:

@@ -44,13 +44,13 @@ def test_half_written_files_of_a_killed_service_go(tmp_path: Path) -> None:
 
 
 def test_results_used_longest_ago_make_room(tmp_path: Path) -> None:
-    noise = {one: os.urandom(2000).hex() for one in "abc"}
+    noise = {word: os.urandom(2000).hex() for word in "abc"}
     store = ResultStore(tmp_path, limit_bytes=6000)
     for name in "ab":
         store.keep(name * 64, {"x": noise[name]})
     assert store.result("a" * 64) is not None  # now b was used longest ago
     store.keep("c" * 64, {"x": noise["c"]})
-    assert [store.result(one * 64) is not None for one in "abc"] == [True, False, True]
+    assert [store.result(word * 64) is not None for word in "abc"] == [True, False, True]
     assert store.num_bytes <= 6000
     store.close()
 

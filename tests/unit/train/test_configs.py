@@ -77,7 +77,7 @@ def test_the_runs_of_the_shipped_weights(path: Path, monkeypatch: pytest.MonkeyP
     assert config.init == (Path("work/runs/shipped") / before if before else None)
     # The script names the run, and makes its data.
     script = (CONFIGS.parents[1] / "scripts" / "train_shipped.sh").read_text()
-    for name in (path.stem, *(one.path.name for one in config.data.values())):
+    for name in (path.stem, *(data_config.path.name for data_config in config.data.values())):
         assert re.search(rf"\b{name}\b", script), name
 
 

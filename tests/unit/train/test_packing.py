@@ -61,8 +61,8 @@ def steps(
     return read_steps(sources, shares, row_tokens=20, rows_per_step=4, state=state, shard=shard)
 
 
-def same(one: list[Row], other: list[Row]) -> bool:
-    return [row.ids.tolist() for row in one] == [row.ids.tolist() for row in other]
+def same(group: list[Row], other: list[Row]) -> bool:
+    return [row.ids.tolist() for row in group] == [row.ids.tolist() for row in other]
 
 
 def test_any_step_can_be_gone_on_from() -> None:
@@ -96,10 +96,10 @@ def test_shares_are_of_tokens() -> None:
 def test_processes_share_the_rows_of_a_step() -> None:
     alone = itertools.islice(steps(), 20)
     shared = zip(steps(shard=(0, 2)), steps(shard=(1, 2)), strict=True)
-    for one, (even, odd) in zip(alone, shared, strict=False):
+    for step, (even, odd) in zip(alone, shared, strict=False):
         mixed = [even.rows[0], odd.rows[0], even.rows[1], odd.rows[1]]
-        assert same(one.rows, mixed)
-        assert one.state == even.state == odd.state
+        assert same(step.rows, mixed)
+        assert step.state == even.state == odd.state
 
 
 def test_a_source_without_documents_is_given_up() -> None:

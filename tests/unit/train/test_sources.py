@@ -19,7 +19,7 @@ CONTEXT = 200
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> IrTokenizer:
-    texts = [one for n in range(60) for one in (ir(n), assembly(n))]
+    texts = [word for n in range(60) for word in (ir(n), assembly(n))]
     return train_tokenizer(iter(texts), tmp_path_factory.mktemp("tokenizer"), vocab_size=700)
 
 
@@ -49,8 +49,8 @@ def source(path: Path, tokenizer: IrTokenizer, *, seed: int = 1, num_workers: in
     )
 
 
-def read(one: Source, position: int, number: int) -> list[list[list[int]]]:
-    reader = itertools.islice(one.read(position), number)
+def read(each_source: Source, position: int, number: int) -> list[list[list[int]]]:
+    reader = itertools.islice(each_source.read(position), number)
     return [[document.ids.tolist() for document in documents] for documents in reader]
 
 
@@ -59,11 +59,11 @@ def test_reading_from_any_position(
     kind: str, tokenizer: IrTokenizer, request: pytest.FixtureRequest
 ) -> None:
     path: Path = request.getfixturevalue(kind)
-    one = source(path, tokenizer)
+    each_source = source(path, tokenizer)
     size = 26 if kind == "stored" else len(TokenShards(path))
-    whole = read(one, 0, 2 * size + 5)
+    whole = read(each_source, 0, 2 * size + 5)
     for position in (1, 9, 10, 17, size - 1, size, size + 3):
-        assert read(one, position, 12) == whole[position : position + 12], position
+        assert read(each_source, position, 12) == whole[position : position + 12], position
     # Each epoch holds everything once, in an order of its own.
     epochs = [whole[:size], whole[size : 2 * size]]
     assert epochs[0] != epochs[1]
@@ -71,7 +71,7 @@ def test_reading_from_any_position(
     assert len({str(documents) for documents in epochs[0]}) == size
     other = source(path, tokenizer, seed=2)
     assert read(other, 0, size) != epochs[0]
-    assert other.fingerprint != one.fingerprint
+    assert other.fingerprint != each_source.fingerprint
 
 
 def test_worker_processes_change_nothing(stored: Path, tokenizer: IrTokenizer) -> None:
@@ -92,7 +92,9 @@ def test_what_is_validated_on(stored: Path, tokens: Path, tokenizer: IrTokenizer
         for path in (stored, tokens)
     ]
     assert len(found[0]) == 7
-    assert [one.ids.tolist() for one in found[0]] == [one.ids.tolist() for one in found[1]]
+    assert [encoded.ids.tolist() for encoded in found[0]] == [
+        encoded.ids.tolist() for encoded in found[1]
+    ]
 
 
 def test_data_that_does_not_fit(

@@ -76,7 +76,7 @@ def test_whole_lists(tree: ListTree) -> None:
     assert ids.tolist() == [11, 12, 13, 1, 2, 5, 3, 4]
     assert found.depths.tolist() == [1, 2, 3, 3, 2]
     expected = ["1....", "11...", "111..", "11.1.", "1...1"]
-    assert ["".join("1" if one else "." for one in row) for row in found.mask] == expected
+    assert ["".join("1" if item else "." for item in row) for row in found.mask] == expected
     edges = zip(found.edge_parents, found.edge_ids, found.edge_weights.round(6), strict=True)
     assert [(int(p), int(i), round(float(w), 6)) for p, i, w in edges] == [
         (2, 1, 1.0),

@@ -17,7 +17,7 @@ def test_records_are_read_by_length_not_by_line() -> None:
 
 @pytest.mark.parametrize("cut", [b"", b"a exit", b"a exit 0 9\nabc", b"noise from a constructor\n"])
 def test_a_record_that_is_cut_short_is_no_record(cut: bytes) -> None:
-    assert [one.program for one in parse_records(b"z exit 0 0\n" + cut)] == ["z"]
+    assert [record.program for record in parse_records(b"z exit 0 0\n" + cut)] == ["z"]
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_parameters_go_where_the_calling_convention_says() -> None:
     parameters = (INT, DOUBLE, POINTER, copied, wide, *[INT] * 4)
     frame = assign_locations(Signature(parameters=parameters), "x86_64")
     assert frame is not None
-    assert [(one.kind, one.index) for one in frame.locations] == [
+    assert [(location.kind, location.index) for location in frame.locations] == [
         ("integer", 0),
         ("float", 0),
         ("integer", 1),
@@ -100,7 +100,7 @@ def test_parameters_go_where_the_calling_convention_says() -> None:
     result = Scalar(kind="pointer", bits=64, is_result=True)
     frame = assign_locations(Signature(parameters=(result, INT)), "aarch64")
     assert frame is not None
-    assert [one.kind for one in frame.locations] == ["indirect", "integer"]
+    assert [location.kind for location in frame.locations] == ["indirect", "integer"]
 
 
 def test_a_seed_gives_the_same_inputs_of_one_size() -> None:
@@ -109,12 +109,12 @@ def test_a_seed_gives_the_same_inputs_of_one_size() -> None:
     def draw(seed: int) -> list[bytes]:
         generator = generator_of(signature, seed=seed, constants=[1234], variable_bytes=16)
         first = [generator.draw() for _ in range(20)]
-        made = [*first, *(generator.mutate(one) for one in first)]
-        assert 1234 in {one.integers[0] & 0xFFFFFFFF for one in made}
-        return [one.encoded() for one in made]
+        made = [*first, *(generator.mutate(item) for item in first)]
+        assert 1234 in {item.integers[0] & 0xFFFFFFFF for item in made}
+        return [item.encoded() for item in made]
 
     assert draw(1) == draw(1) != draw(2)
-    with_variables = {len(one) for one in draw(1)}
+    with_variables = {len(data) for data in draw(1)}
     assert len(with_variables) == 2
     assert max(with_variables) - min(with_variables) == 16
 
@@ -142,7 +142,7 @@ def test_numbers_as_wide_as_pointers_may_all_be_pointers() -> None:
     signature = Signature(parameters=(wide, wide, wide))
     generator = generator_of(signature)
     inputs = [generator.draw().integers[:3] for _ in range(400)]
-    counts = [sum(ARENA <= value < ARENA + 6 * STRIDE for value in one) for one in inputs]
+    counts = [sum(ARENA <= value < ARENA + 6 * STRIDE for value in pair) for pair in inputs]
     assert counts.count(3) > 40
     assert counts.count(0) > 100
 

@@ -51,9 +51,9 @@ def test_two_programs_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_hash_follows_the_sources() -> None:
-    one = Suite(name="s", programs=(Program(name="a", source="int main(){}"),))
+    suite = Suite(name="s", programs=(Program(name="a", source="int main(){}"),))
     two = Suite(name="s", programs=(Program(name="a", source="int main(){ }"),))
-    assert one.hash != two.hash
+    assert suite.hash != two.hash
 
 
 @pytest.mark.parametrize("compress", [False, True])

@@ -107,9 +107,9 @@ class Agent:
     def die(self) -> None:
         self.dead = True
         self.gate.set()
-        for one in self._futures:
-            if not one.done():
-                one.set_exception(NodeLost("gone"))
+        for future in self._futures:
+            if not future.done():
+                future.set_exception(NodeLost("gone"))
         self._threads.shutdown(wait=False)
 
 
@@ -171,7 +171,7 @@ def test_a_node_has_a_bounded_number_of_open_jobs() -> None:
         wait_until(lambda: all(a.num_open == JOBS_A_CORE for a in machines.agents))
         for agent in machines.agents:
             agent.gate.set()
-        assert sum(1 for one in pool.results() if one.last) == 50
+        assert sum(1 for result in pool.results() if result.last) == 50
         assert {agent.most_open for agent in machines.agents} == {JOBS_A_CORE}
 
 
@@ -183,7 +183,9 @@ def test_a_module_is_put_once_and_sent_once_to_a_node() -> None:
         assert run_jobs(pool, jobs) == [[("w", len(module))]] * 30
         assert machines.num_put == 1
         assert all(agent.sent_modules <= 1 for agent in machines.agents)
-        assert all(one.job.bitcode == b"" for agent in machines.agents for one in agent.ran)
+        assert all(
+            packed_job.job.bitcode == b"" for agent in machines.agents for packed_job in agent.ran
+        )
         # One that the node has let go comes with the job again.
         for agent in machines.agents:
             agent.modules.clear()
@@ -214,7 +216,7 @@ def test_jobs_of_a_lost_node_run_elsewhere_and_each_result_comes_once() -> None:
         wait_until(lambda: machines.agents[0].num_open == JOBS_A_CORE)
         machines.there.pop(0)
         machines.agents[0].die()
-        found = [(one.ticket, one.step) for one in pool.results()]
+        found = [(result.ticket, result.step) for result in pool.results()]
     assert sorted(found) == sorted((t, step) for t in tickets for step in (0, 1, -1))
     assert ("node host-a is lost; 2 jobs are given again", True) in events
 
@@ -229,7 +231,7 @@ def test_a_node_that_joins_is_used() -> None:
         wait_until(lambda: pool.num_workers == 3)
         wait_until(lambda: len(machines.agents[1].ran) >= 8)
         machines.agents[0].gate.set()
-        assert sum(1 for one in pool.results() if one.last) == 10
+        assert sum(1 for result in pool.results() if result.last) == 10
 
 
 def test_a_job_that_all_its_nodes_are_lost_with_is_given_up() -> None:

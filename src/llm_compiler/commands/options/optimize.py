@@ -80,7 +80,7 @@ class OptimizeArguments(ObjectiveChoice, Seed, Running, ClangFlags):
         type=natural,
         metavar="K",
         help="recipes compiled beside clang -Oz (default: "
-        f"{_by_effort([one.candidates for one in Effort])})",
+        f"{_by_effort([each_effort.candidates for each_effort in Effort])})",
     )
     budget: int | None = option(
         "--budget",
@@ -88,7 +88,7 @@ class OptimizeArguments(ObjectiveChoice, Seed, Running, ClangFlags):
         type=natural,
         metavar="N",
         help="evaluations of local search after the candidates (default: "
-        f"{_by_effort([one.budget for one in Effort])})",
+        f"{_by_effort([each_effort.budget for each_effort in Effort])})",
     )
     target_triple: str = target_triple_option()
     proposer: str | None = option(

@@ -132,7 +132,9 @@ class ObjectiveChoice:
         choices=_names,
         help=lambda: (
             "what to make small: "
-            + "; ".join(f"{one.name}: {one.title}" for one in objectives())
+            + "; ".join(
+                f"{each_objective.name}: {each_objective.title}" for each_objective in objectives()
+            )
             + " (default: %(default)s)"
         ),
     )

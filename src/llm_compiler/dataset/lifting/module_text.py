@@ -157,12 +157,12 @@ def _definition(name: str, item: DataItem) -> tuple[str, set[str]]:
 
     for line in item.directives:
         word, _, rest = line.partition(" ")
-        for one in _values(word, rest):
-            if isinstance(one, bytes):
-                run += one
+        for element in _values(word, rest):
+            if isinstance(element, bytes):
+                run += element
             else:
                 end_run()
-                size, expression = one
+                size, expression = element
                 type_, value, symbols = _symbolic(size, expression)
                 parts.append((type_, value))
                 named |= symbols

@@ -48,12 +48,12 @@ def describe_error(message: str, module: str, short: ShortAssembly) -> str:
     if match := _PLACE.match(message):
         message = message[match.end() :]
         lines = module.splitlines()
-        first = next((i for i, one in enumerate(lines) if one.startswith("define ")), 0)
+        first = next((i for i, word in enumerate(lines) if word.startswith("define ")), 0)
         number = int(match[1]) - 1
         if first <= number < len(lines):
             line = re.sub(r" #\d+", "", lines[number]).strip()
             message = f"line {number - first + 1}: {message}"
-    said = [one.strip()[:_MAX_LINE] for one in message.splitlines() if one.strip()][:3]
+    said = [word.strip()[:_MAX_LINE] for word in message.splitlines() if word.strip()][:3]
     text = "\n".join([*said, *([line[:_MAX_LINE]] if line else [])])
     return re.sub(NAME, replace, text)
 
@@ -88,9 +88,9 @@ def differing_lines(wanted: ShortAssembly, found: ShortAssembly) -> str:
             return "\n".join([*lines[:MAX_LINES], "..."])
     # Only labels differ: jumps go elsewhere.
     if not lines:
-        for number, (one, other) in enumerate(zip(ours, theirs, strict=True), start=1):
-            if one != other:
-                lines += [f"@{number}", f"-{one[:_MAX_LINE]}", f"+{other[:_MAX_LINE]}"]
+        for number, (word, other) in enumerate(zip(ours, theirs, strict=True), start=1):
+            if word != other:
+                lines += [f"@{number}", f"-{word[:_MAX_LINE]}", f"+{other[:_MAX_LINE]}"]
     return "\n".join(lines[:MAX_LINES])
 
 

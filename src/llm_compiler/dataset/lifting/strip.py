@@ -320,7 +320,7 @@ class _Reader:
         if match is None:
             return text
         # What a byte that holds a bool may be: no bits are masked then.
-        kept = [f"{_BOOL}" for one in _RANGE.findall(match[0]) if one in self._bools]
+        kept = [f"{_BOOL}" for item in _RANGE.findall(match[0]) if item in self._bools]
         return text[: match.start()] + "".join(kept)
 
     def _constants(self, text: str) -> str:

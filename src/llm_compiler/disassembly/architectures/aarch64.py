@@ -96,38 +96,38 @@ def _pair_addresses(instructions: Sequence[Instruction]) -> dict[int, PairedAddr
     """
     found: dict[int, PairedAddress] = {}
     pages: dict[str, tuple[int, int]] = {}
-    for one in instructions:
-        words = re.split(r"[ ,\[\]]+", one.text)
-        if one.mnemonic == "adrp" and one.target is not None:
-            pages[words[1]] = one.address, one.target
+    for instruction in instructions:
+        words = re.split(r"[ ,\[\]]+", instruction.text)
+        if instruction.mnemonic == "adrp" and instruction.target is not None:
+            pages[words[1]] = instruction.address, instruction.target
             continue
-        if match := _LOW.search(one.text):
+        if match := _LOW.search(instruction.text):
             register = match[1] or match[3]
             if register in pages:
                 source, page = pages[register]
                 address = page + int(match[2] or match[4] or 0)
-                found[one.address] = PairedAddress(address, is_low=True)
+                found[instruction.address] = PairedAddress(address, is_low=True)
                 found.setdefault(source, PairedAddress(address, is_low=False))
         if words[0].startswith(("b", "ret")):
             continue
-        if not one.mnemonic.startswith(("st", "cmp", "cmn", "tst", "cb", "tb", "prfm")):
-            loaded = words[1:3] if one.mnemonic.startswith(("ldp", "ldxp")) else words[1:2]
+        if not instruction.mnemonic.startswith(("st", "cmp", "cmn", "tst", "cb", "tb", "prfm")):
+            loaded = words[1:3] if instruction.mnemonic.startswith(("ldp", "ldxp")) else words[1:2]
             for register in loaded:
                 pages.pop(register.replace("w", "x", 1), None)
-    for one in instructions:
-        if one.mnemonic == "adrp" and one.address not in found:
-            raise Unreadable(f"computes an address in more than two steps ({one.text})")
+    for instruction in instructions:
+        if instruction.mnemonic == "adrp" and instruction.address not in found:
+            raise Unreadable(f"computes an address in more than two steps ({instruction.text})")
     return found
 
 
 def _main_functions(elf: ElfFile, instructions: Sequence[Instruction]) -> Iterator[int]:
     pages: dict[str, int] = {}
-    for one in instructions:
-        if one.mnemonic == "adrp" and one.target is not None:
-            pages[one.text.split()[1].rstrip(",")] = one.target
-        elif (match := _MAIN.match(one.text)) and match[1] in pages:
+    for instruction in instructions:
+        if instruction.mnemonic == "adrp" and instruction.target is not None:
+            pages[instruction.text.split()[1].rstrip(",")] = instruction.target
+        elif (match := _MAIN.match(instruction.text)) and match[1] in pages:
             yield pages[match[1]] + int(match[2])
-        elif (match := _MAIN_SLOT.match(one.text)) and match[1] in pages:
+        elif (match := _MAIN_SLOT.match(instruction.text)) and match[1] in pages:
             slot = pages[match[1]] + int(match[2])
             for filled in elf.dynamic_relocations:
                 if filled.offset == slot and not filled.symbol.name:
@@ -139,24 +139,24 @@ def _find_short_table(
 ) -> tuple[int, int] | None:
     """``(block - base) >> 2`` in one or two bytes, read by ldrb or ldrh before a branch."""
     size = base = 0
-    for one in window:
-        if one.mnemonic == "ldrb" and not size:
+    for instruction in window:
+        if instruction.mnemonic == "ldrb" and not size:
             size = 1
-        elif one.mnemonic == "ldrh" and not size:
+        elif instruction.mnemonic == "ldrh" and not size:
             size = 2
-        elif one.mnemonic == "adr" and one.target in addresses:
-            base = one.target or 0
-        elif one.mnemonic == "br" and size and base:
+        elif instruction.mnemonic == "adr" and instruction.target in addresses:
+            base = instruction.target or 0
+        elif instruction.mnemonic == "br" and size and base:
             return size, base
     return None
 
 
-def _reach(one: Instruction) -> int:
-    if match := _ACCESS.match(one.text):
+def _reach(instruction: Instruction) -> int:
+    if match := _ACCESS.match(instruction.text):
         narrow = match["name"][-1] if match["name"][-1] in "bh" else match["register"]
         width = _WIDTHS[narrow] * (2 if match["name"][2] == "p" else 1)
         return int(match["place"] or 0) + width
-    if match := _SUM.match(one.text):
+    if match := _SUM.match(instruction.text):
         return int(match["place"]) + 1
     return 0
 
@@ -166,7 +166,7 @@ AARCH64: Final = Architecture(
     forms=_FORMS,
     thread_local_call=569,
     is_branch=_is_branch,
-    is_call=lambda one: one.mnemonic == "bl",
+    is_call=lambda each_instruction: each_instruction.mnemonic == "bl",
     names_place=_names_place,
     names_page=_names_page,
     write_symbol=_write_symbol,
@@ -182,7 +182,7 @@ AARCH64: Final = Architecture(
     # LLVM puts small variables of a file into one, GCC counts from section anchors.
     merged_variables=MergedVariables(
         reach=_reach,
-        takes_address=lambda one: one.mnemonic == "add",
+        takes_address=lambda each_instruction: each_instruction.mnemonic == "add",
         clang_flags=("-mno-global-merge",),
     ),
 )

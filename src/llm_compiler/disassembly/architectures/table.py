@@ -11,7 +11,7 @@ from llm_compiler.errors import UnsupportedTarget
 
 __all__ = ["architecture_named"]
 
-_RECORDS: Final = {one.target.name: one for one in (X86_64, AARCH64)}
+_RECORDS: Final = {architecture.target.name: architecture for architecture in (X86_64, AARCH64)}
 
 
 def architecture_named(name: str) -> Architecture:

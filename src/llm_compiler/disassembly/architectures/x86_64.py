@@ -62,10 +62,14 @@ def _write_symbol(instruction: Instruction, symbol: str, form: Form, field_end: 
 
 
 def _main_functions(elf: ElfFile, instructions: Sequence[Instruction]) -> Iterator[int]:
-    for one in instructions:
-        if one.mnemonic.startswith("lea") and one.text.endswith("%rdi") and one.target:
-            yield one.target
-        elif match := _MAIN.match(one.text):
+    for instruction in instructions:
+        if (
+            instruction.mnemonic.startswith("lea")
+            and instruction.text.endswith("%rdi")
+            and instruction.target
+        ):
+            yield instruction.target
+        elif match := _MAIN.match(instruction.text):
             yield int(match[1])
 
 
@@ -75,8 +79,8 @@ X86_64: Final = Architecture(
     plt_suffix="@PLT",
     is_branch=_is_branch,
     is_call=_is_call,
-    names_place=lambda one: "(%rip)" in one.text,
-    names_page=lambda one: False,
+    names_place=lambda each_instruction: "(%rip)" in each_instruction.text,
+    names_page=lambda item: False,
     write_symbol=_write_symbol,
     main_functions=_main_functions,
     no_operation=re.compile(r"^(?:data16 )*(?:nop\w?|xchgw %ax, ?%ax|int3)(?: |$)"),

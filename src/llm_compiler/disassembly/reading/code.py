@@ -48,11 +48,11 @@ class Code:
         pair = self.architecture.pair_addresses
         return {} if pair is None else pair(self.instructions)
 
-    def address_in(self, one: Instruction) -> int | None:
+    def address_in(self, instruction: Instruction) -> int | None:
         """Return the address that an instruction of a linked file names or helps to make."""
         if self.architecture.pair_addresses is None:
-            return one.target
-        pair = self.paired_addresses.get(one.address)
+            return instruction.target
+        pair = self.paired_addresses.get(instruction.address)
         return 0 if pair is None else pair.address
 
 
@@ -83,6 +83,6 @@ def read_code(file: FileFacts, symbol: Symbol) -> Code:
         raise Unreadable("begins in the middle of an instruction")
     if found[-1].end > end:
         raise Unreadable("ends in the middle of an instruction")
-    if any(one.is_data for one in found):
+    if any(instruction.is_data for instruction in found):
         raise Unreadable("has data among its instructions")
     return Code(file, symbol, found[-1].end, found)

@@ -31,14 +31,16 @@ class FileFacts:
         if self.is_linked:
             for section in self.elf.sections:
                 if section.is_code:
-                    for one in self.binary.listing.between(
+                    for instruction in self.binary.listing.between(
                         section.index, section.address, section.address + section.size
                     ):
-                        if one.target is not None:
-                            place = self.elf.section_at(one.target)
+                        if instruction.target is not None:
+                            place = self.elf.section_at(instruction.target)
                             if place is not None and not place.is_code:
-                                referrer = section.index, one.address
-                                found.setdefault(place.index, []).append((one.target, *referrer))
+                                referrer = section.index, instruction.address
+                                found.setdefault(place.index, []).append(
+                                    (instruction.target, *referrer)
+                                )
         else:
             for index, relocations in self.elf.relocations.items():
                 if not self.elf.sections[index].is_allocated:
@@ -54,19 +56,19 @@ class FileFacts:
             places.sort()
         return found
 
-    def _rough_place(self, section: int, one: Relocation) -> tuple[int, int] | None:
+    def _rough_place(self, section: int, relocation: Relocation) -> tuple[int, int] | None:
         """Return where a relocation points to in this file's data, None elsewhere."""
-        if not one.symbol.is_defined or self.elf.sections[one.symbol.section].is_code:
+        if not relocation.symbol.is_defined or self.elf.sections[relocation.symbol.section].is_code:
             return None
-        offset = one.addend
-        form = architecture_named(self.elf.architecture).forms.get(one.type)
+        offset = relocation.addend
+        form = architecture_named(self.elf.architecture).forms.get(relocation.type)
         if self.elf.sections[section].is_code and form is not None and form.relative:
-            holder = self.instruction_at(section, one.offset)
-            offset += holder.end - one.offset if holder else 4
-        if one.symbol.kind is not SymbolKind.SECTION:
+            holder = self.instruction_at(section, relocation.offset)
+            offset += holder.end - relocation.offset if holder else 4
+        if relocation.symbol.kind is not SymbolKind.SECTION:
             # The distance may lead out of the item: what is meant is the item.
-            return one.symbol.section, one.symbol.value
-        return one.symbol.section, offset
+            return relocation.symbol.section, relocation.symbol.value
+        return relocation.symbol.section, offset
 
     def instruction_at(self, section: int, offset: int) -> Instruction | None:
         """Return the instruction that a byte belongs to."""
@@ -91,7 +93,7 @@ class FileFacts:
     ) -> bool:
         """Whether code other than the own (section, start, end) refers to a piece of data."""
         places = self.references.get(item.index, [])
-        first = bisect_left(places, start, key=lambda one: one[0])
+        first = bisect_left(places, start, key=lambda row: row[0])
         section, own_start, own_end = own
         for place, where, offset in places[first:]:
             if place >= max(end, start + 1):
@@ -112,6 +114,6 @@ class FileFacts:
     def slots(self) -> dict[int, tuple[str, int]]:
         """Addresses that the dynamic linker fills in: the symbol's name, if any, and the addend."""
         found = {}
-        for one in self.elf.dynamic_relocations:
-            found[one.offset] = one.symbol.name.partition("@")[0], one.addend
+        for relocation in self.elf.dynamic_relocations:
+            found[relocation.offset] = relocation.symbol.name.partition("@")[0], relocation.addend
         return found

@@ -30,7 +30,9 @@ def name_items(references: References) -> None:
     for item in references.items.values():
         item.name = _given_name(item)
         taken.add(item.name)
-    for item in sorted(references.items.values(), key=lambda one: (one.section.index, one.start)):
+    for item in sorted(
+        references.items.values(), key=lambda each_item: (each_item.section.index, each_item.start)
+    ):
         if item.name:
             continue
         if item.section.is_writable:
@@ -56,11 +58,11 @@ def name_items(references: References) -> None:
     knows_only_own_references = references.file.is_linked and has_pairs
     for item in references.items.values():
         if item.section.is_writable:
-            one = item.symbol
+            symbol = item.symbol
             item.is_shared = (
-                one is None
-                or not one.is_local
-                or one.name.startswith(".L")
+                symbol is None
+                or not symbol.is_local
+                or symbol.name.startswith(".L")
                 or knows_only_own_references
                 or references.file.is_used_outside(item.section, item.start, item.end, own)
             )

@@ -62,18 +62,18 @@ def _short_table(code: Code, item: Item) -> tuple[int, int] | None:
     find = code.architecture.find_short_table
     if find is None:
         return None
-    for index, one in enumerate(code.instructions):
-        if _mentions(code, one, item):
+    for index, instruction in enumerate(code.instructions):
+        if _mentions(code, instruction, item):
             found = find(code.instructions[index : index + _WINDOW], code.addresses)
             if found is not None:
                 return found
     return None
 
 
-def _mentions(code: Code, one: Instruction, item: Item) -> bool:
+def _mentions(code: Code, instruction: Instruction, item: Item) -> bool:
     if code.file.is_linked:
-        return code.address_in(one) == item.start
-    for reloc in code.elf.relocations_in(code.section.index, one.address, one.end):
+        return code.address_in(instruction) == item.start
+    for reloc in code.elf.relocations_in(code.section.index, instruction.address, instruction.end):
         if reloc.symbol.is_defined and reloc.symbol.section == item.section.index:
             value = 0 if reloc.symbol.kind is SymbolKind.SECTION else reloc.symbol.value
             return value + reloc.addend == item.start
@@ -82,8 +82,8 @@ def _mentions(code: Code, one: Instruction, item: Item) -> bool:
 
 def _bound(code: Code, item: Item) -> int | None:
     """Return how many entries the comparison in front of the table's use allows."""
-    for index, one in enumerate(code.instructions):
-        if not _mentions(code, one, item):
+    for index, instruction in enumerate(code.instructions):
+        if not _mentions(code, instruction, item):
             continue
         for before in reversed(code.instructions[max(0, index - _WINDOW) : index]):
             if match := code.architecture.comparison.match(before.text):

@@ -32,33 +32,33 @@ class LinkedOperands:
         self.suffixes: dict[int, str] = {}
         self.called: set[str] = set()
 
-    def operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
+    def operand(self, instruction: Instruction) -> tuple[Target, Form, int] | None:
         """Return what an instruction refers to, how it is written, and where its field ends."""
         architecture = self.architecture
         if architecture.pair_addresses is not None:
-            return self._paired_operand(one)
-        if one.target is None:
-            return self._absolute_operand(one)
-        if architecture.is_branch(one):
-            return self._of_branch(one), Form(), 0
-        if not architecture.names_place(one):
+            return self._paired_operand(instruction)
+        if instruction.target is None:
+            return self._absolute_operand(instruction)
+        if architecture.is_branch(instruction):
+            return self._of_branch(instruction), Form(), 0
+        if not architecture.names_place(instruction):
             return None
-        return (*self._of_address(one.target, "@GOTPCREL"), 0)
+        return (*self._of_address(instruction.target, "@GOTPCREL"), 0)
 
-    def _of_branch(self, one: Instruction) -> Target:
-        assert one.target is not None
-        section = self.elf.section_at(one.target)
+    def _of_branch(self, instruction: Instruction) -> Target:
+        assert instruction.target is not None
+        section = self.elf.section_at(instruction.target)
         if section is None:
-            raise Unreadable(f"jumps to {one.target:#x}, which is outside the file")
+            raise Unreadable(f"jumps to {instruction.target:#x}, which is outside the file")
         if section.name.startswith((".plt", ".iplt")):
-            name, _, rest = one.hint.partition("@")
+            name, _, rest = instruction.hint.partition("@")
             if not name or not rest.startswith("plt") or "+" in rest:
                 raise Unreadable(
-                    f"calls {one.target:#x}, an entry of {section.name} without a name"
+                    f"calls {instruction.target:#x}, an entry of {section.name} without a name"
                 )
             self.called.add(name)
             return self.references.by_name(None, name, 0)
-        return self.references.of_jump(one, section)
+        return self.references.of_jump(instruction, section)
 
     def _of_address(self, address: int, slot_suffix: str) -> tuple[Target, Form]:
         section = self.elf.section_at(address)
@@ -84,7 +84,7 @@ class LinkedOperands:
             return target, form
         return self.references.of_place(section, address), Form()
 
-    def _absolute_operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
+    def _absolute_operand(self, instruction: Instruction) -> tuple[Target, Form, int] | None:
         """Return the address in an instruction of an executable that is not loaded anywhere else.
 
         A displacement is taken for an address where it lies in a section; an immediate only in
@@ -92,8 +92,8 @@ class LinkedOperands:
         """
         if self.elf.kind is not FileKind.EXECUTABLE:
             return None
-        displacement = _DISPLACEMENT.search(one.text)
-        immediate = _MOVED.match(one.text)
+        displacement = _DISPLACEMENT.search(instruction.text)
+        immediate = _MOVED.match(instruction.text)
         match = displacement or immediate
         if match is None:
             return None
@@ -107,16 +107,16 @@ class LinkedOperands:
             0 if immediate and not displacement else 4,
         )
 
-    def _paired_operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
+    def _paired_operand(self, instruction: Instruction) -> tuple[Target, Form, int] | None:
         """Return what an instruction refers to where two of them make an address."""
         architecture = self.architecture
-        if architecture.is_branch(one):
-            return self._of_branch(one), Form(), 0
-        if architecture.names_place(one) and not architecture.names_page(one):
-            if one.target is None:
+        if architecture.is_branch(instruction):
+            return self._of_branch(instruction), Form(), 0
+        if architecture.names_place(instruction) and not architecture.names_page(instruction):
+            if instruction.target is None:
                 return None
-            return (*self._of_address(one.target, ":got:"), 0)
-        pair = self.code.paired_addresses.get(one.address)
+            return (*self._of_address(instruction.target, ":got:"), 0)
+        pair = self.code.paired_addresses.get(instruction.address)
         if pair is None:
             return None
         target, form = self._of_address(pair.address, ":got:")

@@ -27,41 +27,47 @@ class ObjectOperands:
         self.suffixes: dict[int, str] = {}
         self.called: set[str] = set()
 
-    def operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
+    def operand(self, instruction: Instruction) -> tuple[Target, Form, int] | None:
         """Return what an instruction refers to, how it is written, and where its field ends."""
-        relocations = self.elf.relocations_in(self.code.section.index, one.address, one.end)
+        relocations = self.elf.relocations_in(
+            self.code.section.index, instruction.address, instruction.end
+        )
         relocations = [
-            reloc for reloc in relocations if not self._is_tls_marker(one, reloc) and reloc.type
+            reloc
+            for reloc in relocations
+            if not self._is_tls_marker(instruction, reloc) and reloc.type
         ]
         if not relocations:
-            return self._resolved_operand(one)
+            return self._resolved_operand(instruction)
         if len(relocations) > 1:
-            raise Unreadable(f"has two symbols in one instruction ({one.text})")
+            raise Unreadable(f"has two symbols in one instruction ({instruction.text})")
         reloc = relocations[0]
         form = self.architecture.forms.get(reloc.type)
         if form is None:
             raise Unreadable(f"has a relocation of type {reloc.type}, which is not known here")
         addend = reloc.addend
         if form.relative:
-            addend += one.end - reloc.offset
+            addend += instruction.end - reloc.offset
         target = self.references.of_symbol(
-            reloc.symbol, addend, branch=self.architecture.is_branch(one)
+            reloc.symbol, addend, branch=self.architecture.is_branch(instruction)
         )
         if form.suffix in ("@TLSGD", "@TLSLD"):
-            self.suffixes[one.address] = "tls"
+            self.suffixes[instruction.address] = "tls"
         size = self.architecture.target.relocations.absolute.get(reloc.type, 4)
-        return target, form, one.end - reloc.offset - size
+        return target, form, instruction.end - reloc.offset - size
 
-    def _is_tls_marker(self, one: Instruction, reloc: Relocation) -> bool:
+    def _is_tls_marker(self, instruction: Instruction, reloc: Relocation) -> bool:
         if reloc.type == self.architecture.thread_local_call:
-            self.suffixes[one.address] = f".tlsdesccall {quoted(reloc.symbol.name)}"
+            self.suffixes[instruction.address] = f".tlsdesccall {quoted(reloc.symbol.name)}"
             return True
         return False
 
-    def _resolved_operand(self, one: Instruction) -> tuple[Target, Form, int] | None:
+    def _resolved_operand(self, instruction: Instruction) -> tuple[Target, Form, int] | None:
         """Return what the assembler resolved by itself: places in the same section."""
-        if one.target is None or one.target < 0:
+        if instruction.target is None or instruction.target < 0:
             return None
-        if not self.architecture.names_place(one) and not self.architecture.is_branch(one):
+        if not self.architecture.names_place(instruction) and not self.architecture.is_branch(
+            instruction
+        ):
             return None
-        return self.references.of_jump(one, self.code.section), Form(), 0
+        return self.references.of_jump(instruction, self.code.section), Form(), 0

@@ -36,17 +36,17 @@ class References:
         self.labels: set[int] = set()
         self.named: dict[str, Symbol | None] = {}
 
-    def of_jump(self, one: Instruction, section: Section) -> Target:
+    def of_jump(self, instruction: Instruction, section: Section) -> Target:
         """Return where an instruction without a relocation goes, or what it refers to.
 
         A jump to the function's own start is a loop, unlike a call.
         """
-        assert one.target is not None
-        is_own = section.index == self.section.index and one.target == self.start
-        if is_own and self.architecture.is_jump(one):
+        assert instruction.target is not None
+        is_own = section.index == self.section.index and instruction.target == self.start
+        if is_own and self.architecture.is_jump(instruction):
             self.labels.add(self.start)
             return Target(section=OWN, anchor=self.start)
-        return self.of_place(section, one.target)
+        return self.of_place(section, instruction.target)
 
     def of_symbol(self, symbol: Symbol, addend: int, *, branch: bool = False) -> Target:
         """Return what a relocation's symbol and addend stand for."""
@@ -101,7 +101,7 @@ class References:
             if not self._is_own(first, section):
                 return self.by_name(first, first.name, place - first.value)
             return self.data_at(section, first.value, first, place - first.value)
-        before = bisect_right(symbols, place, key=lambda one: one.value)
+        before = bisect_right(symbols, place, key=lambda each_symbol: each_symbol.value)
         # One past the last element is a place that loops compare with. Where something else
         # begins there, it is that, which stays a neighbour. But objects name visible variables by
         # their symbols: a bare place next to one is the end of what stands before.
@@ -123,9 +123,9 @@ class References:
 
     def _function_at(self, section: Section, place: int) -> Target:
         found = [
-            one
-            for one in self.elf.symbols_at(section.index, place)
-            if not one.name.startswith(".L")
+            each_symbol
+            for each_symbol in self.elf.symbols_at(section.index, place)
+            if not each_symbol.name.startswith(".L")
         ]
         if found:
             return self.by_name(found[0], found[0].name, 0)
@@ -145,9 +145,9 @@ class References:
         if (section.index, start) not in self.items:
             if symbol is None:
                 at = [
-                    one
-                    for one in self.elf.symbols_at(section.index, start)
-                    if one.kind is SymbolKind.OBJECT or one.name.startswith(".L")
+                    each_symbol
+                    for each_symbol in self.elf.symbols_at(section.index, start)
+                    if each_symbol.kind is SymbolKind.OBJECT or each_symbol.name.startswith(".L")
                 ]
                 symbol = at[0] if at else None
             end = self._end_of_data(section, start, symbol)
@@ -157,7 +157,10 @@ class References:
             self.items[section.index, start] = item
             find_jump_table(self.code, item)
             self.collect_pointers(item)
-            if sum(one.end - one.start for one in self.items.values()) > _MAX_DATA_BYTES:
+            if (
+                sum(each_item.end - each_item.start for each_item in self.items.values())
+                > _MAX_DATA_BYTES
+            ):
                 raise Unreadable(f"refers to more than {_MAX_DATA_BYTES} bytes of data")
         return Target(section=section.index, anchor=start, addend=addend)
 
@@ -208,26 +211,26 @@ class References:
                     yield address - item.start, 8, target, False
             return
         kinds = self.architecture.target.relocations
-        for one in self.elf.relocations_in(item.section.index, item.start, item.end):
-            if one.type in kinds.absolute:
-                target = self.of_symbol(one.symbol, one.addend)
+        for relocation in self.elf.relocations_in(item.section.index, item.start, item.end):
+            if relocation.type in kinds.absolute:
+                target = self.of_symbol(relocation.symbol, relocation.addend)
                 yield (
-                    one.offset - item.start,
-                    kinds.absolute[one.type],
+                    relocation.offset - item.start,
+                    kinds.absolute[relocation.type],
                     target,
                     False,
                 )
-            elif one.type in kinds.relative:
-                addend = one.addend - (one.offset - item.start)
-                target = self.of_symbol(one.symbol, addend)
+            elif relocation.type in kinds.relative:
+                addend = relocation.addend - (relocation.offset - item.start)
+                target = self.of_symbol(relocation.symbol, addend)
                 yield (
-                    one.offset - item.start,
-                    kinds.relative[one.type],
+                    relocation.offset - item.start,
+                    kinds.relative[relocation.type],
                     target,
                     True,
                 )
             else:
-                raise Unreadable(f"refers to data with a relocation of type {one.type}")
+                raise Unreadable(f"refers to data with a relocation of type {relocation.type}")
 
     def collect_pointers(self, item: Item) -> None:
         """Resolve what a piece of data refers to, so that it is collected too."""

@@ -92,11 +92,16 @@ class TextWriter:
         symbol, name = self.code.symbol, quoted(self.code.symbol.name)
         yield ".text"
         ordered = sorted(
-            self.references.items.values(), key=lambda one: (one.section.index, one.start)
+            self.references.items.values(),
+            key=lambda each_item: (each_item.section.index, each_item.start),
         )
-        constants = [one for one in ordered if one.name.startswith(".LCPI")]
-        tables = [one for one in ordered if one.name.startswith(".LJTI")]
-        others = [one for one in ordered if one not in constants and one not in tables]
+        constants = [each_item for each_item in ordered if each_item.name.startswith(".LCPI")]
+        tables = [each_item for each_item in ordered if each_item.name.startswith(".LJTI")]
+        others = [
+            each_item
+            for each_item in ordered
+            if each_item not in constants and each_item not in tables
+        ]
         section = ".text"
         before: Item | None = None
         for item in constants:
@@ -131,12 +136,16 @@ class TextWriter:
                 section, before = directive(item.section), item
         if self.table is not None:
             yield from self.table.slots(section)
-        for other, one in self.references.named.items():
+        for other, each_symbol in self.references.named.items():
             if other == self.code.symbol.name:
                 continue
-            if one is not None and (one.is_local or one.is_hidden):
+            if each_symbol is not None and (each_symbol.is_local or each_symbol.is_hidden):
                 yield f".hidden {quoted(other)}"
-            elif one is not None and one.binding == "weak" and not one.is_defined:
+            elif (
+                each_symbol is not None
+                and each_symbol.binding == "weak"
+                and not each_symbol.is_defined
+            ):
                 yield f".weak {quoted(other)}"
 
     def _alignment(self) -> Iterator[str]:
@@ -177,8 +186,12 @@ class TextWriter:
         before, after = self.table.labels_at(address - self.code.start)
         return [*before, *own, *after]
 
-    def _is_relocated(self, one: Instruction) -> bool:
-        return bool(self.code.elf.relocations_in(self.code.section.index, one.address, one.end))
+    def _is_relocated(self, instruction: Instruction) -> bool:
+        return bool(
+            self.code.elf.relocations_in(
+                self.code.section.index, instruction.address, instruction.end
+            )
+        )
 
     def _padding(self) -> dict[int, bool]:
         """Return the no-ops that align a block, and whether each begins a run."""

@@ -93,8 +93,8 @@ class Builder:
         ]
         if known:
             self.frame = dict(known[0][0])
-            self.intact = set.intersection(*(one[1] for one in known))
-            if any(one[0] != self.frame for one in known[1:]):
+            self.intact = set.intersection(*(row[1] for row in known))
+            if any(row[0] != self.frame for row in known[1:]):
                 raise Unliftable("a stack pointer that depends on the way")
         self.values, self.pushed = {}, []
         before = block.predecessors
@@ -328,7 +328,7 @@ class Builder:
         )
         if frame is not None:
             self.touch(frame)
-        args = tuple(one for one in (base, index) if one is not None)
+        args = tuple(node for node in (base, index) if node is not None)
         return self.append(Node("address", "i64", args, parts))
 
     def got_address(self, symbol: str, *, is_thread_local: bool = False) -> Node:

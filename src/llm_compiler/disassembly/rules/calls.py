@@ -182,15 +182,15 @@ def _may_return(symbol: str, in_vector: bool, signatures: Mapping[str, Signature
 def _join(into: dict[str, int], state: dict[str, int], convention: Convention) -> bool:
     changed = False
     for register in {*into, *state}:
-        one, other = into.get(register, _EMPTY), state.get(register, _EMPTY)
-        if one == other:
+        index, other = into.get(register, _EMPTY), state.get(register, _EMPTY)
+        if index == other:
             continue
-        if _CLOBBERED in (one, other):
+        if _CLOBBERED in (index, other):
             joined = _CLOBBERED
         else:
             is_kept = register in convention.callee_saved
-            joined = _READ if is_kept else min(one, other)
-        if joined != one:
+            joined = _READ if is_kept else min(index, other)
+        if joined != index:
             into[register] = joined
             changed = True
     return changed
@@ -291,7 +291,7 @@ def _outgoing(site: CallSite, states: RegisterStates) -> tuple[tuple[int, str], 
     """Return the stored words that nothing else reads, as far as they follow each other."""
     found: list[tuple[int, str]] = []
     for place, kind in site.stored:
-        if any(one in states.read_places for one in range(place, place + 8)):
+        if any(index in states.read_places for index in range(place, place + 8)):
             break
         found.append((place, kind))
     return tuple(found)
@@ -305,7 +305,7 @@ def _words(site: CallSite, number: int) -> tuple[tuple[int, str], ...]:
 
 
 def _slots(site: CallSite) -> tuple[str, ...]:
-    return tuple(f"{SLOT}{one}" for one in site.pushed)
+    return tuple(f"{SLOT}{index}" for index in site.pushed)
 
 
 def _written(
@@ -320,11 +320,11 @@ def _written(
             break
         rest = registers[place:]
         if how == "written":
-            is_passed = any(state.get(one) == _WRITTEN for one in rest) or _is_passed_on(
+            is_passed = any(state.get(word) == _WRITTEN for word in rest) or _is_passed_on(
                 place, register, held, near, convention
             )
         elif how == "near":
-            is_passed = any(one in near and state.get(one, 0) >= _ARGUMENT for one in rest)
+            is_passed = any(word in near and state.get(word, 0) >= _ARGUMENT for word in rest)
         else:
             is_passed = True
         if not is_passed:

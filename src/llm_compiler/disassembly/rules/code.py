@@ -255,11 +255,11 @@ def _handled(
     found = []
     for place in range(0, len(sites) - 3, 4):
         first, length, pad, action = sites[place : place + 4]
-        match, extent, target = (_DISTANCE.match(one) for one in (first, length, pad))
+        match, extent, target = (_DISTANCE.match(text) for text in (first, length, pad))
         if match is None or extent is None or target is None or target[1] not in labels:
             continue
         number = int(action.partition(" ")[2], 0)
-        caught, is_cleanup = _caught([one[0] for one in actions], number, types)
+        caught, is_cleanup = _caught([pair[0] for pair in actions], number, types)
         found.append(
             HandledRange(
                 labels[match[1]], labels.get(extent[1], 1 << 30), target[1], caught, is_cleanup

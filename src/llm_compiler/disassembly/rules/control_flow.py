@@ -132,5 +132,6 @@ def _following(places: Sequence[int], start: int) -> list[int]:
     """Return the places that are words one after the other, from the first on."""
     steps = enumerate(places)
     return [
-        one for _, one in itertools.takewhile(lambda each: each[1] == start + 8 * each[0], steps)
+        index
+        for _, index in itertools.takewhile(lambda each: each[1] == start + 8 * each[0], steps)
     ]

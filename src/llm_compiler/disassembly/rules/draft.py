@@ -164,17 +164,17 @@ class Function:
         if convention.has_result_register and self._is_read_first(convention.struct_result):
             return ["void"]  # the result is in memory
         exits = [graph.blocks[number].nodes[-1] for number in graph.returns]
-        exits = [one for one in exits if one in states.at]
+        exits = [node for node in exits if node in states.at]
         if not exits:
             return self._tail_results()
         found: list[str] = []
         integer, second = convention.integer_results[:2]
         vector, second_vector = convention.vector_results[:2]
         floats = self._vector_results(exits, vector, second_vector)
-        if all(states.holds(one, integer) for one in exits):
+        if all(states.holds(node, integer) for node in exits):
             found += self._integer_results(exits, integer, second)
-        is_set = bool(floats) and all(states.at[one].get(vector, 0) != 2 for one in exits)
-        was_read = all(states.at[one].get(integer, 0) == 2 for one in exits)
+        is_set = bool(floats) and all(states.at[node].get(vector, 0) != 2 for node in exits)
+        was_read = all(states.at[node].get(integer, 0) == 2 for node in exits)
         if is_set and (was_read or not found or states.at[exits[0]].get(integer, 0) < 2):
             found = floats + found
         else:
@@ -193,7 +193,7 @@ class Function:
     def returned_types(self) -> list[str]:
         """Return the result types that fit and are none of ``void``; what a call at the end may
         return is returned whole."""
-        found = [one for one in self.result_types() if one != "void"]
+        found = [word for word in self.result_types() if word != "void"]
         has_unknown = any(
             call not in self.signatures and call not in PROTOTYPES for call in self._tail_calls()
         )
@@ -210,17 +210,17 @@ class Function:
     def _vector_results(self, exits: list[Node], register: str, second: str) -> list[str]:
         """Return the types of a result in a vector register; it may be an argument given back."""
         states = self.states.at
-        if not all(states[one].get(register, 0) >= 1 for one in exits):
+        if not all(states[node].get(register, 0) >= 1 for node in exits):
             return []
         kinds = self._written_kinds(register)
-        found: list[str] = [one for one in ("double", "float") if one in kinds]
-        if not found and kinds - {"call"} and any(states[one][register] == 3 for one in exits):
+        found: list[str] = [item for item in ("double", "float") if item in kinds]
+        if not found and kinds - {"call"} and any(states[node][register] == 3 for node in exits):
             found = ["double"]
         if any(kind[0] == "<" for kind in kinds) and all(
-            states[one][register] == 3 for one in exits
+            states[node][register] == 3 for node in exits
         ):
             found.append("<2 x double>")
-        if found and all(states[one].get(second, 0) >= 2 for one in exits):
+        if found and all(states[node].get(second, 0) >= 2 for node in exits):
             found.append("{ double, double }")
         return found
 
@@ -228,10 +228,10 @@ class Function:
         widths: list[int] = []
         pointer = False
         for number in self.graph.order:
-            for one in self.graph.blocks[number].nodes:
-                if one.op == "write" and one.data == register and one.args[0].op != "result":
-                    widths.append(one.bits)
-                    pointer |= one.args[0].op in ("frame", "address")
+            for node in self.graph.blocks[number].nodes:
+                if node.op == "write" and node.data == register and node.args[0].op != "result":
+                    widths.append(node.bits)
+                    pointer |= node.args[0].op in ("frame", "address")
         last = self._reaching_widths(exits, register)
         tails = [self._known_result(call) for call in self._tail_calls()]
         last += [64 for tail in tails if tail in _WHOLE]
@@ -248,7 +248,7 @@ class Function:
         if 16 in widths:
             preferred.append("i16")
         states = self.states.at
-        if all(states[one].get(second, 0) == 3 for one in exits):
+        if all(states[each_node].get(second, 0) == 3 for each_node in exits):
             preferred.append("{ i64, i64 }")
         return preferred
 
@@ -259,7 +259,7 @@ class Function:
         """
         register = self.target.convention.integer_results[0]
         exits = [self.graph.blocks[number].nodes[-1] for number in self.graph.returns]
-        return any(self._sets_low_byte(one, register) for one in exits)
+        return any(self._sets_low_byte(node, register) for node in exits)
 
     def _sets_low_byte(self, exit_: Node, register: str) -> bool:
         nodes = self.graph.blocks[exit_.block].nodes
@@ -279,7 +279,7 @@ class Function:
         returns zero only where it was empty.
         """
         found: list[int] = []
-        waiting = [one.block for one in exits]
+        waiting = [node.block for node in exits]
         seen: set[int] = set()
         while waiting:
             block = self.graph.blocks[waiting.pop()]
@@ -349,7 +349,9 @@ class Function:
         ):
             return None
         used = [
-            place for place, one in enumerate(convention.integer_arguments) if one in parameters
+            place
+            for place, argument in enumerate(convention.integer_arguments)
+            if argument in parameters
         ]
         return max(used) + 1 if used else 0
 

@@ -86,7 +86,7 @@ class _Emitter:
             bodies[number] = self._writer.begin(f"b{number}")
             self._block(self._graph.blocks[number])
         order = [block for block in place_blocks(self._function, self._variant) if block in bodies]
-        order += [one for one in written if one not in order]
+        order += [index for index in written if index not in order]
         parameters, prologue = self._parameters()
         lines = [
             f"define {self._plan.result} {global_name(self._function.code.name)}"

@@ -37,8 +37,8 @@ class FrameAccesses:
     def incoming(self, first: int) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
         """Return those of the caller's frame: arguments on the stack."""
         return (
-            tuple(one for one in self.direct if one[0] >= first),
-            tuple(one for one in self.pointed if one >= first),
+            tuple(pair for pair in self.direct if pair[0] >= first),
+            tuple(index for index in self.pointed if index >= first),
         )
 
 
@@ -86,13 +86,13 @@ def frame_objects(accesses: FrameAccesses, graph: Graph, how: str, first: int) -
         how: `Variant.frame`.
         first: where the caller's frame begins.
     """
-    direct = [one for one in accesses.direct if one[0] < first]
-    pointed = [one for one in accesses.pointed if one < first]
+    direct = [pair for pair in accesses.direct if pair[0] < first]
+    pointed = [index for index in accesses.pointed if index < first]
     if not direct and not pointed:
         return []
-    lowest = min([one[0] for one in direct] + pointed)
-    highest = max([place + size for place, size in direct] + [one + 1 for one in pointed])
-    saves = sorted(one for one in graph.saved if one >= highest)
+    lowest = min([pair[0] for pair in direct] + pointed)
+    highest = max([place + size for place, size in direct] + [index + 1 for index in pointed])
+    saves = sorted(index for index in graph.saved if index >= highest)
     top = saves[0] if saves else 0
     top = max(top, highest)
     if how == "whole":
@@ -134,9 +134,9 @@ def _parts(
             found.append((start, following))
     objects = []
     for start, end in found:
-        for one in saved:
-            if start < one < end:
-                end = one
+        for index in saved:
+            if start < index < end:
+                end = index
         end = min(end, start + graph.sizes.get(start, end - start))
         if end <= start:
             raise Unliftable("a frame whose objects overlap")

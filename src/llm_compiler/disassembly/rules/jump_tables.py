@@ -40,7 +40,7 @@ def _set_before(builder: Builder, read: Node) -> Node | None:
     nodes = builder.block.nodes
     if read not in nodes:
         return None
-    for one in reversed(nodes[: nodes.index(read)]):
-        if one.op in ("write", "clobber") and one.data == read.data:
-            return one.args[0] if one.op == "write" and not one.keeps else None
+    for node in reversed(nodes[: nodes.index(read)]):
+        if node.op in ("write", "clobber") and node.data == read.data:
+            return node.args[0] if node.op == "write" and not node.keeps else None
     return None

@@ -30,9 +30,9 @@ __all__ = ["Drafts", "RulesLifter", "attributes_of"]
 
 _SIZES: Final = ("minsize optsize", "optsize", "")
 _PLAIN_ARITIES: Final = {
-    name: len(one.parameters)
-    for name, one in PROTOTYPES.items()
-    if not one.is_variadic and not set(one.parameters) & set("df")
+    name: len(prototype.parameters)
+    for name, prototype in PROTOTYPES.items()
+    if not prototype.is_variadic and not set(prototype.parameters) & set("df")
 }
 _DRAFTS: Final = 2
 """That are worth running, of those that are not the same code."""
@@ -199,13 +199,13 @@ def _worth_running(drafts: Sequence[FoundDraft]) -> list[FoundDraft]:
     sound = [draft for draft in drafts if draft.variant.is_sound]
     chosen: list[FoundDraft] = []
     for kind in (
-        [one for one in sound if one.variant.keeps_scanned],
-        [one for one in sound if one.variant.result == "i8"],
-        [one for one in sound if one.returns and not one.is_narrow],
-        [one for one in sound if one.variant.arguments == "all"],
+        [found_draft for found_draft in sound if found_draft.variant.keeps_scanned],
+        [found_draft for found_draft in sound if found_draft.variant.result == "i8"],
+        [found_draft for found_draft in sound if found_draft.returns and not found_draft.is_narrow],
+        [found_draft for found_draft in sound if found_draft.variant.arguments == "all"],
         sound,
     ):
-        if kind and nearest not in kind and not any(one in kind for one in chosen):
+        if kind and nearest not in kind and not any(found_draft in kind for found_draft in chosen):
             chosen.append(kind[0])
     return list(dict.fromkeys([nearest, *chosen, *sound]))[: 1 + _DRAFTS]
 
@@ -226,15 +226,15 @@ def attributes_of(text: str, architecture: str, sizes: Counter[str]) -> tuple[st
     if target.smallest_sign is not None and target.smallest_sign.search(text):
         order = ["minsize optsize"]
     elif sizes:
-        order.sort(key=lambda one: -sizes[one])
+        order.sort(key=lambda word: -sizes[word])
     rest = f"uwtable {target.attributes(text)}"
     if target.unoptimised_start.search(text):
         order.insert(0, UNOPTIMISED)
     if ".cfi_personality" in text:
-        return tuple(f"{one} {rest}".strip() for one in order)
+        return tuple(f"{word} {rest}".strip() for word in order)
     # Of C++, few functions are known not to throw.
-    quiet = [f"{one} nounwind {rest}".strip() for one in order]
-    loud = [f"{one} {rest}".strip() for one in order]
+    quiet = [f"{word} nounwind {rest}".strip() for word in order]
+    loud = [f"{word} {rest}".strip() for word in order]
     return tuple(loud + quiet if "\n_Z" in text else quiet + loud[:1])
 
 

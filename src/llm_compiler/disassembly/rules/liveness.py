@@ -109,12 +109,12 @@ class _Flow:
             elif op in EFFECTS or (op == "intrinsic" and node.type == "void"):
                 self._need(node, _ALL)
                 self._effect(node, demand)
-                for one in node.args:
-                    self._need(one, _ALL)
+                for arg in node.args:
+                    self._need(arg, _ALL)
             elif bits := needs.get(node, 0):
                 passed = bits if op in LANEWISE and node.type[0] == "<" else _ALL
-                for one in node.args:
-                    self._need(one, passed)
+                for arg in node.args:
+                    self._need(arg, passed)
         return demand
 
     def _need(self, node: Node, bits: int) -> None:
@@ -142,9 +142,9 @@ class _Flow:
     def _effect(self, node: Node, demand: dict[str, int]) -> None:
         if node.op == "call":
             found = self._arguments.get(node, Arguments())
-            for one in found.registers:
-                bits = bits_of(one.type) if one.type else self._natural
-                demand[one.register] = max(demand.get(one.register, 0), bits)
+            for argument in found.registers:
+                bits = bits_of(argument.type) if argument.type else self._natural
+                demand[argument.register] = max(demand.get(argument.register, 0), bits)
             for slot in found.slots:
                 demand[slot] = max(demand.get(slot, 0), self._natural)
         elif node.op == "return":

@@ -33,8 +33,8 @@ def first_variants(function: Function, lead: Sequence[str]) -> list[Variant]:
     """
     results = function.result_types()
     default = Variant()
-    blocks = [_replaced(default, placement=one) for one in (0, 2, -1, -2, -3, -4)]
-    branches = [_replaced(default, branches=one) for one in ("as is", "negated")]
+    blocks = [_replaced(default, placement=item) for item in (0, 2, -1, -2, -3, -4)]
+    branches = [_replaced(default, branches=item) for item in ("as is", "negated")]
     branches.append(_replaced(default, keeps_switch=True))
     widths = [_replaced(default, result=result) for result in results[1:]]
     widths += [
@@ -49,10 +49,10 @@ def first_variants(function: Function, lead: Sequence[str]) -> list[Variant]:
         _replaced(default, inbounds=True, overflow="nuw nsw"),
         _replaced(default, overflow="nsw", is_wide=True),
     ]
-    calls = [_replaced(default, arguments=one) for one in ("near", "all")]
-    calls += [_replaced(default, cold=one) for one in (0, 2)]
-    frames = [_replaced(default, frame=one) for one in ("each", "whole")]
-    orders = [_replaced(default, order=one) for one in (1, 2)]
+    calls = [_replaced(default, arguments=item) for item in ("near", "all")]
+    calls += [_replaced(default, cold=item) for item in (0, 2)]
+    frames = [_replaced(default, frame=item) for item in ("each", "whole")]
+    orders = [_replaced(default, order=item) for item in (1, 2)]
     pairs = [
         _replaced(default, result=result, **more)
         for result in results[1:]
@@ -127,7 +127,7 @@ def changes_for(
         by_kind["width"].append({"counts": counts})
         by_kind["stack"].append({"counts": counts})
     kind = _kind(lead)
-    choices = [one for each in by_kind.values() for one in each] + other
+    choices = [table for each in by_kind.values() for table in each] + other
     choices += by_kind.get(kind, []) * 2
     return [_replaced(variant, **choice) for choice in choices]
 

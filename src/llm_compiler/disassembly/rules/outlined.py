@@ -72,7 +72,7 @@ def inline_outlined(text: str, read: Callable[[str], str | None]) -> str:
             code += body
             for label, piece in outlined.data.items():
                 data.setdefault(label, piece)
-        whole = [*own.head, *code, *(line for one in data.values() for line in one)]
+        whole = [*own.head, *code, *(line for pair in data.values() for line in pair)]
         text = "".join(line + "\n" for line in whole)
     raise Unliftable("outlined code that calls outlined code without end")
 
@@ -159,7 +159,7 @@ def _chunks(lines: list[str]) -> dict[str, tuple[str, ...]]:
     section, current, label = "", [""], ""
     for line in [*lines, ".text"]:
         if line.startswith(_OPENING) and label:
-            found[label] = tuple(one for one in current if one)
+            found[label] = tuple(word for word in current if word)
             current, label = [section], ""
         if _SECTION.match(line):
             section = line

@@ -65,7 +65,7 @@ def _by_depth(graph: Graph, how: int) -> list[int]:
     seen = {0}
 
     def following(number: int) -> list[int]:
-        successors = [one for one in graph.blocks[number].successors if one in graph.order]
+        successors = [index for index in graph.blocks[number].successors if index in graph.order]
         return successors[::-1] if how in (-1, -3) else successors
 
     stack = [(0, iter(following(0)))]

@@ -173,9 +173,9 @@ class _Search:
                     if machine is not None:
                         machine.close()
         drafts = self._found
-        for one in (*self._extra, self._returning, self._default):
-            if one is not None and one not in drafts:
-                drafts = [*drafts, one]
+        for found_draft in (*self._extra, self._returning, self._default):
+            if found_draft is not None and found_draft not in drafts:
+                drafts = [*drafts, found_draft]
         if not drafts:
             if self._cause is not None:
                 raise self._cause
@@ -270,7 +270,10 @@ class _Search:
 
     def _sound_variant(self) -> Variant:
         """Return the nearest sound draft's variant."""
-        return next((one.variant for one in self._found if one.variant.is_sound), Variant())
+        return next(
+            (found_draft.variant for found_draft in self._found if found_draft.variant.is_sound),
+            Variant(),
+        )
 
     def _best_attributes(self) -> str:
         return self._found[0].attributes if self._found else self._job.attributes[0]
@@ -345,10 +348,10 @@ class _Search:
         self._found.append(draft)
         # Of drafts that are as near, the sound ones and those with fewer claims first.
         self._found.sort(
-            key=lambda one: (
-                -one.likeness.value,
-                not one.variant.is_sound,
-                len(one.variant.changes),
+            key=lambda found_draft: (
+                -found_draft.likeness.value,
+                not found_draft.variant.is_sound,
+                len(found_draft.variant.changes),
             )
         )
         del self._found[_KEPT:]

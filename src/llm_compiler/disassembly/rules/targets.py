@@ -11,5 +11,5 @@ from llm_compiler.disassembly.rules.x86_64 import X86_64
 
 __all__ = ["TARGETS"]
 
-TARGETS: Final[dict[str, Callable[[], Target]]] = {one.name: one for one in (AArch64, X86_64)}
+TARGETS: Final[dict[str, Callable[[], Target]]] = {item.name: item for item in (AArch64, X86_64)}
 """By the names of `llm_compiler.llvm.targets`."""

@@ -57,9 +57,9 @@ class _Translation:
     ) -> None:
         self._code, self._target, self._no_return = code, target, no_return
         self._handled: dict[int, HandledRange] = {}
-        for one in code.handled:
-            for number in range(one.first, min(one.end, len(code.lines))):
-                self._handled[number] = one
+        for handled_range in code.handled:
+            for number in range(handled_range.first, min(handled_range.end, len(code.lines))):
+                self._handled[number] = handled_range
         self._controls = [self._control(number) for number in range(len(code.lines))]
         self._graph = Graph(self._blocks())
         self._order()
@@ -88,7 +88,7 @@ class _Translation:
     def _blocks(self) -> list[Block]:
         code = self._code
         used = {label for control in self._controls for label in control.targets}
-        used |= {one.landing_pad for one in code.handled}
+        used |= {handled_range.landing_pad for handled_range in code.handled}
         leaders = {0} | {code.line_of(label) for label in used}
         for number in range(len(code.lines) - 1):
             if self._ends(number):
@@ -110,13 +110,15 @@ class _Translation:
         """Put a block in front of each landing pad: only exceptions come that way, others may
         jump to what follows it."""
         self._pads: dict[str, int] = {}
-        for one in self._code.handled:
-            if one.landing_pad in self._pads:
+        for handled_range in self._code.handled:
+            if handled_range.landing_pad in self._pads:
                 continue
-            following = bisect_right(self._starts, self._code.line_of(one.landing_pad)) - 1
-            pad = Block(len(blocks), -1, -1, successors=[following], landing_pad=one)
+            following = (
+                bisect_right(self._starts, self._code.line_of(handled_range.landing_pad)) - 1
+            )
+            pad = Block(len(blocks), -1, -1, successors=[following], landing_pad=handled_range)
             blocks.append(pad)
-            self._pads[one.landing_pad] = pad.number
+            self._pads[handled_range.landing_pad] = pad.number
         for block in blocks:
             if block.end > 0 and (handled := self._pad(block.end - 1)) is not None:
                 block.successors.append(self._pads[handled.landing_pad])
@@ -207,7 +209,7 @@ class _Translation:
         """Return the pushed words that are read or written as memory, or lie in what is."""
         accessed = self._builder.accessed
         return frozenset(
-            one for one in self._pushed if any(one <= place < one + 8 for place in accessed)
+            index for index in self._pushed if any(index <= place < index + 8 for place in accessed)
         )
 
 

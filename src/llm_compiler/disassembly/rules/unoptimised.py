@@ -68,11 +68,13 @@ def with_frame(body: str, objects: Sequence[FrameObject], graph: Graph, *, has_s
     first = _OBJECT.search(body)
     if first is None:
         return body
-    kept = [(f"%s{number}", one) for number, one in enumerate(objects)]
+    kept = [(f"%s{number}", frame_object) for number, frame_object in enumerate(objects)]
     plain = "".join(
-        f"  {name} = alloca [{one.end - one.start} x i8]\n" for name, one in kept if name in spills
+        f"  {name} = alloca [{frame_object.end - frame_object.start} x i8]\n"
+        for name, frame_object in kept
+        if name in spills
     )
-    kept = [one for one in kept if one[0] not in spills]
+    kept = [pair for pair in kept if pair[0] not in spills]
     lines = plain + "".join(f"{line}\n" for line in _layout(kept, graph))
     return body[: first.start()] + lines + _OBJECT.sub("", body[first.start() :])
 
@@ -94,14 +96,14 @@ def _spills(body: str) -> set[str]:
 def _layout(objects: Sequence[tuple[str, FrameObject]], graph: Graph) -> list[str]:
     lines: list[str] = []
     used = -min(graph.saved, default=0)
-    for name, one in sorted(objects, key=lambda each: -each[1].start):
-        size = one.end - one.start
-        place = -(-(used + size) // one.alignment) * one.alignment
-        if place < -one.start:
-            filler = -one.start - used - size
+    for name, frame_object in sorted(objects, key=lambda each: -each[1].start):
+        size = frame_object.end - frame_object.start
+        place = -(-(used + size) // frame_object.alignment) * frame_object.alignment
+        if place < -frame_object.start:
+            filler = -frame_object.start - used - size
             lines.append(f"  %filler{len(lines)} = alloca [{filler} x i8], align 1")
-        lines.append(f"  {name} = alloca [{size} x i8], align {one.alignment}")
-        used = -one.start
+        lines.append(f"  {name} = alloca [{size} x i8], align {frame_object.alignment}")
+        used = -frame_object.start
     return lines
 
 

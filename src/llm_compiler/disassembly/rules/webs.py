@@ -93,8 +93,8 @@ class _Union:
             parent[key], key = root, parent[key]
         return root
 
-    def join(self, one: Hashable, other: Hashable) -> None:
-        self._parent[self.find(one)] = self.find(other)
+    def join(self, hashable: Hashable, other: Hashable) -> None:
+        self._parent[self.find(hashable)] = self.find(other)
 
 
 class _Finder:
@@ -172,8 +172,8 @@ class _Finder:
                     current[node.data] = node
                 elif op == "call":
                     found = self._arguments.get(node, Arguments())
-                    for one in found.registers:
-                        self._uses.append(((node, one.register), key_of(one.register)))
+                    for argument in found.registers:
+                        self._uses.append(((node, argument.register), key_of(argument.register)))
                     for slot in found.slots:
                         self._uses.append(((node, slot), key_of(slot)))
                 elif op == "return":
@@ -252,26 +252,26 @@ class _Finder:
 
     def _measure_call(self, node: Node) -> None:
         found = self._arguments.get(node, Arguments())
-        for one in found.registers:
-            web = self._webs.of[node, one.register]
-            web.register = one.register
-            self._measure_argument(one, web)
+        for register in found.registers:
+            web = self._webs.of[node, register.register]
+            web.register = register.register
+            self._measure_argument(register, web)
         for slot in found.slots:
             web = self._webs.of[node, slot]
             web.register = slot
             web.is_passed = True
 
-    def _measure_argument(self, one: Argument, web: Web) -> None:
-        if not one.type:
+    def _measure_argument(self, argument: Argument, web: Web) -> None:
+        if not argument.type:
             web.is_passed = True
             return
-        if self._is_vector(one.register):
-            web.kinds.add(one.type)
-            web.demand = max(web.demand, bits_of(one.type))
+        if self._is_vector(argument.register):
+            web.kinds.add(argument.type)
+            web.demand = max(web.demand, bits_of(argument.type))
             return
-        web.read = max(web.read, bits_of(one.type))
-        web.is_size |= one.is_size
-        if one.type == "ptr":
+        web.read = max(web.read, bits_of(argument.type))
+        web.is_size |= argument.is_size
+        if argument.type == "ptr":
             web.is_pointer = True
 
     def _type_of(self, web: Web) -> str:
@@ -316,10 +316,10 @@ def _narrowed(type_: str, bits: int) -> str:
 
 
 def _vector_type(web: Web) -> str:
-    kinds = {one for one in web.kinds if bits_of(one) <= max(web.demand, 32)}
-    widest = max((bits_of(one) for one in kinds), default=0)
+    kinds = {word for word in web.kinds if bits_of(word) <= max(web.demand, 32)}
+    widest = max((bits_of(word) for word in kinds), default=0)
     if max(widest, web.demand) <= 64:
-        floats = {one for one in kinds if one in _FLOATS}
+        floats = {word for word in kinds if word in _FLOATS}
         if len(floats) == 1:
             return next(iter(floats))
         if kinds <= {"i32"} and kinds:
@@ -327,7 +327,7 @@ def _vector_type(web: Web) -> str:
         if len(kinds) == 1 and (kind := next(iter(kinds)))[0] == "<":
             return kind
         return "double"
-    vectors = sorted(one for one in kinds if one[0] == "<" and bits_of(one) > 64)
+    vectors = sorted(word for word in kinds if word[0] == "<" and bits_of(word) > 64)
     if not vectors:
         return "<2 x i64>"
     floating = [vector for vector in vectors if "float" in vector or "double" in vector]
@@ -403,7 +403,7 @@ class _Pointers:
 
     def _origins(self, value: Node) -> list[Hashable]:
         if value.op == "select":
-            return [one for each in value.args[1:] for one in self._origins(each)]
+            return [hashable for each in value.args[1:] for hashable in self._origins(each)]
         origin = self._origin(value)
         return [] if origin is None else [origin]
 

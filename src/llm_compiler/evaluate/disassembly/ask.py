@@ -103,7 +103,9 @@ def lift_rows(
         )
 
     by_rules: LiftRow | None = None
-    if options.rules or any(Capability.LIFT not in one.capabilities for _, one in engines):
+    if options.rules or any(
+        Capability.LIFT not in asked_model.capabilities for _, asked_model in engines
+    ):
         how = dataclasses.replace(by_model, rules=True, search_s=options.search_s)
         by_rules = _by_rules(item, lifter(NoEngine(), how), symbol)
         yield by_rules

@@ -62,9 +62,12 @@ def lift_items(
         passes = parse_pass_list(f"default<{level}>")
         jobs = [
             EmitJob(
-                modules=(one.bitcode,), passes=passes, kind="assembly", timeout_s=options.timeout_s
+                modules=(evaluation_module.bitcode,),
+                passes=passes,
+                kind="assembly",
+                timeout_s=options.timeout_s,
             )
-            for one in modules
+            for evaluation_module in modules
         ]
         for number, (module, (emitted, *_)) in enumerate(
             zip(modules, run_jobs(pool, jobs), strict=True)

@@ -100,7 +100,7 @@ def _by_function(rows: Sequence[LiftRow]) -> list[list[LiftRow]]:
     for row in rows:
         key = row.model, row.suite, row.module, row.module_hash, row.level, row.function
         found.setdefault(key, []).append(row)
-    return [sorted(one, key=lambda row: row.candidate) for one in found.values()]
+    return [sorted(group, key=lambda row: row.candidate) for group in found.values()]
 
 
 def summarize_lifts(rows: Sequence[LiftRow], candidates: int, seed: int) -> LiftSummary:
@@ -137,9 +137,9 @@ def summarize_lifts(rows: Sequence[LiftRow], candidates: int, seed: int) -> Lift
         seconds=mean_of(seconds, seed),
         num_other_attributes=sum(bool(row.attributes) for row in best),
         verdicts={
-            one.value: count
-            for one in LiftVerdict
-            if (count := sum(r.verdict == one for r in best))
+            lift_verdict.value: count
+            for lift_verdict in LiftVerdict
+            if (count := sum(r.verdict == lift_verdict for r in best))
         },
     )
 
@@ -162,20 +162,20 @@ _HEADER = (
 )
 
 
-def _cells(one: LiftSummary) -> tuple[str, ...]:
+def _cells(lift_summary: LiftSummary) -> tuple[str, ...]:
     return (
-        str(one.candidates),
-        str(one.n),
-        one.lowers.text(),
-        decimal_text(one.bleu),
-        one.exact.text(),
-        one.accepted.text(),
-        one.exact_of_answered.text(),
-        one.accepted_of_answered.text(),
-        str(one.num_beyond_context),
-        str(one.num_without_answer),
-        str(one.num_unreadable),
-        f"{one.seconds.value:.2f}",
+        str(lift_summary.candidates),
+        str(lift_summary.n),
+        lift_summary.lowers.text(),
+        decimal_text(lift_summary.bleu),
+        lift_summary.exact.text(),
+        lift_summary.accepted.text(),
+        lift_summary.exact_of_answered.text(),
+        lift_summary.accepted_of_answered.text(),
+        str(lift_summary.num_beyond_context),
+        str(lift_summary.num_without_answer),
+        str(lift_summary.num_unreadable),
+        f"{lift_summary.seconds.value:.2f}",
     )
 
 
@@ -200,9 +200,9 @@ def lifting_report(
         own = [row for row in rows if row.model == model]
         short = short_name(model)
         for budget in budgets:
-            one = summarize_lifts(own, budget, seed)
-            figures.append(LiftFigure(group="all", name="all", summary=one))
-            lines.append((short, *_cells(one)))
+            lift_summary = summarize_lifts(own, budget, seed)
+            figures.append(LiftFigure(group="all", name="all", summary=lift_summary))
+            lines.append((short, *_cells(lift_summary)))
         every = [(k, summarize_lifts(own, k, seed)) for k in range(1, most + 1)]
         for what in ("accepted", "exact"):
             said = "at least tests_passed" if what == "accepted" else "exact"
@@ -216,12 +216,14 @@ def lifting_report(
                 cells.setdefault(key(row), []).append(row)
             for name in sorted(cells, key=lambda name: _place(kind, name)):
                 for budget in budgets:
-                    one = summarize_lifts(cells[name], budget, seed)
-                    figures.append(LiftFigure(group=kind, name=name, summary=one))
-                    tables.setdefault(kind, []).append((name, short, *_cells(one)))
+                    lift_summary = summarize_lifts(cells[name], budget, seed)
+                    figures.append(LiftFigure(group=kind, name=name, summary=lift_summary))
+                    tables.setdefault(kind, []).append((name, short, *_cells(lift_summary)))
                     if kind == "machine instructions" and name != UNREADABLE:
                         said = f"{short}, K = {budget}"
-                        bars.setdefault(f"{name} (n={one.n})", {})[said] = one.accepted
+                        bars.setdefault(f"{name} (n={lift_summary.n})", {})[said] = (
+                            lift_summary.accepted
+                        )
     table = Table(("model", *_HEADER), tuple(lines))
     blocks: list[Block] = [
         Heading("Disassembly", 1),
@@ -306,7 +308,7 @@ def _why(rows: Sequence[LiftRow]) -> list[Block]:
         if row.candidate <= 1 and row.verdict != LiftVerdict.EXACT:
             reason = row.reason.partition(":")[0].partition("(")[0].strip()[:80]
             counts[row.verdict, reason] = counts.get((row.verdict, reason), 0) + 1
-    order = sorted(counts.items(), key=lambda one: (LiftVerdict(one[0][0]).rank, -one[1], one[0]))
+    order = sorted(counts.items(), key=lambda key: (LiftVerdict(key[0][0]).rank, -key[1], key[0]))
     lines = tuple((verdict, reason, str(count)) for (verdict, reason), count in order)
     if not lines:
         return []

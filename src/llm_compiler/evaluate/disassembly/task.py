@@ -66,17 +66,17 @@ class DisassemblyTask(Task[LiftItem, LiftRow, Report[LiftFigure]]):
 
     def headline(self, summary: Report[LiftFigure]) -> Iterable[HeadLine]:
         """Yield three shares per target, model and number of answers."""
-        for one in summary.figures:
-            if one.group != "target":
+        for lift_figure in summary.figures:
+            if lift_figure.group != "target":
                 continue
-            found = one.summary
+            found = lift_figure.summary
             for figure, said in (
                 (found.exact, "exact"),
                 (found.accepted, "at least tests_passed"),
                 (found.lowers, "lowers"),
             ):
                 yield HeadLine(
-                    target=one.name,
+                    target=lift_figure.name,
                     who=found.model,
                     figure=f"{said}, K = {found.candidates}",
                     n=found.n,

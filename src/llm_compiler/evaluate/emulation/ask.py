@@ -96,7 +96,7 @@ class EmulationOptions:
 
     def __post_init__(self) -> None:
         for named, known in ((self.kinds, KINDS), (self.codes, CODES)):
-            if unknown := [one for one in named if one not in known]:
+            if unknown := [word for word in named if word not in known]:
                 raise ConfigError(
                     f"'{unknown[0]}' cannot be emulated: expected some of {', '.join(known)}"
                 )
@@ -246,7 +246,9 @@ def _row(item: EmulationItem, name: str, found: Emulated, engine: SharedEngine) 
 
 def _failed(item: EmulationItem, name: str, passes: PassList, reason: str) -> EmulationRow:
     numbers: dict[str, Any] = {
-        one.name: -1 for one in dataclasses.fields(EmulationRow) if one.name.endswith(_NUMBERS)
+        each_field.name: -1
+        for each_field in dataclasses.fields(EmulationRow)
+        if each_field.name.endswith(_NUMBERS)
     }
     return EmulationRow(
         **_identity(item, name, passes),

@@ -125,9 +125,9 @@ def summarize_emulation(rows: Sequence[EmulationRow], seed: int) -> EmulationSum
         errors=errors,
         seconds=mean_of([row.model_seconds + row.check_seconds for row in rows], seed),
         verdicts={
-            one.value: count
-            for one in EmulationVerdict
-            if (count := sum(row.verdict == one for row in rows))
+            verdict.value: count
+            for verdict in EmulationVerdict
+            if (count := sum(row.verdict == verdict for row in rows))
         },
     )
 
@@ -138,18 +138,18 @@ _HEADER = (
 )
 
 
-def _cells(one: EmulationSummary) -> tuple[str, ...]:
+def _cells(summary: EmulationSummary) -> tuple[str, ...]:
     return (
-        str(one.n),
-        one.exact.text(),
-        one.same_code.text(),
-        one.shown.text(),
-        one.compiles.text(),
-        decimal_text(one.bleu),
-        one.exact_of_changed.text(),
-        str(one.num_unchanged),
-        str(one.num_without_answer),
-        f"{one.seconds.value:.2f}",
+        str(summary.n),
+        summary.exact.text(),
+        summary.same_code.text(),
+        summary.shown.text(),
+        summary.compiles.text(),
+        decimal_text(summary.bleu),
+        summary.exact_of_changed.text(),
+        str(summary.num_unchanged),
+        str(summary.num_without_answer),
+        f"{summary.seconds.value:.2f}",
     )
 
 
@@ -186,19 +186,21 @@ def emulation_report(
         code, where, kind, model = key
         if where != "all" and len(targets) == 2:
             continue  # one target, which is all
-        one = summarize_emulation(cells[key], seed)
-        figures.append(EmulationFigure(code=code, target=where, lists=kind, summary=one))
-        lines.append((code, where, kind, short_name(model), *_cells(one)))
+        summary = summarize_emulation(cells[key], seed)
+        figures.append(EmulationFigure(code=code, target=where, lists=kind, summary=summary))
+        lines.append((code, where, kind, short_name(model), *_cells(summary)))
         if where == "all":
-            bars.setdefault(f"{kind}, {code} (n={one.n})", {})[short_name(model)] = one.exact
-            for name, (n, mape, same) in one.errors.items():
+            bars.setdefault(f"{kind}, {code} (n={summary.n})", {})[short_name(model)] = (
+                summary.exact
+            )
+            for name, (n, mape, same) in summary.errors.items():
                 numbers.append(
                     (
                         code,
                         kind,
                         short_name(model),
                         name,
-                        f"{n} of {one.n}",
+                        f"{n} of {summary.n}",
                         mape.text(),
                         same.text(),
                     )

@@ -77,15 +77,15 @@ class EmulationTask(Task[EmulationItem, EmulationRow, Report[EmulationFigure]]):
 
     def headline(self, summary: Report[EmulationFigure]) -> Iterable[HeadLine]:
         """Yield two shares per target, code and model."""
-        for one in summary.figures:
-            if one.lists != "all lists" or one.target == "all":
+        for emulation_figure in summary.figures:
+            if emulation_figure.lists != "all lists" or emulation_figure.target == "all":
                 continue
-            found = one.summary
+            found = emulation_figure.summary
             for figure, said in ((found.exact, "exact"), (found.same_code, "same code")):
                 yield HeadLine(
-                    target=one.target,
+                    target=emulation_figure.target,
                     who=found.model,
-                    figure=f"{said}, {one.code}",
+                    figure=f"{said}, {emulation_figure.code}",
                     n=found.n,
                     value=share_text(figure),
                 )

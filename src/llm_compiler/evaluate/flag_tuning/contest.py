@@ -145,11 +145,13 @@ def _rows_of(
     for attempt in attempts:
         readings.setdefault(attempt.module.key, []).extend(_readings(attempt, contest.options))
     # The smallest outcomes are rebuilt side by side; `choose` asks for more where need be.
-    tried = [(one.attempt.module, one.tried) for found in readings.values() for one in found]
+    tried = [
+        (reading.attempt.module, reading.tried) for found in readings.values() for reading in found
+    ]
     chooser.rebuild(tried, contest.pool.num_workers)
     for item in items:
         ceiling = contest.ceilings.get(item.module.module_hash)
-        own = [_row(one, chooser, ceiling) for one in readings.get(item.key, ())]
+        own = [_row(reading, chooser, ceiling) for reading in readings.get(item.key, ())]
         yield item, [*shipped[item.key], *own]
 
 
@@ -160,7 +162,7 @@ def _shipped_rows(items: Sequence[TuningItem], contest: Contest) -> dict[str, li
     for name, optimizer in contest.shipped.items():
         for budget in contest.options.budgets:
             contest.say(f"{name} {budget}")
-            for module, product in optimizer.optimize([one.module for one in items], budget):
+            for module, product in optimizer.optimize([item.module for item in items], budget):
                 ceiling = contest.ceilings.get(module.module_hash)
                 row = _row_of(by_key[module.key].module, budget, ceiling)
                 rows[module.key].append(_of_product(row, name, optimizer, product))
@@ -240,7 +242,7 @@ def _row(reading: _Reading, chooser: Chooser, ceiling: Ceiling | None) -> Row:
         in_process_size_bytes=choice.in_process_size_bytes,
         verdict=choice.verdict,
         num_rejected=choice.num_rejected,
-        compile_seconds=sum(one.seconds for _, one in reading.tried),
+        compile_seconds=sum(measurement.seconds for _, measurement in reading.tried),
         model_seconds=reading.attempt.model_seconds,
     )
 

@@ -64,7 +64,7 @@ def load_programs(path: Path, root: Path) -> list[Program]:
     for number, entry in enumerate(entries, 1):
         where = f"{path}, program {number}"
         found.append(_resolved(read_value(_ProgramTable, entry, where), root, where))
-    names = [one.name for one in found]
+    names = [program.name for program in found]
     if repeated := [name for name in names if names.count(name) > 1]:
         raise ConfigError(f"{path} has two programs '{repeated[0]}'")
     return found

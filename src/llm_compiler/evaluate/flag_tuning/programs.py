@@ -148,7 +148,11 @@ def _ready(suite: Suite, program: Program, toolchain: Toolchain, folder: Path) -
     keys: list[str] = []
     names: list[str] = []
     by_source = {source.resolve(): unit for source, unit in suite.units.items()}
-    modules = {one.unit.source.resolve(): one for one in suite.modules if one.unit is not None}
+    modules = {
+        evaluation_module.unit.source.resolve(): evaluation_module
+        for evaluation_module in suite.modules
+        if evaluation_module.unit is not None
+    }
     for source in program.sources:
         unit = by_source.get(source.resolve())
         if unit is None:
@@ -167,9 +171,9 @@ def _ready(suite: Suite, program: Program, toolchain: Toolchain, folder: Path) -
     executable = folder / "program"
     target.link(objects, executable, program.link_flags)
     outcomes = []
-    for number, one in enumerate(program.runs):
+    for number, each_run in enumerate(program.runs):
         first, second = (
-            _run(program, one, target, executable, folder / f"run-{number}-{again}")
+            _run(program, each_run, target, executable, folder / f"run-{number}-{again}")
             for again in range(2)
         )
         if first != second:
@@ -190,7 +194,9 @@ def _ready(suite: Suite, program: Program, toolchain: Toolchain, folder: Path) -
     )
 
 
-def _run(program: Program, one: Run, target: Target, executable: Path, folder: Path) -> _Outcome:
+def _run(
+    program: Program, each_run: Run, target: Target, executable: Path, folder: Path
+) -> _Outcome:
     """Run an executable in a folder of its own.
 
     Raises:
@@ -200,10 +206,10 @@ def _run(program: Program, one: Run, target: Target, executable: Path, folder: P
     try:
         for file in program.files:
             shutil.copyfile(file, folder / file.name)
-        stdin = one.stdin.read_bytes() if one.stdin is not None else None
+        stdin = each_run.stdin.read_bytes() if each_run.stdin is not None else None
         limit = program.timeout_s * (_EMULATED if target.runner else 1)
         done: Completed = run(
-            [*target.runner, executable, *one.arguments],
+            [*target.runner, executable, *each_run.arguments],
             timeout_s=limit,
             stdin=stdin,
             cwd=folder,
@@ -211,7 +217,7 @@ def _run(program: Program, one: Run, target: Target, executable: Path, folder: P
         if done.timed_out:
             raise ResourceError(f"it does not end within {limit:g} s")
         outputs, count = [], len(done.stdout)
-        for name in one.outputs:
+        for name in each_run.outputs:
             written = folder / name
             data = written.read_bytes() if written.is_file() else None
             outputs.append("" if data is None else content_hash(data))
@@ -281,7 +287,7 @@ def run_programs(
                 continue  # a unit that was split by function has no list of its own
             own = tuple(lists.get(key, "") for key in ready.keys)
             wanted[ready.name, contender, budget] = _Build(ready=ready, lists=own, objects=objects)
-    builds = list({one.key: one for one in wanted.values()}.values())
+    builds = list({each_build.key: each_build for each_build in wanted.values()}.values())
     todo = [build for build in builds if journal.rows(build.key) is None]
     done = len(builds) - len(todo)
     for build, compared in in_threads(
@@ -310,11 +316,15 @@ def _compare(build: _Build, tools: ThreadTools) -> Iterator[ProgramRow]:
         _link(build, folder, executable)
     except (LlmCompilerError, OSError) as error:
         cause = str(error)[:300]
-    for number, (one, expected) in enumerate(zip(ready.program.runs, ready.expected, strict=True)):
+    for number, (each_run, expected) in enumerate(
+        zip(ready.program.runs, ready.expected, strict=True)
+    ):
         verdict, reason, found = NOT_BUILT, cause, None
         if not cause:
             try:
-                found = _run(ready.program, one, ready.target, executable, folder / str(number))
+                found = _run(
+                    ready.program, each_run, ready.target, executable, folder / str(number)
+                )
                 verdict, reason = _verdict(found, expected)
             except ResourceError as error:
                 verdict, reason = DIFFERS, f"{error}; the -O2 build took {expected.seconds:.1f} s"
@@ -329,7 +339,7 @@ def _compare(build: _Build, tools: ThreadTools) -> Iterator[ProgramRow]:
             reason=reason,
             lists=json.dumps(dict(zip(ready.names, build.lists, strict=True))),
             num_units=len(build.lists),
-            num_changed=sum(bool(one) for one in build.lists),
+            num_changed=sum(bool(word) for word in build.lists),
             expected_status=expected.status,
             exit_status=found.status if found else -1,
             num_output_bytes=expected.num_bytes,

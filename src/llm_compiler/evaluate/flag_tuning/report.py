@@ -95,11 +95,13 @@ class FlagTuningReport:
             "settings": dict(self.facts.settings),
             "suites": list(self.facts.suites),
             "notes": list(self.facts.notes),
-            "excluded": [asdict(one) for one in self.facts.excluded],
+            "excluded": [asdict(excluded) for excluded in self.facts.excluded],
             "num_modules": len({(r.suite, r.module, r.module_hash) for r in self.rows}),
             "summaries": [summary.to_json() for summary in self.summaries],
             "by_group": {
-                kind: {name: [one.to_json() for one in found] for name, found in groups.items()}
+                kind: {
+                    name: [summary.to_json() for summary in found] for name, found in groups.items()
+                }
                 for kind, groups in self.by_group.items()
             },
             "programs": [
@@ -258,15 +260,15 @@ def _group_blocks(report: FlagTuningReport, kind: str, images: dict[str, Image])
     metric, backup = report.objective.name, report.backup
     rows = []
     for name, found in report.by_group[kind].items():
-        for one in found:
+        for summary in found:
             rows.append(
                 (
                     name,
-                    one.contender,
-                    str(one.num_modules),
-                    one.gains[metric, backup, "total"].text(),
-                    one.gains[metric, backup, "geomean"].text(),
-                    " / ".join(map(str, one.counts[metric])),
+                    summary.contender,
+                    str(summary.num_modules),
+                    summary.gains[metric, backup, "total"].text(),
+                    summary.gains[metric, backup, "geomean"].text(),
+                    " / ".join(map(str, summary.counts[metric])),
                 )
             )
     header = (kind, "contender", "n", "total", "geometric mean", "improved / equal / regressed")
@@ -424,7 +426,7 @@ def _images(report: FlagTuningReport) -> dict[str, Image]:
             f"Gain by evaluations ({where})",
             anytime_plot(
                 report.summaries,
-                lambda one, mean: one.gains[metric, backup, mean],
+                lambda summary, mean: summary.gains[metric, backup, mean],
                 f"Smaller than -Oz: {where}",
             ),
         )
@@ -434,7 +436,7 @@ def _images(report: FlagTuningReport) -> dict[str, Image]:
             continue  # the plain pipelines alone
         figures = {
             f"{name} (n={found_[0].num_modules})": {
-                one.contender: one.gains[metric, backup, "total"] for one in found_
+                summary.contender: summary.gains[metric, backup, "total"] for summary in found_
             }
             for name, found_ in groups.items()
         }

@@ -112,7 +112,7 @@ class ShippedOptimizer:
             model=ProposingModel(self.engine) if self.engine is not None else None,
         )
 
-        def one(module: EvaluationModule) -> Product:
+        def product(module: EvaluationModule) -> Product:
             try:
                 return self._product(module, workplace)
             except LlmCompilerError as error:
@@ -120,7 +120,7 @@ class ShippedOptimizer:
                 return _nothing(module)
 
         with ThreadPoolExecutor(max_workers=self.pool.num_workers + 1) as threads:
-            yield from zip(modules, threads.map(one, modules), strict=True)
+            yield from zip(modules, threads.map(product, modules), strict=True)
 
     def _product(self, module: EvaluationModule, workplace: Workplace) -> Product:
         started = time.monotonic()

@@ -135,7 +135,7 @@ def gains(base: IntArray, ours: IntArray, *, seed: int = 0) -> tuple[Figure, Fig
         found: FloatArray = 1 - numpy.exp(logs[drawn].mean(1))
         return found
 
-    first, second = (bootstrap(len(base), one, seed) for one in (total, geomean))
+    first, second = (bootstrap(len(base), item, seed) for item in (total, geomean))
     return (
         Figure(value=first[0], low=first[1], high=first[2]),
         Figure(value=second[0], low=second[1], high=second[2]),
@@ -210,7 +210,7 @@ def summarize(
             for row in rows
             if (key := (row.suite, row.module, row.module_hash)) in theirs
         ]
-        base, ours = backed_sizes_of([one for one, _ in both], objective, objective)
+        base, ours = backed_sizes_of([row for row, _ in both], objective, objective)
         _, other = backed_sizes_of([two for _, two in both], objective, objective)
         ahead = _difference(base, other, ours, seed)
     return Summary(

@@ -135,24 +135,29 @@ class FlagTuningTask(Task[TuningItem, Row, FlagTuningReport]):
     def headline(self, summary: FlagTuningReport) -> Iterable[HeadLine]:
         """Yield gains, and shares of the autotuner's, per target of models and coreset."""
         for target, found in summary.by_group["target"].items():
-            for one in found:
-                if one.contender.split(" ")[0] not in ("optimize", "model", "one-shot", "coreset"):
+            for each_summary in found:
+                if each_summary.contender.split(" ")[0] not in (
+                    "optimize",
+                    "model",
+                    "one-shot",
+                    "coreset",
+                ):
                     continue
-                gain = one.gains[summary.objective.name, summary.backup, "total"]
+                gain = each_summary.gains[summary.objective.name, summary.backup, "total"]
                 yield HeadLine(
                     target=target,
-                    who=one.contender,
+                    who=each_summary.contender,
                     figure=f"smaller than -Oz at {summary.reference}, {summary.backup} backup",
-                    n=one.num_modules,
+                    n=each_summary.num_modules,
                     value=share_text(gain),
                 )
-                if one.num_with_ceiling and summary.backup == "with":
+                if each_summary.num_with_ceiling and summary.backup == "with":
                     yield HeadLine(
                         target=target,
-                        who=one.contender,
+                        who=each_summary.contender,
                         figure="share of the autotuner's",
-                        n=one.num_with_ceiling,
-                        value=share_text(one.potential),
+                        n=each_summary.num_with_ceiling,
+                        value=share_text(each_summary.potential),
                     )
 
     def _ceilings(self) -> dict[str, Ceiling]:
@@ -236,8 +241,8 @@ class FlagTuningTask(Task[TuningItem, Row, FlagTuningReport]):
             )
             ready += built
             excluded += without
-        for one in excluded:
-            warn(f"{one.suite}: {one.name} is left out: {one.cause}")
+        for each_excluded in excluded:
+            warn(f"{each_excluded.suite}: {each_excluded.name} is left out: {each_excluded.cause}")
         return ready, excluded
 
 
@@ -255,9 +260,9 @@ def _not_built(ready: Sequence[Ready], rows: Sequence[ProgramRow]) -> Iterator[s
     built = {(row.suite, row.program) for row in rows}
     names = sorted(
         {
-            f"'{one.program.name}'"
-            for one in ready
-            if (one.suite.name, one.program.name) not in built
+            f"'{each_ready.program.name}'"
+            for each_ready in ready
+            if (each_ready.suite.name, each_ready.program.name) not in built
         }
     )
     if names:

@@ -68,12 +68,12 @@ class Chooser:
     def rebuild(self, tried: Iterable[tuple[EvaluationModule, Tried]], num_threads: int) -> None:
         """Rebuild the best outcomes with the stock tools ahead of `choose`, side by side."""
         todo: dict[tuple[str, str], tuple[EvaluationModule, PassList]] = {}
-        for module, one in tried:
+        for module, group in tried:
             if module.unit is None:
                 continue
-            for passes, _ in outcomes(one, self._objective, _Bench(module, self))[:1]:
+            for passes, _ in outcomes(group, self._objective, _Bench(module, self))[:1]:
                 todo.setdefault((module.key, passes.text), (module, passes))
-        todo = {key: one for key, one in todo.items() if key not in self._built}
+        todo = {key: pair for key, pair in todo.items() if key not in self._built}
 
         def build(item: tuple[int, tuple[EvaluationModule, PassList]]) -> Built | str:
             number, (module, passes) = item

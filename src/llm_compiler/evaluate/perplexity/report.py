@@ -56,7 +56,7 @@ class PerplexityFigure:
 
 
 def _rounded(figure: Figure) -> list[float]:
-    return [round(one, 6) for one in (figure.value, figure.low, figure.high)]
+    return [round(number, 6) for number in (figure.value, figure.low, figure.high)]
 
 
 def perplexity_report(
@@ -83,8 +83,8 @@ def perplexity_report(
 
         nats_a_byte = bootstrap(len(own), rate(1), seed)
         nats_a_token = bootstrap(len(own), rate(2), seed)
-        bits = [one / math.log(2) for one in nats_a_byte]
-        perplexity = [math.exp(min(one, 700.0)) for one in nats_a_token]
+        bits = [number / math.log(2) for number in nats_a_byte]
+        perplexity = [math.exp(min(number, 700.0)) for number in nats_a_token]
         figures.append(
             PerplexityFigure(
                 model=model,

@@ -27,8 +27,8 @@ class PerplexityTask(SampleTask[PerplexityRow, PerplexityFigure]):
 
     def items(self, run: Run) -> Work[SampleItem]:
         """Draw samples, where all models give the probabilities of a text."""
-        for one in run.models:
-            reader_of(one.engine)  # or say at once that there is none
+        for model in run.models:
+            reader_of(model.engine)  # or say at once that there is none
         return SampleTask.items(self, run)
 
     def row_of(self, engine: Engine, item: SampleItem, model: str) -> PerplexityRow:

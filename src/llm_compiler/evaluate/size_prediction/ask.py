@@ -50,7 +50,7 @@ def predict_sizes(engine: Engine, sample: StageSample) -> tuple[int, int, int]:
     if not found:
         return -1, -1, -1
     stated = found[0].num_instructions, found[0].size_bytes, found[0].text_data_bytes
-    count, size, text_data = (-1 if one is None else one for one in stated)
+    count, size, text_data = (-1 if index is None else index for index in stated)
     return count, size, text_data
 
 

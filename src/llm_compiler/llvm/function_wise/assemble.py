@@ -321,7 +321,7 @@ def drop_unused(module: Module, structure: Structure) -> tuple[tuple[str, ...], 
             linkage = library.LLVMGetLinkage(handle)
             library.LLVMSetLinkage(handle, _WEAK_OF.get(linkage, linkage))
     functions, variables = (
-        tuple(name for name in one if name not in other)
-        for one, other in zip(before, after, strict=True)
+        tuple(name for name in table if name not in other)
+        for table, other in zip(before, after, strict=True)
     )
     return functions, variables

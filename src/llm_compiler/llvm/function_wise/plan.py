@@ -164,18 +164,18 @@ def _imported(structure: Structure, own: tuple[str, ...], closed: set[str]) -> t
     level = set(own)
     seen = set(own)
     for _ in range(_MAX_DEPTH):
-        used = {one for name in level for one in structure.references.get(name, ())} - seen
+        used = {word for name in level for word in structure.references.get(name, ())} - seen
         # Through variables too: a table of functions that folds to one of them.
         seen |= used
         level = {
-            one
-            for one in used
-            if one not in closed
+            word
+            for word in used
+            if word not in closed
             and (
-                one in structure.importable_constants
+                word in structure.importable_constants
                 or (
-                    one in structure.importable_functions
-                    and structure.num_instructions[one] <= _MAX_IMPORTED_INSTRUCTIONS
+                    word in structure.importable_functions
+                    and structure.num_instructions[word] <= _MAX_IMPORTED_INSTRUCTIONS
                 )
             )
         }

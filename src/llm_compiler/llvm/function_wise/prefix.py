@@ -91,10 +91,10 @@ def apply_prefix(module: Module, prefix: Prefix) -> None:
     """
     library = module.context.library
     for name, attribute in prefix.forced_attributes:
-        one = library.LLVMCreateEnumAttribute(
+        item = library.LLVMCreateEnumAttribute(
             module.context.handle, _kind(module, attribute), ctypes.c_uint64(0)
         )
-        library.LLVMAddAttributeAtIndex(module.function_handle(name), _FUNCTION_INDEX, one)
+        library.LLVMAddAttributeAtIndex(module.function_handle(name), _FUNCTION_INDEX, item)
     module.run_passes(PREFIX_PIPELINE)
 
 
@@ -119,9 +119,9 @@ def _has_one_call(module: Module, function: int, ignored: set[int]) -> bool:
     caller = library.LLVMGetBasicBlockParent(library.LLVMGetInstructionParent(call))
     attributes = _attributes(module, function)
     for name in ("noinline", "optnone", "naked", "returns_twice", "presplitcoroutine"):
-        one = library.LLVMGetEnumAttributeAtIndex(function, _FUNCTION_INDEX, _kind(module, name))
+        item = library.LLVMGetEnumAttributeAtIndex(function, _FUNCTION_INDEX, _kind(module, name))
         other = library.LLVMGetEnumAttributeAtIndex(caller, _FUNCTION_INDEX, _kind(module, name))
-        if one or other:
+        if item or other:
             return False
     if caller == function or _without(module, attributes, ignored) != _without(
         module, _attributes(module, caller), ignored
@@ -136,7 +136,7 @@ def _attributes(module: Module, function: int) -> list[int]:
     count = library.LLVMGetAttributeCountAtIndex(function, _FUNCTION_INDEX)
     found = (c_void_p * count)()
     library.LLVMGetAttributesAtIndex(function, _FUNCTION_INDEX, found)
-    return [one for one in found if one]
+    return [item for item in found if item]
 
 
 def _without(module: Module, attributes: list[int], ignored: set[int]) -> set[int]:

@@ -204,7 +204,7 @@ class StockAssembly:
                 aliases=part.aliases,
                 variables=part.internal_variables,
             )
-        others = [one for one in self.plan.parts if not one.is_base]
+        others = [each_part for each_part in self.plan.parts if not each_part.is_base]
         if not others:
             # Nothing to leave out; this makes everything visible that the end makes static again.
             return self._extract(merged, own, delete=True)
@@ -224,7 +224,7 @@ class StockAssembly:
         """
         if part.is_base:
             return [], False
-        moved = {name for one in self.plan.parts for name in one.internal_variables}
+        moved = {name for each_part in self.plan.parts for name in each_part.internal_variables}
         if self.structure.opaque_constants or moved & self.structure.importable_constants:
             return sorted(self.structure.importable_constants - moved), False
         return [], bool(self.structure.importable_constants)

@@ -136,11 +136,11 @@ class _Inspection:
         for variable in module.variable_handles():
             if not library.LLVMIsDeclaration(variable):
                 variables.append(variable)
-        names = {one: module.name_of(one) for one in [*functions, *variables]}
-        for one, name in names.items():
+        names = {number: module.name_of(number) for number in [*functions, *variables]}
+        for index, name in names.items():
             if not name.startswith("llvm."):
-                self._follow_uses(one, name)
-        linkage = {name: library.LLVMGetLinkage(one) for one, name in names.items()}
+                self._follow_uses(index, name)
+        linkage = {name: library.LLVMGetLinkage(number) for number, name in names.items()}
         own = [names[f] for f in functions if linkage[names[f]] != AVAILABLE_EXTERNALLY]
         constants = {names[v] for v in variables if library.LLVMIsGlobalConstant(v)}
         interposable = {name for name, kind in linkage.items() if kind in INTERPOSABLE}

@@ -73,7 +73,7 @@ def pass_trie(lists: Sequence[PassList], prompts: CompactPrompts) -> TokenTrie:
     Raises:
         UnknownPass: an element is not canonical.
     """
-    return TokenTrie([_list_ids(one, prompts) for one in lists])
+    return TokenTrie([_list_ids(recipe, prompts) for recipe in lists])
 
 
 def _list_ids(passes: PassList, prompts: CompactPrompts) -> list[int]:
@@ -134,7 +134,7 @@ class AnswerGrammar:
         self, tokenizer: IrTokenizer, numbers: Sequence[str], max_digits: int = _MAX_DIGITS
     ) -> None:
         self._max_digits = max_digits
-        self._fields = [tokenizer.special(field_token(one)) for one in (*numbers, "code")]
+        self._fields = [tokenizer.special(field_token(word)) for word in (*numbers, "code")]
         self._end = tokenizer.end
         self._digits = np.array(sorted(tokenizer.encode_number(1234567890)))
         self._text = np.arange(tokenizer.num_specials, tokenizer.vocab_size)
@@ -260,15 +260,17 @@ class CompactEngine(BaseEngine):
             size_bytes_before=request.oz_size_bytes,
         )
         opening = [self.prompts.tokenizer.special(field_token("passes"))]
-        for one, size_bytes in reversed(request.tried):
-            opening[:0] = self.prompts.round_ids(one.pipeline, size_bytes, request.oz_size_bytes)
+        for recipe, size_bytes in reversed(request.tried):
+            opening[:0] = self.prompts.round_ids(recipe.pipeline, size_bytes, request.oz_size_bytes)
         if lists is None:
-            return self._novel(sample, opening, num, {one for one, _ in request.tried})
-        trie = TokenTrie([self._list_ids(one) for one in lists])
+            return self._novel(
+                sample, opening, num, {each_recipe for each_recipe, _ in request.tried}
+            )
+        trie = TokenTrie([self._list_ids(each_recipe) for each_recipe in lists])
         state = self._start(sample, opening, trie.depth)
         return [
-            Proposal(passes=lists[trie.find(one.ids)], log_probability=one.log_probability)
-            for one in most_probable(state, trie, num)
+            Proposal(passes=lists[trie.find(finding.ids)], log_probability=finding.log_probability)
+            for finding in most_probable(state, trie, num)
         ]
 
     def lift(self, request: Lift) -> list[CodeAnswer]:
@@ -285,7 +287,11 @@ class CompactEngine(BaseEngine):
             attempt=request.draft,
         )
         found = self._lift(sample, request)
-        return [one for one in found if not request.draft or one.body != request.draft]
+        return [
+            code_answer
+            for code_answer in found
+            if not request.draft or code_answer.body != request.draft
+        ]
 
     def _lift(self, sample: StageSample, request: Lift) -> list[CodeAnswer]:
         try:
@@ -299,7 +305,7 @@ class CompactEngine(BaseEngine):
             len(_BLOCK_ENDS.findall(short.text)) + 6,
         )
         answers = []
-        for one in self._answers(
+        for answer in self._answers(
             sample,
             (),
             request.num_candidates,
@@ -309,10 +315,10 @@ class CompactEngine(BaseEngine):
             seconds=request.seconds,
         ):
             try:
-                code = build_module_text(one.code, short)
+                code = build_module_text(answer.code, short)
             except InputError:
                 continue
-            answers.append(dataclasses.replace(one, code=code, body=one.code))
+            answers.append(dataclasses.replace(answer, code=code, body=answer.code))
         return answers
 
     def emulate(self, request: Emulate) -> list[CodeAnswer]:
@@ -356,7 +362,7 @@ class CompactEngine(BaseEngine):
     def _emulated(self, request: Emulate) -> CodeAnswer | None:
         code, assembly = request.code, request.assembly
         around, definitions = ("", [code]) if assembly else split_module(code)
-        lengths = [one.count("\n  ") for one in definitions]
+        lengths = [word.count("\n  ") for word in definitions]
         parts: list[CodeAnswer] = []
         text = code
         for definition, length in zip(definitions, lengths, strict=True):
@@ -402,8 +408,8 @@ class CompactEngine(BaseEngine):
             max_tokens=MAX_NOVEL_PASSES + 1,
         )
         proposals = [
-            Proposal(passes=grammar.pass_list(one.ids), log_probability=one.log_probability)
-            for one in found
+            Proposal(passes=grammar.pass_list(finding.ids), log_probability=finding.log_probability)
+            for finding in found
         ]
         return [proposal for proposal in proposals if proposal.passes not in known][:num]
 
@@ -459,13 +465,13 @@ class CompactEngine(BaseEngine):
             if found and (found[0].finished or len(found[0].ids) >= endless):
                 break
         answers: dict[str, CodeAnswer] = {}
-        for one in found:
-            parsed = self._parse(one)
+        for finding in found:
+            parsed = self._parse(finding)
             if parsed is not None and parsed.output_code is not None:
                 answer = CodeAnswer(
                     code=parsed.output_code,
-                    log_probability=one.log_probability,
-                    num_tokens=len(one.ids),
+                    log_probability=finding.log_probability,
+                    num_tokens=len(finding.ids),
                     num_instructions=parsed.num_instructions_after,
                     size_bytes=parsed.size_bytes_after,
                     text_data_bytes=parsed.text_data_bytes_after,

@@ -181,19 +181,19 @@ class CompletionServer:
             if wanted:
                 return ServedModel(name=wanted)  # not every server has a list
             raise
-        models = [one for one in _list(answer.get("data")) if isinstance(one, dict)]
+        models = [entry for entry in _list(answer.get("data")) if isinstance(entry, dict)]
         found = [model for model in models if not wanted or model.get("id") == wanted]
         if not found or not isinstance(found[0].get("id"), str):
             has = ", ".join(str(model.get("id")) for model in models[:5]) or "none"
             what = f"the model '{wanted}'" if wanted else "any model"
             raise EngineError(f"{self.options.base_url} does not serve {what} (it has: {has})")
-        one = found[0]
-        owner = str(one.get("owned_by", ""))
+        table = found[0]
+        owner = str(table.get("owned_by", ""))
         return ServedModel(
-            name=one["id"],
+            name=table["id"],
             owner=owner,
-            root=str(one.get("root") or ""),
-            context=self._context(one, owner),
+            root=str(table.get("root") or ""),
+            context=self._context(table, owner),
         )
 
     def complete(
@@ -235,11 +235,11 @@ class CompletionServer:
         choices = _list(answer.get("choices"))
         if not choices:
             raise self._nonsense(json.dumps(answer))
-        places = {id(one): place for place, one in enumerate(choices)}
+        places = {id(choice): place for place, choice in enumerate(choices)}
 
-        def order(one: Any) -> int:
-            index = one.get("index") if isinstance(one, dict) else None
-            return index if isinstance(index, int) else places[id(one)]
+        def order(table: Any) -> int:
+            index = table.get("index") if isinstance(table, dict) else None
+            return index if isinstance(index, int) else places[id(table)]
 
         return [self._completion(choice) for choice in sorted(choices, key=order)]
 
@@ -290,7 +290,7 @@ class CompletionServer:
         ids: Any = choice.get("token_ids")
         # llama.cpp writes them as chats have them.
         if content := _list(logprobs.get("content")):
-            tokens = [one if isinstance(one, dict) else {} for one in content]
+            tokens = [table if isinstance(table, dict) else {} for table in content]
             values = values or [token.get("logprob") for token in tokens]
             ids = ids or [token.get("id") for token in tokens]
         return Completion(
@@ -312,7 +312,7 @@ class CompletionServer:
                 props = self.request("GET", f"{root}/props").get("default_generation_settings")
                 found.append(props.get("n_ctx") if isinstance(props, dict) else None)
             found.append(meta.get("n_ctx_train"))
-        return next((one for one in found if isinstance(one, int) and one > 0), 0)
+        return next((index for index in found if isinstance(index, int) and index > 0), 0)
 
     def _nonsense(self, text: str) -> EngineError:
         return EngineError(

@@ -132,10 +132,13 @@ class EmbeddedDecoder:
         """Read a prompt of at least one token and at most the context."""
         assert 0 < len(ids) <= self.context, len(ids)
         array = np.array(ids, dtype=np.int64)
-        best = max(self._kept, key=lambda one: one.num_shared(array), default=None)
+        best = max(self._kept, key=lambda each_prompt: each_prompt.num_shared(array), default=None)
         prompt = _Prompt(self, array, best)
         self._kept.append(prompt)
-        while len(self._kept) > 1 and sum(len(one.ids) for one in self._kept) > _KEPT_TOKENS:
+        while (
+            len(self._kept) > 1
+            and sum(len(each_prompt.ids) for each_prompt in self._kept) > _KEPT_TOKENS
+        ):
             del self._kept[0]
         return _State(self, prompt)
 
@@ -280,8 +283,8 @@ class _State:
         start, end = self._num_nodes, self._num_nodes + len(parents)
         if end > len(self._parents):
             self._parents, self._depths = (
-                np.concatenate([one, np.empty(max(end, len(one)), np.int64)])
-                for one in (self._parents, self._depths)
+                np.concatenate([array, np.empty(max(end, len(array)), np.int64)])
+                for array in (self._parents, self._depths)
             )
             room = np.empty((*self._nodes.shape[:2], len(self._parents), self._size), np.float32)
             room[:, :, :start] = self._nodes[:, :, :start]

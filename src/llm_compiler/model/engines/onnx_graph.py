@@ -235,7 +235,7 @@ def layers_graph(config: ModelConfig, weights: Weights, kind: WeightKind) -> Any
             joined("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
             f"{prefix}.qkv",
         )
-        outs = tuple(f"{prefix}.{one}" for one in "qkv")
+        outs = tuple(f"{prefix}.{word}" for word in "qkv")
         q, k, v = graph.ops("Split", qkv, split_qkv, outs=outs, axis=2)
         q = graph.op("RotaryEmbedding", q, "positions", cos, sin, num_heads=heads, **rotate)
         k = graph.op("RotaryEmbedding", k, "positions", cos, sin, num_heads=kv, **rotate)

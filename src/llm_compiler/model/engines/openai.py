@@ -184,12 +184,12 @@ class ServerText:
             stop = stop[0]
         found = self._ask(prompt, num, room, temperature=temperature, seed=seed, stop=stop)
         answers: dict[str, Written] = {}
-        for one in found:
+        for completion in found:
             written = Written(
-                text=(given + one.text).removeprefix(" "),
-                log_probability=one.log_probability,
-                num_tokens=len(one.log_probabilities) or self._count(one.text),
-                finished=one.finished,
+                text=(given + completion.text).removeprefix(" "),
+                log_probability=completion.log_probability,
+                num_tokens=len(completion.log_probabilities) or self._count(completion.text),
+                finished=completion.finished,
             )
             answers.setdefault(written.text, written)
         return list(answers.values())
@@ -213,9 +213,9 @@ class ServerText:
             return None
         places = {text.strip(): place for place, text in enumerate(ends)}
         chosen: dict[int, float] = {}
-        for one in found:
-            if (place := places.get(one.text.strip())) is not None:
-                chosen.setdefault(place, one.log_probability)
+        for completion in found:
+            if (place := places.get(completion.text.strip())) is not None:
+                chosen.setdefault(place, completion.log_probability)
         return sorted(chosen.items(), key=lambda pair: -pair[1]) if chosen else None
 
     def _ask(self, prompt: str, num: int, room: int, **settings: Any) -> list[Completion]:
@@ -294,12 +294,14 @@ class CompactServerEngine(BaseEngine):
     def propose(self, request: Propose) -> list[Proposal]:
         """Return distinct pass lists: of `lists` the most probable if the server echoes."""
         num_candidates, lists = request.num_candidates, request.open_lists
-        known = {one for one, _ in request.tried}
+        known = {each_recipe for each_recipe, _ in request.tried}
         if num_candidates < 1 or (lists is not None and not lists):
             return []
         opening = [self._special(field_token("passes"))]
-        for one, size_bytes in reversed(request.tried):
-            opening[:0] = self._prompts.round_ids(one.pipeline, size_bytes, request.oz_size_bytes)
+        for recipe, size_bytes in reversed(request.tried):
+            opening[:0] = self._prompts.round_ids(
+                recipe.pipeline, size_bytes, request.oz_size_bytes
+            )
         sample = flag_tuning_question(request.code, request.target_triple, request.oz_size_bytes)
         if lists is not None and self._echoes:
             ranked = self._ranked(sample, opening, lists)
@@ -316,7 +318,9 @@ class CompactServerEngine(BaseEngine):
                 continue
             proposal = Proposal(passes=passes, log_probability=stated.log_probability)
             proposals.setdefault(passes, proposal)
-        return sorted(proposals.values(), key=lambda one: -one.log_probability)[:num_candidates]
+        return sorted(proposals.values(), key=lambda each_proposal: -each_proposal.log_probability)[
+            :num_candidates
+        ]
 
     def lift(self, request: Lift) -> list[CodeAnswer]:
         """Return IR texts for assembly in normal form, distinct; the first is the greedy answer."""
@@ -346,7 +350,7 @@ class CompactServerEngine(BaseEngine):
         their trie the children's probabilities are made to sum to 1.
         """
         size = self._special(field_token("size"))
-        sequences = [[*self._prompts.pass_ids(one.pipeline)[1:], size] for one in lists]
+        sequences = [[*self._prompts.pass_ids(recipe.pipeline)[1:], size] for recipe in lists]
         trie = TokenTrie(sequences)
         # One token is left for the answer, which servers insist on.
         prompt = self._fitted(sample, opening, trie.depth + 1)
@@ -356,7 +360,7 @@ class CompactServerEngine(BaseEngine):
             try:
                 found = self._server.complete(
                     self._served.name,
-                    [[*prompt, *one] for one in part],
+                    [[*prompt, *group] for group in part],
                     max_tokens=1,
                     echo=True,
                 )
@@ -364,7 +368,7 @@ class CompactServerEngine(BaseEngine):
                 if error.is_too_long:
                     raise
                 found = []
-            scores = [one.log_probabilities[len(prompt) :] for one in found]
+            scores = [completion.log_probabilities[len(prompt) :] for completion in found]
             if len(scores) != len(part):
                 self._echoes = False
                 return None
@@ -388,11 +392,11 @@ class CompactServerEngine(BaseEngine):
                 norm = best + math.log(sum(math.exp(steps[child] - best) for child in children))
                 waiting += [(child, total + steps[child] - norm) for child in children]
         ranked = [
-            Proposal(passes=one, log_probability=total)
-            for one, total in zip(lists, totals, strict=True)
+            Proposal(passes=recipe, log_probability=total)
+            for recipe, total in zip(lists, totals, strict=True)
             if not math.isnan(total)
         ]
-        return sorted(ranked, key=lambda one: -one.log_probability)
+        return sorted(ranked, key=lambda proposal: -proposal.log_probability)
 
     def _ask(
         self, ids: Sequence[int], num: int, max_tokens: int, temperature: float, seed: int
@@ -411,20 +415,20 @@ class CompactServerEngine(BaseEngine):
             return_token_ids=True,
         )
 
-    def _ids(self, one: Completion) -> list[int]:
+    def _ids(self, completion: Completion) -> list[int]:
         """Return an answer's ids, by its text if the server does not say them."""
-        if one.ids:
-            return list(one.ids)
+        if completion.ids:
+            return list(completion.ids)
         ids: list[int] = []
         start = 0
-        for match in self._specials.finditer(one.text):
-            ids += self._prompts.tokenizer.encode(one.text[start : match.start()])
+        for match in self._specials.finditer(completion.text):
+            ids += self._prompts.tokenizer.encode(completion.text[start : match.start()])
             ids.append(self._special_ids[match[0]])
             start = match.end()
-        return [*ids, *self._prompts.tokenizer.encode(one.text[start:])]
+        return [*ids, *self._prompts.tokenizer.encode(completion.text[start:])]
 
-    def _list_of(self, one: Completion) -> PassList | None:
-        ids = self._ids(one)
+    def _list_of(self, completion: Completion) -> PassList | None:
+        ids = self._ids(completion)
         size = self._special(field_token("size"))
         if size not in ids:
             return None  # the list has no end
@@ -451,11 +455,11 @@ class CompactServerEngine(BaseEngine):
                 return []
             raise
         answers: dict[str, CodeAnswer] = {}
-        for one in found:
-            ids = self._ids(one)
+        for completion in found:
+            ids = self._ids(completion)
             # Servers leave the end out of what they return.
             end = self._prompts.tokenizer.end
-            ids = [*ids, end] if one.finished and end not in ids else ids
+            ids = [*ids, end] if completion.finished and end not in ids else ids
             try:
                 parsed = parse_answer(ids, self._prompts.tokenizer)
             except InputError:
@@ -464,7 +468,7 @@ class CompactServerEngine(BaseEngine):
                 continue
             answer = CodeAnswer(
                 code=parsed.output_code,
-                log_probability=one.log_probability,
+                log_probability=completion.log_probability,
                 num_tokens=len(ids),
                 num_instructions=parsed.num_instructions_after,
                 size_bytes=parsed.size_bytes_after,

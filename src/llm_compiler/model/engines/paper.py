@@ -219,7 +219,7 @@ class PaperEngine(BaseEngine):
         are unknown here or not safe are left out of what the model writes.
         """
         num, lists = request.num_candidates, request.open_lists
-        known = {one for one, _ in request.tried}
+        known = {recipe for recipe, _ in request.tried}
         if num < 1 or (lists is not None and not lists):
             return []
         sample = flag_tuning_question(request.code, request.target_triple)
@@ -241,12 +241,14 @@ class PaperEngine(BaseEngine):
         )
         wanted = None if lists is None else set(lists)
         found: dict[PassList, float] = {}
-        for one in written:
-            stated = parse_answer_text(one.text, finished=one.finished).stated_list
+        for each_written in written:
+            stated = parse_answer_text(
+                each_written.text, finished=each_written.finished
+            ).stated_list
             if stated is None or stated.passes in known:
                 continue
             if wanted is None or stated.passes in wanted:
-                found.setdefault(stated.passes, one.log_probability)
+                found.setdefault(stated.passes, each_written.log_probability)
         return _ranked(found, num)
 
     def lift(self, request: Lift) -> list[CodeAnswer]:
@@ -281,7 +283,9 @@ class PaperEngine(BaseEngine):
         self, sample: StageSample, lists: Sequence[PassList], num: int, seed: int
     ) -> list[Proposal] | None:
         opening, stop = self.wording()
-        spelled = [(text, place) for place, one in enumerate(lists) for text in spellings(one)]
+        spelled = [
+            (text, place) for place, recipe in enumerate(lists) for text in spellings(recipe)
+        ]
         places = dict(spelled)
         answers = [f"{opening}{text}{stop[0]}" for text in places]
         # Each list has at most two spellings.
@@ -308,14 +312,16 @@ class PaperEngine(BaseEngine):
         except PromptTooLong:
             return []
         answers: dict[str, CodeAnswer] = {}
-        for one in written:
-            parsed: PaperAnswer = parse_answer_text(one.text, finished=one.finished)
+        for each_written in written:
+            parsed: PaperAnswer = parse_answer_text(
+                each_written.text, finished=each_written.finished
+            )
             if parsed.code is None:
                 continue
             answer = CodeAnswer(
                 code=parsed.code,
-                log_probability=one.log_probability,
-                num_tokens=one.num_tokens,
+                log_probability=each_written.log_probability,
+                num_tokens=each_written.num_tokens,
                 num_instructions=parsed.num_instructions,
                 text_data_bytes=parsed.sizes_bytes[-1] if parsed.sizes_bytes else None,
             )
@@ -341,7 +347,7 @@ class PaperEngine(BaseEngine):
 
 def _ranked(found: dict[PassList, float], num: int) -> list[Proposal]:
     ordered = sorted(found.items(), key=lambda pair: -pair[1])
-    return [Proposal(passes=one, log_probability=value) for one, value in ordered[:num]]
+    return [Proposal(passes=recipe, log_probability=value) for recipe, value in ordered[:num]]
 
 
 def _wording_of(text: str) -> tuple[str, str]:
@@ -420,15 +426,15 @@ class DecoderText:
             seed=seed,
         )
         answers: dict[str, Written] = {}
-        for one in found:
-            text = self.prompts.decode([*given, *one.ids])
+        for finding in found:
+            text = self.prompts.decode([*given, *finding.ids])
             if stop and (end := text.find(stop, len(opening))) >= 0:
                 text = text[:end]
             written = Written(
                 text=text,
-                log_probability=one.log_probability,
-                num_tokens=len(given) + len(one.ids),
-                finished=one.finished,
+                log_probability=finding.log_probability,
+                num_tokens=len(given) + len(finding.ids),
+                finished=finding.finished,
             )
             answers.setdefault(text, written)
         return list(answers.values())
@@ -441,14 +447,14 @@ class DecoderText:
         ids = self.prompts.prompt_ids(prompt)
         answer_room(self.context, len(ids), trie.depth)
         found = most_probable(self.decoder.start(ids), trie, num)
-        return [(trie.find(one.ids), one.log_probability) for one in found]
+        return [(trie.find(finding.ids), finding.log_probability) for finding in found]
 
     def _opening_ids(self, opening: str) -> list[int]:
         """Return the ids that all answers share which begin so: its last letters may merge."""
         if not opening:
             return []
-        one, *others = (self.prompts.encode(opening + end) for end in ("function", "module", "x"))
+        group, *others = (self.prompts.encode(opening + end) for end in ("function", "module", "x"))
         shared = 0
-        while all(len(ids) > shared and ids[shared] == one[shared] for ids in (one, *others)):
+        while all(len(ids) > shared and ids[shared] == group[shared] for ids in (group, *others)):
             shared += 1
-        return one[:shared]
+        return group[:shared]

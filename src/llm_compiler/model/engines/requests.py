@@ -108,8 +108,10 @@ class Propose(Request[Proposal]):
     @property
     def open_lists(self) -> list[PassList] | None:
         """Return those of the lists that were not tried; None: any."""
-        known = {one for one, _ in self.tried}
-        return None if self.lists is None else [one for one in self.lists if one not in known]
+        known = {recipe for recipe, _ in self.tried}
+        return (
+            None if self.lists is None else [recipe for recipe in self.lists if recipe not in known]
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -201,10 +201,10 @@ class _State:
         return self._decoder.run(ids, positions, sees, self._cache, wanted, tokens)
 
 
-def _num_shared(one: Sequence[int], other: Sequence[int]) -> int:
+def _num_shared(group: Sequence[int], other: Sequence[int]) -> int:
     """Return how many ids are the same from the beginning on."""
-    length = min(len(one), len(other))
+    length = min(len(group), len(other))
     for place in range(length):
-        if one[place] != other[place]:
+        if group[place] != other[place]:
             return place
     return length

@@ -40,8 +40,8 @@ class Weights:
             self._data = np.memmap(path, dtype=np.uint8, mode="r")
             header, self._start = read_header(self._data)
             self._tensors = {
-                name: (one["dtype"], tuple(one["shape"]), *one["data_offsets"])
-                for name, one in header.items()
+                name: (item["dtype"], tuple(item["shape"]), *item["data_offsets"])
+                for name, item in header.items()
                 if name != "__metadata__"
             }
         except FileNotFoundError:

@@ -35,7 +35,7 @@ class Comparison:
             for word in range(2 if parameter.bits > 64 and place.kind == "integer" else 1)
         }
 
-    def compare(self, given: Input, one: Outcome, other: Outcome) -> tuple[str, str]:
+    def compare(self, given: Input, outcome: Outcome, other: Outcome) -> tuple[str, str]:
         """Return the first difference that refutes, and the first that raises doubt."""
         self._entry = given.integers, given.floats
         if other.kind in (CRASHED, HUNG):
@@ -44,23 +44,23 @@ class Comparison:
                 how += f" with {SIGNALS.get(other.detail, f'signal {other.detail}')}"
             return f"the lifted function {how}", ""
         doubt = ""
-        for number, (ours, theirs) in enumerate(zip(one.calls, other.calls, strict=False), 1):
+        for number, (ours, theirs) in enumerate(zip(outcome.calls, other.calls, strict=False), 1):
             hard, soft = self._compare_call(number, ours, theirs)
             if hard:
                 return hard, ""
             doubt = doubt or soft
-        if len(one.calls) != len(other.calls):
-            return f"it makes {len(other.calls)} calls instead of {len(one.calls)}", ""
-        if one.kind != other.kind:
+        if len(outcome.calls) != len(other.calls):
+            return f"it makes {len(other.calls)} calls instead of {len(outcome.calls)}", ""
+        if outcome.kind != other.kind:
             return "one returns and the other does not", ""
-        if one.kind == RETURNED:
-            hard, soft = self._compare_results(one, other)
+        if outcome.kind == RETURNED:
+            hard, soft = self._compare_results(outcome, other)
             if hard:
                 return hard, ""
             doubt = doubt or soft
-            if other.broken & ~one.broken:
+            if other.broken & ~outcome.broken:
                 return "it does not preserve the registers that it must", ""
-        if one.changes != other.changes:
+        if outcome.changes != other.changes:
             return "memory is different afterwards", ""
         return "", doubt
 
@@ -81,15 +81,15 @@ class Comparison:
         doubt = ""
         declared: set[tuple[str, int]] = set()
         if signature is not None and frame is not None:
-            for argument, (one, place) in enumerate(
+            for argument, (scalar, place) in enumerate(
                 zip(signature.parameters, frame.locations, strict=True), 1
             ):
-                for word in range(max(1, (one.bits + 63) // 64) if place.kind != "float" else 1):
+                for word in range(max(1, (scalar.bits + 63) // 64) if place.kind != "float" else 1):
                     index = place.index + word
                     declared.add((place.kind, index))
                     if place.kind == "integer":
                         a, b = ours[1 + index], theirs[1 + index]
-                        if not same_integer(one, a, b):
+                        if not same_integer(scalar, a, b):
                             return (
                                 f"call {number}, of {name}, gets {b:#x} instead of {a:#x} as "
                                 f"argument {argument}",
@@ -99,11 +99,11 @@ class Comparison:
                             doubt = f"{name} may be passed other contents of the stack"
                     elif place.kind == "float" and index < 8:
                         a, b = ours[17 + index], theirs[17 + index]
-                        if not same_float(one, a, b):
+                        if not same_float(scalar, a, b):
                             return f"call {number}, of {name}, gets another argument {argument}", ""
                     elif place.kind == "stack" and index < 6:
                         a, b = ours[25 + index], theirs[25 + index]
-                        if not same_integer(one, a, b):
+                        if not same_integer(scalar, a, b):
                             return f"call {number}, of {name}, gets another argument {argument}", ""
         known = self._world.arities.get(name, KNOWN_ARITIES.get(name))
         if known is not None and sum(kind != "float" for kind, _ in declared) >= known:
@@ -129,13 +129,13 @@ class Comparison:
         before = integers[index] if kind == "integer" else floats[2 * index]
         return value == before and (kind, index) not in self._parameters
 
-    def _compare_results(self, one: Outcome, other: Outcome) -> tuple[str, str]:
+    def _compare_results(self, outcome: Outcome, other: Outcome) -> tuple[str, str]:
         integers = floats = 0
         doubt = ""
         for result in self._signature.results:
             if result.kind in ("integer", "pointer"):
                 for word in range((result.bits + 63) // 64):
-                    a, b = one.integers[integers], other.integers[integers]
+                    a, b = outcome.integers[integers], other.integers[integers]
                     part = Scalar(
                         kind=result.kind,
                         bits=min(64, result.bits - 64 * word),
@@ -150,16 +150,16 @@ class Comparison:
             else:
                 words = (result.bits + 63) // 64
                 for word in range(words):
-                    a, b = one.floats[2 * floats + word], other.floats[2 * floats + word]
+                    a, b = outcome.floats[2 * floats + word], other.floats[2 * floats + word]
                     if not same_float(result, a, b):
                         return f"it returns the floating-point value {b:#x} instead of {a:#x}", ""
                 floats += 1
         # An empty result leaves what was there.
         start = self._entry[0][0] if self._result_at_entry is None else self._result_at_entry
-        idle = one.integers[0] == start
-        if not integers and one.integers[0] != other.integers[0] and not idle:
+        idle = outcome.integers[0] == start
+        if not integers and outcome.integers[0] != other.integers[0] and not idle:
             doubt = doubt or "the original may return an integer, and the lifted function does not"
-        idle = one.floats[0] == self._entry[1][0]
-        if not floats and not integers and one.floats[0] != other.floats[0] and not idle:
+        idle = outcome.floats[0] == self._entry[1][0]
+        if not floats and not integers and outcome.floats[0] != other.floats[0] and not idle:
             doubt = doubt or "the original may return a number, and the lifted function does not"
         return "", doubt

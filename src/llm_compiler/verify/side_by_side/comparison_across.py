@@ -21,26 +21,26 @@ class ComparisonAcross:
         self._signature, self._world = signature, world
         self._architectures = first, second
 
-    def compare(self, one: Outcome, other: Outcome) -> str:
+    def compare(self, outcome: Outcome, other: Outcome) -> str:
         """Return the first difference; empty if there is none."""
         if other.kind == CRASHED:
             signal = SIGNALS.get(other.detail, f"signal {other.detail}")
             return f"on the other target it crashes with {signal}"
         if other.kind == HUNG:
             return "on the other target it does not end"
-        for number, (ours, theirs) in enumerate(zip(one.calls, other.calls, strict=False), 1):
+        for number, (ours, theirs) in enumerate(zip(outcome.calls, other.calls, strict=False), 1):
             if difference := self._compare_call(number, ours, theirs):
                 return difference
-        if len(one.calls) != len(other.calls):
-            return f"it makes {len(other.calls)} calls instead of {len(one.calls)}"
-        if one.kind != other.kind:
+        if len(outcome.calls) != len(other.calls):
+            return f"it makes {len(other.calls)} calls instead of {len(outcome.calls)}"
+        if outcome.kind != other.kind:
             return "one returns and the other does not"
-        if one.kind == RETURNED:
-            if difference := self._compare_results(one, other):
+        if outcome.kind == RETURNED:
+            if difference := self._compare_results(outcome, other):
                 return difference
-            if other.broken & ~one.broken:
+            if other.broken & ~outcome.broken:
                 return "it does not preserve the registers that it must"
-        if not _same_memory(one.changes, other.changes):
+        if not _same_memory(outcome.changes, other.changes):
             return "memory is different afterwards"
         return ""
 
@@ -59,30 +59,30 @@ class ComparisonAcross:
         if frames[0] is None or frames[1] is None:
             return ""
         places = zip(signature.parameters, frames[0].locations, frames[1].locations, strict=True)
-        for argument, (one, here, there) in enumerate(places, 1):
+        for argument, (scalar, here, there) in enumerate(places, 1):
             a, b = _passed(ours, here), _passed(theirs, there)
             if a is None or b is None:
                 continue
-            is_float = one.kind in ("float", "vector")
-            if not (same_float(one, a, b) if is_float else same_integer(one, a, b)):
+            is_float = scalar.kind in ("float", "vector")
+            if not (same_float(scalar, a, b) if is_float else same_integer(scalar, a, b)):
                 return (
                     f"call {number}, of {name}, gets {b:#x} instead of {a:#x} as argument "
                     + str(argument)
                 )
         return ""
 
-    def _compare_results(self, one: Outcome, other: Outcome) -> str:
+    def _compare_results(self, outcome: Outcome, other: Outcome) -> str:
         integers = floats = 0
         for result in self._signature.results:
             words = (result.bits + 63) // 64
             for word in range(words):
                 if result.kind in ("integer", "pointer"):
-                    a, b = one.integers[integers], other.integers[integers]
+                    a, b = outcome.integers[integers], other.integers[integers]
                     integers += 1
                     part = dataclasses.replace(result, bits=min(64, result.bits - 64 * word))
                     is_same = same_integer(part, a, b)
                 else:
-                    a, b = one.floats[2 * floats + word], other.floats[2 * floats + word]
+                    a, b = outcome.floats[2 * floats + word], other.floats[2 * floats + word]
                     floats += word == words - 1
                     is_same = same_float(result, a, b)
                 if not is_same:

@@ -21,7 +21,9 @@ __all__ = ["describe_arguments"]
 def describe_arguments(signature: Signature, frame: Frame, given: Input) -> tuple[str, ...]:
     """Return an input's arguments as text, with the memory that they point to."""
     found = []
-    for number, (one, place) in enumerate(zip(signature.parameters, frame.locations, strict=True)):
+    for number, (scalar, place) in enumerate(
+        zip(signature.parameters, frame.locations, strict=True)
+    ):
         read: dict[str, Callable[[int], int]] = {
             "integer": lambda index: given.integers[index],
             "float": lambda index: given.floats[2 * index],
@@ -29,18 +31,18 @@ def describe_arguments(signature: Signature, frame: Frame, given: Input) -> tupl
             "indirect": lambda index: given.indirect,
         }
         value = read[place.kind](place.index)
-        if one.kind == "integer":
-            value &= (1 << min(64, one.bits)) - 1
-            found.append(f"argument {number + 1}: i{one.bits} {value}")
-        elif one.kind == "pointer" and not one.memory_bytes:
+        if scalar.kind == "integer":
+            value &= (1 << min(64, scalar.bits)) - 1
+            found.append(f"argument {number + 1}: i{scalar.bits} {value}")
+        elif scalar.kind == "pointer" and not scalar.memory_bytes:
             buffer, offset = divmod(value - buffer_address(0), STRIDE)
             text = f"argument {number + 1}: ptr {value:#x}"
             if value and 0 <= buffer < NUM_BUFFERS and offset < CONTENT_BYTES:
                 start = buffer * CONTENT_BYTES + offset
                 text += " -> " + given.arena[start : start + 32].hex(" ", 4)
             found.append(text)
-        elif one.kind == "float":
-            code, size = ("<f", 4) if one.bits == 32 else ("<d", 8)
+        elif scalar.kind == "float":
+            code, size = ("<f", 4) if scalar.bits == 32 else ("<d", 8)
             number_ = struct.unpack(code, value.to_bytes(8, "little")[:size])[0]
             found.append(f"argument {number + 1}: {'float' if size == 4 else 'double'} {number_!r}")
         else:

@@ -98,7 +98,7 @@ def search_inputs(
                 if outcome.is_complete and not ran <= seen:
                     seen |= ran
                     telling.append(given)
-            never = sum(one.kind == HUNG for one in outcomes)
+            never = sum(each_outcome.kind == HUNG for each_outcome in outcomes)
             start += len(piece)
             if 4 * never > len(piece) and ending:
                 # Runs that never end cost their time limit: stay near those that end.
@@ -116,7 +116,7 @@ def search_inputs(
             break
         # Those that got somewhere new and crashed there may be a mutation away from an end.
         near = ending if len(ending) < _ENOUGH * options.min_inputs else hopeful[-8:]
-        sources = [one for one in (telling[-8:], telling, near) if one]
+        sources = [group for group in (telling[-8:], telling, near) if group]
         batch = [
             generator.mutate(generator._random.choice(sources[index % len(sources)]))
             if sources and generator._random.random() < 0.8
@@ -124,8 +124,8 @@ def search_inputs(
             for index in range(options.num_inputs // 2)
         ]
     # What reaches most runs first: the comparison may be short of time.
-    chosen = {id(one) for one in telling}
-    inputs = telling + [one for one in inputs if id(one) not in chosen]
+    chosen = {id(item) for item in telling}
+    inputs = telling + [item for item in inputs if id(item) not in chosen]
     return Found(inputs=inputs, num_tried=num_tried, num_covered=len(seen), num_blocks=blocks)
 
 

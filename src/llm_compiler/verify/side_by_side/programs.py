@@ -114,11 +114,11 @@ class Programs:
                 image=_IMAGE, subject=f"*{subject.name}", driver=f"*{self._driver.name}", fill=fill
             )
         )
-        places = {one: REAL[one] for one in REAL if one != name}
-        for index, one in enumerate(world.functions):
-            places[one] = f"{stub_address(index):#x}"
-        for index, one in enumerate(world.data):
-            places[one] = f"{buffer_address(NUM_BUFFERS + index):#x}"
+        places = {word: REAL[word] for word in REAL if word != name}
+        for index, function in enumerate(world.functions):
+            places[function] = f"{stub_address(index):#x}"
+        for index, function in enumerate(world.data):
+            places[function] = f"{buffer_address(NUM_BUFFERS + index):#x}"
         places[COVERAGE_SYMBOL] = f"{_COVERAGE:#x}"
         places["_GLOBAL_OFFSET_TABLE_"] = f"{_IMAGE:#x}"
         places.pop(name, None)
@@ -209,7 +209,7 @@ class Programs:
                 struct.pack(f"<{len(settings)}Q", *settings),
                 *(struct.pack("<5Q", *stub) for stub in stubs),
                 *(struct.pack("<2Q", address, size) for address, size in variables),
-                *(one.encoded() for one in inputs),
+                *(item.encoded() for item in inputs),
             )
         )
         completed = run_process(

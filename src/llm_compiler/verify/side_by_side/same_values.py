@@ -7,22 +7,22 @@ from llm_compiler.verify.lifted import Scalar
 __all__ = ["same_float", "same_integer"]
 
 
-def same_integer(one: Scalar, a: int, b: int) -> bool:
+def same_integer(scalar: Scalar, a: int, b: int) -> bool:
     """Whether the bits that a scalar has are the same."""
-    bits = 64 if one.kind == "pointer" else min(64, one.bits)
-    if one.extension and bits < 32:
+    bits = 64 if scalar.kind == "pointer" else min(64, scalar.bits)
+    if scalar.extension and bits < 32:
         bits = 32
     mask = (1 << bits) - 1
     return a & mask == b & mask
 
 
-def same_float(one: Scalar, a: int, b: int) -> bool:
+def same_float(scalar: Scalar, a: int, b: int) -> bool:
     """Whether two floating-point values are the same, or both NaN."""
-    if one.kind == "vector" or one.bits not in (32, 64):
+    if scalar.kind == "vector" or scalar.bits not in (32, 64):
         return a == b
-    mask = (1 << one.bits) - 1
+    mask = (1 << scalar.bits) - 1
     a, b = a & mask, b & mask
-    exponent = 0x7F800000 if one.bits == 32 else 0x7FF0000000000000
-    sign = 1 << (one.bits - 1)
+    exponent = 0x7F800000 if scalar.bits == 32 else 0x7FF0000000000000
+    sign = 1 << (scalar.bits - 1)
     are_nan = [value & ~sign > exponent for value in (a, b)]
     return a == b or all(are_nan)

@@ -94,14 +94,14 @@ def _variables(original: ElfFile, lifted: ElfFile) -> tuple[tuple[str, int], ...
     for name in theirs:
         if name not in ours:
             raise Unproved(f"it has a variable '{name}', which the original has not")
-    for name, one in ours.items():
+    for name, each_symbol in ours.items():
         if name not in theirs:
             raise Unproved(f"it has no variable '{name}' of its own to compare")
-        if theirs[name].size != one.size:
+        if theirs[name].size != each_symbol.size:
             raise Unproved(f"its variable '{name}' is of another size")
     if sum(our.size + 8 for our in ours.values()) > _MAX_VARIABLE_BYTES:
         raise Unproved("its static variables are too large")
-    return tuple(sorted((name, one.size) for name, one in ours.items()))
+    return tuple(sorted((name, our.size) for name, our in ours.items()))
 
 
 def foreign_calls(original: ElfFile, lifted: ElfFile) -> str:

@@ -77,7 +77,7 @@ class Cursor:
         match = WORD.match(self.text, self.place)
         found = match[0] if match else ""
         if self.place + len(found) == len(self.text) and not self.whole:
-            if any(one.startswith(found) for group in choices for one in group):
+            if any(text.startswith(found) for group in choices for text in group):
                 raise Open
             raise Refused
         if not found or not any(found in group for group in choices):

@@ -66,7 +66,7 @@ def _cast(line: Operands, opcode: str) -> str:
     after = line.result_type()
     for kind, compare in (("trunc", 1), ("zext", -1), ("sext", -1)):
         if opcode == kind:
-            widths = [re.fullmatch(r"i(\d+)", one) for one in (before, after)]
+            widths = [re.fullmatch(r"i(\d+)", word) for word in (before, after)]
             if widths[0] and widths[1]:
                 order = int(widths[0][1]) - int(widths[1][1])
                 # A number that is not whole may still grow.
@@ -182,7 +182,7 @@ def _phi(line: Operands) -> str:
         line.value(type_, ahead=True)
         line.literal(", ")
         known = before | {body.block} if named is None else named
-        left = [one for one in known if one not in line.incoming]
+        left = [index for index in known if index not in line.incoming]
         number = line.block(left, ahead=named is None, taken=line.incoming)
         line.incoming.add(number)
         line.literal(" ]")

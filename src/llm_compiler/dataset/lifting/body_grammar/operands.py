@@ -148,7 +148,9 @@ class Operands(Cursor):
             if ahead:
                 taken = {*body.ahead_blocks, *self.ahead_blocks}
                 for named in (body.ahead_values, self.ahead_values):
-                    taken |= {one for one, own in named.items() if own and type_ and own != type_}
+                    taken |= {
+                        index for index, own in named.items() if own and type_ and own != type_
+                    }
                 if self._may_become(found, taken):
                     raise Open
             for number, own in types.items():
@@ -179,7 +181,7 @@ class Operands(Cursor):
         if not low:
             return False  # the entry block or the first parameter has it
         while low < stop:
-            if any(one not in taken for one in range(max(low, start), min(high + 1, stop))):
+            if any(index not in taken for index in range(max(low, start), min(high + 1, stop))):
                 return True
             low, high = 10 * low, 10 * high + 9
         return False
@@ -204,7 +206,7 @@ class Operands(Cursor):
         if is_open:
             if ahead and self._may_become(found, taken):
                 raise Open
-            if any(str(one).startswith(found) for one in known):
+            if any(str(index).startswith(found) for index in known):
                 raise Open
             raise Refused
         number = int(found)
@@ -248,7 +250,7 @@ class Operands(Cursor):
             known = self.symbols
             if known is None or found.startswith("llvm.") or "llvm.".startswith(found):
                 raise Open
-            if any(one.startswith(found) for one in known):
+            if any(word.startswith(found) for word in known):
                 raise Open
             raise Refused
         if not found:

@@ -98,7 +98,7 @@ class AArch64:
             and line.operands[0] in ("x29", "w29")
             and not line.mnemonic.startswith(("st", "ld", "cmp", "tst", "cb", "tb"))
         ]
-        return bool(sets) and all(_SETS_FRAME.match(one) for one in sets)
+        return bool(sets) and all(_SETS_FRAME.match(word) for word in sets)
 
     def jump_table(self, code: Code, line: Line) -> tuple[str, ...]:
         """Return the labels that an indirect jump may go to."""

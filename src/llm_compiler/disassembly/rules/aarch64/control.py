@@ -71,16 +71,18 @@ def jump_table(code: Code, line: Line) -> tuple[str, ...]:
 
 def _entries(code: Code, line: Line) -> tuple[str, ...]:
     before = code.lines[max(0, line.number - 4) : line.number]
-    if not any(one.operands and one.operands[0] == line.operands[0] for one in before):
+    if not any(value.operands and value.operands[0] == line.operands[0] for value in before):
         return ()
     is_sum = any(
-        one.mnemonic == "add" and one.operands[0] == line.operands[0] and len(one.operands) > 2
-        for one in before
+        value.mnemonic == "add"
+        and value.operands[0] == line.operands[0]
+        and len(value.operands) > 2
+        for value in before
     )
     if not is_sum:
         return ()
-    for one in reversed(code.lines[max(0, line.number - _REACH) : line.number]):
-        for operand in one.operands:
+    for item in reversed(code.lines[max(0, line.number - _REACH) : line.number]):
+        for operand in item.operands:
             if (match := _TABLE.search(operand)) and match[1] in code.tables:
                 return code.tables[match[1]]
     return ()

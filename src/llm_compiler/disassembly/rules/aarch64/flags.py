@@ -13,8 +13,8 @@ __all__ = ["CONDITIONS", "OPPOSITE", "Flags", "condition"]
 
 CONDITIONS: Final = {
     **{
-        one: one
-        for one in [
+        word: word
+        for word in [
             "eq",
             "ne",
             "hs",

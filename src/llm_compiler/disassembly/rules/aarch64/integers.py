@@ -214,7 +214,7 @@ def _with_carry(machine: Machine, op: str, sets: bool, is_unary: bool = False) -
     machine.put(destination, result)
     if sets:
         wide = integer(bits + 1)
-        parts = [builder.cast("zext", one, wide) for one in (left, right, extra)]
+        parts = [builder.cast("zext", node, wide) for node in (left, right, extra)]
         total = builder.binary(op, builder.binary(op, parts[0], parts[1]), parts[2])
         above = builder.binary("lshr", total, builder.constant(bits, wide))
         out = builder.cast("trunc", above, "i1")
@@ -232,9 +232,9 @@ def _multiply(machine: Machine, op: str = "", extend: str = "") -> None:
     bits = machine.register(destination).bits
     builder = machine.builder
     if extend:
-        pair = [builder.cast(extend, machine.get(one, 32), "i64") for one in (first, second)]
+        pair = [builder.cast(extend, machine.get(item, 32), "i64") for item in (first, second)]
     else:
-        pair = [machine.get(one, bits) for one in (first, second)]
+        pair = [machine.get(item, bits) for item in (first, second)]
     result = builder.binary("mul", *pair)
     if op == "neg":
         result = builder.binary("sub", machine.constant(0, bits), result)
@@ -248,7 +248,7 @@ def _multiply(machine: Machine, op: str = "", extend: str = "") -> None:
 def _multiply_high(machine: Machine, extend: str) -> None:
     destination, first, second = machine.parse()
     builder = machine.builder
-    pair = [builder.cast(extend, machine.get(one, 64), "i128") for one in (first, second)]
+    pair = [builder.cast(extend, machine.get(item, 64), "i128") for item in (first, second)]
     product = builder.binary("mul", *pair)
     above = builder.binary("lshr", product, builder.constant(64, "i128"))
     machine.put(destination, builder.low(above, 64))

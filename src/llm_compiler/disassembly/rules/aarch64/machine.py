@@ -191,10 +191,10 @@ class Machine:
     def thread_local(self, first: str, second: str) -> Node | None:
         """Return a thread-local variable's address, where two registers hold the thread's place
         and the variable's distance from it."""
-        for one, other in ((first, second), (second, first)):
+        for word, other in ((first, second), (second, first)):
             known = self.builder.values.get(other)
             is_distance = known is not None and known.op == "address" and known.data.is_thread_local
-            if self._is_thread_pointer(one) and is_distance:
+            if self._is_thread_pointer(word) and is_distance:
                 return known
         return None
 

@@ -81,7 +81,7 @@ def _pair(machine: Machine, loads: bool, bits: int = 0) -> None:
         address = _place(machine, place, width // 8, rest)
         places = [address, _next_to(machine, address, width // 8)]
         type_ = FLOATS[width] if registers[0].is_vector else integer(width)
-        values = [builder.load(one, type_) for one in places]
+        values = [builder.load(each_node, type_) for each_node in places]
         for register, value in zip(registers, values, strict=True):
             if register.is_vector:
                 machine.put_scalar(register, value)
@@ -90,10 +90,10 @@ def _pair(machine: Machine, loads: bool, bits: int = 0) -> None:
             else:
                 machine.put(register, value)
         return
-    values = [_stored(machine, one, width) for one in registers]
+    values = [_stored(machine, each_register, width) for each_register in registers]
     address = _place(machine, place, width // 8, rest)
-    for one, value in zip((address, _next_to(machine, address, width // 8)), values, strict=True):
-        builder.store(one, value)
+    for node, value in zip((address, _next_to(machine, address, width // 8)), values, strict=True):
+        builder.store(node, value)
 
 
 def _next_to(machine: Machine, address: Node, size: int) -> Node:

@@ -153,7 +153,7 @@ def parse_operand(text: str) -> Operand:
 
 def _memory(text: str) -> Memory:
     updates = text.endswith("!")
-    parts = [one.strip() for one in text.rstrip("!")[1:-1].split(",")]
+    parts = [word.strip() for word in text.rstrip("!")[1:-1].split(",")]
     base = parse_operand(parts[0])
     if not isinstance(base, Register) or base.bits != 64 or base.is_vector:
         raise Unliftable(f"no rule for the operand '{text}'")

@@ -61,8 +61,8 @@ def rewrite_varargs(graph: Graph, convention: Convention) -> None:
     begins.block = entry.number
     last = max(entry.nodes.index(store) for store in found.stores)
     dropped = {*saved, *found.stores}
-    before = [one for one in entry.nodes[: last + 1] if one not in dropped]
-    after = [one for one in entry.nodes[last + 1 :] if one not in dropped]
+    before = [each_node for each_node in entry.nodes[: last + 1] if each_node not in dropped]
+    after = [each_node for each_node in entry.nodes[last + 1 :] if each_node not in dropped]
     entry.nodes[:] = [*before, begins, *after]
     graph.num_named = len(convention.integer_arguments) - found.general // 8
     graph.sizes[found.place] = _LIST_BYTES
@@ -108,7 +108,7 @@ def _find(nodes: list[Node]) -> _List | None:
             tops[1][1],
             -low & 0xFFFFFFFF,
             -high & 0xFFFFFFFF,
-            tuple(stores[one] for one in used),
+            tuple(stores[index] for index in used),
         )
     return None
 
@@ -124,11 +124,11 @@ def _known(nodes: list[Node], number: int, value: Node, depth: int) -> tuple[str
             return None
         start = nodes.index(value)
         for place in range(start - 1, -1, -1):
-            one = nodes[place]
-            if one.op in ("write", "clobber") and one.data == value.data:
-                if one.op == "clobber" or one.keeps:
+            node = nodes[place]
+            if node.op in ("write", "clobber") and node.data == value.data:
+                if node.op == "clobber" or node.keeps:
                     return None
-                return _known(nodes, place, one.args[0], depth - 1)
+                return _known(nodes, place, node.args[0], depth - 1)
         return None
     if value.op == "address" and value.data.has_base and not value.data.has_index:
         base = _known(nodes, number, value.args[0], depth - 1)

@@ -101,16 +101,16 @@ class Calls:
         block = self._function.graph.blocks[node.block]
         after = self._plan.live.after
         wanted: list[Web] = []
-        for one in block.nodes:
-            is_own = one.op == "write" and one.args[0].op == "result"
-            if is_own and one.args[0].args[0] is node and after.get(one):
-                wanted.append(self._plan.webs.of[one])
+        for each_node in block.nodes:
+            is_own = each_node.op == "write" and each_node.args[0].op == "result"
+            if is_own and each_node.args[0].args[0] is node and after.get(each_node):
+                wanted.append(self._plan.webs.of[each_node])
         if not wanted:
             return "void"
         if found.result not in ("", "void") and len(wanted) == 1:
             return found.result
         if len(wanted) > 1:
-            return f"{{ {', '.join(one.type for one in wanted)} }}"
+            return f"{{ {', '.join(each_web.type for each_web in wanted)} }}"
         (web,) = wanted
         if web.register in (
             self._convention.integer_results[0],
@@ -140,7 +140,7 @@ def _is_cold(node: Node, site: CallSite, graph: Graph, how: int) -> bool:
     if how > 1:
         blocks += graph.blocks[node.block].predecessors
     return any(
-        one.op == "address" and one.data.symbol == "stderr"
+        each_node.op == "address" and each_node.data.symbol == "stderr"
         for number in blocks
-        for one in graph.blocks[number].nodes
+        for each_node in graph.blocks[number].nodes
     )

@@ -55,7 +55,7 @@ def find_range_checks(graph: Graph, live: Liveness) -> dict[int, RangeCheck]:
 
 def _has_effects(block: Block, live: Liveness) -> bool:
     """Whether a block does more than find out where to jump."""
-    wanted = {one for number in block.successors for one in live.entering.get(number, ())}
+    wanted = {word for number in block.successors for word in live.entering.get(number, ())}
     for node in block.nodes[:-1]:
         if node.op == "write" and node.data in wanted:
             return True
@@ -99,7 +99,7 @@ class Terminators:
         elif op == "return":
             self._return(node)
         elif op == "tail_return":
-            call = next(one for one in reversed(block.nodes) if one.op == "call")
+            call = next(each_node for each_node in reversed(block.nodes) if each_node.op == "call")
             result = self._values.found(call)
             self._writer.append("ret void" if result is None else f"ret {result[1]} {result[0]}")
         elif op == "unreachable":

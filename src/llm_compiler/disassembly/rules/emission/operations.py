@@ -128,7 +128,7 @@ class Operations:
     def select(self, node: Node) -> Value:
         """Return one of two values."""
         condition, yes, no = node.args
-        values = [self._values.of(one) for one in (yes, no)]
+        values = [self._values.of(each_node) for each_node in (yes, no)]
         type_ = node.type
         is_pointer = any(value[1] == "ptr" for value in values)
         if is_pointer and all(value[1] == "ptr" or value[0] == "0" for value in values):
@@ -138,7 +138,7 @@ class Operations:
             yes, no = no, yes
         else:
             test = self._values.typed(condition, condition.type)
-        first, second = (self._values.typed(one, type_) for one in (yes, no))
+        first, second = (self._values.typed(each_node, type_) for each_node in (yes, no))
         text = f"select {condition.type} {test}, {type_} {first}, {type_} {second}"
         return self._writer.assign(text), type_
 
@@ -167,7 +167,7 @@ class Operations:
     def shuffle(self, node: Node) -> Value:
         """Return lanes of two vectors in another order."""
         (first, type_), (second, _) = self._own_types(node)
-        mask = ", ".join(f"i32 {one}" for one in node.data)
+        mask = ", ".join(f"i32 {item}" for item in node.data)
         text = f"shufflevector {type_} {first}, {type_} {second}, <{len(node.data)} x i32> <{mask}>"
         return self._writer.assign(text), node.type
 

@@ -31,7 +31,7 @@ class Stack:
         first = self._first
         direct, pointed = self._plan.accesses.incoming(first)
         if pointed:
-            end = max([place + size for place, size in direct] + [one + 8 for one in pointed])
+            end = max([place + size for place, size in direct] + [index + 8 for index in pointed])
             self._by_value = -(-(end - first) // 8) * 8
             return {}
         last = max(((place - first) // 8 for place, _ in direct), default=-1)
@@ -60,8 +60,8 @@ class Stack:
     def allocas(self) -> list[str]:
         """Return the lines that allocate the function's own objects."""
         return [
-            f"  %s{number} = alloca [{one.end - one.start} x i8], align {one.alignment}"
-            for number, one in enumerate(self._plan.objects)
+            f"  %s{number} = alloca [{area.end - area.start} x i8], align {area.alignment}"
+            for number, area in enumerate(self._plan.objects)
         ]
 
     def address(self, place: int) -> str:
@@ -72,9 +72,11 @@ class Stack:
         """
         if place >= self._first:
             return self._incoming(place)
-        for number, one in enumerate(self._plan.objects):
-            if one.start <= place < one.end or (place == one.end and place == 0):
-                return self._inside(f"%s{number}", place - one.start)
+        for number, frame_object in enumerate(self._plan.objects):
+            if frame_object.start <= place < frame_object.end or (
+                place == frame_object.end and place == 0
+            ):
+                return self._inside(f"%s{number}", place - frame_object.start)
         raise Unliftable("a place of the frame in no object")
 
     def _incoming(self, place: int) -> str:

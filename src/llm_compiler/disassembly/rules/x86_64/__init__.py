@@ -65,7 +65,7 @@ class X86_64:  # noqa: N801  # the architecture's name
         vector_results=("xmm0", "xmm1"),
         callee_saved=_CALLEE_SAVED,
         caller_saved=(
-            *(one for one in WIDE if one not in _CALLEE_SAVED and one != "rsp"),
+            *(item for item in WIDE if item not in _CALLEE_SAVED and item != "rsp"),
             *_VECTOR_REGISTERS,
         ),
         stack_pointer="rsp",

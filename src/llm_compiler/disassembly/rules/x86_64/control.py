@@ -59,14 +59,14 @@ def _symbol(target: str) -> str:
     name = target.partition("@")[0].strip('"')
     if name.startswith(".L"):
         raise Unliftable("a jump out of the function", target)
-    if any(one in name for one in "+-()*%"):
+    if any(word in name for word in "+-()*%"):
         raise Unliftable("a call of a place inside a function", target)
     return name
 
 
 def jump_table(code: Code, line: Line) -> tuple[str, ...]:
     """Return the entries of the table that an indirect jump reads: the last one named before."""
-    named = next((one for one in line.operands if ".L" in one), "")
+    named = next((word for word in line.operands if ".L" in word), "")
     for name in code.tables:
         if named.lstrip("*").startswith(f"{name}("):
             return tuple(dict.fromkeys(code.tables[name]))
@@ -87,24 +87,24 @@ def _table_of(code: Code, line: Line) -> tuple[str, ...]:
     operand = parse_operand(line.operands[0].lstrip("*"))
     assert isinstance(operand, Register)
     wanted = ""
-    for one in reversed(before):
-        if not one.operands:
+    for item in reversed(before):
+        if not item.operands:
             continue
-        if one.mnemonic == "addq" and REGISTERS.get(one.operands[-1][1:]) == operand:
-            wanted = one.operands[0]
-        if one.mnemonic == "movq" and REGISTERS.get(one.operands[-1][1:]) == operand:
+        if item.mnemonic == "addq" and REGISTERS.get(item.operands[-1][1:]) == operand:
+            wanted = item.operands[0]
+        if item.mnemonic == "movq" and REGISTERS.get(item.operands[-1][1:]) == operand:
             for name in code.tables:
-                if one.operands[0].startswith(f"{name}("):
+                if item.operands[0].startswith(f"{name}("):
                     return code.tables[name]
             break
     if not wanted:
         return ()
     places = [
-        (one.operands[-1], name)
-        for one in reversed(code.lines[max(0, line.number - _REACH) : line.number])
-        if one.mnemonic == "leaq"
+        (value.operands[-1], name)
+        for value in reversed(code.lines[max(0, line.number - _REACH) : line.number])
+        if value.mnemonic == "leaq"
         for name in code.tables
-        if one.operands[0].startswith(f"{name}(")
+        if value.operands[0].startswith(f"{name}(")
     ]
     sources = {wanted, line.operands[0].lstrip("*")}
     for register, name in places:

@@ -78,11 +78,11 @@ def _leave(machine: Machine) -> None:
 def _exchange(machine: Machine, bits: int) -> None:
     first, second = machine.parse()
     builder = machine.builder
-    for one, other in ((first, second), (second, first)):
-        if isinstance(one, Memory):
+    for item, other in ((first, second), (second, first)):
+        if isinstance(item, Memory):
             value = machine.get(other, bits)
             old = builder.node(
-                "atomicrmw", value.type, (machine.address(one), value), "xchg", "seq_cst"
+                "atomicrmw", value.type, (machine.address(item), value), "xchg", "seq_cst"
             )
             machine.put(other, old)
             return
@@ -180,21 +180,21 @@ def _test(machine: Machine, bits: int) -> None:
 def _step(machine: Machine, amount: int, bits: int) -> None:
     (destination,) = machine.parse()
     builder = machine.builder
-    one = machine.constant(amount, bits)
+    node = machine.constant(amount, bits)
     if machine.line.prefix == "lock":
         if not isinstance(destination, Memory):
             raise machine.refuse()
         op = "add" if amount > 0 else "sub"
         unit = machine.constant(1, bits)
         old = builder.node(
-            "atomicrmw", one.type, (machine.address(destination), unit), op, "seq_cst"
+            "atomicrmw", node.type, (machine.address(destination), unit), op, "seq_cst"
         )
-        result = builder.binary("add", old, one)
+        result = builder.binary("add", old, node)
         machine.set_flags("step", old, machine.constant(-amount, bits), result)
         return
     before = builder.flags if isinstance(builder.flags, Flags) else None
     left, address = machine.update(destination, bits)
-    result = builder.binary("add", left, one)
+    result = builder.binary("add", left, node)
     machine.finish(destination, result, address)
     machine.set_flags("step", left, machine.constant(-amount, bits), result, before=before)
 
@@ -230,7 +230,7 @@ def _with_carry(machine: Machine, op: str, bits: int) -> None:
     first = builder.binary(op, left, right)
     result = builder.binary(op, first, builder.cast("zext", carry, integer(bits)))
     # The carry out is the bit above, of the same sum in twice the width; unused, it vanishes.
-    sums = [builder.cast("zext", one, wide) for one in (left, right, carry)]
+    sums = [builder.cast("zext", node, wide) for node in (left, right, carry)]
     total = builder.binary(op, builder.binary(op, sums[0], sums[1]), sums[2])
     above = builder.binary("lshr", total, builder.constant(bits, wide))
     out = builder.cast("trunc", above, "i1")
@@ -330,7 +330,7 @@ def _is_extended(machine: Machine, signed: bool, bits: int) -> bool:
         return False
     nodes = machine.builder.block.nodes
     since = nodes[nodes.index(source) :]
-    return not any(one.op in ("write", "clobber") and one.data == "rax" for one in since)
+    return not any(node.op in ("write", "clobber") and node.data == "rax" for node in since)
 
 
 # -- conditions ---

@@ -129,9 +129,9 @@ def _known(graph: Graph, block: Block, value: Node, convention: Convention) -> N
         return value
     nodes = block.nodes
     before = nodes[: nodes.index(value)] if value in nodes else []
-    for one in reversed(before):
-        if one.op in ("write", "clobber") and one.data == value.data:
-            return one.args[0] if one.op == "write" and not one.keeps else None
+    for each_node in reversed(before):
+        if each_node.op in ("write", "clobber") and each_node.data == value.data:
+            return each_node.args[0] if each_node.op == "write" and not each_node.keeps else None
     if value.data in convention.integer_arguments:
         return None
     writes = [
@@ -158,7 +158,12 @@ def _rewrite(
     for node in block.nodes:
         place = _place(graph, block, node, convention)
         owner = next(
-            (one for one in lists if place is not None and one <= place < one + _LIST_BYTES), None
+            (
+                index
+                for index in lists
+                if place is not None and index <= place < index + _LIST_BYTES
+            ),
+            None,
         )
         if place is None or (owner is None and not base <= place < end):
             kept.append(node)

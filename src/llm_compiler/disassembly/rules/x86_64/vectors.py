@@ -232,8 +232,8 @@ def _high_multiply(machine: Machine, extend: str) -> None:
     source, destination = machine.parse()
     builder = machine.builder
     pair = [
-        builder.cast(extend, machine.vector(one, "<8 x i16>"), "<8 x i32>")
-        for one in (destination, source)
+        builder.cast(extend, machine.vector(item, "<8 x i16>"), "<8 x i32>")
+        for item in (destination, source)
     ]
     product = builder.binary("mul", *pair)
     high = builder.binary("lshr", product, _splat(machine, 16, "<8 x i32>"))
