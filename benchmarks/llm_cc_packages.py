@@ -1,17 +1,24 @@
 """Builds Debian packages by their own rules with clang -Oz and with llm-cc, and compares.
 
     python benchmarks/llm_cc_packages.py --sources DIR --work DIR [--package mawk] [--mode lto]
+    python benchmarks/llm_cc_packages.py --work DIR --table
 
 `--sources` holds what ``apt-get source`` unpacked. For each package: built by clang, by llm-cc cold
 (no server, no cache), with a warm server, with a warm cache; the package's own tests, sizes of
 objects and linked files, seconds of wall clock and of processors (the server's and its workers'
-included). Prints a row a package, and writes all to ``results.jsonl``, which it goes on with.
+included). Prints a row for each package and appends it to ``results.jsonl``; what is there already,
+in the same mode and at the same effort, is not built again.
+
+Bytes are told apart: *code* (instructions, unwinding and exception tables), *tables* (constants and
+variables) and *dynamic* (what the dynamic linker reads, notes). llm-cc compiles the objects; of
+linked files, what comes from the C library's start files and the linker is code, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import resource
@@ -20,10 +27,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from llm_compiler.llvm.object_file import section_sizes
+from llm_compiler.llvm.object_file import section_groups
 
 _TIMEOUT_S = 3000
 
@@ -93,11 +102,12 @@ PACKAGES = (
     ),
     Package(
         "expat",
-        "CMake",
-        _cmake("-DEXPAT_BUILD_DOCS=OFF -DEXPAT_BUILD_EXAMPLES=OFF", "expat"),
-        "make -C build -j$JOBS",
-        "ctest --test-dir build",
-        ("build/xmlwf/xmlwf", "build/*.so.*.*"),
+        "autotools",
+        "cd expat && ./buildconf.sh >/dev/null 2>&1"
+        f" && {_FLAGS} ./configure --without-docbook --without-examples >/dev/null",
+        "make -C expat -j$JOBS",
+        "make -C expat check",
+        ("expat/xmlwf/.libs/xmlwf", "expat/lib/.libs/*.so.*.*"),
     ),
     Package(
         "ninja-build",
@@ -139,6 +149,14 @@ PACKAGES = (
         "make check",
         (".libs/libpopt.so.*.*", "src/.libs/libpopt.so.*.*"),
     ),
+    Package(
+        "libxml2",
+        "autotools",
+        f"{_FLAGS} ./configure --without-python --without-icu --disable-static >/dev/null",
+        "make -j$JOBS",
+        "make check",
+        (".libs/libxml2.so.*.*", ".libs/xmllint", ".libs/xmlcatalog"),
+    ),
 )
 
 
@@ -149,15 +167,42 @@ class Build:
     wall_s: float
     cpu_s: float
     objects: int
-    object_bytes: int
-    linked_bytes: int
+    object_kinds: dict[str, int]
+    """Bytes of all objects by kind (`_kinds`)."""
+    linked_kinds: dict[str, int]
     test: str
+
+    @property
+    def object_bytes(self) -> int:
+        """All of them."""
+        return sum(self.object_kinds.values())
+
+    @property
+    def linked_bytes(self) -> int:
+        """All of them."""
+        return sum(self.linked_kinds.values())
+
+
+_CODE = (".text", ".init", ".fini", ".eh_frame", ".eh_frame_hdr", ".gcc_except_table", ".plt")
+_DYNAMIC = re.compile(
+    r"^\.(interp|dyn|hash|gnu|rela?(\.|$)|note|got|plt\.got|init_array|fini_array|relr)"
+)
+
+
+def _kinds(paths: Iterable[Path]) -> dict[str, int]:
+    """Return the bytes of ELF files as code, tables and what serves the dynamic linker."""
+    found = {"code": 0, "tables": 0, "dynamic": 0}
+    for path in paths:
+        for name, size in section_groups(path.read_bytes()).items():
+            kind = "code" if name in _CODE else "dynamic" if _DYNAMIC.match(name) else "tables"
+            found[kind] += size
+    return found
 
 
 def main() -> int:
     """Build what is asked for; return 1 where a test-suite answers otherwise than with clang."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sources", type=Path, required=True)
+    parser.add_argument("--sources", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--package", action="append")
     parser.add_argument("--mode", default="object", choices=("object", "lto"))
@@ -165,11 +210,23 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--skip-server", action="store_true", help="no build with a warm server")
     parser.add_argument("--client", type=Path, help="default: that of this installation")
+    parser.add_argument("--again", action="store_true", help="what was measured already, too")
+    parser.add_argument(
+        "--table", action="store_true", help="print what was measured; build nothing"
+    )
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
+    known = _known(options.work / "results.jsonl")
+    if options.table:
+        _print_table(known.values())
+        return 0
+    if options.sources is None:
+        parser.error("--sources is needed: the folder in which apt-get source was called")
     failed = False
     for package in PACKAGES:
         if options.package and package.name not in options.package:
+            continue
+        if (package.name, options.mode, options.effort) in known and not options.again:
             continue
         (source,) = options.sources.glob(f"{package.name}-[0-9]*/")
         row = _compare(package, source, options)
@@ -177,6 +234,85 @@ def main() -> int:
             stream.write(json.dumps(row) + "\n")
         failed |= not row["tests_agree"]
     return int(failed)
+
+
+def _known(path: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Return the last row of each package, mode and effort."""
+    if not path.exists():
+        return {}
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    return {(row["package"], row["mode"], row["effort"]): row for row in rows}
+
+
+_COLUMNS = (
+    "package",
+    "linked bytes",
+    "code in it",
+    "saved of linked",
+    "of linked code",
+    "of objects",
+    "of their code",
+    "cold",
+    "warm server",
+    "warm cache",
+    "own tests",
+)
+_PARTS = (
+    ("linked_kinds", ""),
+    ("linked_kinds", "code"),
+    ("object_kinds", ""),
+    ("object_kinds", "code"),
+)
+"""What is compared: the files, and the kind of bytes; all kinds where that is empty."""
+
+
+def _print_table(rows: Iterable[dict[str, Any]]) -> None:
+    """Print rows in Markdown, and what all packages of a mode and an effort save together."""
+    by_setting: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        by_setting.setdefault((row["mode"], row["effort"]), []).append(row)
+    for (mode, effort), chosen in sorted(by_setting.items()):
+        print(f"\nmode {mode}, effort {effort}\n")
+        print(f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}")
+        for row in sorted(chosen, key=lambda row: str(row["package"])):
+            print(f"| {' | '.join(_cells(row))} |")
+        together = [
+            _saved(*(sum(_bytes(row, side, *part) for row in chosen) for side in ("clang", "cold")))
+            for part in _PARTS
+        ]
+        means = [
+            1 - math.exp(sum(math.log(1 - _saved_of(row, part)) for row in chosen) / len(chosen))
+            for part in _PARTS
+        ]
+        for name, shares in (("together", together), ("geometric mean", means)):
+            print(f"| {name} | | | {' | '.join(f'{100 * share:.2f} %' for share in shares)} |||||")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    builds = row["builds"]
+    linked = _bytes(row, "clang", "linked_kinds", "")
+    code = _bytes(row, "clang", "linked_kinds", "code")
+    seconds = [
+        f"{builds[name]['cpu_s'] / builds['clang']['cpu_s']:.2f}" if name in builds else "-"
+        for name in ("cold", "server", "cache")
+    ]
+    return [
+        f"{row['package']} ({row['system']})",
+        f"{linked:,}",
+        f"{100 * code / linked:.0f} %",
+        *(f"{100 * _saved_of(row, part):.2f} %" for part in _PARTS),
+        *seconds,
+        "as with clang" if row["tests_agree"] else "DIFFER",
+    ]
+
+
+def _bytes(row: dict[str, Any], side: str, what: str, kind: str) -> int:
+    kinds: dict[str, int] = row["builds"][side][what]
+    return kinds[kind] if kind else sum(kinds.values())
+
+
+def _saved_of(row: dict[str, Any], part: tuple[str, str]) -> float:
+    return _saved(_bytes(row, "clang", *part), _bytes(row, "cold", *part))
 
 
 def _compare(package: Package, source: Path, options: argparse.Namespace) -> dict[str, object]:
@@ -221,9 +357,10 @@ def _compare(package: Package, source: Path, options: argparse.Namespace) -> dic
     cpu = {name: build.cpu_s / first.cpu_s for name, build in builds.items()}
     wall = {name: build.wall_s / first.wall_s for name, build in builds.items()}
     print(
-        f"{package.name} ({package.system}): linked {first.linked_bytes} -> {cold.linked_bytes}"
-        f" ({100 * _saved(first.linked_bytes, cold.linked_bytes):.2f} %), objects "
-        f"{first.object_bytes} -> {cold.object_bytes}"
+        f"{package.name} ({package.system}, {options.mode}, {options.effort}):"
+        f" linked {first.linked_bytes} -> {cold.linked_bytes}"
+        f" ({100 * _saved(first.linked_bytes, cold.linked_bytes):.2f} %),"
+        f" objects {first.object_bytes} -> {cold.object_bytes}"
         f" ({100 * _saved(first.object_bytes, cold.object_bytes):.2f} %); processors "
         + ", ".join(f"{name} {share:.2f}" for name, share in cpu.items())
         + "; wall clock "
@@ -304,8 +441,8 @@ def _build(
         wall_s=round(wall_s, 2),
         cpu_s=round(cpu_s, 2),
         objects=len(objects),
-        object_bytes=sum(section_sizes(path.read_bytes()).size_bytes for path in objects),
-        linked_bytes=sum(section_sizes(path.read_bytes()).size_bytes for path in linked),
+        object_kinds=_kinds(objects),
+        linked_kinds=_kinds(linked),
         test=test,
     )
 
@@ -315,7 +452,9 @@ _COUNT = re.compile(r"^.*(tests? passed|PASS:|FAIL:|Ok:|Fail:|passed|failed).*$"
 
 def _summary(text: str) -> str:
     """Return a test-suite's own counts, without its seconds and folders."""
-    lines = [re.sub(r"[0-9.]+ ?(ms|s|sec)\b|/\S+/", "", item[0]) for item in _COUNT.finditer(text)]
+    lines = [
+        re.sub(r"[0-9.]+ ?(ms|s|sec)\b|/\S+/", "", found[0]) for found in _COUNT.finditer(text)
+    ]
     counted = [line.strip() for line in lines if re.search(r"\d", line)]
     return "; ".join(sorted(set(counted))[-4:])[:300]
 
