@@ -39,7 +39,11 @@ _TIMEOUT_S = 3000
 
 @dataclass(frozen=True)
 class Package:
-    """How a package is built; commands are the shell's, ``$CC`` and ``$JOBS`` are set."""
+    """How a package is built; commands are the shell's, ``$CC`` and ``$JOBS`` are set.
+
+    For another target ``$CC`` names it, ``$HOST`` is what configure calls it, and ``$EMULATOR``
+    runs its programs.
+    """
 
     name: str
     system: str
@@ -62,7 +66,7 @@ PACKAGES = (
     Package(
         "mawk",
         "autotools",
-        f"touch parse.c parse.h; {_FLAGS} ./configure >/dev/null",
+        f"touch parse.c parse.h; {_FLAGS} ./configure ${{HOST:+--host=$HOST}} >/dev/null",
         "make -j$JOBS",
         "make check",
         ("mawk",),
@@ -89,7 +93,7 @@ PACKAGES = (
         "true",
         'make -j$JOBS CFLAGS="-Oz -I./" LIBNAME=libtommath.a libtommath.a'
         ' && make CFLAGS="-Oz -I./" test',
-        "./test",
+        "$EMULATOR ./test",
         ("test",),
     ),
     Package(
@@ -207,6 +211,12 @@ def main() -> int:
     parser.add_argument("--package", action="append")
     parser.add_argument("--mode", default="object", choices=("object", "lto"))
     parser.add_argument("--effort", default="fast")
+    parser.add_argument(
+        "--target",
+        default="",
+        help="aarch64-linux-gnu, say, whose cross compiler and qemu are installed: for packages"
+        " whose commands name $HOST or $EMULATOR",
+    )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--skip-server", action="store_true", help="no build with a warm server")
     parser.add_argument("--client", type=Path, help="default: that of this installation")
@@ -226,7 +236,8 @@ def main() -> int:
     for package in PACKAGES:
         if options.package and package.name not in options.package:
             continue
-        if (package.name, options.mode, options.effort) in known and not options.again:
+        setting = (package.name, options.mode, options.effort, options.target or "native")
+        if setting in known and not options.again:
             continue
         (source,) = options.sources.glob(f"{package.name}-[0-9]*/")
         row = _compare(package, source, options)
@@ -236,12 +247,15 @@ def main() -> int:
     return int(failed)
 
 
-def _known(path: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
-    """Return the last row of each package, mode and effort."""
+_SETTING = ("mode", "effort", "target")
+
+
+def _known(path: Path) -> dict[tuple[str, ...], dict[str, Any]]:
+    """Return the last row of each package, mode, effort and target."""
     if not path.exists():
         return {}
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    return {(row["package"], row["mode"], row["effort"]): row for row in rows}
+    return {tuple(row[name] for name in ("package", *_SETTING)): row for row in rows}
 
 
 _COLUMNS = (
@@ -268,11 +282,11 @@ _PARTS = (
 
 def _print_table(rows: Iterable[dict[str, Any]]) -> None:
     """Print rows in Markdown, and what all packages of a mode and an effort save together."""
-    by_setting: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    by_setting: dict[tuple[str, ...], list[dict[str, Any]]] = {}
     for row in rows:
-        by_setting.setdefault((row["mode"], row["effort"]), []).append(row)
-    for (mode, effort), chosen in sorted(by_setting.items()):
-        print(f"\nmode {mode}, effort {effort}\n")
+        by_setting.setdefault(tuple(row[name] for name in _SETTING), []).append(row)
+    for setting, chosen in sorted(by_setting.items()):
+        print(f"\nmode {setting[0]}, effort {setting[1]}, target {setting[2]}\n")
         print(f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}")
         for row in sorted(chosen, key=lambda row: str(row["package"])):
             print(f"| {' | '.join(_cells(row))} |")
@@ -319,14 +333,20 @@ def _compare(package: Package, source: Path, options: argparse.Namespace) -> dic
     private = options.work / "private"
     shutil.rmtree(private, ignore_errors=True)
     environment = {k: v for k, v in os.environ.items() if not k.startswith("LLM_CC_")}
-    plain = _toolchain_environment(environment)
+    if options.target:
+        architecture = options.target.partition("-")[0]
+        environment |= {
+            "HOST": options.target,
+            "EMULATOR": f"qemu-{architecture} -L /usr/{options.target}",
+        }
+    plain = _toolchain_environment(environment, options.target)
     ours = {
         **environment,
         "LLM_CC_DIR": str(private),
         "LLM_CC_MODE": options.mode,
         "LLM_CC_EFFORT": options.effort,
     }
-    ours |= _client_environment(ours, options.client)
+    ours |= _client_environment(ours, options.client, options.target)
     folder = options.work / package.name
     builds = {"clang": _build(package, source, folder, plain, options.jobs, private)}
     try:
@@ -348,6 +368,7 @@ def _compare(package: Package, source: Path, options: argparse.Namespace) -> dic
         "system": package.system,
         "mode": options.mode,
         "effort": options.effort,
+        "target": options.target or "native",
         "tests_agree": first.test == cold.test,
         "test": first.test,
         "object_saved": _saved(first.object_bytes, cold.object_bytes),
@@ -375,24 +396,29 @@ def _saved(before: int, after: int) -> float:
     return (before - after) / before if before else 0.0
 
 
-def _toolchain_environment(environment: dict[str, str]) -> dict[str, str]:
+def _with_target(compilers: dict[str, Path], target: str) -> dict[str, str]:
+    """Return the variables that name compilers, each with the flag that names a target."""
+    flag = f" --target={target}" if target else ""
+    return {name: f"{path}{flag}" for name, path in compilers.items()}
+
+
+def _toolchain_environment(environment: dict[str, str], target: str) -> dict[str, str]:
     from llm_compiler.llvm.toolchain import find_toolchain
 
     toolchain = find_toolchain()
-    return {
-        **environment,
-        "CC": str(toolchain.tool("clang")),
-        "CXX": str(toolchain.tool("clang++")),
-    }
+    found = {"CC": toolchain.tool("clang"), "CXX": toolchain.tool("clang++")}
+    return {**environment, **_with_target(found, target)}
 
 
-def _client_environment(environment: dict[str, str], client: Path | None) -> dict[str, str]:
+def _client_environment(
+    environment: dict[str, str], client: Path | None, target: str
+) -> dict[str, str]:
     if client is None:
         program = "from llm_compiler.cc.install import main; main()"
         command = [sys.executable, "-c", program, "llm-cc", "--llm-cc-client"]
         done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
         client = Path(done.stdout.strip())
-    return {"CC": str(client / "llm-cc"), "CXX": str(client / "llm-c++")}
+    return _with_target({"CC": client / "llm-cc", "CXX": client / "llm-c++"}, target)
 
 
 def _build(

@@ -7,6 +7,7 @@ makes it on first use. Threads share it.
 from __future__ import annotations
 
 import contextlib
+import re
 import shutil
 import tempfile
 import threading
@@ -336,7 +337,10 @@ class Workshop(Closing):
             output=Path(name).with_suffix(".o"),
             folder=folder,
             stock=Stock(
-                toolchain=self._toolchain, flags=flags, timeout_s=timeout_s, scratch=folder
+                toolchain=self._toolchain,
+                flags=_without_defaults(flags, inspection.target_triple),
+                timeout_s=timeout_s,
+                scratch=folder,
             ),
             baseline=baseline,
             baseline_sizes=section_sizes(baseline),
@@ -367,6 +371,23 @@ def _options(
         proposer=Proposer.MODEL if with_model else Proposer.CORESET,
         timeout_s=timeout_s,
     )
+
+
+_OMITS_BY_DEFAULT = re.compile(r"^x86_64-.*linux(-gnu.*|-musl.*)?$")
+_OMIT = "-fomit-frame-pointer"
+_FRAMES = re.compile(r"^-f(no-)?omit-frame-pointer$|^-m(no-)?omit-leaf-frame-pointer$")
+
+
+def _without_defaults(flags: ClangFlags, triple: str) -> ClangFlags:
+    """Return flags without a ``-fomit-frame-pointer`` that says what the level says already.
+
+    Makefiles of the days when it did say more would else forbid what saves most on x86-64. A flag
+    that asks for frame pointers, or for more than the default, is obeyed.
+    """
+    words = [word for word in flags.kept if _FRAMES.match(word)]
+    if not words or {*words} != {_OMIT} or not _OMITS_BY_DEFAULT.match(triple):
+        return flags
+    return replace(flags, kept=tuple(word for word in flags.kept if word != _OMIT))
 
 
 def _timeout_s(bitcode: bytes) -> float:
