@@ -226,6 +226,7 @@ def main() -> int:
     )
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no server is left
     known = _known(options.work / "results.jsonl")
     if options.table:
         _print_table(known.values())
