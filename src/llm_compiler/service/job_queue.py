@@ -144,8 +144,12 @@ class Jobs:
             OSError: none can be started.
         """
         self.warm_up()
+        spare = self._spares.pop(0)
         try:
-            sandboxed = await self._spares.pop(0)
+            sandboxed = await asyncio.shield(spare)
+        except asyncio.CancelledError:
+            self._spares.insert(0, spare)  # the job is cancelled, not what another may use
+            raise
         except OSError as error:
             # What the system lacked when it was started, it may have again.
             log_event("sandbox", level=logging.WARNING, error=str(error))
@@ -249,8 +253,9 @@ class Jobs:
         await asyncio.gather(*tasks, return_exceptions=True)
         for spare in self._spares:
             spare.cancel()  # does nothing to one that is ready
-            with contextlib.suppress(OSError, asyncio.CancelledError):
-                await (await spare).kill()
+        found = await asyncio.gather(*self._spares, return_exceptions=True)
+        ready = [spare for spare in found if isinstance(spare, Sandboxed)]
+        await asyncio.gather(*(spare.kill() for spare in ready))
         self._spares.clear()
 
     # -- running -------------------------------------------------------------------------------

@@ -209,8 +209,8 @@ class Sandbox:
                 memory_bytes=self.limits.memory_bytes + 2 * self.limits.disk_bytes,
             )
             command = group.entering(command)
-        try:
-            process = await asyncio.create_subprocess_exec(
+        starting = asyncio.create_task(
+            asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -220,6 +220,18 @@ class Sandbox:
                 start_new_session=True,
                 limit=self.limits.output_bytes,
             )
+        )
+        try:
+            # Cancelled while it connects the pipes, asyncio (3.11 to 3.13) waits for ever for a
+            # process that it has killed. So its part, milliseconds, is always carried to its end.
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait([starting])
+            if starting.exception() is None:
+                await Sandboxed(process=starting.result(), limits=self.limits, group=group).kill()
+            elif group is not None:
+                group.remove()
+            raise
         except BaseException:
             if group is not None:
                 group.remove()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import socket
 import tempfile
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -22,6 +23,7 @@ from llm_compiler.service.app import Service, make_app, page_folder
 from llm_compiler.service.clients import Clients, read_keys
 from llm_compiler.service.job_queue import Jobs
 from llm_compiler.service.limits import Limits
+from llm_compiler.service.listening import ended_in_time, listening
 from llm_compiler.service.log import log_event, set_up_log
 from llm_compiler.service.metrics import Metrics
 from llm_compiler.service.results import ResultStore
@@ -32,6 +34,8 @@ __all__ = ["ServeOptions", "serve"]
 
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _API_VERSION: Final = "1"
+_SHUTDOWN_S: Final = 30.0
+"""From the signal on; open requests have 5 of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,8 @@ def serve(options: ServeOptions) -> None:
     """Serve until a signal comes.
 
     Raises:
-        ConfigError: it would listen beyond this machine without keys, or another service runs.
+        ConfigError: it would listen beyond this machine without keys, another service has its
+            folder, or the port is taken.
         ToolchainError: LLVM or the sandbox is missing.
         OutputError: the results' folder cannot be made.
     """
@@ -69,6 +74,12 @@ def serve(options: ServeOptions) -> None:
     if not is_local and not options.sandbox:
         raise ConfigError("without a sandbox only this machine is served: leave --host out")
     keys = read_keys(options.keys) if options.keys is not None else ()
+    # First of all that starts: where the port is taken, nothing has to be ended again.
+    with listening(options.host, options.port) as sockets:
+        _serve(options, keys, sockets)
+
+
+def _serve(options: ServeOptions, keys: tuple[str, ...], sockets: list[socket.socket]) -> None:
     toolchain = find_toolchain()
     bwrap = find_sandbox() if options.sandbox else None
     if bwrap is None:
@@ -116,16 +127,14 @@ def serve(options: ServeOptions) -> None:
         note(f"serving on http://{options.host}:{options.port}/")
         log_event("start", host=options.host, port=options.port, sandbox=bwrap is not None)
         try:
-            _run(app, options)
+            _run(app, sockets)
         finally:
             store.close()
 
 
-def _run(app: object, options: ServeOptions) -> None:
+def _run(app: object, sockets: list[socket.socket]) -> None:
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
-        host=options.host,
-        port=options.port,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -134,15 +143,14 @@ def _run(app: object, options: ServeOptions) -> None:
         timeout_graceful_shutdown=5,
         h11_max_incomplete_event_size=64 * 1024,
     )
-    server = uvicorn.Server(config)
-    try:
-        server.run()
-    except SystemExit:
-        # Some versions of uvicorn end the process where it cannot listen, with a code of their own.
-        if server.started:
-            raise
-    if not server.started:
-        raise ConfigError(f"cannot listen on {options.host}:{options.port}: its log says why")
+    with ended_in_time(_SHUTDOWN_S) as shutting_down:
+
+        class Server(uvicorn.Server):
+            async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+                shutting_down()
+                await super().shutdown(sockets)
+
+        Server(config).run(sockets=sockets)
 
 
 def _is_loopback(host: str) -> bool:

@@ -304,3 +304,58 @@ def test_a_sandbox_that_could_not_be_started_ahead_is_started_again(
     with caplog.at_level("ERROR"):
         assert asyncio.run(answers()).state is JobState.FAILED
     assert "KeyError" in " ".join(str(record.__dict__) for record in caplog.records)
+
+
+@pytest.mark.parametrize("num_steps", range(8))
+def test_a_start_that_is_cancelled_at_any_step_ends_and_leaves_no_process(
+    sandbox: Sandbox, num_steps: int
+) -> None:
+    # asyncio itself hangs where it is cancelled while it connects the pipes.
+    async def cancelled() -> None:
+        starting = asyncio.create_task(sandbox.start(["/bin/sleep", "300"]))
+        for _ in range(num_steps):
+            await asyncio.sleep(0)
+        starting.cancel()
+        ended, _ = await asyncio.wait([starting], timeout=30)
+        assert ended
+        if not starting.cancelled():
+            await starting.result().kill()
+
+    asyncio.run(cancelled())
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    assert not [pid for pid in children if "sleep" in command_of(pid)]
+
+
+def test_a_job_that_is_cancelled_while_its_sandbox_starts_leaves_it_to_the_next(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    pytest.importorskip("prometheus_client")
+    from llm_compiler.service.job_queue import Jobs
+    from llm_compiler.service.metrics import Metrics
+
+    async def cancelled() -> None:
+        store = ResultStore(tmp_path, limit_bytes=MIB)
+        jobs = Jobs(
+            limits=LIMITS, sandbox=sandbox, store=store, metrics=Metrics(), fingerprint="test"
+        )
+        jobs.warm_up()
+        spares = list(jobs._spares)
+        job = jobs.submit({"verb": "no such verb"}, "somebody")
+        await asyncio.sleep(0)
+        assert job.state is JobState.RUNNING
+        jobs.cancel(job)
+        await job.ended()
+        assert job.state is JobState.CANCELLED
+        assert jobs._spares == spares
+        assert not any(spare.cancelled() for spare in spares)
+        await jobs.close()
+        store.close()
+
+    asyncio.run(asyncio.wait_for(cancelled(), 60))
+
+
+def command_of(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
