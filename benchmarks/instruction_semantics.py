@@ -308,26 +308,28 @@ def _conditions() -> Iterator[Case]:
 
 
 def _strings_and_atomics() -> Iterator[Case]:
-    place = (f"leaq {MEMORY}(%rbx), %rdi", f"leaq {MEMORY + 24}(%rbx), %rsi")
+    position = (f"leaq {MEMORY}(%rbx), %rdi", f"leaq {MEMORY + 24}(%rbx), %rsi")
     memory = f"{MEMORY}(%rbx)"
     for letter, bits in WIDTHS.items():
         size = bits // 8
         count = (f"movl ${24 // size}, %ecx",)
-        yield Case(mnemonic=f"movs{letter}", text=f"movs{letter} (%rsi), %es:(%rdi)", before=place)
+        yield Case(
+            mnemonic=f"movs{letter}", text=f"movs{letter} (%rsi), %es:(%rdi)", before=position
+        )
         yield Case(
             mnemonic=f"movs{letter}",
             text=f"rep movs{letter} (%rsi), %es:(%rdi)",
-            before=(*place, *count),
+            before=(*position, *count),
         )
         yield Case(
             mnemonic=f"stos{letter}",
             text=f"stos{letter} {part('rax', letter)}, %es:(%rdi)",
-            before=place,
+            before=position,
         )
         yield Case(
             mnemonic=f"stos{letter}",
             text=f"rep stos{letter} {part('rax', letter)}, %es:(%rdi)",
-            before=(*place, *count, "xorl %eax, %eax"),
+            before=(*position, *count, "xorl %eax, %eax"),
         )
         register = part("rcx", letter)
         # Where they are equal, the processor leaves the accumulator's upper half alone; compilers

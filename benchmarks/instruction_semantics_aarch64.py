@@ -45,8 +45,8 @@ class ArmCase(Case):
         lines = ["str x19, [sp, #-16]!", "mov x19, x0"]
         lines += ["ldp x1, x2, [x19]", "ldp x3, x4, [x19, #16]", "ldr x5, [x19, #32]"]
         lines += ["ldp q0, q1, [x19, #64]", *self.before, self.text]
-        for place, condition in enumerate(self.conditions):
-            lines += [f"cset w6, {condition}", f"strb w6, [x19, #{FLAGS + place}]"]
+        for position, condition in enumerate(self.conditions):
+            lines += [f"cset w6, {condition}", f"strb w6, [x19, #{FLAGS + position}]"]
         lines += ["stp x1, x2, [x19]", "stp x3, x4, [x19, #16]", "str x5, [x19, #32]"]
         lines += ["stp q0, q1, [x19, #64]", "ldr x19, [sp], #16", "ret"]
         head = f".text\n.globl {name}\n.type {name}, @function\n{name}:\n"
@@ -134,8 +134,8 @@ def _fields(letter: str, bits: int) -> Iterator[ArmCase]:
         yield _case(f"{name}v {word}, {two}, {three}")
     yield _case(f"extr {word}, {two}, {three}, #7")
     for name in ("ubfx", "sbfx", "ubfiz", "sbfiz", "bfi", "bfxil"):
-        for place, width in ((3, 5), (1, bits - 2), (9, 16)):
-            yield _case(f"{name} {word}, {two}, #{place}, #{width}")
+        for position, width in ((3, 5), (1, bits - 2), (9, 16)):
+            yield _case(f"{name} {word}, {two}, #{position}, #{width}")
     yield _case(f"bfc {word}, #3, #5")
     names = ["sxtb", "sxth", "clz", "rbit", "rev", "rev16"]
     names += ["uxtb", "uxth"] if letter == "w" else ["rev32"]
@@ -177,14 +177,14 @@ def _products() -> Iterator[ArmCase]:
 
 
 def _memory() -> Iterator[ArmCase]:
-    place = f"[x19, #{MEMORY}]"
+    position = f"[x19, #{MEMORY}]"
     before = ("and x3, x3, #7", f"add x4, x19, #{MEMORY}")
     indexed = ("[x4, x3]", "[x4, w3, uxtw]", "[x4, w3, sxtw]")
     for suffix, registers in (("", "wxsdq"), ("b", "w"), ("h", "w")):
         for letter in registers:
             word = f"{letter}1" if letter in "wx" else f"{letter}0"
             shift = {"b": 0, "h": 1}.get(suffix, {"w": 2, "s": 2, "x": 3, "d": 3, "q": 4}[letter])
-            for form in (place, *indexed):
+            for form in (position, *indexed):
                 yield _case(f"ldr{suffix} {word}, {form}", before=before)
                 yield _case(f"str{suffix} {word}, {form}", before=before)
             if shift:
@@ -199,15 +199,17 @@ def _memory() -> Iterator[ArmCase]:
             yield _case(f"stur{suffix} {word}, [x4, #3]", before=before)
     for name in ("ldrsb", "ldrsh", "ldursb", "ldursh"):
         for letter in "wx":
-            yield _case(f"{name} {letter}1, {place.replace('96', '98') if 'u' in name else place}")
+            yield _case(
+                f"{name} {letter}1, {position.replace('96', '98') if 'u' in name else position}"
+            )
     for name in ("ldrsw", "ldursw"):
-        yield _case(f"{name} x1, {place}")
+        yield _case(f"{name} x1, {position}")
     for pair in ("w1, w2", "x1, x2", "s0, s1", "d0, d1", "q0, q1"):
         for name in ("ldp", "stp"):
-            yield _case(f"{name} {pair}, {place}")
+            yield _case(f"{name} {pair}, {position}")
             yield _case(f"{name} {pair}, [x4, #16]!", before=(f"add x4, x19, #{MEMORY - 16}",))
             yield _case(f"{name} {pair}, [x4], #16", before=(before[1],))
-    yield _case(f"ldpsw x1, x2, {place}")
+    yield _case(f"ldpsw x1, x2, {position}")
 
 
 def _scalars() -> Iterator[ArmCase]:

@@ -147,8 +147,8 @@ def coreset_gains(folder: Path) -> Table:
                 measure = drawn if name == "random" else in_order
                 for count in [*(k for k in COUNTS if k < width), width]:
                     found = [texts(measure(modules, metric, count)) for metric in METRICS]
-                    place = (split, target, str(len(modules)), name, str(count))
-                    rows.append((*place, *found[0], *found[1]))
+                    position = (split, target, str(len(modules)), name, str(count))
+                    rows.append((*position, *found[0], *found[1]))
     return (*("split", "target", "modules", "lists", "K"), *gain_header()), rows
 
 

@@ -93,10 +93,10 @@ def _draw(
     """Yield functions: some of one unit of each folder in turn."""
     chance = random.Random(options.seed)
     units = []
-    for place in options.folders:
-        files = sorted(place.glob("*.bc"))
+    for position in options.folders:
+        files = sorted(position.glob("*.bc"))
         chance.shuffle(files)
-        units.append([(place.name, file) for file in files])
+        units.append([(position.name, file) for file in files])
     order = [item for group in zip(*_padded(units), strict=True) for item in group if item]
     taken = 0
     for number, (package, file) in enumerate(order):

@@ -137,8 +137,8 @@ def main() -> None:
     print(f"{len(modules)} modules; {seconds / len(modules):.3f} s a module for 16 in rounds")
     report = []
     for name, sizes in rows.items():
-        for place, k in enumerate(steps):
-            figures = saving([row[place] for row in sizes], before)
+        for position, k in enumerate(steps):
+            figures = saving([row[position] for row in sizes], before)
             report.append({"proposer": name, "candidates": k, **figures})
             print(
                 f"{name:16} {k:4d}  total {figures['total']:5.2f} % "

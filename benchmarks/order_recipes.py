@@ -151,22 +151,22 @@ def greedy(tables: Sequence[Table], most: int) -> list[int]:
     """
     order: list[int] = []
 
-    def value(places: Sequence[int]) -> float:
+    def value(chosen: Sequence[int]) -> float:
         return sum(
-            table.logs([*range(1, table.first_list), *(table.first_list + p for p in places)])
+            table.logs([*range(1, table.first_list), *(table.first_list + p for p in chosen)])
             for table in tables
         )
 
     now = value(order)
     num_lists = min(table.num_lists for table in tables)
-    queue = [(-math.inf, place, -1) for place in range(num_lists)]
+    queue = [(-math.inf, position, -1) for position in range(num_lists)]
     while queue and len(order) < most:
-        bound, place, when = heapq.heappop(queue)
+        bound, position, when = heapq.heappop(queue)
         if when == len(order):
-            order.append(place)
+            order.append(position)
             now += bound
             continue
-        heapq.heappush(queue, (value([*order, place]) - now, place, len(order)))
+        heapq.heappush(queue, (value([*order, position]) - now, position, len(order)))
     return order
 
 
@@ -193,8 +193,8 @@ def main() -> None:
         table = read_table(folder, before)
         for step in [index for index in _STEPS if index <= table.num_lists]:
             rows.append([folder.name, str(len(table.units)), str(step)])
-            for places in (range(step), order[:step]):
-                chosen = [table.first_list + place for place in places]
+            for positions in (range(step), order[:step]):
+                chosen = [table.first_list + place for place in positions]
                 total, geomean = table.gains([*range(1, table.first_list), *chosen])
                 rows[-1].append(f"{total:.2f} / {geomean:.2f}")
     print_table(("labels", "units", "lists", "before, %", "after, %"), rows, right="lrrrr")

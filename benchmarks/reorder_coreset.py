@@ -88,13 +88,13 @@ def main() -> None:
     options = parser.parse_args()
     before = load_coreset(options.coreset)
     lists, train = _table(options.labels, "x86_64")
-    place_of = {passes: place for place, passes in enumerate(lists)}
+    place_of = {passes: position for position, passes in enumerate(lists)}
     if unknown := [recipe for recipe in before.lists if recipe not in place_of]:
         sys.exit(f"the labels know nothing of '{unknown[0]}'")
     order = [place_of[passes] for passes in before.lists]
     with VerdictBook(Path("/nonexistent/verdicts.db")) as book:
         bad = {p for p in order if _rejected(lists[p], book, before.llvm_major)}
-    kept = [place for place in order if place not in bad | set(options.drop)]
+    kept = [position for position in order if position not in bad | set(options.drop)]
     tables = [train, _table(options.labels, "aarch64")[1]]
     after = _greedy(tables, kept[: options.keep], kept[options.keep :])[: options.num_lists]
     print(f"{len(order) - len(kept)} lists left out: {sorted(set(order) - set(kept))}")
@@ -109,13 +109,13 @@ def main() -> None:
             )
     if options.output:
         picks = []
-        for count, place in enumerate(after, 1):
+        for count, position in enumerate(after, 1):
             total, geomean = _gains(train, after[:count])
             best = train[:, [p + 1 for p in after[:count]]]
             others = numpy.minimum(train[:, 0], best[:, :-1].min(axis=1, initial=numpy.inf))
             picks.append(
                 Pick(
-                    passes=lists[place],
+                    passes=lists[position],
                     geomean_gain=geomean / 100,
                     total_gain=total / 100,
                     num_best=int((best[:, -1] < others).sum()),

@@ -105,10 +105,10 @@ def main() -> None:
     for step in steps:
         step()
     for _ in range(options.repeats):
-        for place, step in enumerate(steps):
+        for position, step in enumerate(steps):
             wall, processor = time.perf_counter(), time.process_time()
             step()
-            seconds[place].append((time.perf_counter() - wall, time.process_time() - processor))
+            seconds[position].append((time.perf_counter() - wall, time.process_time() - processor))
     found = []
     for variant, count, times in zip(variants, tokens, seconds, strict=True):
         wall, processor = (statistics.median(pair[side] for pair in times) for side in (0, 1))

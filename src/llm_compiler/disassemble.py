@@ -113,9 +113,9 @@ def disassemble(
                 pool=each,
                 toolchain=toolchain,
                 executor=own,
-                folder=place,
+                folder=position,
             )
-            for each_engine, each, own, place in _workplaces(
+            for each_engine, each, own, position in _workplaces(
                 engine, pool, executor, folder, min(options.jobs, max(1, len(symbols))), stack
             )
         ]
@@ -142,8 +142,8 @@ def disassemble(
             ]
             module = with_drafts(module, left, pool=pool, toolchain=toolchain, folder=folder)
         if options.annotate:
-            place = folder / "input.o" if binary.origin is Origin.ASSEMBLY else source
-            module = annotated(module, binary, lifts, toolchain, place)
+            position = folder / "input.o" if binary.origin is Origin.ASSEMBLY else source
+            module = annotated(module, binary, lifts, toolchain, position)
         relinked = b""
         if options.relink:
             relinked = relink(binary, merged, lifts, toolchain, folder)
@@ -205,11 +205,11 @@ def _workplaces(
     shared = SharedEngine(engine)
     found: list[tuple[Engine, WorkerPool, Executor | None, Path]] = []
     for index in range(number):
-        place = folder / f"thread-{index}"
-        place.mkdir()
-        own = executor.moved(place, number) if executor is not None else None
+        position = folder / f"thread-{index}"
+        position.mkdir()
+        own = executor.moved(position, number) if executor is not None else None
         each = pool if index == 0 else stack.enter_context(LocalPool(1))
-        found.append((shared, each, own, place))
+        found.append((shared, each, own, position))
     return found
 
 

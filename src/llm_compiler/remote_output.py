@@ -59,17 +59,17 @@ def local_copy(path: Path) -> Iterator[Path]:
     if url is None:
         yield path
         return
-    files, place = _connect(url)
+    files, position = _connect(url)
     folder = cache_folder() / "outputs" / re.sub(r"[^A-Za-z0-9.-]+", "_", url)
     local = folder / path.name
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder, url):
         if not local.exists():
             with _reporting(url, "read"):
-                _fetch(files, place, local)
+                _fetch(files, position, local)
         yield local
         with _reporting(url, "write", kept=local):
-            _send(files, local, place)
+            _send(files, local, position)
         if local.is_dir():
             shutil.rmtree(local)
         else:
@@ -94,12 +94,12 @@ def _locked(folder: Path, url: str) -> Iterator[None]:
 def _connect(url: str) -> tuple[Any, str]:
     fsspec = require("fsspec", extra="remote")
     try:
-        files, place = fsspec.core.url_to_fs(url)
+        files, position = fsspec.core.url_to_fs(url)
     except ImportError as error:
         raise ConfigError(f"{url} needs a package more: {error}") from error
     except ValueError as error:
         raise ConfigError(f"{url} is no address that fsspec knows: {error}") from error
-    return files, place
+    return files, position
 
 
 @contextlib.contextmanager

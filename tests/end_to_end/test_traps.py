@@ -91,12 +91,12 @@ class Trapped:
                 (folder / name / "__init__.py").write_text(code)
             else:
                 (folder / f"{name}.py").write_text(code)
-        for place in (folder, folder / "bin"):
-            place.mkdir(exist_ok=True)
+        for position in (folder, folder / "bin"):
+            position.mkdir(exist_ok=True)
             for name in PROGRAMS:
-                if not (place / name).exists():
-                    (place / name).write_text(f"#!/bin/sh\necho program {name} >> {self.log}\n")
-                    (place / name).chmod(0o755)
+                if not (position / name).exists():
+                    (position / name).write_text(f"#!/bin/sh\necho program {name} >> {self.log}\n")
+                    (position / name).chmod(0o755)
         for name, text in {
             "clang.cfg": "-include trap.h\n",
             "x86_64-pc-linux-gnu-clang.cfg": "-include trap.h\n",

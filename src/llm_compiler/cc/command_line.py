@@ -220,7 +220,7 @@ def _several(words: Words, arguments: Sequence[str], folder: Path, settings: CcS
         raise _PassOn("several sources or a link with further files beside them", is_plain=False)
     kind = Kind.ASSEMBLY if words.kind == "-S" else Kind.OBJECT
     units: list[Compilation] = []
-    places: dict[int, int] = {}
+    positions: dict[int, int] = {}
     for source in words.inputs:
         try:
             output = _named_after(source.word, kind) if words.kind else ""
@@ -229,7 +229,7 @@ def _several(words: Words, arguments: Sequence[str], folder: Path, settings: CcS
             if not reason.is_plain:
                 raise
             continue  # an object, or a source that is left to clang
-        places[source.at] = len(units)
+        positions[source.at] = len(units)
         units.append(unit)
     if not units:
         raise _PassOn("it compiles nothing")
@@ -245,8 +245,8 @@ def _several(words: Words, arguments: Sequence[str], folder: Path, settings: CcS
         raise _PassOn("what it makes goes to standard output")
     again: list[str | int] = []
     for at, word in enumerate(arguments):
-        if at in places:
-            again.append(places[at])
+        if at in positions:
+            again.append(positions[at])
         elif at not in words.dropped:
             again.append(word)
     return Several(units=tuple(units), link=Relink(words=tuple(again), output=output))

@@ -79,8 +79,8 @@ def stats(options: StatsArguments) -> int:
     units = load_manifest(options.corpus / MANIFEST)
     groups: dict[tuple[str, ...], list[Unit]] = {}
     for unit in units:
-        place = (unit.package, unit.version, unit.license, unit.split)
-        groups.setdefault((*place, unit.language, unit.target_triple), []).append(unit)
+        position = (unit.package, unit.version, unit.license, unit.split)
+        groups.setdefault((*position, unit.language, unit.target_triple), []).append(unit)
     if options.json:
         for key, members in sorted(groups.items()):
             texts = ("package", "version", "license", "split", "language", "target_triple")

@@ -56,10 +56,10 @@ def _tasks(options: DisassembleArguments, folder: Path) -> list[_Task]:
         members = read_archive(source.read_bytes(), str(source))
         if not members:
             raise InputError(f"{source} is an archive without members")
-        place = folder / f"archive-{number}"
-        place.mkdir()
+        position = folder / f"archive-{number}"
+        position.mkdir()
         for index, member in enumerate(members):
-            path = place / f"{index}.o"
+            path = position / f"{index}.o"
             path.write_bytes(member.data)
             found.append((path, f"{source}({member.name})", member.name))
     target = options.out_dir or Path()

@@ -123,19 +123,19 @@ def name_outputs(
     for out, source in zip(outputs, sources, strict=True):
         if str(out) == "-":
             continue
-        place = out.resolve()
-        if place == source.file.resolve():
+        position = out.resolve()
+        if position == source.file.resolve():
             raise ConfigError(f"the output {out} would overwrite its own input")
-        if place in files:
+        if position in files:
             raise ConfigError(f"the output {out} of {source.shown} would overwrite another input")
-        if place in seen and seen[place].file.resolve() == source.file.resolve():
+        if position in seen and seen[position].file.resolve() == source.file.resolve():
             raise ConfigError(f"{source.shown} is named twice")
-        if place in seen:
+        if position in seen:
             hint = "" if out_dir is not None else "; --out-dir DIR keeps their folders"
             raise ConfigError(
-                f"{seen[place].shown} and {source.shown} would both be written to {out}{hint}"
+                f"{seen[position].shown} and {source.shown} would both be written to {out}{hint}"
             )
-        seen[place] = source
+        seen[position] = source
     return outputs
 
 
@@ -165,9 +165,9 @@ def _below(out_dir: Path, sources: Sequence[Source], suffix: str) -> list[Path]:
         name = relative.with_suffix(suffix)
         if source.directory is not None:
             object_name = parse_clang_flags(source.clang_flags).output
-            place = Path(os.path.normpath(source.directory / object_name))
-            if object_name and place.is_relative_to(source.directory):
-                name = place.relative_to(source.directory)
+            position = Path(os.path.normpath(source.directory / object_name))
+            if object_name and position.is_relative_to(source.directory):
+                name = position.relative_to(source.directory)
                 name = name if suffix == ".o" else name.with_suffix(suffix)
         found.append(out_dir / name)
     return found

@@ -72,11 +72,11 @@ def _choose(options: Chosen, known: Collection[str] = ()) -> list[Sample]:
         )
     if len(chosen) < options.max_modules:
         warn(f"{len(chosen)} modules are large enough, not {options.max_modules}")
-    places = {sample.module_hash: place for place, sample in enumerate(chosen)}
+    positions = {sample.module_hash: position for position, sample in enumerate(chosen)}
     columns = [name for name in COLUMNS if name != "text"]
     for sample in load_samples(options.samples, columns=columns, **select):
-        if (place := places.get(sample.module_hash)) is not None:
-            chosen[place] = sample
+        if (position := positions.get(sample.module_hash)) is not None:
+            chosen[position] = sample
     return chosen
 
 

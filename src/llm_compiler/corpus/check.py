@@ -118,11 +118,11 @@ def find_clones(
     for item in known:
         frequency.update(item)
     index: dict[int, list[int]] = {}
-    for place, item in enumerate(known):
+    for position, item in enumerate(known):
         for shingle in _rarest(item, frequency, threshold):
-            index.setdefault(shingle, []).append(place)
+            index.setdefault(shingle, []).append(position)
     found = []
-    for place, item in enumerate(asked):
+    for position, item in enumerate(asked):
         own = set(item)
         near = {
             other
@@ -137,7 +137,7 @@ def find_clones(
             common = len(own.intersection(theirs))
             best = max(best, (common / (len(item) + len(theirs) - common), -other))
         if best[0] >= threshold:
-            found.append((place, -best[1], best[0]))
+            found.append((position, -best[1], best[0]))
     return found
 
 

@@ -123,9 +123,9 @@ def keep_representatives(candidates: Sequence[Candidate], roots: Sequence[int]) 
     names: dict[int, str] = {}
     kept = []
     for index, (candidate, root) in enumerate(zip(candidates, roots, strict=True)):
-        place = (root, candidate.kind, candidate.architecture)
-        if rank[candidate.split] == best[root] and place not in seen:
-            seen.add(place)
+        position = (root, candidate.kind, candidate.architecture)
+        if rank[candidate.split] == best[root] and position not in seen:
+            seen.add(position)
             name = names.setdefault(root, candidate.module_hash)
             kept.append(Kept(index=index, cluster=name))
     return kept

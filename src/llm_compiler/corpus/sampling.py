@@ -122,7 +122,7 @@ class _Build:
         functions = self._list_functions(units)
         plans, left_out = plan_samples(units, functions, self._config)
         self._make(plans)
-        candidates, places, left_out, levels, failures = self._collect(plans, left_out)
+        candidates, positions, left_out, levels, failures = self._collect(plans, left_out)
         self._on_progress("comparing", 0, 1)
         roots = cluster(candidates, self._config.threshold)
         kept = keep_representatives(candidates, roots)
@@ -138,7 +138,7 @@ class _Build:
             kinds=dict(Counter(candidates[each_kept.index].kind for each_kept in kept)),
             failures=tuple(failures[:100]),
         )
-        self._write(plans, candidates, places, kept, report)
+        self._write(plans, candidates, positions, kept, report)
         return report
 
     # -- the functions of each unit ----------------------------------------------------------
@@ -265,7 +265,7 @@ class _Build:
     ) -> tuple[list[Candidate], list[tuple[int, int]], Counter[str], Counter[str], list[str]]:
         """Return every sample made, where it is (plan, row), and the counts."""
         candidates: list[Candidate] = []
-        places: list[tuple[int, int]] = []
+        positions: list[tuple[int, int]] = []
         left_out = Counter(left_out)
         levels: Counter[str] = Counter()
         failures: list[str] = []
@@ -289,21 +289,21 @@ class _Build:
                         shingles=values["shingles"],
                     )
                 )
-                places.append((number, row))
-        return candidates, places, left_out, levels, failures
+                positions.append((number, row))
+        return candidates, positions, left_out, levels, failures
 
     def _write(
         self,
         plans: Sequence[UnitPlan],
         candidates: Sequence[Candidate],
-        places: Sequence[tuple[int, int]],
+        numbered_rows: Sequence[tuple[int, int]],
         kept: Sequence[Kept],
         report: SampleReport,
     ) -> None:
         groups: dict[tuple[str, str, str], dict[int, list[tuple[int, str]]]] = {}
         for each_kept in kept:
             candidate = candidates[each_kept.index]
-            number, row = places[each_kept.index]
+            number, row = numbered_rows[each_kept.index]
             group = (candidate.split, candidate.architecture, candidate.kind)
             groups.setdefault(group, {}).setdefault(number, []).append((row, each_kept.cluster))
 

@@ -132,7 +132,7 @@ def count_samples(folder: Path, *, num_tokens: Callable[[str], int] | None = Non
         )
         row = sums.setdefault(key, [0] * 5)
         tokens = num_tokens(sample.text) if num_tokens else 0
-        for place, number in enumerate(
+        for position, number in enumerate(
             (
                 1,
                 len(sample.text),
@@ -141,7 +141,7 @@ def count_samples(folder: Path, *, num_tokens: Callable[[str], int] | None = Non
                 sample.size_bytes,
             )
         ):
-            row[place] += number
+            row[position] += number
         values.append(
             Value(
                 architecture=sample.architecture,

@@ -268,13 +268,13 @@ class _File:
         lines = []
         for _ in range(rng.randint(2, 5)):
             draw, name = rng.random(), rng.choice(list(names))
-            place, value = f"p[{rng.randint(0, 8)}]", self.expression(names, type_, 1)
+            position, value = f"p[{rng.randint(0, 8)}]", self.expression(names, type_, 1)
             if draw < 0.25:
                 lines.append(f"{name} {rng.choice(('+=', '-=', '^=', '='))} {value};")
             elif draw < 0.4:
-                lines.append(f"{place} = {value};")
+                lines.append(f"{position} = {value};")
             elif draw < 0.55:
-                lines.append(f"{name} += {rng.choice((place, f'p[{name}]'))};")
+                lines.append(f"{name} += {rng.choice((position, f'p[{name}]'))};")
             elif draw < 0.7:
                 lines.append(f"if ({self.condition(names)}) {name} = {value};")
             elif draw < 0.85:

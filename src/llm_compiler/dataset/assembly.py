@@ -118,8 +118,8 @@ def _without_cfi(lines: list[str]) -> list[str]:
             procedure.append(len(kept))
             kept.append(line)
             if word == ".cfi_endproc" and not has_personality:
-                for place in reversed(procedure):
-                    del kept[place]
+                for position in reversed(procedure):
+                    del kept[position]
     return kept
 
 

@@ -65,12 +65,12 @@ class _Order:
         self._positions: list[int] = []
 
     def __getitem__(self, index: int) -> int:
-        epoch, place = divmod(index, self._size)
+        epoch, position = divmod(index, self._size)
         if epoch != self._epoch:
             self._positions = list(range(self._size))
             random.Random(f"{self._name}:{self._seed}:epoch {epoch}").shuffle(self._positions)
             self._epoch = epoch
-        return self._positions[place]
+        return self._positions[position]
 
 
 class _Base:
@@ -94,8 +94,8 @@ class _Base:
 
     def _sample(self, index: int, attempt: int, rng: random.Random) -> PackedSample:
         # The first draw takes its turn, so that an epoch holds every module; replacements are any.
-        place = self._order[index] if attempt == 0 else rng.randrange(len(self._positions))
-        return self._samples[self._positions[place]]
+        position = self._order[index] if attempt == 0 else rng.randrange(len(self._positions))
+        return self._samples[self._positions[position]]
 
     def _draw(
         self,

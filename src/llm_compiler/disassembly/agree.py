@@ -244,8 +244,8 @@ class _Agreement:
             jobs.append(RewriteJob(text=self._texts[text], function=text, edits=edits))
         rows: list[list[Rewritten]] = run_jobs(self._pool, jobs)
         found: list[dict[str, Rewritten]] = [{} for _ in prototypes]
-        for text, row, places in zip(involved, rows, owners, strict=True):
-            for index, result in zip(places, row, strict=True):
+        for text, row, positions in zip(involved, rows, owners, strict=True):
+            for index, result in zip(positions, row, strict=True):
                 known = found[index].get(text)
                 if known is None or _rank(result) < _rank(known):
                     found[index][text] = result
@@ -281,9 +281,9 @@ def _widened(own: Prototype, call: CallSite, prototype: Prototype) -> Prototype:
     parameters = list(own.parameters)
     attributes = [*own.parameter_attributes, *[""] * len(parameters)][: len(parameters)]
     for index, type_ in enumerate(prototype.parameters):
-        place = call.from_parameters[index] if index < len(call.from_parameters) else -1
-        if place >= 0 and parameters[place] != type_:
-            parameters[place], attributes[place] = type_, ""
+        position = call.from_parameters[index] if index < len(call.from_parameters) else -1
+        if position >= 0 and parameters[position] != type_:
+            parameters[position], attributes[position] = type_, ""
         while index >= call.num_arguments and len(parameters) <= index and not own.is_variadic:
             parameters.append(prototype.parameters[len(parameters)])
             attributes.append("")

@@ -144,18 +144,18 @@ def read_binary(
     if data[:4] == b"\x7fELF":
         elf = parse_elf(data, str(path))
         origin = Origin.OBJECT if elf.kind is FileKind.RELOCATABLE else Origin.EXECUTABLE
-        place = path
+        position = path
         if target_triple and target_of(target_triple, what="disassembled").name != elf.architecture:
             raise ConfigError(
                 f"--target-triple {target_triple} does not fit {path}, which is {elf.architecture}"
             )
     else:
         _refuse_other_formats(path, data)
-        place, origin = folder / "input.o", Origin.ASSEMBLY
+        position, origin = folder / "input.o", Origin.ASSEMBLY
         called = frozenset(PLT_CALL.findall(data.decode("utf-8", "replace")))
-        data = _assemble_input(path, data, toolchain, place, target_triple)
+        data = _assemble_input(path, data, toolchain, position, target_triple)
         elf = parse_elf(data, str(path))
-    listing = make_listing(place, elf, toolchain)
+    listing = make_listing(position, elf, toolchain)
     elf = with_found_functions(elf, listing)
     if not elf.symbols:
         raise InputError(

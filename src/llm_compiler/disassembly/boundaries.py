@@ -143,9 +143,9 @@ def _uncovered(
             yield start, inside[-1].end - start
 
     for each_instruction in instructions:
-        place = bisect_right(starts, each_instruction.address) - 1
-        covered = place >= 0 and each_instruction.address < starts[place] + max(
-            1, sizes[starts[place]]
+        position = bisect_right(starts, each_instruction.address) - 1
+        covered = position >= 0 and each_instruction.address < starts[position] + max(
+            1, sizes[starts[position]]
         )
         if not covered:
             gap.append(each_instruction)
@@ -171,18 +171,20 @@ def _run_time_places(elf: ElfFile) -> frozenset[int]:
     return frozenset(found)
 
 
-def _run_time_pieces(sizes: dict[int, int], places: frozenset[int], named: set[int]) -> list[int]:
+def _run_time_pieces(
+    sizes: dict[int, int], addresses: frozenset[int], named: set[int]
+) -> list[int]:
     """Return the functions without names that come from the C run-time's ``crtbegin``.
 
     They stand right before the two that the lists of constructors and destructors begin with.
     """
     ordered = sorted(sizes)
     found: list[int] = []
-    for place in sorted(places & set(sizes)):
-        index = ordered.index(place)
-        if sizes[place] > _RUN_TIME_BYTES:
+    for position in sorted(addresses & set(sizes)):
+        index = ordered.index(position)
+        if sizes[position] > _RUN_TIME_BYTES:
             continue
-        found.append(place)
+        found.append(position)
         for before in reversed(ordered[max(0, index - _RUN_TIME_FUNCTIONS) : index]):
             if before in named or sizes[before] > _RUN_TIME_BYTES:
                 break

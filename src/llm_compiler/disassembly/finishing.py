@@ -181,10 +181,10 @@ class FinishStage:
         rest: Iterator[tuple[int, DraftedBody]] = iter(())
         causes: list[str] = []
         for index in indexes:
-            block, place = divmod(index, _A_BLOCK)
+            block, position = divmod(index, _A_BLOCK)
             if block != at_hand:
                 at_hand, kept, rest = block, [], self._drafted(block, pool)
-            while len(kept) <= place:
+            while len(kept) <= position:
                 found = next(rest, None)
                 if found is None:
                     break
@@ -194,9 +194,9 @@ class FinishStage:
                     causes.append(found[1].cause or "draft is the same code")
             if not kept:
                 raise ArtifactError(f"no draft of a block of {self._data} is other code")
-            if place >= len(kept):
+            if position >= len(kept):
                 causes.append("repeated")
-            function, drafted = kept[place % len(kept)]
+            function, drafted = kept[position % len(kept)]
             yield Result(
                 sample=dataclasses.replace(
                     self._samples[function],
@@ -212,14 +212,14 @@ class FinishStage:
     def _drafted(self, block: int, pool: WorkerPool) -> Iterator[tuple[int, DraftedBody]]:
         """Yield the places of a block's functions, and their drafts."""
         size = _A_BLOCK * self._functions_each
-        places = range(block * size, min((block + 1) * size, len(self._samples)))
-        if not places:
+        positions = range(block * size, min((block + 1) * size, len(self._samples)))
+        if not positions:
             raise ArtifactError(
                 f"{self._data} holds {len(self._samples)} functions, which give "
                 f"{block * _A_BLOCK} samples: ask for fewer, or for fewer functions each"
             )
-        for first in range(places.start, places.stop, _A_JOB):
-            part = range(first, min(first + _A_JOB, places.stop))
+        for first in range(positions.start, positions.stop, _A_JOB):
+            part = range(first, min(first + _A_JOB, positions.stop))
             samples: list[StageSample] = [self._samples[place] for place in part]
             job = DraftBodyJob(
                 functions=tuple((sample.input_code, sample.target_triple) for sample in samples),

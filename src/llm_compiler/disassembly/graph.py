@@ -100,25 +100,25 @@ def _picture(blocks: Sequence[Block]) -> str:
         )
         for block in blocks
     }
-    places: dict[str, tuple[int, int]] = {}
+    positions: dict[str, tuple[int, int]] = {}
     y = width = 0
     for layer in layers:
         x = 0
         for each_block in layer:
-            places[each_block.name] = x, y
+            positions[each_block.name] = x, y
             x += sizes[each_block.name][0] + _GAP_PX
         width = max(width, x)
         y += max(sizes[block.name][1] for block in layer) + _GAP_PX
     drawn = []
     for each_block in blocks:
-        (x, top), (w, h) = places[each_block.name], sizes[each_block.name]
+        (x, top), (w, h) = positions[each_block.name], sizes[each_block.name]
         drawn.append(f'<rect x="{x}" y="{top}" width="{w}" height="{h}"/>')
         for number, line in enumerate((f"{each_block.name}:", *each_block.lines)):
             at = top + (number + 1) * _LINE_PX
             drawn.append(f'<text x="{x + 8}" y="{at}">{html.escape(line)}</text>')
         for other in each_block.successors:
-            if other in places:
-                to_x, to_y = places[other][0] + sizes[other][0] // 2, places[other][1]
+            if other in positions:
+                to_x, to_y = positions[other][0] + sizes[other][0] // 2, positions[other][1]
                 kind = ' class="back"' if to_y <= top else ""
                 start = x + w // 2, top + h
                 drawn.append(

@@ -91,14 +91,14 @@ def _first_names(binary: Binary, symbols: Sequence[Symbol]) -> list[int]:
     first: list[int] = []
     by_place: dict[tuple[int, int], list[int]] = {}
     for index, symbol in enumerate(symbols):
-        place = by_place.setdefault((symbol.section, symbol.value), [])
-        first.append(next((i for i in place if binary.is_alias(symbol, symbols[i])), index))
-        place.append(index)
+        position = by_place.setdefault((symbol.section, symbol.value), [])
+        first.append(next((i for i in position if binary.is_alias(symbol, symbols[i])), index))
+        position.append(index)
     for index, symbol in enumerate(symbols):
         if symbol.kind is SymbolKind.IFUNC:
             # The function that chooses stands at the same place, under a name of its own.
-            place = by_place[symbol.section, symbol.value]
-            choosing = [i for i in place if symbols[i].kind is SymbolKind.FUNCTION]
+            position = by_place[symbol.section, symbol.value]
+            choosing = [i for i in position if symbols[i].kind is SymbolKind.FUNCTION]
             first[index] = first[choosing[0]] if choosing else index
     return first
 

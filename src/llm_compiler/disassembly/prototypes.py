@@ -132,7 +132,7 @@ def _survey(text: str, function: str) -> Survey:
         handle = module.function_handle(function)
         calls: list[CallSite] = []
         count = library.LLVMCountParamTypes(library.LLVMGlobalGetValueType(handle))
-        places = {library.LLVMGetParam(handle, index): index for index in range(count)}
+        positions = {library.LLVMGetParam(handle, index): index for index in range(count)}
         for name, call in calls_of(module):
             number = library.LLVMGetNumArgOperands(call)
             use = library.LLVMGetFirstUse(call)
@@ -144,7 +144,7 @@ def _survey(text: str, function: str) -> Survey:
                     uses_result=bool(use),
                     num_arguments=number,
                     from_parameters=tuple(
-                        places.get(library.LLVMGetOperand(call, index), -1)
+                        positions.get(library.LLVMGetOperand(call, index), -1)
                         for index in range(number)
                     ),
                     is_returned=bool(use)

@@ -173,14 +173,14 @@ class _DataCheck:
     def _compare(
         self, section: int, start: int, own_section: int, own_start: int, size: int
     ) -> str:
-        places = (section, start), (own_section, own_start)
+        positions = (section, start), (own_section, own_start)
         found = [
             {
                 relocation.offset - at: self._target(side, index, relocation)
                 for relocation in self._sides[side][0].relocations_in(index, at, at + size)
                 if relocation.type
             }
-            for side, (index, at) in enumerate(places)
+            for side, (index, at) in enumerate(positions)
         ]
         for offset, target in found[0].items():
             other = found[1].get(offset)

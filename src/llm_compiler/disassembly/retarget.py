@@ -281,8 +281,8 @@ class _Work:
                 break
             for name, reason in wrong.items():
                 del self._parts[name]
-                place = next(i for i, result in enumerate(results) if result.name == name)
-                results[place] = _no(name, reason)
+                position = next(i for i, result in enumerate(results) if result.name == name)
+                results[position] = _no(name, reason)
         lines = [
             f"; Lifted from {self._binary.path.name} (x86-64) for AArch64: what is shown of each "
             "function there."

@@ -381,10 +381,10 @@ class _Editor:
         self.num_choices = max(self.num_choices, len(values) + (1 if joined else 0))
         if joined and self._choice == 0:
             return self._phi(block, joined, wanted)
-        place = self._choice - (1 if joined else 0)
-        if place >= len(values):
+        position = self._choice - (1 if joined else 0)
+        if position >= len(values):
             raise _Impossible("nothing is left in the result's register that could be returned")
-        return self._with_result(values[place], wanted)
+        return self._with_result(values[position], wanted)
 
     def _joined(self, block: int) -> list[tuple[int, int]] | None:
         """Return the last call of each way into a block, if it is made of such ways."""

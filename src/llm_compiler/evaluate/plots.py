@@ -93,10 +93,10 @@ def curve_plot(
     pyplot = require_matplotlib()
     figure, axis = pyplot.subplots(figsize=(7.5, 4.4))
     for number, (name, points) in enumerate(curves.items()):
-        places = [place for place, _ in points]
+        positions = [place for place, _ in points]
         color = f"C{number % 10}"
         axis.plot(
-            places,
+            positions,
             [100 * each_figure.value for _, each_figure in points],
             marker="o",
             markersize=4,
@@ -107,7 +107,7 @@ def curve_plot(
             [100 * getattr(each_figure, end) for _, each_figure in points]
             for end in ("low", "high")
         )
-        axis.fill_between(places, low, high, alpha=0.12, color=color)
+        axis.fill_between(positions, low, high, alpha=0.12, color=color)
     axis.set_xticks(sorted({place for points in curves.values() for place, _ in points}))
     axis.set_xlabel(x)
     axis.set_ylabel(f"{y}, 95 % interval")
@@ -135,16 +135,16 @@ def bar_plot(
     width = 0.8 / max(1, len(contenders))
     figure, axis = pyplot.subplots(figsize=(max(6.5, 1.1 * len(groups) + 3), 4.4))
     for number, name in enumerate(contenders):
-        places, values, errors = [], [], ([], [])  # type: ignore[var-annotated]
-        for place, found in enumerate(groups.values()):
+        positions, values, errors = [], [], ([], [])  # type: ignore[var-annotated]
+        for position, found in enumerate(groups.values()):
             if (each_figure := found.get(name)) is None or each_figure.value != each_figure.value:
                 continue
-            places.append(place + (number - (len(contenders) - 1) / 2) * width)
+            positions.append(position + (number - (len(contenders) - 1) / 2) * width)
             values.append(100 * each_figure.value)
             # An interval of few modules may lie beside its value by a rounding error.
             errors[0].append(max(0.0, 100 * (each_figure.value - each_figure.low)))
             errors[1].append(max(0.0, 100 * (each_figure.high - each_figure.value)))
-        axis.bar(places, values, width, yerr=errors, capsize=2, label=name, error_kw={"lw": 0.8})
+        axis.bar(positions, values, width, yerr=errors, capsize=2, label=name, error_kw={"lw": 0.8})
     axis.set_xticks(range(len(groups)), list(groups), rotation=30, ha="right", fontsize=8)
     axis.set_ylabel(y)
     axis.axhline(0, color="black", linewidth=0.8)

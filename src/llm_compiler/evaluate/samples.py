@@ -296,8 +296,8 @@ def text_samples(folder: Path, *, split: str, count: int, seed: int) -> Iterator
     for kind in ("code", "text"):
         texts = TextSet(folder, split=split, kind=kind)
         rng = random.Random(f"{kind}:{seed}")
-        for index, place in enumerate(rng.sample(range(len(texts)), min(count, len(texts)))):
-            piece = texts[place]
+        for index, position in enumerate(rng.sample(range(len(texts)), min(count, len(texts)))):
+            piece = texts[position]
             yield StageSample(
                 stage="pretraining",
                 task=kind,

@@ -88,15 +88,17 @@ class DeviceRow:
             return tensor.to(device, non_blocking=True)
 
         self.ids, self.positions, self.last = map(copy, (row.ids, row.positions, row.last))
-        self.places, self.targets, self.tasks = map(copy, (row.places, row.targets, row.tasks))
+        self.answer_positions, self.targets, self.tasks = map(
+            copy, (row.answer_positions, row.targets, row.tasks)
+        )
         self.edge_places, self.edge_rows = copy(row.edge_places), copy(row.edge_rows)
         self.edge_ids, self.edge_tasks = copy(row.edge_ids), copy(row.edge_tasks)
         self.edge_weights = copy(row.edge_weights)
         blocks = torch.arange(len(row.first_block), dtype=torch.int32)
         first = torch.from_numpy(row.first_block)
         # Of each block of readers: the blocks that it sees, in order, and then any.
-        places = (first[:, None] + blocks[None]).clamp(max=len(blocks) - 1)
-        self.blocks = copy((blocks - first + 1).numpy()), copy(places.numpy())
+        positions = (first[:, None] + blocks[None]).clamp(max=len(blocks) - 1)
+        self.blocks = copy((blocks - first + 1).numpy()), copy(positions.numpy())
 
 
 class Engine:
@@ -153,12 +155,12 @@ class Engine:
             # As many predictions as come: one program for any number.
             self._shares = torch.compile(shares_of, dynamic=True)
 
-    def _hidden(self, ids: Any, positions: Any, last: Any, counts: Any, places: Any) -> Any:
+    def _hidden(self, ids: Any, positions: Any, last: Any, counts: Any, last_positions: Any) -> Any:
         def visible(batch: Any, head: Any, query: Any, key: Any) -> Any:
             return (key <= query) & (query < last[key])
 
         mask = BlockMask.from_kv_blocks(
-            counts[None, None], places[None, None], BLOCK_SIZE=BLOCK, mask_mod=visible
+            counts[None, None], last_positions[None, None], BLOCK_SIZE=BLOCK, mask_mod=visible
         )
 
         def attention(projected: Any, cos: Any, sin: Any) -> Any:
@@ -197,7 +199,7 @@ class Engine:
         matrix = self.llama.lm_head.weight
         zeros = torch.zeros(len(TASKS), device=self.device)
         total, losses = head_losses(
-            hidden.index_select(0, row.places),
+            hidden.index_select(0, row.answer_positions),
             matrix,
             row.targets,
             half=self.half,
@@ -255,12 +257,12 @@ class Engine:
     def moments(self) -> dict[str, Any]:
         """Return what the optimiser remembers, on the host: tensors by name."""
         found = {
-            f"muon.{place}": moment.to("cpu", copy=True)
-            for place, moment in enumerate(self.muon.moments)
+            f"muon.{position}": moment.to("cpu", copy=True)
+            for position, moment in enumerate(self.muon.moments)
         }
-        for place, state in self.adamw.state_dict()["state"].items():
+        for position, state in self.adamw.state_dict()["state"].items():
             for name, value in state.items():
-                found[f"adamw.{place}.{name}"] = value.detach().to("cpu", copy=True)
+                found[f"adamw.{position}.{name}"] = value.detach().to("cpu", copy=True)
         return found
 
     def restore(self, weights: dict[str, Any], moments: dict[str, Any]) -> None:
@@ -268,11 +270,11 @@ class Engine:
         self.llama.load_state_dict(weights, strict=False)
         state: dict[int, dict[str, Any]] = {}
         for name, value in moments.items():
-            kind, place, *rest = name.split(".")
+            kind, position, *rest = name.split(".")
             if kind == "muon":
-                self.muon.moments[int(place)].copy_(value)
+                self.muon.moments[int(position)].copy_(value)
             else:
-                state.setdefault(int(place), {})[rest[0]] = value
+                state.setdefault(int(position), {})[rest[0]] = value
         state_dict = self.adamw.state_dict()
         self.adamw.load_state_dict({**state_dict, "state": state})
 

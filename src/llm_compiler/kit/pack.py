@@ -252,8 +252,8 @@ def _documents(shards: list[TokenShards], context: int) -> tuple[list[_Found], i
     """Return the documents that are short enough, each once, and how many copies there were."""
     found, seen, copies = [], set(), 0
     for shard in shards:
-        for place in range(len(shard)):
-            ids, num_prompt, task = shard[place]
+        for position in range(len(shard)):
+            ids, num_prompt, task = shard[position]
             if not 1 < len(ids) <= context:
                 continue
             key = content_hash(ids.tobytes())
@@ -275,9 +275,9 @@ def _members(
     held: list[_Found] = []
     total = 0
     order = rng.permutation(len(documents)).tolist()
-    for number, place in enumerate(order):
-        held.append(documents[place])
-        total += len(documents[place][0])
+    for number, position in enumerate(order):
+        held.append(documents[position])
+        total += len(documents[position][0])
         if total >= _MEMBER_TOKENS or number == len(order) - 1:
             raw = b"".join(ids.tobytes() + bytes([task]) for ids, _, task in held)
             path = cache / f"{name}-{content_hash(raw)}.zst"

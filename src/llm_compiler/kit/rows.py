@@ -48,7 +48,7 @@ class FixedRow:
     last: NDArray[numpy.int64]
     first_block: NDArray[numpy.int32]
     """(blocks,): the first block of tokens that a block of readers sees something of."""
-    places: NDArray[numpy.int64]
+    answer_positions: NDArray[numpy.int64]
     """(predictions,): tokens of plain documents that predict."""
     targets: NDArray[numpy.int64]
     tasks: NDArray[numpy.int64]
@@ -71,7 +71,7 @@ class FixedRow:
     @property
     def weight(self) -> float:
         """What the sum of the losses is divided by for a mean."""
-        return len(self.places) + float(self.edge_weights.sum())
+        return len(self.answer_positions) + float(self.edge_weights.sum())
 
 
 def tree_piece(document: Encoded) -> TreePiece:
@@ -87,8 +87,8 @@ def tree_piece(document: Encoded) -> TreePiece:
     prompt, count = document.num_prompt, len(tree.depths)
     # The deepest ancestor is the last one, since parents stand before children.
     above = tree.mask & ~numpy.eye(count, dtype=bool)
-    places = numpy.arange(1, count + 1)
-    parents = (above * places).max(axis=1, initial=0) - 1
+    positions = numpy.arange(1, count + 1)
+    parents = (above * positions).max(axis=1, initial=0) - 1
     children: list[list[int]] = [[] for _ in range(count + 1)]
     for node, parent in enumerate(parents.tolist()):
         children[parent].append(node)  # of the prompt: the last list
@@ -174,7 +174,7 @@ def make_fixed_row(
     last[:plain] = (begins + sizes)[document]
     following = offsets + 1
     predicts = (following >= numpy.maximum(prompts, 1)[document]) & (following < sizes[document])
-    places = numpy.flatnonzero(predicts)
+    answer_positions = numpy.flatnonzero(predicts)
     edges: list[tuple[Any, ...]] = []
     at = plain
     for piece in trees:
@@ -197,9 +197,9 @@ def make_fixed_row(
         positions=positions,
         last=last,
         first_block=(firsts[::BLOCK] // BLOCK).astype(numpy.int32),
-        places=places,
-        targets=ids[places + 1],
-        tasks=of_task[document[places]],
+        answer_positions=answer_positions,
+        targets=ids[answer_positions + 1],
+        tasks=of_task[document[answer_positions]],
         edge_places=edge_places,
         edge_rows=edge_rows,
         edge_ids=edge_ids.astype(numpy.int64),
@@ -235,7 +235,7 @@ def fill(lengths: Iterator[tuple[int, Any]], row_tokens: int) -> Iterator[list[A
                 fitting = [place for place, pair in enumerate(waiting) if pair[0] <= room]
                 if not fitting:
                     break
-                length, item = waiting.pop(max(fitting, key=lambda place: waiting[place][0]))
+                length, item = waiting.pop(max(fitting, key=lambda position: waiting[position][0]))
             row.append(item)
             room -= length
         yield row

@@ -104,7 +104,7 @@ def train_parts(
     if threads:
         torch.set_num_threads(threads)
     cuda = device != "cpu" and torch.cuda.is_available()
-    place = torch.device("cuda" if cuda else "cpu")
+    position = torch.device("cuda" if cuda else "cpu")
     last = _last_state(run)
     step, tokens, seconds = (
         (int(last[1]["step"]), int(last[1]["tokens"]), float(last[1]["seconds"]))
@@ -118,27 +118,27 @@ def train_parts(
     if last is None:
         assert pool.first is not None
         weights = _first_weights(pool, run)
-    engine = Engine(plan, weights, device=place, half=half, compiled=cuda)
+    engine = Engine(plan, weights, device=position, half=half, compiled=cuda)
     if last:
         _restore(engine, last[0])
     pool.first = None
 
     def device_rows() -> Iterator[Any]:
         for row in pool.rows():
-            yield DeviceRow(row, place)
+            yield DeviceRow(row, position)
 
     rows: Prefetched[Any] = Prefetched(device_rows(), _AHEAD)
     saver = _Saver(run)
     log = open(run / _LOG, "a")  # noqa: SIM115 - closed below
-    gpu = find_gpu(torch.cuda.get_device_name(place)) if cuda else None
+    gpu = find_gpu(torch.cuda.get_device_name(position)) if cuda else None
     limit = 60 * minutes
     status: dict[str, Any] = {}
     try:
-        with full_speed(place):
+        with full_speed(position):
             reason = engine.try_out(next(rows))
             if reason:
                 print(f"uncompiled, since the compiler refused: {reason}", flush=True)
-            sums = torch.zeros(2, len(TASKS), device=place)
+            sums = torch.zeros(2, len(TASKS), device=position)
             saved = logged = time.monotonic()
             flops = window = 0
             while True:
@@ -157,7 +157,7 @@ def train_parts(
                     window += row.host.num_tokens
                     flops += engine.model.training_flops(
                         tokens=row.host.num_tokens,
-                        answer_tokens=len(row.host.places) + len(row.host.edge_places),
+                        answer_tokens=len(row.host.answer_positions) + len(row.host.edge_places),
                         squared_lengths=row.host.squared_lengths,
                     )
                 now = time.monotonic()
@@ -185,7 +185,7 @@ def train_parts(
                         "tokens_there": pool.num_tokens,
                         "read": dict(pool.read),
                         "compiled": engine.compiled,
-                        "device": torch.cuda.get_device_name(place) if cuda else "cpu",
+                        "device": torch.cuda.get_device_name(position) if cuda else "cpu",
                         "torch": torch.__version__,
                     }
                     log.write(json.dumps(status) + "\n")

@@ -351,13 +351,13 @@ def _table(elf: ElfFile, frame: Frame, index: int, start: int) -> ExceptionTable
             seen.add(at)
             reader.position = at
             kind = reader.sleb()
-            place = reader.position
+            position = reader.position
             following = reader.sleb()
             end = max(end, reader.position)
             num_types = max(num_types, kind)
             if kind < 0:
                 specifications.append(-kind - 1)
-            at = place + following if following else -1
+            at = position + following if following else -1
     actions = section.data[end_of_sites:end]
     filters = b""
     if specifications:

@@ -186,13 +186,13 @@ class _Sizes:
                 continue
             if name.startswith(self._object.target.assembly.mapping_symbols):
                 continue
-            place = section, value
-            self._aliases[name] = place
+            position = section, value
+            self._aliases[name] = position
             if binding:
                 self._exported.add(name)
-            known = self._atoms.get(place)
+            known = self._atoms.get(position)
             if known is None:
-                self._atoms[place] = _Atom(name, kind == _STT_FUNC, bool(binding), size)
+                self._atoms[position] = _Atom(name, kind == _STT_FUNC, bool(binding), size)
             elif name in primary and known.name not in primary:
                 known.name = name
             if known is not None:
@@ -227,14 +227,14 @@ class _Sizes:
                 continue
             self._starts = self._sorted_starts()
             for relocation in self._object.relocations[section]:
-                place = self._target(section, relocation)
-                if place is None or not self._object.is_data(place[0]):
+                position = self._target(section, relocation)
+                if position is None or not self._object.is_data(position[0]):
                     continue
-                if self._object.headers[place[0]][2] & SHF_EXECINSTR:
+                if self._object.headers[position[0]][2] & SHF_EXECINSTR:
                     continue
-                holder = self._find(place)
-                if holder is None or place[1] >= holder[1] + self._atoms[holder].size:
-                    self._atoms.setdefault(place, _Atom())
+                holder = self._find(position)
+                if holder is None or position[1] >= holder[1] + self._atoms[holder].size:
+                    self._atoms.setdefault(position, _Atom())
         for section, offsets in self._sorted_starts().items():
             end = self._object.headers[section][5]
             for offset, following in zip(offsets, [*offsets[1:], end], strict=True):
@@ -296,14 +296,14 @@ class _Sizes:
                 last = bisect_right(offsets, end - 1)
                 if is_shared or first == last:
                     continue
-                place = self._target(section, found[first])
-                owner = self._find(place) if place else None
+                position = self._target(section, found[first])
+                owner = self._find(position) if position else None
                 if owner is None:
                     continue
                 self._atoms[owner].unwind += end - start
                 for relocation in found[first + 1 : last]:
-                    place = self._target(section, relocation)
-                    table = self._find(place) if place else None
+                    position = self._target(section, relocation)
+                    table = self._find(position) if position else None
                     if table is not None and not self._atoms[table].name:
                         self._atoms[owner].unwind += self._atoms[table].size
                         self._atoms[table].size = 0
@@ -311,15 +311,15 @@ class _Sizes:
     def result(self, references: Mapping[str, Iterable[str]]) -> tuple[SymbolSize, ...]:
         shares = self._shares()
         found = []
-        for place, atom in self._atoms.items():
+        for position, atom in self._atoms.items():
             if not atom.name:
                 continue
-            names = {self._atoms[entry].name for entry in shares.targets[place]}
+            names = {self._atoms[entry].name for entry in shares.targets[position]}
             for used in references.get(atom.name, ()):
                 if (pair := self._aliases.get(used)) is not None:
                     names.add(self._atoms[pair].name)
             names.discard(atom.name)
-            in_file = self._object.is_data(place[0])
+            in_file = self._object.is_data(position[0])
             found.append(
                 SymbolSize(
                     name=atom.name,
@@ -327,7 +327,7 @@ class _Sizes:
                     is_exported=atom.is_exported,
                     text_bytes=atom.size if atom.is_function else 0,
                     unwind_bytes=atom.unwind,
-                    data_bytes=shares.data[place]
+                    data_bytes=shares.data[position]
                     + (0 if atom.is_function or not in_file else atom.size),
                     references=tuple(sorted(names)),
                 )
@@ -338,19 +338,19 @@ class _Sizes:
         """Fold nameless data into the named atoms that use it, also through other such data."""
         users: dict[_Place, set[_Place]] = defaultdict(set)
         targets: dict[_Place, set[_Place]] = defaultdict(set)
-        for place, atom in self._atoms.items():
+        for position, atom in self._atoms.items():
             if not atom.name:
                 continue
-            pending, seen = [place], {place}
+            pending, seen = [position], {position}
             while pending:
                 for pair in self._atoms[pending.pop()].targets:
                     if pair in seen:
                         continue
                     seen.add(pair)
                     if self._atoms[pair].name:
-                        targets[place].add(pair)
+                        targets[position].add(pair)
                     else:
-                        users[pair].add(place)
+                        users[pair].add(position)
                         pending.append(pair)
         data: dict[_Place, float] = defaultdict(float)
         for piece, using in users.items():

@@ -153,7 +153,7 @@ def _draw(
     seed: int,
 ) -> list[Finding]:
     branches = [rules.start() for _ in range(num)]
-    random = [np.random.default_rng((seed, place)) for place in range(num)]
+    random = [np.random.default_rng((seed, position)) for position in range(num)]
     rows: dict[int, FloatArray] = dict.fromkeys(range(num), state.first)
     num_nodes = 0
     for step in range(max_tokens):
@@ -162,9 +162,9 @@ def _draw(
         ids: list[int] = []
         parents: list[int] = []
         asked: dict[int, int] = {}
-        for place, row in rows.items():
-            branch = branches[place] = _drawn(
-                rules, branches[place], row, temperature, random[place] if place else None
+        for position, row in rows.items():
+            branch = branches[position] = _drawn(
+                rules, branches[position], row, temperature, random[position] if position else None
             )
             if branch.ended or step == max_tokens - 1:
                 continue
@@ -172,13 +172,13 @@ def _draw(
                 shared[branch.ids] = len(ids)
                 ids.append(branch.ids[-1])
                 parents.append(branch.node)
-            asked[place] = shared[branch.ids]
-            branch.node = num_nodes + asked[place]
+            asked[position] = shared[branch.ids]
+            branch.node = num_nodes + asked[position]
         if not ids:
             break
         num_nodes += len(ids)
         answers = state.extend(ids, parents)
-        rows = {place: answers[row] for place, row in asked.items()}
+        rows = {position: answers[row] for position, row in asked.items()}
     return [branch.finding() for branch in branches]
 
 
@@ -204,10 +204,10 @@ def _largest(values: FloatArray, num: int) -> list[int]:
     """Return the places of the largest values, descending; of equal ones the first."""
     if len(values) > num:
         bound = np.partition(values, len(values) - num)[len(values) - num]
-        places = np.flatnonzero(values >= bound)
+        positions = np.flatnonzero(values >= bound)
     else:
-        places = np.arange(len(values))
-    order: list[int] = places[np.argsort(-values[places], kind="stable")][:num].tolist()
+        positions = np.arange(len(values))
+    order: list[int] = positions[np.argsort(-values[positions], kind="stable")][:num].tolist()
     return order
 
 
@@ -246,8 +246,8 @@ def _text_beams(
             ended += going
             break
         answers = state.extend([item.ids[-1] for item in going], [item.node for item in going])
-        for place, each_branch in enumerate(going):
-            each_branch.node = num_nodes + place
+        for position, each_branch in enumerate(going):
+            each_branch.node = num_nodes + position
         num_nodes += len(going)
         live = list(zip(going, answers, strict=True))
     ended.sort(
@@ -264,16 +264,16 @@ def _best(rules: _Rules, branch: _Branch, row: FloatArray, num: int) -> Iterator
     allowed, steps = rules.next(row, branch)
     order = _largest(steps, num)
     taken = 0
-    for place in itertools.count():
-        if place == len(order):
-            if taken or place > num or place == len(steps):
+    for position in itertools.count():
+        if position == len(order):
+            if taken or position > num or position == len(steps):
                 return
             order = _largest(steps, min(num + _MAX_REFUSED, len(steps)))
-        best = order[place]
+        best = order[position]
         id_ = best if allowed is None else int(allowed[best])
         each_branch = rules.take(branch, id_, float(steps[best]))
         if each_branch is not None:
             yield each_branch
             taken += 1
-            if place >= num:
+            if position >= num:
                 return

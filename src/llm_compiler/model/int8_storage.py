@@ -176,7 +176,7 @@ def _file(
 ) -> bytes:
     """Return a safetensors file: its header, filled up with blanks to 8 bytes, and the tensors."""
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
-    place = 0
+    position = 0
     # Wide types first, as the format wants every tensor at a multiple of its numbers' size.
     order = sorted(tensors, key=lambda name: (tensors[name][0] == "I8", name))
     for name in order:
@@ -184,9 +184,9 @@ def _file(
         header[name] = {
             "dtype": kind,
             "shape": list(shape),
-            "data_offsets": [place, place + len(raw)],
+            "data_offsets": [position, position + len(raw)],
         }
-        place += len(raw)
+        position += len(raw)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     return b"".join([len(text).to_bytes(8, "little"), text, *(tensors[name][2] for name in order)])

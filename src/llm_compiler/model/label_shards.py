@@ -240,8 +240,8 @@ class _Texts:
         return module_hash in self._places
 
     def __getitem__(self, module_hash: str) -> str:
-        number, place = self._places[module_hash]
-        return self._sets[number][place].module.decode("utf-8", "surrogateescape")
+        number, position = self._places[module_hash]
+        return self._sets[number][position].module.decode("utf-8", "surrogateescape")
 
 
 def _with_split(module: ModuleLabels, hold_out: float, seed: int) -> ModuleLabels:

@@ -378,11 +378,11 @@ def parse_answer(ids: Sequence[int], tokenizer: IrTokenizer) -> Answer:
     _close_pass_text(fields, passes, tokenizer)
     values: dict[str, list[int]] = {}
     code: str | None = None
-    for place, (name, content) in enumerate(fields):
+    for position, (name, content) in enumerate(fields):
         if name == "code":
             code = tokenizer.decode(content) if finished else None
         elif name in ("count", "size", "text-data"):
-            if not finished and place == len(fields) - 1:
+            if not finished and position == len(fields) - 1:
                 continue  # more digits may have been meant
             digits = tokenizer.decode(content)
             if not (digits.isascii() and digits.isdigit() and len(digits) < 19):

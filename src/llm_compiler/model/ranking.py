@@ -40,14 +40,14 @@ class TokenTrie:
         children: list[dict[int, int]] = [{}]
         self.place: dict[int, int] = {}
         """From a leaf to the place of its sequence."""
-        for place, sequence in enumerate(sequences):
+        for position, sequence in enumerate(sequences):
             node = 0
             for id_ in sequence:
                 if id_ not in children[node]:
                     children[node][id_] = len(children)
                     children.append({})
                 node = children[node][id_]
-            self.place.setdefault(node, place)
+            self.place.setdefault(node, position)
         if any(children[node] for node in self.place) or 0 in self.place:
             raise ValueError("a sequence of a trie is empty, or the beginning of another")
         self.children = [dict(sorted(found.items())) for found in children]
@@ -123,9 +123,9 @@ class _Tree:
         rows = []
         answers = np.empty((len(items), len(self.tokens)), dtype=np.float32)
         waiting = []
-        for place, item in enumerate(items):
+        for position, item in enumerate(items):
             if not item.pending and item.node < 0:
-                answers[place] = log_softmax(self.state.first[self.tokens])
+                answers[position] = log_softmax(self.state.first[self.tokens])
                 continue
             assert item.pending, "this was read before"
             for id_ in item.pending:
@@ -134,7 +134,7 @@ class _Tree:
                 item.node = self._num_nodes + len(ids) - 1
             item.pending = ()
             rows.append(len(ids) - 1)
-            waiting.append(place)
+            waiting.append(position)
         if ids:
             self._num_nodes += len(ids)
             answers[waiting] = self.state.extend(ids, parents, rows=rows, tokens=self.tokens)

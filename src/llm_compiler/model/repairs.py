@@ -73,11 +73,11 @@ class RepairStage:
         """
         found: list[tuple[CodeAnswer, str]] = []
         # Where `found` comes from, and how many functions before it had no wrong lift.
-        place, skipped = -1, 0
+        position, skipped = -1, 0
         for index in indexes:
             function, number = divmod(index, _A_FUNCTION)
-            if function != place or not number:
-                place, skipped = function, 0
+            if function != position or not number:
+                position, skipped = function, 0
                 while not (found := self._wrong(function + _STRIDE * skipped, pool)):
                     skipped += 1
                     if skipped == MAX_ATTEMPTS:

@@ -106,17 +106,20 @@ def pack_tokens(
     _claim(out, claim)
     names = [path.stem for path in source.paths]
     missing = [
-        place
-        for place, count in enumerate(source.num_samples)
-        if _load(out, names[place], count) is None
+        position
+        for position, count in enumerate(source.num_samples)
+        if _load(out, names[position], count) is None
     ]
     encoded = encode_shards(
-        [source.paths[place] for place in missing], tokenizer, context, num_workers=num_workers
+        [source.paths[position] for position in missing],
+        tokenizer,
+        context,
+        num_workers=num_workers,
     )
     done = len(names) - len(missing)
     on_progress(done)
-    for place, shard in zip(missing, encoded, strict=True):
-        _write(out, names[place], shard, compress)
+    for position, shard in zip(missing, encoded, strict=True):
+        _write(out, names[position], shard, compress)
         on_progress(done := done + 1)
     return _finish(out, claim, names, source.num_samples)
 
@@ -206,8 +209,8 @@ def _finish(
         tokens += len(shard.tokens)
         answers += int((rows[:, 1] - rows[:, 2]).sum())
         too_long += int((shard.counts == 0).sum())
-        for place, task in enumerate(TASKS):
-            by_task[task] += int(rows[rows[:, 3] == place, 1].sum())
+        for position, task in enumerate(TASKS):
+            by_task[task] += int(rows[rows[:, 3] == position, 1].sum())
         shards.append(
             {
                 "name": name,

@@ -245,7 +245,7 @@ def _labels(unit: UnitToLabel, found: Sequence[RecipeSizes | None]) -> UnitLabel
     names = dict.fromkeys(
         name for recipe_sizes in found if recipe_sizes for name in recipe_sizes.pieces
     )
-    places = {name: place for place, name in enumerate(names)}
+    positions = {name: place for place, name in enumerate(names)}
     roots = frozenset(name for recipe_sizes in found if recipe_sizes for name in recipe_sizes.roots)
     return UnitLabels(
         unit_hash=unit.unit_hash,
@@ -258,12 +258,12 @@ def _labels(unit: UnitToLabel, found: Sequence[RecipeSizes | None]) -> UnitLabel
         text_data_bytes=tuple(
             recipe_sizes.text_data_bytes if recipe_sizes else FAILED for recipe_sizes in found
         ),
-        functions=tuple(_label(name, name in roots, found, places) for name in names),
+        functions=tuple(_label(name, name in roots, found, positions) for name in names),
     )
 
 
 def _label(
-    name: str, is_root: bool, found: Sequence[RecipeSizes | None], places: Mapping[str, int]
+    name: str, is_root: bool, found: Sequence[RecipeSizes | None], numbers: Mapping[str, int]
 ) -> FunctionLabel:
     size, text = [], []
     needs: dict[int, int] = {}
@@ -274,8 +274,8 @@ def _label(
         text.append(with_recipe[1] if with_recipe else nothing)
         for needed in with_recipe[2] if with_recipe else ():
             # What is in no object of any recipe's costs nothing.
-            if (place := places.get(needed)) is not None:
-                needs[place] = needs.get(place, 0) | 1 << index
+            if (position := numbers.get(needed)) is not None:
+                needs[position] = needs.get(position, 0) | 1 << index
     return FunctionLabel(
         name=name,
         is_root=is_root,

@@ -101,8 +101,8 @@ class Chooser:
         """
         if self._graph is None or not assembled.symbols:
             return
-        places = {passes: place for place, passes in enumerate(self._lists)}
-        lists = {self._pieces[name]: places[passes] for name, passes in chosen.items()}
+        positions = {passes: place for place, passes in enumerate(self._lists)}
+        lists = {self._pieces[name]: positions[passes] for name, passes in chosen.items()}
         by_symbol = {symbol_name(name): piece for name, piece in self._pieces.items()}
         costs, needs, present = fold_costs(
             assembled.symbols, by_symbol, self._graph.num_pieces, self._weight

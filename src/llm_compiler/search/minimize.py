@@ -88,14 +88,14 @@ def _insert(
     rng: random.Random | None,
     batch_size: int,
 ) -> Generator[Batch, None, PassList]:
-    places = [(index, name) for index in range(len(current) + 1) for name in space]
+    positions = [(index, name) for index in range(len(current) + 1) for name in space]
     if rng is not None:
-        rng.shuffle(places)
-    for start in range(0, len(places), batch_size):
+        rng.shuffle(positions)
+    for start in range(0, len(positions), batch_size):
         batch = sorted(
             {
                 current.with_inserted(min(index, len(current)), name)
-                for index, name in places[start : start + batch_size]
+                for index, name in positions[start : start + batch_size]
             },
             key=lambda passes: passes.elements,
         )

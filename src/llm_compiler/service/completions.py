@@ -126,9 +126,9 @@ class ServedModel:
     ) -> dict[str, Any]:
         text = self.tokenizer.decode(new)
         stops = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
-        places = [text.find(stop) for stop in stops if stop and stop in text]
-        if places:
-            text, finished = text[: min(places)], True
+        positions = [text.find(stop) for stop in stops if stop and stop in text]
+        if positions:
+            text, finished = text[: min(positions)], True
         shown = [*ids, *new] if asked.echo else list(new)
         values: list[float | None] = []
         if asked.logprobs is not None:

@@ -188,9 +188,9 @@ def _pieces(
     own_file = path.name if relocatable else ""
 
     def file_at(address: int) -> str:
-        place = bisect_right(starts, address) - 1
-        if place >= 0 and address < units[place][1]:
-            return units[place][2]
+        position = bisect_right(starts, address) - 1
+        if position >= 0 and address < units[position][1]:
+            return units[position][2]
         return ""
 
     for index, section in enumerate(elf.iter_sections()):

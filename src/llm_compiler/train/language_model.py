@@ -244,14 +244,14 @@ class PackedModel(nn.Module):
             **self._packing(ids, lengths, trees),
         ).last_hidden_state[0]
         everything = hidden
-        places = (targets != IGNORED).nonzero(as_tuple=True)[0]
-        wanted, of_tasks = targets[places], tasks[places]
-        hidden = hidden[places]
+        predicted = (targets != IGNORED).nonzero(as_tuple=True)[0]
+        wanted, of_tasks = targets[predicted], tasks[predicted]
+        hidden = hidden[predicted]
         losses = []
-        for start in range(0, len(places), _LOSS_TOKENS):
+        for start in range(0, len(predicted), _LOSS_TOKENS):
             part = slice(start, start + _LOSS_TOKENS)
             arguments = (self.llama.lm_head, hidden[part], wanted[part])
-            if len(places) > _LOSS_TOKENS and torch.is_grad_enabled():
+            if len(predicted) > _LOSS_TOKENS and torch.is_grad_enabled():
                 losses.append(checkpoint(_token_losses, *arguments, use_reentrant=False))
             else:
                 losses.append(_token_losses(*arguments))
@@ -307,15 +307,15 @@ class PackedModel(nn.Module):
 
             hidden = layers(ids, positions, attention, half)
             matrix = self.llama.lm_head.weight
-            places = (targets != IGNORED).nonzero(as_tuple=True)[0]
+            predicted = (targets != IGNORED).nonzero(as_tuple=True)[0]
             zeros = torch.zeros(self._num_tasks)
-            total, losses = head_losses(hidden[places], matrix, targets[places], half=half)
+            total, losses = head_losses(hidden[predicted], matrix, targets[predicted], half=half)
             if self.kept_losses is not None:
                 self.kept_losses.append(losses)
-            if not len(places):
+            if not len(predicted):
                 total = hidden.float().sum() * 0
-            sums = zeros.index_add(0, tasks[places], losses)
-            counts = zeros.index_add(0, tasks[places], torch.ones_like(losses))
+            sums = zeros.index_add(0, tasks[predicted], losses)
+            counts = zeros.index_add(0, tasks[predicted], torch.ones_like(losses))
             if trees is None:
                 return total, sums, counts, zeros[:0]
             sofar = total, sums, counts

@@ -225,8 +225,8 @@ class _HeadLosses(torch.autograd.Function):
         if rows is None:
             bounds = [*starts, len(hidden)]
         elif bounds is None:
-            places = torch.tensor([*starts, len(hidden)], device=rows.device)
-            bounds = torch.searchsorted(rows, places).tolist()
+            positions = torch.tensor([*starts, len(hidden)], device=rows.device)
+            bounds = torch.searchsorted(rows, positions).tolist()
         assert bounds is not None
         if needed:
             of_hidden = torch.empty_like(states)

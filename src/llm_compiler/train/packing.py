@@ -144,12 +144,12 @@ def _positions(document: Encoded) -> NDArray[numpy.int64]:
 def _row_trees(documents: Sequence[Encoded], lengths: Sequence[int]) -> RowTrees | None:
     import numpy
 
-    places, ids, weights, tasks = [], [], [], []
+    positions, ids, weights, tasks = [], [], [], []
     choices, starts, choice_tasks = [], [], []
     start = 0
     for encoded, length in zip(documents, lengths, strict=True):
         if (tree := encoded.tree) is not None:
-            places.append(start + tree.edge_parents)
+            positions.append(start + tree.edge_parents)
             ids.append(tree.edge_ids)
             weights.append(tree.edge_weights)
             tasks.append(numpy.full(len(tree.edge_ids), encoded.task))
@@ -158,9 +158,9 @@ def _row_trees(documents: Sequence[Encoded], lengths: Sequence[int]) -> RowTrees
                 starts.append(start)
                 choice_tasks += [encoded.task] * len(tree.choices.weights)
         start += length
-    if not places:
+    if not positions:
         return None
-    parents, rows = numpy.unique(numpy.concatenate(places), return_inverse=True)
+    parents, rows = numpy.unique(numpy.concatenate(positions), return_inverse=True)
     return RowTrees(
         parents=parents,
         edge_rows=rows,

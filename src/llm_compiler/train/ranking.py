@@ -111,12 +111,12 @@ class Ranking:
         import numpy
 
         best = numpy.zeros((len(self._modules), len(_COLUMNS)))
-        for place, log_probs in found:
+        for position, log_probs in found:
             start = 0
-            if place < 0:
+            if position < 0:
                 continue
-            first = self._firsts[place]
-            for number in range(first, first + len(self.rows[place].lengths)):
+            first = self._firsts[position]
+            for number in range(first, first + len(self.rows[position].lengths)):
                 # Each module has two documents: without rounds, and with.
                 which, in_rounds = divmod(number, 2)
                 module, nodes = self._modules[which], self._nodes[number]

@@ -30,7 +30,7 @@ _MAX_BATCH_TOKENS = 2048
 class Group:
     """Documents that are read together."""
 
-    places: Any
+    positions: Any
     """(documents, longest) int64: each token's place in the row; padding repeats the last one."""
     lengths: tuple[int, ...]
     mask: Any
@@ -54,18 +54,18 @@ def group_documents(lengths: Sequence[int], masks: Sequence[Any]) -> list[Group]
         if mask is None:
             plain.append(number)
         else:
-            places = torch.arange(starts[number], starts[number] + length)[None]
-            groups.append(Group(places, (length,), mask))
+            positions = torch.arange(starts[number], starts[number] + length)[None]
+            groups.append(Group(positions, (length,), mask))
     held: list[int] = []
     total = 0
 
     def close() -> None:
         longest = max(lengths[index] for index in held)
         steps = torch.arange(longest)
-        places = torch.stack(
+        positions = torch.stack(
             [starts[index] + steps.clamp(max=lengths[index] - 1) for index in held]
         )
-        groups.append(Group(places, tuple(lengths[index] for index in held), None))
+        groups.append(Group(positions, tuple(lengths[index] for index in held), None))
 
     for number in sorted(plain, key=lambda index: -lengths[index]):
         longest = lengths[held[0]] if held else 0
@@ -155,7 +155,7 @@ class _RowAttention(torch.autograd.Function):
 def _put(into: Any, group: Group, values: Any) -> None:
     """Write a batch's tokens, (documents, longest, heads, size), where they stand in the row."""
     for number, length in enumerate(group.lengths):
-        start = int(group.places[number, 0])
+        start = int(group.positions[number, 0])
         into[start : start + length] = values[number, :length]
 
 
@@ -169,9 +169,9 @@ def _split(found: Any, batch: int, kv_heads: int) -> Any:
 def _forward_group(
     group: Group, rotated: Any, vectors: Any, heads: int, kv_heads: int, scaling: float
 ) -> tuple[Any, list[Any]]:
-    batch, length = group.places.shape
+    batch, length = group.positions.shape
     size = vectors.shape[-1]
-    flat = group.places.reshape(-1)
+    flat = group.positions.reshape(-1)
     turned = rotated[flat].view(batch, length, heads + kv_heads, size)
     query = _split(turned[:, :, :heads], batch, kv_heads) * scaling
     key = _split(turned[:, :, heads:], batch, kv_heads)[:, 0].contiguous()
@@ -208,9 +208,9 @@ def _backward_group(
     scaling: float,
 ) -> None:
     query, key, value = next(saved), next(saved), next(saved)
-    batch, length = group.places.shape
+    batch, length = group.positions.shape
     lanes, each, _, size = query.shape
-    flat = group.places.reshape(-1)
+    flat = group.positions.reshape(-1)
     padded = gradient[flat].view(batch, length, heads, size)
     shared = common[flat].view(batch, length, heads, 1)
     for number, own in enumerate(group.lengths):

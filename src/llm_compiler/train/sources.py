@@ -354,8 +354,8 @@ def first_documents(
     found: list[Encoded] = []
     if is_token_shards(config.path):
         shards = _open_tokens(stage, config.path, prompts)
-        for place in range(len(shards)):
-            ids, num_prompt, task = shards[place]
+        for position in range(len(shards)):
+            ids, num_prompt, task = shards[position]
             if len(ids) <= context:
                 found.append(Encoded(ids, num_prompt, task))
             if len(found) >= number:

@@ -104,8 +104,8 @@ def new_vectors(vectors: Any, old: IrTokenizer, new: IrTokenizer) -> Any:
         if id_ < new.num_specials:
             # A pass that the old one has no token for begins as the mean of those it has.
             found[id_] = exact[id_] if id_ < shared else exact[: old.num_specials].mean(dim=0)
-            if (element := new.pass_of(id_)) is not None and (place := old.pass_id(element)):
-                found[id_] = exact[place]
+            if (element := new.pass_of(id_)) is not None and (position := old.pass_id(element)):
+                found[id_] = exact[position]
             continue
         found[id_] = exact[old.encode_bytes(new.decode_bytes([id_]))].mean(dim=0)
     return found.to(vectors.dtype)
@@ -128,7 +128,7 @@ def deeper(tensors: dict[str, Any], before: int, after: int) -> dict[str, Any]:
             continue
         first = int(match[1]) * times
         found[f"model.layers.{first}.{match[2]}"] = tensor
-        for place in range(first + 1, first + times):
+        for position in range(first + 1, first + times):
             copied = torch.zeros_like(tensor) if match[2] in _INTO_RESIDUAL else tensor.clone()
-            found[f"model.layers.{place}.{match[2]}"] = copied
+            found[f"model.layers.{position}.{match[2]}"] = copied
     return found

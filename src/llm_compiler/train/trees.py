@@ -286,18 +286,18 @@ def rounds_document(
         within = slice(start, start + len(nodes))
         mask[within, :end] = True
         mask[within, within] = tree.ancestors[numpy.ix_(nodes, nodes)]
-        places = numpy.full(len(tree), -1)
-        places[ROOT] = len(prompt) - 1 + end
-        places[nodes] = len(prompt) + start + numpy.arange(len(nodes))
+        positions = numpy.full(len(tree), -1)
+        positions[ROOT] = len(prompt) - 1 + end
+        positions[nodes] = len(prompt) + start + numpy.arange(len(nodes))
         ids.append(tree.tokens[nodes].astype(prompt.dtype))
         depths.append(end + tree.depths[nodes])
         start += len(nodes)
         if log_targets is not None:
-            found.append(_choices(tree, predicted, places, log_targets))
+            found.append(_choices(tree, predicted, positions, log_targets))
             predicted = predicted[:0]
         mass = masses @ tree.paths
         edges.append(
-            (places[tree.parents[predicted]], tree.tokens[predicted], mass[predicted], predicted)
+            (positions[tree.parents[predicted]], tree.tokens[predicted], mass[predicted], predicted)
         )
     parents, tokens, weights, of_nodes = (
         numpy.concatenate([edge[place] for edge in edges]) for place in range(4)
@@ -317,7 +317,7 @@ def rounds_document(
 def _choices(
     tree: ListTree,
     predicted: NDArray[numpy.int64],
-    places: NDArray[numpy.int64],
+    positions: NDArray[numpy.int64],
     log_targets: NDArray[numpy.float64],
 ) -> Choices:
     import numpy
@@ -325,7 +325,7 @@ def _choices(
     parents = tree.parents[predicted]
     rows, edges = numpy.nonzero(tree.paths[:, predicted])
     return Choices(
-        edge_parents=places[parents],
+        edge_parents=positions[parents],
         edge_ids=tree.tokens[predicted],
         edge_groups=numpy.unique(parents, return_inverse=True)[1],
         pair_rows=rows,

@@ -30,10 +30,10 @@ def fingerprint(module: Module, machine: TargetMachine) -> Fingerprint:
 
     def relocation(each_relocation: Relocation) -> tuple[object, ...]:
         symbol = each_relocation.symbol
-        place: object = symbol.name
+        position: object = symbol.name
         if symbol.is_defined and (symbol.kind is SymbolKind.SECTION or symbol.is_local):
-            place = sections[symbol.section], symbol.value
-        return each_relocation.offset, each_relocation.type, place, each_relocation.addend
+            position = sections[symbol.section], symbol.value
+        return each_relocation.offset, each_relocation.type, position, each_relocation.addend
 
     found: list[tuple[object, ...]] = []
     for section in elf.sections:

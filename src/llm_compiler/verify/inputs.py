@@ -363,8 +363,8 @@ class InputGenerator:
         if kind < 0.4:
             return self._choices()
         found = list(choices)
-        place = rng.randrange(NUM_CHOICES) if kind < 0.8 else 0
-        found[place] = self._answer() if place else rng.getrandbits(62)
+        position = rng.randrange(NUM_CHOICES) if kind < 0.8 else 0
+        found[position] = self._answer() if position else rng.getrandbits(62)
         return tuple(found)
 
     def _variables(self) -> bytes | None:
@@ -387,8 +387,8 @@ class InputGenerator:
             value = self._word()
         else:
             value = self._integer(8 * memory_field.size)
-        place = start + memory_field.place
-        arena[place : place + memory_field.size] = (value & _ALL).to_bytes(8, "little")[
+        position = start + memory_field.place
+        arena[position : position + memory_field.size] = (value & _ALL).to_bytes(8, "little")[
             : memory_field.size
         ]
 
@@ -415,10 +415,10 @@ class InputGenerator:
         floats = [rng.getrandbits(64) for _ in range(16)]
         stack = [rng.getrandbits(64) for _ in range(self._frame.num_stack_words)]
         indirect = buffer_address(NUM_BUFFERS - 1)
-        for number, (scalar, place) in enumerate(
+        for number, (scalar, position) in enumerate(
             zip(self._signature.parameters, self._frame.locations, strict=True)
         ):
-            self._store(integers, floats, stack, place, self._scalar(scalar, number))
+            self._store(integers, floats, stack, position, self._scalar(scalar, number))
         return Input(
             integers=tuple(integers),
             indirect=indirect,

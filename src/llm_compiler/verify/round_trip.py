@@ -456,15 +456,15 @@ class _Comparison:
         is_in_parts = not a.is_writable and ends[0] < ends[1] <= a.size - ours.offset
         if ends[0] != ends[1] and not is_in_parts:
             shorter, longer = sorted(((ends[0], 0), (ends[1], 1)))
-            place = (ours, theirs)[longer[1]]
+            position = (ours, theirs)[longer[1]]
             section = (a, b)[longer[1]]
-            rest = section.read(place.offset + shorter[0], place.offset + longer[0])
-            if not place.is_sized and len(rest) < _PADDING and not any(rest):
+            rest = section.read(position.offset + shorter[0], position.offset + longer[0])
+            if not position.is_sized and len(rest) < _PADDING and not any(rest):
                 end = shorter[0]
             else:
                 raise _Different(f"data that it refers to ends {ends[1] - ends[0]:+d} bytes later")
-        for section, place in ((a, ours), (b, theirs)):
-            if place.offset + start < 0 or place.offset + end > section.size:
+        for section, position in ((a, ours), (b, theirs)):
+            if position.offset + start < 0 or position.offset + end > section.size:
                 raise _Different("data that it refers to is longer or shorter")
         first = a.read(ours.offset + start, ours.offset + end)
         second = b.read(theirs.offset + start, theirs.offset + end)

@@ -120,7 +120,7 @@ class MatchJob:
             module = context.parse(self.text.encode("utf-8", "surrogateescape"), "answer")
             seen: set[str] = set()
             with TargetMachine.for_module(module) as machine:
-                for place, variant in enumerate(self.variants):
+                for position, variant in enumerate(self.variants):
                     with module.clone() as copy:
                         _apply(copy, self.function, variant)
                         # Printed first: code generation changes a module.
@@ -130,7 +130,7 @@ class MatchJob:
                         seen.add(text)
                         elf = parse_elf(machine.emit_object(copy), self.function)
                         if function_bytes(elf, self.function) == self.code:
-                            return Match(status=Status.OK, place=place, text=text)
+                            return Match(status=Status.OK, place=position, text=text)
         return Match(status=Status.OK)
 
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> Match:

@@ -184,10 +184,10 @@ def edit_everywhere(text: str, edit: WrongEdit) -> str:
 
 def edit_at_one_place(text: str, edit: WrongEdit, seed: int | str) -> str:
     """Return the text with one place made wrong, drawn by `seed`; the same where there is none."""
-    place = _place(text, edit, seed)
-    if place is None:
+    position = _place(text, edit, seed)
+    if position is None:
         return text
-    return text[: place.start()] + edit.replace(place) + text[place.end() :]
+    return text[: position.start()] + edit.replace(position) + text[position.end() :]
 
 
 def trap_at_the_place(text: str, edit: WrongEdit, seed: int | str) -> str:
@@ -195,10 +195,10 @@ def trap_at_the_place(text: str, edit: WrongEdit, seed: int | str) -> str:
 
     The same text where the place is not in a function.
     """
-    place = _place(text, edit, seed)
-    if place is None:
+    position = _place(text, edit, seed)
+    if position is None:
         return text
-    start = text.rfind("\n", 0, place.start() + 1) + 1
+    start = text.rfind("\n", 0, position.start() + 1) + 1
     if not text.startswith("  ", start):
         return text
     # The cases of a switch stand below it.
@@ -210,5 +210,5 @@ def trap_at_the_place(text: str, edit: WrongEdit, seed: int | str) -> str:
 
 
 def _place(text: str, edit: WrongEdit, seed: int | str) -> re.Match[str] | None:
-    places = list(edit.pattern.finditer(text))
-    return random.Random(seed).choice(places) if places else None
+    positions = list(edit.pattern.finditer(text))
+    return random.Random(seed).choice(positions) if positions else None

@@ -107,8 +107,8 @@ def code_of(path: Path, toolchain: Toolchain) -> dict[str, list[str]]:
         elif match := re.match(r"^\s*([0-9a-f]+):\s+(.*)$", line):
             # Places count from the function; what data is called and where it lies may differ.
             text = re.sub(r"\s*(?:<[^>]*>|//.*|#.*)", "", match[2])
-            if place := re.search(r"(?<![$#-])0x([0-9a-f]+)$", text):
-                text = text[: place.start()] + hex(int(place[1], 16) - start)
+            if position := re.search(r"(?<![$#-])0x([0-9a-f]+)$", text):
+                text = text[: position.start()] + hex(int(position[1], 16) - start)
             if "bump" in text:
                 continue  # static: the assembler has filled in the original's call by itself
             text = re.sub(r"^(callq|bl)\s.*", r"\1", text)
@@ -322,11 +322,11 @@ def test_empty_functions_and_aliases(
     relinked = tmp_path / "relinked.o"
     relinked.write_bytes(result.relinked)
     symbols = parse_elf(result.relinked).symbols
-    places = {
+    positions = {
         symbol.name: (symbol.section, symbol.value) for symbol in symbols if symbol.is_defined
     }
-    assert places["next"] == places["other"] == places["own"]
-    assert places["twice"] == places["again"]
+    assert positions["next"] == positions["other"] == positions["own"]
+    assert positions["twice"] == positions["again"]
     bindings = {symbol.name: symbol.binding.value for symbol in symbols if symbol.name}
     assert (bindings["other"], bindings["own"]) == ("weak", "local")
     # Asked for by name, each is what it is; what only falls into the next function is not that.

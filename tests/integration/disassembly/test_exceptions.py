@@ -223,8 +223,10 @@ def test_what_cannot_be_read_says_why(read: Read, toolchain: Toolchain, tmp_path
     whole = (tmp_path / "q.o").read_bytes()
     table = next(section for section in binary.elf.sections if section.name == ".gcc_except_table")
     at = whole.index(table.data)
-    for place in range(len(table.data)):
-        (tmp_path / "q.o").write_bytes(whole[: at + place] + b"\xfd" + whole[at + place + 1 :])
+    for position in range(len(table.data)):
+        (tmp_path / "q.o").write_bytes(
+            whole[: at + position] + b"\xfd" + whole[at + position + 1 :]
+        )
         damaged = read(tmp_path / "q.o")
         with pytest.raises(Unreadable):
             FunctionReader(damaged).read(symbol)

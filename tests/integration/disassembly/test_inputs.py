@@ -42,7 +42,7 @@ int choose(int i) {
 MAIN = 'int main(int c, char **v) { printf("%d%s%d", one(c), copy(v[0]), choose(c)); return 0; }\n'
 
 
-def places(binary: Binary) -> set[tuple[int, int]]:
+def function_ranges(binary: Binary) -> set[tuple[int, int]]:
     return {(function.value, binary.end_of(function)) for function in binary.functions()}
 
 
@@ -69,7 +69,7 @@ def test_functions_of_stripped_files_are_found_and_proved(
     done = run([toolchain.tool("llvm-strip"), path, "-o", stripped], timeout_s=30)
     assert done.ok, done.stderr_text
     binary = read(stripped)
-    assert wanted <= places(binary)
+    assert wanted <= function_ranges(binary)
     found = {function.name: function for function in binary.functions()}
     # Nothing but the user's own functions and the start of a program.
     assert len(found) <= len(wanted) + 1
@@ -165,8 +165,8 @@ def test_annotations(compile_c: Compile, pool: LocalPool, tmp_path: Path) -> Non
     options = DisassembleOptions(annotate=True)
     result = disassemble(binary, ReplayEngine(answers), options, pool=pool)
     lines = result.module.splitlines()
-    place = next(i for i, line in enumerate(lines) if line.startswith("define"))
-    above = "\n".join(lines[:place])
+    position = next(i for i, line in enumerate(lines) if line.startswith("define"))
+    above = "\n".join(lines[:position])
     assert "; hello: .text at 0x0, " in above
     assert '; strings: "hello' in above
     assert re.search(r"^;   \S*-?:3\n;\s+[0-9a-f]+  .*\n", above, re.MULTILINE)

@@ -252,8 +252,8 @@ def test_any_byte_may_be_wrong(compile_c: Compile, read: Read) -> None:
     path = compile_c(SOURCE, "a.o")
     whole = path.read_bytes()
     refused = 0
-    for place in range(0, len(whole), max(1, len(whole) // 60)):
-        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
+    for position in range(0, len(whole), max(1, len(whole) // 60)):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 0x41]) + whole[position + 1 :])
         try:
             texts(read(path))
         except (InputError, Unreadable):

@@ -101,7 +101,7 @@ def test_saves_around_outlined_code_go() -> None:
         "str x1, [sp, #16]\nbl g\nldr x30, [sp], #16\nb h\n"
     )
     texts = {"OUTLINED_FUNCTION_0": outlined, "OUTLINED_FUNCTION_1": calling}
-    for saved, restored, place in (
+    for saved, restored, position in (
         ("str x30, [sp, #-16]!", "ldr x30, [sp], #16", "[sp, #8]"),
         ("mov x9, x30", "mov x30, x9", "[sp, #24]"),
     ):
@@ -112,7 +112,7 @@ def test_saves_around_outlined_code_go() -> None:
         lines = inline_outlined(text, texts.get).splitlines()[2:]
         assert lines == [
             "sub sp, sp, #32",
-            f"ldr w8, {place}",
+            f"ldr w8, {position}",
             "str w8, [x0]",
             "str x1, [sp]",
             "bl g",

@@ -212,11 +212,15 @@ def documents_of(labels: Path, context: int) -> list[Encoded]:
     found = LabelledDocuments(shards, LabelConfig(max_rounds=4), context)
     rng = np.random.default_rng(0)
     documents = []
-    for place in range(6):
-        tried, choices = found.draw_rounds(shards[place], rng)
+    for position in range(6):
+        tried, choices = found.draw_rounds(shards[position], rng)
         documents.append(
             found.document(
-                shards[place], whole=place % 2 == 0, min_mass=0.0, tried=tried, choices=choices
+                shards[position],
+                whole=position % 2 == 0,
+                min_mass=0.0,
+                tried=tried,
+                choices=choices,
             )
         )
     return documents
@@ -267,8 +271,8 @@ def test_the_compiled_attentions_mask_says_the_same(
     pieces = [tree_piece(encoded) for encoded in documents_of(labels, shape.context)]
     length = -(-sum(map(len, pieces)) // 128) * 128
     row = make_fixed_row(np.zeros(0, np.uint16), np.zeros((0, 4), int), pieces, length, 0)
-    places = np.arange(length)
-    visible = (places[None] <= places[:, None]) & (places[:, None] < row.last[None])
+    positions = np.arange(length)
+    visible = (positions[None] <= positions[:, None]) & (positions[:, None] < row.last[None])
     start = 0
     for piece, document in zip(pieces, documents_of(labels, shape.context), strict=True):
         own = visible[start : start + len(piece), start : start + len(piece)]

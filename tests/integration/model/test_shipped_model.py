@@ -69,7 +69,7 @@ def choose(
     """From a checkpoint to the place of the list that it names first for each module."""
     # The cases hold what a prompt shows of a module, not the module.
     monkeypatch.setattr("llm_compiler.model.prompts.sketch", lambda text: text)
-    place = {passes: number for number, passes in enumerate(cases.lists)}
+    position = {passes: number for number, passes in enumerate(cases.lists)}
 
     def choices(folder: Path) -> IdArray:
         with load_embedded(folder, threads=1, cache=tmp_path / "cache") as engine:
@@ -85,7 +85,7 @@ def choose(
                 )
                 for code, triple, oz in cases.sketches
             ]
-        return np.array([place[proposal.passes] for (proposal,) in found])
+        return np.array([position[proposal.passes] for (proposal,) in found])
 
     return choices
 

@@ -102,9 +102,9 @@ define i32 @second(i32 %x) minsize optsize {
     assert functions["small"].size_bytes[2] > 0
     assert not functions["small"].is_root
     assert functions["first"].is_root
-    place = [function.name for function in found.functions].index("small")
+    position = [function.name for function in found.functions].index("small")
     first = functions["first"]
-    assert dict(zip(first.needs, first.needs_with, strict=True)) == {place: 0b100}
+    assert dict(zip(first.needs, first.needs_with, strict=True)) == {position: 0b100}
     # With the third recipe alone the static one counts; with the first it does not.
     assert graph_of(found, [2]).cost([0] * 3) > graph_of(found, [0]).cost([0] * 3)
     assert best_by_function(found, [0, 1, 2]) <= best_by_function(found, [0])

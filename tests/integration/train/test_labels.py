@@ -130,8 +130,8 @@ def test_rounds_have_the_loss_of_what_stands_behind_them(model: PackedModel, lab
             plain = Encoded(ids, len(module.prompt) + len(history), shards.task)
             expected = expected + mass * run(model, next(iter(pack_rows([plain], 9999))))[0]
         if count < len(tried):
-            place = change_place(int(sizes[1 + tried[count]]), int(sizes[0]))
-            history += [*answers[tried[count]], shards.changes + place]
+            position = change_place(int(sizes[1 + tried[count]]), int(sizes[0]))
+            history += [*answers[tried[count]], shards.changes + position]
     torch.testing.assert_close(run(model, row)[0], expected, rtol=1e-5, atol=0)
 
 

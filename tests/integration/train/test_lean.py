@@ -54,12 +54,12 @@ def test_groups_hold_each_token_once_with_little_padding() -> None:
     found = sorted(
         int(place)
         for group in groups
-        for row, length in zip(group.places, group.lengths, strict=True)
+        for row, length in zip(group.positions, group.lengths, strict=True)
         for place in row[:length]
     )
     assert found == list(range(sum(lengths)))
     assert len(groups) == 4
-    assert sum(group.places.numel() for group in groups) < 1.1 * sum(lengths)
+    assert sum(group.positions.numel() for group in groups) < 1.1 * sum(lengths)
 
 
 @pytest.mark.parametrize("block", [3, 8, 100])

@@ -73,7 +73,7 @@ def test_the_same_bitcode_text_or_shingles_are_one_cluster() -> None:
 
 def test_a_cluster_lives_in_one_split_and_keeps_one_of_each_kind_and_target() -> None:
     same = random_set(random.Random(7))
-    places = [
+    positions = [
         ("test", "function", "x86_64"),
         ("train", "function", "x86_64"),
         ("train", "function", "x86_64"),
@@ -83,7 +83,7 @@ def test_a_cluster_lives_in_one_split_and_keeps_one_of_each_kind_and_target() ->
     ]
     candidates = [
         candidate(str(i), same, split=split, kind=kind, architecture=architecture)
-        for i, (split, kind, architecture) in enumerate(places)
+        for i, (split, kind, architecture) in enumerate(positions)
     ]
     kept = keep_representatives(candidates, cluster(candidates, 0.8))
     assert [each_kept.index for each_kept in kept] == [1, 3, 5]

@@ -44,13 +44,15 @@ def exact(sequences: list[list[int]]) -> dict[tuple[int, ...], float]:
     for sequence in sequences:
         rows = reference.log_probabilities([*PROMPT, *sequence])[len(PROMPT) - 1 :]
         total = 0.0
-        for place, id_ in enumerate(sequence):
+        for position, id_ in enumerate(sequence):
             following = {
-                group[place]
+                group[position]
                 for group in sequences
-                if len(group) > place and group[:place] == sequence[:place]
+                if len(group) > position and group[:position] == sequence[:position]
             }
-            total += rows[place][id_] - math.log(sum(math.exp(rows[place][i]) for i in following))
+            total += rows[position][id_] - math.log(
+                sum(math.exp(rows[position][i]) for i in following)
+            )
         found[tuple(sequence)] = total
     return found
 

@@ -107,8 +107,8 @@ def test_long_lanes_are_as_if_decoded_alone(decoder: EmbeddedDecoder) -> None:
     prompt = random_ids(7)
     state = decoder.start(prompt)
     steps = [random_ids(3, seed) for seed in range(70)]  # beyond two doublings of the room
-    for place, step in enumerate(steps):
-        parents = [-1] * 3 if not place else [3 * place - 3 + lane for lane in range(3)]
+    for position, step in enumerate(steps):
+        parents = [-1] * 3 if not position else [3 * position - 3 + lane for lane in range(3)]
         answers = state.extend(step, parents)
     for lane in range(3):
         text = [*prompt, *(step[lane] for step in steps)]
@@ -211,8 +211,8 @@ def test_the_cache_does_not_grow_without_end(tmp_path: Path) -> None:
 
 def test_a_cache_that_cannot_be_written_is_done_without(checkpoint: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    for place in (tmp_path / "file" / "cache", Path("/proc/cache")):
-        decoder = load(checkpoint, place)
+    for position in (tmp_path / "file" / "cache", Path("/proc/cache")):
+        decoder = load(checkpoint, position)
         assert not decoder.was_cached
         assert np.isfinite(decoder.start([1]).first).all()
 

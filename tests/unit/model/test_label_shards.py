@@ -77,9 +77,9 @@ def test_cutting_again(tokenizer: IrTokenizer, samples: Path, tmp_path: Path) ->
         )
     short, long = (LabelShards(tmp_path / str(room)) for room in (150, 200))
     assert len(long) == 15
-    for place in range(len(long)):
-        cut = cut_prompt(long[place].prompt, 150, cut=long.cut, answer=long.answer)
-        assert cut.tolist() == short[place].prompt.tolist()
+    for position in range(len(long)):
+        cut = cut_prompt(long[position].prompt, 150, cut=long.cut, answer=long.answer)
+        assert cut.tolist() == short[position].prompt.tolist()
 
 
 def test_damage(samples: Path, tokenizer: IrTokenizer, tmp_path: Path) -> None:

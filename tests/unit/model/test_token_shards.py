@@ -41,8 +41,8 @@ def test_documents_are_the_prompts(data: Path, tokenizer: IrTokenizer, tmp_path:
     assert 0 < len(expected) < 25  # some are too long
     assert report.num_too_long == 25 - len(expected)
     assert report.num_documents == len(shards) == len(expected)
-    for place, document in enumerate(expected):
-        ids, num_prompt, task = shards[place]
+    for position, document in enumerate(expected):
+        ids, num_prompt, task = shards[position]
         assert ids.dtype == numpy.uint16
         assert ids.tolist() == list(document.ids)
         assert num_prompt == document.answer_start

@@ -57,8 +57,8 @@ PAPER_PART = "flag-tuning-paper"
 def _part_names() -> list[str]:
     """Return what stands on the page of ``evaluate all``."""
     names = [entry.name for entry in task_entries()]
-    place = names.index(_FLAG_TUNING.name) + 1
-    return [*names[:place], PAPER_PART, *names[place:]]
+    position = names.index(_FLAG_TUNING.name) + 1
+    return [*names[:position], PAPER_PART, *names[position:]]
 
 
 def _budgets(text: str) -> tuple[int, ...]:

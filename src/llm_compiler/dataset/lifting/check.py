@@ -96,19 +96,19 @@ class _Line(Operands):
     def read(self) -> Body:
         """Return what is known after this line."""
         body = self.body
-        place = body.place
-        if place == "head":
+        position = body.place
+        if position == "head":
             return self._head()
-        if place == "done":
+        if position == "done":
             raise Refused
-        if place == "cases":
+        if position == "cases":
             return self._case()
-        if place in ("gap", "label"):
+        if position in ("gap", "label"):
             return self._between()
-        if place == "phi" or place == "block":
+        if position == "phi" or position == "block":
             self.literal("  ")
             return self._instruction()
-        raise AssertionError(place)
+        raise AssertionError(position)
 
     def _head(self) -> Body:
         self.literal("define ")
@@ -229,15 +229,15 @@ class _Line(Operands):
             if not self.whole:
                 raise Open from None
             type_ = ""
-        place = "block"
+        position = "block"
         phis = body.phis
         if opcode == "phi":
-            place = "phi"
+            position = "phi"
             phis = {**phis, body.block: frozenset(self.incoming)}
         elif opcode == "switch":
-            place = "cases"
+            position = "cases"
         elif opcode in TERMINATORS or opcode == "invoke":
-            place = "gap"
+            position = "gap"
         types, ahead_values = body.types, body.ahead_values
         if self.ahead_values:
             ahead_values = {**ahead_values, **self.ahead_values}
@@ -257,7 +257,7 @@ class _Line(Operands):
             ahead_values=ahead_values,
             edges=self._with_edges() if self.targets else body.edges,
             phis=phis,
-            place=place,
+            place=position,
             case_type=type_ if opcode == "switch" else "",
         )
 

@@ -216,13 +216,13 @@ def _symbolic(size: int, expression: str) -> tuple[str, str, set[str]]:
     plus: list[str] = []
     minus: list[str] = []
     number = 0
-    place = 0
+    position = 0
     text = expression.strip().strip("()")
-    while place < len(text):
-        match = _TERM.match(text, place)
+    while position < len(text):
+        match = _TERM.match(text, position)
         if match is None:
             raise InputError(f"the short form has no '{expression[:60]}'")
-        place = match.end()
+        position = match.end()
         try:
             number += int(match[2], 0) * (-1 if match[1] == "-" else 1)
         except ValueError:
@@ -306,7 +306,7 @@ def signature(name: str, type_: str, arguments: str) -> str:
 
 def _function_types(type_: str) -> int:
     """Return where the parameters begin in ``i32 (ptr, ...)``."""
-    for place, character in enumerate(type_):
-        if character == "(" and closing(type_, place) == len(type_):
-            return place
+    for position, character in enumerate(type_):
+        if character == "(" and closing(type_, position) == len(type_):
+            return position
     raise InputError(f"no type of a function: '{type_}'")

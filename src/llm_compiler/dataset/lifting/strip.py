@@ -197,25 +197,27 @@ class _Reader:
         end = self._types.end(text, 0)
         type_ = self._types.literal(text[:end])
         kept = [type_]
-        place = end
+        position = end
         by_value = False
-        while place < len(text):
-            while place < len(text) and text[place] == " ":
-                place += 1
-            match = re.compile(r"[a-z_]+(?=[ (]|$)|\"[^\"]*\"(?:=\"[^\"]*\")?").match(text, place)
+        while position < len(text):
+            while position < len(text) and text[position] == " ":
+                position += 1
+            match = re.compile(r"[a-z_]+(?=[ (]|$)|\"[^\"]*\"(?:=\"[^\"]*\")?").match(
+                text, position
+            )
             if match is None or match[0] in _VALUE_WORDS:
                 break
             word = match[0]
-            place = match.end()
+            position = match.end()
             argument = ""
-            if text[place : place + 1] == "(":
-                stop = closing(text, place)
-                argument = text[place + 1 : stop - 1]
-                place = stop
+            if text[position : position + 1] == "(":
+                stop = closing(text, position)
+                argument = text[position + 1 : stop - 1]
+                position = stop
             elif word == "align":
-                number = re.compile(r" (\d+)").match(text, place)
+                number = re.compile(r" (\d+)").match(text, position)
                 assert number is not None
-                place = number.end()
+                position = number.end()
                 if by_value:
                     kept.append(f"align {number[1]}")
                 continue
@@ -224,7 +226,7 @@ class _Reader:
             elif word in ("sret", "byval"):
                 by_value = word == "byval"
                 kept.append(f"{word}({self._types.plain(argument)})")
-        value = text[place:].strip()
+        value = text[position:].strip()
         return " ".join([*kept, self.value(value)] if value else kept)
 
     def value(self, text: str) -> str:
@@ -325,14 +327,14 @@ class _Reader:
 
     def _constants(self, text: str) -> str:
         """Strip the constant addresses within an instruction."""
-        place = 0
+        position = 0
         while (
-            match := re.compile(r"getelementptr[a-z ()\-\d,]*?\(").search(text, place)
+            match := re.compile(r"getelementptr[a-z ()\-\d,]*?\(").search(text, position)
         ) is not None:
             stop = closing(text, match.end() - 1)
             changed = self.value(text[match.start() : stop])
             text = text[: match.start()] + changed + text[stop:]
-            place = match.start() + len(changed)
+            position = match.start() + len(changed)
         return text
 
     def _without_natural_alignment(self, text: str) -> str:
@@ -380,10 +382,10 @@ class _Reader:
     def _linear(self, type_: str, indexes: list[str]) -> tuple[int, str | None, int]:
         """Return an address as stride, index, and offset in bytes."""
         stride, variable, offset = 0, None, 0
-        for place, index in enumerate(indexes):
+        for position, index in enumerate(indexes):
             kind, _, value = index.rpartition(" ")
             is_number = bool(re.fullmatch(r"-?\d+", value))
-            if place == 0:
+            if position == 0:
                 size = self._types.layout(type_)[0]
             else:
                 body = self._types.resolve(type_)

@@ -25,14 +25,14 @@ def closing(text: str, start: int) -> int:
         InputError: none does.
     """
     stack: list[str] = []
-    for place in _outside_strings(text, start):
-        character = text[place]
+    for position in _outside_strings(text, start):
+        character = text[position]
         if character in _PAIRS:
             stack.append(_PAIRS[character])
         elif stack and character == stack[-1]:
             stack.pop()
             if not stack:
-                return place + 1
+                return position + 1
     raise InputError(f"a bracket stays open: '{text[start : start + 60]}'")
 
 
@@ -40,14 +40,14 @@ def split_commas(text: str) -> list[str]:
     """Split at the commas outside brackets and strings."""
     parts: list[str] = []
     start = closed = 0
-    for place in _outside_strings(text, 0):
-        if place < closed:
+    for position in _outside_strings(text, 0):
+        if position < closed:
             continue
-        if text[place] in _PAIRS:
-            closed = closing(text, place)
-        elif text[place] == ",":
-            parts.append(text[start:place].strip())
-            start = place + 1
+        if text[position] in _PAIRS:
+            closed = closing(text, position)
+        elif text[position] == ",":
+            parts.append(text[start:position].strip())
+            start = position + 1
     if text[start:].strip():
         parts.append(text[start:].strip())
     return parts
@@ -55,13 +55,13 @@ def split_commas(text: str) -> list[str]:
 
 def _outside_strings(text: str, start: int) -> Iterator[int]:
     """Yield the places outside strings, up to a string that does not end."""
-    place = start
-    while place < len(text):
-        if text[place] != '"':
-            yield place
-        elif (place := text.find('"', place + 1)) < 0:
+    position = start
+    while position < len(text):
+        if text[position] != '"':
+            yield position
+        elif (position := text.find('"', position + 1)) < 0:
             return
-        place += 1
+        position += 1
 
 
 class TypeReader:

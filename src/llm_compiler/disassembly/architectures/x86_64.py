@@ -52,8 +52,8 @@ def _write_symbol(instruction: Instruction, symbol: str, form: Form, field_end: 
     if field_end == 0 and _IMMEDIATE.search(text):
         return _IMMEDIATE.sub(lambda _: f"${symbol}", text, count=1)
     if match := _MEMORY.search(text):
-        place = (match[1] or "") + symbol + match[3]
-        return text[: match.start()] + place + text[match.end() :]
+        position = (match[1] or "") + symbol + match[3]
+        return text[: match.start()] + position + text[match.end() :]
     if match := _PLAIN.search(text):
         return text[: match.start()] + symbol + text[match.end() :]
     if match := _IMMEDIATE.search(text):

@@ -35,10 +35,10 @@ class FileFacts:
                         section.index, section.address, section.address + section.size
                     ):
                         if instruction.target is not None:
-                            place = self.elf.section_at(instruction.target)
-                            if place is not None and not place.is_code:
+                            position = self.elf.section_at(instruction.target)
+                            if position is not None and not position.is_code:
                                 referrer = section.index, instruction.address
-                                found.setdefault(place.index, []).append(
+                                found.setdefault(position.index, []).append(
                                     (instruction.target, *referrer)
                                 )
         else:
@@ -52,8 +52,8 @@ class FileFacts:
                     if target is not None:
                         referrer = index, relocation.offset
                         found.setdefault(target[0], []).append((target[1], *referrer))
-        for places in found.values():
-            places.sort()
+        for positions in found.values():
+            positions.sort()
         return found
 
     def _rough_place(self, section: int, relocation: Relocation) -> tuple[int, int] | None:
@@ -78,10 +78,10 @@ class FileFacts:
     def boundary(self, section: Section, start: int) -> int:
         """Return where a piece of data without a size ends at the latest."""
         limit = section.address + section.size
-        places = self.references.get(section.index, [])
-        after = bisect_right(places, start, key=lambda place: place[0])
-        if after < len(places):
-            limit = min(limit, places[after][0])
+        positions = self.references.get(section.index, [])
+        after = bisect_right(positions, start, key=lambda position: position[0])
+        if after < len(positions):
+            limit = min(limit, positions[after][0])
         symbols = self.elf.symbols_in(section.index)
         later = bisect_right(symbols, start, key=lambda symbol: symbol.value)
         if later < len(symbols):
@@ -92,11 +92,11 @@ class FileFacts:
         self, item: Section, start: int, end: int, own: tuple[int, int, int]
     ) -> bool:
         """Whether code other than the own (section, start, end) refers to a piece of data."""
-        places = self.references.get(item.index, [])
-        first = bisect_left(places, start, key=lambda row: row[0])
+        positions = self.references.get(item.index, [])
+        first = bisect_left(positions, start, key=lambda row: row[0])
         section, own_start, own_end = own
-        for place, where, offset in places[first:]:
-            if place >= max(end, start + 1):
+        for position, where, offset in positions[first:]:
+            if position >= max(end, start + 1):
                 return False
             if where != section or not own_start <= offset < own_end:
                 return True

@@ -40,10 +40,10 @@ def widen_merged(
         if operand is None or not merged.takes_address(instruction):
             continue
         target = operand[0]
-        place = _variable(references, target)
-        if place is None:
+        position = _variable(references, target)
+        if position is None:
             continue
-        section, size = place
+        section, size = position
         if section.is_writable and not section.is_thread_local and target.addend + reach > size:
             opened[section.index] = None
     for index in opened:

@@ -251,19 +251,19 @@ class TextWriter:
             yield f".size {name}, {size}"
 
     def _values(self, item: Item, alignment: int) -> list[str]:
-        start, end = (place - item.section.address for place in (item.start, item.end))
+        start, end = (position - item.section.address for position in (item.start, item.end))
         data = item.section.read(start, end)
         symbols = {}
         own = quoted(item.name)
         if item.jump_table:
             base = own if item.scale == 1 else self._label_names[item.base]
-            for index, place in enumerate(table_entries(self.code, item)):
-                distance = f"{self._label_names[place]}-{base}"
+            for index, position in enumerate(table_entries(self.code, item)):
+                distance = f"{self._label_names[position]}-{base}"
                 expression = distance if item.scale == 1 else f"({distance})>>2"
                 symbols[index * item.jump_table] = item.jump_table, expression
-        for place, size, target, is_distance in self.references.symbolic_values(item):
+        for position, size, target, is_distance in self.references.symbolic_values(item):
             expression = self._expression(target)
-            symbols[place] = size, f"{expression}-{own}" if is_distance else expression
+            symbols[position] = size, f"{expression}-{own}" if is_distance else expression
         return data_lines(
             self.code.architecture.target.name,
             data,

@@ -235,8 +235,8 @@ class Builder:
 
     def read(self, register: str, type_: str) -> Node:
         """Return a register's low bits as a value of a type, or `ANY`."""
-        if (place := self.frame.get(register)) is not None:
-            node = Node("frame", "i64", (), place)
+        if (position := self.frame.get(register)) is not None:
+            node = Node("frame", "i64", (), position)
             return node if type_ in ("i64", ANY) else self.low(node, bits_of(type_))
         if register == self.convention.stack_pointer:
             raise Unliftable("a stack pointer that is not known")
@@ -367,47 +367,47 @@ class Builder:
         pointer = self.convention.stack_pointer
         if pointer not in self.frame:
             raise Unliftable("a word pushed where the stack pointer is not known")
-        place = self.frame[pointer] - 8
-        self.frame[pointer] = place
-        self.graph.lowest = min(self.graph.lowest, place)
+        position = self.frame[pointer] - 8
+        self.frame[pointer] = position
+        self.graph.lowest = min(self.graph.lowest, position)
         if register in self.intact:
-            self.graph.saved[place] = register
-        elif place in self._slots:
+            self.graph.saved[position] = register
+        elif position in self._slots:
             if value.type == ANY:
                 value = self.read(register, "i64")
-            self.append(Node("store", "void", (value, Node("frame", "i64", (), place)), 8))
-            self.accessed.add(place)
+            self.append(Node("store", "void", (value, Node("frame", "i64", (), position)), 8))
+            self.accessed.add(position)
         else:
-            self.write(f"{SLOT}{place}", value, bits=64, is_copy=bool(register))
-            self.pushed.append(place)
+            self.write(f"{SLOT}{position}", value, bits=64, is_copy=bool(register))
+            self.pushed.append(position)
 
     def pop(self, register: str) -> None:
         """Take a word from the stack into a register."""
         pointer = self.convention.stack_pointer
         if pointer not in self.frame:
             raise Unliftable("a word popped where the stack pointer is not known")
-        place = self.frame[pointer]
-        self.frame[pointer] = place + 8
-        if place in self.graph.saved:
-            if self.graph.saved[place] == register:
+        position = self.frame[pointer]
+        self.frame[pointer] = position + 8
+        if position in self.graph.saved:
+            if self.graph.saved[position] == register:
                 self.restore(register)
                 return
             # What is popped only to move the stack pointer is read by nobody.
             self.append(Node("clobber", "void", (), register))
             return
-        if place in self._slots:
-            self.accessed.add(place)
-            node = Node("load", "i64", (Node("frame", "i64", (), place),), 8)
+        if position in self._slots:
+            self.accessed.add(position)
+            node = Node("load", "i64", (Node("frame", "i64", (), position),), 8)
             self.write(register, self.append(node))
             return
-        known = self.values.get(f"{SLOT}{place}")
+        known = self.values.get(f"{SLOT}{position}")
         if known is not None and known.op == "const":
             self.write(register, known)
-        elif place >= 0:
+        elif position >= 0:
             raise Unliftable("a word popped that the caller pushed")
         else:
-            self.write(register, self.read(f"{SLOT}{place}", ANY), bits=64, is_copy=True)
-        if self.pushed and self.pushed[-1] == place:
+            self.write(register, self.read(f"{SLOT}{position}", ANY), bits=64, is_copy=True)
+        if self.pushed and self.pushed[-1] == position:
             self.pushed.pop()
 
     # -- flags ---

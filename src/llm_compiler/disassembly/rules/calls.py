@@ -211,14 +211,14 @@ def arguments_of(
         count: of integer registers, where the variant says it for this call.
     """
     found = _arguments_of(call, states, convention, signatures, how, count)
-    place = convention.struct_result
+    position = convention.struct_result
     if not convention.has_result_register or call not in states.at:
         return found
-    if states.at[call].get(place) != _WRITTEN or place not in states.near[call]:
+    if states.at[call].get(position) != _WRITTEN or position not in states.near[call]:
         return found
     return dataclasses.replace(
         found,
-        registers=(Argument(place, "ptr"), *found.registers),
+        registers=(Argument(position, "ptr"), *found.registers),
         num_fixed=found.num_fixed + 1,
     )
 
@@ -290,18 +290,18 @@ def _by_signature(
 def _outgoing(site: CallSite, states: RegisterStates) -> tuple[tuple[int, str], ...]:
     """Return the stored words that nothing else reads, as far as they follow each other."""
     found: list[tuple[int, str]] = []
-    for place, kind in site.stored:
-        if any(index in states.read_places for index in range(place, place + 8)):
+    for position, kind in site.stored:
+        if any(index in states.read_places for index in range(position, position + 8)):
             break
-        found.append((place, kind))
+        found.append((position, kind))
     return tuple(found)
 
 
 def _words(site: CallSite, number: int) -> tuple[tuple[int, str], ...]:
     """Return a number of words at the stack pointer, as they were stored."""
     known = dict(site.stored)
-    places = range(site.stack_offset, site.stack_offset + 8 * number, 8)
-    return tuple((place, known.get(place, "i64")) for place in places)
+    positions = range(site.stack_offset, site.stack_offset + 8 * number, 8)
+    return tuple((place, known.get(place, "i64")) for place in positions)
 
 
 def _slots(site: CallSite) -> tuple[str, ...]:
@@ -314,14 +314,14 @@ def _written(
     """Return how many of the integer registers are arguments."""
     registers = convention.integer_arguments
     found = 0
-    for place, register in enumerate(registers):
+    for position, register in enumerate(registers):
         held = state.get(register, _EMPTY)
         if held < _ARGUMENT:
             break
-        rest = registers[place:]
+        rest = registers[position:]
         if how == "written":
             is_passed = any(state.get(word) == _WRITTEN for word in rest) or _is_passed_on(
-                place, register, held, near, convention
+                position, register, held, near, convention
             )
         elif how == "near":
             is_passed = any(word in near and state.get(word, 0) >= _ARGUMENT for word in rest)
@@ -329,7 +329,7 @@ def _written(
             is_passed = True
         if not is_passed:
             break
-        found = place + 1
+        found = position + 1
     return found
 
 
@@ -353,10 +353,10 @@ def _written_vectors(
     registers: tuple[str, ...], state: Mapping[str, int], near: frozenset[str], how: str
 ) -> int:
     found = 0
-    for place, register in enumerate(registers):
+    for position, register in enumerate(registers):
         held = state.get(register, _EMPTY)
         if held == _WRITTEN or (held == _READ and how == "all" and register in near):
-            found = place + 1
+            found = position + 1
         else:
             break
     return found
@@ -421,10 +421,10 @@ def _asked_for(
 ) -> tuple[int, int] | None:
     """Return what a call's format asks for, as `arguments_of_format` does."""
     site: CallSite = call.data
-    place = FORMATS.get(site.symbol)
-    if place is None or not prototype.is_variadic:
+    position = FORMATS.get(site.symbol)
+    if position is None or not prototype.is_variadic:
         return None
-    register = convention.integer_arguments[place]
+    register = convention.integer_arguments[position]
     symbol = states.symbols.get(call, {}).get(register, "")
     if symbol not in states.strings:
         return None

@@ -177,7 +177,7 @@ def _operands(text: str) -> tuple[str, ...]:
     """Split at the commas outside brackets and quotes."""
     found: list[str] = []
     depth, start, quoted = 0, 0, False
-    for place, character in enumerate(text):
+    for position, character in enumerate(text):
         if character == '"':
             quoted = not quoted
         elif quoted:
@@ -187,8 +187,8 @@ def _operands(text: str) -> tuple[str, ...]:
         elif character in ")]}":
             depth -= 1
         elif character == "," and depth == 0:
-            found.append(text[start:place].strip())
-            start = place + 1
+            found.append(text[start:position].strip())
+            start = position + 1
     found.append(text[start:].strip())
     return tuple(found)
 
@@ -253,8 +253,8 @@ def _handled(
     if any(word.startswith(".uleb128 ") for word in rest):
         raise Unliftable("an exception specification")
     found = []
-    for place in range(0, len(sites) - 3, 4):
-        first, length, pad, action = sites[place : place + 4]
+    for position in range(0, len(sites) - 3, 4):
+        first, length, pad, action = sites[position : position + 4]
         match, extent, target = (_DISTANCE.match(text) for text in (first, length, pad))
         if match is None or extent is None or target is None or target[1] not in labels:
             continue
@@ -277,10 +277,10 @@ def _caught(
     """
     caught: list[str] = []
     is_cleanup = number == 0
-    place = number - 1
-    while 0 <= place < len(actions) - 1:
-        filter_ = actions[place] - 256 if actions[place] > 127 else actions[place]
-        step = actions[place + 1]
+    position = number - 1
+    while 0 <= position < len(actions) - 1:
+        filter_ = actions[position] - 256 if actions[position] > 127 else actions[position]
+        step = actions[position + 1]
         step = step & 127
         step = step - 128 if step > 63 else step
         if filter_ == 0:
@@ -291,7 +291,7 @@ def _caught(
             caught.append(types[-filter_].removeprefix(".L").removesuffix(".DW.stub"))
         if step == 0:
             break
-        place += 1 + step
+        position += 1 + step
     return tuple(caught), is_cleanup
 
 

@@ -61,8 +61,8 @@ class ControlFlow:
         for register in convention.caller_saved:
             builder.append(Node("clobber", "void", (), register))
             builder.values.pop(register, None)
-        for place in site.pushed:
-            builder.append(Node("clobber", "void", (), f"{SLOT}{place}"))
+        for position in site.pushed:
+            builder.append(Node("clobber", "void", (), f"{SLOT}{position}"))
         for register in (
             *convention.integer_results,
             *convention.vector_results,
@@ -84,14 +84,14 @@ class ControlFlow:
         self._builder.append(Node("tail_return", "void", ()))
 
     def _site(self, symbol: str, vector_count: int | None) -> CallSite:
-        place = self._builder.frame.get(self._builder.convention.stack_pointer, 0)
-        pushed = _following(self._builder.pushed[::-1], place)
+        position = self._builder.frame.get(self._builder.convention.stack_pointer, 0)
+        pushed = _following(self._builder.pushed[::-1], position)
         return CallSite(
             symbol=symbol,
             pushed=tuple(pushed),
-            stored=() if pushed else _stored(self._builder.block.nodes, place),
+            stored=() if pushed else _stored(self._builder.block.nodes, position),
             vector_count=vector_count,
-            stack_offset=place,
+            stack_offset=position,
         )
 
     def tail_call_if(self, condition: Node, symbol: str, otherwise: int) -> None:
@@ -128,9 +128,9 @@ def _stored(nodes: Sequence[Node], place: int) -> tuple[tuple[int, str], ...]:
     return tuple(found)
 
 
-def _following(places: Sequence[int], start: int) -> list[int]:
+def _following(order: Sequence[int], start: int) -> list[int]:
     """Return the places that are words one after the other, from the first on."""
-    steps = enumerate(places)
+    steps = enumerate(order)
     return [
         index
         for _, index in itertools.takewhile(lambda each: each[1] == start + 8 * each[0], steps)

@@ -130,7 +130,7 @@ class Function:
         """Return the calls of which nothing says what they are passed: number, and how many
         registers it may be at most."""
         found = []
-        for place, node in enumerate(self.calls()):
+        for position, node in enumerate(self.calls()):
             symbol = node.data.symbol
             state = self.states.at.get(node)
             if symbol in PROTOTYPES or symbol in self.signatures or state is None:
@@ -140,7 +140,7 @@ class Function:
                 if state.get(register, 0) < 1:
                     break
                 most += 1
-            found.append((place, most))
+            found.append((position, most))
         return found
 
     def _registers(self, result: str) -> dict[str, str]:

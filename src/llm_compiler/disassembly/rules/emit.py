@@ -127,12 +127,12 @@ class _Emitter:
                 "double",
             ),
         ):
-            for place, register in enumerate(registers[:number]):
+            for position, register in enumerate(registers[:number]):
                 web = webs.get(register)
                 type_ = web.type if web is not None else unused
-                found.append(f"{type_} %{letter}{place}")
+                found.append(f"{type_} %{letter}{position}")
                 if web is not None:
-                    prologue.append(f"  store {type_} %{letter}{place}, ptr %w{web.number}")
+                    prologue.append(f"  store {type_} %{letter}{position}, ptr %w{web.number}")
         web = webs.get(convention.struct_result) if convention.has_result_register else None
         if web is not None:
             found.insert(0, "ptr sret(i8) %result")

@@ -50,14 +50,14 @@ def frame_accesses(
     Args:
         words: places that calls are passed, and their types.
     """
-    direct = {(place, bits_of(kind) // 8 or 1) for place, kind in words}
+    direct = {(position, bits_of(kind) // 8 or 1) for position, kind in words}
     pointed: set[int] = set()
     for node in _needed(graph, live):
         if node.op in ("load", "store"):
-            place = node.args[0] if node.op == "load" else node.args[1]
+            position = node.args[0] if node.op == "load" else node.args[1]
             type_ = node.type if node.op == "load" else node.args[0].type
-            if place.op == "frame":
-                direct.add((place.data, bits_of(type_) // 8 or 1))
+            if position.op == "frame":
+                direct.add((position.data, bits_of(type_) // 8 or 1))
             if node.op == "store" and node.args[0].op == "frame":
                 pointed.add(node.args[0].data)
             continue
@@ -111,13 +111,13 @@ def _parts(
 ) -> list[FrameObject]:
     limit = top if how == "each" or not pointed else pointed[0]
     runs: list[list[int]] = []
-    for place, size in direct:
-        if how != "each" and place >= limit:
+    for position, size in direct:
+        if how != "each" and position >= limit:
             continue
-        if runs and place < runs[-1][1]:
-            runs[-1][1] = max(runs[-1][1], place + size)
+        if runs and position < runs[-1][1]:
+            runs[-1][1] = max(runs[-1][1], position + size)
         else:
-            runs.append([place, place + size])
+            runs.append([position, position + size])
     found: list[tuple[int, int]] = []
     saved = sorted(graph.saved)
     if how == "each":

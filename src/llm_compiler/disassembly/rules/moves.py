@@ -139,7 +139,7 @@ def _other_count(
     calls = [call for call in function.open_calls() if call[1]]
     if not calls:
         return None
-    place, most = chance.choice(calls)
+    position, most = chance.choice(calls)
     counts = dict(variant.counts)
-    counts[place] = chance.randrange(most + 1)
+    counts[position] = chance.randrange(most + 1)
     return tuple(sorted(counts.items()))

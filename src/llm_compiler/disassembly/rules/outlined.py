@@ -82,17 +82,17 @@ def _drop_saves(before: list[str], after: list[str]) -> bool:
 
     A function that had no need to save it does so for this call alone.
     """
-    place = next((i for i in range(len(before) - 1, -1, -1) if not _is_note(before[i])), -1)
+    position = next((i for i in range(len(before) - 1, -1, -1) if not _is_note(before[i])), -1)
     next_ = next((i for i, line in enumerate(after) if not _is_note(line)), -1)
-    if place < 0 or next_ < 0:
+    if position < 0 or next_ < 0:
         return False
-    first, last = before[place], after[next_]
+    first, last = before[position], after[next_]
     if (first, last) == (_PUSH, _POP):
-        del before[place], after[next_]
+        del before[position], after[next_]
         return True
     moved = _MOVE.match(first)
     if moved and last == f"mov x30, {moved[1]}":
-        del before[place], after[next_]
+        del before[position], after[next_]
     return False
 
 

@@ -126,16 +126,16 @@ class _Translation:
     def _successors(self, block: Block, starts: list[int], num_lines: int) -> list[int]:
         last = block.end - 1
         control = self._controls[last]
-        places = [self._code.line_of(label) for label in control.targets]
+        positions = [self._code.line_of(label) for label in control.targets]
         if control.falls and not self._never_returns(last):
             if block.end >= num_lines:
                 if control.call or control.is_indirect:
-                    places = []  # a call that never comes back, though nothing says so
+                    positions = []  # a call that never comes back, though nothing says so
                 else:
                     raise Unliftable("code that runs into what follows it")
             else:
-                places.append(block.end)
-        return list(dict.fromkeys(bisect_right(starts, place) - 1 for place in places))
+                positions.append(block.end)
+        return list(dict.fromkeys(bisect_right(starts, place) - 1 for place in positions))
 
     def _order(self) -> None:
         """Number the blocks that are reached; drop the others from their successors' lists."""
@@ -168,8 +168,8 @@ class _Translation:
                 builder.flags = None
             if block.landing_pad is not None:
                 self._landing_pad(block.landing_pad)
-            for place in range(block.first, block.end):
-                line = self._code.lines[place]
+            for position in range(block.first, block.end):
+                line = self._code.lines[position]
                 try:
                     self._target.translate(builder, line)
                 except Unliftable as error:
@@ -185,9 +185,9 @@ class _Translation:
         builder = self._builder
         pad = builder.node("landing_pad", "{ ptr, i32 }", (), handled)
         results = self._target.convention.integer_results
-        for place, type_ in enumerate(("i64", "i32")):
-            value = builder.node("extractvalue", type_, (pad,), place)
-            builder.write(results[place], value)
+        for position, type_ in enumerate(("i64", "i32")):
+            value = builder.node("extractvalue", type_, (pad,), position)
+            builder.write(results[position], value)
 
     def _end(self, block: Block) -> None:
         """Give a block its terminator, if its last instruction was none."""

@@ -98,8 +98,8 @@ def _layout(objects: Sequence[tuple[str, FrameObject]], graph: Graph) -> list[st
     used = -min(graph.saved, default=0)
     for name, frame_object in sorted(objects, key=lambda each: -each[1].start):
         size = frame_object.end - frame_object.start
-        place = -(-(used + size) // frame_object.alignment) * frame_object.alignment
-        if place < -frame_object.start:
+        position = -(-(used + size) // frame_object.alignment) * frame_object.alignment
+        if position < -frame_object.start:
             filler = -frame_object.start - used - size
             lines.append(f"  %filler{len(lines)} = alloca [{filler} x i8], align 1")
         lines.append(f"  {name} = alloca [{size} x i8], align {frame_object.alignment}")
@@ -118,8 +118,8 @@ def as_unoptimised(text: str) -> str:
     # The index of a jump table is as wide as the variable; the code generator widens it.
     for wide, type_, narrow in _WIDENED.findall(text):
         start, end = f"switch i64 {wide}, label", "\n  ]"
-        if (place := text.find(start)) >= 0:
-            stop = text.index(end, place)
-            cases = text[place:stop].replace(f"i64 {wide}", f"{type_} {narrow}", 1)
-            text = text[:place] + cases.replace("    i64 ", f"    {type_} ") + text[stop:]
+        if (position := text.find(start)) >= 0:
+            stop = text.index(end, position)
+            cases = text[position:stop].replace(f"i64 {wide}", f"{type_} {narrow}", 1)
+            text = text[:position] + cases.replace("    i64 ", f"    {type_} ") + text[stop:]
     return _ATTRIBUTES.sub(rf"\1optnone {PLAIN_LEVEL} ", text)

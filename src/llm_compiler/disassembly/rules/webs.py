@@ -386,8 +386,8 @@ class _Pointers:
     def _access(self, node: Node) -> None:
         if node.op == "load" and node not in self._live.needs:
             return
-        place = node.args[1] if node.op == "store" else node.args[0]
-        self._seed(place)
+        position = node.args[1] if node.op == "store" else node.args[0]
+        self._seed(position)
 
     def _address(self, node: Node) -> None:
         """Note the base of an address that is used as one; lea's sums are distinguished by use."""
@@ -441,8 +441,8 @@ class _Pointers:
 
 
 def _is_known(address: Node) -> bool:
-    place = address.data
-    return bool(place.symbol) or place.frame is not None
+    position = address.data
+    return bool(position.symbol) or position.frame is not None
 
 
 def _is_index(value: Node) -> bool:

@@ -143,8 +143,8 @@ def _answers(
         )
         return
     num_executed, proved = 0, False
-    for place, answer in enumerate(answers or [CodeAnswer(code="")]):
-        if place and not answer.code:
+    for position, answer in enumerate(answers or [CodeAnswer(code="")]):
+        if position and not answer.code:
             break
         # After enough runs, or one that agreed, only exact code is news.
         spent = proved or num_executed >= options.max_executed
@@ -163,10 +163,10 @@ def _answers(
             cause=engine.cause(question.text.text, item.module.target_triple)
             if not answer.code
             else "",
-            candidate=place + 1 if answer.code else 0,
+            candidate=position + 1 if answer.code else 0,
             model_seconds=model_seconds,
             seconds=time.monotonic() - start - model_seconds,
-            assembly=outcome.assembly if place == 0 else "",
+            assembly=outcome.assembly if position == 0 else "",
             answer=answer.code,
         )
         if outcome.verdict is LiftVerdict.EXACT:

@@ -51,10 +51,10 @@ def nats_of(decoder: Decoder, ids: Sequence[int], start: int) -> float:
     for first in range(start, len(ids) - 1, _CHUNK):
         part = list(ids[first : min(first + _CHUNK, len(ids) - 1)])
         # A chain: each node's parent is the node before it; the first's is the prompt.
-        parents = [first - start - 1 + place for place in range(len(part))]
+        parents = [first - start - 1 + position for position in range(len(part))]
         rows = state.extend(part, parents)
-        for place in range(len(part)):
-            total -= float(rows[place, ids[first + place + 1]])
+        for position in range(len(part)):
+            total -= float(rows[position, ids[first + position + 1]])
     return total
 
 

@@ -190,17 +190,17 @@ def _internal(structure: Structure, home: Mapping[str, Recipe], base: Recipe) ->
         for name in used:
             users[name].add(user)
     aliased = {function for _, function in structure.aliases}
-    place: dict[str, Recipe | None] = dict(home)
+    position: dict[str, Recipe | None] = dict(home)
     # A variable lies where all its users lie; all others stay in the base.
     changed = True
     while changed:
         changed = False
         for name in structure.local_variables:
-            if name in place or name in structure.opaque_constants or not users[name]:
+            if name in position or name in structure.opaque_constants or not users[name]:
                 continue
-            homes = {place.get(user) for user in users[name]}
+            homes = {position.get(user) for user in users[name]}
             if len(homes) == 1 and (only := homes.pop()) is not None:
-                place[name] = only
+                position[name] = only
                 changed = True
     if any(FORBIDDEN & set(n) for n in (*structure.local_functions, *structure.local_variables)):
         return {}
@@ -208,7 +208,7 @@ def _internal(structure: Structure, home: Mapping[str, Recipe], base: Recipe) ->
     for name in (*structure.local_functions, *structure.local_variables):
         if name in structure.pinned or name in aliased or not users[name]:
             continue
-        at = place.get(name)
-        if at is not None and all(place.get(user) == at for user in users[name]):
+        at = position.get(name)
+        if at is not None and all(position.get(user) == at for user in users[name]):
             found[name] = at
     return found

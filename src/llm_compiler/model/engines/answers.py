@@ -100,15 +100,17 @@ def parse_answer_text(text: str, *, finished: bool = True) -> PaperAnswer:
 
 def _find_code(text: str) -> tuple[int, int, str | None]:
     """Return where the code with its tags begins and ends, and the code itself."""
-    found = [(text.find(tag), tag, place) for place, tag in enumerate(CODE_STARTS) if tag in text]
+    found = [
+        (text.find(tag), tag, position) for position, tag in enumerate(CODE_STARTS) if tag in text
+    ]
     if not found:
         return len(text), len(text), None
-    start, tag, place = min(found)
+    start, tag, position = min(found)
     # The last end: strings in the code may hold tags too.
-    end = text.rfind(CODE_ENDS[place])
+    end = text.rfind(CODE_ENDS[position])
     if end < start:
         return start, len(text), None
-    return start, end + len(CODE_ENDS[place]), text[start + len(tag) : end]
+    return start, end + len(CODE_ENDS[position]), text[start + len(tag) : end]
 
 
 def _sentences(text: str) -> Iterator[tuple[int, int]]:
@@ -184,7 +186,7 @@ def _split(text: str) -> tuple[list[str], str]:
     """Split at the commas outside all brackets; what follows an open bracket comes by itself."""
     parts: list[str] = []
     depth = start = 0
-    for place, character in enumerate(text):
+    for position, character in enumerate(text):
         if character in "(<":
             depth += 1
         elif character in ")>":
@@ -192,8 +194,8 @@ def _split(text: str) -> tuple[list[str], str]:
                 return parts, text[start:]
             depth -= 1
         elif character == "," and depth == 0:
-            parts.append(text[start:place])
-            start = place + 1
+            parts.append(text[start:position])
+            start = position + 1
     if depth:
         return parts, text[start:]
     parts.append(text[start:])

@@ -235,11 +235,11 @@ class CompletionServer:
         choices = _list(answer.get("choices"))
         if not choices:
             raise self._nonsense(json.dumps(answer))
-        places = {id(choice): place for place, choice in enumerate(choices)}
+        positions = {id(choice): place for place, choice in enumerate(choices)}
 
         def order(table: Any) -> int:
             index = table.get("index") if isinstance(table, dict) else None
-            return index if isinstance(index, int) else places[id(table)]
+            return index if isinstance(index, int) else positions[id(table)]
 
         return [self._completion(choice) for choice in sorted(choices, key=order)]
 

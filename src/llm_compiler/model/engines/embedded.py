@@ -158,8 +158,8 @@ class EmbeddedDecoder:
         """
         embeddings = self._weights.tensor("model.embed_tokens.weight", ids)
         feed = {"embeddings": embeddings, "positions": positions, "bias": bias}
-        for place, (key, value) in enumerate(zip(prompt, tree, strict=True)):
-            name = f"{place // 2}.{'value' if place % 2 else 'key'}"
+        for position, (key, value) in enumerate(zip(prompt, tree, strict=True)):
+            name = f"{position // 2}.{'value' if position % 2 else 'key'}"
             feed[f"prompt.{name}"], feed[f"tree.{name}"] = key, value
         hidden, *new = self._run(self._layers, feed)
         return hidden, new
@@ -245,8 +245,8 @@ class _State:
         self._tips: list[int] = []
         self._lanes: list[FloatArray] = []
 
-    def _empty(self, lanes: int, places: int) -> list[FloatArray]:
-        shape = self._kv, lanes, places, self._size
+    def _empty(self, lanes: int, length: int) -> list[FloatArray]:
+        shape = self._kv, lanes, length, self._size
         return [np.zeros(shape, np.float32) for _ in range(self._arrays)]
 
     @property
@@ -301,13 +301,13 @@ class _State:
         """Read new nodes some of which follow others, as one lane."""
         num = len(ids)
         sees = np.zeros((num, self._num_nodes), dtype=bool)
-        for place in range(num):
-            parent = int(self._parents[first + place])
+        for position in range(num):
+            parent = int(self._parents[first + position])
             if parent >= first:
-                sees[place] = sees[parent - first]
+                sees[position] = sees[parent - first]
             else:
-                sees[place, self._path(parent)] = True
-            sees[place, first + place] = True
+                sees[position, self._path(parent)] = True
+            sees[position, first + position] = True
         needed = np.flatnonzero(sees[:, :first].any(axis=0))
         sees = np.concatenate([sees[:, needed], sees[:, first:]], axis=1)
         bias = np.where(sees, np.float32(0), _HIDDEN)[None, None]
@@ -327,8 +327,8 @@ class _State:
         longest = int(depths.max())
         if parents != self._tips or longest >= self._lanes[0].shape[2]:
             self._make_lanes(parents, longest)
-        places = self._lanes[0].shape[2]
-        bias = np.where(np.arange(places) < depths[:, None], np.float32(0), _HIDDEN)
+        length = self._lanes[0].shape[2]
+        bias = np.where(np.arange(length) < depths[:, None], np.float32(0), _HIDDEN)
         bias = np.concatenate([bias, np.zeros((len(ids), 1), np.float32)], axis=1)[None, :, None]
         positions = (self.num_prompt + depths)[:, None]
         hidden, new = self._decoder.run_layers(
@@ -343,10 +343,10 @@ class _State:
 
     def _make_lanes(self, tips: Sequence[int], longest: int) -> None:
         """Collect the keys and values of paths, with room for as many again."""
-        places = 16
-        while places <= longest:
-            places *= 2
-        self._lanes = self._empty(len(tips), places)
+        positions = 16
+        while positions <= longest:
+            positions *= 2
+        self._lanes = self._empty(len(tips), positions)
         for lane, tip in enumerate(tips):
             path = self._path(tip)
             for mine, nodes in zip(self._lanes, self._nodes, strict=True):

@@ -149,8 +149,8 @@ def _pack_blocks(weight: FloatArray, bits: int) -> tuple[NDArray[np.uint8], Floa
         rounded = np.rint(blocks / scales[:, :, None]) + 128
         return rounded.astype(np.uint8), scales
     # Symmetric, with the largest value of a block at -8: as good as a zero point, and quicker.
-    place = np.abs(blocks).argmax(axis=2)[:, :, None]
-    largest = np.take_along_axis(blocks, place, axis=2)[:, :, 0]
+    position = np.abs(blocks).argmax(axis=2)[:, :, None]
+    largest = np.take_along_axis(blocks, position, axis=2)[:, :, 0]
     scales = np.where(largest == 0, np.float32(1e-12), largest / -8).astype(np.float32)
     rounded = np.clip(np.rint(blocks / scales[:, :, None]) + 8, 0, 15).astype(np.uint8)
     return rounded[:, :, 0::2] | (rounded[:, :, 1::2] << 4), scales

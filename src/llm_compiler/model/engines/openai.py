@@ -211,11 +211,11 @@ class ServerText:
         except Refused:
             self._chooses = False  # of an earlier version
             return None
-        places = {text.strip(): place for place, text in enumerate(ends)}
+        positions = {text.strip(): position for position, text in enumerate(ends)}
         chosen: dict[int, float] = {}
         for completion in found:
-            if (place := places.get(completion.text.strip())) is not None:
-                chosen.setdefault(place, completion.log_probability)
+            if (position := positions.get(completion.text.strip())) is not None:
+                chosen.setdefault(position, completion.log_probability)
         return sorted(chosen.items(), key=lambda pair: -pair[1]) if chosen else None
 
     def _ask(self, prompt: str, num: int, room: int, **settings: Any) -> list[Completion]:
@@ -246,8 +246,8 @@ def _cut_opening(opening: str) -> tuple[str, str]:
     is before a blank.
     """
     opening = f" {opening}"
-    place = opening.rfind(" ", 0, len(opening.rstrip(" ")))
-    return opening[:place], opening[place:]
+    position = opening.rfind(" ", 0, len(opening.rstrip(" ")))
+    return opening[:position], opening[position:]
 
 
 def _choice(owner: str, texts: Sequence[str]) -> dict[str, Any]:

@@ -286,8 +286,8 @@ class PaperEngine(BaseEngine):
         spelled = [
             (text, place) for place, recipe in enumerate(lists) for text in spellings(recipe)
         ]
-        places = dict(spelled)
-        answers = [f"{opening}{text}{stop[0]}" for text in places]
+        positions = dict(spelled)
+        answers = [f"{opening}{text}{stop[0]}" for text in positions]
         # Each list has at most two spellings.
         chosen = self._fitted(
             sample,
@@ -295,7 +295,7 @@ class PaperEngine(BaseEngine):
         )
         if chosen is None:
             return None
-        owners = list(places.values())
+        owners = list(positions.values())
         found: dict[PassList, float] = {}
         for answer, log_probability in chosen:
             found.setdefault(lists[owners[answer]], log_probability)

@@ -204,7 +204,7 @@ class _State:
 def _num_shared(group: Sequence[int], other: Sequence[int]) -> int:
     """Return how many ids are the same from the beginning on."""
     length = min(len(group), len(other))
-    for place in range(length):
-        if group[place] != other[place]:
-            return place
+    for position in range(length):
+        if group[position] != other[position]:
+            return position
     return length

@@ -64,9 +64,9 @@ def load_transformers(
     if precision is not None and precision not in PRECISIONS:
         wanted = ", ".join(PRECISIONS)
         raise ConfigError(f"the precision '{precision}' is unknown: expected one of {wanted}")
-    place = _device(torch, device)
+    position = _device(torch, device)
     if precision is None:
-        precision = "bf16" if place.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+        precision = "bf16" if position.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
     folder = _folder(str(model), revision)
     prompts = load_prompts(folder)
     if (own := folder / WEIGHTS_FILE).is_file() and is_int8(own):
@@ -93,7 +93,7 @@ def load_transformers(
                 f"{model}: {len(missing)} tensors are missing or of another shape than "
                 f"{CONFIG_FILE} says, {missing[0]} among them"
             )
-        loaded = loaded.to(place).eval()
+        loaded = loaded.to(position).eval()
     config = loaded.config.get_text_config()
     decoder = TorchDecoder(loaded, context=config.max_position_embeddings)
     if isinstance(prompts, CompactPrompts):

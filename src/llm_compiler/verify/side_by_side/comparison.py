@@ -81,13 +81,15 @@ class Comparison:
         doubt = ""
         declared: set[tuple[str, int]] = set()
         if signature is not None and frame is not None:
-            for argument, (scalar, place) in enumerate(
+            for argument, (scalar, position) in enumerate(
                 zip(signature.parameters, frame.locations, strict=True), 1
             ):
-                for word in range(max(1, (scalar.bits + 63) // 64) if place.kind != "float" else 1):
-                    index = place.index + word
-                    declared.add((place.kind, index))
-                    if place.kind == "integer":
+                for word in range(
+                    max(1, (scalar.bits + 63) // 64) if position.kind != "float" else 1
+                ):
+                    index = position.index + word
+                    declared.add((position.kind, index))
+                    if position.kind == "integer":
                         a, b = ours[1 + index], theirs[1 + index]
                         if not same_integer(scalar, a, b):
                             return (
@@ -97,11 +99,11 @@ class Comparison:
                             )
                         if ours[9 + index] != theirs[9 + index] and a == _STACK_TAG:
                             doubt = f"{name} may be passed other contents of the stack"
-                    elif place.kind == "float" and index < 8:
+                    elif position.kind == "float" and index < 8:
                         a, b = ours[17 + index], theirs[17 + index]
                         if not same_float(scalar, a, b):
                             return f"call {number}, of {name}, gets another argument {argument}", ""
-                    elif place.kind == "stack" and index < 6:
+                    elif position.kind == "stack" and index < 6:
                         a, b = ours[25 + index], theirs[25 + index]
                         if not same_integer(scalar, a, b):
                             return f"call {number}, of {name}, gets another argument {argument}", ""

@@ -58,8 +58,8 @@ class ComparisonAcross:
         frames = [assign_locations(signature, architecture) for architecture in self._architectures]
         if frames[0] is None or frames[1] is None:
             return ""
-        places = zip(signature.parameters, frames[0].locations, frames[1].locations, strict=True)
-        for argument, (scalar, here, there) in enumerate(places, 1):
+        positions = zip(signature.parameters, frames[0].locations, frames[1].locations, strict=True)
+        for argument, (scalar, here, there) in enumerate(positions, 1):
             a, b = _passed(ours, here), _passed(theirs, there)
             if a is None or b is None:
                 continue

@@ -21,7 +21,7 @@ __all__ = ["describe_arguments"]
 def describe_arguments(signature: Signature, frame: Frame, given: Input) -> tuple[str, ...]:
     """Return an input's arguments as text, with the memory that they point to."""
     found = []
-    for number, (scalar, place) in enumerate(
+    for number, (scalar, position) in enumerate(
         zip(signature.parameters, frame.locations, strict=True)
     ):
         read: dict[str, Callable[[int], int]] = {
@@ -30,7 +30,7 @@ def describe_arguments(signature: Signature, frame: Frame, given: Input) -> tupl
             "stack": lambda index: given.stack[index],
             "indirect": lambda index: given.indirect,
         }
-        value = read[place.kind](place.index)
+        value = read[position.kind](position.index)
         if scalar.kind == "integer":
             value &= (1 << min(64, scalar.bits)) - 1
             found.append(f"argument {number + 1}: i{scalar.bits} {value}")

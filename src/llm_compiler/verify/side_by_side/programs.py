@@ -114,14 +114,14 @@ class Programs:
                 image=_IMAGE, subject=f"*{subject.name}", driver=f"*{self._driver.name}", fill=fill
             )
         )
-        places = {word: REAL[word] for word in REAL if word != name}
+        positions = {word: REAL[word] for word in REAL if word != name}
         for index, function in enumerate(world.functions):
-            places[function] = f"{stub_address(index):#x}"
+            positions[function] = f"{stub_address(index):#x}"
         for index, function in enumerate(world.data):
-            places[function] = f"{buffer_address(NUM_BUFFERS + index):#x}"
-        places[COVERAGE_SYMBOL] = f"{_COVERAGE:#x}"
-        places["_GLOBAL_OFFSET_TABLE_"] = f"{_IMAGE:#x}"
-        places.pop(name, None)
+            positions[function] = f"{buffer_address(NUM_BUFFERS + index):#x}"
+        positions[COVERAGE_SYMBOL] = f"{_COVERAGE:#x}"
+        positions["_GLOBAL_OFFSET_TABLE_"] = f"{_IMAGE:#x}"
+        positions.pop(name, None)
         command: list[str | Path] = [
             self._linker,
             "-static",
@@ -130,7 +130,7 @@ class Programs:
             "max-page-size=4096",
             "-T",
             script,
-            *(f"--defsym={symbol}={place}" for symbol, place in places.items()),
+            *(f"--defsym={symbol}={place}" for symbol, place in positions.items()),
             self._driver,
             subject,
             "-o",
@@ -236,13 +236,13 @@ class Programs:
         frame = assign_locations(signature, self.target.architecture) if signature else None
         stack = followed = 0
         if signature is not None and frame is not None:
-            for parameter, place in zip(signature.parameters, frame.locations, strict=True):
-                if place.kind == "integer" and parameter.bits == 64 and world.leaves_traces:
-                    followed |= 1 << place.index
-                if place.kind == "stack":
+            for parameter, position in zip(signature.parameters, frame.locations, strict=True):
+                if position.kind == "integer" and parameter.bits == 64 and world.leaves_traces:
+                    followed |= 1 << position.index
+                if position.kind == "stack":
                     stack = max(
                         stack,
-                        place.index + max(1, parameter.memory_bytes // 8, parameter.bits // 64),
+                        position.index + max(1, parameter.memory_bytes // 8, parameter.bits // 64),
                     )
         bits, is_signed = world.extended.get(name, (0, False))
         return kind, bits, int(is_signed), min(stack, 6), followed

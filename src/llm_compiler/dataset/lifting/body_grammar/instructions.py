@@ -387,12 +387,12 @@ def _like_bool(type_: str) -> str:
 def _split(text: str) -> list[str]:
     """Split a struct's fields."""
     fields, depth, start = [], 0, 0
-    for place, character in enumerate(text):
+    for position, character in enumerate(text):
         if character in "[{<":
             depth += 1
         elif character in "]}>":
             depth -= 1
         elif character == "," and not depth:
-            fields.append(text[start:place].strip())
-            start = place + 1
+            fields.append(text[start:position].strip())
+            start = position + 1
     return [*fields, text[start:].strip()]

@@ -45,9 +45,9 @@ def _move_field(machine: Machine, up: bool, signed: bool) -> None:
         up: low bits move up (``ubfiz``, ``sbfiz``); else bits of the middle become the low ones
             (``ubfx``, ``sbfx``).
     """
-    destination, source, place, width = machine.parse()
+    destination, source, position, width = machine.parse()
     bits = machine.register(destination).bits
-    start, length = machine.number(place), machine.number(width)
+    start, length = machine.number(position), machine.number(width)
     value = machine.get(source, bits)
     builder = machine.builder
     if signed:
@@ -64,9 +64,9 @@ def _move_field(machine: Machine, up: bool, signed: bool) -> None:
 
 def _insert_field(machine: Machine, takes: bool = False, clears: bool = False) -> None:
     """``bfi``, ``bfxil`` and ``bfc``: the destination's other bits stay."""
-    destination, *sources, place, width = machine.parse()
+    destination, *sources, position, width = machine.parse()
     bits = machine.register(destination).bits
-    start, length = machine.number(place), machine.number(width)
+    start, length = machine.number(position), machine.number(width)
     builder = machine.builder
     mask = (1 << length) - 1
     if clears:

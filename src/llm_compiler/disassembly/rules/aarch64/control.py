@@ -150,8 +150,8 @@ def _jump_if_zero(machine: Machine, predicate: str) -> None:
 
 
 def _jump_if_bit(machine: Machine, is_set: bool) -> None:
-    first, place, _ = machine.parse()
-    register, number = machine.register(first), machine.number(place)
+    first, position, _ = machine.parse()
+    register, number = machine.register(first), machine.number(position)
     builder, bits = machine.builder, register.bits
     value = machine.get(register, bits)
     if number == bits - 1:

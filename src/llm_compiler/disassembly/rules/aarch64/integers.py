@@ -73,14 +73,14 @@ def _amount(machine: Machine, rest: list[Operand]) -> int:
 
 def _page(machine: Machine) -> None:
     """``adrp`` and ``adr``: what the following ``:lo12:`` completes names the place again."""
-    destination, place = machine.parse()
-    if not isinstance(place, Symbol):
+    destination, position = machine.parse()
+    if not isinstance(position, Symbol):
         raise machine.refuse()
     builder = machine.builder
-    if place.name in builder.code.labels:
+    if position.name in builder.code.labels:
         machine.put(destination, builder.undefined("i64"))  # what a jump table counts from
     else:
-        machine.put(destination, machine.symbol(place))
+        machine.put(destination, machine.symbol(position))
 
 
 def _thread_register(machine: Machine) -> None:

@@ -13,17 +13,17 @@ __all__ = ["ACCESSES"]
 
 
 def _load(machine: Machine, bits: int = 0, extend: str = "zext") -> None:
-    destination, place, *rest = machine.parse()
+    destination, position, *rest = machine.parse()
     register = machine.register(destination)
     width = bits or register.bits
-    address = _place(machine, place, width // 8, rest)
+    address = _place(machine, position, width // 8, rest)
     builder = machine.builder
     if isinstance(address, Node) and address.op == "address" and address.data.is_got:
         machine.put(register, address)
         return
     if register.is_vector:
         machine.put_scalar(
-            register, _pooled(machine, place, width) or _loaded(address, machine, width)
+            register, _pooled(machine, position, width) or _loaded(address, machine, width)
         )
         return
     value = builder.load(address, integer(width))
@@ -42,11 +42,11 @@ def _pooled(machine: Machine, place: Operand, width: int) -> Node | None:
 
 
 def _store(machine: Machine, bits: int = 0) -> None:
-    source, place, *rest = machine.parse()
+    source, position, *rest = machine.parse()
     register = machine.register(source)
     width = bits or register.bits
     value = _stored(machine, register, width)
-    machine.builder.store(_place(machine, place, width // 8, rest), value)
+    machine.builder.store(_place(machine, position, width // 8, rest), value)
 
 
 def _stored(machine: Machine, register: Register, width: int) -> Node:
@@ -73,15 +73,15 @@ def _place(machine: Machine, place: Operand, size: int, rest: list[Operand]) -> 
 
 def _pair(machine: Machine, loads: bool, bits: int = 0) -> None:
     """``ldp``, ``stp`` and ``ldpsw``: two registers and neighbouring places."""
-    first, second, place, *rest = machine.parse()
+    first, second, position, *rest = machine.parse()
     registers = machine.register(first), machine.register(second)
     width = bits or registers[0].bits
     builder = machine.builder
     if loads:
-        address = _place(machine, place, width // 8, rest)
-        places = [address, _next_to(machine, address, width // 8)]
+        address = _place(machine, position, width // 8, rest)
+        positions = [address, _next_to(machine, address, width // 8)]
         type_ = FLOATS[width] if registers[0].is_vector else integer(width)
-        values = [builder.load(each_node, type_) for each_node in places]
+        values = [builder.load(each_node, type_) for each_node in positions]
         for register, value in zip(registers, values, strict=True):
             if register.is_vector:
                 machine.put_scalar(register, value)
@@ -91,7 +91,7 @@ def _pair(machine: Machine, loads: bool, bits: int = 0) -> None:
                 machine.put(register, value)
         return
     values = [_stored(machine, each_register, width) for each_register in registers]
-    address = _place(machine, place, width // 8, rest)
+    address = _place(machine, position, width // 8, rest)
     for node, value in zip((address, _next_to(machine, address, width // 8)), values, strict=True):
         builder.store(node, value)
 

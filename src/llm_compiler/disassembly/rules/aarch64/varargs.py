@@ -52,8 +52,8 @@ def rewrite_varargs(graph: Graph, convention: Convention) -> None:
     for number in graph.order:
         for node in graph.blocks[number].nodes:
             if node.op == "load" and node.args[0].op == "frame":
-                place = node.args[0].data
-                if any(low <= place < high for low, high in areas):
+                position = node.args[0].data
+                if any(low <= position < high for low, high in areas):
                     raise Unliftable("arguments of '...' that are read without a list")
     if found.vector != 16 * len(convention.vector_arguments):
         return  # named vector arguments, or none saved: calls could not be given them
@@ -83,27 +83,27 @@ def _find(nodes: list[Node]) -> _List | None:
         if node.op == "store" and node.args[1].op == "frame":
             known = _known(nodes, number, node.args[0], _REACH)
             if known is not None:
-                place = node.args[1].data
-                values[place], stores[place] = known, node
-    for place, (kind, value) in values.items():
-        tops = [values.get(place + 8), values.get(place + 16)]
+                position = node.args[1].data
+                values[position], stores[position] = known, node
+    for position, (kind, value) in values.items():
+        tops = [values.get(position + 8), values.get(position + 16)]
         if kind != "frame" or value < 0 or any(top is None or top[0] != "frame" for top in tops):
             continue
-        offsets = values.get(place + 24)
+        offsets = values.get(position + 24)
         if offsets is None or offsets[0] != "const":
             continue
-        used = [place, place + 8, place + 16, place + 24]
+        used = [position, position + 8, position + 16, position + 24]
         low, high = offsets[1] & 0xFFFFFFFF, offsets[1] >> 32 & 0xFFFFFFFF
-        if bits_of(stores[place + 24].args[0].type) == 32:
-            other = values.get(place + 28)
+        if bits_of(stores[position + 24].args[0].type) == 32:
+            other = values.get(position + 28)
             if other is None or other[0] != "const":
                 continue
             high = other[1] & 0xFFFFFFFF
-            used.append(place + 28)
+            used.append(position + 28)
         assert tops[0] is not None
         assert tops[1] is not None
         return _List(
-            place,
+            position,
             tops[0][1],
             tops[1][1],
             -low & 0xFFFFFFFF,
@@ -123,12 +123,12 @@ def _known(nodes: list[Node], number: int, value: Node, depth: int) -> tuple[str
         if value not in nodes:
             return None
         start = nodes.index(value)
-        for place in range(start - 1, -1, -1):
-            node = nodes[place]
+        for position in range(start - 1, -1, -1):
+            node = nodes[position]
             if node.op in ("write", "clobber") and node.data == value.data:
                 if node.op == "clobber" or node.keeps:
                     return None
-                return _known(nodes, place, node.args[0], depth - 1)
+                return _known(nodes, position, node.args[0], depth - 1)
         return None
     if value.op == "address" and value.data.has_base and not value.data.has_index:
         base = _known(nodes, number, value.args[0], depth - 1)

@@ -81,8 +81,8 @@ class Calls:
             args.append((text, kind))
         for slot in found.slots:
             args.append(self._variables.read(webs[node, slot]))
-        for place, kind in found.words:
-            address = self._stack.address(place)
+        for position, kind in found.words:
+            address = self._stack.address(position)
             args.append((self._writer.assign(f"load {kind}, ptr {address}, align 1"), kind))
         return args
 

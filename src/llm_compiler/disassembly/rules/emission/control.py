@@ -143,6 +143,6 @@ class Terminators:
             self._writer.append(f"ret {values[0][1]} {values[0][0]}")
             return
         whole, result = "poison", self._plan.result
-        for place, (text, type_) in enumerate(values):
-            whole = self._writer.assign(f"insertvalue {result} {whole}, {type_} {text}, {place}")
+        for position, (text, type_) in enumerate(values):
+            whole = self._writer.assign(f"insertvalue {result} {whole}, {type_} {text}, {position}")
         self._writer.append(f"ret {result} {whole}")

@@ -43,11 +43,11 @@ class Stack:
         prologue: list[str] = []
         if self._by_value is not None:
             found.append(f"ptr byval([{self._by_value} x i8]) align 8 %stack")
-        for place, number in self._words.items():
-            type_ = self._word_type(place)
+        for position, number in self._words.items():
+            type_ = self._word_type(position)
             found.append(f"{type_} %p{number}")
-            prologue.append(f"  %in{place} = alloca {type_}")
-            prologue.append(f"  store {type_} %p{number}, ptr %in{place}")
+            prologue.append(f"  %in{position} = alloca {type_}")
+            prologue.append(f"  store {type_} %p{number}, ptr %in{position}")
         return found, prologue
 
     def _word_type(self, place: int) -> str:

@@ -99,7 +99,7 @@ def _table_of(code: Code, line: Line) -> tuple[str, ...]:
             break
     if not wanted:
         return ()
-    places = [
+    positions = [
         (value.operands[-1], name)
         for value in reversed(code.lines[max(0, line.number - _REACH) : line.number])
         if value.mnemonic == "leaq"
@@ -107,13 +107,13 @@ def _table_of(code: Code, line: Line) -> tuple[str, ...]:
         if value.operands[0].startswith(f"{name}(")
     ]
     sources = {wanted, line.operands[0].lstrip("*")}
-    for register, name in places:
+    for register, name in positions:
         if register in sources:
             return code.tables[name]
     tables = list(code.tables.values())
     if len(tables) == 1:
         return tables[0]
-    return code.tables[places[0][1]] if places else ()
+    return code.tables[positions[0][1]] if positions else ()
 
 
 # -- rules ---

@@ -45,12 +45,12 @@ def _extend(machine: Machine, op: str, source_bits: int, bits: int) -> None:
 
 
 def _load_address(machine: Machine, bits: int) -> None:
-    place, destination = machine.parse()
-    assert isinstance(place, Memory)
-    if bits == 64 and not place.is_32_bit:
-        machine.put(destination, machine.address(place))
+    position, destination = machine.parse()
+    assert isinstance(position, Memory)
+    if bits == 64 and not position.is_32_bit:
+        machine.put(destination, machine.address(position))
     else:
-        machine.put(destination, machine.builder.low(machine.sum(place, bits), bits))
+        machine.put(destination, machine.builder.low(machine.sum(position, bits), bits))
 
 
 def _push(machine: Machine, bits: int) -> None:

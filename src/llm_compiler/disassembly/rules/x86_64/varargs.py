@@ -57,8 +57,8 @@ def _reads_saved(blocks: list[list[Node]], base: int, convention: Convention) ->
     for nodes in blocks:
         for node in nodes:
             if node.op == "load" and node.args[0].op == "frame":
-                place = node.args[0].data
-                if base <= place < end or place >= convention.first_stack_argument:
+                position = node.args[0].data
+                if base <= position < end or position >= convention.first_stack_argument:
                     return True
     return False
 
@@ -89,19 +89,19 @@ def _lists(graph: Graph, base: int, convention: Convention) -> dict[int, int]:
     numbers: dict[int, int] = {}
     for block in graph.blocks:
         for node in block.nodes:
-            place = _place(graph, block, node, convention)
-            if place is None:
+            position = _place(graph, block, node, convention)
+            if position is None:
                 continue
             value = _known(graph, block, node.args[0], convention)
             if value is not None and value.op == "frame" and value.data == base:
-                saved.add(place - _SAVED)
+                saved.add(position - _SAVED)
             elif value is not None and value.op == "const" and isinstance(value.data, int):
-                numbers[place] = value.data & 0xFFFFFFFF
+                numbers[position] = value.data & 0xFFFFFFFF
     limit = 8 * len(convention.integer_arguments)
     return {
-        place: numbers[place] // 8
-        for place in saved
-        if place in numbers and numbers[place] <= limit
+        position: numbers[position] // 8
+        for position in saved
+        if position in numbers and numbers[position] <= limit
     }
 
 
@@ -114,10 +114,10 @@ def _place(graph: Graph, block: Block, node: Node, convention: Convention) -> in
         return int(address.data)
     distance = 0
     if address.op == "address":
-        place = address.data
-        if place.symbol or place.has_index or not place.has_base or place.segment:
+        position = address.data
+        if position.symbol or position.has_index or not position.has_base or position.segment:
             return None
-        distance, address = place.displacement, address.args[0]
+        distance, address = position.displacement, address.args[0]
     known = _known(graph, block, address, convention)
     return int(known.data) + distance if known is not None and known.op == "frame" else None
 
@@ -156,16 +156,16 @@ def _rewrite(
     end = base + _VECTORS_AT + 16 * len(convention.vector_arguments)
     kept: list[Node] = []
     for node in block.nodes:
-        place = _place(graph, block, node, convention)
+        position = _place(graph, block, node, convention)
         owner = next(
             (
                 index
                 for index in lists
-                if place is not None and index <= place < index + _LIST_BYTES
+                if position is not None and index <= position < index + _LIST_BYTES
             ),
             None,
         )
-        if place is None or (owner is None and not base <= place < end):
+        if position is None or (owner is None and not base <= position < end):
             kept.append(node)
         elif owner is None:
             continue

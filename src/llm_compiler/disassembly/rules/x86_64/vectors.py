@@ -82,7 +82,7 @@ def _move_half(machine: Machine, high: bool) -> None:
     """``movlps``, ``movhps``, ``movlpd``, ``movhpd``: one half from or to memory."""
     source, destination = machine.parse()
     builder = machine.builder
-    place = 1 if high else 0
+    position = 1 if high else 0
     if isinstance(destination, Memory):
         if not high:
             value = machine.scalar(source, "double")
@@ -98,7 +98,7 @@ def _move_half(machine: Machine, high: bool) -> None:
     old = machine.vector(destination, "<2 x double>")
     machine.put_scalar(
         destination,
-        builder.node("insertelement", "<2 x double>", (old, value), place),
+        builder.node("insertelement", "<2 x double>", (old, value), position),
         keeps=False,
     )
 
@@ -304,20 +304,20 @@ def _shuffle_floats(machine: Machine, type_: str) -> None:
 
 
 def _insert_word(machine: Machine) -> None:
-    place, source, destination = machine.parse()
-    assert isinstance(place, Immediate)
+    position, source, destination = machine.parse()
+    assert isinstance(position, Immediate)
     value = machine.get(source, 16)
     old = machine.vector(destination, "<8 x i16>")
-    made = machine.builder.node("insertelement", old.type, (old, value), place.value & 7)
+    made = machine.builder.node("insertelement", old.type, (old, value), position.value & 7)
     machine.put_scalar(destination, made, keeps=False)
 
 
 def _extract_word(machine: Machine) -> None:
-    place, source, destination = machine.parse()
-    assert isinstance(place, Immediate)
+    position, source, destination = machine.parse()
+    assert isinstance(position, Immediate)
     assert isinstance(destination, Register)
     value = machine.vector(source, "<8 x i16>")
-    word = machine.builder.node("extractelement", "i16", (value,), place.value & 7)
+    word = machine.builder.node("extractelement", "i16", (value,), position.value & 7)
     machine.put(destination, machine.builder.low(word, destination.bits))
 
 
