@@ -23,6 +23,7 @@ from llm_compiler.disassembly.disassembled import Disassembled, DisassembleOptio
 from llm_compiler.disassembly.drafts import with_drafts
 from llm_compiler.disassembly.lift import Lift, Lifter
 from llm_compiler.disassembly.lift_all import lift_all
+from llm_compiler.disassembly.lift_cache import LiftCache
 from llm_compiler.disassembly.merge import merge, relink
 from llm_compiler.disassembly.retarget import check_retarget, retarget
 from llm_compiler.disassembly.whole import whole_module
@@ -64,11 +65,13 @@ def disassemble(
     pool: WorkerPool | None = None,
     on_progress: Callable[[str, int, int], None] = lambda name, done, total: None,
     name: str = "",
+    cache: LiftCache | None = None,
 ) -> Disassembled:
     """Lift an assembly file, object or executable.
 
     Args:
         name: what to call the input; default: its path.
+        cache: where outcomes are looked up and kept; the caller closes it.
         engine: proposes; nothing of it is trusted. The caller closes it.
         pool: worker processes; default: a pool made for this call.
         on_progress: called with (function, functions done, functions in all).
@@ -114,6 +117,7 @@ def disassemble(
                 toolchain=toolchain,
                 executor=own,
                 folder=position,
+                cache=cache,
             )
             for each_engine, each, own, position in _workplaces(
                 engine, pool, executor, folder, min(options.jobs, max(1, len(symbols))), stack

@@ -92,6 +92,19 @@ def test_json(user: User, add_o: Path) -> None:
     assert "add.ll" in user.files()
 
 
+def test_what_was_lifted_is_known_the_next_time(user: User, add_o: Path) -> None:
+    def lift_by_rules(*more: str) -> tuple[bool, str, bytes]:
+        done = user.types("disassemble", "add.o", "--engine", "none", "--json", *more)
+        (function,) = done.rows[0]["functions"]
+        return function["is_cached"], function["verdict"], user.files()["add.ll"]
+
+    first = lift_by_rules()
+    assert first[:2] == (False, "exact")
+    assert lift_by_rules("--relink", "again.o") == (True, *first[1:])
+    assert "again.o" in user.files()
+    assert lift_by_rules("--no-cache") == first
+
+
 @pytest.mark.skipif(has_shipped_model(), reason="this installation has weights")
 def test_without_weights_both_say_so(user: User, add_o: Path) -> None:
     assert "came without weights: name a checkpoint" in user.fails(7, "disassemble", "add.o")

@@ -21,14 +21,20 @@ from llm_compiler.disassemble import (
 from llm_compiler.disassembly.archive import MAGIC, read_archive
 from llm_compiler.disassembly.disassembled import Retargeted
 from llm_compiler.disassembly.graph import blocks_of, to_dot, to_html
+from llm_compiler.disassembly.lift_cache import LiftCache
 from llm_compiler.errors import CompileFailed, ConfigError, InputError
 from llm_compiler.llvm.demangle import demangled
 from llm_compiler.llvm.module_jobs import Inspection, InspectJob
+from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.model.engines.engine import Engine
+from llm_compiler.model.engines.loader import weights_hash, weights_of
+from llm_compiler.model.engines.no_engine import NoEngine
+from llm_compiler.model.engines.requests import Capability
 from llm_compiler.option_fields import values_for
 from llm_compiler.output import check_writable, make_folders, write_atomically
 from llm_compiler.records import Status
 from llm_compiler.signals import received
+from llm_compiler.user_folders import cache_folder
 from llm_compiler.workers import LocalPool
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
@@ -115,10 +121,10 @@ def run(options: DisassembleArguments) -> int:
             check_writable(options.relink)
         engine = open_engine(options.engine, options.model, "disassemble")
         try:
-            with LocalPool(1) as pool:
+            with LocalPool(1) as pool, _cache(engine, options) as cache:
                 for task in tasks:
                     try:
-                        result = _lift(task, engine, settings, pool, options)
+                        result = _lift(task, engine, settings, pool, options, cache)
                     except InputError as error:
                         if len(tasks) == 1:
                             raise
@@ -140,12 +146,32 @@ def run(options: DisassembleArguments) -> int:
     return 0 if is_complete else 1
 
 
+def _cache(
+    engine: Engine, options: DisassembleArguments
+) -> contextlib.AbstractContextManager[LiftCache | None]:
+    """Return the user's cache of outcomes; none where an engine's answers may be others each time.
+
+    Those are servers', and files that somebody wants verdicts on.
+    """
+    if options.no_cache or Capability.VERBATIM in engine.capabilities:
+        return contextlib.nullcontext()
+    weights = weights_of(engine.name, options.model)
+    if weights and Path(weights).is_dir():
+        model = f"{engine.name} {weights_hash(Path(weights))}"
+    elif engine.name == NoEngine.name:
+        model = NoEngine.name
+    else:
+        return contextlib.nullcontext()
+    return LiftCache(cache_folder() / "lifts", model=model, toolchain=find_toolchain())
+
+
 def _lift(
     task: _Task,
     engine: Engine,
     settings: DisassembleOptions,
     pool: WorkerPool,
     options: DisassembleArguments,
+    cache: LiftCache | None,
 ) -> Disassembled:
     """Lift one object and write what comes of it."""
     with progress(None, "lifting") as bar:
@@ -154,7 +180,13 @@ def _lift(
             bar.update(done, name, total=total)
 
         result = disassemble(
-            task.path, engine, settings, pool=pool, on_progress=show, name=task.name
+            task.path,
+            engine,
+            settings,
+            pool=pool,
+            on_progress=show,
+            name=task.name,
+            cache=cache,
         )
         module = result.retargeted.module if result.retargeted else result.module
         data = module.encode("utf-8", "surrogateescape")
@@ -216,7 +248,7 @@ def _print(result: Disassembled) -> None:
             function.verdict.value,
             str(function.num_instructions),
             str(function.num_candidates),
-            f"{function.seconds:.1f}",
+            "known" if function.is_cached else f"{function.seconds:.1f}",
             _evidence(function),
         )
         for function in result.functions

@@ -105,6 +105,8 @@ class LiftedFunction:
     num_covered: int = 0
     counterexample: Counterexample | None = None
     seconds: float = 0.0
+    is_cached: bool = False
+    """It was found in the cache: another run had lifted the same code."""
     assembly: str = field(default="", repr=False)
     """The original, in normal form; empty where it cannot be read."""
     lowered: str = field(default="", repr=False)
@@ -134,6 +136,7 @@ class LiftedFunction:
             "num_covered": self.num_covered,
             "counterexample": _example_json(self.counterexample),
             "seconds": round(self.seconds, 3),
+            "is_cached": self.is_cached,
         }
 
 

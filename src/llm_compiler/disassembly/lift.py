@@ -19,6 +19,7 @@ from typing import Any
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.disassembled import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.finishing import ShortDraftJob
+from llm_compiler.disassembly.lift_cache import LiftCache
 from llm_compiler.disassembly.lift_records import AnswerVerdict, Lift, Question
 from llm_compiler.disassembly.outlined_code import without_outlined
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
@@ -94,7 +95,14 @@ class Lifter:
         toolchain: Toolchain,
         executor: Executor | None,
         folder: Path,
+        cache: LiftCache | None = None,
     ) -> None:
+        """Start without having read anything.
+
+        Args:
+            cache: of earlier outcomes; the caller closes it.
+        """
+        self._cache = cache
         self._binary, self._options = binary, options
         self._engine = engine
         self._pool, self._toolchain, self._executor = pool, toolchain, executor
@@ -126,7 +134,24 @@ class Lifter:
                 seconds=time.monotonic() - started,
             )
             return Lift(outcome=outcome)
-        return _of(question, self._ask_and_verify(question), started)
+        return _of(question, self._found_or_made(question), started)
+
+    def _found_or_made(self, question: Question) -> Lift:
+        """Return what an earlier run made of a function, or what this one does."""
+        if self._cache is None:
+            return self._ask_and_verify(question)
+        key = self._cache.key(
+            question,
+            self._options,
+            self._binary.elf.architecture,
+            can_run=self._executor is not None,
+            callees=self._rules.known_of_callees(question.text) if self._rules else {},
+        )
+        found = self._cache.get(key, question, self._toolchain)
+        if found is None:
+            found = self._ask_and_verify(question)
+            self._cache.put(key, found)
+        return found
 
     def read(self, symbol: Symbol) -> Question:
         """Return what is asked about a function.

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_compiler.dataset.stage_sample import StageSample, render_paper
 from llm_compiler.evaluate.suites import EvaluationModule
 from llm_compiler.model.engines.engine import Engine
-from llm_compiler.model.engines.loader import public_name
+from llm_compiler.model.engines.loader import public_name, weights_hash
 from llm_compiler.model.engines.questions import flag_tuning_question
 from llm_compiler.model.prompts import CompactPrompts, PaperPrompts, load_prompts
 from llm_compiler.model.tokenizer import TOKENIZER_FILE
 
 __all__ = ["ModelName", "fits_context", "model_fingerprint", "prompts_of", "sample_fits"]
 
-_EDGE_BYTES = 1 << 20
 _ANSWER_TOKENS = 100
 """What an answer needs of the context: the longest list, and sizes."""
 
@@ -78,23 +76,9 @@ def prompts_of(engine: Engine, model: str | Path | None) -> CompactPrompts | Pap
 
 
 def model_fingerprint(engine: Engine, model: str | Path | None) -> ModelName:
-    """Name an engine and its weights so that other weights have another name.
-
-    Of a folder the sizes, beginnings and ends of its weights count: reading all of them would take
-    minutes for large models.
-    """
+    """Name an engine and its weights so that other weights have another name."""
     found = ModelName(engine=engine.name, model=public_name(engine.model))
     folder = Path(model) if model is not None else None
     if folder is None or not folder.is_dir():
         return found
-    digest = hashlib.blake2b(digest_size=16)
-    # Answers that are replayed (`*.ll`, `*.s`) are a model's weights, too.
-    names = ("*.safetensors", "config.json", "*.ll", "*.s")
-    for file in sorted(path for name in names for path in folder.glob(name)):
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            digest.update(f"{file.name} {size} ".encode() + stream.read(_EDGE_BYTES))
-            if size > _EDGE_BYTES:
-                stream.seek(-_EDGE_BYTES, 2)
-                digest.update(stream.read(_EDGE_BYTES))
-    return replace(found, weights=digest.hexdigest())
+    return replace(found, weights=weights_hash(folder))

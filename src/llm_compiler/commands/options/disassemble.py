@@ -122,6 +122,11 @@ class DisassembleArguments(Seed, AsJson):
     )
     engine: str = engine_option(Capability.LIFT)
     model: str | None = model_option()
+    no_cache: bool = option(
+        "--no-cache",
+        False,
+        help="lift every function anew: neither look up nor keep what came of it",
+    )
     timeout_s: float = option(
         "--timeout-s",
         default_of(DisassembleOptions, "timeout_s"),

@@ -128,6 +128,22 @@ class RulesLifter:
                 found[name] = most
         return found
 
+    def known_of_callees(
+        self, text: FunctionText
+    ) -> dict[str, tuple[Signature | None, int | None]]:
+        """Return what this file says of the functions that one calls: all that drafts and verdicts
+        depend on besides the text."""
+        try:
+            code = parse_code(inline_outlined(text.text, self._outlined))
+        except Unliftable:
+            return {}
+        arities = self.arities(text)
+        return {
+            name: (self._signature(name), arities.get(name))
+            for name in self._called(code)
+            if self._function(name) is not None
+        }
+
     def _read_most(self, symbol: Symbol) -> int | None:
         """Return how many integer registers a function may read; None where it reads others."""
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib import resources
 from pathlib import Path
 
@@ -15,8 +16,11 @@ __all__ = [
     "load_engine",
     "public_name",
     "shipped_model",
+    "weights_hash",
     "weights_of",
 ]
+
+_EDGE_BYTES = 1 << 20
 
 
 def has_shipped_model() -> bool:
@@ -60,6 +64,24 @@ def weights_of(name: str, model: str | None) -> str | Path | None:
     if model is None and engine_kind(name).uses_shipped_weights:
         return shipped_model()
     return model
+
+
+def weights_hash(folder: Path) -> str:
+    """Return what names the weights of a folder; other weights have another name.
+
+    Their sizes, beginnings and ends count: reading all of them would take minutes for large models.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    # Answers that are replayed (`*.ll`, `*.s`) are a model's weights, too.
+    names = ("*.safetensors", "config.json", "*.ll", "*.s")
+    for file in sorted(path for name in names for path in folder.glob(name)):
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            digest.update(f"{file.name} {size} ".encode() + stream.read(_EDGE_BYTES))
+            if size > _EDGE_BYTES:
+                stream.seek(-_EDGE_BYTES, 2)
+                digest.update(stream.read(_EDGE_BYTES))
+    return digest.hexdigest()
 
 
 def load_engine(
