@@ -7,7 +7,6 @@ between threads (the engine is not, nor the pool).
 from __future__ import annotations
 
 import dataclasses
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import Any
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.disassembled import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.finishing import ShortDraftJob
+from llm_compiler.disassembly.inline_assembly import needless_assembly
 from llm_compiler.disassembly.lift_cache import LiftCache
 from llm_compiler.disassembly.lift_records import AnswerVerdict, Lift, Question
 from llm_compiler.disassembly.outlined_code import without_outlined
@@ -48,12 +48,6 @@ from llm_compiler.verify.variants import OWN, Match, MatchJob, Variant, function
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
 __all__ = ["AnswerVerdict", "Lift", "Lifter", "Question"]
-
-# Instructions that no IR stands for: only they may come as inline assembly.
-_ASM_ONLY = re.compile(
-    r"^(?:syscall|sysenter|cpuid|hlt|cli|sti|int|in[bwl]?|out[bwl]?|rdmsr|wrmsr|xgetbv|xsetbv|"
-    r"l[gi]dt|invlpg|svc|hvc|smc|mrs|msr|wfi|wfe|sev|isb|dsb|at|dc|ic|tlbi)$"
-)
 
 _NOT_RUN = "not run: enough of this function's answers were"
 MODEL_REACH = 32
@@ -332,7 +326,7 @@ class Lifter:
             raise _Refused(f"the answer is no module: {inspection.detail}")
         if others := [name for name in inspection.functions if name != text.name]:
             raise _Refused(f"the answer defines other functions too ({', '.join(others[:3])})")
-        if refused := _needless_assembly(inspection, text):
+        if refused := needless_assembly(inspection, text):
             raise _Refused(refused)
         return _Candidate(inspection=inspection, answer=answer, number=number)
 
@@ -580,17 +574,6 @@ def _of(question: Question, lift: Lift, started: float) -> Lift:
     return dataclasses.replace(
         lift, outcome=outcome, text=question.text, original=question.proof.code
     )
-
-
-def _needless_assembly(inspection: LiftInspection, text: FunctionText) -> str:
-    """Say what assembly an answer holds that the function does not force upon it."""
-    own = {line.split(" ", 1)[0] for line in text.text.splitlines()}
-    for template in inspection.asm:
-        for line in re.split(r"\\0A|\\09|;|\n", template):
-            word = line.strip().split(" ", 1)[0].split("\t", 1)[0]
-            if not _ASM_ONLY.match(word) or word not in own:
-                return f"the answer holds assembly itself ('{template[:60]}')"
-    return ""
 
 
 def _bleu(lowered: str, original: str) -> float | None:
