@@ -91,11 +91,6 @@ class Lifter:
         folder: Path,
         cache: LiftCache | None = None,
     ) -> None:
-        """Start without having read anything.
-
-        Args:
-            cache: of earlier outcomes; the caller closes it.
-        """
         self._cache = cache
         self._binary, self._options = binary, options
         self._engine = engine
@@ -460,7 +455,7 @@ class Lifter:
         if best is None:
             return _no_answer(text, reason, _every(verdicts, found))
         candidate, compiled, result = best
-        assembly = self._text_of(compiled.code, text.name)
+        assembly = _text_of(compiled.code, text.name, self._binary.called_through_plt)
         reason = result.reason
         if result.verdict is LiftVerdict.TESTS_PASSED:
             reason = f"not exact: {compiled.change}"
@@ -482,21 +477,22 @@ class Lifter:
         )
         return Lift(outcome=outcome, lowered=compiled.code)
 
-    def _text_of(self, code: CodeObject, name: str) -> str:
-        """Return the normal form of what an answer lowers to; empty where there is none."""
-        symbol = code.elf.symbol(name)
-        own = Binary(
-            path=code.path,
-            origin=Origin.OBJECT,
-            data=b"",
-            elf=code.elf,
-            listing=code.listing,
-            called_through_plt=self._binary.called_through_plt,
-        )
-        try:
-            return FunctionReader(own).read(symbol).text if symbol else ""
-        except Unreadable:
-            return ""
+
+def _text_of(code: CodeObject, name: str, called_through_plt: frozenset[str] | None) -> str:
+    """Return the normal form of what an answer lowers to; empty where there is none."""
+    symbol = code.elf.symbol(name)
+    own = Binary(
+        path=code.path,
+        origin=Origin.OBJECT,
+        data=b"",
+        elf=code.elf,
+        listing=code.listing,
+        called_through_plt=called_through_plt,
+    )
+    try:
+        return FunctionReader(own).read(symbol).text if symbol else ""
+    except Unreadable:
+        return ""
 
 
 def _exact_lift(
