@@ -385,9 +385,11 @@ def _without_defaults(flags: ClangFlags, triple: str) -> ClangFlags:
     that asks for frame pointers, or for more than the default, is obeyed.
     """
     words = [word for word in flags.kept if _FRAMES.match(word)]
-    if not words or {*words} != {_OMIT} or not _OMITS_BY_DEFAULT.match(triple):
+    # The last counts.
+    says_default = words[-1:] == [_OMIT] and not any(word.startswith("-m") for word in words)
+    if not says_default or not _OMITS_BY_DEFAULT.match(triple):
         return flags
-    return replace(flags, kept=tuple(word for word in flags.kept if word != _OMIT))
+    return replace(flags, kept=tuple(word for word in flags.kept if word not in words))
 
 
 def _timeout_s(bitcode: bytes) -> float:

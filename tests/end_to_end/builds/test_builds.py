@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -315,26 +316,45 @@ def test_a_whole_program_is_smaller_than_its_objects(
     assert (done.returncode, done.stdout) == (0, b"121 3\n")
 
 
-def test_sizes_of_two_revisions_become_a_comment(surroundings: Surroundings, project: Path) -> None:
+def _workflow_step(revision: str) -> tuple[str, str]:
+    """Return the build command of the example workflow, and its step that makes the comment.
+
+    As a runner of GitHub's would have them: what stands in ``${{ }}`` is put in its place.
+    """
+    text = (EXAMPLES / "size-comment.yml").read_text()
+    (build,) = re.findall(r"^ +BUILD: (.*)$", text, re.MULTILINE)
+    steps = re.findall(r"^ +- run: >-\n((?: {10}.*\n)+)", text, re.MULTILINE)  # folded lines
+    (step,) = (" ".join(step.split()) for step in steps if "compare_sizes.sh" in step)
+    base = "${{ github.event.pull_request.base.sha }}"
+    assert base in step
+    step = step.replace(base, revision)
+    assert "${{" not in step
+    return build, step
+
+
+def test_the_workflows_step_comments_what_changed(
+    surroundings: Surroundings, project: Path
+) -> None:
     pytest.importorskip("elftools", reason="needs the extra report")
     if shutil.which("git") is None or shutil.which("make") is None:
         pytest.skip("needs git and make")
-    tool = surroundings.bin / "llm-compiler-report"
+    tool = surroundings.bin / "llm-compiler"
     tool.write_text(
         f"#!{sys.executable}\nimport sys\nfrom llm_compiler.cli import main\nsys.exit(main())\n"
     )
     tool.chmod(0o755)
+    build, step = _workflow_step("HEAD~1")
+    (project / ".github").mkdir()
+    shutil.copy(EXAMPLES / "compare_sizes.sh", project / ".github")
     git = "git -c user.name=n -c user.email=n@example.org -c init.defaultBranch=main"
-    build = "make CC=llm-cc CXX=llm-c++ CFLAGS=-Oz CXXFLAGS=-Oz"
     surroundings.run(
         f"{git} init -q . && {git} add . && {git} commit -qm one"
         " && printf 'int more(int x) { return x * x * x + 5 %% (x + 1); }\\n' >> lib.c"
-        f" && {git} commit -qam two"
-        f" && sh {EXAMPLES}/compare_sizes.sh HEAD~1 HEAD '{build}' prog > ../comment.md",
+        f" && {git} commit -qam two && {step}",
         project,
-        LLM_COMPILER=str(tool),
+        BUILD=build,
     )
-    comment = (project.parent / "comment.md").read_text()
+    comment = (project / "comment.md").read_text()
     assert comment.startswith("**Size: ")
     assert "bytes, +" in comment
     assert "| `more` | 0 | " in comment

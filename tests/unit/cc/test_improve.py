@@ -19,10 +19,12 @@ LINUX = "x86_64-pc-linux-gnu"
         (("-fomit-frame-pointer",), "x86_64-unknown-freebsd14", ("-fomit-frame-pointer",)),
         (("-fomit-frame-pointer",), "x86_64-linux-android", ("-fomit-frame-pointer",)),
         (("-fno-omit-frame-pointer",), LINUX, ("-fno-omit-frame-pointer",)),
+        # The last counts.
+        (("-fno-omit-frame-pointer", "-c", "-fomit-frame-pointer"), LINUX, ("-c",)),
         (
-            ("-fno-omit-frame-pointer", "-fomit-frame-pointer"),
+            ("-fomit-frame-pointer", "-fno-omit-frame-pointer"),
             LINUX,
-            ("-fno-omit-frame-pointer", "-fomit-frame-pointer"),
+            ("-fomit-frame-pointer", "-fno-omit-frame-pointer"),
         ),
         (
             ("-fomit-frame-pointer", "-mno-omit-leaf-frame-pointer"),
