@@ -3,9 +3,10 @@
 
     python benchmarks/lift_by_rules.py FOLDER... [--level Oz] [--target TRIPLE] [--functions 300]
 
-Each FOLDER holds unoptimised bitcode. Units are compiled by clang at the level, some functions of
-each drawn, of the folders in turn, lifted, and compared in process: the same lines of assembly
-count as the same code (in `disassemble`, clang and `verify.round_trip` decide that). Prints by
+Each FOLDER holds unoptimised bitcode, which clang compiles at the level, or objects (of GCC, say),
+which are taken as they are. Some functions of each unit are drawn, of the folders in turn, lifted,
+and compared in process: the same lines of assembly count as the same code (in `disassemble`, clang
+and `verify.round_trip` decide that). Prints by
 length what is lifted and the same, and what the rules lack, counted; with --json FILE, one line
 for each function as it is done.
 """
@@ -93,10 +94,10 @@ def _draw(
     """Yield functions: some of one unit of each folder in turn."""
     chance = random.Random(options.seed)
     units = []
-    for position in options.folders:
-        files = sorted(position.glob("*.bc"))
+    for source in options.folders:
+        files = sorted(file for file in source.iterdir() if file.suffix in (".bc", ".o"))
         chance.shuffle(files)
-        units.append([(position.name, file) for file in files])
+        units.append([(source.name, file) for file in files])
     order = [item for group in zip(*_padded(units), strict=True) for item in group if item]
     taken = 0
     for number, (package, file) in enumerate(order):
@@ -154,19 +155,9 @@ def _functions(
 ) -> Iterator[tuple[str, Binary, FunctionReader, Symbol]]:
     folder.mkdir()
     output = folder / "unit.o"
-    if options.level == "O0":
-        file = _as_written_for_o0(file, toolchain, folder / "unit.ll")
-    command: list[str | Path] = [
-        toolchain.tool("clang"),
-        f"-{options.level}",
-        *([f"--target={options.target}"] if options.target else []),
-        "-c",
-        "-Wno-everything",
-        file,
-        "-o",
-        output,
-    ]
-    if not run(command, timeout_s=120).ok:
+    if file.suffix == ".o":
+        output = file
+    elif not _compile(file, options, toolchain, folder, output):
         return
     try:
         binary = read_binary(output, toolchain, folder)
@@ -179,6 +170,25 @@ def _functions(
         if symbol.name.startswith(PREFIX):
             continue  # no function of the program's
         yield f"{package}/{file.name}", binary, reader, symbol
+
+
+def _compile(
+    file: Path, options: argparse.Namespace, toolchain: Toolchain, folder: Path, output: Path
+) -> bool:
+    """Compile a unit of bitcode; return whether that worked."""
+    if options.level == "O0":
+        file = _as_written_for_o0(file, toolchain, folder / "unit.ll")
+    command: list[str | Path] = [
+        toolchain.tool("clang"),
+        f"-{options.level}",
+        *([f"--target={options.target}"] if options.target else []),
+        "-c",
+        "-Wno-everything",
+        file,
+        "-o",
+        output,
+    ]
+    return run(command, timeout_s=120).ok
 
 
 def _print(rows: Sequence[dict[str, object]]) -> None:

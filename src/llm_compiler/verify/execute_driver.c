@@ -25,7 +25,8 @@ enum {
 /* ---- system calls ---- */
 #if defined(__x86_64__)
 enum { READ = 0, WRITE = 1, MMAP = 9, MPROTECT = 10, FORK = 57, EXIT = 60, WAIT4 = 61, GETPID = 39,
-       SETRLIMIT = 160, PRCTL = 157, ARCH_PRCTL = 158, SETITIMER = 38 };
+       SETRLIMIT = 160, PRCTL = 157, ARCH_PRCTL = 158, SETITIMER = 38, SIGACTION = 13, SIGALTSTACK = 131 };
+enum { REGISTERS_AT = 40 }; /* of a signal's context */
 static long system6(long n, long a, long b, long c, long d, long e, long f) {
     long result;
     register long r10 __asm__("r10") = d;
@@ -38,7 +39,8 @@ static long system6(long n, long a, long b, long c, long d, long e, long f) {
 static long fork_child(void) { return system6(FORK, 0, 0, 0, 0, 0, 0); }
 #else
 enum { READ = 63, WRITE = 64, MMAP = 222, MPROTECT = 226, CLONE = 220, EXIT = 93, WAIT4 = 260,
-       SETRLIMIT = 164, PRCTL = 167, SETITIMER = 103 };
+       SETRLIMIT = 164, PRCTL = 167, SETITIMER = 103, SIGACTION = 134, SIGALTSTACK = 132 };
+enum { REGISTERS_AT = 184 }; /* of a signal's context */
 static long system6(long n, long a, long b, long c, long d, long e, long f) {
     register long x8 __asm__("x8") = n;
     register long x0 __asm__("x0") = a;
@@ -168,6 +170,30 @@ static void finish(u64 kind, u64 detail) {
     fill_report();
     report->kind = kind;
     leave(0);
+}
+
+/* ---- crashes ---- */
+static u64 fault_stack[2048];
+
+/* Says where memory was asked for that is not there, and what registers held: one of them, most
+   likely, was meant to be a pointer. */
+static void fault(int number, u64 *info, u8 *context) {
+    u64 *held = (u64 *)(context + REGISTERS_AT);
+    for (int i = 0; i < 8; i++) {
+        report->integers[i] = held[i];
+        report->floats[i] = held[8 + i];
+    }
+    report->broken = info[2];
+    report->detail = (u64)number;
+    report->kind = 5;
+    leave(0);
+}
+static void watch_faults(void) {
+    u64 stack[3] = {(u64)fault_stack, 0, sizeof fault_stack};
+    u64 action[4] = {(u64)fault, 0x0c000004, (u64)leave, 0}; /* SA_ONSTACK, SA_SIGINFO, a restorer */
+    system3(SIGALTSTACK, stack, 0, 0);
+    system6(SIGACTION, 11, (long)action, 0, 8, 0, 0);
+    system6(SIGACTION, 7, (long)action, 0, 8, 0, 0);
 }
 
 /* ---- stubs ---- */
@@ -397,6 +423,7 @@ static void confine(void) {
 }
 static void run_one(struct registers *in, u64 *stack_words) {
     heap_next = settings.heap;
+    watch_faults();
     confine();
     llm_call(settings.entry, in, stack_words, settings.num_stack_words, STACK + STACK_BYTES - 4096, report);
     for (int i = 0; i < 8; i++) report->integers[i] = canonical(report->integers[i]);

@@ -174,6 +174,10 @@ class InputGenerator:
         self._address_share = 0.12
         """Of the parameters that are numbers as wide as pointers: a lift may call pointers so."""
 
+    def pointer(self) -> int:
+        """Return an address that can be read."""
+        return self._pointer()
+
     # -- values ----------------------------------------------------------------------------------
 
     def _integer(self, bits: int) -> int:

@@ -228,3 +228,36 @@ def test_places_of_own_data_count_by_what_is_there(toolchain: Toolchain, tmp_pat
     for offset, verdict in ((1, PASSED), (2, REFUTED)):
         found = judge(text, other + ir(body.format(offset), "ptr @f()"), toolchain, tmp_path)
         assert found.verdict is verdict, found
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+def test_a_long_way_of_pointers_is_followed(
+    architecture: str, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    # Each word on the way is a pointer in a third of the inputs.
+    try:
+        find_target(architecture, toolchain)
+    except ToolchainNotFound as error:
+        pytest.skip(str(error))
+    places = [8, 72, 136, 24, 264, 40]
+    if architecture == "x86_64":
+        steps = "".join(f"movq {place}(%rdi), %rdi\n" for place in places)
+        code = f"{steps}movl (%rdi), %eax\nretq\n"
+    else:
+        steps = "".join(f"ldr x0, [x0, #{place}]\n" for place in places)
+        code = f"{steps}ldr w0, [x0]\nret\n"
+    assembly = f".text\n.globl f\n.p2align 2\n.type f, @function\nf:\n{code}"
+
+    def lift(added: int) -> str:
+        lines, pointer = [], "%p"
+        for number, place in enumerate(places):
+            lines.append(f"%a{number} = getelementptr i8, ptr {pointer}, i64 {place}")
+            lines.append(f"%p{number} = load ptr, ptr %a{number}")
+            pointer = f"%p{number}"
+        lines += [f"%v = load i32, ptr {pointer}", f"%w = add i32 %v, {added}", "ret i32 %w"]
+        return ir("\n".join(lines), "i32 @f(ptr %p)")
+
+    found = judge(assembly, lift(0), toolchain, tmp_path, architecture)
+    assert (found.verdict, found.reason) == (PASSED, "")
+    found = judge(assembly, lift(1), toolchain, tmp_path, architecture)
+    assert found.verdict is REFUTED

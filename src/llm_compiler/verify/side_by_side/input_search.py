@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from llm_compiler.errors import CompileFailed
 from llm_compiler.llvm.assembler import assemble
+from llm_compiler.verify.architectures import MemoryField
 from llm_compiler.verify.inputs import Frame, Input, InputGenerator
 from llm_compiler.verify.lifted import Signature
 from llm_compiler.verify.probes import (
@@ -16,8 +19,9 @@ from llm_compiler.verify.probes import (
 )
 from llm_compiler.verify.side_by_side.clock import Clock
 from llm_compiler.verify.side_by_side.options import ExecuteOptions
-from llm_compiler.verify.side_by_side.outcomes import HUNG
+from llm_compiler.verify.side_by_side.outcomes import HUNG, Outcome
 from llm_compiler.verify.side_by_side.programs import Executable, Programs, stub_address
+from llm_compiler.verify.side_by_side.repair import repaired
 from llm_compiler.verify.side_by_side.world import NUM_CALLBACKS, World
 
 __all__ = ["FIRST_INPUTS", "PIECE", "Found", "search_inputs"]
@@ -27,6 +31,8 @@ PIECE = 96
 """Inputs between two looks at the clock."""
 _MUTANT_ROUNDS = 2
 """That are run though all blocks have run."""
+_REPAIRS, _REPAIRED = 14, 16
+"""Steps of mending crashed inputs after each round, and how many inputs at each."""
 _ENOUGH = 1.5
 """Times as many inputs as a verdict needs have to run to their end, if there is time."""
 
@@ -52,6 +58,7 @@ def search_inputs(
     clock: Clock,
 ) -> Found:
     """Return inputs that run the original to its end, and as many of its blocks as were reached."""
+    fields = memory_fields(text, name, programs.target.architecture)
     generator = InputGenerator(
         signature,
         frame,
@@ -59,7 +66,7 @@ def search_inputs(
         constants=comparison_constants(text, name, programs.target.architecture),
         num_extra_buffers=len(world.data) + 1,
         variable_bytes=sum((size + 7) // 8 * 8 for _, size in world.variables),
-        fields=memory_fields(text, name, programs.target.architecture),
+        fields=fields,
         offsets=address_offsets(text, name, programs.target.architecture),
         functions=[
             stub_address(index)
@@ -67,66 +74,145 @@ def search_inputs(
         ],
     )
     probed, blocks = _probed(programs, text, name, world)
-    inputs: list[Input] = []
-    num_tried = 0
-    seen: set[int] = set()
-    telling: list[Input] = []
-    begun: set[int] = set()
-    hopeful: list[Input] = []
-    ending: list[Input] = []
-    batch = [generator.draw() for _ in range(options.num_inputs)]
-    for number in range(options.num_rounds + options.num_searches + 1):
-        if probed is None:
-            inputs, num_tried = batch, len(batch)
-            break
+    if probed is None:
+        inputs = [generator.draw() for _ in range(options.num_inputs)]
+        return Found(inputs=inputs, num_tried=len(inputs), num_covered=0, num_blocks=blocks)
+
+    def run(some: Sequence[Input]) -> list[Outcome]:
+        return programs.run(probed, some, world, frame, num_blocks=blocks)
+
+    search = _InputSearch(run, generator, fields, options, clock, blocks)
+    search.run()
+    # What reaches most runs first: the comparison may be short of time.
+    chosen = {id(given) for given in search.telling}
+    inputs = search.telling + [given for given in search.inputs if id(given) not in chosen]
+    return Found(
+        inputs=inputs,
+        num_tried=search.num_tried,
+        num_covered=len(search.seen),
+        num_blocks=blocks,
+    )
+
+
+class _InputSearch:
+    """Rounds of inputs, each of them mutants of what the rounds before found."""
+
+    def __init__(
+        self,
+        run: Callable[[Sequence[Input]], list[Outcome]],
+        generator: InputGenerator,
+        fields: Sequence[MemoryField],
+        options: ExecuteOptions,
+        clock: Clock,
+        num_blocks: int,
+    ) -> None:
+        self._run, self._generator, self._fields = run, generator, fields
+        self._options, self._clock, self._num_blocks = options, clock, num_blocks
+        self._chance = random.Random(f"search:{options.seed}")
+        self._wanted = _ENOUGH * options.min_inputs
+        self.inputs: list[Input] = []
+        """On which the original ends."""
+        self.telling: list[Input] = []
+        """Those among them that ran new blocks."""
+        self.seen: set[int] = set()
+        self.num_tried = 0
+        self._begun: set[int] = set()
+        self._hopeful: list[Input] = []
+        """That began new blocks, whether they ended or not."""
+        self._ending: list[Input] = []
+        self._crashed: list[tuple[Input, Outcome]] = []
+        """Of the last round."""
+
+    def run(self) -> None:
+        """Search until enough is found, or the time is over."""
+        options, generator = self._options, self._generator
+        batch = [generator.draw() for _ in range(options.num_inputs)]
+        for number in range(options.num_rounds + options.num_searches + 1):
+            hung = self._round(batch, number)
+            if not self._clock.is_over:
+                self._repair(number)
+            is_enough = len(self.seen) == self._num_blocks and len(self._ending) >= self._wanted
+            # Mutants meet the constants that memory is compared with: where one off counts.
+            if self._clock.is_over or (is_enough and number >= _MUTANT_ROUNDS):
+                return
+            if 4 * hung > len(batch) and not self._ending:
+                return
+            # Those that got somewhere new and crashed there may be a mutation away from an end.
+            near = self._ending if len(self._ending) < self._wanted else self._hopeful[-8:]
+            sources = [some for some in (self.telling[-8:], self.telling, near) if some]
+            batch = [
+                generator.mutate(self._chance.choice(sources[index % len(sources)]))
+                if sources and self._chance.random() < 0.8
+                else generator.draw()
+                for index in range(options.num_inputs // 2)
+            ]
+
+    def _round(self, batch: list[Input], number: int) -> int:
+        """Run a batch; return how many of it never ended."""
+        self._crashed = []
         hung = start = 0
         size = FIRST_INPUTS if not number else PIECE
         while start < len(batch):
             piece = batch[start : start + size]
-            num_tried += len(piece)
-            outcomes = programs.run(probed, piece, world, frame, num_blocks=blocks)
-            for given, outcome in zip(piece, outcomes, strict=True):
-                ran = {i for i, byte in enumerate(outcome.coverage) if byte}
-                if outcome.is_complete:
-                    is_short = len(ending) < _ENOUGH * options.min_inputs
-                    if number <= options.num_rounds or is_short or not ran <= seen:
-                        inputs.append(given)
-                    ending.append(given)
-                if not ran <= begun:
-                    begun |= ran
-                    hopeful.append(given)
-                if outcome.is_complete and not ran <= seen:
-                    seen |= ran
-                    telling.append(given)
-            never = sum(each_outcome.kind == HUNG for each_outcome in outcomes)
+            never = self._take(piece, number)
             start += len(piece)
-            if 4 * never > len(piece) and ending:
+            if 4 * never > len(piece) and self._ending:
                 # Runs that never end cost their time limit: stay near those that end.
                 batch[start:] = [
-                    generator.mutate(generator._random.choice(ending)) for _ in batch[start:]
+                    self._generator.mutate(self._chance.choice(self._ending)) for _ in batch[start:]
                 ]
             hung, size = hung + never, PIECE
-            if clock.is_over:
+            if self._clock.is_over:
                 break
-        is_enough = len(seen) == blocks and len(ending) >= _ENOUGH * options.min_inputs
-        # Mutants meet the constants that memory is compared with: where one off counts.
-        if clock.is_over or (is_enough and number >= _MUTANT_ROUNDS):
-            break
-        if 4 * hung > len(batch) and not ending:
-            break
-        # Those that got somewhere new and crashed there may be a mutation away from an end.
-        near = ending if len(ending) < _ENOUGH * options.min_inputs else hopeful[-8:]
-        sources = [group for group in (telling[-8:], telling, near) if group]
-        batch = [
-            generator.mutate(generator._random.choice(sources[index % len(sources)]))
-            if sources and generator._random.random() < 0.8
-            else generator.draw()
-            for index in range(options.num_inputs // 2)
-        ]
-    # What reaches most runs first: the comparison may be short of time.
-    chosen = {id(item) for item in telling}
-    inputs = telling + [item for item in inputs if id(item) not in chosen]
-    return Found(inputs=inputs, num_tried=num_tried, num_covered=len(seen), num_blocks=blocks)
+        return hung
+
+    def _take(self, piece: Sequence[Input], number: int) -> int:
+        """Run some inputs, and keep what they tell; return how many never ended."""
+        outcomes = self._run(piece)
+        self.num_tried += len(piece)
+        for given, outcome in zip(piece, outcomes, strict=True):
+            ran = {i for i, byte in enumerate(outcome.coverage) if byte}
+            if outcome.is_complete:
+                is_short = len(self._ending) < self._wanted
+                if number <= self._options.num_rounds or is_short or not ran <= self.seen:
+                    self.inputs.append(given)
+                self._ending.append(given)
+            elif outcome.fault is not None:
+                self._crashed.append((given, outcome))
+            if not ran <= self._begun:
+                self._begun |= ran
+                self._hopeful.append(given)
+            if outcome.is_complete and not ran <= self.seen:
+                self.seen |= ran
+                self.telling.append(given)
+        return sum(outcome.kind == HUNG for outcome in outcomes)
+
+    def _repair(self, number: int) -> None:
+        """Mend inputs that crashed, step by step: a list is followed for as far as it leads."""
+        for _ in range(_REPAIRS):
+            is_enough = len(self._ending) >= self._wanted and len(self.seen) == self._num_blocks
+            if is_enough or self._clock.is_over or not self._crashed:
+                return
+            # Crashes in blocks that no input has run to the end come first.
+            self._crashed.sort(key=lambda pair: -self._num_new(pair[1]))
+            chosen = self._crashed[: _REPAIRED // 2]
+            rest = self._crashed[len(chosen) :]
+            chosen += self._chance.sample(rest, min(len(rest), _REPAIRED // 2))
+            self._crashed = []
+            mended = []
+            for given, outcome in chosen:
+                assert outcome.fault is not None
+                other = repaired(
+                    given, outcome.fault, self._generator.pointer, self._chance, self._fields
+                )
+                if other is not None:
+                    mended.append(other)
+            if not mended:
+                return
+            self._take(mended, number)
+
+    def _num_new(self, outcome: Outcome) -> int:
+        return sum(bool(byte) and i not in self.seen for i, byte in enumerate(outcome.coverage))
 
 
 def _probed(

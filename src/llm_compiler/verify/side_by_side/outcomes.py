@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
-__all__ = ["CRASHED", "HUNG", "RETURNED", "SIGNALS", "Outcome", "parse_outcomes"]
+__all__ = ["CRASHED", "HUNG", "RETURNED", "SIGNALS", "Fault", "Outcome", "parse_outcomes"]
 
 RETURNED, _ENDED, _TOO_MANY, CRASHED, HUNG = 1, 2, 4, 5, 6
 _CALL_WORDS = 40
@@ -21,6 +21,16 @@ SIGNALS = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A crash for want of memory."""
+
+    address: int
+    """0 where the processor does not say: no address of any program."""
+    registers: tuple[int, ...]
+    """Sixteen general ones, at that instruction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one run left, as the driver reports it."""
@@ -33,6 +43,13 @@ class Outcome:
     calls: tuple[tuple[int, ...], ...] = field(repr=False)
     changes: bytes = field(repr=False)
     coverage: bytes = field(repr=False)
+
+    @property
+    def fault(self) -> Fault | None:
+        """Where memory was asked for that is not there, if the run ended so."""
+        if self.kind != CRASHED or self.detail not in (7, 11):
+            return None
+        return Fault(address=self.broken, registers=self.integers + self.floats)
 
     @property
     def is_complete(self) -> bool:

@@ -408,6 +408,9 @@ def _table() -> dict[str, Rule]:
         "mfence": _fence,
         "endbr64": _nothing,
         "nop": _nothing,
+        "nopw": _nothing,
+        "nopl": _nothing,
+        "nopq": _nothing,
         "pause": _nothing,
     }
     for letter, bits in SUFFIXES.items():
