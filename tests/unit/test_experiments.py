@@ -15,6 +15,15 @@ MOST_FIGURES = 5
 _ROW = re.compile(r"^\| (20\d\d-\d\d-\d\d) \| \[(.+)\]\((?:docs/experiments/)?([\w-]+)\.md\) \|$")
 _FIGURE = re.compile(r"(?<![\w.-])[-+]?\d[\d,]*(?:\.\d+)?(?![\w-]*[A-Za-z])")
 _ITEM = re.compile(r"(?:[*-]|\d+\.) ")
+# What is no figure: code, the targets of links, intervals (of the figure before them), the
+# second number of a range, dates and versions.
+_NO_FIGURE = re.compile(
+    r"`[^`]*`|(?<=\])\([^)]*\)|\[[-+\d., ]+\]"
+    r"|(?<=\d)(?: %)? to [-+]?\d[\d,.]*\d*|\b20\d\d-\d\d(?:-\d\d)?\b"
+    r"|\b(?:LLVM|Python|Debian|Ubuntu|Lua|issue|section) \d[\d.]*"
+)
+
+_END = re.compile(r"(?<=[.!?])(?:\*\*|[)\"*])?\s+|(?<=:)(?:\*\*)?\s+(?=[A-Z*\[\"(])")
 
 
 def rows(path: Path) -> list[tuple[str, str, str]]:
@@ -41,18 +50,18 @@ def test_nothing_stands_below_the_table() -> None:
 
 
 def sentences(text: str) -> Iterator[str]:
-    """Yield the sentences of a page, without code, tables, headings and links' targets."""
+    """Yield the sentences of a page, without code, tables, headings and what is no figure."""
     paragraphs = [""]
     for line in re.sub(r"```.*?```", "", text, flags=re.DOTALL).splitlines():
         bare = line.strip()
-        if not bare or bare.startswith(("|", "#")) or _ITEM.match(bare):
+        # A wrapped line that begins with a number is no item of a list.
+        item = _ITEM.match(bare) if bare[:1] in "*-" or not paragraphs[-1] else None
+        if not bare or bare.startswith(("|", "#")) or item:
             paragraphs.append("")
         if not bare.startswith(("|", "#")):
-            paragraphs[-1] += " " + _ITEM.sub("", bare, count=1)
+            paragraphs[-1] += " " + bare[item.end() if item else 0 :]
     for paragraph in paragraphs:
-        # Code, the targets of links, and intervals, which are of the figure before them.
-        plain = re.sub(r"`[^`]*`|(?<=\])\([^)]*\)|\[[-\d., ]+\]", "", paragraph)
-        yield from re.split(r"(?<=[.!?:])\s+(?=[A-Z*\[\"(])", plain.strip())
+        yield from _END.split(_NO_FIGURE.sub("_", paragraph.strip()))
 
 
 @pytest.mark.parametrize(
