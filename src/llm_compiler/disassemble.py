@@ -124,6 +124,7 @@ def disassemble(
             )
         ]
         lifts, done = lift_all(binary, symbols, lifters, on_progress)
+        lifts = [_taken(lift, options) for lift in lifts]
         if done < len(symbols):
             warnings.append(f"interrupted: {done} of {len(symbols)} functions were looked at")
         on_progress("one module of all", done, len(symbols))
@@ -133,7 +134,7 @@ def disassemble(
             pool=pool,
             toolchain=toolchain,
             folder=folder,
-            reverify=lifters[0].verify_again,
+            reverify=lambda lift, ir: _taken(lifters[0].verify_again(lift, ir), options),
         )
         lifts = list(merged.lifts)
         whole = whole_module(binary, lifts, merged, pool=pool, toolchain=toolchain, folder=folder)
@@ -142,7 +143,7 @@ def disassemble(
             left = [
                 lift
                 for lift in lifts
-                if lift.outcome.name in merged.dropped or not lift.outcome.verdict.is_accepted
+                if lift.outcome.name in merged.dropped or not lift.outcome.is_accepted
             ]
             module = with_drafts(module, left, pool=pool, toolchain=toolchain, folder=folder)
         if options.annotate:
@@ -164,11 +165,15 @@ def disassemble(
                 folder=folder,
                 options=options.execute,
                 timeout_s=options.timeout_s,
+                accept_unproved=options.accept_unproved,
                 on_progress=on_progress,
             )
     functions = [
         dataclasses.replace(
-            lift.outcome, verdict=LiftVerdict.UNPROVED, reason=merged.dropped[lift.outcome.name]
+            lift.outcome,
+            verdict=LiftVerdict.UNPROVED,
+            reason=merged.dropped[lift.outcome.name],
+            is_taken_unproved=False,
         )
         if lift.outcome.name in merged.dropped
         else lift.outcome
@@ -190,7 +195,18 @@ def disassemble(
 
 def _is_replaced(lift: Lift, dropped: Mapping[str, str]) -> bool:
     """Whether a lifted function takes the original's place."""
-    return lift.outcome.verdict.is_accepted and lift.outcome.name not in dropped
+    return lift.outcome.is_accepted and lift.outcome.name not in dropped
+
+
+def _taken(lift: Lift, options: DisassembleOptions) -> Lift:
+    """Return a lift that is taken though it is unproved, if that was asked for."""
+    is_taken = (
+        options.accept_unproved
+        and lift.outcome.verdict is LiftVerdict.UNPROVED
+        and lift.lowered is not None
+    )
+    outcome = dataclasses.replace(lift.outcome, is_taken_unproved=is_taken)
+    return dataclasses.replace(lift, outcome=outcome)
 
 
 def _workplaces(

@@ -49,6 +49,9 @@ class DisassembleOptions:
     keep_unproved: bool = True
     """The module also holds the best answer of what it does not define: marked, and internal under
     another name, so that nothing is ever linked against it."""
+    accept_unproved: bool = False
+    """Lifts that are neither shown right nor wrong take the originals' place, too: the caller has
+    tests of his own."""
     annotate: bool = False
     """Comments above each function: where it stood, its strings, instructions, lines of source."""
     retarget: str = ""
@@ -105,6 +108,8 @@ class LiftedFunction:
     num_covered: int = 0
     counterexample: Counterexample | None = None
     seconds: float = 0.0
+    is_taken_unproved: bool = False
+    """It is not shown right, and takes the original's place all the same: that was asked for."""
     is_cached: bool = False
     """It was found in the cache: another run had lifted the same code."""
     assembly: str = field(default="", repr=False)
@@ -113,6 +118,11 @@ class LiftedFunction:
     """What the lift lowers to."""
     ir: str = field(default="", repr=False)
     """The best answer that is well-formed, whatever its verdict."""
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether it takes the original's place."""
+        return self.verdict.is_accepted or self.is_taken_unproved
 
     def to_json(self) -> dict[str, Any]:
         """Return what ``--json`` prints of it."""
@@ -136,6 +146,7 @@ class LiftedFunction:
             "num_covered": self.num_covered,
             "counterexample": _example_json(self.counterexample),
             "seconds": round(self.seconds, 3),
+            "is_taken_unproved": self.is_taken_unproved,
             "is_cached": self.is_cached,
         }
 

@@ -91,9 +91,7 @@ def merge(
     """
     lifts, dropped = _united(lifts, pool, reverify)
     accepted = [
-        lift
-        for lift in lifts
-        if lift.outcome.verdict.is_accepted and lift.outcome.name not in dropped
+        lift for lift in lifts if lift.outcome.is_accepted and lift.outcome.name not in dropped
     ]
     kept = [lift for lift in accepted if not lift.outcome.alias_of]
     aliases = [lift for lift in accepted if lift.outcome.alias_of]
@@ -149,7 +147,7 @@ def _united(
     named = {
         lift.outcome.name: lift
         for lift in lifts
-        if lift.outcome.verdict.is_accepted and not lift.outcome.alias_of
+        if lift.outcome.is_accepted and not lift.outcome.alias_of
     }
     if not named:
         return list(lifts), {}
@@ -178,7 +176,7 @@ def _united(
         elif is_changed or (each_lift.outcome.claims and reverify is not None):
             assert reverify is not None
             each_lift = reverify(dataclasses.replace(each_lift, is_changed=is_changed), text)
-            if not each_lift.outcome.verdict.is_accepted:
+            if not each_lift.outcome.is_accepted:
                 dropped[name] = each_lift.outcome.reason
         else:
             each_lift = dataclasses.replace(
@@ -372,13 +370,15 @@ def _finished(body: str, binary: Binary, lifts: Sequence[Lift], dropped: dict[st
         name, verdict = lift.outcome.name, lift.outcome.verdict
         reason = dropped.get(name, lift.outcome.reason)
         said = f"{verdict.value} (declared: {reason})" if name in dropped else verdict.value
+        if lift.outcome.is_taken_unproved and name not in dropped:
+            said += " (defined: asked for)"
         if not verdict.is_accepted and reason:
             said += f": {reason}"
         if lift.outcome.alias_of:
             kind = "chosen at load time by" if lift.outcome.is_ifunc else "another name of"
             said = f"{kind} {lift.outcome.alias_of}: {said}"
         lines.append(comment(f"{name}: {said}"))
-        if name in dropped or not verdict.is_accepted:
+        if name in dropped or not lift.outcome.is_accepted:
             declared.append(name)
     text = without_header(body)
     if not body:
@@ -434,7 +434,7 @@ def relink(
     accepted = [
         lift
         for lift in lifts
-        if lift.outcome.verdict.is_accepted and lift.outcome.name not in merged.dropped
+        if lift.outcome.is_accepted and lift.outcome.name not in merged.dropped
     ]
     architecture = binary.elf.architecture
     copy, output = folder / "copy.o", folder / "relinked.o"

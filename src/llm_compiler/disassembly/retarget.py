@@ -85,20 +85,28 @@ def retarget(
     folder: Path,
     options: ExecuteOptions,
     timeout_s: float,
+    accept_unproved: bool = False,
     on_progress: Callable[[str, int, int], None] = lambda name, done, total: None,
 ) -> Retargeted:
     """Return accepted functions as one module for AArch64.
 
     Args:
         dropped: accepted functions that the x86-64 module leaves out.
+        accept_unproved: define what is not shown to differ, too.
     """
     work = _Work(
-        binary, pool=pool, toolchain=toolchain, folder=folder, options=options, timeout_s=timeout_s
+        binary,
+        pool=pool,
+        toolchain=toolchain,
+        folder=folder,
+        options=options,
+        timeout_s=timeout_s,
+        accept_unproved=accept_unproved,
     )
     results = []
     for number, lift in enumerate(lifts):
         on_progress(lift.outcome.name, number, len(lifts))
-        if lift.outcome.name in dropped or not lift.outcome.verdict.is_accepted:
+        if lift.outcome.name in dropped or not lift.outcome.is_accepted:
             verdict = lift.outcome.verdict.value
             reason = f"there is no accepted lift ({verdict})"
             results.append(_no(lift.outcome.name, reason))
@@ -134,7 +142,9 @@ class _Work:
         folder: Path,
         options: ExecuteOptions,
         timeout_s: float,
+        accept_unproved: bool,
     ) -> None:
+        self._accept_unproved = accept_unproved
         self._binary, self._pool, self._toolchain = binary, pool, toolchain
         self._folder, self._timeout_s = folder, timeout_s
         self._reader = FunctionReader(binary)
@@ -202,7 +212,8 @@ class _Work:
             return _no(name, f"it does not lower for AArch64: {error}")
         result = self._execute(lift, code, inspection, own)
         is_kept = result.verdict is LiftVerdict.TESTS_PASSED or (
-            result.verdict is LiftVerdict.UNPROVED and lift.outcome.verdict is LiftVerdict.EXACT
+            result.verdict is LiftVerdict.UNPROVED
+            and (self._accept_unproved or lift.outcome.verdict is LiftVerdict.EXACT)
         )
         if is_kept:
             self._parts[name] = _Part(text=found.text, code=code, lift=lift, inspection=inspection)

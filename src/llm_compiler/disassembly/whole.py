@@ -167,7 +167,7 @@ class _Work:
         missing = [
             lift.outcome.name
             for lift in self._lifts
-            if lift.outcome.name in self._merged.dropped or not lift.outcome.verdict.is_accepted
+            if lift.outcome.name in self._merged.dropped or not lift.outcome.is_accepted
         ]
         asked = {function.name for function in self._binary.functions()}
         missing += sorted(asked - self._functions)

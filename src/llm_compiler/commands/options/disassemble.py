@@ -55,6 +55,12 @@ class DisassembleArguments(Seed, AsJson):
         help="also write the best answer of functions that are not shown right: marked, internal, "
         "under a name of its own, never linked (default: yes)",
     )
+    accept_unproved: bool = option(
+        "--accept-unproved",
+        default_of(DisassembleOptions, "accept_unproved"),
+        help="define unproved lifts under the functions' own names, too, and use them in --relink "
+        "and --retarget: for programs whose own tests decide",
+    )
     strict: bool = option("--strict", False, help="write nothing that is not shown right")
     answer_s: int = option(
         "--answer-s",
