@@ -30,6 +30,12 @@ def test_a_sum_of_two_numbers() -> None:
     assert "add i32" in text
 
 
+def test_fillers_of_alignment_leave_no_trace() -> None:
+    plain = draft("leal (%rdi,%rsi), %eax\nretq\n")
+    fillers = "nop\nnopl (%rax)\nnopl (%rdx,%rdx)\nnopw %cs:(%rax,%rax)\n"
+    assert draft(f"{fillers}leal (%rdi,%rsi), %eax\nretq\n") == plain
+
+
 def test_what_addresses_are_made_of_are_pointers() -> None:
     text = draft("movq 8(%rdi), %rax\nmovl (%rax, %rsi, 4), %eax\nretq\n")
     assert text.startswith("define i32 @f(ptr %a0, i64 %a1) {")

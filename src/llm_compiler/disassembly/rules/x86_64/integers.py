@@ -391,7 +391,7 @@ def _fence(machine: Machine) -> None:
 
 
 def _nothing(machine: Machine) -> None:
-    """No effect that IR knows."""
+    """No effect that IR knows; what a no-op names is not read."""
 
 
 def _table() -> dict[str, Rule]:
