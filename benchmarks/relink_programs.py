@@ -78,7 +78,7 @@ PROGRAMS: Mapping[str, Program] = {
         configure="CC={cc} CFLAGS= cmake -S . -B build -DCMAKE_BUILD_TYPE=None "
         "-DJANSSON_BUILD_DOCS=OFF",
         build="make -C build",
-        test="ctest --test-dir build",
+        test="ctest --test-dir build -j2",
         objects=("build/CMakeFiles/jansson.dir/src/*.o",),
     ),
     "utf8proc": Program(
