@@ -25,6 +25,9 @@ _MAX_STRINGS = 12
 _SECTION = re.compile(r"^Disassembly of section (.*):$")
 _SOURCE = re.compile(r"^; (.*):(\d+)(?: \(discriminator \d+\))?$")
 _PLACE = re.compile(r"^\s*([0-9a-f]+):\s")
+_NAMED_STRING = re.compile(r'^(\.L[^\s:]*):\n\.(?:asciz|string|ascii) (".*")$', re.MULTILINE)
+_LOCAL = re.compile(r"\.L[\w.$]+")
+_NEXT_PART = re.compile(r"^\.(?:section|data|bss|rodata|size|text)\b")
 _STRING = re.compile(r'^\.(?:asciz|string|ascii) (".*")$', re.MULTILINE)
 
 
@@ -63,12 +66,37 @@ def _comment(
         more = ", ..." if len(strings) > _MAX_STRINGS else ""
         yield f"strings: {', '.join(strings[:_MAX_STRINGS])}{more}"
     before = ""
-    for instruction in binary.listing.between(symbol.section, symbol.value, end):
+    listed = binary.listing.between(symbol.section, symbol.value, end)
+    named = _named_operands(lift.outcome.assembly, lift.outcome.name)
+    for number, instruction in enumerate(listed):
         line = lines.get((symbol.section, instruction.address), "")
         if line and line != before:
             yield f"  {line}"
             before = line
-        yield f"  {instruction.address:8x}  {' '.join(instruction.text.split())}"
+        shown = " ".join(instruction.text.split())
+        if len(named) == len(listed):
+            shown = named[number] or shown
+        yield f"  {instruction.address:8x}  {shown}"
+
+
+def _named_operands(assembly: str, name: str) -> list[str]:
+    """Return a function's instructions with the names of what they refer to, and strings.
+
+    Empty are those that name a place of the function's own, for which an address says more.
+    """
+    strings = dict(_NAMED_STRING.findall(assembly))
+    _, _, body = assembly.partition(f"{quoted_name(name)}:\n")
+    found: list[str] = []
+    for line in body.splitlines():
+        if _NEXT_PART.match(line):
+            break
+        if line.startswith(".") or line.endswith(":"):
+            continue
+        text = "" if ".LBB" in line else line
+        if match := _LOCAL.search(text):
+            text += f"  {strings[match[0]]}" if match[0] in strings else ""
+        found.append(text)
+    return found
 
 
 def source_lines(path: Path, binary: Binary, toolchain: Toolchain) -> dict[tuple[int, int], str]:

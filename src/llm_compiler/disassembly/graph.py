@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,14 +17,18 @@ __all__ = ["Block", "blocks_of", "to_dot", "to_html"]
 
 _LABEL = re.compile(r'^("(?:[^"\\]|\\.)*"|[-\w.$]+):')
 _TARGET = re.compile(r'\blabel %("(?:[^"\\]|\\.)*"|[-\w.$]+)')
-_LINE_PX, _CHARACTER_PX, _GAP_PX = 15, 7, 36
+_LINE_PX, _CHARACTER_PX, _GAP_PX = 15, 7.3, 36
+_MOST_CHARACTERS = 72
+"""In a line of a block; longer ones, of many predecessors, go on in the next."""
 _STYLE = """body { font: 13px system-ui, sans-serif; margin: 1em; }
 main { display: flex; gap: 2em; align-items: flex-start; }
 pre, text { font: 12px ui-monospace, monospace; }
-pre { background: #f6f6f6; padding: 1em; overflow: auto; }
+pre { background: #f6f6f6; padding: 1em; margin: 0; flex: none; max-width: 40vw; overflow: auto; }
+svg { flex: none; }
 rect { fill: #fbfbff; stroke: #668; }
 path { fill: none; stroke: #668; marker-end: url(#tip); }
-path.back { stroke: #b50; }"""
+path.back { stroke: #b50; }
+#tip path { fill: #668; stroke: none; marker-end: none; }"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,42 +98,60 @@ def to_html(title: str, verdict: str, assembly: str, blocks: Sequence[Block]) ->
 
 def _picture(blocks: Sequence[Block]) -> str:
     layers = _layers(blocks)
-    sizes = {
-        block.name: (
-            max(len(line) for line in (block.name + ":", *block.lines)) * _CHARACTER_PX + 16,
-            (len(block.lines) + 1) * _LINE_PX + 10,
-        )
+    texts = {
+        block.name: [piece for line in (f"{block.name}:", *block.lines) for piece in _folded(line)]
         for block in blocks
     }
+    sizes = {
+        name: (
+            round(max(map(len, lines)) * _CHARACTER_PX) + 16,
+            len(lines) * _LINE_PX + 10,
+        )
+        for name, lines in texts.items()
+    }
+    widths = [sum(sizes[block.name][0] + _GAP_PX for block in layer) for layer in layers]
+    width = max(widths, default=0)
     positions: dict[str, tuple[int, int]] = {}
-    y = width = 0
-    for layer in layers:
-        x = 0
+    y = 0
+    for layer, own in zip(layers, widths, strict=True):
+        x = (width - own) // 2
         for each_block in layer:
             positions[each_block.name] = x, y
             x += sizes[each_block.name][0] + _GAP_PX
-        width = max(width, x)
         y += max(sizes[block.name][1] for block in layer) + _GAP_PX
-    drawn = []
+    arrows, boxes = [], []
     for each_block in blocks:
         (x, top), (w, h) = positions[each_block.name], sizes[each_block.name]
-        drawn.append(f'<rect x="{x}" y="{top}" width="{w}" height="{h}"/>')
-        for number, line in enumerate((f"{each_block.name}:", *each_block.lines)):
+        boxes.append(f'<rect x="{x}" y="{top}" width="{w}" height="{h}"/>')
+        for number, line in enumerate(texts[each_block.name]):
             at = top + (number + 1) * _LINE_PX
-            drawn.append(f'<text x="{x + 8}" y="{at}">{html.escape(line)}</text>')
+            boxes.append(
+                f'<text x="{x + 8}" y="{at}" xml:space="preserve">{html.escape(line)}</text>'
+            )
         for other in each_block.successors:
             if other in positions:
                 to_x, to_y = positions[other][0] + sizes[other][0] // 2, positions[other][1]
                 kind = ' class="back"' if to_y <= top else ""
                 start = x + w // 2, top + h
-                drawn.append(
+                arrows.append(
                     f'<path{kind} d="M {start[0]} {start[1]} C {start[0]} {start[1] + 24}, '
                     f'{to_x} {to_y - 24}, {to_x} {to_y}"/>'
                 )
     return (
         f'<svg width="{width + 8}" height="{y + 8}"><defs><marker id="tip" markerWidth="8" '
         'markerHeight="8" refX="7" refY="4" orient="auto"><path d="M0 0 L8 4 L0 8 z"/></marker>'
-        f"</defs>{''.join(drawn)}</svg>"
+        f"</defs>{''.join(arrows + boxes)}</svg>"
+    )
+
+
+def _folded(line: str) -> list[str]:
+    """Return a line as lines that are short enough to be read in a picture."""
+    return textwrap.wrap(
+        line,
+        _MOST_CHARACTERS,
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 

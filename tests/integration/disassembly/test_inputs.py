@@ -171,3 +171,6 @@ def test_annotations(compile_c: Compile, pool: LocalPool, tmp_path: Path) -> Non
     assert '; strings: "hello' in above
     assert re.search(r"^;   \S*-?:3\n;\s+[0-9a-f]+  .*\n", above, re.MULTILINE)
     assert re.search(r"^;\s+0  pushq %rbx$", above, re.MULTILINE)
+    # Calls and strings by name, where the object itself has zeros for a linker to fill in.
+    assert re.search(r"^;\s+[0-9a-f]+  callq puts@PLT$", above, re.MULTILINE)
+    assert re.search(r'^;\s+[0-9a-f]+  leaq \.L\S+\(%rip\), %rdi  "hello', above, re.MULTILINE)

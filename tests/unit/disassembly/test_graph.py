@@ -44,6 +44,16 @@ def test_blocks_and_where_they_go() -> None:
     assert blocks_of(MODULE, "missing") == []
 
 
+def test_long_lines_are_folded_and_arrows_lie_under_the_blocks() -> None:
+    values = ", ".join(f"[ {number}, %block{number} ]" for number in range(20))
+    (block,) = blocks_of(f"define i32 @f() {{\n  %n = phi i32 {values}\n}}\n", "f")
+    page = to_html("f", "exact", "", [block])
+    assert max(len(line) for line in re.findall(r'preserve">([^<]*)<', page)) <= 72
+    assert "block19" in page
+    loop = to_html("a<b", "exact", "", blocks_of(MODULE, "a<b"))
+    assert loop.rindex("<path") < loop.index("<rect")
+
+
 def test_dot_and_page() -> None:
     blocks = blocks_of(MODULE, "a<b")
     dot = to_dot("a<b", blocks)
