@@ -19,7 +19,7 @@ _ITEM = re.compile(r"(?:[*-]|\d+\.) ")
 # second number of a range, dates and versions.
 _NO_FIGURE = re.compile(
     r"`[^`]*`|(?<=\])\([^)]*\)|\[[-+\d., ]+\]"
-    r"|(?<=\d)(?: %)? to [-+]?\d[\d,.]*\d*|\b20\d\d-\d\d(?:-\d\d)?\b"
+    r"|(?<=\d)(?: %)? to [-+]?\d[\d,]*(?:\.\d+)?|\b20\d\d-\d\d(?:-\d\d)?\b"
     r"|\b(?:LLVM|Python|Debian|Ubuntu|Lua|issue|section) \d[\d.]*"
 )
 
