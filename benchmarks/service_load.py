@@ -90,7 +90,9 @@ class Run:
     def start(self) -> None:
         """Start the service and wait until it answers."""
         command = [sys.executable, "-P", "-m", "llm_compiler", "serve", "--port", str(self.port)]
-        command += ["--data", "data", "--api-keys", "keys", "--rate", "0"]
+        command += ["--data", "data", "--rate", "0"]
+        if self.keys:
+            command += ["--api-keys", "keys"]
         if self.written is not None:
             command = self.written.command(command, self.folder)
         if self.clock is not None:
@@ -119,7 +121,8 @@ class Run:
         url = f"http://127.0.0.1:{self.port}{path}"
         request = urllib.request.Request(url, data, method=method)
         request.add_header("Content-Type", "application/json")
-        request.add_header("Authorization", f"Bearer {key or self.keys[0]}")
+        if self.keys:
+            request.add_header("Authorization", f"Bearer {key or self.keys[0]}")
         try:
             with urllib.request.urlopen(request, timeout=900) as answer:
                 text = answer.read()

@@ -175,12 +175,14 @@ count_bits:
     title: "a function to predict (IR)",
     language: "llvm-ir",
     verb: "emulate",
-    source: `define i32 @twice(i32 %x) minsize optsize {
-  %slot = alloca i32, align 4
-  store i32 %x, ptr %slot, align 4
-  %a = load i32, ptr %slot, align 4
-  %b = add nsw i32 %a, 0
-  %c = mul nsw i32 %b, 2
+    source: `define i32 @sum(i32 %x, i32 %y) minsize optsize {
+  %p = alloca i32, align 4
+  %q = alloca i32, align 4
+  store i32 %x, ptr %p, align 4
+  store i32 %y, ptr %q, align 4
+  %a = load i32, ptr %p, align 4
+  %b = load i32, ptr %q, align 4
+  %c = add nsw i32 %a, %b
   ret i32 %c
 }
 `,

@@ -66,6 +66,11 @@ function numbers(result: Emulated): HTMLElement {
   );
 }
 
+/** A recipe, which may be broken after each comma, so that it is not broken in the middle of a name. */
+function breakable(text: string): (string | HTMLElement)[] {
+  return text.split(/(?<=,)/).flatMap((part, index) => (index ? [element("wbr"), part] : [part]));
+}
+
 export function showEvaluated(result: Evaluated): HTMLElement[] {
   const most = Math.max(result.baseline_bytes, ...result.rows.map((row) => row.size_bytes));
   const line = (name: string, value: number, verdict: string, detail: string): HTMLElement => {
@@ -74,7 +79,7 @@ export function showEvaluated(result: Evaluated): HTMLElement[] {
     return element(
       "tr",
       {},
-      element("th", { scope: "row", class: "recipe" }, element("code", {}, name), detail && element("p", { class: "note" }, detail)),
+      element("th", { scope: "row", class: "recipe" }, element("code", {}, ...breakable(name)), detail && element("p", { class: "note" }, detail)),
       element("td", { class: "bars", "aria-hidden": "true" }, value > 0 && bar),
       element("td", { class: "number" }, value > 0 ? bytes(value) : "fails"),
       element("td", { class: "number" }, value > 0 ? percent(value - result.baseline_bytes, result.baseline_bytes) : ""),
@@ -88,7 +93,7 @@ export function showEvaluated(result: Evaluated): HTMLElement[] {
       "section",
       { class: "card" },
       element("h3", {}, "Sizes under your recipes"),
-      element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Sizes under your recipes" }, element("table", { class: "bar-table" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows))),
+      element("div", { class: "scroll whole", tabindex: "0", role: "region", "aria-label": "Sizes under your recipes" }, element("table", { class: "bar-table" }, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows))),
     ),
   ];
 }

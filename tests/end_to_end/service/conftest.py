@@ -66,7 +66,7 @@ class Service:
         """End it and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     def ask(
         self,
