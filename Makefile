@@ -6,7 +6,7 @@ DEV    := $(VENV)/.installed-dev
 RUN    := work/run
 EXAMPLES := $(wildcard examples/lisp/*.c) $(wildcard examples/sheet/*.cpp)
 
-.PHONY: run test test-slow test-train test-ray test-page page torch-for-cpus check docs bench llvm cross clean
+.PHONY: run test test-slow test-train test-ray test-remote test-page page torch-for-cpus check docs bench llvm cross clean
 
 run: llvm $(STAMP)
 	@mkdir -p $(RUN)
@@ -45,6 +45,11 @@ test-train: llvm cross $(DEV)
 test-ray: llvm cross $(DEV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[ray]'
 	$(PYTHON) -m pytest -m '' tests/integration/workers/test_ray_pool.py
+
+# Outputs at s3://, over a server of that protocol on this machine.
+test-remote: llvm cross $(DEV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[remote]' 'moto[s3,server]' s3fs
+	$(PYTHON) -m pytest tests/unit/test_remote_output.py tests/integration/test_s3_output.py
 
 # The page, driven in a browser.
 test-page: llvm cross $(DEV)

@@ -23,6 +23,7 @@ from llm_compiler.user_folders import cache_folder
 __all__ = ["local_copy", "shown", "url_of"]
 
 _MANIFEST = "manifest.json"
+_OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss"}
 # `Path` has made one slash of the two.
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/(?!/)(.+)", re.DOTALL)
 
@@ -131,7 +132,7 @@ def _fetch(files: Any, place: str, local: Path) -> None:
 def _send(files: Any, local: Path, place: str) -> None:
     """Send a file, or the files of a folder that are not hidden; the manifest is last."""
     if local.is_file():
-        files.makedirs(os.path.dirname(place), exist_ok=True)
+        _make_folder(files, os.path.dirname(place))
         _put(files, local, place)
         return
     paths = [
@@ -145,8 +146,15 @@ def _send(files: Any, local: Path, place: str) -> None:
         files.rm_file(manifest)
     for path in paths:
         target = f"{place}/{path.relative_to(local).as_posix()}"
-        files.makedirs(os.path.dirname(target), exist_ok=True)
+        _make_folder(files, os.path.dirname(target))
         _put(files, path, target)
+
+
+def _make_folder(files: Any, place: str) -> None:
+    """Make a folder where there are such things; object stores would make a bucket of a typo."""
+    protocols = {files.protocol} if isinstance(files.protocol, str) else set(files.protocol)
+    if not protocols & _OBJECT_STORES:
+        files.makedirs(place, exist_ok=True)
 
 
 def _hidden(path: Path, root: Path) -> bool:
