@@ -85,9 +85,14 @@ class Workshop(Closing):
 
     Args:
         scratch: a folder for temporary files.
+        assembles_at_fast: assemble units function by function at `Effort.FAST`, too, which costs as
+            much again (`benchmarks/llm_cc_search.py`).
     """
 
-    def __init__(self, toolchain: Toolchain, scratch: Path) -> None:
+    def __init__(
+        self, toolchain: Toolchain, scratch: Path, *, assembles_at_fast: bool = False
+    ) -> None:
+        self._assembles_at_fast = assembles_at_fast
         self._toolchain = toolchain
         self._scratch = scratch
         self._turn = threading.Lock()
@@ -209,6 +214,8 @@ class Workshop(Closing):
                 name, bitcode, baseline, flags, folder, tools, timeout_s, with_text=with_text
             )
             options = _options(effort, with_text, timeout_s, is_program=is_program)
+            if self._assembles_at_fast:
+                options = replace(options, function_wise=True)
             if debug is not None:
                 options = replace(options, function_wise=False)
             if _is_table(bitcode, unit):

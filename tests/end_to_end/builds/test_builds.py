@@ -135,7 +135,10 @@ class Surroundings:
     bin: Path
     private: Path
 
-    def run(self, command: str, folder: Path, **more: str) -> None:
+    def run(self, command: str, folder: Path, /, **more: str) -> None:
+        self.run_within(110, command, folder, **more)
+
+    def run_within(self, timeout_s: int, command: str, folder: Path, /, **more: str) -> None:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("LLM_CC_", "DEB_"))}
         path = f"{self.bin}:{kept['PATH']}"
         env = {**kept, "PATH": path, "LLM_CC_DIR": str(self.private), **more}
@@ -144,7 +147,7 @@ class Surroundings:
             cwd=folder,
             env=env,
             capture_output=True,
-            timeout=110,
+            timeout=timeout_s,
             check=False,
         )
         assert done.returncode == 0, (done.stdout + done.stderr).decode("utf-8", "replace")[-3000:]
@@ -272,6 +275,73 @@ def test_cargos_parts_in_c(surroundings: Surroundings, project: Path) -> None:
     # The crate asks for frame pointers, which are most of what could be saved in so little code.
     assert 0 < int(str(table["optimized_bytes"])) <= int(str(table["baseline_bytes"]))
     assert table["level"] == "-Oz"
+
+
+_BAZEL = {
+    "WORKSPACE": "",
+    "BUILD": 'cc_binary(name = "prog", srcs = ["main.c", "lib.c", "words.cpp"])\n',
+    # Bazel would fetch its own rules for C from the network (Debian's are for a later Bazel); these
+    # stand in for them.
+    "rules_cc/WORKSPACE": "",
+    "rules_cc/cc/BUILD": "",
+    "rules_cc/cc/defs.bzl": "\n".join(
+        f"""\
+def {rule}(**attributes):
+    tags = (attributes.pop("tags", None) or []) + ["__CC_RULES_MIGRATION_DO_NOT_USE_WILL_BREAK__"]
+    native.{rule}(tags = tags, **attributes)
+"""
+        for rule in (
+            "cc_binary",
+            "cc_library",
+            "cc_toolchain",
+            "cc_toolchain_suite",
+            "objc_library",
+        )
+    )
+    + """
+def cc_flags_supplier(name, **attributes):
+    native.filegroup(name = name)
+
+def compiler_flag(name, **attributes):
+    native.filegroup(name = name)
+""",
+}
+
+_BAZEL_RULES = ("java", "proto")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_bazel(surroundings: Surroundings, project: Path, tmp_path: Path) -> None:
+    """Debian's packages hold Bazel 4, and rules that go with it, so that no network is needed."""
+    rules = Path("/usr/share/bazel/rules")
+    if shutil.which("bazel") is None or not all((rules / name).is_dir() for name in _BAZEL_RULES):
+        pytest.skip("needs bazel of bazel-bootstrap, bazel-rules-java and bazel-rules-proto")
+    for name, text in _BAZEL.items():
+        (project / name).parent.mkdir(parents=True, exist_ok=True)
+        (project / name).write_text(text)
+    bazel = f"bazel --output_user_root={tmp_path}/bazel"
+    try:
+        surroundings.run_within(
+            540,
+            f"{bazel} build --override_repository=rules_cc={project}/rules_cc"
+            + "".join(
+                f" --override_repository=rules_{name}={rules / name}" for name in _BAZEL_RULES
+            )
+            + " --action_env=PATH --action_env=LLM_CC_DIR --spawn_strategy=local"
+            " --copt=-Oz --copt=-fomit-frame-pointer //:prog",
+            project,
+            CC="llm-cc",
+        )
+        program = project / "bazel-bin" / "prog"
+        done = subprocess.run([program], capture_output=True, timeout=20, check=False)
+        assert (done.returncode, done.stdout) == (0, b"121 3\n")
+        found = surroundings.outputs((tmp_path / "bazel").resolve())
+        assert set(found) == {"main.c", "lib.c", "words.cpp"}
+        assert "frame-pointer" in str(found["words.cpp"]["recipe"])
+    finally:
+        surroundings.run(f"{bazel} shutdown", project)
+        subprocess.run(["chmod", "-R", "u+w", tmp_path / "bazel"], check=False)
 
 
 @pytest.mark.parametrize("cache", ["ccache", "sccache"])
