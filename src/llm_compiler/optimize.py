@@ -369,12 +369,14 @@ def _with_flags(options: OptimizeOptions, flags: ClangFlags) -> OptimizeOptions:
 
 
 def _coreset_is_enough(options: OptimizeOptions) -> bool:
-    """Whether the shipped model is not worth its time: few recipes, and no search after them.
+    """Whether the shipped model is not worth its time: recipes by function, no search after them.
 
-    With four recipes, assembled function by function, 40 held-out units got as small without it
-    (5.6 and 5.7 %), a fifth faster (docs/experiments/2026-11-27-coreset-of-recipes.md).
+    With 16 recipes it saves 0.03 to 0.13 points more on held-out units, for half of the time again
+    (docs/experiments/2026-11-27-coreset-of-recipes.md); the coreset's next ones save that in less.
     """
-    return not options.pass_lists_only and 1 < options.candidates <= 4 and not options.budget
+    recipes = not options.pass_lists_only and options.kind is not OutputKind.PASSES
+    few = 1 < options.candidates <= Effort.DEFAULT.candidates
+    return recipes and few and not options.budget
 
 
 def _with_engine(

@@ -107,7 +107,7 @@ _ATTRIBUTES = (
     Setting(
         kind=SettingKind.ATTRIBUTE,
         name="inline-threshold",
-        values=("50", "100", "225"),
+        values=("50", "100", "225", "500"),
         objectives=_BYTES,
         of_passes=True,
         effect="inlines larger functions than -Oz does: constants and stack slots go with the call",

@@ -19,8 +19,9 @@ _MIN_LISTS_TO_PROBE = 4
 """With fewer evaluations none is spent on asking which settings are the better."""
 _MIN_LISTS_TO_CROSS = 12
 """With fewer evaluations none is spent on trying the best list under other settings."""
-_LISTS_AN_EXTRA = 16
-"""Evaluations for each whole recipe that is tried beside the lists."""
+_EXTRA_SHARE = 0.6
+"""Of the evaluations after the probes, for whole recipes: of the first fifteen that add most,
+function by function, nine are such (docs/experiments/2026-11-27-limits-of-passes.md)."""
 
 
 def under_settings(
@@ -41,7 +42,7 @@ def under_settings(
         num_evaluations: at most, whatever they are spent on.
         plain_value: the objective of default<Oz> without settings.
         passed: whether a recipe may be handed out; else its pass list is tried plainly.
-        extras: whole recipes, tried where there are evaluations enough.
+        extras: whole recipes, tried where there are evaluations enough, before the lists.
         on_probe: called with the settings chosen and the objective of default<Oz> under them.
     """
 
@@ -64,7 +65,11 @@ def under_settings(
             chosen, value = (others[at], best) if best < plain_value else (Recipe(), plain_value)
         on_probe(chosen, value)
         crossed = len(others) if num_evaluations >= _MIN_LISTS_TO_CROSS else 0
-        whole = [extra for extra in extras if passed(extra)][: num_evaluations // _LISTS_AN_EXTRA]
+        whole = []
+        if num_evaluations >= _MIN_LISTS_TO_PROBE:
+            share = round(_EXTRA_SHARE * (num_evaluations - probed - crossed))
+            whole = [extra for extra in extras if passed(extra)][:share]
+        yield whole
         seen = Trial(
             bitcode=b"",
             module_hash=trial.module_hash,
@@ -86,10 +91,7 @@ def under_settings(
         if crossed and seen.best is not None:
             best_list = seen.best
             rest = [_under(best_list, setting, passed) for setting in settings if setting != chosen]
-            yield [*(each_recipe for each_recipe in rest if each_recipe not in trial.known)][
-                :crossed
-            ]
-        yield [each_recipe for each_recipe in whole if each_recipe not in trial.known]
+            yield [recipe for recipe in rest if recipe not in trial.known][:crossed]
 
     return strategy
 

@@ -124,13 +124,9 @@ def test_whole_recipes_take_part_of_the_evaluations() -> None:
         return list(trial.known)
 
     many = [PassList((f"p{number}",)) for number in range(40)]
-    assert not set(tried_with(12, many)) & set(extras)
-    assert (len(tried_with(16, many)), tried_with(16, many)[-1]) == (16, extras[0])
-    assert (len(tried_with(32, many)), tried_with(32, many)[-2:]) == (32, extras)
-
-
-def test_no_probe_where_the_settings_are_unknown() -> None:
-    tried, _ = carry_out(
-        [FRAME, Recipe()], framed_is_smaller, evaluations=12, passed=lambda recipe: False
-    )
-    assert tried == LISTS
+    assert not set(tried_with(2, many)) & set(extras)
+    for evaluations in (4, 12, 16, 32):
+        tried = tried_with(evaluations, many)
+        assert len(tried) == evaluations
+        assert tried[1:3] == extras
+        assert tried[3] == many[0].with_settings_of(FRAME)

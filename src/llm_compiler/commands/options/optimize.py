@@ -97,8 +97,8 @@ class OptimizeArguments(ObjectiveChoice, Seed, Running, ClangFlags):
         choices=tuple(Proposer),
         help="where the candidates come from: a model in rounds with the compiler, the fixed list "
         "of lists, or local search (default: model, if --model names one, or this installation "
-        "has one and the effort is above fast); a model that cannot be loaded or does not answer "
-        "is a warning, and the fixed list chooses",
+        "has one and the effort is above default or pass lists alone are tried); a model that "
+        "cannot be loaded or does not answer is a warning, and the fixed list chooses",
     )
     engine: str = engine_option(Capability.PROPOSE)
     model: str | None = model_option()
