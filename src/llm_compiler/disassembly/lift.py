@@ -444,6 +444,7 @@ class Lifter:
                     lowered.code,
                     candidate.inspection,
                     arities=self._rules.arities(text) if self._rules is not None else None,
+                    bounds=self._rules.bounds(text) if self._rules is not None else None,
                 )
             verdicts[candidate.number] = AnswerVerdict(
                 answer=candidate.answer, verdict=result.verdict, reason=result.reason

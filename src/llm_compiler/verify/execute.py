@@ -113,6 +113,7 @@ class Executor:
         lift: LiftInspection,
         *,
         arities: Mapping[str, int] | None = None,
+        bounds: Mapping[str, int] | None = None,
     ) -> Execution:
         """Compare a function's own object with the object of its lift.
 
@@ -120,6 +121,7 @@ class Executor:
             text: the function's assembly, which `original` is the object of.
             arities: how many integer arguments functions take at most that take no others, where
                 their own code or everybody knows; what else is in registers is then no argument.
+            bounds: how many integer registers functions read at most, whatever else they take.
         """
         self._programs.build_driver()
         signature = lift.signature
@@ -128,6 +130,7 @@ class Executor:
         world = dataclasses.replace(
             make_world(original.elf, lifted.elf, lift, (self._architecture,) * 2),
             arities=arities or {},
+            bounds=bounds or {},
         )
         ours = self._programs.link(original.path, name, world, "original")
         theirs = self._programs.link(lifted.path, name, world, "lifted")

@@ -37,7 +37,12 @@ def executor(architecture: str, toolchain: Toolchain, folder: Path) -> Executor:
 
 
 def judge(
-    assembly: str, ir: str, toolchain: Toolchain, folder: Path, architecture: str = "x86_64"
+    assembly: str,
+    ir: str,
+    toolchain: Toolchain,
+    folder: Path,
+    architecture: str = "x86_64",
+    bounds: dict[str, int] | None = None,
 ) -> Execution:
     triple = f"{architecture}-pc-linux-gnu"
     assemble(assembly, architecture, toolchain, folder / "original.o")
@@ -50,7 +55,7 @@ def judge(
     )
     # One folder for all: the driver is compiled once.
     runner = executor(architecture, toolchain, folder.parent)
-    return runner.verify(originals, assembly, "f", lifted, inspection)
+    return runner.verify(originals, assembly, "f", lifted, inspection, bounds=bounds)
 
 
 def ir(body: str, signature: str = "i32 @f(i32 %a, i32 %b)", rest: str = "") -> str:
@@ -249,3 +254,17 @@ def test_a_long_way_of_pointers_is_followed(toolchain: Toolchain, tmp_path: Path
     found = judge(assembly, lift(0), toolchain, tmp_path)
     assert (found.verdict, found.reason) == (PASSED, "")
     assert judge(assembly, lift(1), toolchain, tmp_path).verdict is REFUTED
+
+
+def test_registers_beyond_what_a_function_reads_raise_no_doubt(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    code = "movl %edi, %esi\nshll $3, %esi\ncallq g\nleal 8(,%rax,8), %eax\n"
+    assembly = f".text\n.globl f\n.type f, @function\nf:\npushq %rax\n{code}popq %rcx\nretq\n"
+    body = "%c = call i32 @g(i32 %a)\n%d = add i32 %c, 1\n%e = shl i32 %d, 3\nret i32 %e"
+    lift = ir(body, "i32 @f(i32 %a)", "declare i32 @g(i32)")
+    found = judge(assembly, lift, toolchain, tmp_path)
+    assert found.verdict is UNPROVED
+    assert "g may take more arguments" in found.reason
+    found = judge(assembly, lift, toolchain, tmp_path, bounds={"g": 1})
+    assert (found.verdict, found.reason) == (PASSED, "")

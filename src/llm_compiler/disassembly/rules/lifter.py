@@ -13,6 +13,7 @@ from typing import Final
 
 from llm_compiler.disassembly.binary import Binary
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
+from llm_compiler.disassembly.rules.call_sites import CallSites, most_passed
 from llm_compiler.disassembly.rules.calls import Signature
 from llm_compiler.disassembly.rules.code import Code, Unliftable, parse_code
 from llm_compiler.disassembly.rules.draft import Function
@@ -23,6 +24,7 @@ from llm_compiler.disassembly.rules.targets import TARGETS
 from llm_compiler.disassembly.rules.translate import translate
 from llm_compiler.disassembly.rules.unoptimised import UNOPTIMISED
 from llm_compiler.llvm.elf import Symbol, SymbolKind
+from llm_compiler.llvm.targets import X86_64
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
@@ -77,6 +79,8 @@ class RulesLifter:
         self._signatures: dict[str, Signature | None] = {}
         self._most: dict[str, int | None] = {}
         self._sizes: Counter[str] = Counter()
+        says_ellipsis = self._architecture == X86_64.name
+        self._sites = CallSites(binary, says_ellipsis, self._read_passed)
 
     def drafts(self, text: FunctionText) -> Drafts:
         """Return what the rules make of a function."""
@@ -128,21 +132,41 @@ class RulesLifter:
                 found[name] = most
         return found
 
+    def bounds(self, text: FunctionText) -> dict[str, int]:
+        """Return how many integer registers the functions that one calls read at most, as their
+        calls in this file show."""
+        try:
+            names = self._called(parse_code(inline_outlined(text.text, self._outlined)))
+        except Unliftable:
+            return {}
+        found = {name: self._sites.most(name) for name in names}
+        return {name: most for name, most in found.items() if most is not None}
+
     def known_of_callees(
         self, text: FunctionText
-    ) -> dict[str, tuple[Signature | None, int | None]]:
+    ) -> dict[str, tuple[Signature | None, int | None, int | None]]:
         """Return what this file says of the functions that one calls: all that drafts and verdicts
         depend on besides the text."""
         try:
             code = parse_code(inline_outlined(text.text, self._outlined))
         except Unliftable:
             return {}
-        arities = self.arities(text)
+        arities, bounds = self.arities(text), self.bounds(text)
         return {
-            name: (self._signature(name), arities.get(name))
+            name: (self._signature(name), arities.get(name), bounds.get(name))
             for name in self._called(code)
-            if self._function(name) is not None
+            if self._function(name) is not None or name in bounds
         }
+
+    def _read_passed(self, symbol: Symbol) -> dict[str, int | None]:
+        """Return what a function's calls show of those that it calls."""
+        try:
+            code = parse_code(inline_outlined(self._reader.read(symbol).text, self._outlined))
+            target = TARGETS[self._architecture]()
+            graph = translate(code, target, NO_RETURN)
+            return most_passed(graph, target.convention)
+        except (Unliftable, Unreadable):
+            return {}
 
     def _read_most(self, symbol: Symbol) -> int | None:
         """Return how many integer registers a function may read; None where it reads others."""

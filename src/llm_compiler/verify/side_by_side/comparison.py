@@ -110,7 +110,8 @@ class Comparison:
         known = self._world.arities.get(name, KNOWN_ARITIES.get(name))
         if known is not None and sum(kind != "float" for kind, _ in declared) >= known:
             return "", doubt
-        for kind, start, count in (("integer", 1, self._num_registers), ("float", 17, 8)):
+        bound = min(self._num_registers, self._world.bounds.get(name, self._num_registers))
+        for kind, start, count in (("integer", 1, bound), ("float", 17, 8)):
             for index in range(count):
                 a, b = ours[start + index], theirs[start + index]
                 if (kind, index) in declared or a == b or self._is_idle(kind, index, a):

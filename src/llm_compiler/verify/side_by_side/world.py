@@ -35,6 +35,8 @@ class World:
     """Stubs change memory that they are passed, as other functions do."""
     arities: Mapping[str, int] = field(default_factory=dict)
     """How many integer arguments some functions take at most, and no numbers of another kind."""
+    bounds: Mapping[str, int] = field(default_factory=dict)
+    """How many integer registers some functions read at most, whatever else they take."""
 
 
 def make_world(
