@@ -24,7 +24,6 @@ from llm_compiler.disassembly.rules.targets import TARGETS
 from llm_compiler.disassembly.rules.translate import translate
 from llm_compiler.disassembly.rules.unoptimised import UNOPTIMISED
 from llm_compiler.llvm.elf import Symbol, SymbolKind
-from llm_compiler.llvm.targets import X86_64
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
@@ -79,7 +78,8 @@ class RulesLifter:
         self._signatures: dict[str, Signature | None] = {}
         self._most: dict[str, int | None] = {}
         self._sizes: Counter[str] = Counter()
-        says_ellipsis = self._architecture == X86_64.name
+        target = TARGETS.get(self._architecture)
+        says_ellipsis = target is not None and target.convention.calls_show_ellipsis
         self._sites = CallSites(binary, says_ellipsis, self._read_passed)
 
     def drafts(self, text: FunctionText) -> Drafts:

@@ -52,6 +52,8 @@ class Convention:
     one that was set since the last call is passed, also if it was read before."""
     vector_prefix: str
     """Begins the names of vector registers, and of no others."""
+    calls_show_ellipsis: bool
+    """Calls of functions with ``...`` say so: they set how many vector registers they pass."""
 
     @property
     def has_result_register(self) -> bool:

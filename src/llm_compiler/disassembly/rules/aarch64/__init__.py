@@ -72,6 +72,7 @@ class AArch64:
         first_stack_argument=0,
         last_temporaries=_ARGUMENTS,
         vector_prefix="v",
+        calls_show_ellipsis=False,
     )
     unoptimised_start = _UNOPTIMISED_START
     smallest_sign: re.Pattern[str] | None = None

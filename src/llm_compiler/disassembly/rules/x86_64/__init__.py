@@ -74,6 +74,7 @@ class X86_64:  # noqa: N801  # the architecture's name
         first_stack_argument=8,
         last_temporaries=("rdi", "rsi", "rdx"),
         vector_prefix="xmm",
+        calls_show_ellipsis=True,
     )
     unoptimised_start = _UNOPTIMISED_START
     smallest_sign: re.Pattern[str] | None = re.compile(r"^pushq \$", re.MULTILINE)
