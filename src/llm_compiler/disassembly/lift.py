@@ -443,8 +443,7 @@ class Lifter:
                     text.name,
                     lowered.code,
                     candidate.inspection,
-                    arities=self._rules.arities(text) if self._rules is not None else None,
-                    bounds=self._rules.bounds(text) if self._rules is not None else None,
+                    **(self._rules.limits(text) if self._rules is not None else {}),
                 )
             verdicts[candidate.number] = AnswerVerdict(
                 answer=candidate.answer, verdict=result.verdict, reason=result.reason

@@ -78,8 +78,8 @@ class RulesLifter:
         self._signatures: dict[str, Signature | None] = {}
         self._most: dict[str, int | None] = {}
         self._sizes: Counter[str] = Counter()
-        target = TARGETS.get(self._architecture)
-        says_ellipsis = target is not None and target.convention.calls_show_ellipsis
+        is_known = self._architecture in TARGETS
+        says_ellipsis = is_known and TARGETS[self._architecture]().convention.calls_show_ellipsis
         self._sites = CallSites(binary, says_ellipsis, self._read_passed)
 
     def drafts(self, text: FunctionText) -> Drafts:
@@ -131,6 +131,10 @@ class RulesLifter:
             if most is not None:
                 found[name] = most
         return found
+
+    def limits(self, text: FunctionText) -> dict[str, dict[str, int]]:
+        """Return what is known of the functions that one calls, as `Executor.verify` takes it."""
+        return {"arities": self.arities(text), "bounds": self.bounds(text)}
 
     def bounds(self, text: FunctionText) -> dict[str, int]:
         """Return how many integer registers the functions that one calls read at most, as their
