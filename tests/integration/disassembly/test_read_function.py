@@ -274,3 +274,35 @@ def test_a_string_behind_a_string_is_its_own(
     assert '.asciz "zero"' in text
     assert not re.search(r"^\.quad \S+\+\d", text, re.MULTILINE)
     proved(binary, toolchain, tmp_path)
+
+
+TABLE_AND_FILLER = r"""
+int puts(const char *);
+int choose(int x, int y) {
+    switch (x) {
+    case 0: return y + 5;
+    case 1: puts("1"); return 2;
+    case 2: return x * y;
+    case 3: return y - 3;
+    case 4: puts("4"); return y ^ 7;
+    case 5: return y * y;
+    }
+    return 0;
+}
+static const __attribute__((aligned(16))) int table[9] = {3, 1, 4, 1, 5, 9, 2, 6, 5};
+int at(unsigned x) { return table[x % 9]; }
+"""
+
+
+def test_what_fills_up_after_a_jump_table_is_no_entry(
+    compile_c: Compile, read: Callable[[Path], Binary]
+) -> None:
+    binary = read(compile_c(TABLE_AND_FILLER, "tables.o"))
+    symbol = binary.elf.symbol("choose")
+    assert symbol is not None
+    text = FunctionReader(binary).read(symbol).text
+    _, _, table = text.partition(".LJTI0_0:\n")
+    entries = re.match(r"(?:\.long \.LBB0_\d+-\.LJTI0_0\n)*", table)
+    assert entries is not None
+    assert entries[0].count("\n") == 6
+    assert not re.match(r"\.(?:quad|long|zero|byte) ", table[entries.end() :])

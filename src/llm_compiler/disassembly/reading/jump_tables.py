@@ -7,10 +7,31 @@ from llm_compiler.disassembly.reading.items import Item
 from llm_compiler.llvm.elf import SymbolKind
 from llm_compiler.llvm.listing import Instruction
 
-__all__ = ["find_jump_table", "table_entries"]
+__all__ = ["cut_filler", "find_jump_table", "table_entries"]
 
 _WINDOW = 12
 """Instructions: so near to each other are a table's use, the comparison before it and the jump."""
+
+
+_MAX_FILLER = 15
+"""Bytes between a table and what is aligned after it."""
+
+
+def cut_filler(code: Code, item: Item) -> None:
+    """End a table of an object where its entries end: zeros follow if what is next is aligned."""
+    if code.file.is_linked or item.symbol is not None or item.section.is_writable:
+        return
+    sizes = code.architecture.target.relocations.relative
+    end = item.start
+    for relocation in code.elf.relocations_in(item.section.index, item.start, item.end):
+        is_own = relocation.symbol.is_defined and relocation.symbol.section == code.section.index
+        if relocation.offset != end or relocation.type not in sizes or not is_own:
+            return
+        end += sizes[relocation.type]
+    offset = end - item.section.address
+    rest = item.section.read(offset, item.end - item.section.address)
+    if end > item.start and 0 < len(rest) <= _MAX_FILLER and not any(rest):
+        item.end = end
 
 
 def find_jump_table(code: Code, item: Item) -> None:

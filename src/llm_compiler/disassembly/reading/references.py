@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from llm_compiler.disassembly.reading.code import Code
 from llm_compiler.disassembly.reading.function_text import Unreadable
 from llm_compiler.disassembly.reading.items import OWN, Item, Target
-from llm_compiler.disassembly.reading.jump_tables import find_jump_table, table_entries
+from llm_compiler.disassembly.reading.jump_tables import cut_filler, find_jump_table, table_entries
 from llm_compiler.llvm.elf import Section, Symbol, SymbolKind
 from llm_compiler.llvm.listing import Instruction
 
@@ -155,6 +155,7 @@ class References:
             if item.end <= item.start:
                 raise Unreadable(f"refers to the end of {section.name}, where nothing is")
             self.items[section.index, start] = item
+            cut_filler(self.code, item)
             find_jump_table(self.code, item)
             self.collect_pointers(item)
             if (
