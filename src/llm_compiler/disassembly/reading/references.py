@@ -14,7 +14,7 @@ from llm_compiler.llvm.listing import Instruction
 
 __all__ = ["References"]
 
-_MAX_DATA_BYTES = 200_000
+_MAX_DATA_BYTES = 1 << 20
 
 
 class References:
