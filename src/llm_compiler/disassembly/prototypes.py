@@ -30,6 +30,8 @@ __all__ = [
 ]
 
 _POINTER_BITS = 64
+_MAX_JOINED = 16
+"""Values that a result is followed through to where it is returned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +78,7 @@ class CallSite:
     from_parameters: tuple[int, ...] = ()
     """Of each argument, which of the caller's own parameters it is, as it came; -1: none."""
     is_returned: bool = False
-    """The caller returns its result as it is."""
+    """The caller does nothing with its result but return it, maybe as one of several values."""
     is_declared: bool = True
     """The module declares (or defines) the callee as it is called."""
 
@@ -147,9 +149,7 @@ def _survey(text: str, function: str) -> Survey:
                         positions.get(library.LLVMGetOperand(call, index), -1)
                         for index in range(number)
                     ),
-                    is_returned=bool(use)
-                    and not library.LLVMGetNextUse(use)
-                    and bool(library.LLVMIsAReturnInst(library.LLVMGetUser(use))),
+                    is_returned=_is_returned(module, call),
                     is_declared=prototype == reader.of_function(library.LLVMGetCalledValue(call)),
                 )
             )
@@ -165,6 +165,25 @@ def _survey(text: str, function: str) -> Survey:
             calls=tuple(dict.fromkeys(calls)),
             last_calls=_last_calls(module, handle, reader),
         )
+
+
+def _is_returned(module: Module, call: int) -> bool:
+    """Whether a value is returned, also where ways join, and nothing else is done with it."""
+    library = module.context.library
+    pending, seen = [call], {call}
+    while pending and len(seen) <= _MAX_JOINED:
+        use = library.LLVMGetFirstUse(pending.pop())
+        if not use:
+            return False
+        while use:
+            user = library.LLVMGetUser(use)
+            if not library.LLVMIsAReturnInst(user) and user not in seen:
+                if not (library.LLVMIsAPHINode(user) or library.LLVMIsASelectInst(user)):
+                    return False
+                seen.add(user)
+                pending.append(user)
+            use = library.LLVMGetNextUse(use)
+    return not pending
 
 
 def _last_calls(

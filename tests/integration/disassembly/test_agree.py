@@ -66,6 +66,37 @@ def test_a_chain_of_wrappers_returns_through_all(pool: LocalPool) -> None:
     assert not found.refused
 
 
+def test_a_narrow_result_that_is_one_of_several_is_narrow_in_its_callers(pool: LocalPool) -> None:
+    """Nobody reads the upper half: no caller may become other code for its sake."""
+    entry = (
+        "define i32 @entry(ptr %p) minsize {\n  %n = load i32, ptr %p\n"
+        "  %c = icmp slt i32 %n, 9\n  br i1 %c, label %more, label %end\n"
+        "more:\n  store i32 0, ptr %p\n  %s = mul i32 %n, %n\n  br label %end\n"
+        "end:\n  %v = phi i32 [ %s, %more ], [ %n, %0 ]\n  ret i32 %v\n}\n"
+    )
+    user = (
+        "define i32 @user(ptr %p) minsize {\n  %r = call i32 @entry(ptr %p)\n"
+        "  %d = sdiv i32 %r, 3\n  ret i32 %d\n}\ndeclare i32 @entry(ptr)\n"
+    )
+    index = (
+        "define i64 @index(ptr %s) minsize {\n  %p = alloca ptr\n  store ptr %s, ptr %p\n"
+        "  %r = call i64 @entry(ptr %p)\n  ret i64 %r\n}\ndeclare i64 @entry(ptr)\n"
+    )
+    lower = (
+        "define i64 @lower(i32 %x, ptr %s) minsize {\n  %c = icmp ugt i32 %x, 255\n"
+        "  %z = zext i32 %x to i64\n  br i1 %c, label %far, label %end\n"
+        "far:\n  %r = tail call i64 @index(ptr %s)\n"
+        "  br label %end\nend:\n"
+        "  %v = phi i64 [ %r, %far ], [ %z, %0 ]\n  ret i64 %v\n}\ndeclare i64 @index(ptr)\n"
+    )
+    upper = lower.replace("@lower", "@upper")
+    found = agreed(pool, entry=entry, user=user, index=index, lower=lower, upper=upper)
+    assert not found.refused
+    assert not found.changed
+    assert prototypes(found, "entry") == {"i32 @entry(ptr)"}
+    assert prototypes(found, "index") == {"i32 @index(ptr)"}
+
+
 def test_functions_known_to_return_nothing_stay_so(pool: LocalPool) -> None:
     drop = (
         "define void @drop(ptr %p) minsize {\n  tail call void @free(ptr %p)\n  ret void\n}\n"
