@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -49,6 +50,17 @@ def test_an_object_is_smaller_than_clangs_and_links_and_runs(llm_cc: LlmCc, prog
     assert "again.o: a.c" in (program / "again.d").read_text()
     assert [table["is_hit"] for table in journal(llm_cc)[-2:]] == [False, True]
     assert journal(llm_cc)[-1]["recipe"]
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="another default")
+def test_a_flag_that_says_the_default_changes_nothing(llm_cc: LlmCc, program: Path) -> None:
+    made = []
+    for flags in ([], ["-fomit-frame-pointer"], ["-fno-omit-frame-pointer"]):
+        assert llm_cc("-Oz", *flags, "-c", "a.c", cwd=program).returncode == 0
+        made.append((program / "a.o").read_bytes())
+    assert made[1] == made[0] != made[2]
+    recipes = [str(record["recipe"]) for record in journal(llm_cc)[-3:]]
+    assert ["frame-pointer" in recipe for recipe in recipes] == [True, True, False]
 
 
 def test_clangs_errors_and_warnings_are_passed_on(llm_cc: LlmCc, program: Path) -> None:
