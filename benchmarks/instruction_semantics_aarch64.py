@@ -197,6 +197,10 @@ def _memory() -> Iterator[ArmCase]:
                 yield _case(f"{name}{suffix} {word}, [x4, #9]!", before=step)
             yield _case(f"ldur{suffix} {word}, [x4, #3]", before=before)
             yield _case(f"stur{suffix} {word}, [x4, #3]", before=before)
+    for suffix, registers in (("", "wx"), ("b", "w"), ("h", "w")):
+        for letter in registers:
+            yield _case(f"ldar{suffix} {letter}1, [x4]", before=before[1:])
+            yield _case(f"stlr{suffix} {letter}1, [x4]", before=before[1:])
     for name in ("ldrsb", "ldrsh", "ldursb", "ldursh"):
         for letter in "wx":
             yield _case(

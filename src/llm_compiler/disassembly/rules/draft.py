@@ -79,6 +79,7 @@ class Function:
             variant.is_wide,
             variant.wide_constants,
             variant.frame,
+            variant.alignment,
         )
         if key not in self._plans:
             self._plans[key] = self._make(variant)
@@ -99,7 +100,7 @@ class Function:
         words = [word for each in arguments.values() for word in each.words]
         accesses = frame_accesses(graph, live, words)
         first = convention.first_stack_argument
-        objects = frame_objects(accesses, graph, variant.frame, first)
+        objects = frame_objects(accesses, graph, variant.frame, first, variant.alignment)
         return Plan(arguments, result, results, live, webs, accesses, tuple(objects))
 
     def calls(self) -> list[Node]:

@@ -33,6 +33,8 @@ class FrameAccesses:
     """Place and size of loads and stores."""
     pointed: tuple[int, ...]
     """Places whose address is taken, or indexed from."""
+    aligned: tuple[tuple[int, int], ...] = ()
+    """Places of accesses that ask for more than 8 bytes, and what they ask."""
 
     def incoming(self, first: int) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
         """Return those of the caller's frame: arguments on the stack."""
@@ -52,8 +54,11 @@ def frame_accesses(
     """
     direct = {(position, bits_of(kind) // 8 or 1) for position, kind in words}
     pointed: set[int] = set()
+    aligned: set[tuple[int, int]] = set()
     for node in _needed(graph, live):
         if node.op in ("load", "store"):
+            if (asked := _asked(node)) is not None:
+                aligned.add(asked)
             position = node.args[0] if node.op == "load" else node.args[1]
             type_ = node.type if node.op == "load" else node.args[0].type
             if position.op == "frame":
@@ -66,7 +71,18 @@ def frame_accesses(
         for arg in node.args:
             if arg.op == "frame":
                 pointed.add(arg.data)
-    return FrameAccesses(tuple(sorted(direct)), tuple(sorted(pointed)))
+    return FrameAccesses(tuple(sorted(direct)), tuple(sorted(pointed)), tuple(sorted(aligned)))
+
+
+def _asked(access: Node) -> tuple[int, int] | None:
+    """Return the place of an access in the frame, and its alignment, if that is above 8."""
+    place = access.args[0] if access.op == "load" else access.args[1]
+    start = place.data if place.op == "frame" else place.data.frame if _is_address(place) else None
+    return (start, access.data) if start is not None and access.data > 8 else None
+
+
+def _is_address(node: Node) -> bool:
+    return node.op == "address"
 
 
 def _needed(graph: Graph, live: Liveness) -> Iterator[Node]:
@@ -79,13 +95,35 @@ def _needed(graph: Graph, live: Liveness) -> Iterator[Node]:
                 yield node
 
 
-def frame_objects(accesses: FrameAccesses, graph: Graph, how: str, first: int) -> list[FrameObject]:
+def frame_objects(
+    accesses: FrameAccesses, graph: Graph, how: str, first: int, alignment: int = 16
+) -> list[FrameObject]:
     """Return the objects of the own frame.
 
     Args:
         how: `Variant.frame`.
         first: where the caller's frame begins.
+        alignment: `Variant.alignment`.
     """
+    objects = _objects(accesses, graph, how, first)
+    if alignment >= 16:
+        return objects
+    return [_lowered(item, accesses, graph, alignment) for item in objects]
+
+
+def _lowered(
+    item: FrameObject, accesses: FrameAccesses, graph: Graph, alignment: int
+) -> FrameObject:
+    """Return an object with no more than an alignment, but for what its accesses ask."""
+    asked = [bytes_ for place, bytes_ in accesses.aligned if item.start <= place < item.end]
+    if graph.aligned_to:
+        return item
+    least = max([alignment, *asked])
+    return FrameObject(item.start, item.end, min(item.alignment, least))
+
+
+def _objects(accesses: FrameAccesses, graph: Graph, how: str, first: int) -> list[FrameObject]:
+    """Return the objects, each aligned as far as its place and size allow."""
     direct = [pair for pair in accesses.direct if pair[0] < first]
     pointed = [index for index in accesses.pointed if index < first]
     if not direct and not pointed:

@@ -51,7 +51,9 @@ def first_variants(function: Function, lead: Sequence[str]) -> list[Variant]:
     ]
     calls = [_replaced(default, arguments=item) for item in ("near", "all")]
     calls += [_replaced(default, cold=item) for item in (0, 2)]
-    frames = [_replaced(default, frame=item) for item in ("each", "whole")]
+    frames = [_replaced(default, alignment=8)]
+    frames += [_replaced(default, frame=item) for item in ("each", "whole")]
+    frames.append(_replaced(default, frame="each", alignment=8))
     orders = [_replaced(default, order=item) for item in (1, 2)]
     pairs = [
         _replaced(default, result=result, **more)
@@ -112,6 +114,7 @@ def changes_for(
         ],
         "stack": [
             {"frame": chance.choice(("parts", "each", "whole"))},
+            {"alignment": chance.choice((16, 8, 4))},
             {"arguments": chance.choice(("written", "near", "all"))},
         ],
         "choice": [{"branches": chance.choice(("strict", "as is", "negated"))}],

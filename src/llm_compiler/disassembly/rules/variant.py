@@ -30,6 +30,8 @@ class Variant:
     frame: str = "parts"
     """``parts``: objects begin where the frame is pointed to; ``each``: also at every access;
     ``whole``: one object, which is always sound."""
+    alignment: int = 16
+    """Of objects of the frame, at most, but for what their accesses ask."""
     overflow: str = ""
     """What sums are said not to do: ``nsw`` or ``nuw nsw``. Not shown by the code."""
     inbounds: bool = False
@@ -58,12 +60,13 @@ class Variant:
     @property
     def is_sound(self) -> bool:
         """Whether the draft has no undefined behaviour that the code does not have."""
-        return not self.overflow and not self.inbounds and self.masks
+        keeps_alignment = self.alignment == 16  # a callee may ask for what the code gives
+        return not self.overflow and not self.inbounds and self.masks and keeps_alignment
 
     @property
     def sound(self) -> Variant:
         """The same without claims that the code does not show."""
-        return dataclasses.replace(self, overflow="", inbounds=False, masks=True)
+        return dataclasses.replace(self, overflow="", inbounds=False, masks=True, alignment=16)
 
     @property
     def changes(self) -> str:

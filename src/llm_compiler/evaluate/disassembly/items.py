@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_compiler.disassembly.rules.outlined import PREFIX
 from llm_compiler.errors import InputError
 from llm_compiler.evaluate.disassembly.options import LiftOptions
 from llm_compiler.evaluate.spread import draw_evenly
@@ -79,7 +80,9 @@ def lift_items(
             path = folder / f"{number}-{level}.s"
             path.write_bytes(emitted.data)
             text = emitted.data.decode("utf-8", "replace")
-            names = sorted({match[1] or match[2] for match in _FUNCTION.finditer(text)})
+            every = {match[1] or match[2] for match in _FUNCTION.finditer(text)}
+            # What LLVM outlined is part of the functions that call it.
+            names = sorted(name for name in every if not name.startswith(PREFIX))
             random.Random(f"{options.seed}:{module.module_hash}").shuffle(names)
             found += [
                 LiftItem(module=module, level=level, function=name, assembly=path) for name in names

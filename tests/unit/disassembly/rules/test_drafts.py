@@ -250,3 +250,16 @@ def test_what_an_unknown_call_returns_is_returned_whole() -> None:
         "retq\n"
     )
     assert function(body).result_types()[0] == "i64"
+
+
+def test_objects_of_the_frame_are_aligned_as_far_as_a_variant_says() -> None:
+    body = (
+        "subq $56, %rsp\nmovaps %xmm0, (%rsp)\nleaq 16(%rsp), %rdi\nleaq (%rsp), %rsi\n"
+        "callq g\naddq $56, %rsp\nretq\n"
+    )
+    assert "%s1 = alloca [40 x i8], align 16" in draft(body)
+    text = draft(body, alignment=8)
+    assert "%s1 = alloca [40 x i8], align 8" in text
+    # What accesses ask for stays.
+    assert "%s0 = alloca [16 x i8], align 16" in text
+    assert not Variant(alignment=8).is_sound

@@ -155,3 +155,12 @@ def test_saved_arguments_that_are_read_without_a_list_are_refused() -> None:
 def test_vectors_keep_their_lanes() -> None:
     text = draft("ldr q0, [x0]\nadd v0.4s, v0.4s, v0.4s\nstr q0, [x0]\nret\n", result="void")
     assert "add <4 x i32>" in text
+
+
+def test_ordered_accesses_are_atomic() -> None:
+    text = draft("ldarb w8, [x0]\nstlr w8, [x1]\nldar x0, [x0]\nret\n")
+    assert "load atomic i8, ptr %" in text
+    assert "seq_cst, align 1" in text
+    assert "store atomic i32 %" in text
+    assert "load atomic i64, ptr %" in text
+    assert "seq_cst, align 8" in text

@@ -33,6 +33,33 @@ def _load(machine: Machine, bits: int = 0, extend: str = "zext") -> None:
         machine.put(register, builder.cast(extend, value, integer(register.bits)))
 
 
+def _acquire(machine: Machine, bits: int = 0) -> None:
+    """``ldar``: no access after it in the code is done before it."""
+    destination, position = machine.parse()
+    register = machine.register(destination)
+    width = bits or register.bits
+    address = _place(machine, position, width // 8, [])
+    value = machine.builder.load(
+        address, integer(width), alignment=width // 8, flags="atomic seq_cst"
+    )
+    if width != register.bits:
+        value = machine.builder.cast("zext", value, integer(register.bits))
+    machine.put(register, value)
+
+
+def _release(machine: Machine, bits: int = 0) -> None:
+    """``stlr``: every access before it in the code is done before it."""
+    source, position = machine.parse()
+    register = machine.register(source)
+    width = bits or register.bits
+    machine.builder.store(
+        _place(machine, position, width // 8, []),
+        machine.get(register, width),
+        alignment=width // 8,
+        flags="atomic seq_cst",
+    )
+
+
 def _loaded(address: Node, machine: Machine, width: int) -> Node:
     return machine.builder.load(address, FLOATS[width])
 
@@ -109,6 +136,8 @@ def _table() -> dict[str, Rule]:
         "ldpsw": partial(_pair, loads=True, bits=32),
     }
     for letter, bits in (("", 0), ("b", 8), ("h", 16)):
+        table[f"ldar{letter}"] = partial(_acquire, bits=bits)
+        table[f"stlr{letter}"] = partial(_release, bits=bits)
         for prefix in ("r", "ur"):
             table[f"ld{prefix}{letter}"] = partial(_load, bits=bits)
             table[f"st{prefix}{letter}"] = partial(_store, bits=bits)

@@ -156,9 +156,11 @@ class Memory:
         """Return what is at an address."""
         text, kind = self._values.pointer(node.args[0])
         type_ = "ptr" if node in self._pointers else self._values.narrow(node)
-        words = _access_words(node, node.args[0])
-        loaded = self._writer.assign(f"load {words}{type_}, {kind} {text}, align {node.data}")
-        return loaded, type_
+        words, order = _access_words(node, node.args[0])
+        if order:
+            type_ = node.type  # all of it, at once
+        place = f"{kind} {text}{order}"
+        return self._writer.assign(f"load {words}{type_}, {place}, align {node.data}"), type_
 
     def store(self, node: Node) -> None:
         """Set what is at an address."""
@@ -167,8 +169,9 @@ class Memory:
         if own[1] != "ptr":
             own = self._writer.convert(own, value.type), value.type
         text, kind = self._values.pointer(address)
-        words = _access_words(node, address)
-        self._writer.append(f"store {words}{own[1]} {own[0]}, {kind} {text}, align {node.data}")
+        words, order = _access_words(node, address)
+        place = f"{kind} {text}{order}"
+        self._writer.append(f"store {words}{own[1]} {own[0]}, {place}, align {node.data}")
 
     def fence(self, node: Node) -> None:
         """Order accesses."""
@@ -220,8 +223,8 @@ class Memory:
         )
 
 
-def _access_words(node: Node, address: Node) -> str:
-    """Return what stands in front of a load's or store's type.
+def _access_words(node: Node, address: Node) -> tuple[str, str]:
+    """Return what stands in front of a load's or store's type, and after its address.
 
     What code reads at an address that it names as a number is no memory of the program but a
     device's: nobody else gives such addresses.
@@ -230,5 +233,7 @@ def _access_words(node: Node, address: Node) -> str:
     is_number = parts is not None and not (
         parts.symbol or parts.has_base or parts.segment or parts.frame is not None
     )
+    if node.flags.startswith("atomic "):
+        return "atomic ", f" {node.flags.removeprefix('atomic ')}"
     words = node.flags or ("volatile" if is_number or address.op == "const" else "")
-    return f"{words} " if words else ""
+    return f"{words} " if words else "", ""
