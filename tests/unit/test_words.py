@@ -15,7 +15,11 @@ import pytest
 import llm_compiler
 
 ROOT = Path(llm_compiler.__file__).parent
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGES = [
+    *REPOSITORY.glob("*.md"),
+    *(page for name in ("docs", "examples", "src") for page in (REPOSITORY / name).rglob("*.md")),
+]
 
 INSTEAD = {
     "told": "what it is: a report, an answer, settings; or given, stated",
@@ -23,6 +27,7 @@ INSTEAD = {
     "made_up": "synthetic",
     "made-up": "synthetic",
     "so many": "N, at most N, per target",
+    "N modules a target": "N modules per target",
 }
 # Of a file `jobs.py` nobody knows whose jobs they are.
 VAGUE_FILES = frozenset(
@@ -45,6 +50,7 @@ VAGUE_FILES_KEPT = frozenset({"records.py"})
 IN_NAMES = re.compile(r"(?:^|_)(?:told|behind|made_up)(?:_|$)", re.IGNORECASE)
 IN_TEXTS = re.compile(r"\b(?:told|behind|made-up|so many(?! that))\b", re.IGNORECASE)
 
+OF_EACH_TARGET = re.compile(r"\b(?:lifts|modules|functions|units|seconds|N)`? a target\b")
 
 FILES = sorted(ROOT.rglob("*.py"))
 
@@ -83,12 +89,15 @@ def test_words_of_code(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [*sorted(DOCS.glob("*.md")), *sorted((DOCS / "decisions").glob("*.md"))],
-    ids=lambda page: page.name,
+    sorted(PAGES),
+    ids=lambda page: str(page.relative_to(REPOSITORY)),
 )
 def test_words_of_documents(page: Path) -> None:
     lines = page.read_text().replace("behind a proxy", "").splitlines()
     found = [f"{number}: {line}" for number, line in enumerate(lines, 1) if IN_TEXTS.search(line)]
+    found += [
+        f"{number}: {line}" for number, line in enumerate(lines, 1) if OF_EACH_TARGET.search(line)
+    ]
     assert found == [], f"say instead: {INSTEAD}"
 
 
@@ -110,3 +119,5 @@ def test_the_words_are_found_where_they_are() -> None:
     ]
     prose = [line for _, line in prose_of(text, tree) if IN_TEXTS.search(line)]
     assert prose == ["Say what is behind.", "    # so many a target"]
+    assert OF_EACH_TARGET.search("110 modules a target") is not None
+    assert OF_EACH_TARGET.search("An engine, a target and a task") is None
