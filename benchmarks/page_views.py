@@ -172,6 +172,7 @@ def opened(browser: Any, url: str, shape: str = "wide") -> Iterator[Any]:
     viewport, scheme = SHAPES[shape]
     context = browser.new_context(viewport=viewport, color_scheme=scheme, bypass_csp=True)
     page = context.new_page()
+    page.set_default_timeout(WAIT_MS)
     page.goto(url)
     yield page
     context.close()

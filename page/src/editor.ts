@@ -123,7 +123,9 @@ export interface Pair {
 
 /** Shows two texts: side by side, or one below the other's changes where there is no room. */
 export function showPair(parent: HTMLElement, pair: Pair): () => void {
-  const collapse = { margin: 4, minSize: 8 };
+  // Short texts are shown whole: what is the same is of interest there.
+  const isLong = Math.max(pair.before.split("\n").length, pair.after.split("\n").length) > 40;
+  const collapse = isLong ? { margin: 4, minSize: 8 } : undefined;
   if (isNarrow()) {
     const view = new EditorView({
       parent,

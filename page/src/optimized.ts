@@ -118,7 +118,7 @@ function recipe(result: Optimized): HTMLElement {
     const own = Object.entries(result.recipe.functions ?? {});
     if (own.length > 0) {
       const list = own.map(([name, inner]) => one(name, inner));
-      box.append(element("details", {}, element("summary", {}, `${own.length} functions with recipes of their own`), ...list));
+      box.append(element("details", {}, element("summary", {}, own.length === 1 ? "1 function with a recipe of its own" : `${own.length} functions with recipes of their own`), ...list));
     }
   }
   if (result.replay) {

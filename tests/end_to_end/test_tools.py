@@ -70,3 +70,40 @@ def test_the_problem_matcher_finds_errors_at_their_places(tmp_path: Path, source
     assert errors, done.stderr
     assert errors[0][pattern["file"]] == path
     assert int(errors[0][pattern["line"]]) == source.count("\n", 0, source.find("y") + 1) + 1
+
+
+def test_compiler_explorers_definition_is_whole() -> None:
+    lines = (TOOLS / "compiler-explorer" / "c.llm-compiler.properties").read_text().splitlines()
+    read = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    (group,) = read["compilers"].split(":")
+    group = group.removeprefix("&")
+    compilers = read[f"group.{group}.compilers"].split(":")
+    assert read["defaultCompiler"] in compilers
+    named = {key.split(".")[1] for key in read if key.startswith("compiler.")}
+    assert named == set(compilers)
+    for name in compilers:
+        assert Path(read[f"compiler.{name}.exe"]).is_absolute()
+        assert read[f"compiler.{name}.name"]
+    assert {Path(read[f"compiler.{name}.exe"]).name for name in compilers} == {
+        WRAPPER.name,
+        "clang",
+    }
+    assert os.access(WRAPPER, os.X_OK)
+
+
+def test_vs_codes_tasks_call_commands_that_there_are() -> None:
+    read = json.loads((TOOLS / "vscode" / "tasks.json").read_text())
+    assert read["version"] == "2.0.0"
+    for task in read["tasks"]:
+        assert task["type"] in ("process", "shell")
+        assert task["label"]
+        assert (Path(sys.executable).parent / task["command"]).exists()
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "llm_compiler", task["args"][0], "--help"],
+            capture_output=True,
+            timeout=100,
+            check=False,
+        )
+        assert done.returncode == 0
+        for option in [word for word in task["args"][1:] if word.startswith("-") and word != "--"]:
+            assert option.split("=")[0].encode() in done.stdout

@@ -81,7 +81,7 @@ def test_all_files_name_one_ray_and_one_image_within_the_extras_range() -> None:
 
 
 def test_ray_up_accepts_its_file() -> None:
-    pytest.importorskip("ray", reason="needs the extra ray")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'llm-compiler[ray]'")
     jsonschema = pytest.importorskip("jsonschema")
     spec = find_spec("ray.autoscaler")
     assert spec is not None

@@ -1,4 +1,7 @@
-"""The pool over a real Ray: nodes are processes of their own on this machine."""
+"""The pool over a real Ray: nodes are processes of their own on this machine.
+
+Two of these are quick and run wherever Ray is; `make test-ray` installs it and runs all.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from llm_compiler.workers.pool import PoolInterrupted
 from llm_compiler.workers.ray_pool import RayPool
 
 CompileUnit = Callable[[str], bytes]
+NEEDS_RAY = "Ray is not installed: `make test-ray` installs it (pip install 'llm-compiler[ray]')"
 STORE_BYTES = 80 * 1024**2
 SLOW = PassList(("default<O3>",) * 100_000)
 
@@ -33,7 +37,7 @@ pytestmark = [pytest.mark.timeout(110), pytest.mark.filterwarnings("ignore")]
 @pytest.fixture(scope="module")
 def cluster(jobs: ModuleType) -> Iterator[Any]:
     """A head without processors and two nodes of one core; tests that kill a node add one."""
-    pytest.importorskip("ray", reason="needs the extra ray")
+    pytest.importorskip("ray", reason=NEEDS_RAY)
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
@@ -119,6 +123,7 @@ def test_long_modules_go_by_reference(ray_pool: RayPool, jobs: ModuleType) -> No
     assert run_jobs(ray_pool, [job(number) for number in range(8)]) == [[1_000_000]] * 8
 
 
+@pytest.mark.slow
 def test_threads_share_it_and_errors_of_a_job_reach_its_own_thread(
     ray_pool: RayPool, jobs: ModuleType
 ) -> None:
@@ -134,6 +139,7 @@ def test_threads_share_it_and_errors_of_a_job_reach_its_own_thread(
     assert found == ["no" if name == 2 else [[f"{name}", "b"]] * 3 for name in range(4)]
 
 
+@pytest.mark.slow
 def test_a_node_killed_in_a_run_costs_no_result_and_gives_none_twice(
     cluster: Any, jobs: ModuleType
 ) -> None:
@@ -153,6 +159,7 @@ def test_a_node_killed_in_a_run_costs_no_result_and_gives_none_twice(
     cluster.remove_node(extra, allow_graceful=False)
 
 
+@pytest.mark.slow
 def test_interrupt_ends_a_hanging_job_and_the_pool_goes_on(
     ray_pool: RayPool, jobs: ModuleType
 ) -> None:
@@ -167,6 +174,7 @@ def test_interrupt_ends_a_hanging_job_and_the_pool_goes_on(
     assert time.monotonic() - begun < 60
 
 
+@pytest.mark.slow
 def test_nodes_with_other_code_are_refused(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
@@ -179,6 +187,7 @@ def test_nodes_with_other_code_are_refused(cluster: Any, monkeypatch: pytest.Mon
         RayPool(cluster.address)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_command_tidily(cluster: Any, tmp_path: Path) -> None:
     source = tmp_path / "a.c"
     source.write_text("int f(int x) { int s = 0; while (x) s += x--; return s; }\n")
@@ -203,7 +212,7 @@ def test_ctrl_c_ends_a_command_tidily(cluster: Any, tmp_path: Path) -> None:
 
 
 def test_an_address_of_no_cluster_is_one_sentence() -> None:
-    pytest.importorskip("ray", reason="needs the extra ray")
+    pytest.importorskip("ray", reason=NEEDS_RAY)
     with pytest.raises(ConfigError, match="is of another kind of connection"):
         RayPool("ray://127.0.0.1:1")
 
