@@ -41,10 +41,12 @@ test-train: llvm cross $(DEV)
 	$(PYTHON) -m pytest tests/unit/model tests/unit/train tests/integration/train \
 		tests/integration/dataset/test_tokens.py src/llm_compiler/train
 
-# Two Ray nodes on this machine: the pool, a node that is killed, an interrupted command.
+# Two Ray nodes on this machine: the pool, a node that is killed, an interrupted command; Ray Data
+# over our own completions server.
 test-ray: llvm cross $(DEV)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[ray]'
-	$(PYTHON) -m pytest -m '' tests/integration/workers/test_ray_pool.py
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -e '.[ray]' 'ray[data]' aiohttp
+	$(PYTHON) -m pytest -m '' tests/integration/workers/test_ray_pool.py \
+		tests/unit/test_cluster_files.py tests/end_to_end/service/test_completions.py
 
 # Outputs at s3://, over a server of that protocol on this machine.
 test-remote: llvm cross $(DEV)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,30 @@ def test_ray_up_accepts_its_file() -> None:
         jsonschema.validate(load("ray-up.yaml") | {"max_workers": "many"}, schema)
 
 
+def test_ray_up_reads_its_file_up_to_where_it_asks_a_cloud() -> None:
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'llm-compiler[ray]'")
+    # In a process of its own: Ray's import warns of what does not concern us.
+    text = (
+        "import json, sys, yaml\n"
+        "from ray.autoscaler._private.util import prepare_config, validate_config\n"
+        "read = prepare_config(yaml.safe_load(open(sys.argv[1])))\n"
+        "validate_config(read)\n"
+        "print(json.dumps(read['available_node_types']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", text, str(FOLDER / "ray-up.yaml")],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    types = json.loads(done.stdout.splitlines()[-1])
+    assert types["labels"]["min_workers"] == types["labels"]["max_workers"] == 8
+    assert types["head"]["max_workers"] == 0
+
+
 def test_the_script_for_ray_data_uses_names_that_ray_has() -> None:
     tree = ast.parse((FOLDER / "lift_by_ray_data.py").read_text())
     names = {
@@ -110,3 +136,29 @@ def test_the_script_for_ray_data_uses_names_that_ray_has() -> None:
     there = ast.parse((Path(spec.origin).parent / "data" / "llm.py").read_text())
     defined = {node.name for node in there.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
     assert names <= defined
+
+
+def test_the_script_for_ray_train_uses_names_that_ray_has() -> None:
+    tree = ast.parse((FOLDER / "train_by_ray_train.py").read_text())
+    imported = {
+        node.module: {alias.name for alias in node.names}
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ray")
+    }
+    assert imported == {
+        "ray.train": {"RunConfig", "ScalingConfig"},
+        "ray.train.torch": {"TorchTrainer"},
+    }
+    spec = find_spec("ray")
+    if spec is None or not spec.origin:
+        pytest.skip("Ray is not installed: pip install 'llm-compiler[ray]'")
+    for module, names in imported.items():
+        folder = Path(spec.origin).parent.joinpath(*(module or "").split(".")[1:])
+        there = ast.parse((folder / "__init__.py").read_text())
+        exported = {
+            alias.asname or alias.name
+            for node in ast.walk(there)
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert names <= exported

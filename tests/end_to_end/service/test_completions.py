@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,3 +87,31 @@ def test_the_openai_engine_answers_as_the_embedded_one(
     assert [proposal.passes for proposal in found[0]] == [proposal.passes for proposal in found[1]]
     for served, own in zip(*found, strict=True):
         assert served.log_probability == pytest.approx(own.log_probability, abs=0.05)
+
+
+@pytest.mark.slow
+def test_ray_data_asks_it_for_many_answers(server: Any, tmp_path: Path) -> None:
+    pytest.importorskip("ray.data", reason="Ray Data is not installed: `make test-ray` installs it")
+    pytest.importorskip("aiohttp", reason="aiohttp is not installed: `make test-ray` installs it")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    prompts = ["define i32 @f(", "define void @g(ptr", "  %a = add i32 %x, 0\n"]
+    pq.write_table(pa.table({"prompt": prompts}), tmp_path / "prompts.parquet")
+    script = Path(__file__).parents[3] / "examples" / "cluster" / "lift_by_ray_data.py"
+    command = [sys.executable, str(script), str(tmp_path / "prompts.parquet")]
+    command += [str(tmp_path / "answers"), "--url", f"{server.url}/v1/completions"]
+    done = subprocess.run(
+        [*command, "--model", "llm-compiler", "--max-tokens", "6", "--batch-size", "2"],
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0"},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = pq.read_table(tmp_path / "answers").to_pylist()
+    body = {"max_tokens": 6, "temperature": 0}
+    for prompt in prompts:
+        (choice,) = server.ask("/v1/completions", {"prompt": prompt, **body})[1]["choices"]
+        assert {"prompt": prompt, "answer": choice["text"]} in rows
