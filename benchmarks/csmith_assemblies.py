@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from gcc_torture import assemble_suite
 
@@ -60,7 +61,7 @@ def main() -> None:
     sys.exit(1 if wrong else 0)
 
 
-def read_rows(path: Path) -> list[dict[str, object]]:
+def read_rows(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a run before; none where there was none."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
