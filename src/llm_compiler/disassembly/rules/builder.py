@@ -388,7 +388,9 @@ class Builder:
             raise Unliftable("a word popped where the stack pointer is not known")
         position = self.frame[pointer]
         self.frame[pointer] = position + 8
-        if position in self.graph.saved:
+        # On a way without the prologue, a word may be where the prologue saves a register.
+        is_own = bool(self.pushed) and self.pushed[-1] == position
+        if position in self.graph.saved and not is_own:
             if self.graph.saved[position] == register:
                 self.restore(register)
                 return

@@ -263,3 +263,13 @@ def test_objects_of_the_frame_are_aligned_as_far_as_a_variant_says() -> None:
     # What accesses ask for stays.
     assert "%s0 = alloca [16 x i8], align 16" in text
     assert not Variant(alignment=8).is_sound
+
+
+def test_a_constant_is_popped_where_another_way_saves_a_register() -> None:
+    body = (
+        "cmpl $2, (%rdi)\njl .LBB0_1\npushq %rbx\nmovl %esi, %ebx\ncallq g\nmovl %ebx, %eax\n"
+        "popq %rbx\nretq\n.LBB0_1:\npushq $5\npopq %rax\nretq\n"
+    )
+    text = draft(body)
+    assert text.startswith("define i64 @f(")
+    assert "store i64 5, ptr" in text
