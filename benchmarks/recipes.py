@@ -303,18 +303,18 @@ PARTS: dict[str, OptimizeOptions] = {
         proposer=Proposer.CORESET, candidates=1, function_wise=False
     ),
     "16 lists, function-wise": OptimizeOptions(pass_lists_only=True),
-    "16 recipes": OptimizeOptions(function_wise=False),
-    "16 recipes, function-wise": OptimizeOptions(),
-    "16 recipes, function-wise, no model": OptimizeOptions(proposer=Proposer.CORESET),
-    "24 recipes, function-wise, no model": OptimizeOptions(
-        proposer=Proposer.CORESET, candidates=24
+    "16 recipes": OptimizeOptions(proposer=Proposer.CORESET, function_wise=False),
+    "16 recipes, function-wise": OptimizeOptions(proposer=Proposer.CORESET),
+    "16 recipes, function-wise, with the model": OptimizeOptions(proposer=Proposer.MODEL),
+    "24 recipes, function-wise": OptimizeOptions(proposer=Proposer.CORESET, candidates=24),
+    "32 recipes, function-wise": OptimizeOptions(proposer=Proposer.CORESET, candidates=32),
+    "16 recipes, function-wise, .text + .data": OptimizeOptions(
+        proposer=Proposer.CORESET, objective=TEXT_DATA
     ),
-    "32 recipes, function-wise, no model": OptimizeOptions(
-        proposer=Proposer.CORESET, candidates=32
+    "fast": OptimizeOptions(proposer=Proposer.CORESET, candidates=Effort.FAST.candidates),
+    "fast, with the model": OptimizeOptions(
+        proposer=Proposer.MODEL, candidates=Effort.FAST.candidates
     ),
-    "16 recipes, function-wise, .text + .data": OptimizeOptions(objective=TEXT_DATA),
-    "fast": OptimizeOptions(candidates=Effort.FAST.candidates),
-    "fast, no model": OptimizeOptions(candidates=Effort.FAST.candidates, proposer=Proposer.CORESET),
     "high": OptimizeOptions(candidates=Effort.HIGH.candidates, budget=Effort.HIGH.budget),
 }
 """Name to options; settings alone are measured by a coreset that holds default<Oz> only."""
