@@ -212,9 +212,10 @@ def _recipes(unit: Unit, options: OptimizeOptions, checker: Checker) -> list[Rec
     ][: options.candidates]
     settings = settings_for(unit, options, coreset)
     crossed = (recipe.with_settings_of(other) for recipe in (OZ, *lists) for other in settings)
+    extras = extras_for(unit, options, coreset)[: options.candidates]
     return [
         recipe
-        for recipe in dict.fromkeys([*extras_for(unit, options, coreset), *crossed])
+        for recipe in dict.fromkeys([*extras, *crossed])
         if checker.known(recipe, unit.triple) is VerdictKind.PASSED
     ]
 
