@@ -139,7 +139,9 @@ class Lifter:
         found = self._cache.get(key, question, self._toolchain)
         if found is None:
             found = self._ask_and_verify(question)
-            self._cache.put(key, found)
+            was_hurried = self._executor is not None and self._executor.take_was_hurried()
+            if found.outcome.verdict.is_accepted or not was_hurried:
+                self._cache.put(key, found)
         return found
 
     def read(self, symbol: Symbol) -> Question:

@@ -77,6 +77,7 @@ class Executor:
         self._architecture = target.architecture
         self._programs = Programs(target, folder, self._options.run_timeout_s)
         self._sharers = 1
+        self._clocks: list[Clock] = []
         self._inputs_of: dict[tuple[object, ...], Found] = {}
 
     def lighter(self, folder: Path) -> Executor:
@@ -92,7 +93,13 @@ class Executor:
         return other
 
     def _clock(self, seconds: float) -> Clock:
-        return Clock(seconds, self._sharers)
+        self._clocks.append(Clock(seconds, self._sharers))
+        return self._clocks[-1]
+
+    def take_was_hurried(self) -> bool:
+        """Whether less was tried since the last call than on a machine with nothing else to do."""
+        clocks, self._clocks = self._clocks, []
+        return any(clock.was_hurried for clock in clocks)
 
     def moved(self, folder: Path, sharers: int) -> Executor:
         """Return another one with the same options, for one of several threads."""

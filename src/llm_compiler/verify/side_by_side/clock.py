@@ -22,13 +22,19 @@ class Clock:
     def __init__(self, seconds: float, sharers: int = 1) -> None:
         self._seconds, self._sharers = seconds, sharers
         self._own, self._programs, self._wall = time.thread_time(), _children(), time.monotonic()
+        self.was_hurried = False
+        """The machine was too busy: patience ended before the time was used."""
 
     @property
     def is_over(self) -> bool:
         """Whether the time is up."""
         own = time.thread_time() - self._own
         used = own + (_children() - self._programs) / self._sharers
-        return used > self._seconds or time.monotonic() - self._wall > _PATIENCE * self._seconds
+        if used > self._seconds:
+            return True
+        is_late = time.monotonic() - self._wall > _PATIENCE * self._seconds
+        self.was_hurried = self.was_hurried or is_late
+        return is_late
 
 
 def _children() -> float:
