@@ -97,16 +97,7 @@ class Lifter:
         self._pool, self._toolchain, self._executor = pool, toolchain, executor
         self._folder = folder
         self._reader = FunctionReader(binary)
-        self._rules: RulesLifter | None = None
-        verbatim = Capability.VERBATIM in engine.capabilities
-        if options.rules or (options.rules is None and not verbatim):
-            self._rules = RulesLifter(
-                binary,
-                self._reader,
-                pool,
-                seconds=options.search_s,
-                timeout_s=options.timeout_s,
-            )
+        self._rules = _rules_lifter(binary, self._reader, pool, engine, options)
         self._needed: Counter[Variant] = Counter()
         """What attributes other functions were exact with: files are compiled with one setting."""
 
@@ -140,8 +131,7 @@ class Lifter:
         if found is None:
             found = self._ask_and_verify(question)
             was_hurried = self._executor is not None and self._executor.take_was_hurried()
-            if found.outcome.verdict.is_accepted or not was_hurried:
-                self._cache.put(key, found)
+            self._cache.put(key, found, was_hurried=was_hurried)
         return found
 
     def read(self, symbol: Symbol) -> Question:
@@ -478,6 +468,21 @@ class Lifter:
             ir=candidate.inspection.text,
         )
         return Lift(outcome=outcome, lowered=compiled.code)
+
+
+def _rules_lifter(
+    binary: Binary,
+    reader: FunctionReader,
+    pool: WorkerPool,
+    engine: Engine,
+    options: DisassembleOptions,
+) -> RulesLifter | None:
+    verbatim = Capability.VERBATIM in engine.capabilities
+    if options.rules or (options.rules is None and not verbatim):
+        return RulesLifter(
+            binary, reader, pool, seconds=options.search_s, timeout_s=options.timeout_s
+        )
+    return None
 
 
 def _text_of(code: CodeObject, name: str, called_through_plt: frozenset[str] | None) -> str:

@@ -137,10 +137,15 @@ class LiftCache(ContentCache):
             outcome=outcome, text=question.text, original=question.proof.code, lowered=lowered
         )
 
-    def put(self, key: str, lift: Lift) -> None:
-        """Keep a lift, unless it lacks what another run might find."""
+    def put(self, key: str, lift: Lift, *, was_hurried: bool = False) -> None:
+        """Keep a lift, unless it lacks what another run might find.
+
+        Args:
+            was_hurried: the machine was too busy to try all that the options say.
+        """
         outcome = lift.outcome
-        if not outcome.verdict.is_accepted and _PASSING.search(outcome.reason):
+        is_passing = was_hurried or _PASSING.search(outcome.reason)
+        if is_passing and not outcome.verdict.is_accepted:
             return
         facts = {field.name: getattr(outcome, field.name) for field in dataclasses.fields(outcome)}
         if outcome.counterexample is not None:
