@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_compiler.console import print_table, progress
-from llm_compiler.corpus.inputs import NamedModule, corpus_modules
+from llm_compiler.corpus.inputs import NamedModule, Selection, corpus_modules
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.module_jobs import InspectJob, RegistryJob
 from llm_compiler.llvm.object_file import ObjectSizes, section_sizes
@@ -259,7 +259,7 @@ def main() -> None:
     toolchain = find_toolchain()
     stock = Stock(toolchain=toolchain)
     options.report.mkdir(parents=True, exist_ok=True)
-    candidates = corpus_modules(options.corpus, split=options.split, seed=options.seed)
+    candidates = corpus_modules(options.corpus, Selection(split=options.split, seed=options.seed))
     candidates = [m for m in candidates if len(m.bitcode) <= options.max_bitcode]
     random.Random(options.seed).shuffle(candidates)
     by_package: dict[str, int] = {}

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from llm_compiler.console import print_table
-from llm_compiler.corpus.inputs import MANIFEST, NamedModule, collect_files, load_modules
+from llm_compiler.corpus.inputs import MANIFEST, NamedModule, Selection, collect_files, load_modules
 from llm_compiler.llvm.module_jobs import EvaluateJob, ExtractJob, InspectJob, RegistryJob
 from llm_compiler.llvm.object_file import section_sizes
 from llm_compiler.llvm.stock import Stock
@@ -196,9 +196,8 @@ def main() -> None:
     inputs = [options.corpus]
     if not (options.corpus / MANIFEST).exists():
         inputs = collect_files(inputs)
-    units, _ = load_modules(
-        inputs, Stock(toolchain=toolchain), jobs=2, split="validation", limit=4 * options.modules
-    )
+    selection = Selection(split="validation", limit=4 * options.modules)
+    units, _ = load_modules(inputs, Stock(toolchain=toolchain), selection, jobs=2)
     units = [unit for unit in units if len(unit.bitcode) <= options.max_bytes]
     random.Random(0).shuffle(units)
     with LocalPool(1) as pool:

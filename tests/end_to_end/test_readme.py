@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
+
+from llm_compiler.process import run
 
 from .conftest import COMMAND
 
@@ -58,18 +59,10 @@ def test_each_command_works_as_written(folder: Path, tmp_path: Path) -> None:
         "PATH": f"{COMMAND.parent}{os.pathsep}{os.environ['PATH']}",
     }
     for command in commands():
-        done = subprocess.run(
-            ["bash", "-c", command],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        done = run(["bash", "-c", command], timeout_s=100, cwd=folder, env=environment)
         # 1 is a negative verdict: a prediction or a lift may be wrong, and says so.
         allowed = (0, 1) if "--check" in command or "disassemble" in command else (0,)
-        assert done.returncode in allowed, (command, done.stderr)
+        assert done.exit_status in allowed, (command, done.stderr_text)
     assert (folder / "foo.o").is_file()
     assert (folder / "foo.ll").read_text().startswith((";", "source_filename", "target"))
 

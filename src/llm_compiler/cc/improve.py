@@ -80,6 +80,24 @@ class _Tools:
     """The last user closes them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """What is made smaller, and how."""
+
+    name: str
+    bitcode: bytes = field(repr=False)
+    baseline: bytes = field(repr=False)
+    flags: ClangFlags
+    effort: Effort
+    stop: threading.Event
+    folder: Path
+    timeout_s: float
+    is_program: bool = False
+    with_assembly: bool = False
+    debug: Path | None = None
+    """Where debug information goes, if it goes to a file of its own."""
+
+
 class Workshop(Closing):
     """Makes objects smaller.
 
@@ -131,18 +149,19 @@ class Workshop(Closing):
             debug = folder / "final.dwo"
             if debug_path:
                 flags = replace(flags, kept=(*flags.kept, *_split_into(debug_path, debug)))
-            return self._improve(
-                name,
-                bitcode,
-                baseline,
-                flags,
-                effort,
-                stop,
-                folder,
+            task = _Task(
+                name=name,
+                bitcode=bitcode,
+                baseline=baseline,
+                flags=flags,
+                effort=effort,
+                stop=stop,
+                folder=folder,
                 timeout_s=_timeout_s(bitcode),
                 with_assembly=with_assembly,
                 debug=debug if debug_path else None,
             )
+            return self._improve(task)
 
     def improve_whole(
         self,
@@ -169,18 +188,18 @@ class Workshop(Closing):
             command = (*stock.baseline_command(source, output), "-Wno-override-module")
             stock.compile_source(command, source)
             baseline = output.read_bytes()
-            improved = self._improve(
-                name,
-                bitcode,
-                baseline,
-                kept,
-                effort,
-                stop,
-                folder,
+            task = _Task(
+                name=name,
+                bitcode=bitcode,
+                baseline=baseline,
+                flags=kept,
+                effort=effort,
+                stop=stop,
+                folder=folder,
                 timeout_s=timeout_s,
                 is_program=True,
             )
-            return improved, baseline
+            return self._improve(task), baseline
 
     @contextlib.contextmanager
     def _folder(self) -> Iterator[Path]:
@@ -190,37 +209,22 @@ class Workshop(Closing):
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _improve(
-        self,
-        name: str,
-        bitcode: bytes,
-        baseline: bytes,
-        flags: ClangFlags,
-        effort: Effort,
-        stop: threading.Event,
-        folder: Path,
-        *,
-        timeout_s: float,
-        is_program: bool = False,
-        with_assembly: bool = False,
-        debug: Path | None = None,
-    ) -> Improved:
+    def _improve(self, task: _Task) -> Improved:
         started = time.monotonic()
+        effort, stop, debug = task.effort, task.stop, task.debug
         tools = self._taken(effort)
         try:
             model = None if effort is Effort.FAST else self._loaded_model
             with_text = model is not None
-            unit = self._unit(
-                name, bitcode, baseline, flags, folder, tools, timeout_s, with_text=with_text
-            )
-            options = _options(effort, with_text, timeout_s, is_program=is_program)
+            unit = self._unit(task, tools, with_text=with_text)
+            options = _options(task, with_text)
             if self._assembles_at_fast:
                 options = replace(options, function_wise=True)
             if debug is not None:
                 options = replace(options, function_wise=False)
-            if _is_table(bitcode, unit):
+            if _is_table(task.bitcode, unit):
                 options = replace(options, candidates=0, budget=0)
-            is_fast = effort is Effort.FAST and not is_program
+            is_fast = effort is Effort.FAST and not task.is_program
             workplace = Workplace(
                 options=options,
                 pool=tools.pool,
@@ -237,7 +241,7 @@ class Workshop(Closing):
             if is_fast and result.recipe is not None:
                 result = replace(result, proposer=Proposer.CORESET.value)
             assembly = split = b""
-            if with_assembly and result.recipe is not None:
+            if task.with_assembly and result.recipe is not None:
                 wanted = replace(options, kind=OutputKind.ASSEMBLY)
                 there = replace(workplace, options=wanted)
                 assembly = finish(unit, found, chosen, there, started=started).output
@@ -316,25 +320,15 @@ class Workshop(Closing):
         self._owned.callback(engine.close)
         return ProposingModel(engine)
 
-    def _unit(
-        self,
-        name: str,
-        bitcode: bytes,
-        baseline: bytes,
-        flags: ClangFlags,
-        folder: Path,
-        tools: _Tools,
-        timeout_s: float,
-        *,
-        with_text: bool,
-    ) -> Unit:
+    def _unit(self, task: _Task, tools: _Tools, *, with_text: bool) -> Unit:
+        name, bitcode, baseline = task.name, task.bitcode, task.baseline
         if object_format(baseline) != "ELF":
             raise InputError(f"{name}: its object is in the format {object_format(baseline)}")
         job = InspectJob(
             inputs=(bitcode,),
             names=(name,),
             with_text=with_text,
-            timeout_s=timeout_s,
+            timeout_s=task.timeout_s,
         )
         inspection: Inspection = run_jobs(tools.pool, [job])[0][0]
         if inspection.status is not Status.OK:
@@ -342,12 +336,12 @@ class Workshop(Closing):
         unit = Unit(
             source=Path(name),
             output=Path(name).with_suffix(".o"),
-            folder=folder,
+            folder=task.folder,
             stock=Stock(
                 toolchain=self._toolchain,
-                flags=_without_defaults(flags, inspection.target_triple),
-                timeout_s=timeout_s,
-                scratch=folder,
+                flags=_without_defaults(task.flags, inspection.target_triple),
+                timeout_s=task.timeout_s,
+                scratch=task.folder,
             ),
             baseline=baseline,
             baseline_sizes=section_sizes(baseline),
@@ -357,26 +351,24 @@ class Workshop(Closing):
         return unit
 
 
-def _options(
-    effort: Effort, with_model: bool, timeout_s: float, *, is_program: bool
-) -> OptimizeOptions:
+def _options(task: _Task, with_model: bool) -> OptimizeOptions:
     """Return what is tried of a unit or a program.
 
     Of a unit at `FAST`, what costs more than clang itself is left out. A program is linked once.
     """
-    if effort is Effort.FAST:
+    if task.effort is Effort.FAST:
         return OptimizeOptions(
-            candidates=Effort.DEFAULT.candidates if is_program else NUM_CANDIDATES,
+            candidates=Effort.DEFAULT.candidates if task.is_program else NUM_CANDIDATES,
             budget=0,
             proposer=Proposer.CORESET,
-            function_wise=is_program,
-            timeout_s=timeout_s,
+            function_wise=task.is_program,
+            timeout_s=task.timeout_s,
         )
     return OptimizeOptions(
-        candidates=effort.candidates,
-        budget=effort.budget,
+        candidates=task.effort.candidates,
+        budget=task.effort.budget,
         proposer=Proposer.MODEL if with_model else Proposer.CORESET,
-        timeout_s=timeout_s,
+        timeout_s=task.timeout_s,
     )
 
 

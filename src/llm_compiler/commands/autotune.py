@@ -19,7 +19,7 @@ from llm_compiler.console import (
     shorten,
     warn,
 )
-from llm_compiler.corpus.inputs import NamedModule, load_modules
+from llm_compiler.corpus.inputs import NamedModule, Selection, load_modules
 from llm_compiler.errors import InputError, OutputError
 from llm_compiler.llvm.module_jobs import EvaluateJob, RegistryJob
 from llm_compiler.llvm.recipes import parse_recipe
@@ -81,16 +81,16 @@ def run(options: AutotuneArguments) -> int:
         open_pool(options, options.jobs) as pool,
         Store(path, llvm_version=toolchain.version) as store,
     ):
-        modules, failures = load_modules(
-            options.inputs,
-            stock,
-            jobs=num_local_processes(pool),
+        selection = Selection(
             split=options.split,
             limit=options.max_modules,
             max_bytes=options.max_bytes,
             min_size_bytes=options.min_size_bytes,
             max_size_bytes=options.max_size_bytes,
             seed=options.seed,
+        )
+        modules, failures = load_modules(
+            options.inputs, stock, selection, jobs=num_local_processes(pool)
         )
         for _, error in failures:
             print_error(error)

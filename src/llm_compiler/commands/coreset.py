@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from llm_compiler.commands.options.coreset import BuildArguments, ShowArguments
 from llm_compiler.commands.pools import open_pool
 from llm_compiler.console import print_json, print_table, progress, warn
-from llm_compiler.corpus.inputs import NamedModule, load_modules
+from llm_compiler.corpus.inputs import NamedModule, Selection, load_modules
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.targets import TARGETS
@@ -88,9 +88,8 @@ def build(options: BuildArguments) -> int:
         Checker(toolchain=toolchain, pool=pool) as checker,
     ):
         known = {row[0] for row in store.modules()}
-        modules, _ = load_modules(
-            options.corpus, stock, jobs=num_local_processes(pool), split=options.split
-        )
+        selection = Selection(split=options.split)
+        modules, _ = load_modules(options.corpus, stock, selection, jobs=num_local_processes(pool))
         tuned = [m for m in modules if content_hash(m.bitcode) in known]
         if not tuned:
             raise InputError(

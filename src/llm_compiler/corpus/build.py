@@ -24,7 +24,7 @@ from llm_compiler.corpus.commands import CompileCommand
 from llm_compiler.corpus.config import CorpusConfig, LocalSpec, Spec
 from llm_compiler.corpus.copyright import read_licenses
 from llm_compiler.corpus.debian import Archive
-from llm_compiler.corpus.extract import Extracted, Failure, convert_module, extract_unit
+from llm_compiler.corpus.extract import Extracted, Failure, extract_unit
 from llm_compiler.corpus.manifest import (
     MANIFEST_NAME,
     PARTIAL_NAME,
@@ -254,8 +254,7 @@ class _Builder:
             if command.slug in done or self._stop.is_set():
                 continue
             output = folder / f"{command.slug}.bc"
-            compile_one = convert_module if command.language == "ir" else extract_unit
-            outcome = compile_one(
+            outcome = extract_unit(
                 command,
                 root=prepared.root,
                 output=output,

@@ -12,6 +12,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from llm_compiler import process
 from llm_compiler.corpus.commands import CompileCommand, flags_for_target
@@ -26,12 +27,13 @@ __all__ = [
     "Extracted",
     "Failure",
     "classify_failure",
-    "convert_module",
     "extract_unit",
 ]
 
 BASELINE_FLAGS = ("-Oz", "-Xclang", "-disable-llvm-passes", "-emit-llvm", "-c")
 
+_TIMEOUT_S: Final = 120.0
+_MEMORY_LIMIT_BYTES: Final = 8 << 30
 _UNKNOWN_ARGUMENT = re.compile(r"(?:unknown argument|unsupported option):? '([^']+)'")
 
 _MODULE_TRIPLE = re.compile(rb'^target triple = "([^"]+)"', re.MULTILINE)
@@ -83,98 +85,91 @@ def extract_unit(
     scratch: Path,
     target_triple: str,
     tools: Tools,
-    timeout_s: float = 120.0,
-    memory_limit_bytes: int = 8 << 30,
 ) -> Extracted | Failure:
-    """Compile one unit to `output`, which appears whole or not at all.
+    """Make a unit's bitcode at `output`, which appears whole or not at all.
 
     `scratch` is a folder on the same file system for what is not whole yet.
 
     Raises:
         ArtifactError: the disk is full or the output folder cannot be written.
     """
-    flags = flags_for_target(command.flags, target_triple)
+    make = _convert if command.language == "ir" else _compile
     temporary = _temporary(output, scratch)
-    directory = root / command.directory
-    source = os.path.relpath(root / command.source, directory)
     try:
-        for _ in range(4):
-            done = process.run(
-                [
-                    tools.clang,
-                    *BASELINE_FLAGS,
-                    *TOLERANT_FLAGS,
-                    f"--target={target_triple}",
-                    f"-ffile-prefix-map={root}=/usr/src/{root.name}",
-                    *flags,
-                    *("-x", command.language, source, "-o", os.fspath(temporary)),
-                ],
-                timeout_s=timeout_s,
-                cwd=directory,
-                env={**os.environ, "LC_ALL": "C", "SOURCE_DATE_EPOCH": "1700000000"},
-                memory_limit_bytes=memory_limit_bytes,
-            )
-            # Flags of gcc that clang does not have, in a user's own compile database.
-            unknown = set(_UNKNOWN_ARGUMENT.findall(done.stderr_text))
-            if done.ok or not unknown & set(flags):
-                break
-            flags = tuple(flag for flag in flags if flag not in unknown)
+        done, flags = make(command, root, temporary, target_triple, tools)
         if not done.ok:
             return classify_failure(done)
         return _accept(temporary, output, flags=flags, seconds=done.seconds, tools=tools)
+    except _OtherTarget as error:
+        return Failure(cause="other target", message=str(error))
     except OSError as error:
         raise ArtifactError(f"cannot write {output}: {error}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def convert_module(
-    command: CompileCommand,
-    *,
-    root: Path,
-    output: Path,
-    scratch: Path,
-    target_triple: str,
-    tools: Tools,
-    timeout_s: float = 120.0,
-    memory_limit_bytes: int = 8 << 30,
-) -> Extracted | Failure:
+class _OtherTarget(Exception):
+    """A module of a user's is for another architecture."""
+
+
+def _compile(
+    command: CompileCommand, root: Path, temporary: Path, target_triple: str, tools: Tools
+) -> tuple[process.Completed, tuple[str, ...]]:
+    """Compile a unit; return how the compiler ended, and the flags that it took."""
+    flags = flags_for_target(command.flags, target_triple)
+    directory = root / command.directory
+    source = os.path.relpath(root / command.source, directory)
+    for _ in range(4):
+        done = process.run(
+            [
+                tools.clang,
+                *BASELINE_FLAGS,
+                *TOLERANT_FLAGS,
+                f"--target={target_triple}",
+                f"-ffile-prefix-map={root}=/usr/src/{root.name}",
+                *flags,
+                *("-x", command.language, source, "-o", os.fspath(temporary)),
+            ],
+            timeout_s=_TIMEOUT_S,
+            cwd=directory,
+            env={**os.environ, "LC_ALL": "C", "SOURCE_DATE_EPOCH": "1700000000"},
+            memory_limit_bytes=_MEMORY_LIMIT_BYTES,
+        )
+        # Flags of gcc that clang does not have, in a user's own compile database.
+        unknown = set(_UNKNOWN_ARGUMENT.findall(done.stderr_text))
+        if done.ok or not unknown & set(flags):
+            break
+        flags = tuple(flag for flag in flags if flag not in unknown)
+    return done, flags
+
+
+def _convert(
+    command: CompileCommand, root: Path, temporary: Path, target_triple: str, tools: Tools
+) -> tuple[process.Completed, tuple[str, ...]]:
     """Turn a user's .ll or .bc file into bitcode of our LLVM, unchanged.
 
-    A module has a target of its own: a module for another architecture than `target_triple` is a
-    failure, since compiling it for that target would change what it means. `output` and `scratch`
-    are as in `extract_unit`.
-
     Raises:
-        ArtifactError: the disk is full or the output folder cannot be written.
+        _OtherTarget: compiling it for `target_triple` would change what it means.
     """
-    temporary = _temporary(output, scratch)
     verify = (os.fspath(tools.opt), "-passes=verify", "-o")
-    try:
-        text = process.run(
-            [*verify, "-", "-S", os.fspath(root / command.source)],
-            timeout_s=timeout_s,
-            memory_limit_bytes=memory_limit_bytes,
-        )
-        if not text.ok:
-            return classify_failure(text)
-        match = _MODULE_TRIPLE.search(text.stdout)
-        architecture = architecture_of(match.group(1).decode()) if match else "none"
-        if architecture != architecture_of(target_triple):
-            return Failure(cause="other target", message=f"the module is for {architecture}")
-        done = process.run(
-            [*verify, os.fspath(temporary), "-"],
-            timeout_s=timeout_s,
-            stdin=text.stdout,
-            memory_limit_bytes=memory_limit_bytes,
-        )
-        if not done.ok:
-            return classify_failure(done)
-        return _accept(temporary, output, flags=(), seconds=done.seconds, tools=tools)
-    except OSError as error:
-        raise ArtifactError(f"cannot write {output}: {error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    text = process.run(
+        [*verify, "-", "-S", os.fspath(root / command.source)],
+        timeout_s=_TIMEOUT_S,
+        memory_limit_bytes=_MEMORY_LIMIT_BYTES,
+    )
+    if not text.ok:
+        return text, ()
+    match = _MODULE_TRIPLE.search(text.stdout)
+    architecture = architecture_of(match.group(1).decode()) if match else "none"
+    if architecture != architecture_of(target_triple):
+        raise _OtherTarget(f"the module is for {architecture}")
+    done = process.run(
+        [*verify, os.fspath(temporary), "-"],
+        timeout_s=_TIMEOUT_S,
+        stdin=text.stdout,
+        memory_limit_bytes=_MEMORY_LIMIT_BYTES,
+    )
+    return done, ()
 
 
 def classify_failure(done: process.Completed) -> Failure:

@@ -8,12 +8,19 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from llm_compiler.errors import InputError, LlmCompilerError
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock
 
-__all__ = ["NamedModule", "collect_files", "corpus_modules", "load_modules", "sample_modules"]
+__all__ = [
+    "NamedModule",
+    "Selection",
+    "collect_files",
+    "corpus_modules",
+    "load_modules",
+    "sample_modules",
+]
 
 MANIFEST = "manifest.jsonl"
 SAMPLES_MANIFEST = "manifest.json"
@@ -54,20 +61,28 @@ def collect_files(inputs: Iterable[Path]) -> list[Path]:
     return found
 
 
-def corpus_modules(
-    folder: Path,
-    *,
-    split: str = "",
-    limit: int | None = None,
-    max_bytes: int | None = None,
-    seed: int = 0,
-) -> list[NamedModule]:
-    """Return the units of a built corpus.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which modules of a corpus or of samples are taken."""
 
-    Args:
-        split: only this split; empty for all.
-        limit: at most this number, drawn by `seed`, spread evenly over the packages.
-        max_bytes: no unit with more bytes of bitcode.
+    split: str = ""
+    """Only this split; empty for all."""
+    limit: int | None = None
+    """At most this number, drawn by `seed`, spread evenly over packages and targets."""
+    max_bytes: int | None = None
+    """No module with more bytes of bitcode."""
+    min_size_bytes: int = 0
+    """Of the object after default<Oz>, which is known of samples alone."""
+    max_size_bytes: int = 0
+    """Likewise; 0: any."""
+    seed: int = 0
+
+
+EVERYTHING: Final = Selection()
+
+
+def corpus_modules(folder: Path, selection: Selection = EVERYTHING) -> list[NamedModule]:
+    """Return the units of a built corpus.
 
     Raises:
         InputError: no unit is left.
@@ -75,6 +90,7 @@ def corpus_modules(
     """
     from llm_compiler.corpus.manifest import load_manifest
 
+    split, max_bytes = selection.split, selection.max_bytes
     units = [u for u in load_manifest(folder / MANIFEST) if not split or u.split == split]
     if not units:
         raise InputError(
@@ -84,7 +100,7 @@ def corpus_modules(
         units = [unit for unit in units if unit.num_bytes <= max_bytes]
         if not units:
             raise InputError(f"the corpus {folder} has no unit of at most {max_bytes} bytes")
-    units = _spread(units, [unit.package for unit in units], limit, seed)
+    units = _spread(units, [unit.package for unit in units], selection)
     return [
         NamedModule(
             name=f"{unit.package}/{Path(unit.path).name}",
@@ -95,21 +111,8 @@ def corpus_modules(
     ]
 
 
-def sample_modules(
-    folder: Path,
-    *,
-    split: str = "",
-    limit: int | None = None,
-    max_bytes: int | None = None,
-    min_size_bytes: int = 0,
-    max_size_bytes: int = 0,
-    seed: int = 0,
-) -> list[NamedModule]:
+def sample_modules(folder: Path, selection: Selection = EVERYTHING) -> list[NamedModule]:
     """Return the modules of a folder of samples (`corpus.shards`), each once.
-
-    Args:
-        limit: at most this number, drawn by `seed`, spread evenly over packages and targets.
-        min_size_bytes, max_size_bytes: of the object after default<Oz>; a maximum of 0: any.
 
     Raises:
         InputError: no module is left.
@@ -117,6 +120,8 @@ def sample_modules(
     """
     from llm_compiler.corpus.shards import load_samples
 
+    split, max_bytes = selection.split, selection.max_bytes
+    smallest, largest = selection.min_size_bytes, selection.max_size_bytes
     columns = ("module_hash", "package", "function", "source", "target_triple", "size_bytes")
     # A unit of one function is that function's module too.
     found: dict[str, NamedModule] = {}
@@ -124,7 +129,7 @@ def sample_modules(
     for sample in load_samples(folder, split=split, columns=(*columns, "bitcode")):
         if max_bytes is not None and len(sample.bitcode) > max_bytes:
             continue
-        if not min_size_bytes <= sample.size_bytes <= (max_size_bytes or sample.size_bytes):
+        if not smallest <= sample.size_bytes <= (largest or sample.size_bytes):
             continue
         if sample.module_hash in found:
             continue
@@ -137,19 +142,20 @@ def sample_modules(
         raise InputError(
             f"{folder} has no sample"
             + (f" of split {split}" if split else "")
-            + (" of these sizes" if min_size_bytes or max_size_bytes or max_bytes else "")
+            + (" of these sizes" if smallest or largest or max_bytes else "")
         )
-    return _spread(list(found.values()), list(groups.values()), limit, seed)
+    return _spread(list(found.values()), list(groups.values()), selection)
 
 
-def _spread(things: list[_T], groups: list[str], limit: int | None, seed: int) -> list[_T]:
-    """Draw at most `limit`, spread evenly over the groups; the order stays."""
+def _spread(things: list[_T], groups: list[str], selection: Selection) -> list[_T]:
+    """Draw as many as are wanted, spread evenly over the groups; the order stays."""
+    limit = selection.limit
     if limit is None or limit >= len(things):
         return things
     by_group: dict[str, list[int]] = {}
     for index, group in enumerate(groups):
         by_group.setdefault(group, []).append(index)
-    rng = random.Random(seed)
+    rng = random.Random(selection.seed)
     for indices in by_group.values():
         rng.shuffle(indices)
     chosen: list[int] = []
@@ -163,36 +169,18 @@ def _spread(things: list[_T], groups: list[str], limit: int | None, seed: int) -
 def load_modules(
     inputs: Sequence[Path],
     stock: Stock,
+    selection: Selection = EVERYTHING,
     *,
     jobs: int,
-    split: str = "",
-    limit: int | None = None,
-    max_bytes: int | None = None,
-    min_size_bytes: int = 0,
-    max_size_bytes: int = 0,
-    seed: int = 0,
 ) -> tuple[list[NamedModule], list[tuple[Path, LlmCompilerError]]]:
-    """Return the modules of all inputs, and the files that do not compile with their errors.
-
-    `min_size_bytes` and `max_size_bytes` choose among samples, whose size at -Oz is known.
-    """
+    """Return the modules of all inputs, and the files that do not compile with their errors."""
     modules: list[NamedModule] = []
     plain: list[Path] = []
     for path in inputs:
         if (path / SAMPLES_MANIFEST).exists():
-            modules += sample_modules(
-                path,
-                split=split,
-                limit=limit,
-                max_bytes=max_bytes,
-                min_size_bytes=min_size_bytes,
-                max_size_bytes=max_size_bytes,
-                seed=seed,
-            )
+            modules += sample_modules(path, selection)
         elif (path / MANIFEST).exists():
-            modules += corpus_modules(
-                path, split=split, limit=limit, max_bytes=max_bytes, seed=seed
-            )
+            modules += corpus_modules(path, selection)
         else:
             plain.append(path)
     files = collect_files(plain)

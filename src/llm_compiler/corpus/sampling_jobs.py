@@ -14,6 +14,7 @@ from llm_compiler.corpus.shingles import anonymous_text, shingles
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.extract import extract_functions
+from llm_compiler.llvm.job_steps import OneStepJob
 from llm_compiler.llvm.module import Context, Module
 from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.object_file import object_contents, section_sizes
@@ -47,17 +48,11 @@ class UnitFunctions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ListFunctionsJob:
+class ListFunctionsJob(OneStepJob):
     """List the functions with a body; the result is a `UnitFunctions`."""
 
     bitcode: bytes = field(repr=False)
     timeout_s: float = 120.0
-    affinity: str = ""
-
-    @property
-    def num_steps(self) -> int:
-        """A single step."""
-        return 1
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[UnitFunctions]:
         """Yield the functions."""

@@ -27,6 +27,7 @@ from llm_compiler.disassembly.attributes import (
 )
 from llm_compiler.errors import CompilerError, InputError, LlmCompilerError
 from llm_compiler.llvm.codegen import TargetMachine
+from llm_compiler.llvm.job_steps import TextsJob
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Status
@@ -128,19 +129,11 @@ class Modest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimsJob:
+class ClaimsJob(TextsJob):
     """Make texts modest; each step's result is a `Modest`."""
 
-    texts: tuple[str, ...] = field(repr=False)
-    timeout_s: float = 30.0
     search_s: float = 2.0
     """Time for one text, after which what was not tried stays."""
-    affinity: str = ""
-
-    @property
-    def num_steps(self) -> int:
-        """One for each text."""
-        return len(self.texts)
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[Modest]:
         """Yield each text with fewer claims."""

@@ -21,6 +21,7 @@ from llm_compiler.disassembly.merge import (
 )
 from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.errors import LlmCompilerError
+from llm_compiler.llvm.job_steps import OneStepJob, TextsJob
 from llm_compiler.llvm.module import EXTERNAL, INTERNAL, Context
 from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.toolchain import Toolchain
@@ -35,23 +36,15 @@ _HIDDEN = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DraftJob:
+class DraftJob(TextsJob):
     """Turn texts into drafts; each step's result is a text, empty where LLVM refuses it."""
 
-    texts: tuple[str, ...] = field(repr=False)
     functions: tuple[str, ...]
     drafts: tuple[str, ...]
     """New names."""
     verdicts: tuple[str, ...]
     variables: tuple[tuple[str, ...], ...]
     """Of each text, those that stay the input's."""
-    timeout_s: float = 30.0
-    affinity: str = ""
-
-    @property
-    def num_steps(self) -> int:
-        """One for each text."""
-        return len(self.texts)
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[str]:
         """Yield each draft."""
@@ -94,15 +87,11 @@ class DraftJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SealJob:
+class SealJob(OneStepJob):
     """Make functions of a module internal; the result is a text, empty where LLVM refuses it."""
 
     text: str = field(repr=False)
     functions: tuple[str, ...]
-    timeout_s: float = 60.0
-    affinity: str = ""
-
-    num_steps = 1
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[str]:
         """Yield the text."""

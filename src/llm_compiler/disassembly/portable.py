@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.capi import take_message
 from llm_compiler.llvm.codegen import TargetMachine
+from llm_compiler.llvm.job_steps import TextsJob
 from llm_compiler.llvm.module import Context, Module
 from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Status
@@ -118,20 +119,12 @@ class Retargeting:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RetargetJob:
+class RetargetJob(TextsJob):
     """Rewrite modules for another target; each step's result a `Retargeting`."""
 
-    texts: tuple[str, ...] = field(repr=False)
     assemblies: tuple[str, ...] = field(repr=False)
     """What each text was lifted from: it tells products and sums from fused ones."""
     target_triple: str
-    timeout_s: float = 30.0
-    affinity: str = ""
-
-    @property
-    def num_steps(self) -> int:
-        """One for each text."""
-        return len(self.texts)
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[Retargeting]:
         """Yield what becomes of each text."""

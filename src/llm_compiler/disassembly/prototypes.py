@@ -11,11 +11,12 @@ import ctypes
 import itertools
 from collections.abc import Iterator, Sequence
 from ctypes import c_void_p
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from llm_compiler.disassembly.attributes import ABI_ATTRIBUTES, calls_of
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.capi import take_message
+from llm_compiler.llvm.job_steps import TextsJob
 from llm_compiler.llvm.module import Context, Module
 from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Status
@@ -99,19 +100,11 @@ class Survey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SurveyJob:
+class SurveyJob(TextsJob):
     """Read the prototypes in texts; each step's result is a `Survey`."""
 
-    texts: tuple[str, ...] = field(repr=False)
     functions: tuple[str, ...]
     """Of each text, the one that it defines."""
-    timeout_s: float = 30.0
-    affinity: str = ""
-
-    @property
-    def num_steps(self) -> int:
-        """One for each text."""
-        return len(self.texts)
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[Survey]:
         """Yield what each text says."""

@@ -28,6 +28,7 @@ from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.disassembly.read_function import Data, FunctionReader, Unreadable
 from llm_compiler.disassembly.variables import constructors, data_module
 from llm_compiler.llvm.elf import SHN_COMMON, Binding, Symbol, SymbolKind
+from llm_compiler.llvm.job_steps import OneStepJob
 from llm_compiler.llvm.module import INTERNAL, Context
 from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.toolchain import Toolchain
@@ -314,16 +315,12 @@ class _Work:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InternalizeJob:
+class InternalizeJob(OneStepJob):
     """Make what is hidden internal, but for `kept`, and functions weak; the result is a text."""
 
     text: str = field(repr=False)
     weak: tuple[str, ...]
     kept: tuple[str, ...]
-    timeout_s: float = 60.0
-    affinity: str = ""
-
-    num_steps = 1
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[str]:
         """Yield the text; empty where LLVM refuses it."""

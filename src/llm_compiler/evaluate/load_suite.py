@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from llm_compiler.corpus.inputs import MANIFEST, SAMPLES_MANIFEST, corpus_modules
+from llm_compiler.corpus.inputs import MANIFEST, SAMPLES_MANIFEST, Selection, corpus_modules
 from llm_compiler.corpus.samples import ARCHITECTURES, Sample
 from llm_compiler.corpus.shards import COLUMNS, load_samples
 from llm_compiler.errors import InputError
@@ -123,9 +123,8 @@ def _from_samples(path: Path, name: str, options: SuiteOptions, known: Collectio
 
 
 def _from_corpus(path: Path, name: str, options: SuiteOptions, pool: WorkerPool) -> Suite:
-    found = corpus_modules(
-        path, split=options.split, limit=options.modules or None, seed=options.seed
-    )
+    selection = Selection(split=options.split, limit=options.modules or None, seed=options.seed)
+    found = corpus_modules(path, selection)
     suite = Suite(
         name=name,
         what=f"{len(found)} units of split '{options.split}' of a corpus, spread evenly over its "

@@ -19,6 +19,7 @@ from llm_compiler.llvm.constructs import constructs_of
 from llm_compiler.llvm.evaluator import KEPT_BYTES, Evaluator
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.function_wise.assemble import Assembler
+from llm_compiler.llvm.job_steps import OneStepJob
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.object_file import section_groups
 from llm_compiler.llvm.settings import unfit_settings
@@ -349,16 +350,8 @@ class InspectJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RegistryJob:
+class RegistryJob(OneStepJob):
     """Ask the loaded LLVM which safe passes it has; the result a tuple of elements."""
-
-    timeout_s: float = 60.0
-    affinity: str = ""
-
-    @property
-    def num_steps(self) -> int:
-        """One."""
-        return 1
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[tuple[str, ...]]:
         """Yield the search space."""

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "ALL",
+    "Asked",
     "Checker",
     "Constraint",
     "Decoder",
@@ -30,6 +32,24 @@ __all__ = [
 
 FloatArray = NDArray[np.float32]
 IdArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Which log-probabilities are asked for, where new nodes are appended to a tree."""
+
+    rows: Sequence[int] | None = None
+    """Of which of the new nodes, by their places among them; None: all."""
+    tokens: IdArray | None = None
+    """The only tokens that may follow: the log-probabilities are among these, in this order (much
+    less work than the whole vocabulary). None: all tokens."""
+
+    def width(self, vocab_size: int) -> int:
+        """Return how many log-probabilities each node has."""
+        return vocab_size if self.tokens is None else len(self.tokens)
+
+
+ALL: Final = Asked()
 
 
 class DecodingState(Protocol):
@@ -45,14 +65,7 @@ class DecodingState(Protocol):
         """Log-probabilities of the token after the prompt: (vocab,)."""
         ...
 
-    def extend(
-        self,
-        ids: Sequence[int],
-        parents: Sequence[int],
-        *,
-        rows: Sequence[int] | None = None,
-        tokens: IdArray | None = None,
-    ) -> FloatArray:
+    def extend(self, ids: Sequence[int], parents: Sequence[int], asked: Asked = ALL) -> FloatArray:
         """Append nodes to the tree and return the log-probabilities of what follows each.
 
         Nodes are numbered from 0 in the order in which they are appended, over all calls.
@@ -62,9 +75,7 @@ class DecodingState(Protocol):
             parents: (n,) the number of each node's parent, which is lower than its own (of this
                 call or of an earlier call), or -1 for the end of the prompt. The position of a node
                 is that after its parent; it must be within the context.
-            rows: which of the n to answer for, by their places in `ids`; None: all.
-            tokens: the only tokens that may follow: the log-probabilities are among these, in
-                this order (much less work than the whole vocabulary). None: all tokens.
+            asked: what the answer leaves out.
 
         Returns:
             (rows or n, tokens or vocab) float32, in nats; each row's exponentials sum to 1.

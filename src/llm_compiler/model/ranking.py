@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from llm_compiler.model.decoding import (
+    Asked,
     Constraint,
     DecodingState,
     Finding,
@@ -137,7 +138,8 @@ class _Tree:
             waiting.append(position)
         if ids:
             self._num_nodes += len(ids)
-            answers[waiting] = self.state.extend(ids, parents, rows=rows, tokens=self.tokens)
+            asked = Asked(rows=rows, tokens=self.tokens)
+            answers[waiting] = self.state.extend(ids, parents, asked)
         return answers
 
     def expand(self, item: _Open, allowed: IdArray, row: FloatArray, c: Constraint) -> list[_Open]:
@@ -217,8 +219,7 @@ def _rank_whole(tree: _Tree, trie: TokenTrie) -> list[Finding]:
         answers = tree.state.extend(
             [token[node] for node in read],
             [number[parent[node]] for node in read],
-            rows=[number[node] for node in asked],
-            tokens=tree.tokens,
+            Asked(rows=[number[node] for node in asked], tokens=tree.tokens),
         )
         rows |= dict(zip(asked, answers, strict=True))
     total = {0: 0.0}

@@ -15,6 +15,7 @@ from ctypes import c_void_p
 from dataclasses import dataclass, field
 
 from llm_compiler.errors import IrParseError
+from llm_compiler.llvm.job_steps import TextsJob
 from llm_compiler.llvm.module import AVAILABLE_EXTERNALLY, EXTERNAL, Context, Module
 from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.targets import architecture_of
@@ -91,19 +92,11 @@ class LiftInspection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InspectLiftJob:
+class InspectLiftJob(TextsJob):
     """Parse and verify lifted texts; the result of each step is a `LiftInspection`."""
 
-    texts: tuple[str, ...] = field(repr=False)
     function: str
     target_triple: str
-    timeout_s: float = 30.0
-    affinity: str = ""
-
-    @property
-    def num_steps(self) -> int:
-        """One for each text."""
-        return len(self.texts)
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[LiftInspection]:
         """Yield what each text is."""
@@ -116,7 +109,7 @@ class InspectLiftJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetachJob:
+class DetachJob(TextsJob):
     """Turn definitions of static variables into declarations, and give functions further names.
 
     Each step's result is a text.
@@ -125,7 +118,6 @@ class DetachJob:
     refuses gives an empty one.
     """
 
-    texts: tuple[str, ...] = field(repr=False)
     variables: tuple[tuple[str, ...], ...]
     """Of each text."""
     functions: tuple[str, ...]
@@ -137,13 +129,6 @@ class DetachJob:
     """Of variables, in bytes: what is known of them; more is not claimed."""
     nothrow: frozenset[str] = frozenset()
     """Functions that do not throw, by some other text's exception table: all have to say so."""
-    timeout_s: float = 30.0
-    affinity: str = ""
-
-    @property
-    def num_steps(self) -> int:
-        """One for each text."""
-        return len(self.texts)
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[str]:
         """Yield each text without its variables' definitions."""

@@ -17,6 +17,7 @@ from typing import Final
 from llm_compiler.errors import CompilerError, InputError, IrParseError
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.elf import ElfFile, parse_elf
+from llm_compiler.llvm.job_steps import OneStepJob
 from llm_compiler.llvm.module import Context, Module
 from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Status
@@ -88,7 +89,7 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MatchJob:
+class MatchJob(OneStepJob):
     """Lower one answer with variants of attributes until one gives the wanted bytes.
 
     One step; its result is a `Match`.
@@ -101,12 +102,6 @@ class MatchJob:
     variants: Sequence[Variant]
     """In this order."""
     timeout_s: float = 30.0
-    affinity: str = ""
-
-    @property
-    def num_steps(self) -> int:
-        """One."""
-        return 1
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[Match]:
         """Yield what became of the answer."""

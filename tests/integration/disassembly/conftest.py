@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from llm_compiler.dataset.assembly import normalize_assembly
 from llm_compiler.disassembly.binary import Binary, read_binary
+from llm_compiler.llvm.codegen import TargetMachine
+from llm_compiler.llvm.extract import extract_function
+from llm_compiler.llvm.module import Module
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 
@@ -72,6 +77,32 @@ def compile_c(tmp_path: Path, toolchain: Toolchain) -> Compile:
         return output
 
     return compile_one
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A function of a module that was compiled alone."""
+
+    name: str
+    triple: str
+    text: str
+    """Its assembly in normal form, as LLVM prints it."""
+    object: Path
+
+
+def compile_each(module: Module, level: str, folder: Path) -> Iterator[Compiled]:
+    """Compile each function of a module at a level; the object is there until the next one."""
+    output = folder / "function.o"
+    for name in module.defined_functions():
+        with (
+            extract_function(module, name) as extracted,
+            TargetMachine.for_module(extracted) as machine,
+        ):
+            extracted.run_passes(f"default<{level}>", machine.handle)
+            with extracted.clone() as copy:
+                text = normalize_assembly(machine.emit_assembly(copy), machine.triple)
+            output.write_bytes(machine.emit_object(extracted))
+            yield Compiled(name, machine.triple, text, output)
 
 
 @pytest.fixture

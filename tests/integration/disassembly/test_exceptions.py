@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.dataset.assembly import normalize_assembly
 from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassemble
 from llm_compiler.disassembly.binary import Binary
 from llm_compiler.disassembly.read_function import FunctionReader, Unreadable
 from llm_compiler.disassembly.reassemble import reassemble
-from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.toolchain import Toolchain
@@ -21,7 +19,7 @@ from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.process import run
 from llm_compiler.workers import LocalPool
 
-from .conftest import TRIPLES
+from .conftest import TRIPLES, compile_each
 
 Read = Callable[[Path], Binary]
 PROGRAM = r"""
@@ -96,25 +94,17 @@ def test_the_text_is_proved_and_is_what_models_learn_from(
     found = 0
     with Context() as context:
         module = context.parse(source.read_bytes())
-        for name in module.defined_functions():
-            if plain(name) not in WITH_TABLES:
+        for compiled in compile_each(module, level, tmp_path):
+            if plain(compiled.name) not in WITH_TABLES:
                 continue
-            with (
-                extract_function(module, name) as each_module,
-                TargetMachine.for_module(each_module) as machine,
-            ):
-                each_module.run_passes(f"default<{level}>", machine.handle)
-                with each_module.clone() as copy:
-                    learnt = normalize_assembly(machine.emit_assembly(copy), machine.triple)
-                (tmp_path / "one.o").write_bytes(machine.emit_object(each_module))
-            binary = read(tmp_path / "one.o")
-            symbol = next(function for function in binary.functions() if function.name == name)
+            binary = read(compiled.object)
+            symbol = next(item for item in binary.functions() if item.name == compiled.name)
             text = FunctionReader(binary).read(symbol)
             reassemble(binary, symbol, text, toolchain, tmp_path / "proof.o")
             assert ".cfi_lsda" in text.text
             # Names of strings are gone from AArch64's objects, outlined functions are others.
             if architecture == "x86_64":
-                assert text.text == learnt
+                assert text.text == compiled.text
             found += 1
     assert found == 3
 

@@ -9,19 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.dataset.assembly import normalize_assembly
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.disassembly.binary import Binary
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.reassemble import Reassembled, reassemble
 from llm_compiler.errors import InputError, UnsupportedTarget
-from llm_compiler.llvm.codegen import TargetMachine
-from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 
-from .conftest import SOURCE, Compile
+from .conftest import SOURCE, Compile, compile_each
 
 Read = Callable[[Path], Binary]
 
@@ -106,22 +103,15 @@ def test_text_read_from_an_object_is_the_text_that_models_learn_from(
         bitcode = compile_c(source, "a.ll", architecture, "-O0", "-fPIC")
     with Context() as context:
         module = context.parse(bitcode.read_bytes())
-        for name in module.defined_functions():
-            with (
-                extract_function(module, name) as each_module,
-                TargetMachine.for_module(each_module) as machine,
-            ):
-                each_module.run_passes(f"default<{level}>", machine.handle)
-                with each_module.clone() as copy:
-                    learnt = normalize_assembly(machine.emit_assembly(copy), machine.triple)
-                (tmp_path / "one.o").write_bytes(machine.emit_object(each_module))
-                triple = machine.triple
-            found = texts(read(tmp_path / "one.o"))[name].text
-            short, learnt_short = (shorten_assembly(text, triple) for text in (found, learnt))
+        for compiled in compile_each(module, level, tmp_path):
+            found = texts(read(compiled.object))[compiled.name].text
+            short, learnt_short = (
+                shorten_assembly(text, compiled.triple) for text in (found, compiled.text)
+            )
             assert short.text == learnt_short.text
             # Names of strings are gone from AArch64's objects.
-            if ".L.str" not in learnt:
-                assert found == learnt
+            if ".L.str" not in compiled.text:
+                assert found == compiled.text
 
 
 @pytest.mark.parametrize("kind", ["a.s", "a.o"])

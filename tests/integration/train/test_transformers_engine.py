@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from llm_compiler.errors import CheckpointMismatch, ConfigError, EngineError, TokenizerMismatch
+from llm_compiler.model.decoding import Asked
 from llm_compiler.model.engines import torch_decoder
 from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.embedded import EmbeddedDecoder, load_embedded
@@ -102,7 +103,7 @@ def test_trees_and_shared_prompts(
     found = np.concatenate(
         [
             state.extend(tree[:3], parents[:3]),
-            state.extend(tree[3:6], parents[3:], tokens=np.arange(tokenizer.vocab_size)),
+            state.extend(tree[3:6], parents[3:], Asked(tokens=np.arange(tokenizer.vocab_size))),
         ]
     )
     for node in range(6):
@@ -117,7 +118,7 @@ def test_trees_and_shared_prompts(
     after_another = decoder.start(other).first
     assert np.array_equal(after_another, decoder_of(ours).start(other).first)
     # A later prompt leaves the first one's state alone.
-    again = state.extend(tree[6:8], [5, 5], rows=[1])
+    again = state.extend(tree[6:8], [5, 5], Asked(rows=[1]))
     expected = reference.log_probabilities([*ids, tree[5], tree[7]])[-1]
     np.testing.assert_allclose(again[0], expected, atol=2e-3)
     decoder.close()

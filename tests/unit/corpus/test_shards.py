@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.corpus.check import check_samples
-from llm_compiler.corpus.inputs import sample_modules
+from llm_compiler.corpus.inputs import Selection, sample_modules
 from llm_compiler.corpus.samples import Sample
 from llm_compiler.corpus.shards import (
     ShardManifest,
@@ -187,13 +187,14 @@ def test_modules_to_search_are_spread_over_packages_and_targets(tmp_path: Path) 
     many.append(dataclasses.replace(many[0], kind="unit", function=""))
     many += [dataclasses.replace(sample(number), **arm) for number in range(10, 14)]
     write(tmp_path, many)
-    found = sample_modules(tmp_path, limit=6, min_size_bytes=102, max_size_bytes=114)
+    found = sample_modules(tmp_path, Selection(limit=6, min_size_bytes=102, max_size_bytes=114))
     groups = Counter(
         named_module.name.split("/")[0] + named_module.name[-8:] for named_module in found
     )
     assert sorted(groups.values()) == [1, 2, 3]
     assert len({module.bitcode for module in sample_modules(tmp_path)}) == 17
     assert len(sample_modules(tmp_path)) == 17
-    assert sample_modules(tmp_path, limit=6, seed=1) == sample_modules(tmp_path, limit=6, seed=1)
+    drawn = Selection(limit=6, seed=1)
+    assert sample_modules(tmp_path, drawn) == sample_modules(tmp_path, drawn)
     with pytest.raises(InputError, match="no sample of these sizes"):
-        sample_modules(tmp_path, min_size_bytes=500)
+        sample_modules(tmp_path, Selection(min_size_bytes=500))

@@ -13,11 +13,12 @@ from llm_compiler.dataset.lifting.emulation import same_bodies
 from llm_compiler.dataset.stage_sample import StageSample
 from llm_compiler.errors import CheckpointMismatch, ConfigError, TokenizerMismatch
 from llm_compiler.llvm.passes import parse_pass_list
-from llm_compiler.model.decoding import FloatArray, IdArray, log_softmax
+from llm_compiler.model.decoding import ALL, Asked, FloatArray, log_softmax
 from llm_compiler.model.engines import loader
 from llm_compiler.model.engines.compact import AnswerGrammar, CompactEngine, PassGrammar
 from llm_compiler.model.engines.embedded import EmbeddedDecoder, load_embedded
 from llm_compiler.model.engines.loader import load_engine
+from llm_compiler.model.engines.questions import flag_tuning_question
 from llm_compiler.model.engines.requests import Emulate, Lift, Propose
 from llm_compiler.model.prompts import CompactPrompts, parse_answer
 from llm_compiler.model.special import field_token, registry_passes
@@ -96,17 +97,7 @@ def test_a_list_has_the_probability_that_its_document_gives_it(
 
 
 def _tuning_sample(code: str, passes: str, oz_size_bytes: int) -> StageSample:
-    return StageSample(
-        stage="flag-tuning",
-        task="flag-tuning",
-        seed=0,
-        index=0,
-        draw=0,
-        target_triple=TRIPLE,
-        input_code=code,
-        passes=passes,
-        size_bytes_before=oz_size_bytes,
-    )
+    return replace(flag_tuning_question(code, TRIPLE, oz_size_bytes), passes=passes)
 
 
 def test_what_was_tried_is_taken_into_account_and_not_proposed_again(
@@ -189,16 +180,8 @@ class Scripted:
     def first(self) -> FloatArray:
         return self._row(0)
 
-    def extend(
-        self,
-        ids: Sequence[int],
-        parents: Sequence[int],
-        *,
-        rows: Sequence[int] | None = None,
-        tokens: IdArray | None = None,
-    ) -> FloatArray:
-        assert rows is None
-        assert tokens is None
+    def extend(self, ids: Sequence[int], parents: Sequence[int], asked: Asked = ALL) -> FloatArray:
+        assert asked is ALL
         start = len(self._depths)
         self._depths += [self._depths[parent] + 1 if parent >= 0 else 1 for parent in parents]
         return np.stack([self._row(depth) for depth in self._depths[start:]])

@@ -12,6 +12,7 @@ import pytest
 
 from llm_compiler.errors import CheckpointMismatch, EngineError
 from llm_compiler.model.configs import ModelConfig
+from llm_compiler.model.decoding import Asked
 from llm_compiler.model.engines.embedded import CHUNK, EmbeddedDecoder
 
 from .reference import Reference, tiny_config, write_checkpoint
@@ -121,12 +122,13 @@ def test_chosen_rows_and_tokens(decoder: EmbeddedDecoder) -> None:
     whole = decoder.start(prompt).extend(ids, parents)
     np.testing.assert_allclose(np.exp(whole).sum(axis=1), 1, atol=1e-5)
     tokens = np.array([2, 3, 50, 89])
-    few = decoder.start(prompt).extend(ids, parents, rows=[3, 1], tokens=tokens)
+    few = decoder.start(prompt).extend(ids, parents, Asked(rows=[3, 1], tokens=tokens))
     among = whole[[3, 1]][:, tokens]
     among -= np.log(np.exp(among).sum(axis=1, keepdims=True))
     np.testing.assert_allclose(few, among, atol=1e-4)
     assert decoder.start(prompt).extend([], []).shape == (0, VOCABULARY)
-    assert decoder.start(prompt).extend([1], [-1], rows=[], tokens=tokens).shape == (0, 4)
+    none = Asked(rows=[], tokens=tokens)
+    assert decoder.start(prompt).extend([1], [-1], none).shape == (0, 4)
 
 
 def test_shared_beginnings_change_nothing(checkpoint: Path, cache: Path) -> None:

@@ -138,6 +138,12 @@ class Builder:
         self.block.nodes.append(node)
         return node
 
+    def constant_of(self, data: bytes, type_: str) -> Node:
+        """Return a constant by its bytes, the lowest first; a number where it is an integer."""
+        if type_[0] == "i":
+            return self.constant(int.from_bytes(data, "little"), type_)
+        return self.node("bytes", type_, (), data)
+
     def constant(self, value: int, type_: str) -> Node:
         """Return a number of a type; what exceeds its width is cut off."""
         bits = bits_of(type_)

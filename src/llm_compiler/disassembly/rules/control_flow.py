@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from llm_compiler.disassembly.rules.code import Line, Unliftable
 from llm_compiler.disassembly.rules.nodes import ANY, SLOT, Block, CallSite, Node, bits_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,17 @@ class ControlFlow:
         """Return the number of the block at a label of the function."""
         line = self._builder.code.line_of(label)
         return next(block.number for block in self._builder.graph.blocks if block.first == line)
+
+    def block_after(self, line: Line) -> int:
+        """Return the number of the block that an instruction falls through to.
+
+        Raises:
+            Unliftable: there is none.
+        """
+        for block in self._builder.graph.blocks:
+            if block.first == line.number + 1:
+                return block.number
+        raise Unliftable("code that runs into what follows it", line.text)
 
     def jump(self, block: int) -> None:
         """End the block."""

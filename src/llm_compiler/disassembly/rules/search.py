@@ -33,6 +33,7 @@ from llm_compiler.disassembly.rules.unoptimised import (
 from llm_compiler.disassembly.rules.variant import Variant
 from llm_compiler.errors import CompilerError, InputError
 from llm_compiler.llvm.codegen import TargetMachine
+from llm_compiler.llvm.job_steps import OneStepJob
 from llm_compiler.llvm.module import Context, Module
 from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.records import Status
@@ -89,7 +90,7 @@ class SearchResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SearchJob:
+class SearchJob(OneStepJob):
     """Lift one function, and search for the variant that is the same code. One step."""
 
     text: str = field(repr=False)
@@ -103,13 +104,6 @@ class SearchJob:
     """Of processor time: the search ends then, at the latest."""
     max_variants: int = 400
     seed: int = 0
-    timeout_s: float = 60.0
-    affinity: str = ""
-
-    @property
-    def num_steps(self) -> int:
-        """One."""
-        return 1
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[SearchResult]:
         """Yield what was found."""

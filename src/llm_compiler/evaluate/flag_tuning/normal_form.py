@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from llm_compiler.corpus.normalize import normalize
 from llm_compiler.errors import LlmCompilerError
+from llm_compiler.llvm.job_steps import OneStepJob
 from llm_compiler.llvm.module_jobs import Emitted, WorkerState
 from llm_compiler.records import Status
 
@@ -14,17 +15,10 @@ __all__ = ["NormalizeJob"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NormalizeJob:
+class NormalizeJob(OneStepJob):
     """Bring a module into the normal form that models learnt from; an `Emitted` text in UTF-8."""
 
     bitcode: bytes = field(repr=False)
-    timeout_s: float = 60.0
-    affinity: str = ""
-
-    @property
-    def num_steps(self) -> int:
-        """A single step."""
-        return 1
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[Emitted]:
         """Yield the normal form."""

@@ -15,6 +15,7 @@ from llm_compiler.llvm.function_wise.plan import AssemblyPlan
 from llm_compiler.llvm.function_wise.prefix import Prefix
 from llm_compiler.llvm.function_wise.stock_assembly import Leftovers
 from llm_compiler.llvm.function_wise.structure import Structure
+from llm_compiler.llvm.job_steps import OneStepJob
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.object_file import section_sizes
@@ -33,17 +34,10 @@ class UnitStructure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StructureJob:
+class StructureJob(OneStepJob):
     """Read the structure of one unit; the result is a `UnitStructure`."""
 
     bitcode: bytes = field(repr=False)
-    timeout_s: float = 60.0
-    affinity: str = ""
-
-    @property
-    def num_steps(self) -> int:
-        """One."""
-        return 1
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[UnitStructure]:
         """Yield the structure."""
@@ -126,18 +120,11 @@ class AssembleJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeftoversJob:
+class LeftoversJob(OneStepJob):
     """Say what nothing uses in linked parts; the result is a `Leftovers`, or an error's text."""
 
     linked: bytes = field(repr=False)
     structure: Structure
-    timeout_s: float = 60.0
-    affinity: str = ""
-
-    @property
-    def num_steps(self) -> int:
-        """One."""
-        return 1
 
     def run(self, state: WorkerState, first_step: int) -> Iterator[Leftovers | str]:
         """Yield what is left over."""

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from llm_compiler.errors import CheckpointMismatch, ConfigError, EngineError, TokenizerMismatch
 from llm_compiler.model.configs import CONFIG_FILE, ModelConfig, read_hf_config
-from llm_compiler.model.decoding import DecodingState, log_softmax
+from llm_compiler.model.decoding import ALL, Asked, DecodingState, FloatArray, IdArray, log_softmax
 from llm_compiler.model.engines.compact import CompactEngine
 from llm_compiler.model.engines.graph_cache import cached_graphs
 from llm_compiler.model.engines.loader import shipped_model
@@ -42,9 +41,6 @@ _MAX_THREADS: Final = 8
 _HIDDEN: Final = np.float32(-1e9)
 _MAX_GRAPH_BYTES: Final = 2**31 - 2**20
 """What a graph's format can hold."""
-
-FloatArray = NDArray[np.float32]
-IdArray = NDArray[np.int64]
 
 
 def _require_onnxruntime() -> Any:
@@ -256,18 +252,10 @@ class _State:
             self._first_row = self._decoder.log_probabilities(self._prompt.hidden, None)[0]
         return self._first_row
 
-    def extend(
-        self,
-        ids: Sequence[int],
-        parents: Sequence[int],
-        *,
-        rows: Sequence[int] | None = None,
-        tokens: IdArray | None = None,
-    ) -> FloatArray:
+    def extend(self, ids: Sequence[int], parents: Sequence[int], asked: Asked = ALL) -> FloatArray:
         """Append nodes to the tree and return the log-probabilities of what follows each."""
         if not ids:
-            width = self._decoder.vocab_size if tokens is None else len(tokens)
-            return np.empty((0, width), np.float32)
+            return np.empty((0, asked.width(self._decoder.vocab_size)), np.float32)
         first = self._num_nodes
         self._append(parents)
         new = np.array(ids, dtype=np.int64)
@@ -275,8 +263,8 @@ class _State:
             hidden = self._extend_tree(new, first)
         else:
             hidden = self._extend_lanes(new, first)
-        wanted = hidden if rows is None else hidden[np.array(rows, dtype=np.int64)]
-        return self._decoder.log_probabilities(wanted, tokens)
+        wanted = hidden if asked.rows is None else hidden[np.array(asked.rows, dtype=np.int64)]
+        return self._decoder.log_probabilities(wanted, asked.tokens)
 
     def _append(self, parents: Sequence[int]) -> None:
         """Take in the new nodes' places in the tree."""

@@ -32,6 +32,7 @@ from llm_compiler.model.engines.engine import BaseEngine, Engine
 from llm_compiler.model.engines.paper import (
     PaperEngine,
     PromptTooLong,
+    WriteOptions,
     Written,
     answer_room,
 )
@@ -165,24 +166,16 @@ class ServerText:
         """Close the connections."""
         self._server.close()
 
-    def write(
-        self,
-        prompt: str,
-        num: int,
-        *,
-        opening: str = "",
-        stop: str = "",
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[Written]:
+    def write(self, prompt: str, num: int, options: WriteOptions) -> list[Written]:
         """Return up to `num` distinct answers; all but the first are drawn."""
-        given, rest = _cut_opening(opening)
+        given, rest = _cut_opening(options.opening)
         prompt += given
-        room = answer_room(self.context, self._count(prompt), max_tokens)
+        room = answer_room(self.context, self._count(prompt), options.max_tokens)
+        stop = options.stop
         if stop and stop[0] not in rest:
             stop = stop[0]
-        found = self._ask(prompt, num, room, temperature=temperature, seed=seed, stop=stop)
+        heat, seed = options.temperature, options.seed
+        found = self._ask(prompt, num, room, temperature=heat, seed=seed, stop=stop)
         answers: dict[str, Written] = {}
         for completion in found:
             written = Written(

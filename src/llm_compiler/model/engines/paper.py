@@ -46,6 +46,7 @@ __all__ = [
     "PaperEngine",
     "PromptTooLong",
     "TextModel",
+    "WriteOptions",
     "Written",
     "answer_room",
     "spellings",
@@ -101,6 +102,22 @@ class Written:
     """Whether it ended by itself or at `stop`, and not at a limit."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteOptions:
+    """How answers are written."""
+
+    opening: str = ""
+    """How all of them begin."""
+    stop: str = ""
+    """They end at its first character, if it follows the opening; the second one is what mostly
+    stands after it, and tells it from others. Empty: none."""
+    max_tokens: int | None = None
+    """Of what is written; None: what a text about as long as the prompt may take."""
+    temperature: float = 0.0
+    """Of all but the first; 0: by beams, where the model has them."""
+    seed: int = 0
+
+
 class TextModel(Protocol):
     """What answers prompts with text."""
 
@@ -114,25 +131,8 @@ class TextModel(Protocol):
         """Tokens of prompt and answer together."""
         ...
 
-    def write(
-        self,
-        prompt: str,
-        num: int,
-        *,
-        opening: str = "",
-        stop: str = "",
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[Written]:
+    def write(self, prompt: str, num: int, options: WriteOptions) -> list[Written]:
         """Return up to `num` distinct answers; the first is the greedy answer.
-
-        Args:
-            opening: how all of them begin.
-            stop: they end at its first character, if it follows the opening; the second one is what
-                mostly stands after it, and tells it from others. Empty: none.
-            max_tokens: of what is written; None: what a text about as long as the prompt may take.
-            temperature: of all but the first; 0: by beams, where the model has them.
 
         Raises:
             PromptTooLong: the context does not hold prompt, opening and `max_tokens`.
@@ -228,16 +228,11 @@ class PaperEngine(BaseEngine):
             chosen = self._chosen(sample, lists, num, request.seed)
             if chosen is not None:
                 return chosen
+        options = WriteOptions(
+            opening=opening, stop=stop, max_tokens=self._list_tokens, seed=request.seed
+        )
         written = self._fitted(
-            sample,
-            lambda prompt: self._text.write(
-                prompt,
-                num + len(known),
-                opening=opening,
-                stop=stop,
-                max_tokens=self._list_tokens,
-                seed=request.seed,
-            ),
+            sample, lambda prompt: self._text.write(prompt, num + len(known), options)
         )
         wanted = None if lists is None else set(lists)
         found: dict[PassList, float] = {}
@@ -268,7 +263,7 @@ class PaperEngine(BaseEngine):
         if self._wording is None:
             prompt, _ = render_paper(flag_tuning_question(PROBE, ""))
             try:
-                (answer,) = self._text.write(prompt, 1, max_tokens=self._list_tokens)
+                (answer,) = self._text.write(prompt, 1, WriteOptions(max_tokens=self._list_tokens))
             except PromptTooLong:
                 self._wording = _OPENING
             else:
@@ -307,8 +302,9 @@ class PaperEngine(BaseEngine):
         if num < 1:
             return []
         prompt, _ = render_paper(sample)
+        options = WriteOptions(temperature=temperature, seed=seed)
         try:
-            written = self._text.write(prompt, num, temperature=temperature, seed=seed)
+            written = self._text.write(prompt, num, options)
         except PromptTooLong:
             return []
         answers: dict[str, CodeAnswer] = {}
@@ -399,22 +395,12 @@ class DecoderText:
         """Free the model."""
         self.decoder.close()
 
-    def write(
-        self,
-        prompt: str,
-        num: int,
-        *,
-        opening: str = "",
-        stop: str = "",
-        max_tokens: int | None = None,
-        temperature: float = 0.0,
-        seed: int = 0,
-    ) -> list[Written]:
+    def write(self, prompt: str, num: int, options: WriteOptions) -> list[Written]:
         """Return up to `num` distinct answers."""
+        opening, stop = options.opening, options.stop[:1]
         given = self._opening_ids(opening)
         ids = [*self.prompts.prompt_ids(prompt), *given]
-        room = answer_room(self.context, len(ids), max_tokens)
-        stop = stop[:1]
+        room = answer_room(self.context, len(ids), options.max_tokens)
         missing = opening[len(self.prompts.decode(given)) :]
         found = generate(
             self.decoder.start(ids),
@@ -422,8 +408,8 @@ class DecoderText:
             end=self.prompts.end,
             max_tokens=room,
             constraint=_Closed(self.prompts, stop, missing.count(stop)) if stop else None,
-            temperature=temperature,
-            seed=seed,
+            temperature=options.temperature,
+            seed=options.seed,
         )
         answers: dict[str, Written] = {}
         for finding in found:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from llm_compiler.errors import EngineError
-from llm_compiler.model.decoding import DecodingState, FloatArray, IdArray
+from llm_compiler.model.decoding import ALL, Asked, DecodingState, FloatArray, IdArray
 
 __all__ = ["CHUNK", "TorchDecoder"]
 
@@ -165,18 +165,10 @@ class _State:
         # Of each node, who it sees: (nodes, nodes) bool; grows by doubling.
         self._sees = np.zeros((64, 64), dtype=bool)
 
-    def extend(
-        self,
-        ids: Sequence[int],
-        parents: Sequence[int],
-        *,
-        rows: Sequence[int] | None = None,
-        tokens: IdArray | None = None,
-    ) -> FloatArray:
+    def extend(self, ids: Sequence[int], parents: Sequence[int], asked: Asked = ALL) -> FloatArray:
         """Append nodes to the tree and return the log-probabilities of what follows each."""
         if not ids:
-            width = self._decoder.vocab_size if tokens is None else len(tokens)
-            return np.empty((0, width), np.float32)
+            return np.empty((0, asked.width(self._decoder.vocab_size)), np.float32)
         start = len(self._depths)
         end = start + len(ids)
         if end > len(self._sees):
@@ -195,10 +187,10 @@ class _State:
         # The prompt is seen by all.
         sees = np.ones((len(ids), self.num_prompt + end), dtype=bool)
         sees[:, self.num_prompt :] = self._sees[start:end, :end]
-        wanted = range(len(ids)) if rows is None else rows
+        wanted = range(len(ids)) if asked.rows is None else asked.rows
         if self._cache is None:
             self._cache = self._prompt.to_transformers()
-        return self._decoder.run(ids, positions, sees, self._cache, wanted, tokens)
+        return self._decoder.run(ids, positions, sees, self._cache, wanted, asked.tokens)
 
 
 def _num_shared(group: Sequence[int], other: Sequence[int]) -> int:

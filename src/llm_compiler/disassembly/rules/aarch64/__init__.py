@@ -22,7 +22,7 @@ from llm_compiler.disassembly.rules.builder import Builder
 from llm_compiler.disassembly.rules.code import Code, Line, Unliftable
 from llm_compiler.disassembly.rules.nodes import Graph, Node
 from llm_compiler.disassembly.rules.outlined import PREFIX
-from llm_compiler.disassembly.rules.target import Control, Convention
+from llm_compiler.disassembly.rules.target import Convention
 from llm_compiler.llvm import targets
 
 __all__ = ["RULES", "VECTORS", "AArch64"]
@@ -77,6 +77,8 @@ class AArch64:
     unoptimised_start = _UNOPTIMISED_START
     smallest_sign: re.Pattern[str] | None = None
     open_scans: frozenset[str] = frozenset()
+    control = staticmethod(_control.control)
+    jump_table = staticmethod(_control.jump_table)
 
     def attributes(self, text: str) -> str:
         """Return what a function's attributes say of the processor and the frame pointer."""
@@ -85,10 +87,6 @@ class AArch64:
             f'"frame-pointer"="{kept}" "target-cpu"="generic" '
             '"target-features"="+fp-armv8,+neon,+outline-atomics,+v8a,-fmv" "nooutline"'
         )
-
-    def control(self, line: Line, code: Code) -> Control:
-        """Return how control leaves an instruction."""
-        return _control.control(line, code)
 
     def has_frame_pointer(self, code: Code) -> bool:
         """Return whether x29 is set to a place of the frame, and to nothing else."""
@@ -100,10 +98,6 @@ class AArch64:
             and not line.mnemonic.startswith(("st", "ld", "cmp", "tst", "cb", "tb"))
         ]
         return bool(sets) and all(_SETS_FRAME.match(word) for word in sets)
-
-    def jump_table(self, code: Code, line: Line) -> tuple[str, ...]:
-        """Return the labels that an indirect jump may go to."""
-        return _control.jump_table(code, line)
 
     def translate(self, builder: Builder, line: Line) -> None:
         """Append an instruction's meaning."""

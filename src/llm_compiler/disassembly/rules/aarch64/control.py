@@ -166,11 +166,7 @@ def _jump_if_bit(machine: Machine, is_set: bool) -> None:
 def _branch(machine: Machine, condition: Node) -> None:
     builder, line = machine.builder, machine.line
     target = line.operands[-1]
-    following = next(
-        (block.number for block in builder.graph.blocks if block.first == line.number + 1), -1
-    )
-    if following < 0:
-        raise Unliftable("code that runs into what follows it", line.text)
+    following = builder.flow.block_after(line)
     if target in builder.code.labels:
         builder.flow.branch(condition, builder.flow.block_at(target), following)
     else:

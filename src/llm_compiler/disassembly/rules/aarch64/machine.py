@@ -209,9 +209,7 @@ class Machine:
         if len(part) < size:
             return None
         self.builder.read(operand.base, "i64")
-        if type_[0] == "i":
-            return self.builder.constant(int.from_bytes(part, "little"), type_)
-        return self.builder.node("bytes", type_, (), bytes(part))
+        return self.builder.constant_of(part, type_)
 
     # -- flags ---
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from llm_compiler.disassembly.rules.builder import Builder
 from llm_compiler.disassembly.rules.code import Code, Line
 from llm_compiler.disassembly.rules.nodes import Graph, Node
-from llm_compiler.disassembly.rules.target import Control, Convention
+from llm_compiler.disassembly.rules.target import Convention
 from llm_compiler.disassembly.rules.x86_64 import control as _control
 from llm_compiler.disassembly.rules.x86_64.bits import BITS
 from llm_compiler.disassembly.rules.x86_64.flags import Flags, condition
@@ -79,15 +79,13 @@ class X86_64:  # noqa: N801  # the architecture's name
     unoptimised_start = _UNOPTIMISED_START
     smallest_sign: re.Pattern[str] | None = re.compile(r"^pushq \$", re.MULTILINE)
     open_scans: frozenset[str] = frozenset(f"bs{way}{letter}" for way in "fr" for letter in "wlq")
+    control = staticmethod(_control.control)
+    jump_table = staticmethod(_control.jump_table)
 
     def attributes(self, text: str) -> str:
         """Return what a function's attributes say of the processor and the frame pointer."""
         frame = '"frame-pointer"="all" ' if _FRAME.search(text) else ""
         return f'{frame}"target-cpu"="x86-64"'
-
-    def control(self, line: Line, code: Code) -> Control:
-        """Return how control leaves an instruction."""
-        return _control.control(line, code)
 
     def has_frame_pointer(self, code: Code) -> bool:
         """Return whether rbp is set to the stack pointer once and given back at the end."""
@@ -100,10 +98,6 @@ class X86_64:  # noqa: N801  # the architecture's name
         ]
         first = [line.text for line in code.lines[:12]]
         return sets == ["movq %rsp, %rbp"] and "pushq %rbp" in first
-
-    def jump_table(self, code: Code, line: Line) -> tuple[str, ...]:
-        """Return the labels that an indirect jump may go to."""
-        return _control.jump_table(code, line)
 
     def translate(self, builder: Builder, line: Line) -> None:
         """Append an instruction's meaning."""

@@ -205,9 +205,7 @@ class Machine:
         part = data[operand.displacement : operand.displacement + size]
         if len(part) < size:
             return None
-        if type_[0] == "i":
-            return self.builder.constant(int.from_bytes(part, "little"), type_)
-        return self.builder.node("bytes", type_, (), bytes(part))
+        return self.builder.constant_of(part, type_)
 
     # -- flags ---
 
