@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
-from llm_compiler.errors import ArtifactError, OutputError
+from llm_compiler.errors import ArtifactError, LlmCompilerError, OutputError
 
 __all__ = [
     "TEMPORARY_PREFIX",
     "check_writable",
     "make_folders",
     "resumable",
+    "take_lock",
     "write_atomically",
     "writing_artifact",
 ]
@@ -92,6 +95,22 @@ def writing_artifact(path: Path) -> Iterator[None]:
         raise ArtifactError(str(error)) from error
     except OSError as error:
         raise ArtifactError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def take_lock(path: Path, busy: LlmCompilerError) -> IO[str]:
+    """Make a file and hold its lock until it is closed; the system does so if the process dies.
+
+    Raises:
+        OSError: the file cannot be made.
+        LlmCompilerError: `busy`, where another process holds it.
+    """
+    stream = path.open("w")
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        stream.close()
+        raise busy from error
+    return stream
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ whole. What is there already is fetched first. SQLite and journals thus stay on 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -18,11 +17,13 @@ from typing import Any
 
 from llm_compiler.errors import ConfigError, OutputError
 from llm_compiler.extras import require
+from llm_compiler.output import take_lock
 from llm_compiler.user_folders import cache_folder
 
 __all__ = ["local_copy", "shown", "url_of"]
 
 _MANIFEST = "manifest.json"
+_LOCK = ".lock"
 _OBJECT_STORES = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oss"}
 # `Path` has made one slash of the two.
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/(?!/)(.+)", re.DOTALL)
@@ -64,7 +65,8 @@ def local_copy(path: Path) -> Iterator[Path]:
     folder = cache_folder() / "outputs" / re.sub(r"[^A-Za-z0-9.-]+", "_", url)
     local = folder / path.name
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder, url):
+    busy = OutputError(f"another run on this machine writes {url}")
+    with take_lock(folder / _LOCK, busy):
         if not local.exists():
             with _reporting(url, "read"):
                 _fetch(files, position, local)
@@ -77,19 +79,6 @@ def local_copy(path: Path) -> Iterator[Path]:
             for each_path in folder.iterdir():
                 if each_path.name != _LOCK:
                     each_path.unlink()
-
-
-_LOCK = ".lock"
-
-
-@contextlib.contextmanager
-def _locked(folder: Path, url: str) -> Iterator[None]:
-    with (folder / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(f"another run on this machine writes {url}") from None
-        yield
 
 
 def _connect(url: str) -> tuple[Any, str]:

@@ -7,10 +7,8 @@ kept, and the result is the same.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import errno
-import fcntl
 import shutil
 import time
 from collections import Counter
@@ -19,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+from typing import IO
 
 from llm_compiler.corpus.commands import CompileCommand
 from llm_compiler.corpus.config import CorpusConfig, LocalSpec, Spec
@@ -44,6 +43,7 @@ from llm_compiler.corpus.sources import Prepared, prepare
 from llm_compiler.corpus.state import JournalEntry, SourceState
 from llm_compiler.corpus.tools import Tools
 from llm_compiler.errors import ArtifactError
+from llm_compiler.output import take_lock
 from llm_compiler.process import peak_memory
 
 __all__ = ["DEFAULT_TARGETS", "BuildReport", "SourceReport", "build_corpus"]
@@ -353,17 +353,10 @@ def _skipped(spec: Spec, error: ArtifactError, *, seconds: float) -> _Result:
     return _Result(spec=spec, report=report, units=[])
 
 
-@contextlib.contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Hold the corpus folder for one build; the system lets go of it when the process dies."""
+def _locked(out: Path) -> IO[str]:
+    """Hold the corpus folder for one build."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        stream = (out / ".lock").open("w")
+        return take_lock(out / ".lock", ArtifactError(f"another corpus build works in {out}"))
     except OSError as error:
         raise ArtifactError(f"cannot write the corpus folder {out}: {error}") from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ArtifactError(f"another corpus build works in {out}") from error
-        yield

@@ -23,8 +23,9 @@ from typing import Any
 
 from llm_compiler.corpus.exclusions import excluded_path, excluded_symbol, held_out_package
 from llm_compiler.corpus.manifest import Unit
+from llm_compiler.corpus.manifest_errors import reading_manifest
 from llm_compiler.corpus.samples import SPLITS
-from llm_compiler.errors import ArtifactError, ManifestMissing, OutputError, ShardCorrupt
+from llm_compiler.errors import ArtifactError, OutputError, ShardCorrupt
 from llm_compiler.output import write_atomically
 from llm_compiler.parquet import require_pyarrow, write_table
 from llm_compiler.records import content_hash
@@ -95,15 +96,11 @@ def text_paths(folder: Path) -> list[Path]:
         ShardCorrupt: its manifest or one of its shards is damaged.
     """
     path = folder / _MANIFEST
-    try:
+    with reading_manifest(path, "texts", missing="; run `llm-compiler dataset texts`"):
         manifest = json.loads(path.read_bytes())
         if manifest["format"] != _FORMAT:
             raise ShardCorrupt(f"{folder} holds no texts but '{manifest['format']}'")
         shards = [(folder / shard["name"], shard["num_bytes"]) for shard in manifest["shards"]]
-    except FileNotFoundError:
-        raise ManifestMissing(f"no {path}; run `llm-compiler dataset texts`") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ShardCorrupt(f"{path} is no manifest of texts: {error}") from error
     for shard, num_bytes in shards:
         if not shard.is_file() or shard.stat().st_size != num_bytes:
             raise ShardCorrupt(f"{shard} is missing or cut short: collect the texts again")

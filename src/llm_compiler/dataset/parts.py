@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_compiler.errors import ConfigError, ManifestMissing, OutputError, ShardCorrupt
+from llm_compiler.corpus.manifest_errors import reading_manifest
+from llm_compiler.errors import ConfigError, OutputError, ShardCorrupt
 from llm_compiler.output import write_atomically
 from llm_compiler.parquet import require_pyarrow
 from llm_compiler.records import content_hash
@@ -65,14 +66,10 @@ def part_paths(folder: Path) -> tuple[list[Path], str]:
         ShardCorrupt: a part does not match its recorded hash, or none is there.
     """
     path = folder / MANIFEST
-    try:
+    with reading_manifest(path, "parts"):
         manifest = json.loads(path.read_bytes())
         named = [(folder / part["name"], part["hash"]) for part in manifest["parts"]]
         content: str = manifest["content"]
-    except FileNotFoundError:
-        raise ManifestMissing(f"no {path}: the packing has not finished") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ShardCorrupt(f"{path} is no manifest of parts: {error}") from error
     found = []
     for part, expected in named:
         if not part.exists():

@@ -9,9 +9,10 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_compiler.corpus.manifest_errors import reading_manifest
 from llm_compiler.dataset.build import MANIFEST
 from llm_compiler.dataset.stage_sample import LATER_FIELDS, STAGE_FIELDS, StageSample
-from llm_compiler.errors import ArtifactError, ManifestMissing, ShardCorrupt
+from llm_compiler.errors import ArtifactError, ShardCorrupt
 from llm_compiler.parquet import read_table
 
 __all__ = [
@@ -51,7 +52,7 @@ def open_stored_stage(folder: Path) -> StoredStage:
         ShardCorrupt: it is no manifest of stage data, or a shard is missing.
     """
     path = folder / MANIFEST
-    try:
+    with reading_manifest(path, "stage data", missing=": the build of stage data has not finished"):
         manifest = json.loads(path.read_bytes())
         shards = [(folder / item["name"], item["num_samples"]) for item in manifest["shards"]]
         found = StoredStage(
@@ -60,10 +61,6 @@ def open_stored_stage(folder: Path) -> StoredStage:
             paths=tuple(shard for shard, _ in shards),
             num_samples=tuple(count for _, count in shards),
         )
-    except FileNotFoundError:
-        raise ManifestMissing(f"no {path}: the build of stage data has not finished") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ShardCorrupt(f"{path} is no manifest of stage data: {error}") from error
     for shard in found.paths:
         if not shard.is_file():
             raise ShardCorrupt(f"{shard} is missing, though {path} names it")

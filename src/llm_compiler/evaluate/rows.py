@@ -6,44 +6,37 @@ at its end as ``rows.parquet``. Knows nothing of LLVM.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import IO, Any, Generic, TypeVar
 
 from llm_compiler.closing import Closing
 from llm_compiler.errors import ConfigError, OutputError, ShardCorrupt
+from llm_compiler.output import take_lock
 from llm_compiler.parquet import read_table, require_pyarrow, write_table
 
 __all__ = ["Journal", "locked", "read_rows", "write_rows"]
 
 
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a report's folder for one run; the system lets go of it when the process dies.
+def locked(folder: Path) -> IO[str]:
+    """Hold a report's folder for one run, until what is returned is closed.
 
     Raises:
         ConfigError: another run holds it.
         OutputError: the folder cannot be made.
     """
+    busy = ConfigError(
+        f"another evaluation is writing to {folder}: wait for it, or name another folder "
+        "with --report"
+    )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        stream = (folder / ".lock").open("w")
+        return take_lock(folder / ".lock", busy)
     except OSError as error:
         raise OutputError(f"cannot write the report folder {folder}: {error.strerror}") from error
-    with stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConfigError(
-                f"another evaluation is writing to {folder}: wait for it, or name another folder "
-                "with --report"
-            ) from error
-        yield
 
 
 _R = TypeVar("_R")

@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from llm_compiler.corpus.manifest_errors import reading_manifest
 from llm_compiler.dataset.sample_set import SampleSet
 from llm_compiler.dataset.stage_sample import StageSample
-from llm_compiler.errors import ArtifactError, ConfigError, ManifestMissing, ShardCorrupt
+from llm_compiler.errors import ArtifactError, ConfigError, ShardCorrupt
 from llm_compiler.model.prompts import CompactPrompts
 from llm_compiler.model.special import TASKS, change_token, field_token
 from llm_compiler.model.tokenizer import IrTokenizer
@@ -309,7 +310,7 @@ class LabelShards:
 
     def __init__(self, folder: Path) -> None:
         path = folder / MANIFEST
-        try:
+        with reading_manifest(path, "label shards"):
             manifest = json.loads(path.read_bytes())
             if manifest["format"] != _FORMAT:
                 raise ShardCorrupt(f"{path} is no manifest of label shards")
@@ -326,10 +327,6 @@ class LabelShards:
                 for item in manifest["tables"]
             )
             files = [(item["name"], item["hash"]) for item in manifest["tables"]]
-        except FileNotFoundError:
-            raise ManifestMissing(f"no {path}: the packing has not finished") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ShardCorrupt(f"{path} is no manifest of label shards: {error}") from error
         self.folder = folder
         self.fingerprint = content_hash(
             json.dumps([manifest["tables"], manifest["prompts"]]).encode()

@@ -20,11 +20,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from llm_compiler.corpus.manifest_errors import reading_manifest
 from llm_compiler.dataset.stored import open_stored_stage
 from llm_compiler.errors import (
     ArtifactError,
     ConfigError,
-    ManifestMissing,
     OutputError,
     ShardCorrupt,
 )
@@ -244,7 +244,7 @@ class TokenShards:
         import numpy
 
         path = folder / MANIFEST
-        try:
+        with reading_manifest(path, "token shards"):
             manifest = json.loads(path.read_bytes())
             if manifest["format"] != _FORMAT:
                 raise ShardCorrupt(f"{path} is no manifest of token shards")
@@ -254,10 +254,6 @@ class TokenShards:
             self.context: int = manifest["context"]
             self.num_tokens: int = manifest["num_tokens"]
             shards = [(item["name"], item["hash"]) for item in manifest["shards"]]
-        except FileNotFoundError:
-            raise ManifestMissing(f"no {path}: the packing has not finished") from None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ShardCorrupt(f"{path} is no manifest of token shards: {error}") from error
         self.folder = folder
         self.fingerprint = content_hash("".join(expected for _, expected in shards).encode())
         """Names the tokens."""

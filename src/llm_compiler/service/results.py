@@ -7,17 +7,16 @@ used longest ago go first where there is no room. One service owns a folder (a l
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import gzip
 import json
 import os
 import re
 import time
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 from llm_compiler.errors import ConfigError, OutputError
-from llm_compiler.output import TEMPORARY_PREFIX, write_atomically
+from llm_compiler.output import TEMPORARY_PREFIX, take_lock, write_atomically
 
 __all__ = ["ResultStore"]
 
@@ -39,14 +38,10 @@ class ResultStore:
         try:
             for each_path in (folder, self._results, self._jobs):
                 each_path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock: IO[str] = open(folder / "lock", "w")  # noqa: SIM115
+            busy = ConfigError(f"another service keeps its results in {folder}")
+            self._lock = take_lock(folder / "lock", busy)
         except OSError as error:
             raise OutputError(f"cannot make {folder}: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise ConfigError(f"another service keeps its results in {folder}") from error
         self._sizes: dict[str, int] = {}
         files = [item for item in self._results.iterdir() if item.is_file()]
         for path in sorted(files, key=lambda file: file.stat().st_mtime):
