@@ -58,47 +58,9 @@ __all__ = [
     "Proposer",
     "Source",
     "in_order",
-    "optimize",
     "optimize_each",
     "optimize_many",
 ]
-
-
-def optimize(
-    source: Path,
-    options: OptimizeOptions | None = None,
-    *,
-    pool: WorkerPool | None = None,
-    checker: Checker | None = None,
-    engine: Engine | None = None,
-    output: Path | None = None,
-) -> Optimized:
-    """Optimise one C, C++, IR or bitcode file.
-
-    Args:
-        pool: worker processes; default: one made for this call.
-        checker: who knows and makes verdicts; default: the shipped ones and the user's own.
-        engine: the model that proposes, as in `optimize_many`; loading one takes longer than
-            asking it, so hand it over where there are many calls.
-        output: the name that the replay commands write to; nothing is written here.
-
-    Raises:
-        LlmCompilerError: see `errors`; every subclass but ConfigError can come from the input.
-    """
-    from llm_compiler.workers import LocalPool
-
-    with contextlib.ExitStack() as stack:
-        (result,) = optimize_many(
-            [source],
-            options,
-            pool=pool or stack.enter_context(LocalPool()),
-            checker=checker,
-            engine=engine,
-            outputs=[output] if output else None,
-        )
-    if isinstance(result, LlmCompilerError):
-        raise result
-    return result
 
 
 def optimize_many(
@@ -110,8 +72,6 @@ def optimize_many(
     coreset: Coreset | None = None,
     engine: Engine | None = None,
     outputs: Sequence[Path] | None = None,
-    store: MeasurementStore | None = None,
-    on_progress: Callable[[Path, int, int], None] = lambda source, done, budget: None,
 ) -> Iterator[Optimized | LlmCompilerError]:
     """Optimise several inputs side by side; yield a result or the error of each, in their order.
 
@@ -126,8 +86,6 @@ def optimize_many(
         coreset=coreset,
         engine=engine,
         outputs=outputs,
-        store=store,
-        on_progress=on_progress,
     )
     for _, result in in_order(stream):
         yield result

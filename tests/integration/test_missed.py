@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from llm_compiler.api import optimize
 from llm_compiler.llvm.object_file import section_groups
-from llm_compiler.optimize import OptimizeOptions, Proposer, optimize
+from llm_compiler.optimize import OptimizeOptions, Proposer
 from llm_compiler.records import VerdictKind
 from llm_compiler.workers import LocalPool
 

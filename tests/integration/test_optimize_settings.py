@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from llm_compiler.api import optimize
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.optimize import Optimized, OptimizeOptions, Proposer, optimize
+from llm_compiler.optimize import Optimized, OptimizeOptions, Proposer
 from llm_compiler.records import VerdictKind
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.workers import LocalPool

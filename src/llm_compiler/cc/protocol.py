@@ -37,7 +37,6 @@ __all__ = ["PROTOCOL", "Call", "ClientLost", "Connection", "pack_strings", "rece
 PROTOCOL = "llm-cc 3"
 _HEAD = struct.Struct("<IcBBB")
 _MAX_FRAME_BYTES = 64 << 20
-_SEND_TIMEOUT_S = 30.0
 _EXTRA_FD = 9
 """Where a helper program finds a file in memory that it can write to, as ``/proc/self/fd/9``."""
 

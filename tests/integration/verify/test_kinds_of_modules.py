@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from llm_compiler.api import optimize
 from llm_compiler.llvm.constructs import CONSTRUCTS, constructs_of
 from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.optimize import OptimizeOptions, Proposer, optimize
+from llm_compiler.optimize import OptimizeOptions, Proposer
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.suite import Suite, built_in_suite, folder_suite

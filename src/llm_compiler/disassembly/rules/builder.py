@@ -61,7 +61,6 @@ class Builder:
         self.convention = target.convention
         self._slots = slots
         self._tracks_frame_pointer = target.has_frame_pointer(code)
-        graph.uses_frame_pointer = self._tracks_frame_pointer
         self.block: Block = graph.blocks[0]
         self.frame: dict[str, int] = {self.convention.stack_pointer: 0}
         """Registers that hold a known place of the frame."""

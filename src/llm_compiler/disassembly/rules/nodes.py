@@ -173,9 +173,7 @@ class Graph:
     """Of a frame that is aligned more than the convention asks, the alignment."""
     sizes: dict[int, int] = field(default_factory=dict)
     """Of objects of the frame, by place, where they are known."""
-    uses_frame_pointer: bool = False
     num_named: int | None = None
     """Of a function with ``...``: how many integer registers hold named arguments."""
     returns: list[int] = field(default_factory=list)
     """Blocks that end with a return."""
-    dynamic_allocas: int = 0

@@ -94,7 +94,6 @@ class Flags:
     result: Node | None = None
     before: Flags | None = None
     """Of ``step``: what the carry is left from."""
-    signed_overflow: Node | None = None
     carry: Node | None = None
 
 
