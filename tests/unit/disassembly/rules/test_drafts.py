@@ -273,3 +273,9 @@ def test_a_constant_is_popped_where_another_way_saves_a_register() -> None:
     text = draft(body)
     assert text.startswith("define i64 @f(")
     assert "store i64 5, ptr" in text
+
+
+def test_an_address_from_the_got_goes_into_a_vector_register() -> None:
+    # As GCC does where it stores two pointers at once.
+    text = draft("movq v@GOTPCREL(%rip), %xmm0\nmovq %xmm0, (%rdi)\nretq\n")
+    assert "ptrtoint ptr @v to i64" in text or "store ptr @v" in text

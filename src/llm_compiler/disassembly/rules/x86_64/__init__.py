@@ -135,6 +135,7 @@ class X86_64:  # noqa: N801  # the architecture's name
         first, second = machine.parse()
         if destination.startswith("%xmm"):
             is_number = source.startswith("%") and not source.startswith("%xmm")
+            is_number |= "@GOTPCREL" in source
             value = machine.get(first, 64) if is_number else machine.scalar(first, "double")
             machine.put_scalar(second, value, keeps=False)
         elif isinstance(second, Memory):
