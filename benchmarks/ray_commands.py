@@ -64,13 +64,17 @@ def table(name: str) -> Callable[[Path], Any]:
 
 
 def store(name: str) -> Callable[[Path], Any]:
-    """Return what reads a store: every measurement by its module and list, whenever it came."""
+    """Return what reads a store: every measurement by its module and list, whenever it came.
+
+    Without the hash of the code: passes that order by addresses (GVN among them) give other code of
+    the same sizes in processes whose memory is laid out otherwise, on any pool.
+    """
 
     def rows(folder: Path) -> Any:
         with sqlite3.connect(folder / name) as connection:
             found = connection.execute(
                 "SELECT modules.hash, lists.pipeline, status, size_bytes, text_data_bytes, "
-                "num_instructions, result_hash, detail FROM measurements "
+                "num_instructions, detail FROM measurements "
                 "JOIN modules ON modules.id = module_id JOIN lists ON lists.id = list_id"
             )
             return sorted(map(repr, found.fetchall()))
