@@ -3,9 +3,12 @@
 Starts ``llm-compiler serve``, opens its page in headless Chromium in four shapes (wide, narrow,
 wide and dark, narrow and dark), works through its views, and writes a picture of each. Prints one
 JSON object: milliseconds until the first paint for cold starts of the page (nothing cached) and
-with a warm cache, what axe finds in each view, and views that are wider than their screen. The exit
-code is 1 if the least cold first paint is a second or more, or if anything was found: the least,
-since the others are of a machine that does other things at the time.
+with a warm cache, what axe finds in each view, and views that are wider than their screen. On a
+machine that others use, milliseconds are of the crowd: where the system counts processor time of
+groups (`processor_clock.py`), it also prints what the browser and the service computed together
+until the first paint was seen, which is more than the wait on a core of one's own. The exit code is
+1 if the median of that for cold starts (else of the wall) is a second or more, or if anything was
+found.
 
     make test-page        # installs what this needs
     python benchmarks/page_views.py --out work/page
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import socket
 import statistics
@@ -24,6 +28,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from processor_clock import ProcessorClock
 from service_load import Run
 
 AXE = Path(__file__).parents[1] / "page" / "node_modules" / "axe-core" / "axe.min.js"
@@ -35,6 +40,8 @@ SHAPES = {
     "narrow-dark": ({"width": 390, "height": 844}, "dark"),
 }
 WAIT_MS = 300_000
+PAINTED = """new Promise(done => new PerformanceObserver(
+    list => list.getEntries().length && done(true)).observe({type: "paint", buffered: true}))"""
 
 
 def start(page: Any) -> None:
@@ -115,35 +122,49 @@ def main() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as name:
-        run = Run(Path(name), [], port)
+        clock = ProcessorClock.start()
+        run = Run(Path(name), [], port, clock=clock)
         run.start()
+        chromium = Path(name) / "chromium"
+        found_at = shutil.which("chromium") or shutil.which("google-chrome") or "chromium"
+        words = shlex.join(clock.command([found_at]))
+        chromium.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        chromium.chmod(0o755)
         try:
-            found = driven(f"http://127.0.0.1:{port}/", options)
+            found = driven(f"http://127.0.0.1:{port}/", chromium, clock, options)
         finally:
             run.process.terminate()
             run.process.wait(60)
+            clock.close()
     print(json.dumps(found, indent=1))
-    is_good = (
-        min(found["first_paint_cold_ms"]) < 1000 and not found["axe"] and not found["too_wide"]
-    )
+    paint_ms = found["first_paint_cold_processor_ms"] or found["first_paint_cold_ms"]
+    is_good = statistics.median(paint_ms) < 1000 and not found["axe"] and not found["too_wide"]
     return 0 if is_good else 1
 
 
-def driven(url: str, options: argparse.Namespace) -> dict[str, Any]:
+def driven(
+    url: str, chromium: Path, clock: ProcessorClock, options: argparse.Namespace
+) -> dict[str, Any]:
     """Open the page in all shapes and views; return what was seen."""
     from playwright.sync_api import sync_playwright
 
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
     found: dict[str, Any] = {"axe": {}, "too_wide": [], "errors": []}
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        cold = [paint_ms(page) for _ in range(options.loads) for page in opened(browser, url)]
-        warm = []
+        cold, computed, warm = [], [], []
+        for _ in range(options.loads):
+            for page in opened(browser, "about:blank"):
+                before_s = clock.now_s()
+                page.goto(url, wait_until="commit")
+                page.evaluate(PAINTED)
+                computed.append(round(1000 * (clock.now_s() - before_s), 1))
+                cold.append(paint_ms(page))
         for page in opened(browser, url):
             for _ in range(options.loads):
                 page.reload()
                 warm.append(paint_ms(page))
         found["first_paint_cold_ms"], found["first_paint_warm_ms"] = cold, warm
+        found["first_paint_cold_processor_ms"] = computed if any(computed) else []
         found["first_paint_median_ms"] = [statistics.median(cold), statistics.median(warm)]
         for shape in options.shapes:
             for view in options.views:
