@@ -40,7 +40,7 @@ from typing import Any
 from processor_clock import ProcessorClock
 from written_files import WrittenFiles
 
-CORE_SECONDS_LIMIT = 12.0
+CORE_SECONDS_LIMIT = 6.0
 """The limit of docs/service.md: 95 of 100 answers come within this for each client that waits,
 on one core that the service has to itself."""
 SERVICE_LIMIT_MIB = 256
