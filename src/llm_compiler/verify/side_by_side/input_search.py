@@ -31,7 +31,7 @@ PIECE = 96
 """Inputs between two looks at the clock."""
 _MUTANT_ROUNDS = 2
 """That are run though all blocks have run."""
-_REPAIRS, _REPAIRED = 14, 16
+_REPAIRS, _REPAIRED = 10, 24
 """Steps of mending crashed inputs after each round, and how many inputs at each."""
 _ENOUGH = 1.5
 """Times as many inputs as a verdict needs have to run to their end, if there is time."""
