@@ -71,9 +71,9 @@ class OptimizeOptions:
     """At most so long for measuring, for each input: what was best until then counts."""
     objective: Objective = SIZE
     proposer: Proposer | None = None
-    """None: the model if one is given, or came with the package and there are more than a few
-    candidates (`Effort.FAST` is few); else the coreset. A model that cannot be loaded or does not
-    answer is a warning, and the coreset chooses."""
+    """None: the model if one is given, or came with the package and there are more candidates than
+    `Effort.DEFAULT` has, a search, or pass lists alone; else the coreset. A model that cannot be
+    loaded or does not answer is a warning, and the coreset chooses."""
     pass_lists_only: bool = False
     """Leave attributes and options of code generation as clang -Oz has them."""
     function_wise: bool = True
