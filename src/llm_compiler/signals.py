@@ -25,6 +25,7 @@ __all__ = [
     "forget",
     "guarded",
     "handle_signals",
+    "holding_back",
     "received",
     "record",
     "when_overdue",
@@ -130,6 +131,21 @@ def _holding() -> Iterator[None]:
         yield
     finally:
         _held -= 1
+
+
+@contextlib.contextmanager
+def holding_back() -> Iterator[None]:
+    """Let a signal wait until this is over, where an exception may not come at any moment.
+
+    Raises:
+        Interrupted: at the end, if one came.
+    """
+    global _pending
+    with _holding():
+        yield
+    if _pending and not _held:
+        _pending = False
+        raise Interrupted
 
 
 def guarded(results: Generator[_T, None, None]) -> Iterator[_T]:

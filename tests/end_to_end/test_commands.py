@@ -99,7 +99,8 @@ def test_autotune_resumes_and_replays(user, source: Path) -> None:
     assert row["num_evaluations"] == 40
     assert row["best"] <= row["default_oz"]
     assert row["passes"] in user.types(*command, "--verbose").out
-    assert row["passes"] not in first.out
+    # Its first line names default<Oz>, which may be the best.
+    assert row["passes"] not in first.out.partition("\n")[2]
     replayed = user.types(*command, "--replay", "--json")
     assert replayed.code == 0
     assert [r["same"] for r in replayed.rows] == [True]

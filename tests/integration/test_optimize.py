@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from llm_compiler.api import optimize
 from llm_compiler.errors import ConfigError, InputError, LlmCompilerError
 from llm_compiler.llvm.object_file import section_sizes
 from llm_compiler.llvm.passes import parse_pass_list
@@ -17,7 +18,6 @@ from llm_compiler.optimize import (
     OptimizeOptions,
     OutputKind,
     Proposer,
-    optimize,
     optimize_each,
     optimize_many,
 )
@@ -157,14 +157,14 @@ def test_a_new_objective_is_one_entry(run: Run, monkeypatch: pytest.MonkeyPatch)
     )
     objective.register(
         objective.Objective(
-            name="rest",
+            name="what-is-left",
             title="bytes of neither .text nor .data",
             unit="bytes",
             of=lambda found: found.size_bytes - found.text_data_bytes,
         )
     )
-    found = run(passed(SMALL), SMALL, objective="rest")
-    assert found.to_json()["objective"] == "rest"
+    found = run(passed(SMALL), SMALL, objective="what-is-left")
+    assert found.to_json()["objective"] == "what-is-left"
     assert found.baseline_value == found.baseline_bytes - found.baseline_text_data_bytes
     assert found.optimized_value == found.optimized_bytes - found.optimized_text_data_bytes
     assert found.optimized_value <= found.baseline_value

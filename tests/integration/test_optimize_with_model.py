@@ -154,10 +154,12 @@ class AsTheCoreset:
         command = ["optimize", *map(str, self.sources), "--json", "--candidates", "4"]
         assert main([*command, *arguments]) == 0
         printed = self.capsys.readouterr()
-        objects = [Path(source.stem + ".o") for source in self.sources]
+        # A file's line comes when it is done, whichever is first.
+        rows = sorted(map(json.loads, printed.out.splitlines()), key=lambda row: row["input"])
+        objects = [Path(source.stem + ".o") for source in sorted(self.sources)]
         found = [
             (row["passes"], row["num_evaluations"], path.read_bytes())
-            for row, path in zip(map(json.loads, printed.out.splitlines()), objects, strict=True)
+            for row, path in zip(rows, objects, strict=True)
         ]
         for path in objects:
             path.unlink()

@@ -25,7 +25,7 @@ from llm_compiler.search.minimize import minimize
 from llm_compiler.search.objective import SIZE
 from llm_compiler.search.strategies import fixed, in_sequence, local_search, until
 from llm_compiler.search.trial import Strategy, Trial, run_trials
-from llm_compiler.search.under_settings import under_settings
+from llm_compiler.search.under_settings import shares_of, under_settings
 from llm_compiler.verify.checker import Checker
 from llm_compiler.workers.pool import PoolInterrupted, run_jobs
 
@@ -231,7 +231,9 @@ def _search(
             lists=lists,
             oz_size_bytes=_size_at_oz(bitcode, workplace),
         )
-        led = rounds.strategy(options.candidates)
+        led = rounds.strategy(
+            shares_of(settings, extras, passed, options.candidates + len(stored)).num_lists
+        )
     else:
         led = fixed(lists[: options.candidates])
 

@@ -9,11 +9,12 @@ trial of its own, in which a pass list has the measurement that it had under the
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 
 from llm_compiler.records import OZ, PassList, Recipe
 from llm_compiler.search.trial import Batch, Strategy, Trial
 
-__all__ = ["under_settings"]
+__all__ = ["Shares", "shares_of", "under_settings"]
 
 _MIN_LISTS_TO_PROBE = 4
 """With fewer evaluations none is spent on asking which settings are the better."""
@@ -22,6 +23,43 @@ _MIN_LISTS_TO_CROSS = 12
 _EXTRA_SHARE = 0.6
 """Of the evaluations after the probes, for whole recipes: of the first fifteen that add most,
 function by function, nine are such (docs/experiments/2026-11-27-limits-of-passes.md)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """What the evaluations are spent on."""
+
+    probes: tuple[Recipe, ...]
+    """default<Oz> under each settings."""
+    whole: tuple[Recipe, ...]
+    """Whole recipes."""
+    num_crossed: int
+    """The best list under other settings."""
+    num_lists: int
+
+
+def shares_of(
+    settings: Sequence[Recipe],
+    extras: Sequence[Recipe],
+    passed: Callable[[Recipe], bool],
+    num_evaluations: int,
+) -> Shares:
+    """Say what so many evaluations are spent on; the arguments as in `under_settings`."""
+    probes = [OZ.with_settings_of(setting) for setting in settings if setting.settings]
+    probes = [probe for probe in probes if passed(probe)]
+    crossed = len(probes) if num_evaluations >= _MIN_LISTS_TO_CROSS else 0
+    whole: list[Recipe] = []
+    if num_evaluations < _MIN_LISTS_TO_PROBE:
+        probes = []
+    else:
+        share = round(_EXTRA_SHARE * (num_evaluations - len(probes) - crossed))
+        whole = [extra for extra in extras if passed(extra)][:share]
+    return Shares(
+        probes=tuple(probes),
+        whole=tuple(whole),
+        num_crossed=crossed,
+        num_lists=num_evaluations - len(probes) - crossed - len(whole),
+    )
 
 
 def under_settings(
@@ -48,32 +86,22 @@ def under_settings(
 
     def strategy(trial: Trial) -> Generator[Batch, None, None]:
         chosen, value = settings[0], plain_value
-        others = [
-            setting
-            for setting in settings
-            if setting.settings and passed(OZ.with_settings_of(setting))
-        ]
-        probed = 0
-        if others and num_evaluations >= _MIN_LISTS_TO_PROBE:
-            probes = [OZ.with_settings_of(other) for other in others]
-            yield probes
-            probed = len(probes)
-            found = [trial.value(probe) for probe in probes]
+        shares = shares_of(settings, extras, passed, num_evaluations)
+        if shares.probes:
+            yield list(shares.probes)
+            found = [trial.value(probe) for probe in shares.probes]
             values = [(index, at) for at, index in enumerate(found) if index is not None]
             best, at = min(values, default=(plain_value, 0))
             # Among equals without: what needs no settings needs none.
-            chosen, value = (others[at], best) if best < plain_value else (Recipe(), plain_value)
+            better = best < plain_value
+            chosen = Recipe().with_settings_of(shares.probes[at]) if better else Recipe()
+            value = best if better else plain_value
         on_probe(chosen, value)
-        crossed = len(others) if num_evaluations >= _MIN_LISTS_TO_CROSS else 0
-        whole = []
-        if num_evaluations >= _MIN_LISTS_TO_PROBE:
-            share = round(_EXTRA_SHARE * (num_evaluations - probed - crossed))
-            whole = [extra for extra in extras if passed(extra)][:share]
-        yield whole
+        yield list(shares.whole)
         seen = Trial(
             bitcode=b"",
             module_hash=trial.module_hash,
-            budget=num_evaluations - probed - crossed - len(whole),
+            budget=shares.num_lists,
             objective=trial.objective,
             name=trial.name,
         )
@@ -88,10 +116,10 @@ def under_settings(
                     seen.add(passes, trial.known[recipe])
             if seen.left <= 0:
                 break
-        if crossed and seen.best is not None:
+        if shares.num_crossed and seen.best is not None:
             best_list = seen.best
             rest = [_under(best_list, setting, passed) for setting in settings if setting != chosen]
-            yield [recipe for recipe in rest if recipe not in trial.known][:crossed]
+            yield [recipe for recipe in rest if recipe not in trial.known][: shares.num_crossed]
 
     return strategy
 

@@ -25,6 +25,7 @@ from llm_compiler.model.engines.registry import LoadOptions
 from llm_compiler.model.engines.weights import Weights
 from llm_compiler.model.prompts import CompactPrompts, load_prompts
 from llm_compiler.records import content_hash
+from llm_compiler.signals import holding_back
 from llm_compiler.user_folders import cache_folder
 
 __all__ = ["CHUNK", "PRECISIONS", "EmbeddedDecoder", "load_by_options", "load_embedded"]
@@ -179,7 +180,9 @@ class EmbeddedDecoder:
 
 
 def _make_graphs(config: ModelConfig, weights: Weights, precision: str) -> tuple[bytes, bytes]:
-    from llm_compiler.model.engines.onnx_graph import WeightKind, head_graph, layers_graph
+    # An exception while onnx registers its C++ classes ends the process without a word.
+    with holding_back():
+        from llm_compiler.model.engines.onnx_graph import WeightKind, head_graph, layers_graph
 
     kind = WeightKind(precision)
     return (
