@@ -199,7 +199,7 @@ def test_nothing_temporary_stays(user, number: int, arguments: tuple[str, ...]) 
     user.write("own/one.c", PROGRAM)
     user.write("own/two.c", PROGRAM)
     if arguments[0] == "corpus":
-        for index in range(400):
+        for index in range(120):
             user.write(f"own/f{index}.c", FUNCTIONS)
         user.write(
             "corpus.toml",

@@ -11,7 +11,9 @@ from llm_compiler import signals
 
 
 @pytest.fixture(autouse=True)
-def own_handlers() -> Iterator[None]:
+def own_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # What other tests of this process have registered is not to be ended as overdue.
+    monkeypatch.setattr(signals, "_watch", lambda: None)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     signals.forget()
     signals.handle_signals()

@@ -44,7 +44,7 @@ def shares_of(
     passed: Callable[[Recipe], bool],
     num_evaluations: int,
 ) -> Shares:
-    """Say what so many evaluations are spent on; the arguments as in `under_settings`."""
+    """Say what a number of evaluations is spent on; the arguments as in `under_settings`."""
     probes = [OZ.with_settings_of(setting) for setting in settings if setting.settings]
     probes = [probe for probe in probes if passed(probe)]
     crossed = len(probes) if num_evaluations >= _MIN_LISTS_TO_CROSS else 0
