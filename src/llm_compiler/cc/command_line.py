@@ -118,6 +118,12 @@ class Compilation:
         """Whether the source is what the call is given at standard input."""
         return self.source == STDIN
 
+    def is_cxx(self, driver_is_cxx: bool) -> bool:
+        """Whether the source is C++, for clang or for clang++."""
+        if self.language:
+            return self.language == "c++"
+        return driver_is_cxx or os.path.splitext(self.source)[1] in _CPP_SUFFIXES
+
     @property
     def has_side_files(self) -> bool:
         """Whether clang leaves more than the object and a dependency file."""

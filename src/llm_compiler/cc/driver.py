@@ -139,7 +139,9 @@ class Driver:
         try:
             if self._maker.is_overtaken(asked, source, request.call, request.began_ns):
                 raise InputError("it changed meanwhile")
-            improved, entry = self._maker.improve(asked, compiled, settings, connection)
+            improved, entry = self._maker.improve(
+                asked, request.call, compiled, settings, connection
+            )
             is_kept = settings.use_cache and improved.is_stable
             if not entry.recipe:
                 self._keep_clangs(asked, source, compiled, entry, request, is_kept=is_kept)
@@ -209,7 +211,7 @@ class Driver:
             if self._maker.is_overtaken(asked, source, request.call, request.began_ns):
                 raise InputError("it changed meanwhile")
             improved, entry = self._maker.improve(
-                asked, compiled, settings, connection, side_path=side_path
+                asked, request.call, compiled, settings, connection, side_path=side_path
             )
             is_kept = settings.use_cache and improved.is_stable
             entry = replace(entry, quiet=not (request.call.is_terminal or printed))
@@ -311,7 +313,7 @@ class Driver:
             compiled = self._maker.compile_twice(unit, call, connection, None)
         if self._maker.is_overtaken(unit, source, call, request.began_ns):
             raise InputError("it changed meanwhile")
-        improved, entry = self._maker.improve(unit, compiled, settings, connection)
+        improved, entry = self._maker.improve(unit, call, compiled, settings, connection)
         if not entry.recipe and unit.output:
             entry = replace(entry, data=connection.fetch(unit.output) or b"")
         entry = self._maker.fattened(entry, unit, compiled, settings)

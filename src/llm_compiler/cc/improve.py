@@ -15,9 +15,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from llm_compiler.cc.fast import NUM_CANDIDATES, fast_coreset
+from llm_compiler.cc.fast import fast_coreset
 from llm_compiler.closing import Closing
 from llm_compiler.errors import InputError, LlmCompilerError, WorkerLost
 from llm_compiler.llvm.clang_flags import ClangFlags
@@ -31,7 +32,7 @@ from llm_compiler.optimization.measure import measure
 from llm_compiler.optimization.model_rounds import ProposingModel
 from llm_compiler.optimization.options import Effort, OptimizeOptions, OutputKind, Proposer
 from llm_compiler.optimization.result import Optimized
-from llm_compiler.optimization.unit import Unit
+from llm_compiler.optimization.unit import Found, Unit
 from llm_compiler.optimization.workplace import Workplace
 from llm_compiler.records import Status
 from llm_compiler.search.coreset import Coreset, load_coreset
@@ -47,6 +48,7 @@ __all__ = ["Improved", "Workshop"]
 _TIMEOUT_S = 60.0
 _BYTES_PER_TIMEOUT = 400_000
 """Of bitcode: a large module takes longer. What timed out on a busy machine is not kept."""
+_NOT_STABLE = (Status.TIMED_OUT, Status.OUT_OF_MEMORY)
 _DATA_BYTES = 200_000
 _DATA_BYTES_PER_INSTRUCTION = 400
 """Of bitcode: a larger module with more for each instruction is a table, and no recipe makes that
@@ -71,7 +73,8 @@ class _Tools:
     pool: LocalPool
     checker: Checker
     coreset: Coreset
-    fast: Coreset
+    fast: dict[bool, Coreset]
+    """For C++, and for C."""
     owned: contextlib.ExitStack
     """Closes the pool and the checker."""
     num_users: int = 0
@@ -92,6 +95,7 @@ class _Task:
     stop: threading.Event
     folder: Path
     timeout_s: float
+    is_cxx: bool = False
     is_program: bool = False
     with_assembly: bool = False
     debug: Path | None = None
@@ -129,6 +133,7 @@ class Workshop(Closing):
         flags: ClangFlags,
         effort: Effort,
         stop: threading.Event,
+        is_cxx: bool = False,
         with_assembly: bool = False,
         debug_path: str = "",
     ) -> Improved:
@@ -139,6 +144,7 @@ class Workshop(Closing):
             bitcode: the unoptimised module.
             baseline: clang's own object, which is to be beaten.
             stop: set where nobody waits any more.
+            is_cxx: whether the source is C++, on which more is worth its seconds.
             with_assembly: return the winner's assembly, too.
             debug_path: debug information goes to a file, which the object calls so.
 
@@ -158,6 +164,7 @@ class Workshop(Closing):
                 stop=stop,
                 folder=folder,
                 timeout_s=_timeout_s(bitcode),
+                is_cxx=is_cxx,
                 with_assembly=with_assembly,
                 debug=debug if debug_path else None,
             )
@@ -217,7 +224,7 @@ class Workshop(Closing):
             model = None if effort is Effort.FAST else self._loaded_model
             with_text = model is not None
             unit = self._unit(task, tools, with_text=with_text)
-            options = _options(task, with_text)
+            options = _options(task, tools, with_text)
             if self._assembles_at_fast:
                 options = replace(options, function_wise=True)
             if debug is not None:
@@ -229,13 +236,18 @@ class Workshop(Closing):
                 options=options,
                 pool=tools.pool,
                 checker=tools.checker,
-                coreset=tools.fast if is_fast else tools.coreset,
+                coreset=tools.fast[task.is_cxx] if is_fast else tools.coreset,
                 model=model,
                 stop=stop,
                 # make decides what runs side by side; a second worker would begin from the start.
                 parts=1,
             )
-            found = measure(unit, workplace)
+            found = _measured(unit, task, workplace)
+            stable = not stop.is_set() and not any(
+                measurement.status in _NOT_STABLE for measurement in found.measured.values()
+            )
+            if unit.inspection.stripped and is_fast:
+                found = _best_alone(found)
             chosen = decide(unit, found, workplace)
             result = finish(unit, found, chosen, workplace, started=started)
             if is_fast and result.recipe is not None:
@@ -252,13 +264,9 @@ class Workshop(Closing):
             raise
         finally:
             self._give_back(tools)
-        odd = (Status.TIMED_OUT, Status.OUT_OF_MEMORY)
-        stable = not stop.is_set() and not any(
-            measurement.status in odd for measurement in found.measured.values()
-        )
         return Improved(
             result=result,
-            is_stable=stable and not _failed(found.warnings),
+            is_stable=stable and not stop.is_set() and not _failed(found.warnings),
             assembly=assembly,
             debug=split,
         )
@@ -298,7 +306,7 @@ class Workshop(Closing):
                     Checker(toolchain=self._toolchain, pool=pool, book=book)
                 )
                 shipped = load_coreset()
-                fast = fast_coreset(shipped)
+                fast = {is_cxx: fast_coreset(shipped, is_cxx=is_cxx) for is_cxx in (True, False)}
                 self._tools = _Tools(
                     pool=pool, checker=checker, coreset=shipped, fast=fast, owned=owned
                 )
@@ -328,6 +336,7 @@ class Workshop(Closing):
             inputs=(bitcode,),
             names=(name,),
             with_text=with_text,
+            strip=True,
             timeout_s=task.timeout_s,
         )
         inspection: Inspection = run_jobs(tools.pool, [job])[0][0]
@@ -351,14 +360,40 @@ class Workshop(Closing):
         return unit
 
 
-def _options(task: _Task, with_model: bool) -> OptimizeOptions:
+def _measured(unit: Unit, task: _Task, workplace: Workplace) -> Found:
+    """Return what recipes make of a unit, but for debug information, which would cost half as much.
+
+    It is in what the stock tools rebuild, and is not among the bytes that count.
+    """
+    stripped = unit.inspection.stripped
+    if stripped:
+        unit.bitcode_path.write_bytes(stripped)
+    try:
+        return measure(unit, workplace)
+    finally:
+        if stripped:
+            unit.bitcode_path.write_bytes(task.bitcode)
+
+
+def _best_alone(found: Found) -> Found:
+    """Keep the smallest: where sizes with debug information differ a little, three are rebuilt."""
+    good = [pair for pair in found.measured.items() if pair[1].ok]
+    if not good:
+        return found
+    best = min(good, key=lambda pair: (pair[1].size_bytes, len(pair[0].elements), pair[0].elements))
+    return replace(found, measured=MappingProxyType(dict((best,))))
+
+
+def _options(task: _Task, tools: _Tools, with_model: bool) -> OptimizeOptions:
     """Return what is tried of a unit or a program.
 
     Of a unit at `FAST`, what costs more than clang itself is left out. A program is linked once.
     """
     if task.effort is Effort.FAST:
+        # Beside the lists stands default<Oz> under the coreset's settings.
+        num_fast = 1 + len(tools.fast[task.is_cxx].picks)
         return OptimizeOptions(
-            candidates=Effort.DEFAULT.candidates if task.is_program else NUM_CANDIDATES,
+            candidates=Effort.DEFAULT.candidates if task.is_program else num_fast,
             budget=0,
             proposer=Proposer.CORESET,
             function_wise=task.is_program,

@@ -24,13 +24,20 @@ def reads_files(source: bytes) -> bool:
 
 
 def key_of(
-    asked: Compilation, source: bytes, folder: Path, settings: CcSettings, identity: str
+    asked: Compilation,
+    source: bytes,
+    folder: Path,
+    settings: CcSettings,
+    identity: str,
+    *,
+    is_cxx: bool,
 ) -> str:
     """Return the name of what is to be made, by all that matters to it.
 
     Args:
         source: preprocessed.
         identity: of the toolchain, the recipes and the model.
+        is_cxx: whether clang++ compiles it, for which ``a.c`` is C++, too.
 
     Raises:
         OSError: a precompiled header cannot be read.
@@ -38,7 +45,8 @@ def key_of(
     digest = hashlib.blake2b(digest_size=20)
     where = str(folder) if asked.keeps_folder else ""
     mode, effort = settings.mode.value, settings.effort.value
-    words = [identity, mode, effort, asked.kind.value, asked.level, *asked.significant, ""]
+    driver = "c++" if is_cxx else "c"
+    words = [identity, driver, mode, effort, asked.kind.value, asked.level, *asked.significant, ""]
     words += [_mapped(asked.source, asked), _mapped(where, asked)]
     if asked.has_side_files:  # their names are in the object, or distinguished by it
         words += ["side", asked.output, str(asked.saves_temps)]

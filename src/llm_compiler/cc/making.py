@@ -85,7 +85,7 @@ class Maker:
         if status or reads_files(text):
             return None
         try:
-            key = key_of(asked, text, call.folder, settings, self.identity)
+            key = key_of(asked, text, call.folder, settings, self.identity, is_cxx=call.is_cxx)
         except OSError:
             return None
         return Source(text=text, key=key, dependencies=listed, is_quiet=not complaints)
@@ -150,6 +150,7 @@ class Maker:
     def improve(
         self,
         asked: Compilation,
+        call: Call,
         compiled: Compiled,
         settings: CcSettings,
         connection: Connection,
@@ -169,6 +170,7 @@ class Maker:
             flags=asked.flags,
             effort=settings.effort,
             stop=connection.lost,
+            is_cxx=asked.is_cxx(call.is_cxx),
             with_assembly=is_assembly or asked.saves_temps,
             debug_path=side_path if asked.splits_debug else "",
         )

@@ -22,13 +22,15 @@ _NOT_UNDERSTOOD = re.compile(
     r"|-f?record-.*|-grecord.*|-frecord.*|-ffat-lto.*|-fwhole-program.*|-fstack-size-section"
     r"|-arch|-Xarch.*|-offload.*|--offload.*|--cuda.*|-foffload.*|-fopenmp-targets.*|-emit-.*|-Xassembler"
     r"|-Xpreprocessor|-specs.*|--specs.*|-wrapper|-fverify.*|-verify.*|-working-directory.*"
-    r"|-fdiagnostics-format=.*|-fsplit-dwarf.*|-fms-.*|-bundle.*|-mllvm.*|-mmlir|-ivfsoverlay"
+    r"|-fdiagnostics-format=.*|-fsplit-dwarf.*|-fms-(?!extensions$).*|-bundle.*|-mllvm.*|-mmlir|-ivfsoverlay"
     r"|-fcrash-.*|-gen-.*|-fgen-.*|-dump.*|-ccc-.*|-fsycl.*|-fhlsl.*|-fembed-.*|-fthinlto.*|-fuse-ctor.*"
-    r"|-fplugin.*|-fpass-plugin.*|-working-directory|-fuse-line-directives|-g(gdb)?3|-fdebug-macro"
+    r"|-fplugin.*|-fpass-plugin.*|-working-directory|-fuse-line-directives|-fdebug-macro"
     r"|-fintegrated-cc1.*|-fno-integrated-cc1|-E|--preprocess|-###|-fsyntax-only)$"
 )
 _ASSEMBLER = frozenset(("-Wa,--noexecstack", "-Wa,--fatal-warnings"))
-_PREPROCESSOR = re.compile(r"^-Wp,-[DU][^,]*$")
+_PREPROCESSOR = re.compile(r"^-Wp(,-[DU][^,]*)+$")
+_KBUILD_DEPENDENCY = re.compile(r"^-Wp,(-MM?D)(?:,([^,]+))?$")
+"""What clang's driver takes for ``-MD -MF FILE``, as Kbuild and what grew from it write it."""
 _LEVEL = re.compile(r"^-O([0-9]+|[sgz]|fast)?$")
 _DEPENDENCIES = ("-MD", "-MMD", "-MP", "-MV")
 # What these do is seen in the preprocessed source.
@@ -105,6 +107,11 @@ def sort_words(arguments: Sequence[str]) -> Words:
     while index < len(arguments):
         word, at = arguments[index], index
         index += 1
+        if match := _KBUILD_DEPENDENCY.match(word):
+            words.dropped.add(at)
+            words.dependencies.append(match[1])
+            words.dependency_file = match[2] or words.dependency_file
+            continue
         if (
             _NOT_UNDERSTOOD.match(word)
             or (word.startswith("-Wa,") and word not in _ASSEMBLER)

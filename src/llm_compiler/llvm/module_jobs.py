@@ -287,6 +287,8 @@ class Inspection:
     """The module again as bitcode."""
     text: str = field(default="", repr=False)
     """The module as text, if that was asked for."""
+    stripped: bytes = field(default=b"", repr=False)
+    """The module without its debug information, if that was asked for and there is any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +298,8 @@ class InspectJob:
     inputs: tuple[bytes, ...] = field(repr=False)
     names: tuple[str, ...] = ()
     with_text: bool = False
+    strip: bool = False
+    """Leave debug information out of `Inspection.text`, and return `Inspection.stripped`."""
     timeout_s: float = 60.0
     affinity: str = ""
 
@@ -308,10 +312,9 @@ class InspectJob:
         """Yield what each input is."""
         for step in range(first_step, len(self.inputs)):
             name = self.names[step] if step < len(self.names) else "<input>"
-            yield self._inspect(self.inputs[step], name, self.with_text)
+            yield self._inspect(self.inputs[step], name)
 
-    @staticmethod
-    def _inspect(data: bytes, name: str, with_text: bool) -> Inspection:
+    def _inspect(self, data: bytes, name: str) -> Inspection:
         from llm_compiler.errors import IrParseError
 
         with Context() as context:
@@ -328,6 +331,10 @@ class InspectJob:
                 return Inspection(
                     status=Status.REFUSED, detail=f"{name} is broken: {broken.splitlines()[0]}"
                 )
+            bitcode = module.to_bitcode()
+            stripped = b""
+            if self.strip and context.library.LLVMStripModuleDebugInfo(module.handle):
+                stripped = module.to_bitcode()
             text = module.to_text()
             return Inspection(
                 status=Status.OK,
@@ -340,8 +347,9 @@ class InspectJob:
                 constructs=constructs_of(text),
                 pic=bool(module.flag("PIC Level")),
                 unfit_settings=unfit_settings(text),
-                bitcode=module.to_bitcode(),
-                text=text if with_text else "",
+                bitcode=bitcode,
+                text=text if self.with_text else "",
+                stripped=stripped,
             )
 
     def failed(self, step: int, status: Status, detail: str, seconds: float) -> Inspection:

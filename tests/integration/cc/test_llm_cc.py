@@ -63,6 +63,30 @@ def test_a_flag_that_says_the_default_changes_nothing(llm_cc: LlmCc, program: Pa
     assert ["frame-pointer" in recipe for recipe in recipes] == [True, True, False]
 
 
+def test_one_source_is_c_for_one_driver_and_cxx_for_the_other(
+    llm_cc: LlmCc, tmp_path: Path
+) -> None:
+    (tmp_path / "both.c").write_text(f"int twice(int x) {{ return x + x; }}\n/* {'-' * 60} */\n")
+    cxx = llm_cc.client.with_name("llm-c++")
+    for client, symbol in ((llm_cc.client, b"\0twice\0"), (cxx, b"_Z5twicei"), (cxx, b"_Z5twicei")):
+        done = llm_cc("-Oz", "-Wno-deprecated", "-c", "both.c", cwd=tmp_path, client=client)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert symbol in (tmp_path / "both.o").read_bytes()
+
+
+def test_debug_information_changes_no_code(llm_cc: LlmCc, program: Path) -> None:
+    made = []
+    for flags in ([], ["-g"], ["-ggdb3"]):
+        done = llm_cc("-Oz", *flags, "-c", "a.c", cwd=program)
+        assert (done.returncode, done.stderr) == (0, b"")
+        made.append((program / "a.o").read_bytes())
+    assert size(program / "a.o") == section_sizes(made[0]).size_bytes
+    assert b".debug_info" not in made[0]
+    for data in made[1:]:
+        assert b".debug_info" in data
+    assert len({str(record["recipe"]) for record in journal(llm_cc)[-3:]}) == 1
+
+
 def test_clangs_errors_and_warnings_are_passed_on(llm_cc: LlmCc, program: Path) -> None:
     (program / "bad.c").write_text("int f(void) { return missing; }\n" * 3)
     (program / "warn.c").write_text(

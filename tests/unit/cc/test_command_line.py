@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.cc.command_line import Compilation, Kind, PassOn, Several, classify
+from llm_compiler.cc.keys import key_of
 from llm_compiler.cc.settings import CcSettings
 
 SOURCE = "int main(int argc, char **argv) { return argc > 1 ? argv[1][0] : 0; } /* long enough */\n"
@@ -45,6 +46,11 @@ def ask(folder: Path, text: str, **environment: str) -> Compilation | Several | 
         ("-Oz -x c++ -c a.c", "a.o", ""),
         ("-Oz -g -fPIC -ffunction-sections -c sub/src.c", "src.o", ""),
         ("-Oz -Wp,-D_FORTIFY_SOURCE=2 -Wall -c a.c", "a.o", ""),
+        ("-Oz -Wp,-DA=1,-UB -c a.c", "a.o", ""),
+        ("-Oz -Wp,-MMD,sub/.a.o.d -c a.c", "a.o", "sub/.a.o.d"),
+        ("-Oz -Wp,-MD -c a.c -o b.o", "b.o", "b.d"),
+        ("-Oz -g3 -c a.c", "a.o", ""),
+        ("-Oz -ggdb3 -fms-extensions -c a.c", "a.o", ""),
         ("-Oz -I a.c -c b.c", "b.o", ""),
         ("@args", "my out.o", ""),
         ("@nested", "my out.o", ""),
@@ -58,7 +64,9 @@ def test_one_object_of_one_source_is_a_compilation(
     assert (found.output, found.dependency_file) == (output, dependency_file)
     assert "-E" in found.preprocess
     assert "-c" not in found.preprocess
-    assert not any(word.startswith(("-MD", "-MM", "-MF", "-MT")) for word in found.preprocess)
+    assert not any(
+        word.startswith(("-MD", "-MM", "-MF", "-MT", "-Wp,-M")) for word in found.preprocess
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +99,7 @@ def test_one_object_of_one_source_is_a_compilation(
             "-Oz -c a.c -fsanitize=address",
             "-Oz -c a.c -fprofile-generate",
         ),
-        *("-Oz -c a.c -MJ x", "-Oz -c a.c -MD -MG", "-Oz -c a.c -M", "-Oz -c a.c -Wp,-MD,x"),
+        *("-Oz -c a.c -MJ x", "-Oz -c a.c -MD -MG", "-Oz -c a.c -M", "-Oz -c a.c -Wp,-MT,x"),
         *("-Oz -c a.c -Wa,-ahl", "-Oz -c a.c -Xassembler -x", "-Oz -c -fmodules a.cpp"),
         *(
             "-Oz -c a.c -mllvm -foo",
@@ -102,7 +110,11 @@ def test_one_object_of_one_source_is_a_compilation(
         ),
         *("-Oz -c a.c -Xclang -emit-pch", "-Oz -x c-header a.c", "-Oz -c a.c -###"),
         *("-Oz -c a.c -ftime-report", "-Oz -c a.c -Rpass=inline", "-Oz -c a.c -fsyntax-only"),
-        *("-Oz -c a.c -frecord-command-line", "-Oz -c -no-integrated-as a.c", "-Oz -c a.c -g3"),
+        *(
+            "-Oz -c a.c -frecord-command-line",
+            "-Oz -c -no-integrated-as a.c",
+            "-Oz -c a.c -fdebug-macro",
+        ),
         *("@missing", "-Oz -c a.c --config x.cfg", "-Oz -c a.c -fplugin=x.so"),
     ],
 )
@@ -192,6 +204,21 @@ def test_speed_levels_are_made_small_where_that_is_forced(folder: Path) -> None:
     for level in ("-O1", "-O2", "-O3", "-O"):
         assert isinstance(ask(folder, f"{level} -c a.c", LLM_CC_FORCE="1"), Compilation)
     assert isinstance(ask(folder, "-c a.c", LLM_CC_FORCE="1"), PassOn)
+
+
+def test_keys_tell_c_from_cxx_where_the_text_is_the_same(folder: Path) -> None:
+    found = ask(folder, "-Oz -c a.c")
+    assert isinstance(found, Compilation)
+    keys = [
+        key_of(found, b"int f(int x) { return x; }", folder, CcSettings(), "id", is_cxx=is_cxx)
+        for is_cxx in (False, True, True)
+    ]
+    assert keys[0] != keys[1] == keys[2]
+    assert [found.is_cxx(driver_is_cxx) for driver_is_cxx in (False, True)] == [False, True]
+    for text, expected in (("-Oz -c a.cpp", True), ("-Oz -x c -c a.cpp", False)):
+        found = ask(folder, text)
+        assert isinstance(found, Compilation)
+        assert found.is_cxx(False) is expected
 
 
 def test_significant_arguments_leave_out_what_the_source_shows(folder: Path) -> None:
