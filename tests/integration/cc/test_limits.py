@@ -95,3 +95,26 @@ def test_a_clock_that_was_set_back(llm_cc: LlmCc, program: Path) -> None:
         (program / "a.o").unlink()
         assert llm_cc("-Oz", "-c", "a.c", cwd=program, LLM_CC_CACHE_MB="1").returncode == 0
         assert (program / "a.o").read_bytes() == first
+
+
+_ANOTHER_USER = """\
+#include <sys/types.h>
+uid_t geteuid(void) { return 0x1234; }
+uid_t getuid(void) { return 0x1234; }
+"""
+
+
+def test_a_library_that_says_who_the_user_is_is_not_asked(llm_cc: LlmCc, program: Path) -> None:
+    """As fakeroot does: objects made under it are the same as those made without."""
+    (program / "another.c").write_text(_ANOTHER_USER)
+    library = program / "another.so"
+    done = llm_cc.run_clang("-shared", "-fPIC", "another.c", "-o", str(library), cwd=program)
+    assert done.returncode == 0, done.stderr
+    made = []
+    for more in ({}, {"LD_PRELOAD": str(library)}):
+        done = llm_cc("-Oz", "-c", "a.c", "-o", "a.o", cwd=program, LLM_CC_CACHE="0", **more)
+        assert (done.returncode, done.stderr) == (0, b"")
+        made.append((program / "a.o").read_bytes())
+    own = llm_cc.run_clang("-Oz", "-c", "a.c", "-o", "own.o", cwd=program)
+    assert own.returncode == 0
+    assert made[0] == made[1] != (program / "own.o").read_bytes()
