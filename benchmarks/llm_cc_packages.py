@@ -54,8 +54,18 @@ class Package:
     """Globs of the files that are shipped."""
 
 
-_CMAKE = "cmake -S {source} -B build -DCMAKE_BUILD_TYPE=None {more} >/dev/null"
+_CMAKE = (
+    "cmake -S {source} -B build -DCMAKE_BUILD_TYPE=None {more}"
+    " ${{HOST:+-DCMAKE_SYSTEM_NAME=Linux}} >/dev/null"
+)
 _FLAGS = 'CFLAGS="-Oz" CXXFLAGS="-Oz"'
+
+_EMULATED = (
+    'if test "$EMULATOR"; then for program in {programs}; do mv $program $program.real;'
+    " printf '#!/bin/sh\\nexec %s $0.real \"$@\"\\n' $EMULATOR > $program; chmod +x $program;"
+    " done; fi; "
+)
+"""Puts a script that runs it in the place of each program for another target."""
 
 _TESTS_BY_CLANG = "LLM_CC_DISABLE=1"
 """Programs that are built for the tests alone, and take longer than what is shipped."""
@@ -79,7 +89,7 @@ PACKAGES = (
         "CMake",
         _cmake("-DJANSSON_BUILD_DOCS=OFF -DJANSSON_BUILD_SHARED_LIBS=ON"),
         "make -C build -j$JOBS",
-        "ctest --test-dir build -j$JOBS",
+        _EMULATED.format(programs="build/bin/*") + "ctest --test-dir build -j$JOBS",
         ("build/lib/*.so.*.*",),
     ),
     Package(
@@ -342,7 +352,8 @@ def _compare(package: Package, source: Path, options: argparse.Namespace) -> dic
         architecture = options.target.partition("-")[0]
         environment |= {
             "HOST": options.target,
-            "EMULATOR": f"qemu-{architecture} -L /usr/{options.target}",
+            "EMULATOR": f"qemu-{architecture}",
+            "QEMU_LD_PREFIX": f"/usr/{options.target}",
         }
     plain = _toolchain_environment(environment, options.target)
     ours = {
