@@ -306,8 +306,12 @@ PARTS: dict[str, OptimizeOptions] = {
     "16 recipes": OptimizeOptions(proposer=Proposer.CORESET, function_wise=False),
     "16 recipes, function-wise": OptimizeOptions(proposer=Proposer.CORESET),
     "16 recipes, function-wise, with the model": OptimizeOptions(proposer=Proposer.MODEL),
-    "24 recipes, function-wise": OptimizeOptions(proposer=Proposer.CORESET, candidates=24),
-    "32 recipes, function-wise": OptimizeOptions(proposer=Proposer.CORESET, candidates=32),
+    **{
+        f"{count} recipes, function-wise": OptimizeOptions(
+            proposer=Proposer.CORESET, candidates=count
+        )
+        for count in (6, 8, 24, 32, 48, 64)
+    },
     "16 recipes, function-wise, .text + .data": OptimizeOptions(
         proposer=Proposer.CORESET, objective=TEXT_DATA
     ),

@@ -3,8 +3,9 @@
 Every evaluation says what each function takes (`Measurement.symbols`) and which others it needs. So
 the best list of each function is known without another evaluation, but for what lies between them:
 a static function that one list inlines everywhere and another calls must be paid for as soon as one
-caller needs it. `choose_lists` searches over that graph: a function counts while something that
-counts refers to it. The sum is a forecast; assemblies are compiled before one is believed.
+caller needs it, and so must a table that one list replaces by code and another reads.
+`choose_lists` searches over that graph: a function or variable counts while something that counts
+refers to it. The sum is a forecast; assemblies are compiled before one is believed.
 Pure; knows no LLVM.
 """
 
@@ -31,6 +32,8 @@ __all__ = [
 
 MAX_LISTS = 6
 """Different lists in one assembly: each is one more run of `opt`."""
+_PRIVATE_PREFIX = ".L"
+"""What ELF's assemblers put before the names of private variables."""
 _UNKNOWN_BYTES = 8.0
 """Added to the smallest size known of a function that a list inlined everywhere."""
 _MAX_ROUNDS = 6
@@ -74,13 +77,10 @@ class Chooser:
         self._lists = [passes for passes, found in measured.items() if found.ok and found.symbols]
         self._weight, self._max_lists = _weight(objective), max_lists
         self._pieces = pieces_of(structure)
+        tables = [measured[passes].symbols for passes in self._lists]
+        self._by_symbol = _by_symbol(structure, self._pieces, tables)
         self._graph = (
-            _graph_of(
-                structure,
-                self._pieces,
-                [measured[passes].symbols for passes in self._lists],
-                self._weight,
-            )
+            _graph_of(structure, self._pieces, self._by_symbol, tables, self._weight)
             if self._lists and structure.functions
             else None
         )
@@ -103,11 +103,10 @@ class Chooser:
             return
         positions = {passes: place for place, passes in enumerate(self._lists)}
         lists = {self._pieces[name]: positions[passes] for name, passes in chosen.items()}
-        by_symbol = {symbol_name(name): piece for name, piece in self._pieces.items()}
         costs, needs, present = fold_costs(
-            assembled.symbols, by_symbol, self._graph.num_pieces, self._weight
+            assembled.symbols, self._by_symbol, self._graph.num_pieces, self._weight
         )
-        for piece in present:
+        for piece in present & lists.keys():
             self._graph.set(lists[piece], piece, costs[piece], needs[piece])
 
 
@@ -118,14 +117,44 @@ def choose(graph: Graph, max_lists: int = MAX_LISTS) -> list[int]:
     return chosen
 
 
+def _by_symbol(
+    structure: Structure, pieces: Mapping[str, int], tables: Sequence[Sequence[SymbolSize]]
+) -> dict[str, int]:
+    """Return the piece of each symbol: those of functions, then one for each of the variables.
+
+    Variables that a list made itself (tables of switches, merged ones) are not among them.
+    """
+    found = {symbol_name(name): piece for name, piece in pieces.items()}
+    variables = {*structure.local_variables, *structure.exported} - set(structure.functions)
+    known = {_variable_name(symbol_name(name)) for name in variables}
+    numbers: dict[str, int] = {}
+    num_functions = len(set(pieces.values()))
+    for table in tables:
+        for size in table:
+            if size.is_function or size.name in found:
+                continue
+            name = _variable_name(size.name)
+            if name in known:
+                found[size.name] = numbers.setdefault(name, num_functions + len(numbers))
+    # An assembly calls them by the other name: what is nameless has a name while it is apart.
+    for name, number in numbers.items():
+        found.setdefault(name, number)
+    return found
+
+
+def _variable_name(symbol: str) -> str:
+    return symbol.removeprefix(_PRIVATE_PREFIX)
+
+
 def _graph_of(
     structure: Structure,
     pieces: Mapping[str, int],
+    by_symbol: Mapping[str, int],
     tables: Sequence[Sequence[SymbolSize]],
     weight: Callable[[SymbolSize], float],
 ) -> Graph:
-    by_symbol = {symbol_name(name): piece for name, piece in pieces.items()}
-    num_pieces = max(pieces.values()) + 1
+    num_functions = len(set(pieces.values()))
+    num_pieces = max(by_symbol.values()) + 1
     costs: list[list[float | None]] = []
     needs = []
     roots: set[int] = set()
@@ -134,7 +163,16 @@ def _graph_of(
         costs.append([cost if i in present else None for i, cost in enumerate(values)])
         needs.append(needed)
         roots |= find_roots(structure, pieces, table)
-    return Graph(costs, needs, frozenset(roots))
+    kept = set(structure.exported) - structure.discardable
+    roots |= {by_symbol[name] for n in kept if (name := symbol_name(n)) in by_symbol}
+    # A variable is the same whichever lists its users have.
+    for piece in range(num_functions, num_pieces):
+        known = [cost for values in costs if (cost := values[piece]) is not None]
+        needed_by_any = frozenset().union(*(needed[piece] for needed in needs))
+        for row, needed in zip(costs, needs, strict=True):
+            row[piece] = min(known)
+            needed[piece] = needed_by_any
+    return Graph(costs, needs, frozenset(roots), num_variables=num_pieces - num_functions)
 
 
 def _weight(objective: Objective) -> Callable[[SymbolSize], float]:
@@ -155,6 +193,8 @@ class Graph:
         costs: by list and piece; None: the list's object has no such piece.
         needs: by list and piece, the pieces that it then needs.
         roots: pieces that count whatever needs them.
+        num_variables: how many of the pieces, the last ones, are variables: they are the same with
+            each list, and there is nothing to choose.
     """
 
     def __init__(
@@ -162,8 +202,10 @@ class Graph:
         costs: Sequence[Sequence[float | None]],
         needs: Sequence[Sequence[frozenset[int]]],
         roots: frozenset[int],
+        num_variables: int = 0,
     ) -> None:
         self.num_pieces = len(costs[0])
+        self.num_functions = self.num_pieces - num_variables
         self.roots = roots
         self.costs: list[list[float]] = []
         self.needs: list[list[frozenset[int]]] = [list(need) for need in needs]
@@ -181,9 +223,9 @@ class Graph:
                 row.append(cost or 0.0)
             self.costs.append(row)
         self.users: list[set[int]] = [set() for _ in range(self.num_pieces)]
-        """Pieces that need a piece with one list at least."""
+        """Functions that need a piece with one list at least."""
         for needed_by in self.needs:
-            for piece, needed in enumerate(needed_by):
+            for piece, needed in enumerate(needed_by[: self.num_functions]):
                 for other in needed:
                     self.users[other].add(piece)
 
@@ -376,9 +418,9 @@ def _improve(graph: Graph, start: Sequence[int], num_lists: int) -> list[int]:
             if not state.counts(unit):
                 continue
             # Alone, and with all its users: they may no longer need it then.
-            groups = (
-                [(unit,), (unit, *sorted(graph.users[unit]))] if graph.users[unit] else [(unit,)]
-            )
+            alone = (unit,) if unit < graph.num_functions else ()
+            users = (*alone, *sorted(graph.users[unit] - set(alone)))
+            groups = [group for group in dict.fromkeys((alone, users)) if group]
             for index in range(num_lists):
                 for group in groups:
                     before = state.total
@@ -398,7 +440,7 @@ def _improve(graph: Graph, start: Sequence[int], num_lists: int) -> list[int]:
 def _merge_lists(graph: Graph, chosen: list[int], max_lists: int) -> None:
     """Replace lists by others that are used, where that costs nothing or there are too many."""
     while True:
-        used = sorted(set(chosen))
+        used = sorted(set(chosen[: graph.num_functions]))
         if len(used) == 1:
             return
         cost = graph.cost(chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -72,6 +73,37 @@ def test_a_function_inlined_by_all_users_at_once_is_found() -> None:
     }
     found = choose_lists(structure("f", "g", "h", "s", local=("s",)), whole)
     assert [found[name] for name in "fgh"] == [B, B, B]
+
+
+def variable(name: str, size: int) -> SymbolSize:
+    return SymbolSize(name=name, is_function=False, is_exported=False, data_bytes=size)
+
+
+@pytest.mark.parametrize("prefix", ["", ".L"])
+def test_a_table_counts_whole_while_anybody_reads_it(prefix: str) -> None:
+    # B makes f of code, 30 bytes larger; the table of 60 goes only if g does without it too,
+    # which B does not. Half of the table is nothing that f could save alone.
+    table = variable(f"{prefix}table", 60)
+    used = table.name
+    whole = {
+        A: measured(symbol("f", 100, used), symbol("g", 100, used), table),
+        B: measured(symbol("f", 120), symbol("g", 110, used), table),
+        C: measured(symbol("f", 121), symbol("g", 125)),
+    }
+    known = structure("f", "g", local_variables=frozenset(["table"]))
+    assert choose_lists(known, {x: whole[x] for x in (A, B)}) == {"f": A, "g": A}
+    # Both at once: 120 + 125 are less than 100 + 100 + 60.
+    assert choose_lists(known, whole) == {"f": B, "g": C}
+
+
+def test_a_variable_that_others_may_name_is_there_in_any_case() -> None:
+    table = variable("table", 60)
+    whole = {
+        A: measured(symbol("f", 100, "table"), table),
+        B: measured(symbol("f", 120), table),
+    }
+    known = structure("f")
+    assert choose_lists(replace(known, exported=("f", "table")), whole) == {"f": A}
 
 
 def test_functions_that_are_tied_or_pinned_move_as_one() -> None:
