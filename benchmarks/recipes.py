@@ -36,7 +36,7 @@ from processor_time import processor_seconds
 from llm_compiler.console import note, print_table
 from llm_compiler.corpus.manifest import Unit, load_manifest
 from llm_compiler.errors import LlmCompilerError
-from llm_compiler.llvm.module_jobs import EvaluateJob, ExtractJob, InspectJob
+from llm_compiler.llvm.module_jobs import EvaluateJob, ExtractJob, InspectJob, RegistryJob
 from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.settings import SettingKind, all_settings
 from llm_compiler.llvm.targets import architecture_of
@@ -298,23 +298,23 @@ def read_rows(path: Path) -> dict[tuple[str, str], dict[str, Any]]:
 # -- optimize, part by part ---------------------------------------------------------------------
 
 PARTS: dict[str, OptimizeOptions] = {
-    "16 lists": OptimizeOptions(pass_lists_only=True, function_wise=False),
+    "16 lists": OptimizeOptions(pass_lists_only=True, candidates=16, function_wise=False),
     "default<Oz> under settings": OptimizeOptions(
         proposer=Proposer.CORESET, candidates=1, function_wise=False
     ),
-    "16 lists, function-wise": OptimizeOptions(pass_lists_only=True),
-    "16 recipes": OptimizeOptions(proposer=Proposer.CORESET, function_wise=False),
-    "16 recipes, function-wise": OptimizeOptions(proposer=Proposer.CORESET),
-    "16 recipes, function-wise, with the model": OptimizeOptions(proposer=Proposer.MODEL),
+    "16 lists, function-wise": OptimizeOptions(pass_lists_only=True, candidates=16),
+    "16 recipes": OptimizeOptions(proposer=Proposer.CORESET, candidates=16, function_wise=False),
+    "16 recipes, function-wise, with the model": OptimizeOptions(
+        proposer=Proposer.MODEL, candidates=16
+    ),
     **{
         f"{count} recipes, function-wise": OptimizeOptions(
             proposer=Proposer.CORESET, candidates=count
         )
-        for count in (6, 8, 24, 32, 48, 64)
+        for count in (8, 16, 24, 32, 48, 64)
     },
-    "16 recipes, function-wise, .text + .data": OptimizeOptions(
-        proposer=Proposer.CORESET, objective=TEXT_DATA
-    ),
+    "default": OptimizeOptions(),
+    "default, .text + .data": OptimizeOptions(objective=TEXT_DATA),
     "fast": OptimizeOptions(proposer=Proposer.CORESET, candidates=Effort.FAST.candidates),
     "fast, with the model": OptimizeOptions(
         proposer=Proposer.MODEL, candidates=Effort.FAST.candidates
@@ -371,7 +371,6 @@ def run_optimize(options: argparse.Namespace) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         modules = draw_modules(options, folder)
         engine = stack.enter_context(load_engine())
-        pool = stack.enter_context(LocalPool(options.jobs))
         lists = stack.enter_context(options.rows.open("a"))
         oz_only = replace(
             load_coreset(),
@@ -381,14 +380,18 @@ def run_optimize(options: argparse.Namespace) -> None:
             for name, part in parts.items():
                 if (name, module.name) in rows:
                     continue
-                start = processor_seconds()
-                (found,) = optimize_many(
-                    [module.path],
-                    replace(part, trust=options.trust),
-                    pool=pool,
-                    engine=engine if part.proposer is not Proposer.CORESET else None,
-                    coreset=None if part.candidates > 1 else oz_only,
-                )
+                # A pool of its own: workers remember what they compiled of a module.
+                with LocalPool(options.jobs) as pool:
+                    run_jobs(pool, [RegistryJob()])  # the workers have started
+                    start = processor_seconds()
+                    (found,) = optimize_many(
+                        [module.path],
+                        replace(part, trust=options.trust),
+                        pool=pool,
+                        engine=engine if part.proposer is not Proposer.CORESET else None,
+                        coreset=None if part.candidates > 1 else oz_only,
+                    )
+                    seconds = processor_seconds() - start
                 if isinstance(found, LlmCompilerError):
                     note(f"{module.name}: {found}")
                     continue
@@ -403,7 +406,7 @@ def run_optimize(options: argparse.Namespace) -> None:
                     "recipe": found.recipe.text if found.recipe is not None else "",
                     "verdict": found.verdict,
                     "num_evaluations": found.num_evaluations,
-                    "seconds": round(processor_seconds() - start, 3),
+                    "seconds": round(seconds, 3),
                 }
                 rows[name, module.name] = row
                 lists.write(json.dumps(row) + "\n")

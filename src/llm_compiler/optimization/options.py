@@ -51,7 +51,7 @@ class Effort(StrEnum):
     @property
     def candidates(self) -> int:
         """Recipes compiled beside clang -Oz."""
-        return {Effort.FAST: 4, Effort.DEFAULT: 16, Effort.HIGH: 32, Effort.MAX: 64}[self]
+        return {Effort.FAST: 8, Effort.DEFAULT: 32, Effort.HIGH: 64, Effort.MAX: 64}[self]
 
     @property
     def budget(self) -> int:

@@ -202,22 +202,25 @@ def _try(
 
 
 def _recipes(unit: Unit, options: OptimizeOptions, checker: Checker) -> list[Recipe]:
+    """Return default<Oz> under each settings, then as many recipes as are asked for."""
     constructs = unit.inspection.constructs
     coreset = load_coreset()
-    lists = [
-        recipe
-        for recipe in coreset.lists
-        if checker.known(recipe, unit.triple) is VerdictKind.PASSED
-        and not refusal_of(recipe, constructs)
-    ][: options.candidates]
     settings = settings_for(unit, options, coreset)
-    crossed = (recipe.with_settings_of(other) for recipe in (OZ, *lists) for other in settings)
-    extras = extras_for(unit, options, coreset)[: options.candidates]
-    return [
+    probes = [OZ.with_settings_of(other) for other in settings]
+    lists = [recipe for recipe in coreset.lists if not refusal_of(recipe, constructs)]
+    usable = [
         recipe
-        for recipe in dict.fromkeys([*extras, *crossed])
-        if checker.known(recipe, unit.triple) is VerdictKind.PASSED
+        for recipe in dict.fromkeys(
+            [
+                *extras_for(unit, options, coreset),
+                *(recipe.with_settings_of(settings[0]) for recipe in lists),
+                *lists,
+            ]
+        )
+        if recipe not in probes and checker.known(recipe, unit.triple) is VerdictKind.PASSED
     ]
+    passed = [probe for probe in probes if checker.known(probe, unit.triple) is VerdictKind.PASSED]
+    return [*passed, *usable[: options.candidates]]
 
 
 def _measure(

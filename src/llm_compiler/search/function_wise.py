@@ -27,6 +27,7 @@ __all__ = [
     "choose_lists",
     "find_roots",
     "fold_costs",
+    "improve",
     "pieces_of",
 ]
 
@@ -79,7 +80,7 @@ class Chooser:
         self._pieces = pieces_of(structure)
         tables = [measured[passes].symbols for passes in self._lists]
         self._by_symbol = _by_symbol(structure, self._pieces, tables)
-        self._graph = (
+        self.graph = (
             _graph_of(structure, self._pieces, self._by_symbol, tables, self._weight)
             if self._lists and structure.functions
             else None
@@ -87,9 +88,9 @@ class Chooser:
 
     def choose(self) -> dict[str, PassList]:
         """Return the list of each function, by name of the IR; empty where nothing is known."""
-        if self._graph is None:
+        if self.graph is None:
             return {}
-        chosen = choose(self._graph, self._max_lists)
+        chosen = choose(self.graph, self._max_lists)
         return {name: self._lists[chosen[self._pieces[name]]] for name in self._structure.functions}
 
     def learn(self, chosen: Mapping[str, PassList], assembled: Measurement) -> None:
@@ -99,15 +100,15 @@ class Chooser:
             chosen: what the assembly was made of.
             assembled: with symbols.
         """
-        if self._graph is None or not assembled.symbols:
+        if self.graph is None or not assembled.symbols:
             return
         positions = {passes: place for place, passes in enumerate(self._lists)}
         lists = {self._pieces[name]: positions[passes] for name, passes in chosen.items()}
         costs, needs, present = fold_costs(
-            assembled.symbols, self._by_symbol, self._graph.num_pieces, self._weight
+            assembled.symbols, self._by_symbol, self.graph.num_pieces, self._weight
         )
         for piece in present & lists.keys():
-            self._graph.set(lists[piece], piece, costs[piece], needs[piece])
+            self.graph.set(lists[piece], piece, costs[piece], needs[piece])
 
 
 def choose(graph: Graph, max_lists: int = MAX_LISTS) -> list[int]:
@@ -406,13 +407,16 @@ def _search(graph: Graph, num_lists: int) -> list[int]:
             for unit in range(graph.num_pieces)
         ]
     )
-    found = [_improve(graph, start, num_lists) for start in starts]
+    found = [improve(graph, start, range(num_lists)) for start in starts]
     return min([*starts, *found], key=graph.cost)
 
 
-def _improve(graph: Graph, start: Sequence[int], num_lists: int) -> list[int]:
+def improve(
+    graph: Graph, start: Sequence[int], lists: Sequence[int], max_rounds: int = _MAX_ROUNDS
+) -> list[int]:
+    """Return the list of each piece after a local search from `start` over some of the lists."""
     state = _State(graph, start)
-    for _ in range(_MAX_ROUNDS):
+    for _ in range(max_rounds):
         improved = False
         for unit in range(graph.num_pieces):
             if not state.counts(unit):
@@ -421,7 +425,7 @@ def _improve(graph: Graph, start: Sequence[int], num_lists: int) -> list[int]:
             alone = (unit,) if unit < graph.num_functions else ()
             users = (*alone, *sorted(graph.users[unit] - set(alone)))
             groups = [group for group in dict.fromkeys((alone, users)) if group]
-            for index in range(num_lists):
+            for index in lists:
                 for group in groups:
                     before = state.total
                     old = [(each_index, state.chosen[each_index]) for each_index in group]

@@ -20,11 +20,6 @@ _MIN_LISTS_TO_PROBE = 4
 """With fewer evaluations none is spent on asking which settings are the better."""
 _MIN_LISTS_TO_CROSS = 12
 """With fewer evaluations none is spent on trying the best list under other settings."""
-_EXTRA_SHARE = 0.6
-"""Of the evaluations after the probes, for whole recipes: of the first fifteen that add most,
-function by function, nine are such (docs/experiments/2026-11-27-limits-of-passes.md)."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
     """What the evaluations are spent on."""
@@ -47,18 +42,20 @@ def shares_of(
     """Say what a number of evaluations is spent on; the arguments as in `under_settings`."""
     probes = [OZ.with_settings_of(setting) for setting in settings if setting.settings]
     probes = [probe for probe in probes if passed(probe)]
-    crossed = len(probes) if num_evaluations >= _MIN_LISTS_TO_CROSS else 0
     whole: list[Recipe] = []
     if num_evaluations < _MIN_LISTS_TO_PROBE:
         probes = []
     else:
-        share = round(_EXTRA_SHARE * (num_evaluations - len(probes) - crossed))
-        whole = [extra for extra in extras if passed(extra)][:share]
+        usable = [extra for extra in extras if passed(extra) and extra not in probes]
+        whole = usable[: num_evaluations - len(probes)]
+    left = num_evaluations - len(probes) - len(whole)
+    crossed = len(probes) if left and num_evaluations >= _MIN_LISTS_TO_CROSS else 0
+    crossed = min(crossed, left)
     return Shares(
         probes=tuple(probes),
         whole=tuple(whole),
         num_crossed=crossed,
-        num_lists=num_evaluations - len(probes) - crossed - len(whole),
+        num_lists=left - crossed,
     )
 
 
@@ -80,7 +77,7 @@ def under_settings(
         num_evaluations: at most, whatever they are spent on.
         plain_value: the objective of default<Oz> without settings.
         passed: whether a recipe may be handed out; else its pass list is tried plainly.
-        extras: whole recipes, tried where there are evaluations enough, before the lists.
+        extras: whole recipes, tried where there are evaluations enough; the lists get what is left.
         on_probe: called with the settings chosen and the objective of default<Oz> under them.
     """
 

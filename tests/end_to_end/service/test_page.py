@@ -89,7 +89,7 @@ def test_code_is_optimised_and_everything_of_it_shown(page: Any) -> None:
     assert re.search(r"^(−\d+\.\d %|±0)$", text, re.MULTILINE)
     for words in ("Candidates", "Sections", ".text", "What each element saves", "clang -Oz"):
         assert words in text
-    assert page.locator("figure svg").get_attribute("aria-label").startswith("16 of 16 recipes")
+    assert page.locator("figure svg").get_attribute("aria-label").startswith("32 of 32 recipes")
     page.wait_for_selector(".cm-mergeView .cm-changedLine", timeout=RESULT_MS)
     # Tabs by the keyboard.
     page.get_by_role("tab", name="Assembly").focus()
