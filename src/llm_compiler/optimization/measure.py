@@ -35,6 +35,8 @@ _SEARCH_SHARE = 0.85
 """Of the budget, for local search; the rest makes its winner shorter."""
 _MIN_LISTS_UNDER_SETTINGS = 32
 """Passed lists that are choice enough for 16 evaluations."""
+_EXTRAS_BESIDE_MODEL = 0.6
+"""Of the evaluations, for whole recipes where a model chooses among lists too."""
 _MAX_STORED = 8
 """Results that are taken from a store, best first: the first that passes counts."""
 _INTERRUPTED = "interrupted: this is the best found until then"
@@ -222,6 +224,8 @@ def _search(
             lists = under
             break
     troubles: list[str] = []
+    share = 1.0 if workplace.model is None else _EXTRAS_BESIDE_MODEL
+    num_evaluations = options.candidates + len(stored)
     rounds: ModelRounds | None = None
     if workplace.model is not None:
         rounds = ModelRounds(
@@ -231,9 +235,7 @@ def _search(
             lists=lists,
             oz_size_bytes=_size_at_oz(bitcode, workplace),
         )
-        led = rounds.strategy(
-            shares_of(settings, extras, passed, options.candidates + len(stored)).num_lists
-        )
+        led = rounds.strategy(shares_of(settings, extras, passed, num_evaluations, share).num_lists)
     else:
         led = fixed(lists[: options.candidates])
 
@@ -245,10 +247,11 @@ def _search(
     proposed = under_settings(
         in_sequence(fixed([each_recipe.pass_list for each_recipe in stored]), led),
         settings,
-        num_evaluations=options.candidates + len(stored),
+        num_evaluations=num_evaluations,
         plain_value=options.objective.of(Built.of(unit.baseline_sizes)),
         passed=passed,
         extras=extras,
+        extras_share=share,
         on_probe=probed,
     )
     strategy = in_sequence(fixed(stored), proposed)

@@ -20,6 +20,8 @@ _MIN_LISTS_TO_PROBE = 4
 """With fewer evaluations none is spent on asking which settings are the better."""
 _MIN_LISTS_TO_CROSS = 12
 """With fewer evaluations none is spent on trying the best list under other settings."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shares:
     """What the evaluations are spent on."""
@@ -38,6 +40,7 @@ def shares_of(
     extras: Sequence[Recipe],
     passed: Callable[[Recipe], bool],
     num_evaluations: int,
+    extras_share: float = 1.0,
 ) -> Shares:
     """Say what a number of evaluations is spent on; the arguments as in `under_settings`."""
     probes = [OZ.with_settings_of(setting) for setting in settings if setting.settings]
@@ -47,7 +50,7 @@ def shares_of(
         probes = []
     else:
         usable = [extra for extra in extras if passed(extra) and extra not in probes]
-        whole = usable[: num_evaluations - len(probes)]
+        whole = usable[: round(extras_share * (num_evaluations - len(probes)))]
     left = num_evaluations - len(probes) - len(whole)
     crossed = len(probes) if left and num_evaluations >= _MIN_LISTS_TO_CROSS else 0
     crossed = min(crossed, left)
@@ -67,6 +70,7 @@ def under_settings(
     plain_value: int,
     passed: Callable[[Recipe], bool],
     extras: Sequence[Recipe] = (),
+    extras_share: float = 1.0,
     on_probe: Callable[[Recipe, int], None] = lambda settings, value: None,
 ) -> Strategy:
     """Carry out a strategy of pass lists under the settings that suit the module.
@@ -78,12 +82,13 @@ def under_settings(
         plain_value: the objective of default<Oz> without settings.
         passed: whether a recipe may be handed out; else its pass list is tried plainly.
         extras: whole recipes, tried where there are evaluations enough; the lists get what is left.
+        extras_share: of the evaluations after the probes, at most so many are for those.
         on_probe: called with the settings chosen and the objective of default<Oz> under them.
     """
 
     def strategy(trial: Trial) -> Generator[Batch, None, None]:
         chosen, value = settings[0], plain_value
-        shares = shares_of(settings, extras, passed, num_evaluations)
+        shares = shares_of(settings, extras, passed, num_evaluations, extras_share)
         if shares.probes:
             yield list(shares.probes)
             found = [trial.value(probe) for probe in shares.probes]
