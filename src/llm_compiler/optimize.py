@@ -261,6 +261,7 @@ class _Flow:
                 output = output.absolute()
             request = Request(source=source.path, output=output, folder=folder, stock=stock)
             unit = prepare(request, workplace.pool, with_text=workplace.model is not None)
+            workplace = replace(workplace, options=options.for_target(unit.triple))
             found = measure(unit, workplace, report)
             chosen = decide(unit, found, workplace)
             return finish(unit, found, chosen, workplace, started=started)

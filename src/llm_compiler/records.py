@@ -187,6 +187,8 @@ class Measurement:
     """All allocated sections that take space in the file (docs/decisions/0021)."""
     text_data_bytes: int = 0
     """.text* + .data*, the paper's metric."""
+    merged_bytes: int = 0
+    """Of `size_bytes`, what a linker merges away (`llvm.object_file`)."""
     num_instructions: int = 0
     """IR instructions after the passes."""
     result_hash: str = ""
@@ -201,6 +203,11 @@ class Measurement:
             assert 0 <= self.text_data_bytes <= self.size_bytes, self
         else:
             assert self.size_bytes == 0, self
+
+    @property
+    def flash_bytes(self) -> int:
+        """What a linker map of firmware counts in flash."""
+        return self.size_bytes - self.merged_bytes
 
     @property
     def ok(self) -> bool:

@@ -262,6 +262,7 @@ def test_importing_everything_loads_no_llvm_and_prints_nothing() -> None:
 
 RECORDS_OF_ARCHITECTURES = (
     "llvm.targets",
+    "llvm.more_targets",
     "verify.architectures",
     "disassembly.architectures",
     "disassembly.rules.targets",

@@ -12,7 +12,7 @@ from llm_compiler.console import print_json, print_table, progress, warn
 from llm_compiler.corpus.inputs import NamedModule, Selection, load_modules
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.stock import Stock
-from llm_compiler.llvm.targets import TARGETS
+from llm_compiler.llvm.targets import TARGETS, lifted_targets
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.output import check_writable, write_atomically
 from llm_compiler.records import OZ, PassList, Verdict, VerdictKind, content_hash
@@ -103,7 +103,7 @@ def build(options: BuildArguments) -> int:
         def accept(passes: PassList) -> bool:
             kinds = [
                 checker.check(passes, triple)
-                for triple in (target_record.triple for target_record in TARGETS)
+                for triple in (each_target.triple for each_target in lifted_targets())
             ]
             if VerdictKind.REJECTED in kinds or VerdictKind.PASSED not in kinds:
                 rejected.add(passes.pipeline)

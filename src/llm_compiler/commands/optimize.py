@@ -50,7 +50,7 @@ from llm_compiler.optimize import (
 )
 from llm_compiler.option_fields import values_for
 from llm_compiler.output import check_writable, make_folders, write_atomically
-from llm_compiler.search.objective import objective_named
+from llm_compiler.search.objective import FLASH, SIZE, objective_named
 from llm_compiler.search.store import Store
 from llm_compiler.signals import guarded
 from llm_compiler.verify.checker import Checker
@@ -113,7 +113,8 @@ def _run(options: OptimizeArguments, stack: contextlib.ExitStack) -> int:
         candidates=effort.candidates if options.candidates is None else options.candidates,
         budget=budget,
         seconds=math.inf if options.seconds is None else options.seconds,
-        objective=objective_named(options.objective),
+        objective=objective_named(options.objective or SIZE.name),
+        objective_by_target=options.objective is None,
         proposer=proposer,
         kind=kind,
         **values_for(
@@ -284,6 +285,7 @@ class _Shown:
     def __init__(self, names: Sequence[str], settings: OptimizeOptions, verbose: bool) -> None:
         self._count = 0
         self._sums = [0, 0, 0]
+        self._ram_bytes: list[int] = []
         self._explanations: list[tuple[str, Explanation]] = []
         self._verbose = verbose
         header = ("file", f"-Oz {settings.objective.unit}", "ours", "saved", "evaluations", "by")
@@ -300,6 +302,9 @@ class _Shown:
         self._sums = [total + number for total, number in zip(self._sums, numbers, strict=True)]
         if row.explanation is not None:
             self._explanations.append((row.input, row.explanation))
+        if row.objective is FLASH:
+            before, after = self._ram_bytes or (0, 0)
+            self._ram_bytes = [before + row.baseline_ram_bytes, after + row.optimized_ram_bytes]
         by = "clang -Oz" if row.verdict == "baseline" else row.proposer
         self._line(row.input, *numbers, by)
         if self._verbose and row.recipe is not None:
@@ -310,6 +315,9 @@ class _Shown:
         if self._count > 1:
             before, after, evaluations = self._sums
             self._line("total", before, after, evaluations, "")
+        if self._ram_bytes:
+            before, after = self._ram_bytes
+            print(f"flash above; RAM (.data + .bss): {before} bytes by clang -Oz, {after} ours")
         for name, explanation in self._explanations:
             _print_explanation(name, explanation)
 

@@ -58,6 +58,7 @@ _DROP = re.compile(
     r"|-fsyntax-only|-fdirectives-only|-m(arch|tune|cpu)=.*|-mllvm=.*|-module.*"
 )
 # What tells apart the shared and the static build of one library, but not their code.
+_POSITION = re.compile(r"-f(?:pic|PIC|pie|PIE)")
 _LINKAGE = re.compile(
     r"-f(no-)?(pic|PIC|pie|PIE)|-DPIC|-fvisibility.*|-D\w+_(EXPORTS|DLL)(=.*)?|-D\w*SHARED\w*(=.*)?"
     r"|-I.*"
@@ -182,14 +183,16 @@ def flags_for_target(flags: Sequence[str], target_triple: str) -> tuple[str, ...
     """Return the flags that make sense for a target.
 
     Commands are captured on an x86-64 machine: its -m flags and its own header folders mean
-    nothing, or something wrong, on another architecture.
+    nothing, or something wrong, on another architecture. Firmware is linked to fixed addresses.
     """
-    if known_target(target_triple) is _CAPTURED_ON:
+    record = known_target(target_triple)
+    if record is _CAPTURED_ON:
         return tuple(flags)
+    is_bare_metal = record is not None and record.is_bare_metal
     kept: list[str] = []
     iterator = iter(flags)
     for flag in iterator:
-        if flag.startswith("-m"):
+        if flag.startswith("-m") or (is_bare_metal and _POSITION.fullmatch(flag)):
             continue
         if flag in _KEEP_WITH_VALUE:
             value = next(iterator, "")

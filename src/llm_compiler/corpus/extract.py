@@ -20,7 +20,7 @@ from llm_compiler.corpus.compiler_wrapper import TOLERANT_FLAGS
 from llm_compiler.corpus.exclusions import excluded_symbol
 from llm_compiler.corpus.tools import Tools
 from llm_compiler.errors import ArtifactError
-from llm_compiler.llvm.targets import architecture_of
+from llm_compiler.llvm.targets import architecture_of, known_target
 
 __all__ = [
     "BASELINE_FLAGS",
@@ -117,6 +117,8 @@ def _compile(
 ) -> tuple[process.Completed, tuple[str, ...]]:
     """Compile a unit; return how the compiler ended, and the flags that it took."""
     flags = flags_for_target(command.flags, target_triple)
+    record = known_target(target_triple)
+    own = () if record is None or record.programs is None else record.programs.compile_flags
     directory = root / command.directory
     source = os.path.relpath(root / command.source, directory)
     for _ in range(4):
@@ -127,6 +129,7 @@ def _compile(
                 *TOLERANT_FLAGS,
                 f"--target={target_triple}",
                 f"-ffile-prefix-map={root}=/usr/src/{root.name}",
+                *own,
                 *flags,
                 *("-x", command.language, source, "-o", os.fspath(temporary)),
             ],

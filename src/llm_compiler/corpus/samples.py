@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from llm_compiler.llvm.targets import TARGETS, architecture_of
+from llm_compiler.llvm.targets import architecture_of, lifted_targets
 
 __all__ = ["ARCHITECTURES", "KINDS", "SPLITS", "Sample"]
 
 SPLITS = ("train", "validation", "test")
 """In order of precedence: of near duplicates, the one in the first of these is kept."""
 KINDS = ("function", "unit")
-ARCHITECTURES = tuple(target_record.name for target_record in TARGETS)
+ARCHITECTURES = tuple(target_record.name for target_record in lifted_targets())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

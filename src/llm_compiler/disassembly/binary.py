@@ -19,7 +19,7 @@ from llm_compiler.llvm.assembler import assemble, triple_of
 from llm_compiler.llvm.elf import ElfFile, FileKind, Symbol, SymbolKind, parse_elf
 from llm_compiler.llvm.listing import Listing, make_listing
 from llm_compiler.llvm.stock import C_SUFFIXES
-from llm_compiler.llvm.targets import TARGETS, target_of
+from llm_compiler.llvm.targets import lifted_targets, target_of
 from llm_compiler.llvm.toolchain import Toolchain
 
 __all__ = ["PLT_CALL", "Binary", "Origin", "read_binary"]
@@ -228,7 +228,8 @@ def _assemble_input(
     text = data.decode("utf-8", "surrogateescape")
     named = target_of(target_triple, what="disassembled").name if target_triple else ""
     failures: dict[str, CompileFailed] = {}
-    for architecture in (named,) if named else [target_record.name for target_record in TARGETS]:
+    names = (named,) if named else tuple(each_target.name for each_target in lifted_targets())
+    for architecture in names:
         try:
             assemble(text, architecture, toolchain, output, name=str(path))
             return output.read_bytes()
@@ -237,7 +238,7 @@ def _assemble_input(
     # The fewer complaints, the likelier it was meant for that target.
     architecture, error = min(failures.items(), key=lambda key: key[1].detail.count(": error: "))
     intel = next(
-        target_record for target_record in TARGETS if target_record.assembly.has_intel_syntax
+        each_target for each_target in lifted_targets() if each_target.assembly.has_intel_syntax
     )
     if "%" not in text and _INTEL_OPERAND.search(text) and named in ("", intel.name):
         with contextlib.suppress(CompileFailed):

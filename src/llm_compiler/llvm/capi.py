@@ -317,10 +317,6 @@ class Library:
 
 
 _COMPONENTS = (
-    ("i386", "X86"),
-    ("i486", "X86"),
-    ("i586", "X86"),
-    ("i686", "X86"),
     ("aarch64_", "AArch64"),
     ("arm64_", "AArch64"),
     ("arm64e", "AArch64"),

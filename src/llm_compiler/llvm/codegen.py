@@ -13,6 +13,7 @@ from llm_compiler.errors import CompileFailed, UnsupportedTarget
 from llm_compiler.llvm.capi import Library, load, take_message
 from llm_compiler.llvm.module import Module, take_buffer
 from llm_compiler.llvm.object_file import ObjectSizes, section_sizes
+from llm_compiler.llvm.targets import known_target
 
 __all__ = ["TargetMachine", "default_triple"]
 
@@ -29,11 +30,24 @@ def default_triple(library: Library | None = None) -> str:
     return take_message(library, library.LLVMGetDefaultTargetTriple())
 
 
+def _object_features(module: Module, triple: str) -> str:
+    """Return the features that a whole object says it is for, where its target has such.
+
+    RISC-V's assembler relaxes code and marks objects by the target machine's features, whatever the
+    functions' own are; clang gives it those of the command line, which are on every function.
+    """
+    record = known_target(triple)
+    if record is None or not record.has_object_features:
+        return ""
+    return next(filter(None, map(module.features_of, module.function_handles())), "")
+
+
 class TargetMachine(Closing):
     """A code generator as ``clang -Oz`` sets it up: level "default", PIC as the module asks.
 
     The processor and its features come from the functions' own attributes (``target-cpu``,
-    ``target-features``), which clang writes on each.
+    ``target-features``), which clang writes on each. Of targets whose objects have features of
+    their own, the first function's are those.
     """
 
     def __init__(
@@ -42,6 +56,7 @@ class TargetMachine(Closing):
         *,
         pic: bool = True,
         is_optimising: bool = True,
+        features: str = "",
         library: Library | None = None,
     ) -> None:
         self.library = library or load()
@@ -57,7 +72,7 @@ class TargetMachine(Closing):
             target.value,
             triple.encode(),
             b"",
-            b"",
+            features.encode(),
             _LEVEL_DEFAULT if is_optimising else _LEVEL_NONE,
             _RELOC_PIC if pic else _RELOC_STATIC,
             _CODE_MODEL_DEFAULT,
@@ -80,6 +95,7 @@ class TargetMachine(Closing):
             triple,
             pic=bool(module.flag("PIC Level")),
             is_optimising=is_optimising,
+            features=_object_features(module, triple),
             library=module.context.library,
         )
 

@@ -29,7 +29,7 @@ from llm_compiler.llvm.elf_core import (
     SectionHeader,
     read_elf,
 )
-from llm_compiler.llvm.targets import TARGETS, of_machine
+from llm_compiler.llvm.targets import lifted_targets, of_machine
 
 __all__ = [
     "NO_SYMBOL",
@@ -285,7 +285,7 @@ def parse_elf(data: bytes, name: str = "the file") -> ElfFile:
         raise InputError(f"{name} is not an ELF file")
     if len(data) < 20 or data[5] not in (1, 2) or data[4] not in (1, 2):
         raise InputError(f"{name} is cut off within its ELF header")
-    readable = " and ".join(target_record.title for target_record in TARGETS)
+    readable = " and ".join(target_record.title for target_record in lifted_targets())
     machine = int.from_bytes(data[18:20], "little" if data[5] == 1 else "big")
     target = of_machine(machine)
     if data[5] == 2:

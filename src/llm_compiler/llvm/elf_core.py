@@ -18,6 +18,7 @@ __all__ = [
     "MAGIC",
     "SHF_ALLOC",
     "SHF_EXECINSTR",
+    "SHF_WRITE",
     "SHN_LORESERVE",
     "SHN_XINDEX",
     "SHT_DYNSYM",
@@ -40,7 +41,7 @@ DAMAGED = (struct.error, IndexError, ValueError, OverflowError)
 """What reading a damaged file raises."""
 SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 1, 2, 3, 4, 8, 9
 SHT_DYNSYM, SHT_GROUP = 11, 17
-SHF_ALLOC, SHF_EXECINSTR = 2, 4
+SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
 SHN_LORESERVE, SHN_XINDEX = 0xFF00, 0xFFFF
 _SMALLEST = 52
 """Bytes of a 32-bit header."""

@@ -348,6 +348,7 @@ class Evaluator(Closing):
             status=Status.OK,
             size_bytes=sizes.size_bytes,
             text_data_bytes=sizes.text_data_bytes,
+            merged_bytes=sizes.merged_bytes,
             num_instructions=num_instructions,
             result_hash=name,
             symbols=symbol_sizes(data, references, names) if with_symbols else (),

@@ -12,7 +12,7 @@ import ctypes
 import re
 import weakref
 from collections.abc import Iterator
-from ctypes import byref, c_size_t, c_void_p
+from ctypes import byref, c_size_t, c_uint, c_void_p, string_at
 
 from llm_compiler.closing import Closing
 from llm_compiler.errors import CompileFailed, IrParseError
@@ -281,6 +281,16 @@ class Module(Closing):
             following = library.LLVMGetNextFunction(function)
             yield function
             function = following
+
+    def features_of(self, function: int) -> str:
+        """Return the ``target-features`` of a function; empty where it has none."""
+        library, key = self._library, b"target-features"
+        attribute = library.LLVMGetStringAttributeAtIndex(function, _FUNCTION_INDEX, key, len(key))
+        if not attribute:
+            return ""
+        length = c_uint()
+        value = library.LLVMGetStringAttributeValue(attribute, byref(length))
+        return string_at(value, length.value).decode("utf-8", "replace")
 
     def variable_handles(self) -> Iterator[int]:
         """Yield the global variables, declared ones too."""

@@ -13,8 +13,10 @@ from llm_compiler.errors import InputError
 from llm_compiler.llvm.elf_core import (
     DAMAGED,
     SHF_ALLOC,
+    SHF_WRITE,
     SHT_GROUP,
     SHT_NOBITS,
+    SHT_PROGBITS,
     SHT_REL,
     SHT_RELA,
     SHT_STRTAB,
@@ -33,6 +35,7 @@ __all__ = [
 ]
 
 _SPLIT = (".text.", ".rodata.", ".data.")
+_ARM, _SHT_ARM_EXIDX, _CANNOT_UNWIND = 40, 0x70000001, 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +43,20 @@ class ObjectSizes:
     """Bytes of an object file.
 
     `size_bytes`: all allocated sections that take space in the file. `text_data_bytes`: those
-    named ``.text*`` and ``.data*``, the paper's metric.
+    named ``.text*`` and ``.data*``, the paper's metric. `merged_bytes`: of `size_bytes`, what a
+    linker merges into one entry (Arm's index of functions that nothing unwinds through).
+    `ram_bytes`: what a linker map of firmware counts there, ``.data`` and ``.bss``.
     """
 
     size_bytes: int
     text_data_bytes: int
+    merged_bytes: int = 0
+    ram_bytes: int = 0
+
+    @property
+    def flash_bytes(self) -> int:
+        """What a linker map counts in flash: code, constants, initial values, unwind tables."""
+        return self.size_bytes - self.merged_bytes
 
 
 _MAGIC = {
@@ -96,14 +108,33 @@ def section_sizes(data: bytes) -> ObjectSizes:
         InputError: `data` is not an ELF file, or is cut short.
     """
     elf = _read(data)
-    size = text_data = 0
+    size = text_data = merged = ram = 0
     for header in elf.headers:
-        if not header.flags & SHF_ALLOC or header.type == SHT_NOBITS:
+        if not header.flags & SHF_ALLOC:
+            continue
+        if header.flags & SHF_WRITE and header.type in (SHT_PROGBITS, SHT_NOBITS):
+            # What only relocation writes to stays in flash, where there is no dynamic linker.
+            is_constant = data.startswith(b".data.rel.ro", elf.names + header.name)
+            ram += 0 if is_constant else header.size
+        if header.type == SHT_NOBITS:
             continue
         size += header.size
+        if header.type == _SHT_ARM_EXIDX and elf.machine == _ARM:
+            merged += _merged_entries(data[header.offset : header.offset + header.size])
         if data.startswith((b".text", b".data"), elf.names + header.name):
             text_data += header.size
-    return ObjectSizes(size_bytes=size, text_data_bytes=text_data)
+    return ObjectSizes(
+        size_bytes=size, text_data_bytes=text_data, merged_bytes=merged, ram_bytes=ram
+    )
+
+
+def _merged_entries(index: bytes) -> int:
+    """Return the bytes of an index's entries that say that nothing unwinds through a function.
+
+    Exception Handling ABI for the Arm Architecture, section 6: two words; the second one is 1.
+    """
+    words = struct.iter_unpack("<II", index[: len(index) // 8 * 8])
+    return 8 * sum(second == _CANNOT_UNWIND for _, second in words)
 
 
 def section_groups(data: bytes) -> dict[str, int]:

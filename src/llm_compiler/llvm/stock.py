@@ -29,6 +29,7 @@ from llm_compiler.errors import (
 )
 from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.settings import backend_flags, opt_flags, opt_pipeline
+from llm_compiler.llvm.targets import front_end_flags
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import Completed, run
 from llm_compiler.records import Recipe
@@ -74,6 +75,14 @@ class Stock:
     def _target(self) -> tuple[str, ...]:
         return (f"--target={self.target_triple}",) if self.target_triple else ()
 
+    def _left_open(self, source: Path) -> tuple[str, ...]:
+        """Return flags that the user's own, which follow, may take back."""
+        triple = self.target_triple or self.flags.target
+        # Profiling by calls needs frame pointers: clang refuses both together.
+        if source.suffix in IR_SUFFIXES or "-pg" in self.flags.kept:
+            return ()
+        return front_end_flags(triple)
+
     def _flags_for(self, source: Path) -> tuple[str, ...]:
         return self.flags.for_ir() if source.suffix in IR_SUFFIXES else self.flags.kept
 
@@ -104,6 +113,7 @@ class Stock:
             "-c",
             "-Wno-unused-command-line-argument",
             *self._target(),
+            *self._left_open(source),
             *self._flags_for(source),
             *dependencies,
             _positional(source),

@@ -1,19 +1,26 @@
 """The targets that are known: one record for each.
 
-A record says all that differs between targets in one place: triple and aliases, data layout, what
-clang gives its functions, how its assembly is written, which relocations mean what, how programs
-for it are linked and run. A new target is one `register` call.
-`optimize` works for every triple that clang and libLLVM know; lifting, running and verdicts need a
-record. Knows nothing of what instructions do (`disassembly.rules`). Pure; safe in threads and
-processes.
+A record says all that differs between targets in one place: triple and aliases, how programs for it
+are linked and run; of a lifted target (`LiftedTarget`) data layout, what clang gives its functions,
+how its assembly is written, which relocations mean what. A new target is one `register` call.
+`optimize` compiles for every triple that clang and libLLVM know, with clang -Oz's own object where
+there is no record; verdicts need a record, lifting a lifted target's. Knows nothing of what
+instructions do (`disassembly.rules`). Pure; safe in threads and processes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
 from llm_compiler.errors import ConfigError, UnsupportedTarget
+from llm_compiler.llvm.more_targets import BARE_ARM_FLAGS, MORE_TARGETS
+from llm_compiler.llvm.target_record import (
+    AssemblySyntax,
+    BareMetalPrograms,
+    BranchEncoding,
+    LiftedTarget,
+    LinuxPrograms,
+    RelocationTypes,
+    TargetRecord,
+)
 from llm_compiler.plugins import load_plugins
 
 __all__ = [
@@ -21,13 +28,19 @@ __all__ = [
     "TARGETS",
     "X86_64",
     "AssemblySyntax",
+    "BareMetalPrograms",
     "BranchEncoding",
+    "LiftedTarget",
+    "LinuxPrograms",
     "RelocationTypes",
     "TargetRecord",
     "add_alias",
     "architecture_of",
     "canonical_triple",
+    "front_end_flags",
+    "is_bare_metal",
     "known_target",
+    "lifted_targets",
     "of_machine",
     "register",
     "target_names",
@@ -35,107 +48,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssemblySyntax:
-    """How LLVM writes and reads the assembly of a target."""
-
-    comment: str
-    """What begins a comment that LLVM writes."""
-    comment_pattern: str
-    """A regular expression of comments, to their end."""
-    words: Mapping[int, str]
-    """The directive of a number, by its bytes."""
-    options: tuple[str, ...] = ()
-    """Of llvm-mc and llvm-objdump: for all instructions that there are."""
-    has_intel_syntax: bool = False
-    uses_suffixes: bool = False
-    """Relocations are written after the symbol (``f@PLT``); else in front of it (``:lo12:f``)."""
-    mapping_symbols: tuple[str, ...] = ()
-    """Begin the names of symbols that say where code and data begin, and name nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RelocationTypes:
-    """What the numbers of an ELF target's relocations mean (the psABI's tables)."""
-
-    absolute: Mapping[int, int]
-    """Of data that hold a symbol's address: their bytes."""
-    relative: Mapping[int, int]
-    """Of data that hold the distance from the place to the symbol: their bytes."""
-    branches: frozenset[int]
-    """Of calls and jumps that a linker may lead through the PLT."""
-    thread_local: frozenset[int]
-    from_end: frozenset[int] = frozenset()
-    """Of code: counted from the end of the field, so that the addend is 4 less than the place."""
-    same: Mapping[int, int] = field(default_factory=dict)
-    """Of types that differ for the linker's sake alone, the other one that counts for both."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BranchEncoding:
-    """How an instruction word holds the distance to where it branches."""
-
-    mask: int
-    opcode: int
-    """What the word is under the mask."""
-    distance_bits: int
-    """Of the lowest bits, a signed number of instructions."""
-
-    def distance(self, word: int) -> int | None:
-        """Return the bytes from a branch to its target; None: the word is another instruction."""
-        if word & self.mask != self.opcode:
-            return None
-        sign = 1 << (self.distance_bits - 1)
-        return 4 * ((word & (2 * sign - 1) ^ sign) - sign)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TargetRecord:
-    """A target."""
-
-    name: str
-    """Of the architecture: what verdicts, samples and options call it."""
-    title: str
-    """For people."""
-    aliases: tuple[str, ...] = ()
-    """Other first parts of triples that mean it."""
-    triple: str
-    """That lifted and synthetic modules carry."""
-    data_layout: str
-    attributes: str
-    """That clang gives a function at -Oz, as the IR writes them."""
-    component: str
-    """LLVM's name of the code generator (``LLVMInitialize<component>Target``)."""
-    pointer_bytes: int = 8
-    integer_registers: int
-    """That pass arguments, by the calling convention of C."""
-    elf_machine: int
-    assembly: AssemblySyntax
-    relocations: RelocationTypes = field(repr=False)
-    outlines_with: BranchEncoding | None = None
-    """Of a target whose code generator outlines code: how what it outlined is called, since the
-    assembler leaves no relocation. None: nothing is outlined."""
-    trap: bytes
-    """An instruction, or several, that ends a program: what fills places nobody may run."""
-    emulator: str
-    """The program that runs executables where the machine is another."""
-    sysroot: str
-    """Where Debian's cross compiler puts the C library."""
-    package: str
-    """Debian's package with compiler and C library."""
-
-    @property
-    def flags_without_outlining(self) -> tuple[str, ...]:
-        """Return clang's flags that leave code in the function that it was written for."""
-        return () if self.outlines_with is None else ("-mno-outline",)
-
-    @property
-    def linux_triple(self) -> str:
-        """Return the triple of programs that run here, natively or emulated."""
-        return f"{self.name}-linux-gnu"
-
-
-X86_64 = TargetRecord(
+X86_64 = LiftedTarget(
     name="x86_64",
     title="x86-64",
     aliases=("amd64",),
@@ -163,11 +76,14 @@ X86_64 = TargetRecord(
         same={4: 2},
     ),
     trap=b"\xcc",
-    emulator="qemu-x86_64",
-    sysroot="/usr/x86_64-linux-gnu",
-    package="g++-x86-64-linux-gnu",
+    programs=LinuxPrograms(
+        triple="x86_64-linux-gnu",
+        emulator="qemu-x86_64",
+        sysroot="/usr/x86_64-linux-gnu",
+        package="g++-x86-64-linux-gnu",
+    ),
 )
-AARCH64 = TargetRecord(
+AARCH64 = LiftedTarget(
     name="aarch64",
     title="AArch64",
     aliases=("arm64",),
@@ -198,12 +114,15 @@ AARCH64 = TargetRecord(
     # b and bl
     outlines_with=BranchEncoding(mask=0x7C000000, opcode=0x14000000, distance_bits=26),
     trap=b"\x00\x00\x20\xd4",
-    emulator="qemu-aarch64",
-    sysroot="/usr/aarch64-linux-gnu",
-    package="g++-aarch64-linux-gnu",
+    programs=LinuxPrograms(
+        triple="aarch64-linux-gnu",
+        emulator="qemu-aarch64",
+        sysroot="/usr/aarch64-linux-gnu",
+        package="g++-aarch64-linux-gnu",
+    ),
 )
 
-TARGETS: list[TargetRecord] = [X86_64, AARCH64]
+TARGETS: list[TargetRecord] = [X86_64, AARCH64, *MORE_TARGETS]
 """All, in the order in which they are listed and tried."""
 _ALIASES: dict[str, str] = {}
 """Short names of whole triples."""
@@ -283,8 +202,37 @@ def known_target(triple: str) -> TargetRecord | None:
     return found
 
 
-def target_of(triple: str, *, what: str = "handled") -> TargetRecord:
-    """Return the record of a triple or an alias.
+def front_end_flags(triple: str) -> tuple[str, ...]:
+    """Return what the module that recipes start from is made with, beside the user's flags.
+
+    >>> front_end_flags("arm-none-eabi"), front_end_flags("x86_64-pc-linux-gnu")
+    (('-fomit-frame-pointer',), ())
+    """
+    found = known_target(triple)
+    if found is None and is_bare_metal(triple) and triple.lower().startswith("arm"):
+        return BARE_ARM_FLAGS  # -mcpu or -march say which it is
+    return () if found is None else found.front_end_flags
+
+
+def is_bare_metal(triple: str) -> bool:
+    """Whether a triple says that there is no operating system.
+
+    >>> [is_bare_metal(t) for t in ("thumbv7m-none-eabi", "riscv32-unknown-unknown-elf")]
+    [True, True]
+    >>> [is_bare_metal(t) for t in ("armv7-unknown-linux-gnueabihf", "x86_64-pc-linux-gnu", "")]
+    [False, False, False]
+    """
+    _, *rest = triple.lower().split("-")
+    return "none" in rest or bool(rest and rest[-1].startswith(("elf", "eabi")))
+
+
+def lifted_targets() -> tuple[LiftedTarget, ...]:
+    """Return the targets whose code is lifted."""
+    return tuple(found for found in TARGETS if isinstance(found, LiftedTarget))
+
+
+def target_of(triple: str, *, what: str = "handled") -> LiftedTarget:
+    """Return the record of a lifted target by a triple or an alias.
 
     Args:
         what: cannot be done without one, for the message.
@@ -293,8 +241,8 @@ def target_of(triple: str, *, what: str = "handled") -> TargetRecord:
         UnsupportedTarget: there is none.
     """
     found = known_target(triple)
-    if found is None:
-        titles = " and ".join(target_record.title for target_record in TARGETS)
+    if not isinstance(found, LiftedTarget):
+        titles = " and ".join(target_record.title for target_record in lifted_targets())
         raise UnsupportedTarget(f"'{triple}' cannot be {what}: only {titles} are")
     return found
 
@@ -309,8 +257,6 @@ def architecture_of(triple: str) -> str:
     return triple.split("-", 1)[0].lower() if found is None else found.name
 
 
-def of_machine(number: int) -> TargetRecord | None:
-    """Return the target of an ELF machine; None: it has no record."""
-    return next(
-        (target_record for target_record in TARGETS if target_record.elf_machine == number), None
-    )
+def of_machine(number: int) -> LiftedTarget | None:
+    """Return the lifted target of an ELF machine; None: there is none."""
+    return next((found for found in lifted_targets() if found.elf_machine == number), None)

@@ -142,7 +142,7 @@ def main() -> None:
 
     try:
         library = capi.load()
-        for target in targets.TARGETS:
+        for target in targets.lifted_targets():
             library.initialize_target(target.triple)
     except LlmCompilerError as error:
         control.send(pickle.dumps(error))

@@ -42,6 +42,8 @@ class Built:
 
     size_bytes: int
     text_data_bytes: int
+    merged_bytes: int = 0
+    ram_bytes: int = 0
     num_instructions: int = 0
     """Only where the objective needs it."""
     data: bytes = field(default=b"", repr=False)
@@ -55,13 +57,25 @@ class Built:
         return cls(
             size_bytes=sizes.size_bytes,
             text_data_bytes=sizes.text_data_bytes,
+            merged_bytes=sizes.merged_bytes,
+            ram_bytes=sizes.ram_bytes,
             num_instructions=num_instructions,
         )
 
     @property
     def sizes(self) -> ObjectSizes:
         """The object's sizes."""
-        return ObjectSizes(size_bytes=self.size_bytes, text_data_bytes=self.text_data_bytes)
+        return ObjectSizes(
+            size_bytes=self.size_bytes,
+            text_data_bytes=self.text_data_bytes,
+            merged_bytes=self.merged_bytes,
+            ram_bytes=self.ram_bytes,
+        )
+
+    @property
+    def flash_bytes(self) -> int:
+        """What a linker map of firmware counts in flash."""
+        return self.sizes.flash_bytes
 
 
 class Verdicts(Protocol):

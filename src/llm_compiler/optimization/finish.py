@@ -64,6 +64,8 @@ def finish(
         optimized_bytes=product.built.size_bytes,
         baseline_text_data_bytes=unit.baseline_sizes.text_data_bytes,
         optimized_text_data_bytes=product.built.text_data_bytes,
+        baseline_ram_bytes=unit.baseline_sizes.ram_bytes,
+        optimized_ram_bytes=product.built.ram_bytes,
         objective=objective,
         baseline_value=objective.of(chosen.baseline),
         optimized_value=objective.of(product.built),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.settings import SettingKind, all_settings, find_setting
-from llm_compiler.llvm.targets import canonical_triple
+from llm_compiler.llvm.targets import canonical_triple, is_bare_metal
 from llm_compiler.option_values import adopt_values
-from llm_compiler.search.objective import SIZE, Objective, objective_named
+from llm_compiler.search.objective import FLASH, SIZE, Objective, objective_named
 
 __all__ = ["Effort", "OptimizeOptions", "OutputKind", "Proposer"]
 
@@ -70,6 +70,8 @@ class OptimizeOptions:
     seconds: float = math.inf
     """At most so long for measuring, for each input: what was best until then counts."""
     objective: Objective = SIZE
+    objective_by_target: bool = False
+    """Make flash small instead, where an input is for a target without operating system."""
     proposer: Proposer | None = None
     """None: the model if one is given, or came with the package and there are more candidates than
     `Effort.DEFAULT` has, a search, or pass lists alone; else the coreset. A model that cannot be
@@ -92,6 +94,12 @@ class OptimizeOptions:
     """Find out which element of the recipe brings how many bytes."""
     trust: bool = False
     """Hand out a new list that wins without PassListEval (its verdict is then "unchecked")."""
+
+    def for_target(self, triple: str) -> OptimizeOptions:
+        """Return the options with the objective that an input for a target is made small by."""
+        if self.objective_by_target and is_bare_metal(triple):
+            return replace(self, objective=FLASH)
+        return self
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "objective", objective_named(self.objective))

@@ -33,6 +33,9 @@ class Optimized:
     optimized_bytes: int
     baseline_text_data_bytes: int
     optimized_text_data_bytes: int
+    baseline_ram_bytes: int = 0
+    """.data and .bss, as a linker map of firmware counts them."""
+    optimized_ram_bytes: int = 0
     objective: Objective = SIZE
     baseline_value: int
     """Of clang -Oz's object, by the objective."""
@@ -92,6 +95,8 @@ class Optimized:
             "optimized_bytes": self.optimized_bytes,
             "baseline_text_data_bytes": self.baseline_text_data_bytes,
             "optimized_text_data_bytes": self.optimized_text_data_bytes,
+            "baseline_ram_bytes": self.baseline_ram_bytes,
+            "optimized_ram_bytes": self.optimized_ram_bytes,
             "objective": self.objective.name,
             "baseline_value": self.baseline_value,
             "optimized_value": self.optimized_value,

@@ -21,7 +21,7 @@ from llm_compiler.records import Measurement, PassList, Status
 
 __all__ = ["Store"]
 
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS modules (
     id INTEGER PRIMARY KEY,
@@ -47,9 +47,12 @@ CREATE TABLE IF NOT EXISTS measurements (
     seconds REAL NOT NULL,
     detail TEXT NOT NULL,
     recorded REAL NOT NULL,
+    merged_bytes INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (module_id, list_id, llvm_version)
 ) WITHOUT ROWID;
 """
+_TO_VERSION_2 = "ALTER TABLE measurements ADD COLUMN merged_bytes INTEGER NOT NULL DEFAULT 0"
+"""Of what version 1 could measure, a linker merges nothing."""
 _MAX_VARIABLES = 500
 
 
@@ -88,7 +91,7 @@ class Store(Closing):
                     "update the package or name another store"
                 )
             self._connection.executescript(_SCHEMA)
-            self._connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+            self._upgrade(self._connection)
             opened.pop_all()
         except sqlite3.DatabaseError as error:
             if "not a database" in str(error) or "malformed" in str(error):
@@ -100,6 +103,19 @@ class Store(Closing):
             opened.close()  # only what failed is still in there
         self._list_ids: dict[str, int] = {}
         self._module_ids: dict[str, int] = {}
+
+    @staticmethod
+    def _upgrade(connection: sqlite3.Connection) -> None:
+        """Bring a file of an older version up to this one's; another process may be at it."""
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if connection.execute("PRAGMA user_version").fetchone()[0] == 1:
+                connection.execute(_TO_VERSION_2)
+            connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file."""
@@ -186,7 +202,7 @@ class Store(Closing):
             with self._transaction() as connection:
                 module_id = self._module_id(connection, module_hash)
                 connection.executemany(
-                    "INSERT OR IGNORE INTO measurements VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                    "INSERT OR IGNORE INTO measurements VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
                     [
                         (
                             module_id,
@@ -200,6 +216,7 @@ class Store(Closing):
                             measurement.seconds,
                             measurement.detail,
                             now,
+                            measurement.merged_bytes,
                         )
                         for passes, measurement in found.items()
                     ],
@@ -220,7 +237,7 @@ class Store(Closing):
             marks = ",".join("?" * len(part))
             rows = self._read(
                 "SELECT pipeline, status, size_bytes, text_data_bytes, num_instructions, "
-                "result_hash, seconds, detail FROM measurements "
+                "result_hash, seconds, detail, merged_bytes FROM measurements "
                 "JOIN lists ON lists.id=list_id JOIN modules ON modules.id=module_id "
                 f"WHERE hash=? AND llvm_version=? AND pipeline IN ({marks})",
                 (module_hash, self.llvm_version, *part),
@@ -233,7 +250,7 @@ class Store(Closing):
         """Return all measurements of one module by pipeline text, in the order recorded."""
         rows = self._read(
             "SELECT pipeline, status, size_bytes, text_data_bytes, num_instructions, result_hash, "
-            "seconds, detail FROM measurements JOIN lists ON lists.id=list_id "
+            "seconds, detail, merged_bytes FROM measurements JOIN lists ON lists.id=list_id "
             "JOIN modules ON modules.id=module_id WHERE hash=? AND llvm_version=? "
             "ORDER BY recorded, list_id",
             (module_hash, self.llvm_version),
@@ -254,12 +271,13 @@ class Store(Closing):
 
 
 def _measurement(values: Sequence[object]) -> Measurement:
-    status, size, text_data, instructions, result_hash, seconds, detail = values
+    status, size, text_data, instructions, result_hash, seconds, detail, merged = values
     return Measurement(
         status=Status(str(status)),
         size_bytes=int(str(size)),
         text_data_bytes=int(str(text_data)),
         num_instructions=int(str(instructions)),
+        merged_bytes=int(str(merged)),
         result_hash=str(result_hash),
         seconds=float(str(seconds)),
         detail=str(detail),

@@ -33,7 +33,7 @@ class MemoryField:
 class Architecture:
     """An architecture whose code can be run side by side. Patterns are of whole lines."""
 
-    target: targets.TargetRecord
+    target: targets.LiftedTarget
     conditional: re.Pattern[str] = field(repr=False)
     """Branches that may fall through."""
     constant: re.Pattern[str] = field(repr=False)

@@ -22,14 +22,21 @@ from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.records import PassList, Verdict, VerdictKind
 from llm_compiler.verify.pass_list_eval import PassListEval
 from llm_compiler.verify.suite import built_in_suite
-from llm_compiler.verify.target import find_target
+from llm_compiler.verify.target import ARCHITECTURES, find_target
 from llm_compiler.verify.verdicts import VerdictBook
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["Checker"]
+__all__ = ["Checker", "validate_command"]
 
 _CONTRACT = frozenset(setting.name for setting in all_settings() if setting.contract)
 """Verdicts are about what code means; whether its contract may change is asked elsewhere."""
+
+
+def validate_command(architecture: str) -> str:
+    """Return the command that checks the shipped recipes for an architecture."""
+    if architecture in ARCHITECTURES:
+        return "llm-compiler validate --coreset"
+    return f"llm-compiler validate --coreset --recipes --architecture {architecture}"
 
 
 class Checker(Closing):
@@ -135,7 +142,7 @@ class Checker(Closing):
             )
         return (
             f"clang -Oz stands: no pass list has been checked for LLVM {self._toolchain.major} on "
-            f"{architecture}; 'llm-compiler validate --coreset' does that once, in minutes"
+            f"{architecture}; '{validate_command(architecture)}' does that once, in minutes"
         )
 
     def close(self) -> None:

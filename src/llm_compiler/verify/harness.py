@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed
+from llm_compiler.verify.harness_table import program_table
 from llm_compiler.verify.target import Target
 
 __all__ = [
@@ -127,22 +128,10 @@ class Harness:
         self._drivers = self._compile_driver(folder)
 
     def _compile_driver(self, folder: Path) -> list[Path]:
-        lines = [
-            "struct program { const char *name; int (*main)(int, char **); };",
-            *(
-                f"extern int main_{index}(int, char **) "
-                f'__attribute__((weak)) __asm__("{main_symbol(name)}");'
-                for name, index in self._order.items()
-            ),
-            "const struct program llm_compiler_programs[] = {",
-            *(f'    {{"{name}", main_{index}}},' for name, index in self._order.items()),
-            "};",
-            f"const int llm_compiler_num_programs = {len(self._order)};",
-        ]
         table = folder / "table.c"
-        table.write_text("\n".join(lines) + "\n")
+        table.write_text(program_table({name: main_symbol(name) for name in self._order}))
         objects = []
-        for source in (table, Path(__file__).with_name("driver.c")):
+        for source in (table, self.target.driver):
             objects.append(folder / f"{source.stem}.o")
             self.target.compile(["-O1", "-w", "-c", str(source), "-o", str(objects[-1])])
         return objects

@@ -181,8 +181,11 @@ def _replace(
 
 def _compile_one(program: Program, target: Target, parent: Path) -> PreparedProgram:
     folder = parent / program.name
-    folder.mkdir()
     key = _key(program, target)
+    if program.language not in target.languages:
+        reason = f"there is no library of {program.language.upper()} for {target.architecture}"
+        return PreparedProgram(program=program, key=key, skipped=reason)
+    folder.mkdir()
     (folder / program.file_name).write_text(program.source, "utf-8", "surrogateescape")
     # Relative names in its own folder: __FILE__ and the module's name must not vary.
     common = [*program.flags, "-w", program.file_name]
@@ -190,19 +193,20 @@ def _compile_one(program: Program, target: Target, parent: Path) -> PreparedProg
         target.compile(
             [*_FRONT_END, *common, "-o", "unoptimized.bc"], language=program.language, cwd=folder
         )
-        target.compile(
-            ["-O0", *common, "-o", "reference", "-pthread", "-lm", *program.link_flags],
+        target.build_reference(
+            program.file_name,
+            [*program.flags, "-w"],
+            folder / "reference",
             language=program.language,
-            cwd=folder,
+            link_flags=program.link_flags,
         )
     except CompileFailed as error:
         return PreparedProgram(program=program, key=key, skipped=str(error))
-    completed = target.run(folder / "reference", timeout_s=_REFERENCE_TIMEOUT_S)
-    if not completed.ok:
-        ended = "timed out" if completed.timed_out else f"ended with {completed.exit_status}"
-        return PreparedProgram(program=program, key=key, skipped=f"its -O0 build {ended}")
+    expected, fault = target.run_reference(folder / "reference", timeout_s=_REFERENCE_TIMEOUT_S)
+    if fault:
+        return PreparedProgram(program=program, key=key, skipped=f"its -O0 build {fault}")
     bitcode = (folder / "unoptimized.bc").read_bytes()
-    return PreparedProgram(program=program, key=key, bitcode=bitcode, expected=completed.stdout)
+    return PreparedProgram(program=program, key=key, bitcode=bitcode, expected=expected)
 
 
 def _rename(

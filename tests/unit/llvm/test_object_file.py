@@ -23,7 +23,11 @@ SECTIONS = (
     (".comment", PROGBITS, 0, 21),
     (".symtab", 2, 0, 240),
 )
-EXPECTED = ObjectSizes(size_bytes=100 + 7 + 20 + 8 + 30 + 40, text_data_bytes=100 + 7 + 20 + 8)
+EXPECTED = ObjectSizes(
+    size_bytes=100 + 7 + 20 + 8 + 30 + 40,
+    text_data_bytes=100 + 7 + 20 + 8,
+    ram_bytes=20 + 5000 + 500,
+)
 
 
 def elf(
@@ -111,3 +115,20 @@ def test_damaged_headers_never_raise_anything_else() -> None:
         except InputError:
             continue
         assert 0 <= sizes.text_data_bytes <= sizes.size_bytes
+
+
+def test_unwind_entries_that_a_linker_merges_are_not_in_flash() -> None:
+    """Exception Handling ABI for the Arm Architecture: the second word 1 means "cannot unwind"."""
+    index = struct.pack("<6I", 0, 1, 0, 0x80B0B0B0, 0, 1)
+    name = b"\0.ARM.exidx\0"
+    header = struct.pack("4sBBBB8x", b"\x7fELF", 1, 1, 1, 0)
+    table_at = 52 + len(index) + len(name)
+    header += struct.pack("<HHIIIIIHHHHHH", 1, 40, 1, 0, 0, table_at, 0, 52, 0, 0, 40, 3, 2)
+    rows = [
+        (0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+        (1, 0x70000001, ALLOC, 0, 52, len(index), 0, 0, 4, 0),
+        (1, 3, 0, 0, 52 + len(index), len(name), 0, 0, 1, 0),
+    ]
+    data = header + index + name + b"".join(struct.pack("<10I", *row) for row in rows)
+    found = section_sizes(data)
+    assert (found.size_bytes, found.merged_bytes, found.flash_bytes) == (24, 16, 8)

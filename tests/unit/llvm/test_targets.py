@@ -18,6 +18,7 @@ from llm_compiler.llvm.targets import (
     architecture_of,
     canonical_triple,
     known_target,
+    lifted_targets,
     of_machine,
     register,
     target_names,
@@ -34,6 +35,10 @@ def as_before() -> Iterator[None]:
     targets._ALIASES.update(aliases)
 
 
+def named(name: str) -> targets.TargetRecord:
+    return next(found for found in targets.TARGETS if found.name == name)
+
+
 @pytest.mark.parametrize(
     ("triple", "record"),
     [
@@ -42,7 +47,15 @@ def as_before() -> Iterator[None]:
         ("AArch64-linux-gnu", AARCH64),
         ("arm64", AARCH64),
         ("arm-linux-gnueabihf", None),
-        ("i686-pc-linux-gnu", None),
+        ("i686-pc-linux-gnu", named("i386")),
+        ("armv7l-unknown-linux-gnueabihf", named("armv7")),
+        ("thumbv7-unknown-linux-gnueabihf", named("thumbv7")),
+        ("thumbv6m-unknown-none-eabi", named("thumbv6m")),
+        ("thumbv7em-unknown-none-eabihf", named("thumbv7em")),
+        ("thumbv8m.main-unknown-none-eabi", named("thumbv8m.main")),
+        ("riscv32-unknown-unknown-elf", named("riscv32")),
+        ("riscv64-unknown-linux-gnu", named("riscv64")),
+        ("thumbv7k-apple-watchos", None),
         ("x86_64h-apple-macosx", None),
         ("", None),
     ],
@@ -56,6 +69,26 @@ def test_a_triple_leads_to_its_record(triple: str, record: targets.TargetRecord 
 def test_what_has_no_record_is_refused_by_name() -> None:
     with pytest.raises(UnsupportedTarget, match=r"'vax' cannot be lifted: only x86-64 and AArch64"):
         target_of("vax", what="lifted")
+
+
+@pytest.mark.parametrize("triple", ["thumbv7m-none-eabi", "riscv32-unknown-elf", "i686-linux-gnu"])
+def test_targets_that_are_only_optimised_are_not_lifted(triple: str) -> None:
+    found = known_target(triple)
+    assert found is not None
+    assert found not in lifted_targets()
+    with pytest.raises(UnsupportedTarget, match="cannot be disassembled: only x86-64 and AArch64"):
+        target_of(triple, what="disassembled")
+    assert of_machine(found.elf_machine) is None
+
+
+def test_boards_have_flash_and_memory_that_do_not_overlap() -> None:
+    for found in targets.TARGETS:
+        if not isinstance(found.programs, targets.BareMetalPrograms):
+            continue
+        (flash, flash_bytes), (ram, ram_bytes) = found.programs.flash, found.programs.ram
+        assert flash + flash_bytes <= ram or ram + ram_bytes <= flash, found.name
+        assert found.is_bare_metal
+        assert found.pointer_bytes == 4
 
 
 def test_an_alias_stands_for_a_whole_triple() -> None:

@@ -13,6 +13,7 @@ from llm_compiler.optimize import OptimizeOptions
 from llm_compiler.records import Measurement, Status
 from llm_compiler.search import objective as table
 from llm_compiler.search.objective import (
+    FLASH,
     INSTRUCTIONS,
     SIZE,
     TEXT_DATA,
@@ -36,7 +37,7 @@ def test_names_stand_for_objectives() -> None:
 
 def test_the_shipped_ones_can_be_pickled() -> None:
     measured = Measurement(status=Status.OK, size_bytes=7, text_data_bytes=3, num_instructions=2)
-    for objective in (SIZE, TEXT_DATA, INSTRUCTIONS):
+    for objective in (SIZE, TEXT_DATA, FLASH, INSTRUCTIONS):
         again = pickle.loads(pickle.dumps(objective))
         assert again == objective
         assert again.of(measured) == objective.of(measured)
@@ -59,3 +60,26 @@ def test_a_registered_one_is_an_option_of_every_command(monkeypatch: pytest.Monk
         assert parser.parse_args([*command, "--objective", "rest"]).objective == cold.name
     with pytest.raises(ConfigError, match="'rest' already"):
         register(Objective(name="rest", title="", unit="", of=lambda found: 0))
+
+
+def test_flash_leaves_out_what_a_linker_merges() -> None:
+    measured = Measurement(status=Status.OK, size_bytes=70, text_data_bytes=3, merged_bytes=16)
+    assert FLASH.rank(measured) == (54, 70)
+
+
+@pytest.mark.parametrize(
+    ("triple", "expected"),
+    [
+        ("thumbv7m-unknown-none-eabi", FLASH),
+        ("riscv32-unknown-unknown-elf", FLASH),
+        ("aarch64-unknown-none-elf", FLASH),
+        ("x86_64-pc-linux-gnu", SIZE),
+        ("armv7-unknown-linux-gnueabihf", SIZE),
+    ],
+)
+def test_flash_is_what_counts_where_there_is_no_operating_system(
+    triple: str, expected: Objective
+) -> None:
+    assert OptimizeOptions(objective_by_target=True).for_target(triple).objective is expected
+    named = OptimizeOptions(objective=TEXT_DATA).for_target(triple)
+    assert named.objective is TEXT_DATA

@@ -8,11 +8,11 @@ from pathlib import Path
 from llm_compiler.commands.command import Command
 from llm_compiler.commands.options.shared import (
     ClangFlags,
-    ObjectiveChoice,
     Running,
     Seed,
     engine_option,
     model_option,
+    objective_option,
     target_triple_option,
 )
 from llm_compiler.model.engines.requests import Capability
@@ -27,7 +27,7 @@ def _by_effort(values: list[int]) -> str:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizeArguments(ObjectiveChoice, Seed, Running, ClangFlags):
+class OptimizeArguments(Seed, Running, ClangFlags):
     """As typed; None: what effort or clang's own flags say."""
 
     files: tuple[Path, ...] = argument(
@@ -89,6 +89,9 @@ class OptimizeArguments(ObjectiveChoice, Seed, Running, ClangFlags):
         metavar="N",
         help="evaluations of local search after the candidates (default: "
         f"{_by_effort([each_effort.budget for each_effort in Effort])})",
+    )
+    objective: str | None = objective_option(
+        None, "size; flash where the target has no operating system"
     )
     target_triple: str = target_triple_option()
     proposer: str | None = option(

@@ -31,6 +31,7 @@ __all__ = [
     "model_option",
     "models_option",
     "object_objective_names",
+    "objective_option",
     "target_triple_option",
     "timeout_option",
 ]
@@ -122,22 +123,27 @@ def object_objective_names() -> tuple[str, ...]:
     return tuple(objective.name for objective in object_objectives())
 
 
-@dataclass(frozen=True, kw_only=True)
-class ObjectiveChoice:
-    """What is made small."""
-
-    objective: str = option(
+def objective_option(default: str | None, words: str = "%(default)s") -> Any:
+    """Return the field of an objective's name; `words` say what is the default."""
+    return option(
         "--objective",
-        SIZE.name,
+        default,
         choices=_names,
         help=lambda: (
             "what to make small: "
             + "; ".join(
                 f"{each_objective.name}: {each_objective.title}" for each_objective in objectives()
             )
-            + " (default: %(default)s)"
+            + f" (default: {words})"
         ),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectiveChoice:
+    """What is made small."""
+
+    objective: str = objective_option(SIZE.name)
 
 
 def target_triple_option(words: str = "default: clang's own") -> Any:

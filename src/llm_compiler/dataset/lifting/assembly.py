@@ -21,7 +21,7 @@ from typing import Final
 
 from llm_compiler.dataset.lifting.c_library import C_FUNCTIONS
 from llm_compiler.errors import InputError
-from llm_compiler.llvm.targets import TargetRecord, target_of
+from llm_compiler.llvm.targets import LiftedTarget, target_of
 
 __all__ = ["DataItem", "ShortAssembly", "shorten_assembly"]
 
@@ -95,7 +95,7 @@ class ShortAssembly:
     """Symbols whose address is taken from the GOT: others may define them."""
     thread_local: tuple[tuple[str, str], ...]
     """Symbols of thread-local storage, and the model that the code accesses them by."""
-    target: TargetRecord = field(repr=False)
+    target: LiftedTarget = field(repr=False)
     is_hidden: bool
 
 
@@ -246,7 +246,7 @@ def _sort(pieces: list[_Piece], function: str) -> tuple[list[str], list[_Piece],
 class _Renamer:
     """Gives names, in order of appearance."""
 
-    def __init__(self, function: str, target: TargetRecord) -> None:
+    def __init__(self, function: str, target: LiftedTarget) -> None:
         self.short: dict[str, str] = {}  # labels and tables
         self.symbols: dict[str, str] = {function: "f0"}
         self.indirect: set[str] = set()

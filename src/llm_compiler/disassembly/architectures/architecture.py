@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from llm_compiler.llvm.elf import ElfFile
 from llm_compiler.llvm.listing import Instruction
-from llm_compiler.llvm.targets import TargetRecord
+from llm_compiler.llvm.targets import LiftedTarget
 
 __all__ = ["Architecture", "Form", "MergedVariables", "PairedAddress", "decorated"]
 
@@ -57,7 +57,7 @@ class MergedVariables:
 class Architecture:
     """An architecture whose code can be read."""
 
-    target: TargetRecord
+    target: LiftedTarget
     forms: Mapping[int, Form] = field(repr=False)
     """How relocations of code are written, by their types."""
     thread_local_call: int | None = None

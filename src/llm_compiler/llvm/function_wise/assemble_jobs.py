@@ -107,6 +107,7 @@ class AssembleJob:
             status=Status.OK,
             size_bytes=sizes.size_bytes,
             text_data_bytes=sizes.text_data_bytes,
+            merged_bytes=sizes.merged_bytes,
             num_instructions=num_instructions,
             result_hash=state,
             seconds=perf_counter() - start,
