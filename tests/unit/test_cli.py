@@ -112,7 +112,7 @@ def test_defaults_are_those_of_the_design(monkeypatch: pytest.MonkeyPatch) -> No
     assert main(["optimize", "a.c"]) == 0
     (options,) = seen
     assert (options.candidates, options.budget, options.effort) == (None, None, None)
-    assert (options.objective, options.timeout_s, options.function_wise) == ("size", 60.0, True)
+    assert (options.objective, options.timeout_s, options.function_wise) == (None, 60.0, True)
     assert (options.proposer, options.kind, options.trust) == (None, "", False)
     assert options.files == (Path("a.c"),)
 
