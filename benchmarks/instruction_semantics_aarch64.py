@@ -247,12 +247,17 @@ def _scalars() -> Iterator[ArmCase]:
         for name in ("scvtf", "ucvtf"):
             for source in ("w1", "x1", word):
                 yield _case(f"{name} {word}, {source}", is_float=True)
+            yield _case(f"{name} {word}, w1, #15", is_float=True)
+            yield _case(f"{name} {word}, x1, #3", is_float=True)
         for name in sorted(text for text in RULES if _TO_INTEGER.match(text)):
             # Numbers out of range are undefined in IR; small ones are not.
             small = ("and w1, w1, #0xffff", f"scvtf {two}, w1", f"fmov {word}, #2.5")
             divided = (*small, f"fdiv {two}, {two}, {word}")
             for target in ("w2", "x2", word):
                 yield _case(f"{name} {target}, {two}", before=divided)
+        for name in ("fcvtzs", "fcvtzu"):
+            for target in ("w2", "x2"):
+                yield _case(f"{name} {target}, {two}, #7", before=divided)
         yield _case(f"fmov {word}, #-1.25")
         yield _case(f"fmov {word}, {two}")
         yield _case(f"fmov {word}, {'w' if letter == 's' else 'x'}1")

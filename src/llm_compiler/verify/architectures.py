@@ -15,6 +15,7 @@ from typing import Final
 
 from llm_compiler.errors import UnsupportedTarget
 from llm_compiler.llvm import targets
+from llm_compiler.verify.comparisons import Compared, log_arm, log_x86, read_arm, read_x86
 
 __all__ = ["Architecture", "MemoryField", "architecture_named", "find_architecture"]
 
@@ -44,6 +45,15 @@ class Architecture:
     """Of a line that reads at a fixed distance from a pointer, frames left out: what it reads."""
     probe: Callable[[int, str], tuple[list[str], list[str]]] = field(repr=False)
     """Of a block's number and its byte of memory: lines that mark it, in the code and outside."""
+    read_comparison: Callable[[str], Compared | None] = field(repr=False)
+    """Of a line that compares integers or tests bits: what."""
+    log_comparison: Callable[[Compared, int, tuple[str, str, str]], tuple[list[str], list[str]]] = (
+        field(repr=False)
+    )
+    """Of a comparison, its number and memory: lines that note its sides, in the code and
+    outside."""
+    table_jump: re.Pattern[str] = field(repr=False)
+    """Jumps to where a register or memory says."""
     stack_access: re.Pattern[str] = field(repr=False)
     """What lines have in them that work on the stack's frame."""
     system: re.Pattern[str] = field(repr=False)
@@ -95,6 +105,9 @@ _X86_64: Final = Architecture(
     offset=re.compile(r"^(?:leaq |addq \$)(\d+)(?:\(%(?!rsp|rip)\w+\)|, %(?!rsp)\w+$)"),
     memory_field=_x86_field,
     probe=_x86_probe,
+    read_comparison=read_x86,
+    log_comparison=log_x86,
+    table_jump=re.compile(r"^jmpq? \*"),
     stack_access=re.compile(r"rsp|sp,"),
     system=re.compile(r"^(?:syscall|sysenter|int |int3|hlt|in[bwl]? |out[bwl]? |wrmsr|rdmsr)"),
     frame_pointer_setup=re.compile(r"^pushq %rbp\n(?:\.cfi.*\n)*movq %rsp, %rbp$", re.MULTILINE),
@@ -143,6 +156,9 @@ _AARCH64: Final = Architecture(
     offset=re.compile(r"^add x\d+, x\d+, #(\d+)$"),
     memory_field=_arm_field,
     probe=_arm_probe,
+    read_comparison=read_arm,
+    log_comparison=log_arm,
+    table_jump=re.compile(r"^br "),
     stack_access=re.compile(r"sp,"),
     system=re.compile(r"^(?:svc |hvc |smc |brk |msr )"),
     frame_pointer_setup=re.compile(r"^(?:mov x29, sp|add x29, sp, #\d+)$", re.MULTILINE),

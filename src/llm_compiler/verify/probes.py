@@ -7,11 +7,17 @@ what is read or written otherwise. Pure functions.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from llm_compiler.verify.architectures import MemoryField, architecture_named
+from llm_compiler.verify.architectures import Architecture, MemoryField, architecture_named
+from llm_compiler.verify.comparisons import Compared
 
 __all__ = [
+    "COVERAGE_BYTES",
     "COVERAGE_SYMBOL",
+    "Branching",
+    "Probed",
     "address_offsets",
     "comparison_constants",
     "makes_system_calls",
@@ -20,8 +26,13 @@ __all__ = [
 ]
 
 COVERAGE_SYMBOL = "llm_coverage"
+COVERAGE_BYTES = 0x10000
+"""As much memory is there, as in execute_driver.c."""
 _CODE_END = re.compile(r"^\.(?:type|section|hidden|bss|data|local|weak|globl|text)\b")
 _MAX_FIELDS = 200
+_MAX_COMPARISONS = 1000
+_NEAR = 12
+"""Lines after a comparison in which its branches are looked for."""
 
 
 def code_lines(text: str, name: str) -> tuple[list[str], list[str], list[str]]:
@@ -32,25 +43,125 @@ def code_lines(text: str, name: str) -> tuple[list[str], list[str], list[str]]:
     return lines[:start], lines[start:end], lines[end:]
 
 
-def with_probes(text: str, name: str, architecture: str) -> tuple[str, int]:
-    """Return a text that marks ``llm_coverage + N`` when block N runs, and how many blocks."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branching:
+    """A comparison of a probed function, and where it leads.
+
+    `block`: that it ends. `leads_to`: the blocks that its branches choose from; empty: any, by a
+    jump table. `offset`: where its sides are noted, in bytes after ``llm_coverage``.
+    """
+
+    compared: Compared
+    block: int
+    leads_to: frozenset[int]
+    offset: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """A text that marks ``llm_coverage + N`` when block N runs, and notes what is compared."""
+
+    text: str = field(repr=False)
+    num_blocks: int
+    branchings: tuple[Branching, ...] = field(default=(), repr=False)
+    num_bytes: int = 0
+    """After ``llm_coverage``: marks and notes."""
+
+
+def with_probes(text: str, name: str, architecture: str, *, notes: bool = False) -> Probed:
+    """Return a text with probes.
+
+    Args:
+        notes: comparisons are noted, too.
+    """
     before, code, after = code_lines(text, name)
     known = architecture_named(architecture)
+    compared = _comparisons(code, known) if notes else {}
+    blocks = _blocks(code, known)
+    count = 1 + max(
+        (blocks[place] for place, line in enumerate(code) if not _is_no_code(line)), default=-1
+    )
+    start = (count + 7) // 8 * 8
+    kept = f"{COVERAGE_SYMBOL}+{start}"
     made: list[str] = []
     outside: list[str] = []
-    count = 0
-    due = True
-    for line in code:
-        is_label = line.endswith(":")
-        if due and not is_label and not line.startswith("."):
-            here, elsewhere = known.probe(count, f"{COVERAGE_SYMBOL}+{count}")
+    branchings: list[Branching] = []
+    last = -1
+    for number, line in enumerate(code):
+        block = blocks[number]
+        if block != last and not _is_no_code(line):
+            here, elsewhere = known.probe(block, f"{COVERAGE_SYMBOL}+{block}")
             made += here
             outside += elsewhere
-            count += 1
-            due = False
+            last = block
+        if number in compared:
+            offset = start + 8 + 16 * len(branchings)
+            sides = f"{COVERAGE_SYMBOL}+{offset}", f"{COVERAGE_SYMBOL}+{offset + 8}", kept
+            here, elsewhere = known.log_comparison(compared[number], len(branchings), sides)
+            made += here
+            outside += elsewhere
+            leads_to = _leads_to(code, number, blocks, known)
+            branchings.append(
+                Branching(compared=compared[number], block=block, leads_to=leads_to, offset=offset)
+            )
         made.append(line)
+    return Probed(
+        text="\n".join([*before, *made, *outside, *after]) + "\n",
+        num_blocks=count,
+        branchings=tuple(branchings),
+        num_bytes=start + 8 + 16 * len(branchings) if branchings else count,
+    )
+
+
+def _is_no_code(line: str) -> bool:
+    return line.endswith(":") or line.startswith(".")
+
+
+def _comparisons(code: Sequence[str], known: Architecture) -> dict[int, Compared]:
+    """Return the comparisons by their lines, as far as there is room for them."""
+    found: dict[int, Compared] = {}
+    for number, line in enumerate(code):
+        if len(found) < _MAX_COMPARISONS and (compared := known.read_comparison(line)) is not None:
+            found[number] = compared
+    return found
+
+
+def _blocks(code: Sequence[str], known: Architecture) -> list[int]:
+    """Return each line's block: a new one begins after a label or a branch that may fall through.
+
+    Labels belong to the block that follows.
+    """
+    found: list[int] = []
+    block, due = -1, True
+    for line in code:
+        is_label = line.endswith(":")
+        if due and not _is_no_code(line):
+            block += 1
+            due = False
         due = due or is_label or bool(known.conditional.match(line))
-    return "\n".join([*before, *made, *outside, *after]) + "\n", count
+        found.append(block + 1 if due and is_label else block)
+    return found
+
+
+def _leads_to(
+    code: Sequence[str], number: int, blocks: Sequence[int], known: Architecture
+) -> frozenset[int]:
+    """Return the blocks that the branches after a comparison choose from."""
+    labels = {line[:-1]: blocks[place] for place, line in enumerate(code) if line.endswith(":")}
+    found: set[int] = set()
+    for place in range(number, min(number + _NEAR, len(code))):
+        line = code[place]
+        if known.table_jump.match(line):
+            return frozenset()
+        if line.endswith(":") or (place > number and known.read_comparison(line) is not None):
+            break
+        if known.conditional.match(line):
+            target = line.rpartition(" ")[2]
+            if target in labels:
+                found.add(labels[target])
+            if place + 1 < len(code):
+                found.add(blocks[place + 1])
+    return frozenset(found) or frozenset({blocks[number]})
 
 
 def comparison_constants(text: str, name: str, architecture: str) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from llm_compiler.disassembly.architectures.architecture import Architecture, Form
+from llm_compiler.disassembly.architectures.architecture import Architecture, Form, ShortTable
 from llm_compiler.disassembly.architectures.table import architecture_named
 from llm_compiler.disassembly.reading.function_text import Unreadable
 from llm_compiler.disassembly.rules.targets import TARGETS as RULES
@@ -122,6 +122,14 @@ def test_short_tables_are_known_by_how_their_entries_are_read() -> None:
         instruction("add x10, x10, x11, lsl #2"),
         instruction("br x10"),
     ]
-    assert ARM.find_short_table(window, {0x40}) == (1, 0x40)
+    assert ARM.find_short_table(window, {0x40}) == ShortTable(1, 0x40, 4, 2)
+    # Out of a loop: the table's address is taken far in front, and kept.
+    far = [window[0], *[instruction("mov w0, w1")] * 40, *window[1:]]
+    assert ARM.find_short_table(far, {0x40}) == ShortTable(1, 0x40, 4, 42)
+    other = [window[0], instruction("adrp x9, 0x5000", target=0x5000), *window[1:]]
+    assert ARM.find_short_table(other, {0x40}) is None
+    # Code that was not optimised counts in bytes.
+    words = [*window[:2], instruction("ldrsw x11, [x9, x8, lsl #2]"), *window[3:]]
+    assert ARM.find_short_table(words, {0x40}) == ShortTable(4, 0x40, 1, 2)
     assert ARM.find_short_table(window, set()) is None
     assert ARM.find_short_table(window[:-1], {0x40}) is None

@@ -33,7 +33,8 @@ retq
 
 
 def test_each_block_gets_one_probe_and_nothing_else_changes() -> None:
-    probed, count = with_probes(TEXT, "f", "x86_64")
+    found = with_probes(TEXT, "f", "x86_64")
+    probed, count = found.text, found.num_blocks
     marks = re.findall(r"^movb \$1, llm_coverage\+(\d+)\(%rip\)\n", probed, re.MULTILINE)
     assert (marks, count) == (["0", "1", "2", "3"], 4)
     assert re.sub(r"(?m)^movb \$1, llm_coverage\+\d+\(%rip\)\n", "", probed) == TEXT
@@ -41,7 +42,8 @@ def test_each_block_gets_one_probe_and_nothing_else_changes() -> None:
 
 def test_probes_of_aarch64_take_one_instruction_in_the_code() -> None:
     text = ".globl f\n.type f, @function\nf:\ncbz w0, .LBB0_1\nmov w0, #1\n.LBB0_1:\nret\n"
-    probed, count = with_probes(text, "f", "aarch64")
+    found = with_probes(text, "f", "aarch64")
+    probed, count = found.text, found.num_blocks
     assert count == 3
     code = probed.split(".Lprobe_0:")[0]
     assert code.count("\nb .Lprobe_") == 3

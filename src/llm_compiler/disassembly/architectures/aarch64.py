@@ -11,6 +11,7 @@ from llm_compiler.disassembly.architectures.architecture import (
     Form,
     MergedVariables,
     PairedAddress,
+    ShortTable,
 )
 from llm_compiler.disassembly.reading.function_text import Unreadable
 from llm_compiler.llvm import targets
@@ -55,6 +56,11 @@ _ACCESS: Final = re.compile(
     r"^(?P<name>(?:ld|st)\w+) (?P<register>[wxbhsdq])\d+.*\[x\d+(?:, #(?P<place>\d+))?\]"
 )
 _SUM: Final = re.compile(r"^add x\d+, x\d+, #(?P<place>\d+)$")
+_ENTRY: Final = re.compile(r"^(ldrb|ldrh|ldrsw) [wx]\d+, \[(x\d+), ")
+"""Reads an entry of a jump table."""
+_ENTRY_BYTES: Final = {"ldrb": 1, "ldrh": 2, "ldrsw": 4}
+_NEAR: Final = 6
+"""Instructions: so near to each other are the load of an entry, its base and the jump."""
 _WIDTHS: Final = {"b": 1, "h": 2, "s": 4, "w": 4, "d": 8, "x": 8, "q": 16}
 
 
@@ -134,21 +140,32 @@ def _main_functions(elf: ElfFile, instructions: Sequence[Instruction]) -> Iterat
                     yield filled.addend
 
 
-def _find_short_table(
-    window: Sequence[Instruction], addresses: Collection[int]
-) -> tuple[int, int] | None:
-    """``(block - base) >> 2`` in one or two bytes, read by ldrb or ldrh before a branch."""
-    size = base = 0
-    for instruction in window:
-        if instruction.mnemonic == "ldrb" and not size:
-            size = 1
-        elif instruction.mnemonic == "ldrh" and not size:
-            size = 2
-        elif instruction.mnemonic == "adr" and instruction.target in addresses:
-            base = instruction.target or 0
-        elif instruction.mnemonic == "br" and size and base:
-            return size, base
+def _find_short_table(rest: Sequence[Instruction], addresses: Collection[int]) -> ShortTable | None:
+    """``(block - base) >> 2`` in one or two bytes, or ``block - base`` in four, read before a jump.
+
+    The table's address may be taken far in front of the jump: out of a loop.
+    """
+    table = _destination(rest[0])
+    for index, instruction in enumerate(rest):
+        match = _ENTRY.match(instruction.text)
+        if match is not None and match[2] == table:
+            near = rest[max(0, index - _NEAR) : index + 1 + _NEAR]
+            bases = [
+                each.target for each in near if each.mnemonic == "adr" and each.target in addresses
+            ]
+            if bases and any(each.mnemonic == "br" for each in rest[index : index + 1 + _NEAR]):
+                size = _ENTRY_BYTES[match[1]]
+                return ShortTable(size, bases[0] or 0, 1 if size == 4 else 4, index)
+        is_own = not index or instruction.text.startswith(f"add {table}, {table}, #")
+        if _destination(instruction) == table and not is_own:
+            return None
     return None
+
+
+def _destination(instruction: Instruction) -> str:
+    """Return the register that an instruction sets, as a whole one."""
+    words = instruction.text.split(" ", 1)
+    return words[1].split(",")[0] if len(words) > 1 else ""
 
 
 def _reach(instruction: Instruction) -> int:

@@ -15,7 +15,7 @@ from llm_compiler.llvm.elf import ElfFile
 from llm_compiler.llvm.listing import Instruction
 from llm_compiler.llvm.targets import LiftedTarget
 
-__all__ = ["Architecture", "Form", "MergedVariables", "PairedAddress", "decorated"]
+__all__ = ["Architecture", "Form", "MergedVariables", "PairedAddress", "ShortTable", "decorated"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,20 @@ class PairedAddress:
     address: int
     is_low: bool
     """It is the second one, which completes the address."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShortTable:
+    """A jump table of distances from a place in the code.
+
+    `entry_bytes`: of an entry. `scale`: the unit of distances, in bytes. `use`: how many
+    instructions after the one that names the table an entry is read.
+    """
+
+    entry_bytes: int
+    base: int
+    scale: int
+    use: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,11 +112,10 @@ class Architecture:
     comparison: re.Pattern[str] = field(repr=False)
     """Comparisons of a register with a number, which is the first group."""
     find_short_table: (
-        Callable[[Sequence[Instruction], Collection[int]], tuple[int, int] | None] | None
+        Callable[[Sequence[Instruction], Collection[int]], ShortTable | None] | None
     ) = field(default=None, repr=False)
-    """Of instructions from the one that names a jump table on, and the function's addresses: how
-    many bytes an entry has, and which place its distance, in instructions, counts from. None:
-    entries are always distances from the table in four bytes."""
+    """Of instructions from the one that names a jump table on, and the function's addresses: what
+    table it is. None: entries are always distances from the table in four bytes."""
     merged_variables: MergedVariables | None = None
 
     def is_jump(self, instruction: Instruction) -> bool:

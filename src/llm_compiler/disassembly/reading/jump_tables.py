@@ -40,26 +40,31 @@ def find_jump_table(code: Code, item: Item) -> None:
     Some architectures have short ones, from a place in the code. In linked files, the others hold
     ``block - table`` in four bytes.
     """
-    if item.section.is_writable or item.section.is_strings or item.section.is_mergeable:
+    section = item.section
+    if section.is_writable or section.is_strings or section.is_mergeable or _is_named(item):
         return
     indirect = code.architecture.indirect_jumps
     if not any(instruction.text.startswith(indirect) for instruction in code.instructions):
         return
-    if (shape := _short_table(code, item)) is not None:
-        item.jump_table, item.base = shape
-        item.scale = 4
-    elif code.file.is_linked:
+    use = _short_table(code, item)
+    if use is None:
+        if not code.file.is_linked:
+            return
         item.jump_table, item.base = 4, item.start
-    else:
-        return
     count = len(table_entries(code, item))
-    bound = _bound(code, item)
+    bound = _bound(code, item) if use is None else _bound_before(code, use)
     if bound is not None and bound <= count:
         count = bound
     if count < 2:
         item.jump_table = 0
         return
     item.end = item.start + count * item.jump_table
+
+
+def _is_named(item: Item) -> bool:
+    """Whether a piece of data is a variable of the program's."""
+    symbol = item.symbol
+    return symbol is not None and symbol.kind is SymbolKind.OBJECT and symbol.name[:2] != ".L"
 
 
 def table_entries(code: Code, item: Item) -> list[int]:
@@ -78,16 +83,17 @@ def table_entries(code: Code, item: Item) -> list[int]:
     return found
 
 
-def _short_table(code: Code, item: Item) -> tuple[int, int] | None:
-    """Return the bytes of a table's entries, and which place their distances count from."""
+def _short_table(code: Code, item: Item) -> int | None:
+    """Note what table an item is, if it is a short one; return which instruction reads it."""
     find = code.architecture.find_short_table
     if find is None:
         return None
     for index, instruction in enumerate(code.instructions):
         if _mentions(code, instruction, item):
-            found = find(code.instructions[index : index + _WINDOW], code.addresses)
+            found = find(code.instructions[index:], code.addresses)
             if found is not None:
-                return found
+                item.jump_table, item.base, item.scale = found.entry_bytes, found.base, found.scale
+                return index + found.use
     return None
 
 
@@ -106,7 +112,14 @@ def _bound(code: Code, item: Item) -> int | None:
     for index, instruction in enumerate(code.instructions):
         if not _mentions(code, instruction, item):
             continue
-        for before in reversed(code.instructions[max(0, index - _WINDOW) : index]):
-            if match := code.architecture.comparison.match(before.text):
-                return int(match[1]) + 1
+        if (bound := _bound_before(code, index)) is not None:
+            return bound
+    return None
+
+
+def _bound_before(code: Code, index: int) -> int | None:
+    """Return how many entries the last comparison in front of an instruction allows."""
+    for before in reversed(code.instructions[max(0, index - _WINDOW) : index]):
+        if match := code.architecture.comparison.match(before.text):
+            return int(match[1]) + 1
     return None

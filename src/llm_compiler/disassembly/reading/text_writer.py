@@ -243,7 +243,7 @@ class TextWriter:
         if not follows:
             self._first_alignment = alignment
         if 1 < alignment <= self._first_alignment:
-            fill = "" if item.jump_table and item.scale > 1 else ", 0x0"
+            fill = "" if item.jump_table and item.base != item.start else ", 0x0"
             yield f".p2align {alignment.bit_length() - 1}{fill}"
         yield f"{name}:"
         yield from self._values(item, alignment)
@@ -256,7 +256,7 @@ class TextWriter:
         symbols = {}
         own = quoted(item.name)
         if item.jump_table:
-            base = own if item.scale == 1 else self._label_names[item.base]
+            base = own if item.base == item.start else self._label_names[item.base]
             for index, position in enumerate(table_entries(self.code, item)):
                 distance = f"{self._label_names[position]}-{base}"
                 expression = distance if item.scale == 1 else f"({distance})>>2"

@@ -19,6 +19,7 @@ from llm_compiler.disassembly.rules.target import Convention
 __all__ = ["Argument", "Arguments", "RegisterStates", "Signature", "arguments_of", "result_type"]
 
 _CLOBBERED, _EMPTY, _ARGUMENT, _READ, _WRITTEN = -1, 0, 1, 2, 3
+_PLACES: Final = frozenset({"frame", "address", "read", "load", "select", "add"})
 _KINDS: Final = {"p": "ptr", "i": "i32", "l": "i64", "d": "double", "f": "float"}
 
 
@@ -130,7 +131,9 @@ class RegisterStates:
                     )
                     state[register] = _READ if is_given else _CLOBBERED
                 else:
-                    state[register] = _WRITTEN
+                    is_place = register != convention.struct_result or _may_be_place(node)
+                    is_place |= not convention.has_result_register
+                    state[register] = _WRITTEN if is_place else _READ
                     near.add(register)
             elif op == "clobber":
                 symbols.pop(register, None)
@@ -158,6 +161,11 @@ def _read_places(graph: Graph) -> frozenset[int]:
             pointers = node.args[:1] if node.op == "store" else node.args
             found.update(pointer.data for pointer in pointers if pointer.op == "frame")
     return frozenset(found)
+
+
+def _may_be_place(write: Node) -> bool:
+    """Whether a register is set to what may be an address: a result in memory has one."""
+    return write.bits in (0, 64) and write.args[0].op in _PLACES
 
 
 def _symbol_of(value: Node) -> str:

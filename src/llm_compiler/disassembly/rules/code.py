@@ -248,7 +248,7 @@ def _handled(
         word, _, value = line.partition(" ")
         if word == ".byte":
             actions.append((int(value, 0), 0))
-        elif word in (".long", ".quad"):
+        elif word in (".long", ".quad", ".word", ".xword"):
             types.append("" if value == "0" else value.split("-")[0])
     if any(word.startswith(".uleb128 ") for word in rest):
         raise Unliftable("an exception specification")

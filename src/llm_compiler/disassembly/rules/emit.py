@@ -134,7 +134,8 @@ class _Emitter:
                 if web is not None:
                     prologue.append(f"  store {type_} %{letter}{position}, ptr %w{web.number}")
         web = webs.get(convention.struct_result) if convention.has_result_register else None
-        if web is not None:
+        # A function that returns a value has none in memory: the register holds nothing yet.
+        if web is not None and self._plan.result == "void":
             found.insert(0, "ptr sret(i8) %result")
             text = "%result"
             if web.type != "ptr":

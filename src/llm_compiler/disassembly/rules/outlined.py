@@ -49,7 +49,8 @@ def inline_outlined(text: str, read: Callable[[str], str | None]) -> str:
     """
     number = 0
     for _ in range(_MAX_DEPTH):
-        if PREFIX not in text:
+        # Constants are named after the outlined code that they were read from: names are no calls.
+        if not any(_CALL.match(line) for line in text.splitlines()):
             return text
         own = _parse(text)
         code: list[str] = []

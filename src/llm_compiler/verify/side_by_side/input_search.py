@@ -12,6 +12,8 @@ from llm_compiler.verify.architectures import MemoryField
 from llm_compiler.verify.inputs import Frame, Input, InputGenerator
 from llm_compiler.verify.lifted import Signature
 from llm_compiler.verify.probes import (
+    COVERAGE_BYTES,
+    Probed,
     address_offsets,
     comparison_constants,
     memory_fields,
@@ -22,6 +24,7 @@ from llm_compiler.verify.side_by_side.options import ExecuteOptions
 from llm_compiler.verify.side_by_side.outcomes import HUNG, Outcome
 from llm_compiler.verify.side_by_side.programs import Executable, Programs, stub_address
 from llm_compiler.verify.side_by_side.repair import repaired
+from llm_compiler.verify.side_by_side.steering import sides_of, steered
 from llm_compiler.verify.side_by_side.world import NUM_CALLBACKS, World
 
 __all__ = ["FIRST_INPUTS", "PIECE", "Found", "search_inputs"]
@@ -33,6 +36,8 @@ _MUTANT_ROUNDS = 2
 """That are run though all blocks have run."""
 _REPAIRS, _REPAIRED = 10, 24
 """Steps of mending crashed inputs after each round, and how many inputs at each."""
+_STEERINGS, _NOTED = 6, 4
+"""Steps of steering after each round, and how many inputs are kept of each comparison."""
 _ENOUGH = 1.5
 """Times as many inputs as a verdict needs have to run to their end, if there is time."""
 
@@ -59,11 +64,12 @@ def search_inputs(
 ) -> Found:
     """Return inputs that run the original to its end, and as many of its blocks as were reached."""
     fields = memory_fields(text, name, programs.target.architecture)
+    constants = comparison_constants(text, name, programs.target.architecture)
     generator = InputGenerator(
         signature,
         frame,
         seed=options.seed,
-        constants=comparison_constants(text, name, programs.target.architecture),
+        constants=constants,
         num_extra_buffers=len(world.data) + 1,
         variable_bytes=sum((size + 7) // 8 * 8 for _, size in world.variables),
         fields=fields,
@@ -73,15 +79,16 @@ def search_inputs(
             for index in range(len(world.functions), len(world.functions) + NUM_CALLBACKS)
         ],
     )
-    probed, blocks = _probed(programs, text, name, world)
-    if probed is None:
+    executable, probed = _probed(programs, text, name, world)
+    blocks = probed.num_blocks
+    if executable is None:
         inputs = [generator.draw() for _ in range(options.num_inputs)]
         return Found(inputs=inputs, num_tried=len(inputs), num_covered=0, num_blocks=blocks)
 
     def run(some: Sequence[Input]) -> list[Outcome]:
-        return programs.run(probed, some, world, frame, num_blocks=blocks)
+        return programs.run(executable, some, world, frame, num_covered_bytes=probed.num_bytes)
 
-    search = _InputSearch(run, generator, fields, options, clock, blocks)
+    search = _InputSearch(run, generator, fields, constants, options, clock, probed)
     search.run()
     # What reaches most runs first: the comparison may be short of time.
     chosen = {id(given) for given in search.telling}
@@ -102,12 +109,17 @@ class _InputSearch:
         run: Callable[[Sequence[Input]], list[Outcome]],
         generator: InputGenerator,
         fields: Sequence[MemoryField],
+        constants: Sequence[int],
         options: ExecuteOptions,
         clock: Clock,
-        num_blocks: int,
+        probed: Probed,
     ) -> None:
         self._run, self._generator, self._fields = run, generator, fields
-        self._options, self._clock, self._num_blocks = options, clock, num_blocks
+        self._constants = [constant for constant in constants if constant]
+        self._options, self._clock, self._num_blocks = options, clock, probed.num_blocks
+        self._branchings = probed.branchings
+        self._compared: dict[int, list[tuple[Input, tuple[int, int]]]] = {}
+        """By comparison: some inputs that ran it, and what its sides were, the last ones."""
         self._chance = random.Random(f"search:{options.seed}")
         self._wanted = _ENOUGH * options.min_inputs
         self.inputs: list[Input] = []
@@ -131,6 +143,7 @@ class _InputSearch:
             hung = self._round(batch, number)
             if not self._clock.is_over:
                 self._repair(number)
+                self._steer(number)
             is_enough = len(self.seen) == self._num_blocks and len(self._ending) >= self._wanted
             # Mutants meet the constants that memory is compared with: where one off counts.
             if self._clock.is_over or (is_enough and number >= _MUTANT_ROUNDS):
@@ -171,7 +184,8 @@ class _InputSearch:
         outcomes = self._run(piece)
         self.num_tried += len(piece)
         for given, outcome in zip(piece, outcomes, strict=True):
-            ran = {i for i, byte in enumerate(outcome.coverage) if byte}
+            ran = {i for i, byte in enumerate(outcome.coverage[: self._num_blocks]) if byte}
+            self._note(given, outcome, ran)
             if outcome.is_complete:
                 is_short = len(self._ending) < self._wanted
                 if number <= self._options.num_rounds or is_short or not ran <= self.seen:
@@ -212,18 +226,68 @@ class _InputSearch:
             self._take(mended, number)
 
     def _num_new(self, outcome: Outcome) -> int:
-        return sum(bool(byte) and i not in self.seen for i, byte in enumerate(outcome.coverage))
+        marks = outcome.coverage[: self._num_blocks]
+        return sum(bool(byte) and i not in self.seen for i, byte in enumerate(marks))
+
+    def _note(self, given: Input, outcome: Outcome, ran: set[int]) -> None:
+        """Remember what an input's run compared, of comparisons that lead to unseen blocks."""
+        if outcome.kind == HUNG or not outcome.coverage:
+            return
+        for number in self._open_branchings():
+            branching = self._branchings[number]
+            if branching.block in ran:
+                kept = self._compared.setdefault(number, [])
+                kept.append((given, sides_of(branching, outcome.coverage)))
+                if len(kept) > _NOTED:
+                    del kept[self._chance.randrange(_NOTED)]
+
+    def _open_branchings(self) -> list[int]:
+        """Return the comparisons that lead, or may lead, to blocks that no input has run."""
+        if len(self.seen) == self._num_blocks:
+            return []
+        return [
+            number
+            for number, branching in enumerate(self._branchings)
+            if not branching.leads_to or not branching.leads_to <= self.seen
+        ]
+
+    def _steer(self, number: int) -> None:
+        """Run inputs on which comparisons that lead to unseen blocks may go the other way."""
+        for _ in range(_STEERINGS):
+            if self._clock.is_over:
+                return
+            batch = []
+            for open_number in self._open_branchings():
+                for given, sides in self._compared.get(open_number, ()):
+                    branching = self._branchings[open_number]
+                    for _ in range(2):
+                        other = steered(given, branching, sides, self._constants, self._chance)
+                        if other is not None:
+                            batch.append(other)
+            if not batch:
+                return
+            if len(batch) > PIECE:
+                batch = self._chance.sample(batch, PIECE)
+            before = len(self.seen), len(self._begun)
+            self._take(batch, number)
+            self._repair(number)
+            if (len(self.seen), len(self._begun)) == before:
+                return
 
 
 def _probed(
     programs: Programs, text: str, name: str, world: World
-) -> tuple[Executable | None, int]:
+) -> tuple[Executable | None, Probed]:
     """Return the original with probes; None where these do not fit into its code."""
     target = programs.target
-    probed, blocks = with_probes(text, name, target.architecture)
+    probed = with_probes(text, name, target.architecture, notes=True)
+    if probed.num_bytes > COVERAGE_BYTES:
+        probed = with_probes(text, name, target.architecture)
     output = programs.folder / "probed.o"
-    try:
-        assemble(probed, target.architecture, target.toolchain, output, name=name)
-        return programs.link(output, name, world, "probed"), blocks
-    except CompileFailed:
-        return None, blocks
+    for attempt in (probed, with_probes(text, name, target.architecture)):
+        try:
+            assemble(attempt.text, target.architecture, target.toolchain, output, name=name)
+            return programs.link(output, name, world, "probed"), attempt
+        except CompileFailed:
+            continue
+    return None, probed

@@ -155,13 +155,13 @@ class Programs:
         world: World,
         frame: Frame,
         *,
-        num_blocks: int = 0,
+        num_covered_bytes: int = 0,
         patience: int = 1,
     ) -> list[Outcome]:
         """Run a program on inputs; return an outcome for each.
 
         Args:
-            num_blocks: of a program with probes, whose coverage is reported.
+            num_covered_bytes: of a program with probes, whose marks and notes are reported.
             patience: how many times the usual limit a run may take.
 
         Raises:
@@ -196,8 +196,8 @@ class Programs:
             code.address + code.size,
             len(stubs),
             len(variables),
-            _COVERAGE if num_blocks else 0,
-            num_blocks,
+            _COVERAGE if num_covered_bytes else 0,
+            num_covered_bytes,
             limit_us,
             num_buffers * CONTENT_BYTES,
             num_buffers * STRIDE,

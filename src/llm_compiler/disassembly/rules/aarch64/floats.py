@@ -92,18 +92,19 @@ def _convert(machine: Machine) -> None:
 
 
 def _from_integer(machine: Machine, op: str) -> None:
-    destination, source = machine.parse()
+    destination, source, *fraction = machine.parse()
     type_ = _type(machine, destination)
     register = machine.register(source)
     value = machine.get(register, register.bits)
-    machine.put_scalar(destination, machine.builder.cast(op, value, type_))
+    result = machine.builder.cast(op, value, type_)
+    machine.put_scalar(destination, _scaled(machine, result, fraction, -1))
 
 
 def _to_integer(machine: Machine, op: str, rounds: str = "") -> None:
-    destination, source = machine.parse()
+    destination, source, *fraction = machine.parse()
     type_ = _type(machine, source)
     builder = machine.builder
-    value = machine.scalar(source, type_)
+    value = _scaled(machine, machine.scalar(source, type_), fraction, 1)
     if rounds:
         value = builder.intrinsic(rounds, type_, value, overload=_OVERLOADS[type_])
     register = machine.register(destination)
@@ -112,6 +113,14 @@ def _to_integer(machine: Machine, op: str, rounds: str = "") -> None:
         machine.put_scalar(register, result)
     else:
         machine.put(register, result)
+
+
+def _scaled(machine: Machine, value: Node, fraction: list[Operand], sign: int) -> Node:
+    """Return a number times a power of two: of a fixed-point number, how many bits are fraction."""
+    if not fraction:
+        return value
+    factor = _number(machine, value.type, 2.0 ** (sign * machine.number(fraction[0])))
+    return machine.builder.binary("fmul", value, factor)
 
 
 def _move(machine: Machine) -> None:

@@ -6,7 +6,6 @@ import re
 from functools import cached_property
 from typing import Final
 
-from llm_compiler.disassembly.rules.code import Unliftable
 from llm_compiler.disassembly.rules.constants import global_name
 from llm_compiler.disassembly.rules.draft import Function, Plan
 from llm_compiler.disassembly.rules.emission.stack import Stack
@@ -40,11 +39,7 @@ class Addresses:
         self._function, self._webs, self._variant = function, webs, variant
 
     def address(self, node: Node) -> Value:
-        """Return symbol or base, plus index and displacement.
-
-        Raises:
-            Unliftable: it is that of a jump table.
-        """
+        """Return symbol or base, plus index and displacement."""
         parts: AddressParts = node.data
         if parts.segment:
             return self._segment(node)
@@ -54,7 +49,8 @@ class Addresses:
         if parts.symbol:
             text = global_name(parts.symbol)
             if parts.symbol in self._function.code.tables:
-                raise Unliftable("the address of a jump table")
+                # Kept in memory up to the jump, which is a switch, and read by nobody else.
+                text = "null"
         elif parts.frame is not None:
             text = self._stack.address(parts.frame)
         elif base is None and index is not None:

@@ -85,7 +85,8 @@ class Flags:
 
     `kind`: ``subtract`` (left - right), ``add``, ``logic`` (result; no carry, no overflow),
     ``shift``, ``multiply``, ``floats`` (ucomisd), ``step`` (inc and dec: the carry is `carry`, from
-    before), ``carry`` (only the carry is known: an i1 in `left`), ``zero`` (only ZF, from left).
+    before), ``carry`` (only the carry is known: an i1), ``product`` (carry and overflow are the
+    same), ``zero`` (only ZF, from left).
     """
 
     kind: str
@@ -121,11 +122,12 @@ def _condition(builder: Builder, flags: Flags, code: str) -> Node | None:
         return _after_subtraction(builder, flags, code)
     if code in ("p", "np"):
         return None
-    if flags.kind == "carry":
+    if flags.kind in ("carry", "product"):
         assert flags.carry is not None
-        if code == "b":
+        is_product = flags.kind == "product"
+        if code == "b" or (is_product and code == "o"):
             return flags.carry
-        if code == "ae":
+        if code == "ae" or (is_product and code == "no"):
             return builder.negated(flags.carry)
         if flags.result is not None and code in ("e", "ne", "s", "ns"):
             return _of_result(builder, flags.result, code)

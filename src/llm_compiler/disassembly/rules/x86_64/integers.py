@@ -272,7 +272,7 @@ def _wide_product(machine: Machine, operand: Operand, extend: str, bits: int) ->
         machine.put(_HIGH[bits], high)
     again = builder.cast(extend, low, wide)
     carry = builder.compare("ne", again, product)
-    machine.set_flags("carry", product, carry=carry)
+    machine.set_flags("product", product, carry=carry)
 
 
 def _divide(machine: Machine, signed: bool, bits: int) -> None:
