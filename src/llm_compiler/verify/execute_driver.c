@@ -136,11 +136,13 @@ static u64 canonical(u64 value) {
         return TAG_CODE | (value == settings.entry ? 1 : 2);
     return value;
 }
-/* What a pointer to the stack or to constants points to; soft evidence only. */
+/* What a pointer to the stack points to, two words, half of the result each; soft evidence only.
+   0: nobody has set the word, so that no callee can mean to read it. */
 static u64 pointee(u64 value) {
     if (value < STACK || value > STACK + STACK_BYTES - 16) return 0; /* -1 + 16 is small */
-    u64 *at = (u64 *)(value & ~7ul);
-    return mix(canonical(at[0])) ^ canonical(at[1]);
+    u64 *at = (u64 *)(value & ~7ul), unset = (u64)UNSET << 32 | UNSET, found[2];
+    for (int i = 0; i < 2; i++) found[i] = at[i] == unset ? 0 : mix(canonical(at[i]) + 1) >> 32 | 1;
+    return found[0] | found[1] << 32;
 }
 
 static void fill_report(void) {

@@ -76,6 +76,7 @@ class Function:
             variant.counts,
             variant.natural_bits,
             variant.has_pointers,
+            variant.guessed_pointers,
             variant.is_wide,
             variant.wide_constants,
             variant.frame,

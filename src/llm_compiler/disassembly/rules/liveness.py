@@ -35,6 +35,10 @@ EFFECTS: Final = frozenset(
     ]
 )
 LANEWISE: Final = frozenset({"fneg", "fabs", "and", "or", "xor"})
+_FROM_BELOW: Final = frozenset(
+    {"add", "sub", "mul", "and", "or", "xor", "trunc", "zext", "address"}
+)
+"""Integer operations whose low bits come from the operands' low bits alone."""
 _ALL: Final = 1 << 20
 
 
@@ -61,7 +65,8 @@ def find_liveness(
         results: the registers that the function returns, and how wide.
         natural_bits: what a call is taken to read of an argument, at least.
     """
-    return _Flow(graph, arguments, results, natural_bits).run()
+    exact = _Flow(graph, arguments, results, natural_bits, {}, counts_bits=True).run()
+    return _Flow(graph, arguments, results, natural_bits, exact.after).run()
 
 
 class _Flow:
@@ -71,9 +76,20 @@ class _Flow:
         arguments: Mapping[Node, Arguments],
         results: Mapping[str, int],
         natural_bits: int,
+        asked: Mapping[Node, int],
+        *,
+        counts_bits: bool = False,
     ) -> None:
+        """Start before any block.
+
+        Args:
+            asked: how many bits are asked for after writes, where that is known exactly.
+            counts_bits: ask for no more bits of operands than decide the bits of results. Else
+                values keep the width that the code works with, as the compiler's own mostly do.
+        """
         self._graph, self._arguments = graph, arguments
         self._results, self._natural = results, natural_bits
+        self._asked, self._counts_bits = asked, counts_bits
         self._found = Liveness(entering={number: {} for number in graph.order})
         self._changed = False
 
@@ -113,6 +129,8 @@ class _Flow:
                     self._need(arg, _ALL)
             elif bits := needs.get(node, 0):
                 passed = bits if op in LANEWISE and node.type[0] == "<" else _ALL
+                if self._counts_bits and (op in _FROM_BELOW and node.type[0] == "i"):
+                    passed = min(bits, bits_of(node.type))
                 for arg in node.args:
                     self._need(arg, passed)
         return demand
@@ -129,12 +147,13 @@ class _Flow:
         if not wanted:
             return
         value = node.args[0]
-        if node.keeps and wanted > node.bits:
+        if node.keeps and min(wanted, self._asked.get(node, wanted)) > node.bits:
             self._found.merges.add(node)
         else:
             self._found.merges.discard(node)
             del demand[register]
-        if node.is_copy or (value.type != ANY and value.type[0] == "<"):
+        is_counted = self._counts_bits and value.type != ANY and value.type[0] == "i"
+        if node.is_copy or is_counted or (value.type != ANY and value.type[0] == "<"):
             self._need(value, wanted)
         else:
             self._need(value, _ALL)

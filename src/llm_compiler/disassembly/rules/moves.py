@@ -11,7 +11,7 @@ from typing import Any, Final
 from llm_compiler.disassembly.rules.draft import Function
 from llm_compiler.disassembly.rules.variant import Variant
 
-__all__ = ["changes_for", "first_variants"]
+__all__ = ["changes_for", "first_variants", "kind_of"]
 
 _NUM_PIPELINES: Final = 7
 _BRANCH: Final = re.compile(r"^[-+](?:j\w+|cmp|test|b\.|cb|tb|\.B)")
@@ -42,6 +42,7 @@ def first_variants(function: Function, lead: Sequence[str]) -> list[Variant]:
         _replaced(default, natural_bits=8),
         _replaced(default, is_wide=True),
         _replaced(default, has_pointers=False),
+        _replaced(default, guessed_pointers=1),
     ]
     sums = [
         _replaced(default, overflow="nsw"),
@@ -67,13 +68,14 @@ def first_variants(function: Function, lead: Sequence[str]) -> list[Variant]:
         "stack": frames + calls,
         "choice": branches,
     }
-    found = list(groups.get(_kind(lead), []))
+    found = [_replaced(default, guessed_pointers=1), *groups.get(kind_of(lead), [])]
     for group in (blocks, widths, orders, branches, sums, frames, calls, pairs):
         found += group
     return list(dict.fromkeys(found))
 
 
-def _kind(lead: Sequence[str]) -> str:
+def kind_of(lead: Sequence[str]) -> str:
+    """Return what the first difference is about: ``branch``, ``width`` ..., or nothing known."""
     for line in lead:
         if _STACK.search(line):
             return "stack"
@@ -106,6 +108,7 @@ def changes_for(
             {"is_wide": not variant.is_wide},
             {"wide_constants": chance.choice((0, 1, chance.randrange(2, 100)))},
             {"has_pointers": not variant.has_pointers},
+            {"guessed_pointers": chance.choice((0, 1, chance.randrange(2, 100)))},
         ],
         "sum": [
             {"overflow": chance.choice(("", "nsw", "nuw nsw"))},
@@ -129,7 +132,7 @@ def changes_for(
     if (counts := _other_count(function, variant, chance)) is not None:
         by_kind["width"].append({"counts": counts})
         by_kind["stack"].append({"counts": counts})
-    kind = _kind(lead)
+    kind = kind_of(lead)
     choices = [table for each in by_kind.values() for table in each] + other
     choices += by_kind.get(kind, []) * 2
     return [_replaced(variant, **choice) for choice in choices]

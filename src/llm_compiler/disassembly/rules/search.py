@@ -19,7 +19,8 @@ from llm_compiler.disassembly.rules.draft import Function
 from llm_compiler.disassembly.rules.emit import emit
 from llm_compiler.disassembly.rules.likeness import CodeLines, Likeness, code_lines, compare
 from llm_compiler.disassembly.rules.module import ModuleFrame
-from llm_compiler.disassembly.rules.moves import changes_for, first_variants
+from llm_compiler.disassembly.rules.moves import changes_for, first_variants, kind_of
+from llm_compiler.disassembly.rules.polish import Edit, edits_of
 from llm_compiler.disassembly.rules.prototypes import NO_RETURN
 from llm_compiler.disassembly.rules.targets import TARGETS
 from llm_compiler.disassembly.rules.translate import translate
@@ -55,6 +56,10 @@ PIPELINES: Final = (
 """What cleans a draft: `Variant.pipeline` says which."""
 _PATIENCE: Final = 4
 """On a busy machine, a search may take this multiple of its processor time."""
+_NEAR_ENOUGH: Final = 0.7
+"""So alike is a draft that is worth editing."""
+_EDITS: Final = 24
+"""That are tried in turn with as many changes of variants."""
 _KEPT: Final = 6
 """The number of drafts that are changed further."""
 
@@ -139,6 +144,8 @@ class _Search:
         self._original: CodeLines = code_lines(job.text, target.triple, is_normal=True)
         self._random = random.Random(job.seed)
         self._seen: set[tuple[str, str, int]] = set()
+        self._edits: dict[str, list[Edit]] = {}
+        """What is left to try of drafts, by their texts."""
         self._found: list[FoundDraft] = []
         self._default: FoundDraft | None = None
         self._returning: FoundDraft | None = None
@@ -205,12 +212,51 @@ class _Search:
             if not self._found:
                 return
             before = self._tried
+            self._polish()
             for _ in range(16):
-                self._change()
                 if self._is_over():
                     return
+                self._change()
             if self._tried == before:
                 return
+
+    def _polish(self) -> None:
+        """Try some edits of the nearest draft's text that keep its meaning."""
+        tried = 0
+        while tried < _EDITS and not self._is_over():
+            draft = self._found[0]
+            if draft.likeness.value < _NEAR_ENOUGH:
+                return
+            if draft.text not in self._edits:
+                first = "branch" if kind_of(draft.likeness.changed) == "branch" else "order"
+                self._edits[draft.text] = edits_of(draft.text, self._random, first)
+            edits = self._edits[draft.text]
+            if not edits:
+                return
+            self._try_edit(draft, edits.pop(0))
+            tried += 1
+
+    def _try_edit(self, draft: FoundDraft, edit: Edit) -> None:
+        """Lower an edited draft; keep it if its code is nearer."""
+        text = edit.make()
+        key = text, draft.attributes, -1
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        self._tried += 1
+        is_plain = UNOPTIMISED in draft.attributes
+        machine = self._plain_machine if is_plain else self._machine
+        assert machine is not None
+        try:
+            with self._context.parse(text.encode("utf-8", "surrogateescape"), "edited") as module:
+                if broken := module.verify():
+                    raise InputError(broken)
+                lines = code_lines(machine.emit_assembly(module), self._triple)
+        except (CompilerError, InputError):
+            return
+        likeness = compare(self._original, lines)
+        if likeness.value > draft.likeness.value or likeness.is_same:
+            self._keep(dataclasses.replace(draft, text=text, likeness=likeness))
 
     def _search_unoptimised(self, attributes: str) -> None:
         """Try the few choices that code which was not optimised leaves open."""

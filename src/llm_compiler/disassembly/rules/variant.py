@@ -23,6 +23,9 @@ class Variant:
     """At least so wide is what a call is passed."""
     has_pointers: bool = True
     """Variables that addresses are made of are pointers."""
+    guessed_pointers: int = 0
+    """Variables of 64 bits that are passed or compared are pointers, though no address is made of
+    them: 0 none, 1 all, others at random."""
     is_wide: bool = False
     """Variables are as wide as their widest use, though they were set narrower."""
     wide_constants: int = 0

@@ -8,7 +8,7 @@ addresses: what an address is made of is a pointer, and so is what it was copied
 from __future__ import annotations
 
 import random
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -41,6 +41,8 @@ class Web:
     """Of a call."""
     is_constant: bool = True
     """Nothing but constants is written to it."""
+    is_returned_whole: bool = False
+    """All 64 bits of it are the function's result."""
     is_size: bool = False
     kinds: set[str] = field(default_factory=set)
     """Types that a vector register is used as."""
@@ -140,7 +142,11 @@ class _Finder:
                 self._webs.undefined.add(web)
         self._measure()
         if self._variant.has_pointers:
-            _Pointers(self._graph, self._live, self._arguments, self._webs, self._results).run()
+            guessed = [web for web in self._webs.all if self._may_be_pointer(web)]
+            pointers = _Pointers(
+                self._graph, self._live, self._arguments, self._webs, self._results
+            )
+            pointers.run(guessed)
         for web in self._webs.all:
             web.type = self._type_of(web)
         return self._webs
@@ -201,6 +207,7 @@ class _Finder:
                     for register, type_ in self._results.items():
                         web = of[node, register]
                         web.register = register
+                        web.is_returned_whole |= bits_of(type_) == 64
                         self._read_as(web, type_)
 
     def _is_vector(self, register: str) -> bool:
@@ -274,6 +281,14 @@ class _Finder:
         if argument.type == "ptr":
             web.is_pointer = True
 
+    def _may_be_pointer(self, web: Web) -> bool:
+        """Whether a variant takes a variable for a pointer, though nothing shows it."""
+        choice = self._variant.guessed_pointers
+        is_whole = web.read >= 64 or (web.is_passed and web.written in (0, 64))
+        if not choice or not is_whole or web.is_constant or self._is_vector(web.register):
+            return False
+        return choice == 1 or random.Random(f"{choice}.{web.number}").random() < 0.5
+
     def _type_of(self, web: Web) -> str:
         if self._is_vector(web.register):
             return _vector_type(web)
@@ -296,6 +311,8 @@ class _Finder:
             bits = read
         else:
             bits = min(read, written) if written else read
+        if web.is_result and web.is_returned_whole:
+            bits = 64  # another function gave all of them
         return f"i{bits or 64}"
 
     def _widens(self, web: Web) -> bool:
@@ -350,7 +367,8 @@ class _Pointers:
         self._union = _Union()
         self._seeds: list[Hashable] = []
 
-    def run(self) -> None:
+    def run(self, guessed: Sequence[Web]) -> None:
+        self._seeds += guessed
         for number in self._graph.order:
             for node in self._graph.blocks[number].nodes:
                 if node.op in ("write",) and node in self._webs.of:
