@@ -60,6 +60,8 @@ _NEAR_ENOUGH: Final = 0.7
 """So alike is a draft that is worth editing."""
 _EDITS: Final = 24
 """That are tried in turn with as many changes of variants."""
+_FRUITLESS: Final = 120
+"""Tries without a nearer draft after which a search ends: later ones hardly ever find it."""
 _KEPT: Final = 6
 """The number of drafts that are changed further."""
 
@@ -153,6 +155,8 @@ class _Search:
         self._cause: Unliftable | None = None
         self._detail = ""
         self._tried = 0
+        self._improved = 0
+        """The number of the try that the nearest draft came from."""
         self._machine: TargetMachine | None = None
         self._plain_machine: TargetMachine | None = None
 
@@ -161,7 +165,8 @@ class _Search:
             return True
         late = time.process_time() - self._started > self._job.seconds
         late |= time.monotonic() - self._clock > _PATIENCE * self._job.seconds
-        return late or self._tried >= self._job.max_variants
+        is_stuck = self._tried - self._improved > _FRUITLESS
+        return late or is_stuck or self._tried >= self._job.max_variants
 
     def run(self) -> SearchResult:
         with Context() as context:
@@ -385,6 +390,8 @@ class _Search:
         return draft
 
     def _keep(self, draft: FoundDraft) -> None:
+        if not self._found or draft.likeness.value > self._found[0].likeness.value:
+            self._improved = self._tried
         self._found.append(draft)
         # Of drafts that are as near, the sound ones and those with fewer claims first.
         self._found.sort(
