@@ -54,6 +54,8 @@ class Architecture:
     outside."""
     table_jump: re.Pattern[str] = field(repr=False)
     """Jumps to where a register or memory says."""
+    pointer_call: re.Pattern[str] = field(repr=False)
+    """Calls of, and jumps to, what a register or memory holds."""
     stack_access: re.Pattern[str] = field(repr=False)
     """What lines have in them that work on the stack's frame."""
     system: re.Pattern[str] = field(repr=False)
@@ -108,6 +110,7 @@ _X86_64: Final = Architecture(
     read_comparison=read_x86,
     log_comparison=log_x86,
     table_jump=re.compile(r"^jmpq? \*"),
+    pointer_call=re.compile(r"^(?:jmpq?|callq?) \*"),
     stack_access=re.compile(r"rsp|sp,"),
     system=re.compile(r"^(?:syscall|sysenter|int |int3|hlt|in[bwl]? |out[bwl]? |wrmsr|rdmsr)"),
     frame_pointer_setup=re.compile(r"^pushq %rbp\n(?:\.cfi.*\n)*movq %rsp, %rbp$", re.MULTILINE),
@@ -159,6 +162,7 @@ _AARCH64: Final = Architecture(
     read_comparison=read_arm,
     log_comparison=log_arm,
     table_jump=re.compile(r"^br "),
+    pointer_call=re.compile(r"^blr? "),
     stack_access=re.compile(r"sp,"),
     system=re.compile(r"^(?:svc |hvc |smc |brk |msr )"),
     frame_pointer_setup=re.compile(r"^(?:mov x29, sp|add x29, sp, #\d+)$", re.MULTILINE),

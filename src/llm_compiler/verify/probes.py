@@ -19,6 +19,7 @@ __all__ = [
     "Branching",
     "Probed",
     "address_offsets",
+    "calls_pointers",
     "comparison_constants",
     "makes_system_calls",
     "memory_fields",
@@ -197,6 +198,12 @@ def memory_fields(text: str, name: str, architecture: str) -> list[MemoryField]:
         memory_field for line in code_lines(text, name)[1] if (memory_field := read(line))
     )
     return sorted(found, key=lambda field: field.constant is None)[:_MAX_FIELDS]
+
+
+def calls_pointers(text: str, name: str, architecture: str) -> bool:
+    """Whether code calls, or jumps to, what a register or memory holds."""
+    pattern = architecture_named(architecture).pointer_call
+    return any(pattern.match(line) for line in code_lines(text, name)[1])
 
 
 def makes_system_calls(text: str, name: str, architecture: str) -> bool:

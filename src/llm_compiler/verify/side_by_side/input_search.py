@@ -15,6 +15,7 @@ from llm_compiler.verify.probes import (
     COVERAGE_BYTES,
     Probed,
     address_offsets,
+    calls_pointers,
     comparison_constants,
     memory_fields,
     with_probes,
@@ -74,10 +75,10 @@ def search_inputs(
         variable_bytes=sum((size + 7) // 8 * 8 for _, size in world.variables),
         fields=fields,
         offsets=address_offsets(text, name, programs.target.architecture),
-        functions=[
-            stub_address(index)
-            for index in range(len(world.functions), len(world.functions) + NUM_CALLBACKS)
-        ],
+        # Who calls none may only read a function's code as data, which is another on each target.
+        functions=_callbacks(world)
+        if calls_pointers(text, name, programs.target.architecture)
+        else [],
     )
     executable, probed = _probed(programs, text, name, world)
     blocks = probed.num_blocks
@@ -99,6 +100,12 @@ def search_inputs(
         num_covered=len(search.seen),
         num_blocks=blocks,
     )
+
+
+def _callbacks(world: World) -> list[int]:
+    """Return the addresses of stubs that nothing refers to by name."""
+    first = len(world.functions)
+    return [stub_address(index) for index in range(first, first + NUM_CALLBACKS)]
 
 
 class _InputSearch:
