@@ -11,15 +11,16 @@ from pathlib import Path
 
 from llm_compiler.commands.options.doctor import DoctorArguments
 from llm_compiler.console import print_json, print_table
-from llm_compiler.errors import LlmCompilerError, ToolchainError
-from llm_compiler.llvm.targets import TARGETS
+from llm_compiler.errors import LlmCompilerError, ToolchainError, ToolchainNotFound
+from llm_compiler.llvm.targets import TARGETS, LinuxPrograms, lifted_targets
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.process import which
 from llm_compiler.records import VerdictKind
 from llm_compiler.search.coreset import load_coreset
 from llm_compiler.user_folders import cache_folder, data_folder
-from llm_compiler.verify.checker import Checker
+from llm_compiler.verify.checker import Checker, validate_command
+from llm_compiler.verify.target import find_target
 from llm_compiler.workers import LocalPool
 
 __all__ = ["run"]
@@ -103,6 +104,7 @@ def _examine() -> Iterator[Finding]:
             ok=found is not None,
             mend=f"apt-get install {package}",
         )
+    yield from _boards(toolchain)
     yield from _model()
     for name, folder in (("cache", cache_folder()), ("user data", data_folder())):
         yield Finding(
@@ -111,6 +113,26 @@ def _examine() -> Iterator[Finding]:
             ok=_writable(folder),
             mend=f"make {folder} writable, or set XDG_CACHE_HOME and XDG_DATA_HOME",
         )
+
+
+def _boards(toolchain: Toolchain) -> Iterator[Finding]:
+    """What running programs of targets that are optimised, but not lifted, needs."""
+    lifted = {each_target.name for each_target in lifted_targets()}
+    for record in TARGETS:
+        if record.name in lifted or record.programs is None:
+            continue
+        programs = record.programs
+        what = f"checking new lists for {record.name}: {record.title}"
+        try:
+            find_target(record.name, toolchain)
+        except ToolchainNotFound as error:
+            reason = str(error).partition(": ")[2].partition(";")[0]
+            packages = programs.package
+            if isinstance(programs, LinuxPrograms):
+                packages += " qemu-user"
+            yield Finding(what=what, found=reason, ok=False, mend=f"apt-get install {packages}")
+        else:
+            yield Finding(what=what, found=programs.emulator, ok=True)
 
 
 def _tool(name: str, toolchain: Toolchain, use: str, package: str) -> Finding:
@@ -146,7 +168,7 @@ def _workers(toolchain: Toolchain) -> Iterator[Finding]:
                     what=f"verdicts for {architecture}, LLVM {toolchain.major}",
                     found=f"{passed} of the coreset's {len(coreset.lists)} lists passed",
                     ok=passed > 0,
-                    mend="llm-compiler validate --coreset (minutes, once)",
+                    mend=f"{validate_command(architecture)} (minutes, once)",
                 )
     except LlmCompilerError as error:
         yield Finding(
