@@ -20,6 +20,7 @@ from llm_compiler.cc.settings import CcSettings, Mode
 from llm_compiler.cc.words import Input, NotUnderstood, Words, sort_words
 from llm_compiler.errors import ConfigError
 from llm_compiler.llvm.clang_flags import ClangFlags, expand_response_files, parse_clang_flags
+from llm_compiler.llvm.targets import front_end_flags
 
 __all__ = ["STDIN", "Compilation", "Kind", "PassOn", "Relink", "Several", "classify"]
 
@@ -284,6 +285,8 @@ def _unit(
         raise _PassOn(notes[0], is_plain=False)
     all_words = (*words.flags, *language, source.word)
     level = words.level
+    # The user's own flags follow, and may take it back.
+    left_open = () if "-pg" in flags.kept else front_end_flags(flags.target)
     passes_off = ("-Oz", "-Xclang", "-disable-llvm-passes", "-emit-llvm")
     return Compilation(
         source=source.word,
@@ -292,7 +295,7 @@ def _unit(
         language=source.language,
         preprocess=(*all_words, "-E", "-o", "-"),
         compile=(*all_words, "-c", "-o", "-"),
-        bitcode=(*all_words, *passes_off, "-c", "-o", "-"),
+        bitcode=(*left_open, *all_words, *passes_off, "-c", "-o", "-"),
         level=level,
         flags=flags,
         significant=(*words.significant, *language),

@@ -225,6 +225,7 @@ class Workshop(Closing):
             with_text = model is not None
             unit = self._unit(task, tools, with_text=with_text)
             options = _options(task, tools, with_text)
+            options = options.for_target(unit.triple)
             if self._assembles_at_fast:
                 options = replace(options, function_wise=True)
             if debug is not None:
@@ -395,6 +396,7 @@ def _options(task: _Task, tools: _Tools, with_model: bool) -> OptimizeOptions:
         return OptimizeOptions(
             candidates=Effort.DEFAULT.candidates if task.is_program else num_fast,
             budget=0,
+            objective_by_target=True,
             proposer=Proposer.CORESET,
             function_wise=task.is_program,
             timeout_s=task.timeout_s,
@@ -402,6 +404,7 @@ def _options(task: _Task, tools: _Tools, with_model: bool) -> OptimizeOptions:
     return OptimizeOptions(
         candidates=task.effort.candidates,
         budget=task.effort.budget,
+        objective_by_target=True,
         proposer=Proposer.MODEL if with_model else Proposer.CORESET,
         timeout_s=task.timeout_s,
     )
