@@ -36,7 +36,7 @@ SETTINGS = (
     Recipe(),
     Recipe(options=("disable-lsr=true", "disable-machine-licm=true")),
 )
-_MIN_BYTES, _MAX_BYTES = 4_000, 80_000
+_MIN_BYTES, _MAX_BYTES = 4_000, 40_000
 """Of bitcode: smaller units hold tables or nothing, larger ones cost most of the seconds."""
 
 
@@ -74,12 +74,12 @@ def values(
     return found, baselines
 
 
-def candidates() -> list[Recipe]:
-    """Return the lists that ship, in the coreset, for `llm-cc`, and of the labels."""
+def candidates(num_lists: int) -> list[Recipe]:
+    """Return the first lists that ship, in the coreset, for `llm-cc`, and as whole recipes."""
     coreset = load_coreset()
     lists = [*coreset.lists, *(parse_recipe(text).pass_list for text in FAST_LISTS)]
     lists += [recipe.pass_list for recipes in coreset.extras.values() for recipe in recipes]
-    lists = [recipe for recipe in dict.fromkeys(lists) if recipe.elements]
+    lists = [recipe for recipe in dict.fromkeys(lists) if recipe.elements][:num_lists]
     crossed = [r.with_settings_of(s) for s in SETTINGS for r in (OZ, *lists)]
     return [r for r in dict.fromkeys(crossed) if r != OZ and not unsafe_passes(r)]
 
@@ -87,7 +87,7 @@ def candidates() -> list[Recipe]:
 def choose(options: argparse.Namespace) -> None:
     """Print the greedy order, and write it."""
     paths = units(options.corpus, TRAINING, options.units, options.seed)
-    table, baselines = values(paths, candidates(), options.jobs)
+    table, baselines = values(paths, candidates(options.num_lists), options.jobs)
     picks = greedy(table, baselines, num_lists=options.num_recipes)
     for number, pick in enumerate(picks, 1):
         print(f"{number:3} {100 * pick.total_gain:5.2f} % {pick.num_best:3} {pick.passes.text}")
@@ -125,6 +125,7 @@ def main() -> None:
     command.add_argument("--packages", required=True)
     command.add_argument("--recipes", type=Path, required=True, help="JSON that `choose` wrote")
     commands.choices["choose"].add_argument("-o", "--output", type=Path, required=True)
+    commands.choices["choose"].add_argument("--num-lists", type=int, default=200)
     commands.choices["choose"].add_argument("--num-recipes", type=int, default=32)
     options = parser.parse_args()
     options.run(options)

@@ -73,6 +73,8 @@ def optimize(
     from llm_compiler.workers import LocalPool
 
     sources, is_one = _inputs(source)
+    if options is None and "objective" not in settings:
+        settings["objective_by_target"] = True
     chosen = _options(OptimizeOptions, options, settings, "optimize")
     if output is not None and not is_one:
         raise ConfigError("output names the object of one input, and there are several")

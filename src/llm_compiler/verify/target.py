@@ -142,8 +142,10 @@ def find_target(architecture: str, toolchain: Toolchain) -> Target:
         return native
     record = known_target(architecture)
     if record is None:
-        names = " and ".join(target_record.name for target_record in TARGETS)
-        raise ToolchainNotFound(f"pass lists cannot be checked for {architecture}: only {names}")
+        names = ", ".join(target_record.name for target_record in TARGETS)
+        raise ToolchainNotFound(
+            f"pass lists cannot be checked for {architecture}: only for {names}"
+        )
     match record.programs:
         case LinuxPrograms() as programs:
             return _linux_target(record.name, programs, toolchain)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -202,3 +203,30 @@ def test_the_target_triple_goes_to_both_clangs(stock: Stock, tmp_path: Path) -> 
         other.backend_command(Path("a.bc"), Path("a.o")),
     ):
         assert "--target=aarch64-linux-gnu" in command
+
+
+@pytest.mark.parametrize(
+    ("flags", "source", "expected"),
+    [
+        ("--target=arm-none-eabi -mcpu=cortex-m4", "a.c", ["-fomit-frame-pointer"]),
+        ("-target thumbv7m-none-eabi", "a.c", ["-fomit-frame-pointer"]),
+        (
+            "--target=thumbv7m-none-eabi -fno-omit-frame-pointer",
+            "a.c",
+            ["-fomit-frame-pointer", "-fno-omit-frame-pointer"],
+        ),
+        ("--target=thumbv7m-none-eabi -pg", "a.c", []),
+        ("--target=thumbv7m-none-eabi", "a.bc", []),
+        ("--target=armv7-linux-gnueabihf", "a.c", []),
+        ("--target=riscv32-unknown-elf", "a.c", []),
+        ("", "a.c", []),
+    ],
+)
+def test_firmware_starts_without_frame_pointers_unless_the_user_wants_them(
+    stock: Stock, flags: str, source: str, expected: list[str]
+) -> None:
+    made = replace(stock, flags=parse_clang_flags(flags.split()))
+    command = made.frontend_command(Path(source), Path("a.out.bc"))
+    # The last of them counts.
+    assert [word for word in command if "omit-frame" in word] == expected
+    assert "-fomit-frame-pointer" not in made.baseline_command(Path(source), Path("a.o"))
