@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from llm_compiler.disassembly.rules.code import Code, Unliftable
 from llm_compiler.disassembly.rules.control_flow import ControlFlow
+from llm_compiler.disassembly.rules.dynamic_stack import DYNAMIC_STACK, allocate_below
 from llm_compiler.disassembly.rules.nodes import (
     ANY,
     SLOT,
@@ -244,7 +245,7 @@ class Builder:
             node = Node("frame", "i64", (), position)
             return node if type_ in ("i64", ANY) else self.low(node, bits_of(type_))
         if register == self.convention.stack_pointer:
-            raise Unliftable("a stack pointer that is not known")
+            register = DYNAMIC_STACK
         return self.append(Node("read", type_, (), register))
 
     def write(
@@ -293,7 +294,10 @@ class Builder:
             self.frame[pointer] = value.data
             self.graph.lowest = min(self.graph.lowest, value.data)
             return
-        raise Unliftable("a stack pointer that is computed")
+        if not allocate_below(self, value):
+            raise Unliftable("a stack pointer that is computed")
+        self.frame.pop(pointer, None)
+        self.write(DYNAMIC_STACK, value)
 
     def restore(self, register: str) -> None:
         """Give a register back its caller's value."""

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ControlFlow"]
 
+_NOWHERE = 1 << 40
+"""A place of the frame where nothing is: words for calls are not looked for above it."""
+
 
 class ControlFlow:
     """Appends jumps, returns and calls to a builder's current block."""
@@ -96,7 +99,7 @@ class ControlFlow:
         self._builder.append(Node("tail_return", "void", ()))
 
     def _site(self, symbol: str, vector_count: int | None) -> CallSite:
-        position = self._builder.frame.get(self._builder.convention.stack_pointer, 0)
+        position = self._builder.frame.get(self._builder.convention.stack_pointer, _NOWHERE)
         pushed = _following(self._builder.pushed[::-1], position)
         return CallSite(
             symbol=symbol,

@@ -65,6 +65,7 @@ class _Emitter:
             "insertelement": operations.insert_lane,
             "shufflevector": operations.shuffle,
             "address": addresses.address,
+            "dynamic_alloca": memory.allocate,
             "load": memory.load,
             "atomicrmw": memory.atomic,
             "cmpxchg": memory.atomic,

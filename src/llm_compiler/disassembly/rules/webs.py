@@ -411,7 +411,8 @@ class _Pointers:
         """Note the base of an address that is used as one; lea's sums are distinguished by use."""
 
     def _flow(self, web: Web, value: Node) -> None:
-        if value.op == "frame" or (value.op == "address" and _is_known(value)):
+        is_own = value.op in ("frame", "dynamic_alloca")
+        if is_own or (value.op == "address" and _is_known(value)):
             self._seeds.append(web)
             return
         if value.type not in ("i64", ANY):

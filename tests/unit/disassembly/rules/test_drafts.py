@@ -279,3 +279,14 @@ def test_an_address_from_the_got_goes_into_a_vector_register() -> None:
     # As GCC does where it stores two pointers at once.
     text = draft("movq v@GOTPCREL(%rip), %xmm0\nmovq %xmm0, (%rdi)\nretq\n")
     assert "ptrtoint ptr @v to i64" in text or "store ptr @v" in text
+
+
+def test_upper_bits_that_decide_nothing_make_no_parameter() -> None:
+    text = draft("movb (%rdi), %cl\nleal -97(%rcx), %edx\ncmpb $25, %dl\nseta %al\nretq\n")
+    assert "(ptr %a0)" in text
+
+
+def test_variables_may_be_taken_for_pointers_though_no_address_is_made_of_them() -> None:
+    body = "pushq %rax\nleaq 32(%rdi), %rdi\ncallq use@PLT\npopq %rax\nretq\n"
+    assert "i64 %a0" in draft(body, has_pointers=False)
+    assert "ptr %a0" in draft(body, guessed_pointers=1)

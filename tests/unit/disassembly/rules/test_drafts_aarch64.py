@@ -164,3 +164,28 @@ def test_ordered_accesses_are_atomic() -> None:
     assert "store atomic i32 %" in text
     assert "load atomic i64, ptr %" in text
     assert "seq_cst, align 8" in text
+
+
+def test_objects_of_computed_size_are_allocated_before_they_are_rounded_up() -> None:
+    body = (
+        "stp x29, x30, [sp, #-32]!\nstr x19, [sp, #16]\nmov x29, sp\nadd x9, x1, #15\nmov x8, sp\n"
+        "and x9, x9, #0xfffffffffffffff0\nsub x19, x8, x9\nmov sp, x19\nstrb w0, [x19]\n"
+        "mov x0, x19\nbl use\nmov sp, x29\nldr x19, [sp, #16]\nldp x29, x30, [sp], #32\nret\n"
+    )
+    text = draft(body)
+    assert "= alloca i8, i64 %t" in text
+    assert "and i64" not in text
+    with pytest.raises(Unliftable, match="a stack pointer that is computed"):
+        draft(body.replace("sub x19, x8, x9", "sub x19, x2, x9"))
+
+
+def test_a_register_of_a_result_in_memory_that_holds_nothing_is_no_parameter() -> None:
+    body = "str x30, [sp, #-16]!\ncbz w0, .LBB0_1\nbl g\nmov w8, w0\n.LBB0_1:\nmov w0, w8\n"
+    text = draft(body + "ldr x30, [sp], #16\nret\n", result="i32")
+    assert "sret" not in text
+
+
+def test_fixed_point_numbers_are_scaled() -> None:
+    text = draft("ucvtf s0, w0, #15\nret\n")
+    assert "uitofp i32" in text
+    assert "fmul float" in text

@@ -148,6 +148,11 @@ class Memory:
         self._writer, self._values = writer, values
         self._pointers = plan.webs.pointers
 
+    def allocate(self, node: Node) -> Value:
+        """Return memory of a computed size below the stack pointer."""
+        size = self._values.typed(node.args[0], "i64")
+        return self._writer.assign(f"alloca i8, i64 {size}, align 16"), "ptr"
+
     def load(self, node: Node) -> Value:
         """Return what is at an address."""
         text, kind = self._values.pointer(node.args[0])
