@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -145,15 +146,20 @@ class Surroundings:
         # A server takes long to start on a busy machine.
         patient = {"LLM_CC_DIR": str(self.private), "LLM_CC_PATIENCE_S": "100"}
         env = {**kept, "PATH": path, **patient, **more}
-        done = subprocess.run(
+        with subprocess.Popen(
             ["sh", "-ec", command],
             cwd=folder,
             env=env,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-        )
-        assert done.returncode == 0, (done.stdout + done.stderr).decode("utf-8", "replace")[-3000:]
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as process:
+            try:
+                stdout, stderr = process.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)  # a build goes on without its shell
+                raise
+        assert process.returncode == 0, (stdout + stderr).decode("utf-8", "replace")[-3000:]
 
     def outputs(self, folder: Path) -> dict[str, dict[str, object]]:
         lines = (self.private / "journal.jsonl").read_text().splitlines()
