@@ -52,8 +52,8 @@ class Setting:
     values: tuple[str, ...]
     architectures: tuple[str, ...] = ()
     """Empty: all."""
-    objectives: tuple[str, ...] = ("size",)
-    """Names of the objectives that it may serve."""
+    objectives: tuple[str, ...] = ("size", "flash")
+    """Names of the objectives that it may serve; both count unwind tables."""
     effect: str
     """What it does to an object, in a few words."""
     reason: str = ""

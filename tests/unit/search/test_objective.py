@@ -9,6 +9,7 @@ import pytest
 
 from llm_compiler.commands.parser import build_parser
 from llm_compiler.errors import ConfigError
+from llm_compiler.llvm.settings import all_settings
 from llm_compiler.optimize import OptimizeOptions
 from llm_compiler.records import Measurement, Status
 from llm_compiler.search import objective as table
@@ -83,3 +84,9 @@ def test_flash_is_what_counts_where_there_is_no_operating_system(
     assert OptimizeOptions(objective_by_target=True).for_target(triple).objective is expected
     named = OptimizeOptions(objective=TEXT_DATA).for_target(triple)
     assert named.objective is TEXT_DATA
+
+
+def test_what_serves_all_bytes_serves_flash_too() -> None:
+    """On x86-64 without operating system both are the same number."""
+    for setting in all_settings():
+        assert (SIZE.name in setting.objectives) == (FLASH.name in setting.objectives), setting
