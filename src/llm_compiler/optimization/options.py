@@ -40,7 +40,7 @@ class Effort(StrEnum):
     """
 
     FAST = "fast"
-    """About 0.3 s."""
+    """About 0.5 s."""
     DEFAULT = "default"
     """About 1 s."""
     HIGH = "high"
