@@ -313,8 +313,8 @@ PARTS: dict[str, OptimizeOptions] = {
         )
         for count in (8, 16, 24, 32, 48, 64)
     },
-    "default": OptimizeOptions(),
-    "default, .text + .data": OptimizeOptions(objective=TEXT_DATA),
+    "default": OptimizeOptions(proposer=Proposer.CORESET),
+    "default, .text + .data": OptimizeOptions(proposer=Proposer.CORESET, objective=TEXT_DATA),
     "fast": OptimizeOptions(proposer=Proposer.CORESET, candidates=Effort.FAST.candidates),
     "fast, with the model": OptimizeOptions(
         proposer=Proposer.MODEL, candidates=Effort.FAST.candidates

@@ -42,13 +42,7 @@ def settings_for(
     named = list(coreset.settings_for(architecture_of(unit.triple)))
     # What the user allows takes the place of what is like it but for that.
     named = [*(_with_allowed(recipe, options.allow) for recipe in (*named, _PLAIN)), *named]
-    usable = [
-        recipe
-        for recipe in named
-        if _serves(recipe, unit, options)
-        # Bitcode and text hold attributes, but not what code is to be generated with.
-        and not (recipe.options and options.kind in (OutputKind.BITCODE, OutputKind.TEXT))
-    ]
+    usable = [recipe for recipe in named if _serves(recipe, unit, options)]
     return tuple(dict.fromkeys([*usable, _PLAIN]))
 
 
@@ -116,6 +110,9 @@ def may_have(recipe: Recipe, unit: Unit, options: OptimizeOptions) -> bool:
 
 
 def _serves(recipe: Recipe, unit: Unit, options: OptimizeOptions) -> bool:
+    # Bitcode and text hold attributes, but not what code is to be generated with.
+    if recipe.options and options.kind in (OutputKind.BITCODE, OutputKind.TEXT):
+        return False
     objective = options.objective.name
     return may_have(recipe, unit, options) and all(
         known is not None and objective in known.objectives for known, _ in _entries(recipe)

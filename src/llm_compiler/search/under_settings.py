@@ -50,6 +50,9 @@ def shares_of(
         probes = []
     else:
         usable = [extra for extra in extras if passed(extra) and extra not in probes]
+        if usable:
+            # They have settings of their own: the likely ones are asked about for the lists' sake.
+            probes = probes[:1]
         whole = usable[: round(extras_share * (num_evaluations - len(probes)))]
     left = num_evaluations - len(probes) - len(whole)
     crossed = len(probes) if left and num_evaluations >= _MIN_LISTS_TO_CROSS else 0
