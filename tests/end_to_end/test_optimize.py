@@ -23,6 +23,8 @@ KEYS = [
     "optimized_bytes",
     "baseline_text_data_bytes",
     "optimized_text_data_bytes",
+    "baseline_ram_bytes",
+    "optimized_ram_bytes",
     "objective",
     "baseline_value",
     "optimized_value",
