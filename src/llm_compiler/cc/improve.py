@@ -48,6 +48,8 @@ __all__ = ["Improved", "Workshop"]
 _TIMEOUT_S = 60.0
 _BYTES_PER_TIMEOUT = 400_000
 """Of bitcode: a large module takes longer. What timed out on a busy machine is not kept."""
+_PROGRAM_CANDIDATES = 16
+"""Of a program at `FAST`, assembled function by function: 64 made mawk no smaller."""
 _NOT_STABLE = (Status.TIMED_OUT, Status.OUT_OF_MEMORY)
 _DATA_BYTES = 200_000
 _DATA_BYTES_PER_INSTRUCTION = 400
@@ -394,7 +396,7 @@ def _options(task: _Task, tools: _Tools, with_model: bool) -> OptimizeOptions:
         # Beside the lists stands default<Oz> under the coreset's settings.
         num_fast = 1 + len(tools.fast[task.is_cxx].picks)
         return OptimizeOptions(
-            candidates=Effort.DEFAULT.candidates if task.is_program else num_fast,
+            candidates=_PROGRAM_CANDIDATES if task.is_program else num_fast,
             budget=0,
             objective_by_target=True,
             proposer=Proposer.CORESET,

@@ -85,7 +85,7 @@ def under_settings(
         plain_value: the objective of default<Oz> without settings.
         passed: whether a recipe may be handed out; else its pass list is tried plainly.
         extras: whole recipes, tried where there are evaluations enough; the lists get what is left.
-        extras_share: of the evaluations after the probes, at most so many are for those.
+        extras_share: of the evaluations after the probes, at most this share is for those.
         on_probe: called with the settings chosen and the objective of default<Oz> under them.
     """
 
