@@ -134,7 +134,7 @@ def _merged_entries(index: bytes) -> int:
     Exception Handling ABI for the Arm Architecture, section 6: two words; the second one is 1.
     """
     words = struct.iter_unpack("<II", index[: len(index) // 8 * 8])
-    return 8 * sum(second == _CANNOT_UNWIND for _, second in words)
+    return 8 * len([second for _, second in words if second == _CANNOT_UNWIND])
 
 
 def section_groups(data: bytes) -> dict[str, int]:
