@@ -377,8 +377,11 @@ def test_zigs_parts_in_c(surroundings: Surroundings, project: Path, tmp_path: Pa
         pytest.skip("needs zig")
     (project / "main.zig").write_text(_ZIG)
     shutil.copy(EXAMPLES / "build.zig", project)
-    caches = f"--cache-dir {tmp_path}/zig --global-cache-dir {tmp_path}/zig-global"
-    surroundings.run_within(540, f"{zig} build {caches}", project)
+    caches = {  # the options of this name differ between versions
+        "ZIG_LOCAL_CACHE_DIR": f"{tmp_path}/zig",
+        "ZIG_GLOBAL_CACHE_DIR": f"{tmp_path}/zig-global",
+    }
+    surroundings.run_within(540, f"{zig} build", project, **caches)
     program = project / "zig-out" / "bin" / "prog"
     done = subprocess.run([program], capture_output=True, timeout=20, check=False)
     assert (done.returncode, done.stdout) == (0, b"27\n")
