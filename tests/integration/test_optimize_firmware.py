@@ -76,6 +76,29 @@ def test_an_object_for_a_board_is_smaller_by_what_has_passed(
     assert section_sizes(made.read_bytes()) == sizes
 
 
+RISCV = ("--target=riscv32-unknown-elf", "-march=rv32imac", "-mabi=ilp32")
+
+
+@pytest.mark.parametrize(("flags", "name"), [(BOARD, "control.c"), (RISCV, "control.c")])
+def test_functions_of_boards_have_recipes_of_their_own(
+    flags: tuple[str, ...], name: str, pool: LocalPool, tmp_path: Path
+) -> None:
+    path = Path(__file__).parents[2] / "examples" / "firmware" / name
+    clang_flags = (*flags, "-std=c11", "-ffreestanding", "-ffunction-sections", "-fdata-sections")
+    whole = optimize(path, clang_flags=clang_flags, candidates=32, function_wise=False, pool=pool)
+    assembled = optimize(path, clang_flags=clang_flags, candidates=32, pool=pool)
+    assert isinstance(whole, Optimized)
+    assert isinstance(assembled, Optimized)
+    assert assembled.recipe is not None
+    assert assembled.recipe.functions
+    assert assembled.verdict == "passed"
+    assert assembled.optimized_value < whole.optimized_value < whole.baseline_value
+    for command in assembled.replay:
+        subprocess.run(command, shell=True, check=True, cwd=tmp_path, timeout=60)
+    made = next(path for path in tmp_path.glob("*.o"))
+    assert made.read_bytes() == assembled.output
+
+
 def test_a_target_without_verdicts_gets_the_object_of_clang_with_one_sentence(
     source: Path, pool: LocalPool, tmp_path: Path
 ) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "SHT_RELA",
     "SHT_STRTAB",
     "SHT_SYMTAB",
+    "STB_LOCAL",
     "Elf",
     "RawRelocation",
     "RawSymbol",
@@ -43,6 +44,7 @@ SHT_PROGBITS, SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOBITS, SHT_REL = 1, 2, 3, 4
 SHT_DYNSYM, SHT_GROUP = 11, 17
 SHF_WRITE, SHF_ALLOC, SHF_EXECINSTR = 1, 2, 4
 SHN_LORESERVE, SHN_XINDEX = 0xFF00, 0xFFFF
+STB_LOCAL = 0
 _SMALLEST = 52
 """Bytes of a 32-bit header."""
 

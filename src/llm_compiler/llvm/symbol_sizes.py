@@ -4,8 +4,9 @@ The object is the one that is measured anyway: no second code generation with
 ``-ffunction-sections``. Sizes come from the symbol table, unwind bytes from the frame descriptions,
 nameless data (jump tables, constant pools, private strings) from the places that relocations point
 at. Calls to a static function in the same section leave no relocation: those references are read
-from the module before code generation (`local_references`). AArch64's outliner makes functions that
-the module never had: calls of them are decoded. Pure but for the module; 64-bit little-endian ELF.
+from the module before code generation (`local_references`). Outliners make functions that the
+module never had: calls of them are decoded. What differs between machines is in `elf_machines`.
+Pure but for the module; little-endian ELF.
 """
 
 from __future__ import annotations
@@ -22,20 +23,27 @@ from llm_compiler.llvm.elf_core import (
     SHF_ALLOC,
     SHF_EXECINSTR,
     SHT_NOBITS,
+    SHT_REL,
     SHT_RELA,
     SHT_SYMTAB,
     Elf,
     RawRelocation,
+    RawSymbol,
+    SectionHeader,
     read_elf,
 )
+from llm_compiler.llvm.elf_machines import ElfMachine, elf_machine
 from llm_compiler.llvm.module import AVAILABLE_EXTERNALLY, LOCAL, Module
-from llm_compiler.llvm.targets import BranchEncoding, of_machine
 from llm_compiler.records import SymbolSize
 
-__all__ = ["local_references", "symbol_name", "symbol_sizes"]
+__all__ = ["is_divisible", "local_references", "symbol_name", "symbol_sizes"]
 
 _STT_OBJECT, _STT_FUNC, _STT_SECTION, _STT_FILE = 1, 2, 3, 4
 _OUTLINED = "OUTLINED_FUNCTION_"
+_PRIVATE = ".L"
+"""Begins names that most assemblers leave out of symbol tables. RISC-V's keeps them, for its linker
+moves what they stand for."""
+_CANNOT_UNWIND, _R_ARM_NONE = 1, 0
 
 
 def symbol_name(ir_name: str) -> str:
@@ -104,10 +112,13 @@ class _Object:
 
     def __init__(self, elf: Elf) -> None:
         self._elf = elf
-        target = of_machine(elf.machine)
-        if target is None:
-            raise InputError(f"sizes by function are not known of ELF machine {elf.machine}")
-        self.target = target
+        machine = elf_machine(elf.machine, wide=elf.wide)
+        if machine is None:
+            width = 64 if elf.wide else 32
+            raise InputError(
+                f"sizes by function are not known of ELF machine {elf.machine} with {width} bits"
+            )
+        self.machine: ElfMachine = machine
         self.headers = elf.headers
         self.section_names = [_decoded(elf.name(header)) for header in elf.headers]
         self.symbols: list[tuple[str, int, int, int, int, int]] = []
@@ -120,14 +131,27 @@ class _Object:
                     (
                         _decoded(elf.symbol_name(header, symbol)),
                         *(symbol.info >> 4, symbol.info & 15),
-                        *(symbol.section, symbol.value, symbol.size),
+                        *(symbol.section, self._place_of(symbol), symbol.size),
                     )
                     for symbol in elf.symbols(header)
                 ]
             elif header.type == SHT_RELA:
                 self.relocations[header.info] += elf.relocations(header)
+            elif header.type == SHT_REL:
+                self.relocations[header.info] += self._with_addends(header)
         for found in self.relocations.values():
             found.sort()
+
+    def _place_of(self, symbol: RawSymbol) -> int:
+        thumb = self.machine.has_thumb and symbol.info & 15 == _STT_FUNC
+        return symbol.value & ~1 if thumb else symbol.value
+
+    def _with_addends(self, header: SectionHeader) -> Iterator[RawRelocation]:
+        body = self.contents(header.info)
+        for relocation in self._elf.relocations(header):
+            if relocation.offset + 4 <= len(body):
+                addend = self.machine.addend(body, relocation.offset, relocation.type)
+                yield relocation._replace(addend=addend)
 
     def is_data(self, section: int) -> bool:
         header = self.headers[section]
@@ -140,6 +164,14 @@ class _Object:
         return self._elf.contents(self.headers[section])
 
 
+def is_divisible(data: bytes) -> bool:
+    """Whether `symbol_sizes` knows the machine and format of an object."""
+    if data[:4] != b"\x7fELF" or len(data) < 20 or data[5] != 1:
+        return False
+    machine = int.from_bytes(data[18:20], "little")
+    return data[4] in (1, 2) and elf_machine(machine, wide=data[4] == 2) is not None
+
+
 def _decoded(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
@@ -150,15 +182,15 @@ def symbol_sizes(
     """Return what each function and variable of an object takes, and what it refers to.
 
     Args:
-        data: an ELF object of x86-64 or AArch64.
+        data: an ELF object of a machine that `elf_machines` has a record of.
         references: `local_references` of the module that it was made of.
         primary: symbols that are preferred where several name one place (aliases).
 
     Raises:
         InputError: the object is none of those, or damaged.
     """
-    if data[:4] != b"\x7fELF" or data[4:6] != b"\x02\x01":
-        raise InputError("sizes by function are read from 64-bit little-endian ELF objects only")
+    if data[:4] != b"\x7fELF" or data[5:6] != b"\x01":
+        raise InputError("sizes by function are read from little-endian ELF objects only")
     try:
         return _Sizes(_Object(read_elf(data)), frozenset(primary)).result(references)
     except DAMAGED as error:
@@ -184,7 +216,7 @@ class _Sizes:
         for name, binding, kind, section, value, size in self._object.symbols:
             if not name or kind in (_STT_SECTION, _STT_FILE) or not 0 < section < 0xFF00:
                 continue
-            if name.startswith(self._object.target.assembly.mapping_symbols):
+            if name.startswith((_PRIVATE, *self._object.machine.mapping_symbols)):
                 continue
             position = section, value
             self._aliases[name] = position
@@ -206,7 +238,7 @@ class _Sizes:
             return None
         if what != _STT_SECTION:
             return target, value
-        if kind in self._object.target.relocations.from_end:
+        if kind in self._object.machine.from_end:
             if self._object.headers[section][2] & SHF_EXECINSTR:
                 addend += 4  # counted from the end of the instruction's field
             elif not self._object.is_frame(section):
@@ -267,23 +299,38 @@ class _Sizes:
                     continue
                 if (holder := self._find(target)) is not None and holder != source:
                     self._atoms[source].targets.add(holder)
-        if (branch := self._object.target.outlines_with) is not None:
-            self._add_outlined(branch)
+        self._add_outlined()
+        self._add_unwind_index()
 
-    def _add_outlined(self, branch: BranchEncoding) -> None:
+    def _add_outlined(self) -> None:
         outlined = {p for p, atom in self._atoms.items() if atom.name.startswith(_OUTLINED)}
         for section in {section for section, _ in outlined}:
-            words = struct.unpack(f"<{self._object.headers[section][5] // 4}I", self._code(section))
-            for index, word in enumerate(words):
-                if (distance := branch.distance(word)) is None:
-                    continue
-                target = section, 4 * index + distance
-                if target in outlined and (source := self._find((section, 4 * index))):
-                    self._atoms[source].targets.add(target)
+            for offset, target in self._object.machine.calls(self._object.contents(section)):
+                if (section, target) in outlined and (source := self._find((section, offset))):
+                    self._atoms[source].targets.add((section, target))
 
-    def _code(self, section: int) -> bytes:
-        code = self._object.contents(section)
-        return code[: len(code) // 4 * 4]
+    def _add_unwind_index(self) -> None:
+        """Give each function its entry of Arm's index, and the table that it names.
+
+        Entries that say that nothing unwinds through a function are merged by the linker.
+        """
+        for section, found in self._object.relocations.items():
+            if self._object.headers[section].type != self._object.machine.unwind_index:
+                continue
+            body = self._object.contents(section)
+            owner = None
+            for relocation in found:
+                if relocation.type == _R_ARM_NONE:
+                    continue
+                place = self._target(section, relocation)
+                if relocation.offset % 8 == 0:
+                    owner = self._find(place) if place else None
+                    (entry,) = struct.unpack_from("<I", body, relocation.offset + 4)
+                    if owner is not None and entry != _CANNOT_UNWIND:
+                        self._atoms[owner].unwind += 8
+                elif owner is not None and (table := self._find(place) if place else None):
+                    self._atoms[owner].unwind += self._atoms[table].size
+                    self._atoms[table].size = 0
 
     def _add_frames(self) -> None:
         """Give each function its frame description, and the exception table that it names."""

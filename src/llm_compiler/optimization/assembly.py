@@ -16,7 +16,8 @@ from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.function_wise.plan import AssemblyPlan
 from llm_compiler.llvm.function_wise.stock_assembly import StockAssembly
 from llm_compiler.llvm.object_file import section_sizes
-from llm_compiler.llvm.targets import architecture_of
+from llm_compiler.llvm.symbol_sizes import is_divisible
+from llm_compiler.llvm.targets import known_target
 from llm_compiler.optimization.choose import Bench, Built, wins
 from llm_compiler.optimization.function_wise import (
     best_assembly,
@@ -27,7 +28,6 @@ from llm_compiler.optimization.options import OptimizeOptions, OutputKind
 from llm_compiler.optimization.rebuild import dangling_symbols
 from llm_compiler.optimization.unit import Unit
 from llm_compiler.records import Measurement, Recipe, VerdictKind
-from llm_compiler.verify.target import ARCHITECTURES
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["AssembledUnit", "Attempt", "assemble_unit", "assembly_wanted"]
@@ -64,14 +64,11 @@ class Attempt:
 
 
 def assembly_wanted(unit: Unit, options: OptimizeOptions) -> bool:
-    """Whether a unit is to be assembled function by function where that is smaller.
-
-    Sizes by function are read from objects of x86-64 and AArch64 only (`llvm.symbol_sizes`).
-    """
+    """Whether a unit is to be assembled function by function where that is smaller."""
     return (
         options.function_wise
-        and architecture_of(unit.triple) in ARCHITECTURES
-        and unit.baseline[:6] == b"\x7fELF\x02\x01"  # x32 and big-endian AArch64 are others
+        and known_target(unit.triple) is not None
+        and is_divisible(unit.baseline)  # x32 and big-endian AArch64 are not
         and options.candidates + options.budget > 1
         and options.objective.of_object
         and options.kind is not OutputKind.PASSES

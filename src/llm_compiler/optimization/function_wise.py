@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed
-from llm_compiler.llvm.elf import parse_elf
+from llm_compiler.llvm.elf_core import SHN_LORESERVE, SHT_SYMTAB, STB_LOCAL, read_elf
 from llm_compiler.llvm.function_wise.assemble_jobs import (
     Assembled,
     AssembleJob,
@@ -169,9 +169,15 @@ def rebuild_assembly(
 
 def _names_at_fault(data: bytes, structure: Structure) -> str:
     """Return what is wrong with an assembled object's names; empty if nothing is."""
-    elf = parse_elf(data, "the assembly")
-    defined = {symbol.name for symbol in elf.symbols if symbol.name and symbol.section}
-    needed = {symbol.name for symbol in elf.symbols if symbol.name and not symbol.section}
+    elf = read_elf(data)
+    symbols = [
+        (elf.symbol_name(header, symbol).decode("utf-8", "replace"), symbol)
+        for header in elf.headers
+        if header.type == SHT_SYMTAB
+        for symbol in elf.symbols(header)
+    ]
+    defined = {name for name, symbol in symbols if name and symbol.section}
+    needed = {name for name, symbol in symbols if name and not symbol.section}
     own = {
         symbol_name(name)
         for name in (*structure.exported, *structure.local_functions, *structure.local_variables)
@@ -181,7 +187,11 @@ def _names_at_fault(data: bytes, structure: Structure) -> str:
     kept = {symbol_name(n) for n in structure.exported if n not in structure.discardable}
     if lost := sorted(kept - defined):
         return f"lacks '{lost[0]}'"
-    visible = {symbol.name for symbol in elf.symbols if symbol.is_defined and not symbol.is_local}
+    visible = {
+        name
+        for name, symbol in symbols
+        if 0 < symbol.section < SHN_LORESERVE and symbol.info >> 4 != STB_LOCAL
+    }
     static = {symbol_name(n) for n in (*structure.local_functions, *structure.local_variables)}
     if shown := sorted(visible & static):
         return f"shows '{shown[0]}', which is static"

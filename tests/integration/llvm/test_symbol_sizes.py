@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.elf import SymbolKind, parse_elf
+from llm_compiler.llvm.elf_core import read_elf
 from llm_compiler.llvm.evaluator import Evaluator
 from llm_compiler.llvm.module_jobs import EvaluateJob
 from llm_compiler.llvm.stock import ClangFlags, Stock
-from llm_compiler.llvm.symbol_sizes import symbol_sizes
+from llm_compiler.llvm.symbol_sizes import is_divisible, symbol_sizes
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.records import Measurement, PassList, SymbolSize
 from llm_compiler.workers import LocalPool, run_jobs
@@ -40,13 +42,24 @@ extern int second_name(int) __attribute__((alias("alone")));
 """
 OZ = PassList(("default<Oz>",))
 TRIPLES = ("x86_64-linux-gnu", "aarch64-linux-gnu")
+BOARDS = {
+    "thumbv7m-none-eabi": ("-mcpu=cortex-m3",),
+    "thumbv6m-none-eabi": ("-mcpu=cortex-m0",),
+    "riscv32-unknown-elf": ("-march=rv32imac", "-mabi=ilp32"),
+    "riscv64-linux-gnu": (),
+    "armv7-linux-gnueabihf": (),
+    "i686-linux-gnu": (),
+}
+"""Objects of 32 bits, or with linker relaxation, and the flags that lead to them."""
 
 
-def bitcode_of(toolchain: Toolchain, folder: Path, triple: str, *flags: str) -> bytes:
-    source, output = folder / "unit.c", folder / f"unit-{triple}.bc"
-    source.write_text(SOURCE)
+def bitcode_of(
+    toolchain: Toolchain, folder: Path, triple: str, *flags: str, source: str = SOURCE
+) -> bytes:
+    path, output = folder / "unit.c", folder / f"unit-{triple}.bc"
+    path.write_text(source)
     stock = Stock(toolchain=toolchain, target_triple=triple, flags=ClangFlags(kept=flags))
-    stock.compile_source(stock.frontend_command(source, output), source)
+    stock.compile_source(stock.frontend_command(path, output), path)
     return output.read_bytes()
 
 
@@ -90,6 +103,63 @@ def test_sizes_are_those_of_sections_for_each_function(
         for used in ("leaf", "middle"):
             uses = bool({used, f".text.{used}"} & named)
             assert (used in found[function.name].references) is uses, (function.name, used)
+
+
+@pytest.mark.parametrize("triple", BOARDS)
+def test_sizes_of_other_machines_are_those_of_sections_too(
+    toolchain: Toolchain, tmp_path: Path, triple: str
+) -> None:
+    flags = BOARDS[triple]
+    bitcode = bitcode_of(toolchain, tmp_path, triple, *flags)
+    with Evaluator(bitcode) as evaluator:
+        found = by_name(measured := evaluator.measure(OZ, with_symbols=True))
+        apart = Stock(
+            toolchain=toolchain,
+            target_triple=triple,
+            flags=ClangFlags(kept=(*flags, "-ffunction-sections", "-fdata-sections")),
+        )
+    unit, optimized, result = (tmp_path / name for name in ("u.bc", "o.bc", "o.o"))
+    unit.write_bytes(bitcode)
+    apart.run_opt(OZ, unit, optimized, pic="linux" in triple)
+    apart.run_backend(optimized, result)
+    elf = read_elf(result.read_bytes())
+    sections = {elf.name(header).decode(): header for header in elf.headers}
+    functions = {name for name, size in found.items() if size.is_function and name != "second_name"}
+    assert {"shared", "alone", "leaf", "middle", "by_address"} <= functions
+    for name in functions:
+        # Calls within a section may be shorter.
+        assert found[name].text_bytes == pytest.approx(sections[f".text.{name}"].size, abs=12)
+    assert "leaf" in found["middle"].references
+    assert found["leaf"].references == ("counter", "table")
+    assert found["table"].data_bytes == 32
+    assert "by_address" in found["pointer"].references
+    assert found["alone"].data_bytes >= 29, "strings; on some a table"
+    assert found["middle"].data_bytes == found["shared"].data_bytes == 0
+    total = sum(symbol.size_bytes for symbol in measured.symbols)
+    assert measured.flash_bytes - 64 <= total <= measured.flash_bytes
+
+
+OUTLINED = """
+int ext(const char *, int);
+#define BODY(p) p[0] = p[1] + p[2]; p[3] = p[4] * 17; p[5] = p[6] ^ 0x1234; p[7] = p[8] - p[11];
+int first(int *p) { BODY(p) return ext("a", p[9]); }
+int second(int *p) { int z = ext("z", 1); BODY(p) return p[9] + z; }
+int third(int *p) { BODY(p) return ext("c", p[9]) + 5; }
+"""
+
+
+@pytest.mark.parametrize("triple", ["aarch64-linux-gnu", *BOARDS])
+def test_what_outliners_made_is_needed_by_who_calls_it(
+    toolchain: Toolchain, tmp_path: Path, triple: str
+) -> None:
+    bitcode = bitcode_of(toolchain, tmp_path, triple, *BOARDS.get(triple, ()), source=OUTLINED)
+    always = replace(OZ, options=("enable-machine-outliner=always",))
+    with Evaluator(bitcode) as evaluator:
+        found = by_name(evaluator.measure(always, with_symbols=True))
+    outlined = {name for name in found if name.startswith("OUTLINED_FUNCTION_")}
+    if triple.startswith(("thumbv7m", "riscv", "i686")):
+        assert outlined, "this test asks for nothing otherwise"
+    assert outlined <= {used for size in found.values() for used in size.references}
 
 
 @pytest.mark.parametrize("triple", TRIPLES)
@@ -138,7 +208,17 @@ def test_asking_for_symbols_changes_nothing_else(
         assert evaluator.num_code_generations == 2
 
 
-@pytest.mark.parametrize("data", [b"", b"\x7fELF", b"\x7fELF\x01\x01" + bytes(60)])
-def test_what_is_no_object_is_refused(data: bytes) -> None:
-    with pytest.raises(InputError, match="64-bit little-endian"):
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "little-endian ELF objects only"),
+        (b"\x7fELF", "little-endian ELF objects only"),
+        (b"\x7fELF\x01\x02" + bytes(60), "little-endian ELF objects only"),
+        (b"\x7fELF\x01\x01" + bytes(60), "not known of ELF machine 0 with 32 bits"),
+        (b"\x7fELF\x01\x01" + bytes(12) + b"\x3e" + bytes(50), "machine 62 with 32 bits"),
+    ],
+)
+def test_what_is_no_object_is_refused(data: bytes, reason: str) -> None:
+    assert not is_divisible(data)
+    with pytest.raises(InputError, match=reason):
         symbol_sizes(data, {})
