@@ -12,6 +12,7 @@ from llm_compiler.console import name_width, percent, print_json, print_table, s
 from llm_compiler.errors import ConfigError, InputError
 from llm_compiler.output import check_writable, write_atomically
 from llm_compiler.size_report.build import KINDS, Sizes, changes, measure
+from llm_compiler.size_report.explained import read_explained
 from llm_compiler.size_report.journal import Record, read_journal
 from llm_compiler.user_folders import llm_cc_folder
 
@@ -28,6 +29,9 @@ def run(options: ReportArguments) -> int:
         raise ConfigError("--json and --markdown would both be printed")
     if options.html is not None:
         check_writable(options.html)
+    elif options.explained is not None:
+        raise ConfigError("--explained is drawn on the page: name it with --html OUT")
+    explained = read_explained(options.explained) if options.explained is not None else []
     sizes = measure(options.build)
     against = measure(options.against) if options.against is not None else None
     if against is not None:
@@ -36,7 +40,9 @@ def run(options: ReportArguments) -> int:
     if options.html is not None:
         from llm_compiler.size_report.page import page
 
-        write_atomically(options.html, page(sizes, against, journal).encode("utf-8", "replace"))
+        write_atomically(
+            options.html, page(sizes, against, journal, explained).encode("utf-8", "replace")
+        )
     if options.json:
         print_json(_document(sizes, against, journal))
     elif options.markdown:

@@ -11,12 +11,14 @@ from collections.abc import Sequence
 
 from llm_compiler.errors import ConfigError
 from llm_compiler.size_report.build import KINDS, Sizes, changes
+from llm_compiler.size_report.explained import PARTS, Explained
 from llm_compiler.size_report.journal import Record
 
 __all__ = ["page"]
 
 _MAX_ROWS = 40
 _MAX_LEAVES = 4000
+_MAX_BARS = 30
 _STYLE = """
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 2rem auto; padding: 0 1rem; }
@@ -27,8 +29,16 @@ td { overflow-wrap: anywhere; }
 """
 
 
-def page(sizes: Sizes, against: Sizes | None, journal: Sequence[Record]) -> str:
+def page(
+    sizes: Sizes,
+    against: Sizes | None,
+    journal: Sequence[Record],
+    explained: Sequence[Explained] = (),
+) -> str:
     """Return the page.
+
+    Args:
+        explained: what saved what, the inputs that saved most first.
 
     Raises:
         ConfigError: Plotly is not installed.
@@ -42,6 +52,8 @@ def page(sizes: Sizes, against: Sizes | None, journal: Sequence[Record]) -> str:
         f"<h1>{html.escape(title)}</h1>",
         _treemap(sizes, against),
     ]
+    if explained:
+        parts += ["<h2>What saved what</h2>", _stacked_bars(explained)]
     for what in ("binary", *KINDS):
         parts.append(_section(what, sizes, against))
     if journal:
@@ -127,6 +139,40 @@ def _treemap(sizes: Sizes, against: Sizes | None) -> str:
     )
     figure.update_layout(margin={"t": 20, "l": 0, "r": 0, "b": 0}, height=640)
     drawn: str = figure.to_html(full_html=False, include_plotlyjs=True)
+    return drawn
+
+
+def _stacked_bars(explained: Sequence[Explained]) -> str:
+    """Return a bar for all inputs and one for each, of what kind of element saved the bytes."""
+    import plotly.graph_objects as graph
+
+    rest = explained[_MAX_BARS:]
+    bars = [(f"all {len(explained)}", explained)] if len(explained) > 1 else []
+    bars += [(row.input, [row]) for row in explained[:_MAX_BARS]]
+    if rest:
+        bars.append((f"{len(rest)} more", rest))
+    bars.reverse()  # the first bar is drawn at the bottom
+    figure = graph.Figure(
+        [
+            graph.Bar(
+                name=name,
+                orientation="h",
+                y=[html.escape(label) for label, _ in bars],
+                x=[sum(row.parts.get(part, 0) for row in rows) for _, rows in bars],
+                hovertemplate="%{y}<br>" + name + ": %{x} bytes<extra></extra>",
+            )
+            for part, name in PARTS.items()
+        ]
+    )
+    figure.update_layout(
+        barmode="stack",
+        margin={"t": 20, "l": 0, "r": 0, "b": 0},
+        height=120 + 24 * len(bars),
+        xaxis_title="bytes saved over clang -Oz",
+        legend={"orientation": "h", "traceorder": "normal"},
+    )
+    figure.update_yaxes(automargin=True, type="category")
+    drawn: str = figure.to_html(full_html=False, include_plotlyjs=False)
     return drawn
 
 

@@ -11,6 +11,7 @@ import pytest
 from llm_compiler.cli import main
 from llm_compiler.llvm.object_file import section_sizes
 from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.size_report.explained import parts_of, read_explained
 from llm_compiler.size_report.journal import Journal, Record, read_journal
 
 pytest.importorskip("elftools", reason="needs the extra report")
@@ -142,6 +143,9 @@ def test_a_build_folder_and_its_journal(
         (("cut",), 4, "no ELF file"),
         (("a.out", "--json", "--markdown"), 2, "both"),
         (("a.out", "--journal", "nothing"), 4, "cannot be read"),
+        (("a.out", "--explained", "a.c"), 2, "name it with --html"),
+        (("a.out", "--explained", "none", "--html", "x.html"), 4, "none cannot be read"),
+        (("a.out", "--explained", "a.c", "--html", "x.html"), 4, "is not what"),
         (("a.out", "--html", "no/such/page.html"), 8, "no directory"),
     ],
 )
@@ -161,3 +165,37 @@ def test_bad_input_is_one_sentence(
     (build / "cut").unlink()
     assert words in error
     assert "Traceback" not in error
+
+
+def test_a_stacked_bar_of_what_saved_what(
+    build: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = str(build / "a.c")
+    command = ["optimize", source, "--json", "--explain", "--trust", "--candidates", "4"]
+    assert main([*command, "-o", str(tmp_path / "a.o")]) == 0
+    rows = tmp_path / "rows.json"
+    rows.write_text(capsys.readouterr().out)
+    (row,) = read_explained(rows)
+    assert row.input == source
+    assert row.saved_bytes > 0
+    assert sum(row.parts.values()) == row.saved_bytes
+    out = tmp_path / "page.html"
+    explained = ["--explained", str(rows), "--html", str(out)]
+    assert main(["report", str(tmp_path / "a.o"), *explained]) == 0
+    assert "What saved what" in out.read_text()
+    assert '"barmode":"stack"' in out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("saved", "elements", "parts"),
+    [
+        (10, [("pass", 3), ("attribute", 2)], {"attribute": 2, "pass": 3, "together": 5}),
+        (10, [("pass", 12), ("functions", 3)], {"functions": 2, "pass": 8}),
+        (10, [("pass", -4), ("option", 0)], {"together": 10}),
+        (0, [("pass", 3)], {}),
+    ],
+)
+def test_parts_add_up_to_what_was_saved(
+    saved: int, elements: list[tuple[str, int]], parts: dict[str, int]
+) -> None:
+    assert parts_of(saved, elements) == parts

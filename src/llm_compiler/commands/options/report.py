@@ -30,6 +30,13 @@ class ReportArguments(AsJson):
         metavar="FILE",
         help="what llm-cc wrote of its units (default: that of LLM_CC_JOURNAL, or llm-cc's own)",
     )
+    explained: Path | None = option(
+        "--explained",
+        None,
+        metavar="FILE",
+        help="what 'optimize --json --explain' printed: the page gets a bar for each input, of "
+        "what passes, attributes, options and functions of their own saved",
+    )
     rows: int = option(
         "--rows",
         10,
