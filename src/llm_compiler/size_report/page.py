@@ -166,10 +166,10 @@ def _stacked_bars(explained: Sequence[Explained]) -> str:
     )
     figure.update_layout(
         barmode="stack",
-        margin={"t": 20, "l": 0, "r": 0, "b": 0},
-        height=120 + 24 * len(bars),
+        margin={"t": 40, "l": 0, "r": 0, "b": 0},
+        height=140 + 24 * len(bars),
         xaxis_title="bytes saved over clang -Oz",
-        legend={"orientation": "h", "traceorder": "normal"},
+        legend={"orientation": "h", "traceorder": "normal", "yanchor": "bottom", "y": 1.02},
     )
     figure.update_yaxes(automargin=True, type="category")
     drawn: str = figure.to_html(full_html=False, include_plotlyjs=False)
