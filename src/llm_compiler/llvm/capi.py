@@ -79,6 +79,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "LLVMGetFirstBasicBlock": (_ptr, (_ptr,)),
     "LLVMGetNextBasicBlock": (_ptr, (_ptr,)),
     "LLVMGetFirstInstruction": (_ptr, (_ptr,)),
+    "LLVMGetInstructionOpcode": (_enum, (_ptr,)),
     "LLVMGetNextInstruction": (_ptr, (_ptr,)),
     "LLVMGetNumOperands": (c_int, (_ptr,)),
     "LLVMGetOperand": (_ptr, (_ptr, c_uint)),

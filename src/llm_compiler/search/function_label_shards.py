@@ -23,7 +23,7 @@ from llm_compiler.parquet import read_table, require_pyarrow, write_table
 from llm_compiler.records import Recipe
 from llm_compiler.search.function_labels import FunctionLabel, UnitLabels, recipes_hash
 
-__all__ = ["COLUMNS", "MAX_RECIPES", "LabelFolder", "read_function_labels"]
+__all__ = ["COLUMNS", "MAX_RECIPES", "LabelFolder", "read_function_labels", "read_label_folder"]
 
 MAX_RECIPES = 63
 """`needs_with` has a bit for each, in a column of signed 64-bit numbers."""
@@ -144,6 +144,16 @@ class LabelFolder:
             raise OutputError(f"{self._journal} cannot be removed: {error.strerror}") from error
 
     @property
+    def shards(self) -> tuple[Path, ...]:
+        """The files."""
+        return tuple(self._shards)
+
+    @property
+    def waiting(self) -> tuple[UnitLabels, ...]:
+        """What is in the journal only."""
+        return tuple(self._waiting)
+
+    @property
     def num_bytes(self) -> int:
         """What the shards take."""
         return sum(path.stat().st_size for path in self._shards)
@@ -231,3 +241,22 @@ def read_function_labels(path: Path) -> tuple[tuple[Recipe, ...], Iterator[UnitL
             whole, functions = row, []
 
     return recipes, units()
+
+
+def read_label_folder(
+    folder: Path, architecture: str, recipes: Sequence[Recipe]
+) -> Iterator[UnitLabels]:
+    """Yield all units of an architecture in a folder, those of the journal too, each once.
+
+    Raises:
+        ShardCorrupt: it holds labels of other recipes, a damaged file, or nothing.
+    """
+    seen: set[str] = set()
+    labels = LabelFolder(folder, architecture, recipes, units_per_shard=1)
+    if not labels.known:
+        raise ShardCorrupt(f"{folder} holds no labels of {architecture}")
+    shards = (read_function_labels(path)[1] for path in labels.shards)
+    for unit in (*(unit for units in shards for unit in units), *labels.waiting):
+        if unit.unit_hash not in seen:
+            seen.add(unit.unit_hash)
+            yield unit
