@@ -194,7 +194,8 @@ def _state(unit: LabelledUnit, savings: FloatArray, rng: random.Random) -> list[
     saved = np.maximum(0, savings) @ unit.view.weights
     favoured = rng.choice(_FAVOURED) * saved / max(1e-9, float(saved.max()))
     keys = [place + rng.gauss(0, _ORDER_NOISE) - favoured[place] for place in range(len(savings))]
-    return sorted(range(len(savings)), key=keys.__getitem__)[: rng.choice(_STATES)]
+    most = len(savings) - 1  # one is left to ask about
+    return sorted(range(len(savings)), key=keys.__getitem__)[: min(most, rng.choice(_STATES))]
 
 
 def flat_trees(structures: Sequence[dict[str, Any]]) -> Trees:
