@@ -49,7 +49,7 @@ from llm_compiler.train.recipe_trees import LabelledUnit, TreeSettings, fit, lab
 STEPS = (1, 2, 4, 8, 16)
 Shapes = Mapping[str, Sequence[float]]
 Ranking = Callable[[LabelledUnit, Sequence[int], Forecast], int]
-"""From a unit, the recipes tried (places in the labels) and the forecast to the next recipe."""
+"""From a unit, the recipes tried (positions in the labels) and the forecast to the next recipe."""
 
 
 def row_of(labels: UnitLabels) -> Row:
@@ -154,7 +154,7 @@ def follow(unit: LabelledUnit, choose: Ranking, most: int) -> Course:
     )
 
 
-def places_of(trees: RecipeTrees, recipes: Sequence[Recipe]) -> list[int]:
+def positions_of(trees: RecipeTrees, recipes: Sequence[Recipe]) -> list[int]:
     """Return the labels' place of each recipe of the trees."""
     texts = [recipe.text for recipe in recipes]
     return [texts.index(text) for text in trees.recipes]
@@ -162,14 +162,14 @@ def places_of(trees: RecipeTrees, recipes: Sequence[Recipe]) -> list[int]:
 
 def by_features(trees: RecipeTrees, recipes: Sequence[Recipe]) -> Ranking:
     """Return the trees' order of a unit of which nothing was measured."""
-    places = places_of(trees, recipes)
+    positions = positions_of(trees, recipes)
     orders: dict[str, list[int]] = {}
 
     def choose(unit: LabelledUnit, tried: Sequence[int], forecast: Forecast) -> int:
         name = unit.labels.unit_hash
         if name not in orders:
-            ranked = trees.ranked(unit.view, {}, range(len(places)))
-            orders[name] = [places[place] for place in ranked]
+            ranked = trees.ranked(unit.view, {}, range(len(positions)))
+            orders[name] = [positions[place] for place in ranked]
         return orders[name][len(tried)]
 
     return choose
@@ -181,28 +181,28 @@ def by_trees(trees: RecipeTrees, recipes: Sequence[Recipe], margin: float) -> Ra
     Args:
         margin: how many times the gain of the fixed order's next recipe another must promise.
     """
-    places = places_of(trees, recipes)
+    positions = positions_of(trees, recipes)
 
     def choose(unit: LabelledUnit, tried: Sequence[int], forecast: Forecast) -> int:
-        known = {i: unit.savings[place] for i, place in enumerate(places) if place in tried}
+        known = {i: unit.savings[place] for i, place in enumerate(positions) if place in tried}
         expected = unit.view.weights @ trees.gains(unit.view, known)
-        left = [i for i in range(len(places)) if i not in known]
+        left = [i for i in range(len(positions)) if i not in known]
         best = max(left, key=lambda i: (float(expected[i]), -i))
-        return places[best if expected[best] > margin * expected[left[0]] else left[0]]
+        return positions[best if expected[best] > margin * expected[left[0]] else left[0]]
 
     return choose
 
 
 def by_gaussian(trees: RecipeTrees, recipes: Sequence[Recipe]) -> Ranking:
     """Return the choice by what the Gaussian expects alone: the last of the trees' columns."""
-    places = places_of(trees, recipes)
+    positions = positions_of(trees, recipes)
 
     def choose(unit: LabelledUnit, tried: Sequence[int], forecast: Forecast) -> int:
-        known = {i: unit.savings[place] for i, place in enumerate(places) if place in tried}
+        known = {i: unit.savings[place] for i, place in enumerate(positions) if place in tried}
         rows = trees.rows(unit.view, known)[:, -1].reshape(len(unit.view.names), -1)
         expected = unit.view.weights @ rows
-        left = [i for i in range(len(places)) if i not in known]
-        return places[max(left, key=lambda i: (float(expected[i]), -i))]
+        left = [i for i in range(len(positions)) if i not in known]
+        return positions[max(left, key=lambda i: (float(expected[i]), -i))]
 
     return choose
 
@@ -354,7 +354,7 @@ def judge(
     )
     note(f"trained on {len(training)} units; judging {len(units)}")
     rankings: dict[str, Ranking] = {
-        "fixed": by_order(places_of(adaptive, recipes)),
+        "fixed": by_order(positions_of(adaptive, recipes)),
         "random": by_chance(len(recipes), seed=1),
         "gaussian": by_gaussian(adaptive, recipes),
         "static": by_features(static, recipes),

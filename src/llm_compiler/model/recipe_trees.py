@@ -253,8 +253,8 @@ def _check(found: RecipeTrees) -> None:
     size = len(found.recipes)
     if any(array.shape != (count,) for array in arrays) or not count or not 0 < trees.depth < 64:
         raise ValueError("its arrays do not fit")
-    for places in (trees.left, trees.right, trees.roots):
-        if places.ndim != 1 or (places < 0).any() or (places >= count).any():
+    for nodes in (trees.left, trees.right, trees.roots):
+        if nodes.ndim != 1 or (nodes < 0).any() or (nodes >= count).any():
             raise ValueError("a node is out of range")
     if (trees.features < 0).any() or (trees.features >= found.num_columns).any():
         raise ValueError("a column is out of range")
