@@ -141,11 +141,18 @@ def changes_for(
 def _other_count(
     function: Function, variant: Variant, chance: random.Random
 ) -> tuple[tuple[int, int], ...] | None:
-    """Return another number of arguments for one of the calls that nothing is known of."""
-    calls = [call for call in function.open_calls() if call[1]]
-    if not calls:
+    """Return another number of arguments for one of the callees that nothing is known of.
+
+    All its calls get it, but where what is passed may differ: with ``...``, or through a pointer.
+    """
+    most = dict(function.open_calls())
+    open_positions = [position for position, registers in most.items() if registers]
+    if not open_positions:
         return None
-    position, most = chance.choice(calls)
-    counts = dict(variant.counts)
-    counts[position] = chance.randrange(most + 1)
-    return tuple(sorted(counts.items()))
+    position = chance.choice(open_positions)
+    sites = [node.data for node in function.calls()]
+    same = [position]
+    if sites[position].symbol and sites[position].vector_count is None:
+        same = [other for other in most if sites[other].symbol == sites[position].symbol]
+    count = chance.randrange(min(most[other] for other in same) + 1)
+    return tuple(sorted({**dict(variant.counts), **dict.fromkeys(same, count)}.items()))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from llm_compiler.disassembly.rules.code import Unliftable, parse_code
 from llm_compiler.disassembly.rules.draft import Function
 from llm_compiler.disassembly.rules.emit import emit
+from llm_compiler.disassembly.rules.moves import _other_count
 from llm_compiler.disassembly.rules.translate import translate
 from llm_compiler.disassembly.rules.variant import Variant
 from llm_compiler.disassembly.rules.x86_64 import X86_64
@@ -290,3 +293,45 @@ def test_variables_may_be_taken_for_pointers_though_no_address_is_made_of_them()
     body = "pushq %rax\nleaq 32(%rdi), %rdi\ncallq use@PLT\npopq %rax\nretq\n"
     assert "i64 %a0" in draft(body, has_pointers=False)
     assert "ptr %a0" in draft(body, guessed_pointers=1)
+
+
+FILL_IN_A_LOOP = (
+    "pushq %r15\npushq %rbx\nxorl %r15d, %r15d\nmovq %rdi, %rbx\nmovl %esi, %edx\n"
+    ".L1:\nmovl $5, %ecx\nmovq %rbx, %rdi\nmovq %r15, %rax\n"
+    "rep stosq %rax, %es:(%rdi)\n{}addq $48, %rbx\ndecl %edx\njne .L1\n"
+    "popq %rbx\npopq %r15\nretq\n"
+)
+
+
+def test_a_fill_with_a_number_of_another_block_is_a_memset() -> None:
+    assert "memset" in draft(FILL_IN_A_LOOP.format(""))
+    fill = "testl %esi, %esi\nje .L1\nrep stosl %eax, %es:(%rdi)\n.L1:\nretq\n"
+    text = draft(f"movl $-1, %eax\nmovl $4, %ecx\n{fill}")
+    assert "i8 -1" in text
+    assert "i64 16" in text
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        FILL_IN_A_LOOP.format("addq $1, %r15\n"),
+        "xorl %eax, %eax\ntestl %esi, %esi\nje .L1\nmovl $1, %eax\n.L1:\n"
+        "movl $4, %ecx\nrep stosq %rax, %es:(%rdi)\nretq\n",
+        "movl $4, %ecx\nrep stosq %rax, %es:(%rdi)\nretq\n",
+    ],
+    ids=["a loop changes it", "two numbers", "a parameter"],
+)
+def test_a_fill_with_what_is_no_number_is_refused(body: str) -> None:
+    with pytest.raises(Unliftable):
+        draft(body)
+
+
+def test_all_calls_of_a_function_get_the_same_number_of_arguments() -> None:
+    """But those of functions with dots, which C's calls show, and those through pointers."""
+    call = "movl $1, %edi\nmovl $2, %esi\n{}callq {}\n"
+    calls = (call.format("", "use") * 2) + call.format("xorl %eax, %eax\n", "dots") * 2
+    made = function(f"pushq %rbx\n{calls}popq %rbx\nretq\n")
+    chance = random.Random(1)
+    counts = [dict(_other_count(made, Variant(), chance) or ()) for _ in range(40)]
+    assert all(found.get(0) == found.get(1) for found in counts)
+    assert any(found.get(2) != found.get(3) for found in counts)

@@ -41,9 +41,8 @@ def _string_store(machine: Machine, bits: int) -> None:
     elif machine.line.prefix == "rep":
         length = _string_length(machine, size)
         byte = builder.low(value, 8)
-        known = builder.values.get("rax")
         if bits > 8:
-            number = known.data if known is not None and known.op == "const" else None
+            number = builder.number_in("rax")
             whole = (
                 None if number is None else (number & ((1 << bits) - 1)).to_bytes(size, "little")
             )
@@ -61,9 +60,9 @@ def _string_store(machine: Machine, bits: int) -> None:
 
 def _string_length(machine: Machine, size: int) -> Node:
     builder = machine.builder
-    known = builder.values.get("rcx")
-    if known is not None and known.op == "const" and isinstance(known.data, int):
-        return machine.constant(known.data * size, 64)
+    known = builder.number_in("rcx")
+    if known is not None:
+        return machine.constant(known * size, 64)
     count = builder.read("rcx", "i64")
     if size == 1:
         return count
