@@ -15,6 +15,7 @@ from typing import Any, Final
 from llm_compiler.disassembly.rules.code import Code, Unliftable
 from llm_compiler.disassembly.rules.control_flow import ControlFlow
 from llm_compiler.disassembly.rules.dynamic_stack import DYNAMIC_STACK, allocate_below
+from llm_compiler.disassembly.rules.known_numbers import KnownNumbers
 from llm_compiler.disassembly.rules.nodes import (
     ANY,
     SLOT,
@@ -79,8 +80,7 @@ class Builder:
         self._flags_out: dict[int, Any] = {}
         self._states: dict[int, tuple[dict[str, int], set[str]]] = {}
         self._wanted: list[tuple[int, str]] = []
-        self._numbers: list[tuple[Block, int, str, int]] = []
-        """Where which register was taken to hold which number."""
+        self._numbers = KnownNumbers(graph, self._states)
         self.flow = ControlFlow(self)
 
     # -- blocks ---
@@ -117,9 +117,7 @@ class Builder:
             Unliftable: one of the predecessors does not set them, or a block that was written later
                 sets a register that was taken for a number.
         """
-        for block, length, register, number in self._numbers:
-            if self._number_at(block, length, register) != number:
-                raise Unliftable(f"a number in {register} that a loop changes")
+        self._numbers.check()
         done: set[tuple[int, str]] = set()
         while self._wanted:
             number, code = self._wanted.pop()
@@ -295,41 +293,8 @@ class Builder:
         self.append(node)
 
     def number_in(self, register: str) -> int | None:
-        """Return the number that a register holds here, on every way to here; None: not known.
-
-        Blocks that are not written yet are taken to leave it alone; `finish` looks again.
-        """
-        block, length = self.block, len(self.block.nodes)
-        number = self._number_at(block, length, register)
-        if number is not None:
-            self._numbers.append((block, length, register, number))
-        return number
-
-    def _number_at(self, block: Block, length: int, register: str) -> int | None:
-        numbers: set[int] = set()
-        seen: set[tuple[int, str]] = set()
-        pending = [(block, length, register)]
-        while pending:
-            block, length, register = pending.pop()
-            position = _last_setter(block.nodes[:length], register)
-            if position is not None:
-                setter = block.nodes[position]
-                value = setter.args[0] if setter.op == "write" and not setter.keeps else None
-                if value is not None and value.op == "read" and value in block.nodes[:position]:
-                    pending.append((block, block.nodes.index(value), value.data))
-                elif value is None or value.op != "const" or not isinstance(value.data, int):
-                    return None
-                else:
-                    numbers.add(value.data)
-                continue
-            if block.number == 0:  # the caller's value comes in here
-                return None
-            for number in block.predecessors:
-                if (number, register) not in seen and number in self._states:
-                    seen.add((number, register))
-                    before = self.graph.blocks[number]
-                    pending.append((before, len(before.nodes), register))
-        return numbers.pop() if len(numbers) == 1 else None
+        """Return the number that a register holds here, on every way; None: not known."""
+        return self._numbers.at(self.block, register)
 
     def _set_stack_pointer(self, value: Node) -> None:
         pointer = self.convention.stack_pointer
@@ -478,12 +443,3 @@ class Builder:
         if self.flags is None:
             raise Unliftable("a condition that nothing sets")
         return self.target.condition(self, self.flags, code)
-
-
-def _last_setter(nodes: Sequence[Node], register: str) -> int | None:
-    """Return the position of the last node that changes a register."""
-    for position in range(len(nodes) - 1, -1, -1):
-        node = nodes[position]
-        if node.op in ("write", "clobber", "restore") and node.data == register:
-            return position
-    return None

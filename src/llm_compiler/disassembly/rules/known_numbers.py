@@ -1,0 +1,81 @@
+"""Which registers hold a number, whichever way the code came: a fill's byte may be set far above it.
+
+Asked while blocks are written, so that what is not written yet is taken on trust, and looked at
+again in the end. Not safe in threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from llm_compiler.disassembly.rules.code import Unliftable
+from llm_compiler.disassembly.rules.nodes import Block, Graph, Node
+
+__all__ = ["KnownNumbers"]
+
+
+class KnownNumbers:
+    """Looks backwards for what sets a register."""
+
+    def __init__(self, graph: Graph, written: Container[int]) -> None:
+        """Start with a graph of which some blocks are written.
+
+        Args:
+            written: numbers of blocks; grows.
+        """
+        self._graph, self._written = graph, written
+        self._taken: list[tuple[Block, int, str, int]] = []
+        """Where which register was taken to hold which number."""
+
+    def at(self, block: Block, register: str) -> int | None:
+        """Return the number that a register holds at the end of what a block has so far."""
+        length = len(block.nodes)
+        number = self._find(block, length, register)
+        if number is not None:
+            self._taken.append((block, length, register, number))
+        return number
+
+    def check(self) -> None:
+        """Look again, now that all blocks are written.
+
+        Raises:
+            Unliftable: one that was not sets a register that was taken for a number.
+        """
+        for block, length, register, number in self._taken:
+            if self._find(block, length, register) != number:
+                raise Unliftable(f"a number in {register} that a loop changes")
+
+    def _find(self, block: Block, length: int, register: str) -> int | None:
+        numbers: set[int] = set()
+        seen: set[tuple[int, str]] = set()
+        pending = [(block, length, register)]
+        while pending:
+            block, length, register = pending.pop()
+            position = _last_setter(block.nodes[:length], register)
+            if position is not None:
+                setter = block.nodes[position]
+                value = setter.args[0] if setter.op == "write" and not setter.keeps else None
+                if value is not None and value.op == "read" and value in block.nodes[:position]:
+                    pending.append((block, block.nodes.index(value), value.data))
+                elif value is None or value.op != "const" or not isinstance(value.data, int):
+                    return None
+                else:
+                    numbers.add(value.data)
+                continue
+            if block.number == 0:  # the caller's value comes in here
+                return None
+            for number in block.predecessors:
+                if (number, register) not in seen and number in self._written:
+                    seen.add((number, register))
+                    before = self._graph.blocks[number]
+                    pending.append((before, len(before.nodes), register))
+        return numbers.pop() if len(numbers) == 1 else None
+
+
+def _last_setter(nodes: Sequence[Node], register: str) -> int | None:
+    """Return the position of the last node that changes a register."""
+    for position in range(len(nodes) - 1, -1, -1):
+        node = nodes[position]
+        if node.op in ("write", "clobber", "restore") and node.data == register:
+            return position
+    return None
