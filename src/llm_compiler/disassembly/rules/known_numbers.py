@@ -1,4 +1,4 @@
-"""Which registers hold a number, whichever way the code came: a fill's byte may be set far above it.
+"""Which registers hold a number, whichever way the code came: a fill's may be set far above it.
 
 Asked while blocks are written, so that what is not written yet is taken on trust, and looked at
 again in the end. Not safe in threads.
@@ -7,11 +7,14 @@ again in the end. Not safe in threads.
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from typing import Final
 
 from llm_compiler.disassembly.rules.code import Unliftable
-from llm_compiler.disassembly.rules.nodes import Block, Graph, Node
+from llm_compiler.disassembly.rules.nodes import ANY, Block, Graph, Node, bits_of
 
 __all__ = ["KnownNumbers"]
+
+_ALL: Final = (1 << 64) - 1
 
 
 class KnownNumbers:
@@ -28,7 +31,10 @@ class KnownNumbers:
         """Where which register was taken to hold which number."""
 
     def at(self, block: Block, register: str) -> int | None:
-        """Return the number that a register holds at the end of what a block has so far."""
+        """Return the number that a register holds at the end of what a block has so far.
+
+        Without a sign, as wide as the register: what sets its low half makes the upper one 0.
+        """
         length = len(block.nodes)
         number = self._find(block, length, register)
         if number is not None:
@@ -47,28 +53,32 @@ class KnownNumbers:
 
     def _find(self, block: Block, length: int, register: str) -> int | None:
         numbers: set[int] = set()
-        seen: set[tuple[int, str]] = set()
-        pending = [(block, length, register)]
+        seen: set[tuple[int, str, int]] = set()
+        pending = [(block, length, register, _ALL)]
         while pending:
-            block, length, register = pending.pop()
+            block, length, register, mask = pending.pop()
             position = _last_setter(block.nodes[:length], register)
             if position is not None:
                 setter = block.nodes[position]
                 value = setter.args[0] if setter.op == "write" and not setter.keeps else None
-                if value is not None and value.op == "read" and value in block.nodes[:position]:
-                    pending.append((block, block.nodes.index(value), value.data))
-                elif value is None or value.op != "const" or not isinstance(value.data, int):
+                if value is None:
                     return None
+                if value.type != ANY:
+                    mask &= (1 << bits_of(value.type)) - 1
+                if value.op == "read" and value in block.nodes[:position]:
+                    pending.append((block, block.nodes.index(value), value.data, mask))
+                elif value.op == "const" and isinstance(value.data, int):
+                    numbers.add(value.data & mask)
                 else:
-                    numbers.add(value.data)
+                    return None
                 continue
             if block.number == 0:  # the caller's value comes in here
                 return None
             for number in block.predecessors:
-                if (number, register) not in seen and number in self._written:
-                    seen.add((number, register))
+                if (number, register, mask) not in seen and number in self._written:
+                    seen.add((number, register, mask))
                     before = self._graph.blocks[number]
-                    pending.append((before, len(before.nodes), register))
+                    pending.append((before, len(before.nodes), register, mask))
         return numbers.pop() if len(numbers) == 1 else None
 
 

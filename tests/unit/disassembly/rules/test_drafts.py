@@ -318,8 +318,10 @@ def test_a_fill_with_a_number_of_another_block_is_a_memset() -> None:
         "xorl %eax, %eax\ntestl %esi, %esi\nje .L1\nmovl $1, %eax\n.L1:\n"
         "movl $4, %ecx\nrep stosq %rax, %es:(%rdi)\nretq\n",
         "movl $4, %ecx\nrep stosq %rax, %es:(%rdi)\nretq\n",
+        "movl $-1, %eax\nmovl $4, %ecx\nrep stosq %rax, %es:(%rdi)\nretq\n",
+        "movq $-1, %r8\nmovl %r8d, %eax\nmovl $4, %ecx\nrep stosq %rax, %es:(%rdi)\nretq\n",
     ],
-    ids=["a loop changes it", "two numbers", "a parameter"],
+    ids=["a loop changes it", "two numbers", "a parameter", "half is set", "half is copied"],
 )
 def test_a_fill_with_what_is_no_number_is_refused(body: str) -> None:
     with pytest.raises(Unliftable):
