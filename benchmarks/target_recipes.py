@@ -5,18 +5,22 @@
     C=work/firmware/thumbv7m-none-eabi
     python benchmarks/target_recipes.py choose $C -o work/thumbv7m.json
     python benchmarks/target_recipes.py measure $C --recipes work/thumbv7m.json --packages expat
+    python benchmarks/target_recipes.py functions $C --packages expat,brotli --rows work/rows.jsonl
 
 `choose` tries the lists that ship for other targets, plainly and under settings of code generation,
 on units of training packages, and writes the recipes in greedy order, for data/coreset.json.
 `measure` says what the first K recipes save on units of other packages, by the objective flash,
 over default<Oz> in process. The units have no frame pointers, which clang -Oz keeps on bare-metal
-Arm: what leaving them out saves is printed first.
+Arm: what leaving them out saves is printed first. `functions` says what the recipes that ship for a
+target save on whole units, and assembled function by function, with 16 and with 32 recipes; its
+rows are kept, so that a run that was stopped goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import random
 import re
 import subprocess
@@ -27,7 +31,9 @@ from llm_compiler.cc.fast import FAST_LISTS
 from llm_compiler.llvm.module_jobs import EvaluateJob
 from llm_compiler.llvm.passes import unsafe_passes
 from llm_compiler.llvm.recipes import parse_recipe
+from llm_compiler.llvm.targets import architecture_of
 from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.optimization.function_wise import best_assembly, unit_structure
 from llm_compiler.records import OZ, Recipe
 from llm_compiler.search.coreset import greedy, load_coreset
 from llm_compiler.search.objective import FLASH
@@ -134,18 +140,80 @@ def measure(options: argparse.Namespace) -> None:
     print(f"{len(baselines)} units of {packages}")
 
 
+def measured_unit(
+    pool: LocalPool, path: Path, recipes: list[Recipe], counts: tuple[int, ...]
+) -> dict[str, int] | None:
+    """Return a unit's flash at default<Oz>, by its best recipe and assembled; None: none."""
+    bitcode = path.read_bytes()
+    job = EvaluateJob(bitcode=bitcode, pass_lists=(OZ, *recipes), with_symbols=True, timeout_s=30)
+    plain, *found = run_jobs(pool, [job])[0]
+    if not plain.ok:
+        return None
+    structure = unit_structure(pool, bitcode).structure
+    row = {"oz": FLASH.of(plain)}
+    for count in counts:
+        measured = {r: m for r, m in zip(recipes[:count], found, strict=False) if m.ok}
+        measured[OZ] = plain
+        best = min(measured, key=lambda recipe: FLASH.rank(measured[recipe]))
+        row[f"whole-{count}"] = FLASH.of(measured[best])
+        group = {r: m for r, m in measured.items() if r.options == best.options}
+        made = best_assembly(
+            pool, bitcode, structure, group, objective=FLASH, options=best.options, num_rounds=1
+        )
+        value = row[f"whole-{count}"] if made is None else FLASH.of(made.measurement)
+        row[f"functions-{count}"] = min(row[f"whole-{count}"], value)
+    return row
+
+
+def functions(options: argparse.Namespace) -> None:
+    """Print what whole units and functions save with the recipes that ship for a target."""
+    counts = (16, 32)
+    name = architecture_of(options.corpus.name)
+    recipes = list(load_coreset().recipes_for(name))[: counts[-1]]
+    done = {}
+    if options.rows.exists():
+        done = {row["unit"]: row for row in map(json.loads, options.rows.read_text().splitlines())}
+    paths = units(options.corpus, tuple(options.packages.split(",")), options.units, options.seed)
+    with LocalPool(options.jobs) as pool, options.rows.open("a") as file:
+        for path in paths:
+            unit = str(path.relative_to(options.corpus))
+            if unit in done:
+                continue
+            row = measured_unit(pool, path, recipes, counts)
+            done[unit] = {"unit": unit, **(row or {})}
+            file.write(json.dumps(done[unit]) + "\n")
+            file.flush()
+    rows = [row for path in paths if "oz" in (row := done[str(path.relative_to(options.corpus))])]
+    total = sum(row["oz"] for row in rows)
+    print(f"{name}: {len(rows)} units, {total} bytes of flash at default<Oz>")
+    for count in counts:
+        whole, made = (sum(r[f"{kind}-{count}"] for r in rows) for kind in ("whole", "functions"))
+        logs = [math.log(max(row[f"functions-{count}"], 1) / row["oz"]) for row in rows]
+        print(
+            f"{count} recipes: whole units {100 * (1 - whole / total):.2f} %, by function "
+            f"{100 * (1 - made / total):.2f} %, geometric mean "
+            f"{100 * (1 - math.exp(sum(logs) / len(logs))):.2f} %"
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(required=True)
-    for name, run in (("choose", choose), ("measure", measure)):
+    for name, run in (("choose", choose), ("measure", measure), ("functions", functions)):
         command = commands.add_parser(name)
         command.set_defaults(run=run)
         command.add_argument("corpus", type=Path, help="the folder of one target")
         command.add_argument("--units", type=int, default=24)
         command.add_argument("--seed", type=int, default=1)
         command.add_argument("--jobs", type=int, default=2)
-    command.add_argument("--packages", required=True)
-    command.add_argument("--recipes", type=Path, required=True, help="JSON that `choose` wrote")
+    for name in ("measure", "functions"):
+        commands.choices[name].add_argument("--packages", required=True)
+    commands.choices["measure"].add_argument(
+        "--recipes", type=Path, required=True, help="JSON that `choose` wrote"
+    )
+    commands.choices["functions"].add_argument(
+        "--rows", type=Path, required=True, help="JSON lines, kept from run to run"
+    )
     commands.choices["choose"].add_argument("-o", "--output", type=Path, required=True)
     commands.choices["choose"].add_argument("--num-lists", type=int, default=200)
     commands.choices["choose"].add_argument("--num-recipes", type=int, default=32)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Install what is missing from Debian's or Ubuntu's own packages; say so first, and ask for root
-# only then. Usage: install_packages.sh llvm|cross|browser
+# only then. Usage: install_packages.sh llvm|cross|firmware|browser
 set -eu
 
 missing=""
@@ -39,11 +39,27 @@ cross)
     need g++-aarch64-linux-gnu /usr/bin/aarch64-linux-gnu-g++
     need libc6-dev-arm64-cross /usr/aarch64-linux-gnu/lib/libc.so
     ;;
+firmware)
+    # What checks recipes for boards and for other Linux targets; two gigabytes, most of it libraries
+    # for every processor.
+    have_llvm || missing="clang-19 llvm-19 libllvm19"
+    need lld-19 /usr/lib/llvm-19/bin/ld.lld
+    need qemu-system-arm /usr/bin/qemu-system-arm
+    need qemu-system-misc /usr/bin/qemu-system-riscv32
+    need gcc-arm-none-eabi /usr/bin/arm-none-eabi-gcc
+    need picolibc-arm-none-eabi /usr/lib/picolibc/arm-none-eabi/include/stdio.h
+    need gcc-riscv64-unknown-elf /usr/bin/riscv64-unknown-elf-gcc
+    need picolibc-riscv64-unknown-elf /usr/lib/picolibc/riscv64-unknown-elf/include/stdio.h
+    need qemu-user /usr/bin/qemu-arm
+    need g++-arm-linux-gnueabihf /usr/bin/arm-linux-gnueabihf-g++
+    need g++-riscv64-linux-gnu /usr/bin/riscv64-linux-gnu-g++
+    need g++-i686-linux-gnu /usr/bin/i686-linux-gnu-g++
+    ;;
 browser)
     need chromium /usr/bin/chromium
     ;;
 *)
-    echo "usage: $0 llvm|cross|browser" >&2
+    echo "usage: $0 llvm|cross|firmware|browser" >&2
     exit 2
     ;;
 esac
