@@ -121,6 +121,7 @@ class Executor:
         *,
         arities: Mapping[str, int] | None = None,
         bounds: Mapping[str, int] | None = None,
+        ending: frozenset[str] = frozenset(),
     ) -> Execution:
         """Compare a function's own object with the object of its lift.
 
@@ -129,6 +130,7 @@ class Executor:
             arities: how many integer arguments functions take at most that take no others, where
                 their own code or everybody knows; what else is in registers is then no argument.
             bounds: how many integer registers functions read at most, whatever else they take.
+            ending: functions that never return, as their own code shows: a run ends there.
         """
         self._programs.build_driver()
         signature = lift.signature
@@ -138,6 +140,7 @@ class Executor:
             make_world(original.elf, lifted.elf, lift, (self._architecture,) * 2),
             arities=arities or {},
             bounds=bounds or {},
+            ending=ending,
         )
         ours = self._programs.link(original.path, name, world, "original")
         theirs = self._programs.link(lifted.path, name, world, "lifted")

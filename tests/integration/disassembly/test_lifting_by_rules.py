@@ -107,3 +107,29 @@ def test_a_table_of_functions_of_which_one_is_not_lifted(
     command = [toolchain.tool("clang"), "-c", "-Wno-override-module", module]
     done = run([*command, "-o", tmp_path / "module.o"], timeout_s=60)
     assert done.ok, done.stderr_text
+
+
+ENDING = """
+void exit(int); void report(const char *, int);
+__attribute__((noinline)) static void low(int x) { report("low", x); exit(1); }
+__attribute__((noinline)) static void high(int x) { report("high", x); exit(2); }
+int check(int *a, int n) {
+    int sum = 0;
+    for (int i = 0; i < n; i++) {
+        if (a[i] < 0) low(a[i]);
+        if (a[i] > 9) high(i);
+        sum = sum * 10 + a[i];
+    }
+    return sum;
+}
+"""
+
+
+def test_functions_of_the_file_that_never_return_end_a_run(
+    compile_c: Compile, pool: LocalPool
+) -> None:
+    """Else the original would run into whatever follows the call, and the lift would not."""
+    binary = compile_c(ENDING, "ending.o", "x86_64", "-O1", "-fno-optimize-sibling-calls")
+    options = DisassembleOptions(functions=("check",), search_s=0)
+    (found,) = disassemble(binary, NoEngine(), options, pool=pool).functions
+    assert found.verdict.is_accepted, found.reason

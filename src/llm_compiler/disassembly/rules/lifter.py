@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypedDict
 
 from llm_compiler.disassembly.binary import Binary
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
@@ -53,6 +53,14 @@ class Drafts:
     def texts(self) -> tuple[str, ...]:
         """The modules."""
         return tuple(draft.text for draft in self.drafts)
+
+
+class Limits(TypedDict):
+    """What a file says of the functions that one calls, by name."""
+
+    arities: dict[str, int]
+    bounds: dict[str, int]
+    ending: frozenset[str]
 
 
 class RulesLifter:
@@ -132,9 +140,21 @@ class RulesLifter:
                 found[name] = most
         return found
 
-    def limits(self, text: FunctionText) -> dict[str, dict[str, int]]:
+    def limits(self, text: FunctionText) -> Limits:
         """Return what is known of the functions that one calls, as `Executor.verify` takes it."""
-        return {"arities": self.arities(text), "bounds": self.bounds(text)}
+        return {
+            "arities": self.arities(text),
+            "bounds": self.bounds(text),
+            "ending": self.ending(text),
+        }
+
+    def ending(self, text: FunctionText) -> frozenset[str]:
+        """Return the functions of this file that one calls and that never return."""
+        try:
+            callees = self._callees(parse_code(inline_outlined(text.text, self._outlined)))
+        except Unliftable:
+            return frozenset()
+        return frozenset(name for name, known in callees.items() if known.never_returns)
 
     def bounds(self, text: FunctionText) -> dict[str, int]:
         """Return how many integer registers the functions that one calls read at most, as their

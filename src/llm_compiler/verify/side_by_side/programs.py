@@ -231,7 +231,8 @@ class Programs:
         Last: the argument registers that it may follow to memory, a bit each. What the lift names
         is the same in both.
         """
-        kind = ALLOCATORS.get(name, 1 if NO_RETURN.match(name) else 0)
+        ends = name in world.ending or NO_RETURN.match(name)
+        kind = ALLOCATORS.get(name, 1 if ends else 0)
         signature = world.declared.get(name)
         frame = assign_locations(signature, self.target.architecture) if signature else None
         stack = followed = 0

@@ -37,6 +37,8 @@ class World:
     """How many integer arguments some functions take at most, and no numbers of another kind."""
     bounds: Mapping[str, int] = field(default_factory=dict)
     """How many integer registers some functions read at most, whatever else they take."""
+    ending: frozenset[str] = frozenset()
+    """Functions that never return, beside those that everybody knows."""
 
 
 def make_world(
