@@ -24,7 +24,7 @@ from llm_compiler.disassembly.lift_records import AnswerVerdict, Lift, Question
 from llm_compiler.disassembly.outlined_code import without_outlined
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.reassemble import Reassembled, reassemble
-from llm_compiler.disassembly.rules.lifter import RulesLifter
+from llm_compiler.disassembly.rules.lifter import NO_LIMITS, RulesLifter
 from llm_compiler.disassembly.rules.outlined import PREFIX
 from llm_compiler.errors import CompilerError, InputError, ResourceError
 from llm_compiler.llvm.elf import Symbol
@@ -435,7 +435,7 @@ class Lifter:
                     text.name,
                     lowered.code,
                     candidate.inspection,
-                    **(self._rules.limits(text) if self._rules is not None else {}),
+                    **(self._rules.limits(text) if self._rules is not None else NO_LIMITS),
                 )
             verdicts[candidate.number] = AnswerVerdict(
                 answer=candidate.answer, verdict=result.verdict, reason=result.reason

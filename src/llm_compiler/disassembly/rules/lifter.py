@@ -27,7 +27,7 @@ from llm_compiler.llvm.elf import Symbol, SymbolKind
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["Drafts", "RulesLifter", "attributes_of"]
+__all__ = ["NO_LIMITS", "Drafts", "RulesLifter", "attributes_of"]
 
 _SIZES: Final = ("minsize optsize", "optsize", "")
 _PLAIN_ARITIES: Final = {
@@ -61,6 +61,9 @@ class Limits(TypedDict):
     arities: dict[str, int]
     bounds: dict[str, int]
     ending: frozenset[str]
+
+
+NO_LIMITS: Final[Limits] = {"arities": {}, "bounds": {}, "ending": frozenset()}
 
 
 class RulesLifter:
