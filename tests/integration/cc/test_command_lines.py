@@ -178,6 +178,7 @@ def _check(line: str, template: Path, folder: Path, llm_cc: LlmCc) -> None:
                 assert sizes[0] <= sizes[1], f"{where}: {name}: {sizes}"
 
 
+@pytest.mark.timeout(0 if _WANTED else 120)
 def test_command_lines_do_what_clang_does(llm_cc: LlmCc, template: Path, tmp_path: Path) -> None:
     chosen = [word for word in LINES if re.search(_WANTED, word)] if _WANTED else LINES[::_EVERY]
     wrong = []
