@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.cc.fast import CXX_LIST, FAST_LISTS, fast_coreset
+from llm_compiler.cc.fast import FAST_LISTS, fast_coreset
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
 from llm_compiler.records import Recipe, VerdictKind
 from llm_compiler.search.coreset import load_coreset
@@ -37,11 +37,3 @@ def test_none_differs_from_run_to_run() -> None:
         assert parse_pass_list(text) == Recipe(tuple(parse_pass_list(text).elements))
         assert not unsafe_passes(parse_pass_list(text))
         assert not ("loop-extract" in text and "iroutliner" in text)
-
-
-def test_what_is_for_cxx_is_not_tried_on_c() -> None:
-    shipped = load_coreset()
-    both = [fast_coreset(shipped, is_cxx=is_cxx).lists for is_cxx in (False, True)]
-    assert {recipe.pipeline for recipe in both[1]} - {recipe.pipeline for recipe in both[0]} == {
-        CXX_LIST
-    }
