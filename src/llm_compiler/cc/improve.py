@@ -75,7 +75,8 @@ class _Tools:
     pool: LocalPool
     checker: Checker
     coreset: Coreset
-    fast: Coreset
+    fast: dict[bool, Coreset]
+    """For C++, and for C."""
     owned: contextlib.ExitStack
     """Closes the pool and the checker."""
     num_users: int = 0
@@ -96,6 +97,7 @@ class _Task:
     stop: threading.Event
     folder: Path
     timeout_s: float
+    is_cxx: bool = False
     is_program: bool = False
     with_assembly: bool = False
     debug: Path | None = None
@@ -133,6 +135,7 @@ class Workshop(Closing):
         flags: ClangFlags,
         effort: Effort,
         stop: threading.Event,
+        is_cxx: bool = False,
         with_assembly: bool = False,
         debug_path: str = "",
     ) -> Improved:
@@ -143,6 +146,7 @@ class Workshop(Closing):
             bitcode: the unoptimised module.
             baseline: clang's own object, which is to be beaten.
             stop: set where nobody waits any more.
+            is_cxx: whether the source is C++, on which more is worth its seconds.
             with_assembly: return the winner's assembly, too.
             debug_path: debug information goes to a file, which the object calls so.
 
@@ -162,6 +166,7 @@ class Workshop(Closing):
                 stop=stop,
                 folder=folder,
                 timeout_s=_timeout_s(bitcode),
+                is_cxx=is_cxx,
                 with_assembly=with_assembly,
                 debug=debug if debug_path else None,
             )
@@ -234,7 +239,7 @@ class Workshop(Closing):
                 options=options,
                 pool=tools.pool,
                 checker=tools.checker,
-                coreset=tools.fast if is_fast else tools.coreset,
+                coreset=tools.fast[task.is_cxx] if is_fast else tools.coreset,
                 model=model,
                 stop=stop,
                 # make decides what runs side by side; a second worker would begin from the start.
@@ -304,7 +309,7 @@ class Workshop(Closing):
                     Checker(toolchain=self._toolchain, pool=pool, book=book)
                 )
                 shipped = load_coreset()
-                fast = fast_coreset(shipped)
+                fast = {is_cxx: fast_coreset(shipped, is_cxx=is_cxx) for is_cxx in (True, False)}
                 self._tools = _Tools(
                     pool=pool, checker=checker, coreset=shipped, fast=fast, owned=owned
                 )
@@ -389,7 +394,7 @@ def _options(task: _Task, tools: _Tools, with_model: bool) -> OptimizeOptions:
     """
     if task.effort is Effort.FAST:
         # Beside the lists stands default<Oz> under the coreset's settings.
-        num_fast = 1 + len(tools.fast.picks)
+        num_fast = 1 + len(tools.fast[task.is_cxx].picks)
         return OptimizeOptions(
             candidates=_PROGRAM_CANDIDATES if task.is_program else num_fast,
             budget=0,

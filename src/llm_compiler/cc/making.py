@@ -170,6 +170,7 @@ class Maker:
             flags=asked.flags,
             effort=settings.effort,
             stop=connection.lost,
+            is_cxx=asked.is_cxx(call.is_cxx),
             with_assembly=is_assembly or asked.saves_temps,
             debug_path=side_path if asked.splits_debug else "",
         )

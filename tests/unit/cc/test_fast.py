@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from llm_compiler.cc.fast import FAST_LISTS, fast_coreset
+from llm_compiler.cc.fast import CXX_LIST, FAST_LISTS, fast_coreset
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
 from llm_compiler.records import Recipe, VerdictKind
 from llm_compiler.search.coreset import load_coreset
+from llm_compiler.search.under_settings import shares_of
 from llm_compiler.verify.verdicts import VerdictBook
 
 
@@ -37,3 +38,22 @@ def test_none_differs_from_run_to_run() -> None:
         assert parse_pass_list(text) == Recipe(tuple(parse_pass_list(text).elements))
         assert not unsafe_passes(parse_pass_list(text))
         assert not ("loop-extract" in text and "iroutliner" in text)
+
+
+def test_what_is_for_cxx_is_not_tried_on_c() -> None:
+    shipped = load_coreset()
+    both = [fast_coreset(shipped, is_cxx=is_cxx).lists for is_cxx in (False, True)]
+    assert {recipe.pipeline for recipe in both[1]} - {recipe.pipeline for recipe in both[0]} == {
+        CXX_LIST
+    }
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+def test_every_list_is_tried_beside_the_settings(architecture: str) -> None:
+    """Of as many tries as there are lists and one, the settings take no more than the one."""
+    coreset = fast_coreset(load_coreset())
+    for is_cxx in (True, False):
+        lists = fast_coreset(load_coreset(), is_cxx=is_cxx).lists
+        settings = coreset.settings_for(architecture)
+        shares = shares_of(settings, (), lambda recipe: True, 1 + len(lists))
+        assert shares.num_lists == len(lists)
