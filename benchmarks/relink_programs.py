@@ -39,7 +39,7 @@ from typing import Any
 from llm_compiler.console import print_table
 from llm_compiler.corpus.config import PackageSpec, load_config
 from llm_compiler.corpus.debian import Archive
-from llm_compiler.disassemble import Disassembled, DisassembleOptions, disassemble
+from llm_compiler.disassemble import Disassembled, DisassembleOptions, disassemble, read_program
 from llm_compiler.disassembly.lift_cache import LiftCache
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
@@ -91,6 +91,13 @@ PROGRAMS: Mapping[str, Program] = {
             if name != "printproperty"  # prints what its arguments name
         ),
         objects=("utf8proc.o",),
+    ),
+    "expat": Program(
+        configure="CC={cc} CFLAGS= cmake -S expat -B build -DCMAKE_BUILD_TYPE=None "
+        "-DEXPAT_BUILD_DOCS=OFF -DEXPAT_BUILD_EXAMPLES=OFF -DEXPAT_SHARED_LIBS=OFF",
+        build="make -C build",
+        test="ctest --test-dir build -j2",
+        objects=("build/CMakeFiles/expat.dir/lib/*.o",),
     ),
     "libtommath": Program(
         build="make CC={cc} CFLAGS=-I. LIBNAME=libtommath.a libtommath.a"
@@ -151,6 +158,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--level", default="Oz")
     parser.add_argument("--search-s", type=float, default=1.0)
     parser.add_argument("--max-seconds", type=float, default=6.0, help="to run one lift")
+    parser.add_argument("--max-executed", type=int, default=3, help="lifts of a function to run")
     parser.add_argument("--accept-unproved", action="store_true")
     parser.add_argument("--retarget", action="store_true")
     parser.add_argument("--json", type=Path)
@@ -181,11 +189,15 @@ class Work:
             return [{"program": self._name, "tests": f"the original {before}"}]
         results: dict[Path, Disassembled] = {}
         found: list[Rebuilt] = []
-        for path in self._objects(folder):
+        objects = self._objects(folder)
+        program = read_program(objects, toolchain=self._toolchain)
+        for path in objects:
             relative = path.relative_to(folder)
             started = time.process_time()
             try:
-                result = disassemble(path, NoEngine(), self._settings(), pool=pool, cache=cache)
+                result = disassemble(
+                    path, NoEngine(), self._settings(), pool=pool, cache=cache, program=program
+                )
             except LlmCompilerError as error:
                 found.append(Rebuilt(name=str(relative), obstacle=str(error)[:300]))
                 continue
@@ -231,6 +243,7 @@ class Work:
             search_s=self._options.search_s,
             keep_unproved=False,
             accept_unproved=self._options.accept_unproved,
+            max_executed=self._options.max_executed,
             execute=ExecuteOptions(max_seconds=self._options.max_seconds),
         )
 

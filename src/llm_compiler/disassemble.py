@@ -13,7 +13,7 @@ import dataclasses
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from llm_compiler import Verb
@@ -26,10 +26,11 @@ from llm_compiler.disassembly.lift_all import lift_all
 from llm_compiler.disassembly.lift_cache import LiftCache
 from llm_compiler.disassembly.merge import merge, relink
 from llm_compiler.disassembly.retarget import check_retarget, retarget
+from llm_compiler.disassembly.rules.known_functions import Program
 from llm_compiler.disassembly.whole import whole_module
 from llm_compiler.errors import ConfigError, InputError, ToolchainNotFound
 from llm_compiler.llvm.elf import Symbol
-from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.llvm.toolchain import Toolchain, find_toolchain
 from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.shared import SharedEngine
 from llm_compiler.verify.execute import Executor
@@ -37,7 +38,14 @@ from llm_compiler.verify.lifted import LiftVerdict
 from llm_compiler.verify.target import find_target
 from llm_compiler.workers.pool import WorkerPool
 
-__all__ = ["DisassembleOptions", "Disassembled", "LiftVerdict", "LiftedFunction", "disassemble"]
+__all__ = [
+    "DisassembleOptions",
+    "Disassembled",
+    "LiftVerdict",
+    "LiftedFunction",
+    "disassemble",
+    "read_program",
+]
 
 # What the C run-time brings into every executable.
 _START_UP = frozenset(
@@ -66,12 +74,15 @@ def disassemble(
     on_progress: Callable[[str, int, int], None] = lambda name, done, total: None,
     name: str = "",
     cache: LiftCache | None = None,
+    program: Program | None = None,
 ) -> Disassembled:
     """Lift an assembly file, object or executable.
 
     Args:
         name: what to call the input; default: its path.
         cache: where outcomes are looked up and kept; the caller closes it.
+        program: the files that are linked with this one, as `read_program` returns them: what
+            their functions take and return is known then.
         engine: proposes; nothing of it is trusted. The caller closes it.
         pool: worker processes; default: a pool made for this call.
         on_progress: called with (function, functions done, functions in all).
@@ -118,6 +129,7 @@ def disassemble(
                 executor=own,
                 folder=position,
                 cache=cache,
+                program=program,
             )
             for each_engine, each, own, position in _workplaces(
                 engine, pool, executor, folder, min(options.jobs, max(1, len(symbols))), stack
@@ -191,6 +203,30 @@ def disassemble(
         warnings=tuple(warnings),
         seconds=time.monotonic() - started,
     )
+
+
+def read_program(
+    files: Sequence[Path], *, toolchain: Toolchain | None = None, target_triple: str = ""
+) -> Program:
+    """Return what files that are linked into one program say of their functions.
+
+    What is no object or assembly is left out.
+
+    Args:
+        target_triple: of assembly.
+
+    Raises:
+        ToolchainError: LLVM cannot be used.
+    """
+    toolchain = toolchain or find_toolchain()
+    binaries = []
+    with tempfile.TemporaryDirectory(prefix="llm-compiler-") as name:
+        for path in files:
+            with contextlib.suppress(InputError, ConfigError):
+                binaries.append(
+                    read_binary(path, toolchain, Path(name), target_triple=target_triple)
+                )
+    return Program([each for each in binaries if each.origin is not Origin.EXECUTABLE])
 
 
 def _is_replaced(lift: Lift, dropped: Mapping[str, str]) -> bool:

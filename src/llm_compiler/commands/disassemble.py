@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from llm_compiler.disassemble import (
     LiftedFunction,
     LiftVerdict,
     disassemble,
+    read_program,
 )
 from llm_compiler.disassembly.archive import MAGIC, read_archive
 from llm_compiler.disassembly.disassembled import Retargeted
 from llm_compiler.disassembly.graph import blocks_of, to_dot, to_html
 from llm_compiler.disassembly.lift_cache import LiftCache
+from llm_compiler.disassembly.rules.known_functions import Program
 from llm_compiler.errors import CompileFailed, ConfigError, InputError
 from llm_compiler.llvm.demangle import demangled
 from llm_compiler.llvm.module_jobs import Inspection, InspectJob
@@ -52,22 +55,7 @@ class _Task:
 
 def _tasks(options: DisassembleArguments, folder: Path) -> list[_Task]:
     """Return what there is to lift: the files, and the members of archives, put into a folder."""
-    found: list[tuple[Path, str, str]] = []
-    for number, source in enumerate(options.files):
-        if source.suffix == ".ll" and source.is_file():
-            raise InputError(f"{source} is LLVM-IR already: expected assembly or an ELF file")
-        if not _is_archive(source):
-            found.append((source, str(source), source.name))
-            continue
-        members = read_archive(source.read_bytes(), str(source))
-        if not members:
-            raise InputError(f"{source} is an archive without members")
-        position = folder / f"archive-{number}"
-        position.mkdir()
-        for index, member in enumerate(members):
-            path = position / f"{index}.o"
-            path.write_bytes(member.data)
-            found.append((path, f"{source}({member.name})", member.name))
+    found = _files(options.files, folder)
     target = options.out_dir or Path()
     if len(found) > 1:
         for flag, value in (("-o", options.output), ("--relink", options.relink)):
@@ -89,6 +77,40 @@ def _tasks(options: DisassembleArguments, folder: Path) -> list[_Task]:
     if options.relink is not None and tasks[0].output.resolve() == options.relink.resolve():
         raise ConfigError(f"the module and the object would both be written to {options.relink}")
     return tasks
+
+
+def _files(sources: Sequence[Path], folder: Path) -> list[tuple[Path, str, str]]:
+    """Return files, members of archives among them: where each lies, and what it is called."""
+    found: list[tuple[Path, str, str]] = []
+    for number, source in enumerate(sources):
+        if source.suffix == ".ll" and source.is_file():
+            raise InputError(f"{source} is LLVM-IR already: expected assembly or an ELF file")
+        if not _is_archive(source):
+            found.append((source, str(source), source.name))
+            continue
+        members = read_archive(source.read_bytes(), str(source))
+        if not members:
+            raise InputError(f"{source} is an archive without members")
+        position = folder / f"archive-{number}"
+        position.mkdir(parents=True)
+        for index, member in enumerate(members):
+            path = position / f"{index}.o"
+            path.write_bytes(member.data)
+            found.append((path, f"{source}({member.name})", member.name))
+    return found
+
+
+def _program(options: DisassembleArguments, tasks: Sequence[_Task], folder: Path) -> Program | None:
+    """Return what files of one program say of each other; None where there is only one."""
+    for path in options.beside:
+        if not path.is_file():
+            raise InputError(f"cannot read {path}: no such file")
+    beside = [path for path, _, _ in _files(options.beside, folder)]
+    own = {task.path.resolve() for task in tasks}
+    files = [task.path for task in tasks] + [path for path in beside if path.resolve() not in own]
+    if len(files) < 2:
+        return None
+    return read_program(files, target_triple=options.target_triple)
 
 
 def _is_archive(path: Path) -> bool:
@@ -119,12 +141,13 @@ def run(options: DisassembleArguments) -> int:
             check_writable(task.output)
         if options.relink is not None:
             check_writable(options.relink)
+        program = _program(options, tasks, Path(name) / "beside")
         engine = open_engine(options.engine, options.model, "disassemble")
         try:
             with LocalPool(1) as pool, _cache(engine, options) as cache:
                 for task in tasks:
                     try:
-                        result = _lift(task, engine, settings, pool, options, cache)
+                        result = _lift(task, engine, settings, pool, options, cache, program)
                     except InputError as error:
                         if len(tasks) == 1:
                             raise
@@ -172,6 +195,7 @@ def _lift(
     pool: WorkerPool,
     options: DisassembleArguments,
     cache: LiftCache | None,
+    program: Program | None,
 ) -> Disassembled:
     """Lift one object and write what comes of it."""
     with progress(None, "lifting") as bar:
@@ -187,6 +211,7 @@ def _lift(
             on_progress=show,
             name=task.name,
             cache=cache,
+            program=program,
         )
         module = result.retargeted.module if result.retargeted else result.module
         data = module.encode("utf-8", "surrogateescape")

@@ -24,6 +24,7 @@ from llm_compiler.disassembly.lift_records import AnswerVerdict, Lift, Question
 from llm_compiler.disassembly.outlined_code import without_outlined
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.reassemble import Reassembled, reassemble
+from llm_compiler.disassembly.rules.known_functions import Program
 from llm_compiler.disassembly.rules.lifter import NO_LIMITS, RulesLifter
 from llm_compiler.disassembly.rules.outlined import PREFIX
 from llm_compiler.errors import CompilerError, InputError, ResourceError
@@ -90,6 +91,7 @@ class Lifter:
         executor: Executor | None,
         folder: Path,
         cache: LiftCache | None = None,
+        program: Program | None = None,
     ) -> None:
         self._cache = cache
         self._binary, self._options = binary, options
@@ -97,7 +99,7 @@ class Lifter:
         self._pool, self._toolchain, self._executor = pool, toolchain, executor
         self._folder = folder
         self._reader = FunctionReader(binary)
-        self._rules = _rules_lifter(binary, self._reader, pool, engine, options)
+        self._rules = _rules_lifter(binary, self._reader, pool, engine, options, program)
         self._needed: Counter[Variant] = Counter()
         """What attributes other functions were exact with: files are compiled with one setting."""
 
@@ -476,11 +478,17 @@ def _rules_lifter(
     pool: WorkerPool,
     engine: Engine,
     options: DisassembleOptions,
+    program: Program | None,
 ) -> RulesLifter | None:
     verbatim = Capability.VERBATIM in engine.capabilities
     if options.rules or (options.rules is None and not verbatim):
         return RulesLifter(
-            binary, reader, pool, seconds=options.search_s, timeout_s=options.timeout_s
+            binary,
+            reader,
+            pool,
+            seconds=options.search_s,
+            timeout_s=options.timeout_s,
+            program=program,
         )
     return None
 

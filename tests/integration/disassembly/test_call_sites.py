@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -12,13 +12,16 @@ from llm_compiler.disassembly.rules.lifter import RulesLifter
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.workers import LocalPool
 
+Calls = Callable[[str], Mapping[str, int]]
+"""Gives what a function's calls show."""
+
 
 @pytest.fixture(scope="module")
-def lifter(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RulesLifter]:
+def calls(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calls]:
     folder = tmp_path_factory.mktemp("sites")
     source = folder / "unit.s"
     # As a compiler writes it: what a call is passed is set just before it.
-    calls = {
+    bodies = {
         "g": ["movl %ebx, %edi", "movl %ebp, %esi", "movl %ebx, %edx", "callq two"],
         "h": ["callq first", "movl %ebx, %edi", "movl %eax, %esi", "callq two"],
         "i": ["callq first", "movl %eax, %edi", "xorl %eax, %eax", "callq open_"],
@@ -26,7 +29,7 @@ def lifter(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> It
         "k": ["callq first", "testl %eax, %eax", "je .Lk", "movl %eax, %edi", ".Lk:", "callq six"],
     }
     lines = [".text"]
-    for name, body in calls.items():
+    for name, body in bodies.items():
         lines += [f".globl {name}", f".type {name}, @function", f"{name}:", "pushq %rbx"]
         tail = body[-1].startswith("jmp")
         lines += [*body[: -1 if tail else None], "popq %rbx", body[-1] if tail else "retq"]
@@ -34,7 +37,15 @@ def lifter(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> It
     source.write_text("\n".join(lines) + "\n")
     binary = read_binary(source, toolchain, folder)
     with LocalPool(1) as pool:
-        yield RulesLifter(binary, FunctionReader(binary), pool)
+        reader = FunctionReader(binary)
+        lifter = RulesLifter(binary, reader, pool)
+
+        def bounds(function: str) -> Mapping[str, int]:
+            symbol = binary.elf.symbol(function)
+            assert symbol is not None
+            return lifter.bounds(reader.read(symbol))
+
+        yield bounds
 
 
 @pytest.mark.parametrize(
@@ -47,9 +58,6 @@ def lifter(toolchain: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> It
     ],
 )
 def test_a_register_that_nobody_set_is_no_argument(
-    lifter: RulesLifter, function: str, callee: str, most: int | None
+    calls: Calls, function: str, callee: str, most: int | None
 ) -> None:
-    binary = lifter._binary
-    symbol = binary.elf.symbol(function)
-    assert symbol is not None
-    assert lifter.bounds(lifter._reader.read(symbol)).get(callee) == most
+    assert calls(function).get(callee) == most

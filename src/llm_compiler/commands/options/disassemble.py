@@ -41,6 +41,16 @@ class DisassembleArguments(Seed, AsJson):
     out_dir: Path | None = option(
         "--out-dir", None, metavar="DIR", help="where the modules go (default: here)"
     )
+    beside: tuple[Path, ...] = option(
+        "--beside",
+        (),
+        repeat=True,
+        type=Path,
+        metavar="FILE",
+        help="an object or archive that is linked with the input: it is read for what its "
+        "functions take and return, and not lifted; may be repeated (several FILEs, and the "
+        "members of an archive, are taken for parts of one program anyway)",
+    )
     jobs: int = option(
         "--jobs",
         default_of(DisassembleOptions, "jobs"),

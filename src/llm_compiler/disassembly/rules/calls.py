@@ -25,10 +25,10 @@ _KINDS: Final = {"p": "ptr", "i": "i32", "l": "i64", "d": "double", "f": "float"
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a function of the file takes and returns, as its own code shows.
+    """What a function of the program takes and returns, as its own code shows.
 
-    `integers`, `vectors`: numbers of registers; `stack`: words. `types`: of the parameters, where
-    known, in the order integers, vectors.
+    `integers`, `vectors`: numbers of registers; `stack`: words. `result`: empty where it is not
+    known. `types`: of the integers, where it is known how much of them is read, else empty.
     """
 
     integers: int
@@ -277,7 +277,7 @@ def _by_signature(
     near: frozenset[str],
     convention: Convention,
 ) -> Arguments:
-    """Return what a call of a function of the file reads."""
+    """Return what a call of a function of the program reads."""
     integers, vectors = convention.integer_arguments, convention.vector_arguments
     result = convention.integer_results[0]
     says_count = site.vector_count is not None and result in near
@@ -286,8 +286,10 @@ def _by_signature(
     if is_variadic:
         num_integers = max(num_integers, _written(convention, state, near, "written"))
         num_vectors = max(num_vectors, site.vector_count or 0)
+    types = [*signature.types, *[""] * num_integers]
     registers = [
-        Argument(integer) for integer in (*integers[:num_integers], *vectors[:num_vectors])
+        *(Argument(integer, types[place]) for place, integer in enumerate(integers[:num_integers])),
+        *(Argument(vector) for vector in vectors[:num_vectors]),
     ]
     slots = _slots(site) if is_variadic else _slots(site)[: signature.stack]
     words = () if slots or is_variadic else _words(site, signature.stack)

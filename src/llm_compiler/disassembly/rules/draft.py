@@ -376,6 +376,9 @@ class Function:
         direct, _ = plan.accesses.incoming(first)
         stack = max(((place - first) // 8 + 1 for place, _ in direct), default=0)
         never = not self.graph.returns and not self._tail_calls()
+        result = plan.result
+        if result == "void" and any(self._known_result(word) == "" for word in self._tail_calls()):
+            result = ""  # what it ends with may return something
         if self.graph.num_named is not None:
             return Signature(
                 integers=self.graph.num_named, vectors=0, result=plan.result, is_variadic=True
@@ -384,10 +387,15 @@ class Function:
         if asked == 8 and len(vectors) == len(convention.vector_arguments):
             # It asks how many vector registers hold arguments: it has "..." at the end.
             return Signature(integers=0, vectors=0, result=plan.result, is_variadic=True)
+        num_integers = max(integers) + 1 if integers else 0
+        entering = plan.live.entering[0]
+        read = [entering.get(word, 0) for word in convention.integer_arguments[:num_integers]]
+        types = [("i64" if bits > 32 else "i32") if bits else "" for bits in read]
         return Signature(
-            integers=max(integers) + 1 if integers else 0,
+            integers=num_integers,
             vectors=max(vectors) + 1 if vectors else 0,
             stack=stack,
-            result=plan.result,
+            result=result,
             never_returns=never,
+            types=tuple(types) if any(types) else (),
         )

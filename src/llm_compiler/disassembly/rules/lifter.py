@@ -1,7 +1,8 @@
 """Drafts for the functions of one file: what the whole file knows goes into each of them.
 
-The signatures of functions that a function calls are read from their own code, once. What
-attributes other functions were exact with is tried first. Not safe to share between threads.
+The signatures of functions that a function calls are read from their own code, once, also from
+that of other files of the same program (`known_functions`). What attributes other functions were
+exact with is tried first. Not safe to share between threads.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ from llm_compiler.disassembly.binary import Binary
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.rules.call_sites import CallSites, most_passed
 from llm_compiler.disassembly.rules.calls import Signature
-from llm_compiler.disassembly.rules.code import Code, Unliftable, parse_code
-from llm_compiler.disassembly.rules.draft import Function
+from llm_compiler.disassembly.rules.code import Unliftable, parse_code
+from llm_compiler.disassembly.rules.known_functions import KnownFunctions, Program, called_by
 from llm_compiler.disassembly.rules.outlined import inline_outlined
 from llm_compiler.disassembly.rules.prototypes import NO_RETURN, PROTOTYPES
 from llm_compiler.disassembly.rules.search import FoundDraft, SearchJob, SearchResult
 from llm_compiler.disassembly.rules.targets import TARGETS
 from llm_compiler.disassembly.rules.translate import translate
 from llm_compiler.disassembly.rules.unoptimised import UNOPTIMISED
-from llm_compiler.llvm.elf import Symbol, SymbolKind
+from llm_compiler.llvm.elf import Symbol
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
@@ -77,17 +78,17 @@ class RulesLifter:
         *,
         seconds: float = 2.0,
         timeout_s: float = 60.0,
+        program: Program | None = None,
     ) -> None:
         """Start without having read anything.
 
         Args:
             seconds: of processor time, for the search of each function.
+            program: that the file is part of.
         """
-        self._binary, self._reader, self._pool = binary, reader, pool
-        self._seconds, self._timeout_s = seconds, timeout_s
+        self._pool, self._seconds, self._timeout_s = pool, seconds, timeout_s
         self._architecture = binary.elf.architecture
-        self._signatures: dict[str, Signature | None] = {}
-        self._most: dict[str, int | None] = {}
+        self._known = KnownFunctions(binary, reader, program)
         self._sizes: Counter[str] = Counter()
         is_known = self._architecture in TARGETS
         says_ellipsis = is_known and TARGETS[self._architecture]().convention.calls_show_ellipsis
@@ -98,9 +99,9 @@ class RulesLifter:
         if self._architecture not in TARGETS:
             return Drafts(cause=f"there are no rules for {self._architecture}")
         try:
-            lifted = inline_outlined(text.text, self._outlined)
+            lifted = inline_outlined(text.text, self._known.outlined)
             code = parse_code(lifted)
-            signatures = self._callees(code)
+            signatures = self._known.callees(code)
         except Unliftable as error:
             return Drafts(cause=error.cause, instruction=error.instruction)
         job = SearchJob(
@@ -123,23 +124,17 @@ class RulesLifter:
     def arities(self, text: FunctionText) -> dict[str, int]:
         """Return how many integer arguments the functions that one calls take at most.
 
-        Of those that everybody knows, and of those of the same file whose code reads no other
+        Of those that everybody knows, and of those of the same program whose code reads no other
         register even if all that its own calls may read counts. None of them takes numbers.
         """
         found = dict(_PLAIN_ARITIES)
         try:
-            code = parse_code(inline_outlined(text.text, self._outlined))
-            names = self._called(code)
+            code = parse_code(inline_outlined(text.text, self._known.outlined))
+            names = called_by(code, self._architecture)
         except Unliftable:
             return found
         for name in names:
-            if name not in self._most:
-                self._most[name] = None
-                symbol = self._function(name)
-                if symbol is not None:
-                    self._most[name] = self._read_most(symbol)
-            most = self._most[name]
-            if most is not None:
+            if (most := self._known.most_arguments(name)) is not None:
                 found[name] = most
         return found
 
@@ -152,111 +147,50 @@ class RulesLifter:
         }
 
     def ending(self, text: FunctionText) -> frozenset[str]:
-        """Return the functions of this file that one calls and that never return."""
+        """Return the functions of this program that one calls and that never return."""
         try:
-            callees = self._callees(parse_code(inline_outlined(text.text, self._outlined)))
+            code = parse_code(inline_outlined(text.text, self._known.outlined))
         except Unliftable:
             return frozenset()
+        callees = self._known.callees(code)
         return frozenset(name for name, known in callees.items() if known.never_returns)
 
     def bounds(self, text: FunctionText) -> dict[str, int]:
         """Return how many integer registers the functions that one calls read at most, as their
         calls in this file show."""
         try:
-            names = self._called(parse_code(inline_outlined(text.text, self._outlined)))
+            code = parse_code(inline_outlined(text.text, self._known.outlined))
         except Unliftable:
             return {}
+        names = called_by(code, self._architecture)
         found = {name: self._sites.most(name) for name in names}
         return {name: most for name, most in found.items() if most is not None}
 
     def known_of_callees(
         self, text: FunctionText
     ) -> dict[str, tuple[Signature | None, int | None, int | None]]:
-        """Return what this file says of the functions that one calls: all that drafts and verdicts
-        depend on besides the text."""
+        """Return what the program says of the functions that one calls: all that drafts and
+        verdicts depend on besides the text."""
         try:
-            code = parse_code(inline_outlined(text.text, self._outlined))
+            code = parse_code(inline_outlined(text.text, self._known.outlined))
         except Unliftable:
             return {}
         arities, bounds = self.arities(text), self.bounds(text)
         return {
-            name: (self._signature(name), arities.get(name), bounds.get(name))
-            for name in self._called(code)
-            if self._function(name) is not None or name in bounds
+            name: (self._known.signature(name), arities.get(name), bounds.get(name))
+            for name in called_by(code, self._architecture)
+            if self._known.is_known(name) or name in bounds
         }
 
     def _read_passed(self, symbol: Symbol) -> dict[str, int | None]:
         """Return what a function's calls show of those that it calls."""
         try:
-            code = parse_code(inline_outlined(self._reader.read(symbol).text, self._outlined))
+            code = self._known.code(symbol)
             target = TARGETS[self._architecture]()
             graph = translate(code, target, NO_RETURN)
             return most_passed(graph, target.convention)
         except (Unliftable, Unreadable):
             return {}
-
-    def _read_most(self, symbol: Symbol) -> int | None:
-        """Return how many integer registers a function may read; None where it reads others."""
-        try:
-            code = parse_code(inline_outlined(self._reader.read(symbol).text, self._outlined))
-            target = TARGETS[self._architecture]()
-            return Function(code, translate(code, target, NO_RETURN), target, {}).most_arguments()
-        except (Unliftable, Unreadable):
-            return None
-
-    def _outlined(self, name: str) -> str | None:
-        """Return the text of code that the compiler outlined."""
-        symbol = self._function(name)
-        if symbol is None:
-            return None
-        try:
-            return self._reader.read(symbol).text
-        except Unreadable:
-            return None
-
-    def _callees(self, code: Code) -> dict[str, Signature]:
-        """Return the signatures of the functions of this file that a function calls, and its own
-        callees' never-returning ones."""
-        return {
-            name: signature
-            for name in self._called(code)
-            if (signature := self._signature(name)) is not None
-        }
-
-    def _called(self, code: Code) -> list[str]:
-        """Return the functions that a function names in calls and jumps."""
-        target = TARGETS[self._architecture]()
-        found: dict[str, None] = {}
-        for line in code.lines:
-            control = target.control(line, code)
-            if control.call:
-                found[control.call] = None
-            if control.ends and not control.targets and line.operands:
-                found[line.operands[0].partition("@")[0].strip('"')] = None
-        return list(found)
-
-    def _function(self, name: str) -> Symbol | None:
-        """Return the symbol of a function that the file defines."""
-        symbol = self._binary.elf.symbol(name)
-        if symbol is None or not symbol.is_defined or not _is_function(symbol, self._binary):
-            return None
-        return symbol
-
-    def _signature(self, name: str) -> Signature | None:
-        if name not in self._signatures:
-            self._signatures[name] = None  # where functions call each other
-            if (symbol := self._function(name)) is not None:
-                self._signatures[name] = self._read_signature(symbol)
-        return self._signatures[name]
-
-    def _read_signature(self, symbol: Symbol) -> Signature | None:
-        try:
-            code = parse_code(inline_outlined(self._reader.read(symbol).text, self._outlined))
-            target = TARGETS[self._architecture]()
-            graph = translate(code, target, NO_RETURN)
-            return Function(code, graph, target, {}).signature()
-        except (Unliftable, Unreadable):
-            return None
 
 
 def _worth_running(drafts: Sequence[FoundDraft]) -> list[FoundDraft]:
@@ -276,10 +210,6 @@ def _worth_running(drafts: Sequence[FoundDraft]) -> list[FoundDraft]:
         if kind and nearest not in kind and not any(found_draft in kind for found_draft in chosen):
             chosen.append(kind[0])
     return list(dict.fromkeys([nearest, *chosen, *sound]))[: 1 + _DRAFTS]
-
-
-def _is_function(symbol: Symbol, binary: Binary) -> bool:
-    return symbol.kind is SymbolKind.FUNCTION and binary.elf.sections[symbol.section].is_code
 
 
 def attributes_of(text: str, architecture: str, sizes: Counter[str]) -> tuple[str, ...]:
