@@ -24,6 +24,7 @@ from llm_compiler.disassembly.rules.search import FoundDraft, SearchJob, SearchR
 from llm_compiler.disassembly.rules.targets import TARGETS
 from llm_compiler.disassembly.rules.translate import translate
 from llm_compiler.disassembly.rules.unoptimised import UNOPTIMISED
+from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.elf import Symbol
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import WorkerPool, run_jobs
@@ -112,7 +113,12 @@ class RulesLifter:
             seconds=self._seconds,
             timeout_s=self._timeout_s,
         )
-        found: SearchResult = run_jobs(self._pool, [job])[0][0]
+        try:
+            found: SearchResult = run_jobs(self._pool, [job])[0][0]
+        except LlmCompilerError:
+            raise
+        except Exception as error:  # A fault of ours takes one function's answer, not the file's.
+            return Drafts(cause=f"a fault of the rules ({type(error).__name__}: {error})")
         if found.status is not Status.OK:
             return Drafts(cause=found.detail, instruction=found.instruction)
         drafts = found.drafts

@@ -236,7 +236,8 @@ def _of_blocks(body: _Body) -> Iterator[Edit]:
     for number, block in enumerate(body.blocks):
         for target in set(_NAME.findall(block[-1])) & labels.keys():
             moved = labels[target]
-            if moved != number + 1:
+            # A block that jumps to itself stays where it is.
+            if moved not in (number, number + 1):
                 yield Edit("branch", partial(_moved, body, moved, number))
     for number in range(1, len(body.blocks) - 1):
         yield Edit("branch", partial(_moved, body, number, len(body.blocks) - 1))

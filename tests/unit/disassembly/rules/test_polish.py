@@ -68,5 +68,12 @@ def test_blocks_move_and_none_is_lost() -> None:
     assert any(text.index("done:") < text.index("more:") for text in edited("branch"))
 
 
+def test_a_block_that_jumps_to_itself_is_moved_as_others_are() -> None:
+    # Real code spins on a volatile word; moving the loop after itself was an error.
+    text = MODULE.replace("br label %done", "br i1 %c, label %more, label %done")
+    texts = edited("branch", text)
+    assert any(text.index("done:") < text.index("more:") for text in texts)
+
+
 def test_a_text_without_function_has_no_edits() -> None:
     assert edits_of("declare void @f()\n", random.Random(0)) == []
