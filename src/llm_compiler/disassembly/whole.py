@@ -28,6 +28,7 @@ from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.disassembly.read_function import Data, FunctionReader, Unreadable
 from llm_compiler.disassembly.variables import constructors, data_module
 from llm_compiler.llvm.elf import SHN_COMMON, Binding, Symbol, SymbolKind
+from llm_compiler.llvm.exceptions import NAME_SLOT
 from llm_compiler.llvm.job_steps import OneStepJob
 from llm_compiler.llvm.module import INTERNAL, Context
 from llm_compiler.llvm.module_jobs import WorkerState
@@ -221,7 +222,11 @@ class _Work:
         return names
 
     def _is_variable(self, symbol: Symbol) -> bool:
-        if not symbol.is_defined or not symbol.name or symbol.name.startswith((".L", "$")):
+        if (
+            not symbol.is_defined
+            or not symbol.name
+            or symbol.name.startswith((".L", "$", NAME_SLOT))
+        ):
             return False
         section = self._elf.sections[symbol.section]
         return (

@@ -15,11 +15,13 @@ from llm_compiler.llvm.elf import ElfFile, FileKind, Relocation, Section, Symbol
 
 __all__ = [
     "INDIRECT",
+    "NAME_SLOT",
     "OMITTED",
     "RELATIVE",
     "CallSite",
     "ExceptionTable",
     "Frame",
+    "caught_filters",
     "read_exception_table",
     "read_frames",
     "read_ranges",
@@ -28,6 +30,8 @@ __all__ = [
 ]
 
 OMITTED = 0xFF
+NAME_SLOT = "DW.ref."
+"""What variables' names begin with that only exception tables refer to: compilers make them."""
 INDIRECT, RELATIVE = 0x80, 0x10
 _ULEB128 = 1
 _SIZES = {0x0: 8, 0x3: 4, 0x4: 8, 0xB: 4, 0xC: 8}
@@ -309,6 +313,23 @@ def read_exception_table(elf: ElfFile, frame: Frame) -> ExceptionTable:
         raise InputError(f"its exception table cannot be read ({error or 'cut off'})") from None
 
 
+def caught_filters(table: ExceptionTable, site: CallSite) -> tuple[int, ...]:
+    """Return what a landing pad catches, in order: filters of types, from 1 on; 0 is a cleanup,
+    below 0 is an exception specification.
+    """
+    if not site.action:
+        return (0,) if site.landing_pad else ()
+    reader = _Bytes(table.actions, site.action - 1)
+    found = []
+    while True:
+        found.append(reader.sleb())
+        at = reader.position
+        following = reader.sleb()
+        if not following or len(found) > len(table.actions):
+            return tuple(found)
+        reader.position = at + following
+
+
 def table_of(elf: ElfFile, section: int, start: int) -> ExceptionTable | None:
     """Return the exception table of the function that begins at a place, if it has one.
 
@@ -399,9 +420,9 @@ def _type(elf: ElfFile, section: Section, offset: int, encoding: int) -> str:
         if slot is None:
             # Another file has the slot: GCC's DW.ref._ZTIi says whose it is.
             name = relocation.symbol.name if relocation else ""
-            if not name.startswith("DW.ref."):
+            if not name.startswith(NAME_SLOT):
                 raise ValueError("a type in an unknown slot")
-            return name.removeprefix("DW.ref.")
+            return name.removeprefix(NAME_SLOT)
         holder = elf.sections[slot[0]]
         filled = _relocation_at(elf, holder, slot[1])
         if filled is None or filled.type not in _POINTER_TYPES:

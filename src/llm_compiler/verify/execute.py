@@ -44,6 +44,7 @@ from llm_compiler.verify.side_by_side.options import (
 )
 from llm_compiler.verify.side_by_side.outcomes import HUNG, Outcome
 from llm_compiler.verify.side_by_side.programs import Programs
+from llm_compiler.verify.side_by_side.throwing import thrown_kinds
 from llm_compiler.verify.side_by_side.world import World, foreign_calls, make_world
 from llm_compiler.verify.target import Target
 
@@ -141,6 +142,7 @@ class Executor:
             arities=arities or {},
             bounds=bounds or {},
             ending=ending,
+            thrown=self._thrown(original, lifted, name, lift),
         )
         ours = self._programs.link(original.path, name, world, "original")
         theirs = self._programs.link(lifted.path, name, world, "lifted")
@@ -221,6 +223,7 @@ class Executor:
             },
             # Which arguments are in registers depends on the target.
             leaves_traces=False,
+            thrown=self._thrown(original, lifted, name, lift),
         )
         ours = self._programs.link(original.path, name, world, "original")
         theirs = other._programs.link(lifted.path, name, world, "lifted")
@@ -261,8 +264,11 @@ class Executor:
     def _refuse(self, original: CodeObject, text: str, name: str) -> None:
         if makes_system_calls(text, name, self._architecture):
             raise Unproved("it makes system calls of its own")
-        if any(section.name == ".gcc_except_table" for section in original.elf.sections):
-            raise Unproved("it catches exceptions, and what throws is not run")
+
+    def _thrown(
+        self, original: CodeObject, lifted: CodeObject, name: str, lift: LiftInspection
+    ) -> tuple[str, ...]:
+        return thrown_kinds(original.elf, lifted.elf, name, lift.declared, self._architecture)
 
     def _refuted(
         self, evidence: Execution, difference: str, arguments: tuple[str, ...], number: int
@@ -296,6 +302,7 @@ class Executor:
             world.functions,
             world.data,
             world.variables,
+            world.thrown,
             tuple(
                 sorted(
                     (name, each_signature.parameters)

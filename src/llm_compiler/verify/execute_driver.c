@@ -1,7 +1,8 @@
 /* Calls one function on many inputs and says what it did: freestanding, for x86-64 and AArch64.
 
    Each input runs in a forked child, so that a crash costs one input, and memory is as it was for
-   the next one. The child is confined (seccomp where the kernel grants it, resource limits), the
+   the next one. Under an emulator, where a fork costs more than a hundred runs, one child takes
+   one input after the other, and puts memory back itself. The child is confined (seccomp where the kernel grants it, resource limits), the
    function has a stack of its own, and everything that it calls outside itself is a stub: it is
    recorded and answers what the input says. Reads standard input, writes standard output; the
    layout of both is in execute.py. Addresses of the function's own code and data, and of the
@@ -14,7 +15,8 @@ typedef unsigned long u64;
 enum {
     ARENA = 0x3a000000, BUFFER = 4096, CONTENT = 2048, STRIDE = 8192,
     STACK = 0x3b000000, STACK_BYTES = 0x40000, STUBS = 0x39c00000, STUB_BYTES = 32, UNSET = 0xa5a5a5a5u,
-    MAX_CALLS = 48, CALL_WORDS = 40, MAX_CHANGES = 4096, SHARED_BYTES = 0x100000, NUM_CHOICES = 16
+    MAX_CALLS = 48, CALL_WORDS = 40, MAX_CHANGES = 4096, SHARED_BYTES = 0x100000, NUM_CHOICES = 16,
+    MAX_SITES = 2048, MAX_KINDS = 8
 };
 #define TAG_STACK 0xfeed000000000001ul
 #define TAG_CONSTANT 0xc057000000000000ul
@@ -87,16 +89,21 @@ static void *map(u64 at, u64 size, int shared, int protection) {
 struct settings {
     u64 magic, num_inputs, entry, num_stack_words, constants_start, constants_end, data_start, data_end,
         code_start, code_end, num_stubs, num_variables, coverage, coverage_bytes, timeout_us,
-        arena_bytes, arena_end, heap;
+        arena_bytes, arena_end, heap, num_sites, num_kinds, exception, is_emulated;
 };
-/* result_bits 0: all 64; followed: a bit for each argument register that may be a pointer */
-struct stub { u64 kind, result_bits, result_is_signed, num_stack, followed; };
+/* result_bits 0: all 64; followed: a bit for each argument register that may be a pointer;
+   throws 0: never, 1: some calls, 2: every call that does not end the run */
+struct stub { u64 kind, result_bits, result_is_signed, num_stack, followed, throws; };
+/* A range of the function's code of its exception table; for each kind of exception the selector
+   and 1 << 32, or 0: it goes on. */
+struct site { u64 start, end, pad, selectors[MAX_KINDS]; };
 struct variable { u64 address, size; };
 struct registers { u64 integers[8], indirect, floats[16]; };
 
 static struct settings settings;
 static struct stub *stubs;
 static struct variable *variables;
+static struct site *sites;
 static u64 choices[NUM_CHOICES];
 
 /* ---- what the child leaves, in memory that it shares with the parent ---- */
@@ -167,10 +174,12 @@ static void fill_report(void) {
         }
     report->num_variable_words = words;
 }
+static void next_input(void);
 static void finish(u64 kind, u64 detail) {
     report->detail = detail;
     fill_report();
     report->kind = kind;
+    if (settings.is_emulated) next_input();
     leave(0);
 }
 
@@ -188,20 +197,68 @@ static void fault(int number, u64 *info, u8 *context) {
     report->broken = info[2];
     report->detail = (u64)number;
     report->kind = 5;
+    if (settings.is_emulated) next_input();
     leave(0);
 }
 static void watch_faults(void) {
     u64 stack[3] = {(u64)fault_stack, 0, sizeof fault_stack};
-    u64 action[4] = {(u64)fault, 0x0c000004, (u64)leave, 0}; /* SA_ONSTACK, SA_SIGINFO, a restorer */
+    /* SA_NODEFER, since the handler does not return; SA_ONSTACK, SA_SIGINFO, a restorer */
+    u64 action[4] = {(u64)fault, 0x4c000004, (u64)leave, 0};
     system3(SIGALTSTACK, stack, 0, 0);
     system6(SIGACTION, 11, (long)action, 0, 8, 0, 0);
     system6(SIGACTION, 7, (long)action, 0, 8, 0, 0);
 }
 
 /* ---- stubs ---- */
+/* results: integers, a number, and where to go on in place of the call's end, or 0 */
 struct saved { u64 integers[8], floats[16], results[4]; u64 *stack; };
 struct saved llm_saved;
 u64 llm_driver_stack[8192];
+#if defined(__x86_64__)
+static u64 called_from(void) { return llm_saved.stack[-1]; }
+#else
+extern u64 llm_stub_sp[2];
+static u64 called_from(void) { return llm_stub_sp[1]; }
+#endif
+
+static u64 thrown_before;
+
+/* Whether a call throws: on a quarter of the inputs none does at first, on half of them one, on the
+   others a quarter of the calls; once one has, a quarter of the calls after it may, on half of
+   them. Each answer decides for its calls, so that changing one leaves the other calls as they are. */
+static u64 draw_throw(u64 call) { return mix(choices[1 + call % (NUM_CHOICES - 1)] + call); }
+static int is_thrown(struct stub *stub, u64 call) {
+    u64 habit = mix(choices[0] ^ 0x7468726f7773ul), which = habit >> 8;
+    if (!settings.num_kinds || !stub->throws) return 0;
+    if (stub->throws == 2) return 1;
+    int quarter = !(draw_throw(call) >> 32 & 3);
+    if (thrown_before) return quarter && (habit & 4);
+    switch (habit & 3) {
+    case 0: return 0;
+    case 1: return call == which % 6;
+    case 2: return call == which % MAX_CALLS;
+    default: return quarter;
+    }
+}
+/* What an unwinder does that finds the function as the caller: it goes on at the landing pad, with
+   the exception and the selector in two registers, or leaves the function. */
+static int land(struct stub *stub, u64 kind) {
+    u64 from = called_from() - 1;
+    for (u64 i = 0; i < settings.num_sites; i++) {
+        struct site *site = &sites[i];
+        if (from < site->start || from >= site->end) continue;
+        if (!site->pad || !site->selectors[kind]) return 0;
+        llm_saved.results[0] = settings.exception;
+        llm_saved.results[1] = (u32)site->selectors[kind];
+        llm_saved.results[3] = site->pad;
+        thrown_before = 1;
+        return 1;
+    }
+    /* Calls that must not throw are in no range. */
+    if (settings.num_sites && from >= settings.code_start && from < settings.code_end && stub->throws != 2)
+        finish(8, 0);
+    return 0;
+}
 
 /* What a callee may do to memory that it is given. On the stack it sets what nobody has set yet,
    and always to the same: where one object ends and the next begins differs between the two. In
@@ -240,8 +297,12 @@ void llm_record(u64 id) {
     }
     for (u64 i = 0; i < 6; i++) to[25 + i] = i < stub->num_stack ? canonical(llm_saved.stack[i]) : 0;
     report->num_calls = call + 1;
-    if (stub->kind == 1) finish(2, id);
+    llm_saved.results[3] = 0;
     u64 draw = mix(choices[0] + id * 0x9e3779b97f4a7c15ul + ++ordinals[id & 255]);
+    int throws = is_thrown(stub, call);
+    if (throws && land(stub, (draw_throw(call) >> 36) % settings.num_kinds)) return;
+    if (throws && stub->throws == 1) finish(7, 0);
+    if (stub->kind == 1) finish(2, id);
     llm_saved.results[0] = choices[draw % NUM_CHOICES];
     llm_saved.results[1] = choices[(draw >> 8) % NUM_CHOICES];
     llm_saved.results[2] = choices[(draw >> 16) % NUM_CHOICES];
@@ -250,7 +311,8 @@ void llm_record(u64 id) {
         llm_saved.results[0] = stub->result_is_signed ? (u64)((long)moved >> shift) : moved >> shift;
     }
     if (!stub->kind) leave_traces(stub, draw);
-    if (stub->kind >= 2) { /* malloc, calloc, realloc */
+    if (stub->kind == 5) llm_saved.results[0] = llm_saved.integers[0];
+    else if (stub->kind >= 2) { /* malloc, calloc, realloc */
         u64 size = llm_saved.integers[stub->kind == 4 ? 1 : 0];
         if (stub->kind == 3) size *= llm_saved.integers[1];
         u64 room = settings.heap + BUFFER - heap_next;
@@ -284,8 +346,9 @@ __asm__(
     "movq llm_saved+208(%rip), %xmm0\nmovabsq $0xdeadbeef5c000000, %rcx\n"
     "movq %rcx, %xmm1\nmovq %rcx, %xmm2\nmovq %rcx, %xmm3\nmovq %rcx, %xmm4\nmovq %rcx, %xmm5\nmovq %rcx, %xmm6\nmovq %rcx, %xmm7\n"
     "movq %rcx, %xmm8\nmovq %rcx, %xmm9\nmovq %rcx, %xmm10\nmovq %rcx, %xmm11\nmovq %rcx, %xmm12\nmovq %rcx, %xmm13\nmovq %rcx, %xmm14\nmovq %rcx, %xmm15\n"
-    "leaq 1(%rcx), %rsi\nleaq 2(%rcx), %rdi\nleaq 3(%rcx), %r8\nleaq 4(%rcx), %r9\nleaq 5(%rcx), %r10\nleaq 6(%rcx), %r11\n"
-    "retq\n"
+    "leaq 1(%rcx), %rsi\nleaq 2(%rcx), %rdi\nleaq 3(%rcx), %r8\nleaq 4(%rcx), %r9\nleaq 5(%rcx), %r10\n"
+    "movq llm_saved+216(%rip), %r11\ntestq %r11, %r11\njne 1f\nleaq 6(%rcx), %r11\nretq\n"
+    "1: addq $8, %rsp\njmpq *%r11\n"
     /* (entry, in, words, count, top, out) */
     ".globl llm_call\nllm_call:\n"
     "pushq %rbx\npushq %rbp\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
@@ -327,6 +390,7 @@ __asm__(
     "mov x0, x16\nbl llm_record\n"
     "adrp x10, llm_stub_sp\nadd x10, x10, :lo12:llm_stub_sp\nldp x9, x30, [x10]\nmov sp, x9\n"
     "adrp x17, llm_saved\nadd x17, x17, :lo12:llm_saved\nldp x0, x1, [x17, #192]\nldr d0, [x17, #208]\n"
+    "ldr x9, [x17, #216]\ncbz x9, 1f\nmov x30, x9\n1:\n"
     "movz x2, #0xdead, lsl #48\nmovk x2, #0xbeef, lsl #32\nmovk x2, #0x5c00, lsl #16\n"
     "add x3, x2, #1\nadd x4, x2, #2\nadd x5, x2, #3\nadd x6, x2, #4\nadd x7, x2, #5\nadd x8, x2, #6\nadd x9, x2, #7\n"
     "add x10, x2, #8\nadd x11, x2, #9\nadd x12, x2, #10\nadd x13, x2, #11\nadd x14, x2, #12\nadd x15, x2, #13\nadd x16, x2, #14\nadd x17, x2, #15\nadd x18, x2, #16\n"
@@ -360,7 +424,7 @@ __asm__(
     "ldr x13, [x9, #16]\nmov x14, sp\ncmp x13, x14\ncset x14, ne\norr x12, x12, x14, lsl #13\nstr x12, [x11, #144]\n"
     "mov sp, x10\nldp x19, x20, [sp, #16]\nldp x21, x22, [sp, #32]\nldp x23, x24, [sp, #48]\nldp x25, x26, [sp, #64]\nldp x27, x28, [sp, #80]\n"
     "ldp d8, d9, [sp, #96]\nldp d10, d11, [sp, #112]\nldp d12, d13, [sp, #128]\nldp d14, d15, [sp, #144]\nldp x29, x30, [sp], #176\nret\n"
-    ".bss\n.p2align 3\nllm_call_sp: .zero 24\nllm_stub_sp: .zero 16\n.text\n");
+    ".bss\n.p2align 3\nllm_call_sp: .zero 24\n.globl llm_stub_sp\nllm_stub_sp: .zero 16\n.text\n");
 static void make_stub(u8 *at, u32 id) {
     u32 *code = (u32 *)at;
     code[0] = 0x52800010u | id << 5; /* mov w16, #id */
@@ -411,25 +475,101 @@ void *memcpy(void *to, const void *from, u64 n) { return llm_memcpy(to, from, n)
 void *memset(void *to, int value, u64 n) { return llm_memset(to, value, n); }
 
 /* ---- one input ---- */
-static void confine(void) {
-    u64 none[2] = {0, 0}, seconds[2] = {5, 5};
+static struct registers in;
+static u64 stack_words[64], replaces, variable_bytes;
+static u8 *contents, *variable_contents, *before, *data_before, *stack;
+/* What the child has begun, for the parent to see. */
+static volatile u64 *input;
+
+static void limit_time(void) {
     long timer[4] = {0, 0, (long)(settings.timeout_us / 1000000), (long)(settings.timeout_us % 1000000)};
     system3(SETITIMER, 1, timer, 0); /* of the processor's time: the machine may be busy */
-    system3(SETRLIMIT, 0, seconds, 0); /* RLIMIT_CPU */
+}
+static void confine(void) {
+    u64 none[2] = {0, 0}, seconds[2] = {5, 5};
+    limit_time();
+    if (!settings.is_emulated) system3(SETRLIMIT, 0, seconds, 0); /* RLIMIT_CPU */
     system3(SETRLIMIT, 1, none, 0);    /* RLIMIT_FSIZE */
     system3(SETRLIMIT, 4, none, 0);    /* RLIMIT_CORE */
     system3(SETRLIMIT, 6, none, 0);    /* RLIMIT_NPROC */
     system3(SETRLIMIT, 7, none, 0);    /* RLIMIT_NOFILE */
     system6(PRCTL, 38, 1, 0, 0, 0, 0); /* no new privileges */
-    system6(PRCTL, 22, 1, 0, 0, 0, 0); /* seccomp: read, write, exit */
+    if (!settings.is_emulated) system6(PRCTL, 22, 1, 0, 0, 0, 0); /* seccomp: read, write, exit */
 }
-static void run_one(struct registers *in, u64 *stack_words) {
+static void read_input(void) {
+    read_all(&in, sizeof in);
+    read_all(stack_words, 8 * settings.num_stack_words);
+    read_all(choices, sizeof choices);
+    read_all(&replaces, 8);
+    read_all(variable_contents, replaces ? variable_bytes : 0);
+    read_all(contents, settings.arena_bytes);
+    for (u64 i = 0; i < sizeof(struct report) / 8; i++) ((u64 *)report)[i] = 0;
+    for (u64 i = 0; i < settings.coverage_bytes; i++) ((u8 *)settings.coverage)[i] = 0;
+}
+static void copy_words(void *to, const void *from, u64 bytes) {
+    for (u64 i = 0; i < bytes / 8; i++) ((u64 *)to)[i] = from ? ((const u64 *)from)[i] : 0;
+}
+/* Fills memory as the input says; it is as the program began. */
+static void set_memory(void) {
+    for (u64 at = 0, from = 0; from < settings.arena_bytes; at += STRIDE, from += CONTENT) {
+        copy_words((u8 *)ARENA + at + BUFFER - CONTENT, contents + from, CONTENT);
+        copy_words(before + at + BUFFER - CONTENT, contents + from, CONTENT);
+    }
+    u64 from = 0;
+    for (u64 i = 0; replaces && i < settings.num_variables; i++) {
+        llm_memcpy((void *)variables[i].address, variable_contents + from, variables[i].size);
+        from += (variables[i].size + 7) & ~7ul;
+    }
+}
+static void fill_stack(void) {
+    for (u64 i = (STACK_BYTES - 0x8000) / 8; i < STACK_BYTES / 8; i++) ((u64 *)stack)[i] = 0xa5a5a5a5a5a5a5a5ul;
+}
+/* What the last input has left. */
+static void restore_memory(void) {
+    for (u64 at = 0; at < settings.arena_end; at += STRIDE) copy_words((u8 *)ARENA + at, 0, BUFFER - CONTENT);
+    llm_memcpy((void *)settings.data_start, data_before, settings.data_end - settings.data_start);
+    copy_words(stack, 0, STACK_BYTES - 0x8000);
+    fill_stack();
+    for (u64 i = 0; i < 256; i++) ordinals[i] = 0;
+    thrown_before = 0;
+}
+static void run_one(void) {
     heap_next = settings.heap;
-    watch_faults();
-    confine();
-    llm_call(settings.entry, in, stack_words, settings.num_stack_words, STACK + STACK_BYTES - 4096, report);
+    llm_call(settings.entry, &in, stack_words, settings.num_stack_words, STACK + STACK_BYTES - 4096, report);
     for (int i = 0; i < 8; i++) report->integers[i] = canonical(report->integers[i]);
     finish(1, 0);
+}
+static void write_outcome(void) {
+    u64 sizes[4] = {report->num_calls, report->num_changes, report->num_variable_words, settings.coverage_bytes};
+    write_all(sizes, sizeof sizes);
+    write_all(report, (u64)((u8 *)report->calls - (u8 *)report));
+    write_all(report->calls, report->num_calls * CALL_WORDS * 8);
+    write_all(changes, report->num_changes * 16 + report->num_variable_words * 8);
+    write_all((void *)settings.coverage, settings.coverage_bytes);
+}
+/* In the child under an emulator: the next input, on a fresh stack. */
+u64 llm_loop_stack[8192];
+__attribute__((used)) void llm_loop(void) {
+    if (*input == settings.num_inputs) leave(0);
+    read_input();
+    restore_memory();
+    set_memory();
+    limit_time();
+    run_one();
+}
+static void begin_loop(void) {
+    u64 top = (u64)(llm_loop_stack + 8192);
+#if defined(__x86_64__)
+    __asm__ volatile("movq %0, %%rsp\ncallq llm_loop\nud2" : : "r"(top) : "memory");
+#else
+    __asm__ volatile("mov sp, %0\nbl llm_loop\nbrk #0" : : "r"(top) : "memory");
+#endif
+    __builtin_unreachable();
+}
+static void next_input(void) {
+    write_outcome();
+    ++*input;
+    begin_loop();
 }
 
 void llm_main(void) {
@@ -438,22 +578,31 @@ void llm_main(void) {
     if (settings.num_stubs > 256 || settings.arena_bytes > 0x80000 || settings.num_stack_words > 64) leave(105);
     stubs = map(0, 4096 * 4, 0, 3);
     variables = map(0, 4096 * 4, 0, 3);
+    sites = map(0, MAX_SITES * sizeof *sites, 0, 3);
     if (settings.num_variables > 1024) leave(106);
+    if (settings.num_sites > MAX_SITES || settings.num_kinds > MAX_KINDS) leave(109);
     read_all(stubs, settings.num_stubs * sizeof *stubs);
     read_all(variables, settings.num_variables * sizeof *variables);
-    u64 variable_bytes = 0;
+    read_all(sites, settings.num_sites * sizeof *sites);
+    system3(MPROTECT, stubs, 4096 * 4, 1);
+    system3(MPROTECT, variables, 4096 * 4, 1);
+    system3(MPROTECT, sites, MAX_SITES * sizeof *sites, 1);
     for (u64 i = 0; i < settings.num_variables; i++) variable_bytes += (variables[i].size + 7) & ~7ul;
     /* Buffers with guard pages between them; behind them the contents as they were. */
     for (u64 at = 0; at < settings.arena_end; at += STRIDE) map(ARENA + at, BUFFER, 0, 3);
-    u8 *before = map(ARENA + settings.arena_end, settings.arena_end, 0, 3);
+    before = map(ARENA + settings.arena_end, settings.arena_end, 0, 3);
     u8 *code = map(STUBS, 256 * STUB_BYTES, 0, 3);
     for (u32 i = 0; i < 256; i++) make_stub(code + i * STUB_BYTES, i);
     system3(MPROTECT, STUBS, 256 * STUB_BYTES, 5);
-    u8 *stack = map(STACK, STACK_BYTES, 0, 3);
-    for (u64 i = STACK_BYTES - 0x8000; i < STACK_BYTES; i++) stack[i] = 0xa5;
+    stack = map(STACK, STACK_BYTES, 0, 3);
+    fill_stack();
     report = map(0, SHARED_BYTES, 1, 3);
     changes = (u64 *)(report + 1);
-    u8 *contents = map(0, 0x100000, 0, 3), *variable_contents = map(0, 0x100000, 0, 3);
+    contents = map(0, 0x100000, 0, 3);
+    variable_contents = map(0, 0x100000, 0, 3);
+    input = map(0, 4096, 1, 3);
+    data_before = map(0, (settings.data_end - settings.data_start + 4095) & ~4095ul, 0, 3);
+    llm_memcpy(data_before, (void *)settings.data_start, settings.data_end - settings.data_start);
     u8 *thread = map(0, 8192, 0, 3);
     *(u64 *)(thread + 4096 + 40) = 0x5ca1ab1e00c0ffee; /* the stack protector's canary */
     *(u64 *)(thread + 4096) = (u64)thread + 4096;
@@ -462,35 +611,22 @@ void llm_main(void) {
 #else
     __asm__ volatile("msr tpidr_el0, %0" : : "r"(thread + 4096));
 #endif
-    struct registers in;
-    u64 stack_words[64], replaces;
     if (variable_bytes > 0x100000) leave(107);
     if (settings.coverage) map(settings.coverage, 0x10000, 1, 3); /* its writers are children */
-    for (u64 input = 0; input < settings.num_inputs; input++) {
-        read_all(&in, sizeof in);
-        read_all(stack_words, 8 * settings.num_stack_words);
-        read_all(choices, sizeof choices);
-        read_all(&replaces, 8);
-        read_all(variable_contents, replaces ? variable_bytes : 0);
-        read_all(contents, settings.arena_bytes);
-        for (u64 i = 0; i < sizeof(struct report) / 8; i++) ((u64 *)report)[i] = 0;
-        for (u64 i = 0; i < settings.coverage_bytes; i++) ((u8 *)settings.coverage)[i] = 0;
+    watch_faults();
+    for (; *input < settings.num_inputs; ++*input) {
+        if (!settings.is_emulated) read_input();
         long child = fork_child();
         if (child < 0) leave(108);
         if (!child) {
-            for (u64 at = 0, from = 0; from < settings.arena_bytes; at += STRIDE, from += CONTENT) {
-                llm_memcpy((u8 *)ARENA + at + BUFFER - CONTENT, contents + from, CONTENT);
-                llm_memcpy(before + at + BUFFER - CONTENT, contents + from, CONTENT);
-            }
-            u64 from = 0;
-            for (u64 i = 0; replaces && i < settings.num_variables; i++) {
-                llm_memcpy((void *)variables[i].address, variable_contents + from, variables[i].size);
-                from += (variables[i].size + 7) & ~7ul;
-            }
-            run_one(&in, stack_words);
+            confine();
+            if (settings.is_emulated) begin_loop();
+            set_memory();
+            run_one();
         }
         int status = 0;
         while (system6(WAIT4, child, (long)&status, 0, 0, 0, 0) < 0) {}
+        if (*input == settings.num_inputs) break;
         if (status & 127) {
             int number = status & 127;
             report->kind = number == 26 || number == 24 ? 6 : 5;
@@ -500,12 +636,7 @@ void llm_main(void) {
             report->kind = 5; /* left by a system call of its own */
             report->detail = 0;
         }
-        u64 sizes[4] = {report->num_calls, report->num_changes, report->num_variable_words, settings.coverage_bytes};
-        write_all(sizes, sizeof sizes);
-        write_all(report, (u64)((u8 *)report->calls - (u8 *)report));
-        write_all(report->calls, report->num_calls * CALL_WORDS * 8);
-        write_all(changes, report->num_changes * 16 + report->num_variable_words * 8);
-        write_all((void *)settings.coverage, settings.coverage_bytes);
+        write_outcome();
     }
     leave(0);
 }

@@ -136,6 +136,7 @@ class InputGenerator:
         functions: addresses that can be called.
         fields: what the code reads at fixed distances from pointers.
         offsets: distances from pointers of which the code takes the address.
+        throws: other functions throw exceptions, which their answers decide.
     """
 
     def __init__(
@@ -150,6 +151,7 @@ class InputGenerator:
         functions: Sequence[int],
         fields: Sequence[MemoryField] = (),
         offsets: Sequence[int] = (),
+        throws: bool = False,
     ) -> None:
         self._signature, self._frame = signature, frame
         self._random = random.Random(f"inputs:{seed}")
@@ -157,6 +159,8 @@ class InputGenerator:
         self._num_buffers = NUM_BUFFERS + num_extra_buffers
         self._variable_bytes = variable_bytes
         self._functions = list(functions)
+        self._kinds = (0.2, 0.5, 0.9) if throws else (0.35, 0.75, 0.9)
+        """Shares of what is changed: parameters, then memory, then answers, then variables."""
         self._fields = [
             memory_field
             for memory_field in fields
@@ -453,7 +457,7 @@ class InputGenerator:
         rng = self._random
         for _ in range(rng.choice((1, 1, 2, 3))):
             kind = rng.random()
-            if kind < 0.35 and self._signature.parameters:
+            if kind < self._kinds[0] and self._signature.parameters:
                 number = rng.randrange(len(self._signature.parameters))
                 integers, floats, stack = list(item.integers), list(item.floats), list(item.stack)
                 words = self._scalar(self._signature.parameters[number], number)
@@ -461,7 +465,7 @@ class InputGenerator:
                 item = dataclasses.replace(
                     item, integers=tuple(integers), floats=tuple(floats), stack=tuple(stack)
                 )
-            elif kind < 0.75:
+            elif kind < self._kinds[1]:
                 arena = bytearray(item.arena)
                 for _ in range(rng.choice((1, 2, 8))):
                     buffer = rng.randrange(self._num_buffers) * CONTENT_BYTES
@@ -473,7 +477,7 @@ class InputGenerator:
                     word = self._word() if size == 8 else self._integer(8 * size)
                     arena[start : start + size] = word.to_bytes(8, "little")[:size]
                 item = dataclasses.replace(item, arena=bytes(arena))
-            elif kind < 0.9 or not self._variable_bytes:
+            elif kind < self._kinds[2] or not self._variable_bytes:
                 item = dataclasses.replace(item, choices=self._other_choices(item.choices))
             else:
                 item = dataclasses.replace(item, variables=self._other_variables(item.variables))

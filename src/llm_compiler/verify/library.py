@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ALLOCATORS", "KNOWN_ARITIES", "KNOWN_RESULTS", "NO_RETURN", "REAL"]
+__all__ = ["ALLOCATORS", "KNOWN_ARITIES", "KNOWN_RESULTS", "NO_RETURN", "REAL", "SAME_RESULT"]
 
 REAL = {
     name: f"llm_{real}"
@@ -19,7 +19,17 @@ REAL = {
         ("rindex", "strrchr"),
     )
 }
-ALLOCATORS = {"malloc": 2, "_Znwm": 2, "_Znam": 2, "calloc": 3, "realloc": 4}
+ALLOCATORS = {
+    "malloc": 2,
+    "__cxa_allocate_exception": 2,
+    "_Znwm": 2,
+    "_Znam": 2,
+    "calloc": 3,
+    "realloc": 4,
+}
+"""What stubs do for real, as execute_driver.c numbers it."""
+SAME_RESULT = frozenset({"__cxa_begin_catch", "__cxa_get_exception_ptr"})
+"""That return what they are passed, as far as stubs go: where an exception's object is."""
 NO_RETURN = re.compile(
     r"^(?:_?_?exit|_Exit|abort|quick_exit|__assert_fail|__stack_chk_fail|_?longjmp|siglongjmp|"
     r"__\w*chk_fail|__fortify_fail|_ZSt9terminatev|__cxa_(?:re)?throw|_Unwind_Resume|"

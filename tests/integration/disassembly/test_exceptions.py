@@ -15,6 +15,7 @@ from llm_compiler.disassembly.reassemble import reassemble
 from llm_compiler.llvm.extract import extract_function
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.toolchain import Toolchain
+from llm_compiler.model.engines.no_engine import NoEngine
 from llm_compiler.model.engines.replay import ReplayEngine
 from llm_compiler.process import run
 from llm_compiler.workers import LocalPool
@@ -152,25 +153,142 @@ def test_lifts_are_exact_and_a_program_made_of_them_throws(
     assert run([*runner, program], timeout_s=30).stdout == OUTPUT
 
 
+HANDLERS = r"""
+struct Guard { ~Guard(); };
+struct Bad { int code; };
+int work(int);
+int many(int, int, int, int, int, int, int, int, int, int);
+int f(int n, int *out) {
+    Guard guard;
+    try { out[0] = work(n); out[1] = work(n + 1); }
+    catch (const Bad &bad) { return bad.code; }
+    catch (int number) { return number + 1; }
+    return out[0] + 3;
+}
+// Words are pushed for the call: they are off the stack when the landing pad runs.
+int pushed(int n) {
+    try { return many(1, 2, 3, 4, 5, 6, n, 8, 9, 10) + n; } catch (...) { return -n; }
+}
+int again(int n) { try { return work(n); } catch (...) { if (n > 3) throw; return 7; } }
+"""
+CALLERS = r"""
+#include <cstdio>
+struct Guard { ~Guard(); };
+Guard::~Guard() { std::puts("left"); }
+struct Bad { int code; };
+int work(int n) {
+    if (n == 1) throw Bad{41};
+    if (n == 2) throw 7;
+    if (n > 4) throw "more";
+    return n;
+}
+int many(int a, int, int, int, int, int, int n, int, int, int) {
+    if (n == 2) throw 1;
+    return a + n;
+}
+int f(int n, int *out); int pushed(int); int again(int);
+int main() {
+    for (int i = 0; i < 8; i++) {
+        int out[2];
+        try { std::printf("f %d\n", f(i, out)); } catch (...) { std::puts("f throws"); }
+        std::printf("pushed %d\n", pushed(i));
+        try { std::printf("again %d\n", again(i)); } catch (...) { std::puts("again throws"); }
+    }
+}
+"""
+
+
+def test_a_file_of_handlers_is_lifted_whole_by_rules_and_throws(
+    architecture: str, toolchain: Toolchain, pool: LocalPool, tmp_path: Path
+) -> None:
+    source = compile_cxx(toolchain, HANDLERS, tmp_path / "p.o", architecture)
+    options = DisassembleOptions(relink=True)
+    result = disassemble(source, NoEngine(), options, pool=pool)
+    assert all(function.verdict.is_accepted for function in result.functions), result.functions
+    assert result.is_whole
+    (tmp_path / "whole.ll").write_text(result.module)
+    clang = [toolchain.tool("clang++"), f"--target={TRIPLES[architecture]}"]
+    main = compile_cxx(toolchain, CALLERS, tmp_path / "main.o", architecture)
+    outputs = []
+    runner = [] if architecture == "x86_64" else ["qemu-aarch64", "-L", "/usr/aarch64-linux-gnu"]
+    if runner and not shutil.which(runner[0]):
+        pytest.skip("needs qemu-user")
+    for each in (source, tmp_path / "whole.ll"):
+        program = tmp_path / f"program-{each.name}"
+        linked = run([*clang, "-O1", main, each, "-o", program], timeout_s=60)
+        assert linked.ok, linked.stderr_text
+        outputs.append(run([*runner, program], timeout_s=30).stdout)
+    assert outputs[0] == outputs[1]
+    assert outputs[0].count(b"\n") > 24
+
+
+THROWN_INTO = """
+struct Guard { ~Guard(); };
+struct Bad { int code; };
+struct Code { int code; };
+int work(int);
+int f(int n, int *out) {
+    Guard guard;
+    try {
+        out[0] = work(n);
+        out[1] = work(n + 1);
+    } catch (const Bad &bad) {
+        return bad.code;
+    } catch (int number) {
+        if (number == 7) throw;
+        return number + 1;
+    }
+    return out[0] + 3;
+}
+"""
+SWAPPED = """} catch (int number) {
+        if (number == 7) throw;
+        return number + 1;
+    } catch (const Bad &bad) {
+        return bad.code;
+    }
+"""
+TYPED = THROWN_INTO[THROWN_INTO.index("} catch (const") : THROWN_INTO.index("    return out")]
+
+
 @pytest.mark.parametrize(
-    ("before", "after", "reason"),
+    ("before", "after", "is_right"),
     [
-        ("catch ptr @_ZTIi", "catch ptr @_ZTISt13runtime_error", "it catches "),
-        ("catch ptr @_ZTIi", "catch ptr null", "it catches "),
-        ("__gxx_personality_v0", "__gcc_personality_v0", "defines 'DW.ref.__gcc_personality_v0'"),
+        (TYPED, SWAPPED, True),
+        ("number + 1", "number + 2", False),
+        ("bad.code", "bad.code & 0xffff", False),
+        ("catch (int number)", "catch (unsigned number)", False),
+        ("const Bad &bad", "const Code &bad", False),
+        (" throw;", " return 0;", False),
+        ("    Guard guard;\n", "    out[2] = 0;\n", False),
+        ("    try {\n        out[0] = work(n);", "out[0] = work(n);\n    try {", False),
+        ("    return out", "    catch (...) { return 0; }\n    return out", False),
     ],
 )
-def test_lifts_that_catch_something_else_are_not_accepted(
-    before: str, after: str, reason: str, toolchain: Toolchain, pool: LocalPool, tmp_path: Path
+def test_lifts_are_judged_by_what_they_do_when_a_call_throws(
+    before: str,
+    after: str,
+    is_right: bool,
+    architecture: str,
+    toolchain: Toolchain,
+    pool: LocalPool,
+    tmp_path: Path,
 ) -> None:
-    source = compile_cxx(toolchain, PROGRAM, tmp_path / "p.o", "x86_64")
-    engine = answers(toolchain, "x86_64", tmp_path / "answers", {"caught": (before, after)})
-    options = DisassembleOptions(functions=("_Z6caughti",))
-    (lifted_function,) = disassemble(source, engine, options, pool=pool).functions
-    assert not lifted_function.verdict.is_accepted
-    assert reason in lifted_function.reason
-    if lifted_function.verdict is LiftVerdict.UNPROVED:
-        assert "what throws is not run" in lifted_function.reason
+    assert before in THROWN_INTO
+    other = THROWN_INTO.replace(before, after)
+    source = compile_cxx(toolchain, THROWN_INTO, tmp_path / "p.o", architecture)
+    folder = tmp_path / "answers"
+    folder.mkdir()
+    compile_cxx(toolchain, other, tmp_path / "_Z1fiPi.ll", architecture)
+    with Context() as context:
+        module = context.parse((tmp_path / "_Z1fiPi.ll").read_bytes())
+        with extract_function(module, "_Z1fiPi") as each_module:
+            text = each_module.to_text()
+    (folder / "_Z1fiPi.ll").write_text(text)
+    options = DisassembleOptions(functions=("_Z1fiPi",))
+    (lifted,) = disassemble(source, ReplayEngine(folder), options, pool=pool).functions
+    expected = LiftVerdict.TESTS_PASSED if is_right else LiftVerdict.REFUTED
+    assert lifted.verdict is expected, lifted.reason
 
 
 @pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])

@@ -75,6 +75,8 @@ class Code:
     strings: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Constant strings, by label."""
     handled: tuple[HandledRange, ...] = ()
+    caught_types: tuple[str, ...] = ()
+    """Of the exception table, by their numbers from 1 on; empty for what catches everything."""
     personality: str = ""
     plain_text: str = field(default="", repr=False)
     """The text without exception table: what the data is read from."""
@@ -125,6 +127,7 @@ def parse_code(text: str) -> Code:
             constants[label] = data
         elif label.startswith(".L") and (match := _STRING.match(body[0] if body else "")):
             strings[label] = text_of(match[1])
+    handled, caught_types = _handled(pieces, labels)
     return Code(
         name=name.strip('"'),
         lines=tuple(lines),
@@ -132,7 +135,8 @@ def parse_code(text: str) -> Code:
         tables=tables,
         constants=constants,
         strings=strings,
-        handled=_handled(pieces, labels),
+        handled=handled,
+        caught_types=caught_types,
         personality=personality,
         plain_text=_without_exceptions(text),
     )
@@ -232,11 +236,11 @@ def _bytes(body: Sequence[str]) -> bytes | None:
 
 def _handled(
     pieces: Mapping[str, Sequence[str]], labels: Mapping[str, int]
-) -> tuple[HandledRange, ...]:
-    """Read the exception table: who unwinds where, and what is caught there."""
+) -> tuple[tuple[HandledRange, ...], tuple[str, ...]]:
+    """Read the exception table: who unwinds where, what is caught there, and types by number."""
     body = next((body for name, body in pieces.items() if name.startswith("GCC_except_table")), ())
     if not body:
-        return ()
+        return (), ()
     lines = [line for line in body if not line.startswith(".p2align")]
     if ".Lcst_begin0:" not in lines or ".Lcst_end0:" not in lines:
         raise Unliftable("an exception table of another form")
@@ -265,7 +269,11 @@ def _handled(
                 labels[match[1]], labels.get(extent[1], 1 << 30), target[1], caught, is_cleanup
             )
         )
-    return tuple(found)
+    return tuple(found), tuple(_type_name(slot) for slot in reversed(types))
+
+
+def _type_name(slot: str) -> str:
+    return slot.removeprefix(".L").removesuffix(".DW.stub")
 
 
 def _caught(
@@ -288,7 +296,7 @@ def _caught(
         elif filter_ < 0 or filter_ > len(types):
             raise Unliftable("an exception specification")
         else:
-            caught.append(types[-filter_].removeprefix(".L").removesuffix(".DW.stub"))
+            caught.append(_type_name(types[-filter_]))
         if step == 0:
             break
         position += 1 + step

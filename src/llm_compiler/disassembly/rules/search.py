@@ -22,6 +22,7 @@ from llm_compiler.disassembly.rules.module import ModuleFrame
 from llm_compiler.disassembly.rules.moves import changes_for, first_variants, kind_of
 from llm_compiler.disassembly.rules.polish import Edit, edits_of
 from llm_compiler.disassembly.rules.prototypes import NO_RETURN
+from llm_compiler.disassembly.rules.selectors import with_types
 from llm_compiler.disassembly.rules.targets import TARGETS
 from llm_compiler.disassembly.rules.translate import translate
 from llm_compiler.disassembly.rules.unoptimised import (
@@ -347,7 +348,7 @@ class _Search:
             function = self._function
             if variant.keeps_scanned and self._scanning is not None:
                 function = self._scanning
-            body = emit(function, variant)
+            body = with_types(emit(function, variant), function.code.caught_types)
             if UNOPTIMISED in attributes:
                 body = with_frame(
                     body,

@@ -112,6 +112,16 @@ class Target(Protocol):
         """Return whether the function's prologue sets a frame pointer."""
         ...
 
+    def released_after(self, code: Code, number: int) -> int:
+        """Return how many bytes of arguments the code takes off the stack right after a call.
+
+        An unwinder takes them off before a landing pad runs. 0 too where they may be the frame's.
+
+        Args:
+            number: of the call's line.
+        """
+        ...
+
     def jump_table(self, code: Code, line: Line) -> tuple[str, ...]:
         """Return the labels that an indirect jump may go to; empty: it is a tail call."""
         ...

@@ -194,6 +194,9 @@ class _Translation:
         builder, last = self._builder, block.end - 1
         if block.nodes and block.nodes[-1].op in _TERMINATORS:
             return
+        if block.end < 0:  # a landing pad, which has no code of its own
+            builder.flow.jump(block.successors[0])
+            return
         calls = [node for node in block.nodes if node.op == "call"]
         if calls and (pad := self._pad(last)) is not None:
             site: CallSite = calls[-1].data
@@ -201,9 +204,7 @@ class _Translation:
         if self._never_returns(last) or not block.successors:
             builder.flow.unreachable()
             return
-        builder.flow.jump(
-            bisect_right(self._starts, block.end) - 1 if block.end >= 0 else block.successors[0]
-        )
+        builder.flow.jump(bisect_right(self._starts, block.end) - 1)
 
     def memory_slots(self) -> frozenset[int]:
         """Return the pushed words that are read or written as memory, or lie in what is."""

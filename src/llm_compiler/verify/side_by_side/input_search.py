@@ -75,6 +75,7 @@ def search_inputs(
         variable_bytes=sum((size + 7) // 8 * 8 for _, size in world.variables),
         fields=fields,
         offsets=address_offsets(text, name, programs.target.architecture),
+        throws=bool(world.thrown),
         # Who calls none may only read a function's code as data, which is another on each target.
         functions=_callbacks(world)
         if calls_pointers(text, name, programs.target.architecture)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, field
 
-__all__ = ["CRASHED", "HUNG", "RETURNED", "SIGNALS", "Fault", "Outcome", "parse_outcomes"]
+__all__ = ["CRASHED", "HUNG", "RETURNED", "SIGNALS", "THROWN", "Fault", "Outcome", "parse_outcomes"]
 
-RETURNED, _ENDED, _TOO_MANY, CRASHED, HUNG = 1, 2, 4, 5, 6
+RETURNED, _ENDED, _TOO_MANY, CRASHED, HUNG, THROWN = 1, 2, 4, 5, 6, 7
+# 8: a call throws that must not, which says nothing of the original.
 _CALL_WORDS = 40
 _HEAD = struct.Struct("<4Q" + "2Q8Q8Q4Q")
 SIGNALS = {
@@ -54,7 +55,7 @@ class Outcome:
     @property
     def is_complete(self) -> bool:
         """Whether the run says something: it neither crashed nor hung."""
-        return self.kind in (RETURNED, _ENDED, _TOO_MANY)
+        return self.kind in (RETURNED, _ENDED, _TOO_MANY, THROWN)
 
 
 def parse_outcomes(data: bytes) -> list[Outcome]:

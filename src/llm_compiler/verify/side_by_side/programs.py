@@ -25,10 +25,17 @@ from llm_compiler.verify.inputs import (
     assign_locations,
     buffer_address,
 )
-from llm_compiler.verify.library import ALLOCATORS, NO_RETURN, REAL
+from llm_compiler.verify.library import ALLOCATORS, NO_RETURN, REAL, SAME_RESULT
 from llm_compiler.verify.probes import COVERAGE_SYMBOL
 from llm_compiler.verify.side_by_side.options import Unproved
 from llm_compiler.verify.side_by_side.outcomes import Outcome, parse_outcomes
+from llm_compiler.verify.side_by_side.throwing import (
+    MAX_KINDS,
+    PERSONALITIES,
+    Site,
+    how_often,
+    sites_of,
+)
 from llm_compiler.verify.side_by_side.world import NUM_CALLBACKS, World
 from llm_compiler.verify.target import Target
 
@@ -37,6 +44,8 @@ __all__ = ["Executable", "Programs", "stub_address"]
 _MAGIC = 0x6C6C6D2D65786531
 _IMAGE, _STUBS, _COVERAGE = 0x39D00000, 0x39C00000, 0x3C000000
 _STUB_BYTES = 32
+_MAX_SITES = 2048
+_SAME_RESULT = 5
 
 _SCRIPT = """
 ENTRY(_start)
@@ -59,7 +68,8 @@ SECTIONS {{
   .rodata : {{ {driver}(.rodata .rodata.*) *(.rela.*) }} :own_constants
   . = ALIGN(65536);
   .data : {{ {driver}(.data .data.* .bss .bss.* COMMON) *(.igot .got.plt) }} :own_data
-  /DISCARD/ : {{ *(.eh_frame .comment .note* .llvm_addrsig .debug*) }}
+  /DISCARD/ : {{ *(.eh_frame .gcc_except_table .gcc_except_table.* .comment .note* .llvm_addrsig
+    .debug*) }}
 }}
 """
 
@@ -71,6 +81,8 @@ class Executable:
     path: Path
     elf: ElfFile
     entry: int
+    sites: tuple[Site, ...] = ()
+    """Of the function's exception table."""
 
 
 def stub_address(index: int) -> int:
@@ -121,6 +133,7 @@ class Programs:
             positions[function] = f"{buffer_address(NUM_BUFFERS + index):#x}"
         positions[COVERAGE_SYMBOL] = f"{_COVERAGE:#x}"
         positions["_GLOBAL_OFFSET_TABLE_"] = f"{_IMAGE:#x}"
+        positions.update(dict.fromkeys(PERSONALITIES, "0"))
         positions.pop(name, None)
         command: list[str | Path] = [
             self._linker,
@@ -146,7 +159,11 @@ class Programs:
         entry = elf.symbol(name)
         if entry is None:
             raise Unproved("its symbol is gone when linked")
-        return Executable(path=output, elf=elf, entry=entry.value)
+        thrown = world.thrown
+        sites = sites_of(parse_elf(subject.read_bytes(), subject.name), name, thrown)
+        if len(sites) > _MAX_SITES:
+            raise Unproved(f"its exception table has {len(sites)} ranges")
+        return Executable(path=output, elf=elf, entry=entry.value, sites=sites)
 
     def run(
         self,
@@ -178,7 +195,7 @@ class Programs:
 
         variables = [(_variable(elf, name), size) for name, size in world.variables]
         stubs = [self._stub(function, world) for function in world.functions] + [
-            (0, 0, 0, 6, 0)
+            (0, 0, 0, 6, 0, 1)
         ] * NUM_CALLBACKS
         num_buffers = NUM_BUFFERS + len(world.data) + 1
         code = next(section for section in elf.sections if section.name == ".llm_code")
@@ -203,12 +220,18 @@ class Programs:
             num_buffers * STRIDE,
             # The heap: the whole of the last buffer.
             buffer_address(num_buffers - 1) + CONTENT_BYTES - BUFFER_BYTES,
+            len(executable.sites),
+            len(world.thrown),
+            # An exception is what an argument may point to, too.
+            buffer_address(NUM_BUFFERS - 1),
+            bool(self.target.runner),
         )
         data = b"".join(
             (
                 struct.pack(f"<{len(settings)}Q", *settings),
-                *(struct.pack("<5Q", *stub) for stub in stubs),
+                *(struct.pack("<6Q", *stub) for stub in stubs),
                 *(struct.pack("<2Q", address, size) for address, size in variables),
+                *(_packed_site(site, executable.entry) for site in executable.sites),
                 *(item.encoded() for item in inputs),
             )
         )
@@ -225,14 +248,14 @@ class Programs:
             raise Unproved(f"the driver failed on it (status {completed.exit_status})")
         return outcomes
 
-    def _stub(self, name: str, world: World) -> tuple[int, int, int, int, int]:
+    def _stub(self, name: str, world: World) -> tuple[int, int, int, int, int, int]:
         """Return a stub's kind, its result's bits and sign, and how many stack words are seen.
 
-        Last: the argument registers that it may follow to memory, a bit each. What the lift names
-        is the same in both.
+        Then the argument registers that it may follow to memory, a bit each, and whether it
+        throws. What the lift names is the same in both.
         """
         ends = name in world.ending or NO_RETURN.match(name)
-        kind = ALLOCATORS.get(name, 1 if ends else 0)
+        kind = ALLOCATORS.get(name, _SAME_RESULT if name in SAME_RESULT else int(bool(ends)))
         signature = world.declared.get(name)
         frame = assign_locations(signature, self.target.architecture) if signature else None
         stack = followed = 0
@@ -246,7 +269,14 @@ class Programs:
                         position.index + max(1, parameter.memory_bytes // 8, parameter.bits // 64),
                     )
         bits, is_signed = world.extended.get(name, (0, False))
-        return kind, bits, int(is_signed), min(stack, 6), followed
+        throws = 0 if name in world.ending else how_often(name)
+        return kind, bits, int(is_signed), min(stack, 6), followed, throws
+
+
+def _packed_site(site: Site, entry: int) -> bytes:
+    selectors = (*site.selectors, *[0] * MAX_KINDS)[:MAX_KINDS]
+    pad = entry + site.pad if site.pad else 0
+    return struct.pack("<11Q", entry + site.start, entry + site.end, pad, *selectors)
 
 
 def _variable(elf: ElfFile, name: str) -> int:

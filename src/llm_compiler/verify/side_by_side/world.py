@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from llm_compiler.llvm.elf import ElfFile, SymbolKind
+from llm_compiler.llvm.exceptions import NAME_SLOT
 from llm_compiler.llvm.targets import target_of
 from llm_compiler.verify.library import REAL
 from llm_compiler.verify.lifted import LiftInspection, Signature
 from llm_compiler.verify.side_by_side.options import Unproved
+from llm_compiler.verify.side_by_side.throwing import PERSONALITIES
 
 __all__ = ["NUM_CALLBACKS", "World", "foreign_calls", "make_world"]
 
+_NOT_REFERRED = frozenset({"_GLOBAL_OFFSET_TABLE_"}) | PERSONALITIES
+_TYPE_PREFIX = "_ZTI"
 _MAX_STUBS = 200
 NUM_CALLBACKS = 6
 _MAX_DATA_SYMBOLS = 48
@@ -39,6 +43,8 @@ class World:
     """How many integer registers some functions read at most, whatever else they take."""
     ending: frozenset[str] = frozenset()
     """Functions that never return, beside those that everybody knows."""
+    thrown: tuple[str, ...] = ()
+    """Types of exceptions that other functions throw; empty: they throw none."""
 
 
 def make_world(
@@ -55,7 +61,7 @@ def make_world(
         for symbol in elf.symbols:
             if symbol.is_defined or not symbol.name or symbol.kind is SymbolKind.FILE:
                 continue
-            if symbol.name in REAL or symbol.name == "_GLOBAL_OFFSET_TABLE_":
+            if symbol.name in REAL or symbol.name in _NOT_REFERRED:
                 continue
             is_function = symbol.name in branched or (
                 symbol.name in lift.declared and symbol.name not in lift.external_variables
@@ -91,7 +97,10 @@ def _variables(original: ElfFile, lifted: ElfFile) -> tuple[tuple[str, int], ...
         {
             symbol.name: symbol
             for symbol in elf.symbols
-            if symbol.is_defined and symbol.size and elf.sections[symbol.section].is_writable
+            if symbol.is_defined
+            and symbol.size
+            and elf.sections[symbol.section].is_writable
+            and not symbol.name.startswith(NAME_SLOT)
         }
         for elf in (original, lifted)
     )
@@ -109,9 +118,17 @@ def _variables(original: ElfFile, lifted: ElfFile) -> tuple[tuple[str, int], ...
 
 
 def foreign_calls(original: ElfFile, lifted: ElfFile) -> str:
-    """Return an undefined symbol that only the lift refers to, empty if there is none."""
+    """Return an undefined symbol that only the lift refers to, empty if there is none.
+
+    Types of exceptions are none: to catch another one is to do something else.
+    """
     ours, theirs = (
-        {symbol.name for symbol in elf.symbols if symbol.section == 0 and symbol.name} - set(REAL)
+        {
+            symbol.name
+            for symbol in elf.symbols
+            if symbol.section == 0 and symbol.name and not symbol.name.startswith(_TYPE_PREFIX)
+        }
+        - set(REAL)
         for elf in (original, lifted)
     )
     return min(theirs - ours, default="")

@@ -99,6 +99,10 @@ class AArch64:
         ]
         return bool(sets) and all(_SETS_FRAME.match(word) for word in sets)
 
+    def released_after(self, code: Code, number: int) -> int:
+        """Return 0: words for calls have their place in the frame."""
+        return 0
+
     def translate(self, builder: Builder, line: Line) -> None:
         """Append an instruction's meaning."""
         machine = Machine(builder, line)

@@ -34,6 +34,10 @@ _UNOPTIMISED_START: Final = re.compile(
     re.MULTILINE,
 )
 _FRAME: Final = architecture_named(targets.X86_64.name).frame_pointer_setup
+_RELEASE: Final = re.compile(
+    r"addq \$(?P<bytes>\d+), %rsp$|popq %(?:r[acd]x|r[sd]i|r8|r9|r10|r11)$"
+)
+_LEAVES_FRAME: Final = re.compile(r"popq |retq|jmp (?!\.L)")
 _VECTOR_MOVE: Final = re.compile(r"%xmm\d")
 
 RULES: Final[dict[str, Rule]] = {
@@ -98,6 +102,16 @@ class X86_64:  # noqa: N801  # the architecture's name
         ]
         first = [line.text for line in code.lines[:12]]
         return sets == ["movq %rsp, %rbp"] and "pushq %rbp" in first
+
+    def released_after(self, code: Code, number: int) -> int:
+        """Return the bytes that ``addq`` and pops of free registers take off after a call."""
+        released = 0
+        for line in code.lines[number + 1 :]:
+            if match := _RELEASE.match(line.text):
+                released += int(match["bytes"] or 8)
+            else:
+                return 0 if _LEAVES_FRAME.match(line.text) else released
+        return 0
 
     def translate(self, builder: Builder, line: Line) -> None:
         """Append an instruction's meaning."""
