@@ -219,15 +219,18 @@ _ALIGNED = re.compile(r", align (\d+)")
 def same_variables(texts: Mapping[str, str]) -> dict[str, str]:
     """Return texts that declare each variable of other files in the same way.
 
-    The declaration with the largest alignment is taken: some function's code needs it.
+    The declaration with the largest alignment is taken: some function's code needs it. What only
+    says which type is caught needs none.
     """
-    declared: dict[str, dict[str, int]] = {}
+    declared: dict[str, dict[str, tuple[bool, int]]] = {}
     for text in texts.values():
         for match in _EXTERNAL.finditer(text):
             aligned = _ALIGNED.search(match[0])
-            declared.setdefault(match[1], {})[match[0]] = int(aligned[1]) if aligned else 0
+            need = _is_code_s(match[1], text), int(aligned[1]) if aligned else 0
+            lines = declared.setdefault(match[1], {})
+            lines[match[0]] = max(need, lines.get(match[0], need))
     best = {
-        name: max(lines, key=lambda line: (lines[line], len(line)))
+        name: max(lines, key=lambda line: (*lines[line], len(line)))
         for name, lines in declared.items()
         if len(lines) > 1
     }
@@ -237,6 +240,13 @@ def same_variables(texts: Mapping[str, str]) -> dict[str, str]:
         name: _EXTERNAL.sub(lambda match: best.get(match[1], match[0]), text)
         for name, text in texts.items()
     }
+
+
+def _is_code_s(name: str, text: str) -> bool:
+    """Whether a text's code uses a variable, not its exception table alone."""
+    uses = len(re.findall(rf"{re.escape(name)}(?![\w.$])", text)) - 1
+    caught = rf"(?:catch ptr |typeid\.for\.p0\(ptr (?:nonnull )?){re.escape(name)}(?![\w.$])"
+    return uses > len(re.findall(caught, text))
 
 
 def _alignments(binary: Binary, lifts: Sequence[Lift]) -> dict[str, int]:

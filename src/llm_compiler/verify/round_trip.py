@@ -33,7 +33,7 @@ from llm_compiler.llvm.elf import (
     SymbolKind,
     parse_elf,
 )
-from llm_compiler.llvm.exceptions import table_of
+from llm_compiler.llvm.exceptions import NAME_SLOT, table_of
 from llm_compiler.llvm.listing import Listing, make_listing
 from llm_compiler.llvm.targets import target_of
 from llm_compiler.llvm.toolchain import Toolchain
@@ -170,8 +170,10 @@ def foreign_definitions(original: CodeObject, lifted: CodeObject, name: str) -> 
     """
     ours, theirs = _defined_names(original.elf), _defined_names(lifted.elf)
     statics = {symbol.name for symbol in original.elf.symbols if _is_static(original.elf, symbol)}
+    # Code with fixed addresses names a personality that other code has a slot for.
+    slots = {NAME_SLOT + symbol.name for symbol in original.elf.symbols if not symbol.is_defined}
     for their in theirs:
-        if their not in ours and their not in statics:
+        if their not in ours and their not in statics and their not in slots:
             return f"it defines '{their}', which is not the function's own"
     own_sections = {each_section.name for each_section in original.elf.sections} & {_TABLES}
     for section in lifted.elf.sections:

@@ -35,17 +35,22 @@ def with_types(body: str, types: Sequence[str]) -> str:
     made: list[str] = []
     for number, line in enumerate(lines):
         match = _COMPARED.match(line)
-        if match and match[3] in selectors and 0 < int(match[4]) <= len(types):
-            if name := types[int(match[4]) - 1]:
-                type_ = f"%y{number}"
-                made.append(f"  {type_} = call i32 @llvm.eh.typeid.for.p0(ptr {global_name(name)})")
-                if match[2] != "i32":
-                    cast = "zext" if int(match[2][1:]) > 32 else "trunc"
-                    made.append(f"  {type_}.w = {cast} i32 {type_} to {match[2]}")
-                    type_ += ".w"
-                line = f"{match[1]}{match[2]} {match[3]}, {type_}"
-        made.append(line)
+        name = _type_at(int(match[4]), types) if match and match[3] in selectors else ""
+        if not match or not name:
+            made.append(line)
+            continue
+        type_ = f"%y{number}"
+        made.append(f"  {type_} = call i32 @llvm.eh.typeid.for.p0(ptr {global_name(name)})")
+        if match[2] != "i32":
+            cast = "zext" if int(match[2][1:]) > 32 else "trunc"
+            made.append(f"  {type_}.w = {cast} i32 {type_} to {match[2]}")
+            type_ += ".w"
+        made.append(f"{match[1]}{match[2]} {match[3]}, {type_}")
     return "\n".join(made) + "\n"
+
+
+def _type_at(number: int, types: Sequence[str]) -> str:
+    return types[number - 1] if 0 < number <= len(types) else ""
 
 
 def _selectors(lines: Sequence[str]) -> set[str]:
