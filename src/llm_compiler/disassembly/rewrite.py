@@ -262,35 +262,9 @@ class _Editor:
             if library.LLVMGetTypeKind(after) == _VOID:
                 raise _Impossible("a result is used that the function does not return")
             if before != after and is_invoke:
-                self._position_after(builder, made)
+                _position_after(self._context, builder, made)
             library.LLVMReplaceAllUsesWith(call, self._cast(builder, made, before))
         library.LLVMInstructionEraseFromParent(call)
-
-    def _position_after(self, builder: int, invoke: int) -> None:
-        """Go on in a block of its own between an invoke and where it returns to."""
-        library = self._library
-        target = library.LLVMGetNormalDest(invoke)
-        source = library.LLVMGetInstructionParent(invoke)
-        between = library.LLVMInsertBasicBlockInContext(self._context.handle, target, b"")
-        phi = library.LLVMGetFirstInstruction(target)
-        while phi and library.LLVMIsAPHINode(phi):
-            following = library.LLVMGetNextInstruction(phi)
-            library.LLVMPositionBuilderBefore(builder, phi)
-            other = library.LLVMBuildPhi(builder, library.LLVMTypeOf(phi), b"")
-            count = library.LLVMCountIncoming(phi)
-            blocks = [library.LLVMGetIncomingBlock(phi, index) for index in range(count)]
-            library.LLVMAddIncoming(
-                other,
-                (c_void_p * count)(*(library.LLVMGetIncomingValue(phi, i) for i in range(count))),
-                (c_void_p * count)(*(between if block == source else block for block in blocks)),
-                count,
-            )
-            library.LLVMReplaceAllUsesWith(phi, other)
-            library.LLVMInstructionEraseFromParent(phi)
-            phi = following
-        library.LLVMSetNormalDest(invoke, between)
-        library.LLVMPositionBuilderAtEnd(builder, between)
-        library.LLVMPositionBuilderBefore(builder, library.LLVMBuildBr(builder, target))
 
     def _copy_call_attributes(self, call: int, made: int, new: int) -> None:
         library = self._library
@@ -562,3 +536,30 @@ class _Editor:
         for item in held:
             if item:
                 library.LLVMAddAttributeAtIndex(new, _FUNCTION, item)
+
+
+def _position_after(context: Context, builder: int, invoke: int) -> None:
+    """Go on in a block of its own between an invoke and where it returns to."""
+    library = context.library
+    target = library.LLVMGetNormalDest(invoke)
+    source = library.LLVMGetInstructionParent(invoke)
+    between = library.LLVMInsertBasicBlockInContext(context.handle, target, b"")
+    phi = library.LLVMGetFirstInstruction(target)
+    while phi and library.LLVMIsAPHINode(phi):
+        following = library.LLVMGetNextInstruction(phi)
+        library.LLVMPositionBuilderBefore(builder, phi)
+        other = library.LLVMBuildPhi(builder, library.LLVMTypeOf(phi), b"")
+        count = library.LLVMCountIncoming(phi)
+        blocks = [library.LLVMGetIncomingBlock(phi, index) for index in range(count)]
+        library.LLVMAddIncoming(
+            other,
+            (c_void_p * count)(*(library.LLVMGetIncomingValue(phi, i) for i in range(count))),
+            (c_void_p * count)(*(between if block == source else block for block in blocks)),
+            count,
+        )
+        library.LLVMReplaceAllUsesWith(phi, other)
+        library.LLVMInstructionEraseFromParent(phi)
+        phi = following
+    library.LLVMSetNormalDest(invoke, between)
+    library.LLVMPositionBuilderAtEnd(builder, between)
+    library.LLVMPositionBuilderBefore(builder, library.LLVMBuildBr(builder, target))

@@ -89,7 +89,7 @@ class Builder:
         """Go on with a block whose predecessor, if any, was written already."""
         self.block = block
         known = [
-            (self._frame_at(block, predecessor), self._states[predecessor][1])
+            (self._at_entry(block, predecessor), self._states[predecessor][1])
             for predecessor in block.predecessors
             if predecessor in self._states
         ]
@@ -105,12 +105,10 @@ class Builder:
         else:
             self.flags = _Joined(block.number) if before else None
 
-    def _frame_at(self, block: Block, predecessor: int) -> dict[str, int]:
-        """Return the registers that hold a known place when a block is entered from another one."""
-        frame = dict(self._states[predecessor][0])
-        pointer = self.convention.stack_pointer
+    def _at_entry(self, block: Block, before: int) -> dict[str, int]:
+        frame, pointer = dict(self._states[before][0]), self.convention.stack_pointer
         if block.landing_pad is not None and pointer in frame:
-            last = self.graph.blocks[predecessor].end - 1
+            last = self.graph.blocks[before].end - 1
             frame[pointer] += self.target.released_after(self.code, last)
         return frame
 
