@@ -167,11 +167,18 @@ class SymbolSize:
     """Constants and variables that take space in the file."""
     references: tuple[str, ...] = ()
     """Names of the functions and variables of the same object that it refers to."""
+    merged_bytes: int = 0
+    """Of `text_bytes`, what a linker takes out of its calls (`llvm.relaxation`)."""
 
     @property
     def size_bytes(self) -> float:
         """All of it."""
         return self.text_bytes + self.unwind_bytes + self.data_bytes
+
+    @property
+    def flash_bytes(self) -> float:
+        """What a linker map of firmware counts in flash."""
+        return self.size_bytes - self.merged_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,7 +195,7 @@ class Measurement:
     text_data_bytes: int = 0
     """.text* + .data*, the paper's metric."""
     merged_bytes: int = 0
-    """Of `size_bytes`, what a linker merges away (`llvm.object_file`)."""
+    """Of `size_bytes`, what a linker takes away (`llvm.object_file`)."""
     num_instructions: int = 0
     """IR instructions after the passes."""
     result_hash: str = ""

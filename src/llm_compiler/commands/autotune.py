@@ -208,7 +208,7 @@ def _print(
             lengths.append(len(best))
             lists.append(f"{trial.name}: {best.pipeline}")
     if not options.json:
-        header = ("module", "default<Oz>", "best", "saved", "evaluations", "passes")
+        header = ("module", OZ.pipeline, "best", "saved", "evaluations", "passes")
         room = name_width(sum(map(len, header[1:])) + 2 * len(header[1:]) + _ROOM_FOR_NUMBERS)
         rows = [(shorten(row[0], room), *row[1:]) for row in rows]
         print_table(header, rows, right="lrrrrr")

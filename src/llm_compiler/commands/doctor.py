@@ -158,17 +158,19 @@ def _workers(toolchain: Toolchain) -> Iterator[Finding]:
                 needed=True,
             )
             coreset = load_coreset()
-            for architecture, triple in (
-                (target_record.name, target_record.triple) for target_record in TARGETS
-            ):
-                passed = sum(
-                    checker.known(passes, triple) is VerdictKind.PASSED for passes in coreset.lists
+            for record in TARGETS:
+                lists, whole = (
+                    sum(checker.known(recipe, record.triple) is VerdictKind.PASSED for recipe in of)
+                    for of in (coreset.lists, coreset.extras_for(record.name))
                 )
+                found = f"{lists} of the coreset's {len(coreset.lists)} lists"
+                if num_whole := len(coreset.extras_for(record.name)):
+                    found += f" and {whole} of {num_whole} whole recipes"
                 yield Finding(
-                    what=f"verdicts for {architecture}, LLVM {toolchain.major}",
-                    found=f"{passed} of the coreset's {len(coreset.lists)} lists passed",
-                    ok=passed > 0,
-                    mend=f"{validate_command(architecture)} (minutes, once)",
+                    what=f"verdicts for {record.name}, LLVM {toolchain.major}",
+                    found=f"{found} passed",
+                    ok=lists + whole > 0,
+                    mend=f"{validate_command(record.name)} (minutes, once)",
                 )
     except LlmCompilerError as error:
         yield Finding(

@@ -17,6 +17,7 @@ from ctypes import byref, c_size_t, c_uint, c_void_p, string_at
 from llm_compiler.closing import Closing
 from llm_compiler.errors import CompileFailed, IrParseError
 from llm_compiler.llvm.capi import DiagnosticHandler, Library, load, take_error, take_message
+from llm_compiler.llvm.levels import pipeline_for
 from llm_compiler.records import content_hash
 
 __all__ = ["BITCODE_MAGIC", "Context", "Module"]
@@ -263,8 +264,9 @@ class Module(Closing):
         library = self._library
         options = library.LLVMCreatePassBuilderOptions()
         try:
+            text = pipeline_for(pipeline, library.toolchain.major)
             error = library.LLVMRunPasses(
-                self.handle, pipeline.encode(), target_machine or None, options
+                self.handle, text.encode(), target_machine or None, options
             )
         finally:
             library.LLVMDisposePassBuilderOptions(options)

@@ -24,6 +24,7 @@ from llm_compiler.llvm.elf_core import (
     Elf,
     read_elf,
 )
+from llm_compiler.llvm.relaxation import relaxed_bytes
 
 __all__ = [
     "ObjectSizes",
@@ -44,7 +45,8 @@ class ObjectSizes:
 
     `size_bytes`: all allocated sections that take space in the file. `text_data_bytes`: those
     named ``.text*`` and ``.data*``, the paper's metric. `merged_bytes`: of `size_bytes`, what a
-    linker merges into one entry (Arm's index of functions that nothing unwinds through).
+    linker takes away: entries that it merges into one (Arm's index of functions that nothing
+    unwinds through), and what it shortens calls by (RISC-V's, `llvm.relaxation`).
     `ram_bytes`: what a linker map of firmware counts there, ``.data`` and ``.bss``.
     """
 
@@ -123,6 +125,10 @@ def section_sizes(data: bytes) -> ObjectSizes:
             merged += _merged_entries(data[header.offset : header.offset + header.size])
         if data.startswith((b".text", b".data"), elf.names + header.name):
             text_data += header.size
+    try:
+        merged += relaxed_bytes(elf)
+    except DAMAGED as error:
+        raise InputError(f"the ELF object is damaged: {error}") from None
     return ObjectSizes(
         size_bytes=size, text_data_bytes=text_data, merged_bytes=merged, ram_bytes=ram
     )

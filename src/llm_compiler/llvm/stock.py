@@ -28,6 +28,7 @@ from llm_compiler.errors import (
     TimedOut,
 )
 from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
+from llm_compiler.llvm.levels import pipeline_for
 from llm_compiler.llvm.settings import backend_flags, opt_flags, opt_pipeline
 from llm_compiler.llvm.targets import front_end_flags
 from llm_compiler.llvm.toolchain import Toolchain
@@ -127,7 +128,7 @@ class Stock:
         """Return the command that runs a pass list on bitcode."""
         return (
             str(self.toolchain.tool("opt")),
-            f"-passes={opt_pipeline(passes)}",
+            f"-passes={pipeline_for(opt_pipeline(passes), self.toolchain.major)}",
             f"--relocation-model={'pic' if pic else 'static'}",
             *opt_flags(passes),
             str(source),

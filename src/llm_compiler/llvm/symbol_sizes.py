@@ -34,6 +34,7 @@ from llm_compiler.llvm.elf_core import (
 )
 from llm_compiler.llvm.elf_machines import ElfMachine, elf_machine
 from llm_compiler.llvm.module import AVAILABLE_EXTERNALLY, LOCAL, Module
+from llm_compiler.llvm.relaxation import ShortenedCall, shortened_calls
 from llm_compiler.records import SymbolSize
 
 __all__ = ["is_divisible", "local_references", "symbol_name", "symbol_sizes"]
@@ -99,6 +100,7 @@ class _Atom:
     is_exported: bool = False
     size: int = 0
     unwind: int = 0
+    merged: int = 0
     targets: set[_Place] = field(default_factory=set)
     """Atoms that relocations in this one point at, by place."""
 
@@ -163,6 +165,9 @@ class _Object:
     def contents(self, section: int) -> bytes:
         return self._elf.contents(self.headers[section])
 
+    def shortened_calls(self) -> Iterator[ShortenedCall]:
+        return shortened_calls(self._elf)
+
 
 def is_divisible(data: bytes) -> bool:
     """Whether `symbol_sizes` knows the machine and format of an object."""
@@ -211,6 +216,9 @@ class _Sizes:
         self._starts = self._sorted_starts()
         self._add_relocations()
         self._add_frames()
+        for section, offset, saved in self._object.shortened_calls():
+            if holder := self._find((section, offset)):
+                self._atoms[holder].merged += saved
 
     def _name_atoms(self, primary: frozenset[str]) -> None:
         for name, binding, kind, section, value, size in self._object.symbols:
@@ -377,6 +385,7 @@ class _Sizes:
                     data_bytes=shares.data[position]
                     + (0 if atom.is_function or not in_file else atom.size),
                     references=tuple(sorted(names)),
+                    merged_bytes=atom.merged if atom.is_function else 0,
                 )
             )
         return tuple(found)

@@ -188,7 +188,7 @@ def _list_like_baseline(
     if unit.object_format != "ELF":
         return OZ, baseline  # nothing here can be compared
     best: tuple[PassList, Built] | None = None
-    for text in ("default<Oz>", unit.stock.baseline_pipeline(unit.source)):
+    for text in (OZ.pipeline, unit.stock.baseline_pipeline(unit.source)):
         passes = PassList((text,))
         try:
             built = rebuild(unit, passes, objective, pool=pool)

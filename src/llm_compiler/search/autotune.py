@@ -54,12 +54,12 @@ def module_rng(seed: int, module_hash: str) -> random.Random:
 def starting_lists() -> tuple[PassList, ...]:
     """Return the default pipelines that local search starts from where there is no coreset."""
     texts = (
-        "default<Oz>",
+        OZ.pipeline,
         "default<Os>",
         "lto-pre-link<Oz>",
         "thinlto-pre-link<Oz>",
-        "sroa,simplifycfg,instcombine,default<Oz>",
-        "default<Oz>,simplifycfg<hoist-common-insts;sink-common-insts>,instcombine",
+        f"sroa,simplifycfg,instcombine,{OZ.pipeline}",
+        f"{OZ.pipeline},simplifycfg<hoist-common-insts;sink-common-insts>,instcombine",
     )
     return tuple(parse_pass_list(text) for text in texts)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from llm_compiler.llvm.function_wise.structure import Structure
 from llm_compiler.llvm.symbol_sizes import symbol_name
 from llm_compiler.records import Measurement, PassList, SymbolSize
-from llm_compiler.search.objective import SIZE, TEXT_DATA, Objective
+from llm_compiler.search.objective import FLASH, SIZE, TEXT_DATA, Objective
 
 __all__ = [
     "MAX_LISTS",
@@ -182,6 +182,8 @@ def _weight(objective: Objective) -> Callable[[SymbolSize], float]:
             symbol_size.text_bytes
             + _SIDE_WEIGHT * (symbol_size.size_bytes - symbol_size.text_bytes)
         )
+    if objective.name == FLASH.name:
+        return lambda symbol_size: symbol_size.flash_bytes
     return lambda symbol_size: symbol_size.size_bytes
 
 

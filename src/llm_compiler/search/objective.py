@@ -113,7 +113,8 @@ FLASH = Objective(
     unit="bytes",
     of=attrgetter("flash_bytes"),
 )
-"""All bytes but those of unwind entries that the linker merges; of most targets the same."""
+"""All bytes but those that every linker takes away: unwind entries that it merges on Arm, what it
+shortens calls by on RISC-V. Of other targets the same as `SIZE`."""
 INSTRUCTIONS = _by_field(
     "instructions",
     "IR instructions after the passes",

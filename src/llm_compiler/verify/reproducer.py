@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed, InputError, OutputError, TimedOut, ToolchainNotFound
+from llm_compiler.llvm.levels import pipeline_for
 from llm_compiler.llvm.settings import backend_flags, opt_flags, opt_pipeline
 from llm_compiler.process import run, which
 from llm_compiler.records import Verdict, VerdictKind
@@ -145,7 +146,7 @@ def _script(verdict: Verdict, program: Program, target: Target) -> str:
         bin_dir=target.toolchain.bin_dir,
         clang="clang++" if program.language == "c++" else "clang",
         triple=target.triple,
-        passes=shlex.quote(opt_pipeline(verdict.passes)),
+        passes=shlex.quote(pipeline_for(opt_pipeline(verdict.passes), verdict.llvm_major)),
         attributes=shlex.quote(shlex.join(opt_flags(verdict.passes))),
         options=shlex.quote(shlex.join(backend_flags(verdict.passes))),
         flags=shlex.join(program.flags),

@@ -38,7 +38,7 @@ from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.job_steps import OneStepJob
 from llm_compiler.llvm.module import Context, Module
 from llm_compiler.llvm.module_jobs import WorkerState
-from llm_compiler.records import Status
+from llm_compiler.records import OZ, Status
 
 __all__ = ["PIPELINES", "FoundDraft", "SearchJob", "SearchResult"]
 
@@ -52,7 +52,7 @@ PIPELINES: Final = (
     f"function(sroa,early-cse<memssa>,simplifycfg,{_COMBINE},correlated-propagation,"
     f"aggressive-instcombine,simplifycfg,reassociate,loop-mssa(loop-rotate,licm),simplifycfg,"
     f"{_COMBINE},loop(indvars),gvn,{_COMBINE},dse,adce,simplifycfg,{_COMBINE})",
-    "default<Oz>",
+    OZ.pipeline,
 )
 """What cleans a draft: `Variant.pipeline` says which."""
 _PATIENCE: Final = 4

@@ -21,6 +21,7 @@ from llm_compiler.llvm.function_wise.assemble import internalize_pipeline
 from llm_compiler.llvm.function_wise.plan import AssemblyPlan, Part
 from llm_compiler.llvm.function_wise.prefix import PREFIX_PIPELINE, Prefix
 from llm_compiler.llvm.function_wise.structure import Structure
+from llm_compiler.llvm.levels import pipeline_for
 from llm_compiler.llvm.settings import opt_flags, opt_pipeline
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.records import Recipe
@@ -133,7 +134,7 @@ class StockAssembly:
     def _opt(self, pipeline: str, source: str, output: str, *options: str) -> tuple[str, ...]:
         return (
             str(self.stock.toolchain.tool("opt")),
-            f"-passes={pipeline}",
+            f"-passes={pipeline_for(pipeline, self.stock.toolchain.major)}",
             f"--relocation-model={'pic' if self.pic else 'static'}",
             *options,
             source,
