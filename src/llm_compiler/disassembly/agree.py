@@ -12,7 +12,6 @@ Not safe to share between threads (the pool is not).
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -51,21 +50,22 @@ def agree(
     pool: WorkerPool,
     *,
     aliases: Mapping[str, str] | None = None,
-    search_s: float = 60.0,
+    max_edits: int = 3_000,
 ) -> Agreed:
     """Make the functions of one module agree on how they call each other.
 
     Args:
         texts: by function, a module that defines it alone.
         aliases: further names of functions, and of which.
-        search_s: what does not agree by then is refused.
+        max_edits: what does not agree after so many tries, of some milliseconds each, is refused.
+            Time would let a busy machine decide.
     """
-    return _Agreement(dict(texts), pool, dict(aliases or {}), search_s).run()
+    return _Agreement(dict(texts), pool, dict(aliases or {}), max_edits).run()
 
 
 class _Agreement:
     def __init__(
-        self, texts: dict[str, str], pool: WorkerPool, aliases: dict[str, str], search_s: float
+        self, texts: dict[str, str], pool: WorkerPool, aliases: dict[str, str], max_edits: int
     ) -> None:
         self._texts, self._pool, self._aliases = texts, pool, aliases
         self._surveys: dict[str, Survey] = {}
@@ -73,14 +73,14 @@ class _Agreement:
         self._refused: dict[str, str] = {}
         self._opened: set[tuple[str, str]] = set()
         """Functions and results that were tried for what a last call leaves."""
-        self._end = time.monotonic() + search_s
+        self._edits_left = max_edits
 
     def run(self) -> Agreed:
         self._survey(list(self._texts))
         for _ in range(_MAX_ROUNDS):
             self._return_last_calls()
             names = [name for name in self._names() if self._disagreement(name)]
-            if not names or time.monotonic() > self._end:
+            if not names or self._edits_left <= 0:
                 break
             for name in names:
                 self._settle(name)
@@ -145,7 +145,7 @@ class _Agreement:
         Their code cannot show which of the two it is; a caller in another file may use the result.
         """
         pending = True
-        while pending and time.monotonic() < self._end:
+        while pending and self._edits_left > 0:
             pending = False
             for name in self._live():
                 own = self._own(name)
@@ -155,6 +155,7 @@ class _Agreement:
                 if not result or (name, result) in self._opened:
                     continue
                 self._opened.add((name, result))
+                self._edits_left -= 1
                 edit = Rewrite(
                     prototypes=((name, replace(own, result=result)),), returns_last_call=True
                 )
@@ -207,7 +208,7 @@ class _Agreement:
         for group in (found[:_FIRST], found[_FIRST:]):
             if best is not None and best[0] == (0, 0):
                 break
-            if not group or (best is not None and time.monotonic() > self._end):
+            if not group or (best is not None and self._edits_left <= 0):
                 continue
             for results in self._try(name, involved, group):
                 refused = sum(rewritten.status is not Status.OK for rewritten in results.values())
@@ -241,6 +242,7 @@ class _Agreement:
             ]
             owners.append([index for index, _ in ways])
             edits = tuple(edit for _, edit in ways)
+            self._edits_left -= len(edits)
             jobs.append(RewriteJob(text=self._texts[text], function=text, edits=edits))
         rows: list[list[Rewritten]] = run_jobs(self._pool, jobs)
         found: list[dict[str, Rewritten]] = [{} for _ in prototypes]

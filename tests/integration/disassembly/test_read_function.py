@@ -296,3 +296,15 @@ def test_what_fills_up_after_a_jump_table_is_no_entry(
     assert entries is not None
     assert entries[0].count("\n") == 6
     assert not re.match(r"\.(?:quad|long|zero|byte) ", table[entries.end() :])
+
+
+def test_filler_between_a_jump_table_and_the_function_s_own_constants_stays_out(
+    compile_c: Compile, read: Read, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    """What is assembled again has the table's label as a symbol, and the same filler."""
+    source = TABLE_AND_FILLER.replace(
+        "case 3: return y - 3;", "case 3: return y - table[y & 7];"
+    ).replace("int at(unsigned x) { return table[x % 9]; }\n", "")
+    declaration = "static const __attribute__((aligned(16))) int table[9];\n"
+    found = proved(read(compile_c(declaration + source, "own.o")), toolchain, tmp_path)
+    assert set(found) == {"choose"}

@@ -19,8 +19,10 @@ _MAX_FILLER = 15
 
 def cut_filler(code: Code, item: Item) -> None:
     """End a table of an object where its entries end: zeros follow if what is next is aligned."""
-    if code.file.is_linked or item.symbol is not None or item.section.is_writable:
+    if code.file.is_linked or item.section.is_writable:
         return
+    if item.symbol is not None and not item.symbol.name.startswith(".L"):
+        return  # it has a size
     sizes = code.architecture.target.relocations.relative
     end = item.start
     for relocation in code.elf.relocations_in(item.section.index, item.start, item.end):
