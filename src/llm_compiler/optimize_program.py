@@ -26,7 +26,7 @@ from llm_compiler.errors import (
 from llm_compiler.llvm.clang_flags import ClangFlags, parse_clang_flags
 from llm_compiler.llvm.link_time import LinkTime, as_text, bitcode_command
 from llm_compiler.llvm.stock import Stock
-from llm_compiler.llvm.targets import architecture_of
+from llm_compiler.llvm.targets import known_target, target_names
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.optimization.choose import Built, wins
 from llm_compiler.optimization.options import OptimizeOptions, OutputKind
@@ -45,7 +45,6 @@ from llm_compiler.optimize import optimize_many
 from llm_compiler.records import Recipe
 from llm_compiler.search.objective import object_objectives
 from llm_compiler.verify.checker import Checker
-from llm_compiler.verify.target import ARCHITECTURES
 from llm_compiler.workers.pool import WorkerPool
 
 __all__ = ["optimize_program"]
@@ -111,11 +110,13 @@ def optimize_program(
             if isinstance(item, LlmCompilerError):
                 raise item
             units.append(item)
-        if architecture_of(units[0].triple) not in ARCHITECTURES:
+        triple = units[0].triple
+        if known_target(triple) is None or units[0].object_format != "ELF":
             raise UnsupportedTarget(
-                f"--whole-program knows {' and '.join(ARCHITECTURES)}, not '{units[0].triple}': "
+                f"--whole-program knows {', '.join(target_names())}, not '{triple}': "
                 "without it, each file is compiled by clang -Oz"
             )
+        options = options.for_target(triple)
         size = sum(unit.bitcode_path.stat().st_size for unit in units)
         stock = replace(
             units[0].stock,

@@ -8,7 +8,7 @@ What a program becomes is compared after a link that needs none of its libraries
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,6 +46,7 @@ class LinkTime:
             str(self.stock.toolchain.tool("clang")),
             "-Oz",
             *((f"--target={triple}",) if triple else ()),
+            *_machine_flags(self.stock.flags.kept),
             *(("-flto", f"-Wl,--lto-obj-path={native}") if native else ()),
             f"--ld-path={lld}",
             "-nostdlib",
@@ -105,6 +106,20 @@ class LinkTime:
         """Return the command that makes one object of several, as they are."""
         lld = str(self.stock.toolchain.tool("ld.lld"))
         return (lld, "-r", *map(str, objects), "-o", str(output))
+
+
+def _machine_flags(flags: Sequence[str]) -> Iterator[str]:
+    """Yield the flags that say what machine is linked for: target, processor and ABI."""
+    words = iter(flags)
+    for word in words:
+        if word == "-target":
+            yield from (word, next(words, ""))
+        elif word.startswith("--target="):
+            yield word
+        elif word == "-mllvm":
+            next(words, None)
+        elif word.startswith("-m") and not word.startswith("-mllvm"):
+            yield word
 
 
 def bitcode_command(stock: Stock, source: Path, output: Path) -> tuple[str, ...]:

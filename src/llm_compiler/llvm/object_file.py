@@ -21,6 +21,7 @@ from llm_compiler.llvm.elf_core import (
     SHT_RELA,
     SHT_STRTAB,
     SHT_SYMTAB,
+    STB_LOCAL,
     Elf,
     read_elf,
 )
@@ -28,6 +29,7 @@ from llm_compiler.llvm.relaxation import relaxed_bytes
 
 __all__ = [
     "ObjectSizes",
+    "defined_symbols",
     "object_contents",
     "object_format",
     "section_groups",
@@ -174,6 +176,22 @@ def undefined_symbols(data: bytes) -> frozenset[str]:
         if header.type == SHT_SYMTAB
         for symbol in elf.symbols(header)
         if symbol.section == 0 and symbol.name
+    )
+
+
+def defined_symbols(data: bytes) -> frozenset[str]:
+    """Return the names that an ELF object defines for others.
+
+    Raises:
+        InputError: `data` is not an ELF file, or is cut short.
+    """
+    elf = _read(data)
+    return frozenset(
+        elf.symbol_name(header, symbol).decode("utf-8", "replace")
+        for header in elf.headers
+        if header.type == SHT_SYMTAB
+        for symbol in elf.symbols(header)
+        if symbol.section and symbol.name and symbol.info >> 4 != STB_LOCAL
     )
 
 

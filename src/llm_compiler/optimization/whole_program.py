@@ -21,7 +21,7 @@ from llm_compiler.llvm.constructs import uncovered
 from llm_compiler.llvm.function_wise.library_functions import LIBRARY_FUNCTIONS
 from llm_compiler.llvm.link_time import LinkTime, as_text
 from llm_compiler.llvm.module_jobs import EvaluateJob, Inspection, InspectJob
-from llm_compiler.llvm.object_file import ObjectSizes
+from llm_compiler.llvm.object_file import ObjectSizes, defined_symbols
 from llm_compiler.llvm.refusals import refusal_of
 from llm_compiler.optimization.function_wise import (
     best_assembly,
@@ -93,8 +93,9 @@ def join_units(
     folder = link.folder / "whole"
     folder.mkdir()
     defined = {name for unit in units for name in unit.inspection.functions}
+    defined |= defined_symbols(baseline)  # variables: a table of interrupts is what firmware offers
     if missing := [name for name in exports if name not in defined]:
-        raise ConfigError(f"--export {missing[0]}: no input defines such a function")
+        raise ConfigError(f"--export {missing[0]}: no input defines such a function or variable")
     # Code generation calls some functions by name that no module refers to.
     kept = (*exports, *sorted(n for n in defined - set(exports) if _may_be_called(n)))
     path = folder / "unoptimized.bc"
@@ -155,6 +156,8 @@ def candidates_of(
         )
         return Candidates(warnings=(warning,))
     recipes = _recipes(unit, options, checker)
+    if not recipes and options.candidates:
+        return Candidates(warnings=(checker.why_unchecked(unit.triple),))
     notify(
         f"{len(unit.inspection.functions)} functions, {unit.inspection.num_instructions} "
         f"instructions in one module; measuring {len(recipes)} recipes"

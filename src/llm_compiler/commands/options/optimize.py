@@ -139,7 +139,8 @@ class OptimizeArguments(Seed, Running, ClangFlags):
         (),
         repeat=True,
         metavar="NAME",
-        help="a function that stays visible, the entry first (default: main)",
+        help="a function or variable that stays visible, the entry first (default: main); of "
+        "firmware its table of interrupts",
     )
     novel: bool = option(
         "--novel",
