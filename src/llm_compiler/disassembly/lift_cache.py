@@ -49,6 +49,7 @@ _AFTER: Final = frozenset(
         "annotate",
         "archive",
         "claims",
+        "direct_addresses",
         "drafts",
         "graph",
         "lift_all",

@@ -18,9 +18,11 @@ from llm_compiler.disassembly.agree import agree
 from llm_compiler.disassembly.architectures.table import architecture_named
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.claims import ClaimsJob, Modest
+from llm_compiler.disassembly.direct_addresses import with_direct_addresses
 from llm_compiler.disassembly.lift import Lift
 from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.disassembly.read_function import Variable
+from llm_compiler.disassembly.weak_symbols import weak_names, with_weak
 from llm_compiler.errors import CompileFailed, CompilerError, InputError, ResourceError
 from llm_compiler.llvm.assembler import assemble
 from llm_compiler.llvm.elf import Binding, Symbol
@@ -103,6 +105,7 @@ def merge(
         aliases,
         alignments=_alignments(binary, kept),
     )
+    texts = with_direct_addresses(texts)
     for index, (each_lift, text) in enumerate(zip(kept, texts, strict=True)):
         if text:
             path = folder / f"part-{index}.ll"
@@ -151,6 +154,7 @@ def _united(
     }
     if not named:
         return list(lifts), {}
+    named = {name: _with_weak_symbols(lift) for name, lift in named.items()}
     found: list[Modest] = run_jobs(
         pool, [ClaimsJob(texts=tuple(lift.outcome.ir for lift in named.values()))]
     )[0]
@@ -195,6 +199,14 @@ def _united(
         if lift.outcome.alias_of in dropped
     }
     return result, dropped
+
+
+def _with_weak_symbols(lift: Lift) -> Lift:
+    """Return a lift that says of which symbols the input's object does without."""
+    assert lift.text is not None
+    names = weak_names(lift.text.text, lift.text.name)
+    ir = with_weak(lift.outcome.ir, names)
+    return dataclasses.replace(lift, outcome=dataclasses.replace(lift.outcome, ir=ir))
 
 
 def _with_name(real: Lift, lift: Lift) -> Lift:

@@ -103,7 +103,9 @@ _FLAGS = re.compile(
     r"\b(fneg|fadd|fsub|fmul|fdiv|frem|fcmp|fptrunc|fpext|phi|select|call)"
     r"(?: (?:fast|nnan|ninf|nsz|arcp|contract|afn|reassoc))+\b"
 )
-_OF_OTHERS = re.compile(r"^(declare |@\S+ = (?:external|extern_weak) )dso_local ", re.MULTILINE)
+_OF_OTHERS = re.compile(
+    r"^(declare (?:extern_weak )?|@\S+ = (?:external|extern_weak) )dso_local ", re.MULTILINE
+)
 _CONVERSION = re.compile(
     r"^  (%\S+) = fpto(si|ui) (float|double) (\S+) to i(8|16|32|64)((?:,.*)?)$", re.MULTILINE
 )

@@ -310,6 +310,8 @@ def _without_exceptions(text: str) -> str:
     for line in text.splitlines():
         if line.startswith((".section ", ".text", ".data", ".bss")):
             skipping = line.startswith((".section .gcc_except_table", ".section .data.DW.ref"))
-        if not skipping and not line.startswith((".cfi_", ".Lfunc_end", ".Lfunc_begin")):
+        if skipping and line.startswith(_DECLARATIONS) and "DW.ref." not in line:
+            kept.append(line)  # of what stands in the next section
+        elif not skipping and not line.startswith((".cfi_", ".Lfunc_end", ".Lfunc_begin")):
             kept.append(line)
     return "".join(line + "\n" for line in kept)

@@ -9,6 +9,7 @@ from llm_compiler.dataset.lifting.assembly import ShortAssembly, shorten_assembl
 from llm_compiler.dataset.lifting.module_text import build_module_text
 from llm_compiler.disassembly.rules.code import Code, Unliftable
 from llm_compiler.disassembly.rules.constants import global_name
+from llm_compiler.disassembly.weak_symbols import weak_names, with_weak
 from llm_compiler.errors import InputError
 
 __all__ = ["ModuleFrame"]
@@ -30,6 +31,7 @@ class ModuleFrame:
         # Bodies of drafts have the long names already.
         self._short: ShortAssembly = dataclasses.replace(short, symbols=())
         self._personality = code.personality
+        self._weak = weak_names(code.plain_text, code.name)
 
     def module(self, body: str, attributes: str) -> str:
         """Return the text of a module.
@@ -48,4 +50,4 @@ class ModuleFrame:
                 f"declare i32 {global_name(self._personality)}(...)",
                 text,
             )
-        return text
+        return with_weak(text, self._weak)

@@ -128,7 +128,11 @@ def _arithmetic(machine: Machine, op: str, bits: int) -> None:
         return
     right = machine.get(source, bits)
     left, address = machine.update(destination, bits)
-    result = builder.binary(op, left, right)
+    is_distance = isinstance(source, Memory) and source.modifier == "GOTTPOFF"
+    if is_distance and op == "add" and machine.is_thread_pointer(left):
+        result = right  # the address of the variable itself
+    else:
+        result = builder.binary(op, left, right)
     machine.finish(destination, result, address)
     _after(machine, op, left, right, result)
 

@@ -3,6 +3,7 @@ its meaning."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Final
 
@@ -53,6 +54,9 @@ class Machine:
         """Return an operand's low bits as an integer."""
         builder = self.builder
         if isinstance(operand, Immediate):
+            if operand.modifier:
+                distance = self.thread_distance(operand.symbol, operand.value)
+                return builder.low(distance, bits)
             if operand.symbol:
                 address = builder.address(symbol=operand.symbol, displacement=operand.value)
                 return builder.low(address, bits)
@@ -120,6 +124,13 @@ class Machine:
         base = builder.read(REGISTERS[operand.base].name, "i64") if operand.base else None
         if segment == "fs" and is_thread_local and not operand.base and not operand.index:
             segment = ""  # the variable itself
+        elif operand.modifier == "TPOFF" and not segment and base is not None:
+            if self.is_thread_pointer(base):
+                base = None  # the variable itself
+            else:
+                distance = self.thread_distance(operand.symbol, operand.displacement)
+                plain = dataclasses.replace(operand, symbol="", displacement=0, modifier="")
+                return builder.binary("add", self.sum(plain, 64), distance)
         elif is_thread_local or (segment and operand.symbol):
             raise Unliftable("no rule for thread-local storage of this kind", self.line.text)
         elif segment == "fs" and self._is_thread_local(base):
@@ -134,6 +145,22 @@ class Machine:
             segment=segment,
             is_thread_local=is_thread_local,
         )
+
+    def is_thread_pointer(self, value: Node) -> bool:
+        """Whether a register holds the word at ``%fs:0``, which is the thread's base."""
+        known = self.builder.values.get(value.data) if value.op == "read" else None
+        if known is None or known.op != "load" or known.args[0].op != "address":
+            return False
+        parts = known.args[0].data
+        plain = not (known.args[0].args or parts.symbol or parts.displacement)
+        return parts.segment == "fs" and plain
+
+    def thread_distance(self, symbol: str, displacement: int) -> Node:
+        """Return how far a variable is from the thread's base."""
+        builder = self.builder
+        variable = builder.address(symbol=symbol, displacement=displacement, is_thread_local=True)
+        base = builder.load(builder.address(segment="fs"), "i64")
+        return builder.binary("sub", variable, base)
 
     def _is_thread_local(self, base: Node | None) -> bool:
         """Whether a register holds the distance of a variable from the thread's base."""

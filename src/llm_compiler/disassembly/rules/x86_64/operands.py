@@ -47,10 +47,14 @@ class Register:
 
 @dataclass(frozen=True, slots=True)
 class Immediate:
-    """A number, or the address of a symbol with a distance (`value`)."""
+    """A number, or the address of a symbol with a distance (`value`).
+
+    `modifier`: ``TPOFF``, where it is the variable's distance from the thread's base.
+    """
 
     value: int
     symbol: str = ""
+    modifier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +116,9 @@ def parse_operand(text: str) -> Operand:
         return found
     if text.startswith("$"):
         value, symbol, modifier = _place(text[1:])
-        if modifier:
+        if modifier not in ("", "TPOFF"):
             raise Unliftable(f"no rule for the relocation '{modifier}'")
-        return Immediate(value, symbol)
+        return Immediate(value, symbol, modifier)
     segment = ""
     if match := _SEGMENT.match(text):
         segment, text = match[1], text[match.end() :]
