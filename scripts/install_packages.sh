@@ -54,6 +54,9 @@ firmware)
     need g++-arm-linux-gnueabihf /usr/bin/arm-linux-gnueabihf-g++
     need g++-riscv64-linux-gnu /usr/bin/riscv64-linux-gnu-g++
     need g++-i686-linux-gnu /usr/bin/i686-linux-gnu-g++
+    need nodejs /usr/bin/node
+    need wasi-libc /usr/lib/wasm32-wasi/libc.a
+    need libclang-rt-19-dev-wasm32 /usr/lib/llvm-19/lib/clang/19/lib/wasi/libclang_rt.builtins-wasm32.a
     ;;
 browser)
     need chromium /usr/bin/chromium

@@ -111,7 +111,12 @@ def optimize_program(
                 raise item
             units.append(item)
         triple = units[0].triple
-        if known_target(triple) is None or units[0].object_format != "ELF":
+        if (found := units[0].object_format) != "ELF":
+            raise UnsupportedTarget(
+                f"--whole-program joins programs whose objects are ELF, not {found} ('{triple}'): "
+                "without it, each file is optimised for itself"
+            )
+        if known_target(triple) is None:
             raise UnsupportedTarget(
                 f"--whole-program knows {', '.join(target_names())}, not '{triple}': "
                 "without it, each file is compiled by clang -Oz"

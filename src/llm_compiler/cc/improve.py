@@ -23,7 +23,7 @@ from llm_compiler.closing import Closing
 from llm_compiler.errors import InputError, LlmCompilerError, WorkerLost
 from llm_compiler.llvm.clang_flags import ClangFlags
 from llm_compiler.llvm.module_jobs import Inspection, InspectJob
-from llm_compiler.llvm.object_file import object_format, section_sizes
+from llm_compiler.llvm.object_file import has_sizes, object_format, section_sizes
 from llm_compiler.llvm.stock import Stock
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.optimization.decide import decide
@@ -333,7 +333,7 @@ class Workshop(Closing):
 
     def _unit(self, task: _Task, tools: _Tools, *, with_text: bool) -> Unit:
         name, bitcode, baseline = task.name, task.bitcode, task.baseline
-        if object_format(baseline) != "ELF":
+        if not has_sizes(baseline):
             raise InputError(f"{name}: its object is in the format {object_format(baseline)}")
         job = InspectJob(
             inputs=(bitcode,),

@@ -20,7 +20,7 @@ from llm_compiler.cc.protocol import EXTRA_FILE, Call, Connection
 from llm_compiler.cc.settings import CcSettings, Mode
 from llm_compiler.errors import InputError, LlmCompilerError
 from llm_compiler.llvm.elf import parse_elf
-from llm_compiler.llvm.object_file import object_format
+from llm_compiler.llvm.object_file import has_sizes, object_format
 from llm_compiler.llvm.toolchain import Toolchain
 
 __all__ = ["Compiled", "Maker", "Source", "entry_of"]
@@ -121,7 +121,7 @@ class Maker:
             status, baseline, _, _ = connection.run_helper([self.clang(call), *asked.compile])
             if status:
                 raise InputError("clang makes no object of it")
-        if object_format(baseline) != "ELF":
+        if not has_sizes(baseline):
             raise InputError("the object cannot be measured")
         command = [self.clang(call), *asked.bitcode]
         if asked.splits_debug:  # the name goes into the module

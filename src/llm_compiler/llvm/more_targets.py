@@ -1,4 +1,4 @@
-"""Targets whose code is optimised and checked, but not lifted: Arm, RISC-V, 32-bit x86.
+"""Targets whose code is optimised and checked, but not lifted: Arm, RISC-V, i386, WebAssembly.
 
 The first part of the triple that clang writes names them: ``--target=arm-none-eabi
 -mcpu=cortex-m3`` is ``thumbv7m``. RISC-V has one name for each width: what ``-march`` adds or
@@ -8,7 +8,12 @@ for the Cortex-M0 runs on a Cortex-M3, which has all of its instructions. Data o
 
 from __future__ import annotations
 
-from llm_compiler.llvm.target_record import BareMetalPrograms, LinuxPrograms, TargetRecord
+from llm_compiler.llvm.target_record import (
+    BareMetalPrograms,
+    LinuxPrograms,
+    TargetRecord,
+    WasiPrograms,
+)
 
 __all__ = ["BARE_ARM_FLAGS", "MORE_TARGETS"]
 
@@ -133,6 +138,20 @@ MORE_TARGETS: tuple[TargetRecord, ...] = (
             emulator="qemu-i386",
             sysroot="/usr/i686-linux-gnu",
             package="g++-i686-linux-gnu",
+        ),
+    ),
+    TargetRecord(
+        name="wasm32",
+        title="WebAssembly",
+        triple="wasm32-unknown-wasi",
+        component="WebAssembly",
+        pointer_bytes=4,
+        elf_machine=0,
+        programs=WasiPrograms(
+            triple="wasm32-wasi",
+            emulator="node",
+            sysroot="/usr/lib/wasm32-wasi",
+            package="nodejs wasi-libc lld-19 libclang-rt-19-dev-wasm32",
         ),
     ),
 )

@@ -1,4 +1,4 @@
-"""Section sizes of ELF objects, as `size` and the paper count them.
+"""Section sizes of ELF objects, as `size` and the paper count them, and of WebAssembly.
 
 Reads the section header table and nothing else (a few dozen bytes a section; an object is measured
 thousands of times in a search). 32 and 64 bits, both byte orders. Pure functions.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from llm_compiler.errors import InputError
 from llm_compiler.llvm.elf_core import (
     DAMAGED,
+    MAGIC,
     SHF_ALLOC,
     SHF_WRITE,
     SHT_GROUP,
@@ -26,10 +27,12 @@ from llm_compiler.llvm.elf_core import (
     read_elf,
 )
 from llm_compiler.llvm.relaxation import relaxed_bytes
+from llm_compiler.llvm.wasm_object import is_wasm, wasm_groups, wasm_sizes, wasm_symbols
 
 __all__ = [
     "ObjectSizes",
     "defined_symbols",
+    "has_sizes",
     "object_contents",
     "object_format",
     "section_groups",
@@ -96,6 +99,11 @@ def object_format(data: bytes) -> str:
     return "unknown"
 
 
+def has_sizes(data: bytes) -> bool:
+    """Whether `section_sizes` knows the format of an object."""
+    return data[:4] == MAGIC or is_wasm(data)
+
+
 def _read(data: bytes) -> Elf:
     if data[:4] != b"\x7fELF" or len(data) < 52:
         raise InputError("not an ELF object file")
@@ -106,11 +114,18 @@ def _read(data: bytes) -> Elf:
 
 
 def section_sizes(data: bytes) -> ObjectSizes:
-    """Add up the sections of an ELF object.
+    """Add up the sections of an ELF object, or of one of WebAssembly (`wasm_object`).
 
     Raises:
-        InputError: `data` is not an ELF file, or is cut short.
+        InputError: `data` is neither, or is cut short.
     """
+    if is_wasm(data):
+        found = wasm_sizes(data)
+        return ObjectSizes(
+            size_bytes=found.size_bytes,
+            text_data_bytes=found.code_data_bytes,
+            ram_bytes=found.ram_bytes,
+        )
     elf = _read(data)
     size = text_data = merged = ram = 0
     for header in elf.headers:
@@ -146,13 +161,15 @@ def _merged_entries(index: bytes) -> int:
 
 
 def section_groups(data: bytes) -> dict[str, int]:
-    """Return what the allocated sections of an ELF object take in the file, by name.
+    """Return what the allocated sections of an object take in the file, by name.
 
     Those of single functions and variables (``.text.f``, ``.rodata.cst8``) count with their kind.
 
     Raises:
-        InputError: `data` is not an ELF file, or is cut short.
+        InputError: `data` is neither ELF nor WebAssembly, or is cut short.
     """
+    if is_wasm(data):
+        return wasm_groups(data)
     elf = _read(data)
     found: dict[str, int] = {}
     for header in elf.headers:
@@ -164,11 +181,13 @@ def section_groups(data: bytes) -> dict[str, int]:
 
 
 def undefined_symbols(data: bytes) -> frozenset[str]:
-    """Return the names that an ELF object refers to and does not define.
+    """Return the names that an object refers to and does not define.
 
     Raises:
-        InputError: `data` is not an ELF file, or is cut short.
+        InputError: `data` is neither ELF nor WebAssembly, or is cut short.
     """
+    if is_wasm(data):
+        return wasm_symbols(data)[1]
     elf = _read(data)
     return frozenset(
         elf.symbol_name(header, symbol).decode("utf-8", "replace")

@@ -16,6 +16,7 @@ __all__ = [
     "LinuxPrograms",
     "RelocationTypes",
     "TargetRecord",
+    "WasiPrograms",
 ]
 
 
@@ -133,6 +134,27 @@ class BareMetalPrograms:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WasiPrograms:
+    """How programs of WebAssembly run: linked with wasi-libc, each in an instance of its own."""
+
+    triple: str
+    """That they are compiled for."""
+    emulator: str
+    """The program that runs them: Node."""
+    sysroot: str
+    """Where wasi-libc's libraries are."""
+    package: str
+    """Debian's packages: Node, C library, linker and compiler run-time."""
+    flags: tuple[str, ...] = ()
+    """Of clang, beside the triple."""
+
+    @property
+    def compile_flags(self) -> tuple[str, ...]:
+        """Return clang's flags beside the triple, headers included."""
+        return self.flags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TargetRecord:
     """A target: what compiling, checking recipes and counting bytes need to know of it."""
 
@@ -148,7 +170,8 @@ class TargetRecord:
     """LLVM's name of the code generator (``LLVMInitialize<component>Target``)."""
     pointer_bytes: int = 8
     elf_machine: int
-    programs: LinuxPrograms | BareMetalPrograms | None
+    """ELF's number of it; 0: its objects are of another format."""
+    programs: LinuxPrograms | BareMetalPrograms | WasiPrograms | None
     """How programs run here, to check recipes; None: they do not."""
     front_end_flags: tuple[str, ...] = ()
     """That clang makes the module with that recipes start from, where the user's flags leave it

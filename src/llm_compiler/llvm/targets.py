@@ -20,6 +20,7 @@ from llm_compiler.llvm.target_record import (
     LinuxPrograms,
     RelocationTypes,
     TargetRecord,
+    WasiPrograms,
 )
 from llm_compiler.plugins import load_plugins
 
@@ -34,6 +35,7 @@ __all__ = [
     "LinuxPrograms",
     "RelocationTypes",
     "TargetRecord",
+    "WasiPrograms",
     "add_alias",
     "architecture_of",
     "canonical_triple",

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 from llm_compiler.errors import CompileFailed, CompilerError, InputError, ResourceError
+from llm_compiler.llvm.object_file import has_sizes
 from llm_compiler.optimization.assembly import AssembledUnit
 from llm_compiler.optimization.choose import Built, Step
 from llm_compiler.optimization.decide import Chosen
@@ -185,7 +186,7 @@ def _list_like_baseline(
 
     The two differ where clang adds passes of its own (the SLP vectoriser).
     """
-    if unit.object_format != "ELF":
+    if not has_sizes(unit.baseline):
         return OZ, baseline  # nothing here can be compared
     best: tuple[PassList, Built] | None = None
     for text in (OZ.pipeline, unit.stock.baseline_pipeline(unit.source)):

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from llm_compiler.errors import ArtifactError, InputError
 from llm_compiler.llvm.constructs import uncovered
 from llm_compiler.llvm.module_jobs import EvaluateJob
+from llm_compiler.llvm.object_file import has_sizes
 from llm_compiler.llvm.recipes import parse_recipe
 from llm_compiler.llvm.refusals import never_allowed, refusal_of
 from llm_compiler.optimization.assembly import assembly_wanted
@@ -57,7 +58,7 @@ def measure(
     # Without functions there is nothing that a pass could shrink.
     if unit.stock.flags.baseline_only or not unit.inspection.functions:
         return Found()
-    if unit.object_format != "ELF":
+    if not has_sizes(unit.baseline):
         return Found()  # nothing that can be measured
     if missing := uncovered(unit.inspection.constructs):
         return Found(

@@ -11,7 +11,7 @@ from llm_compiler.errors import InputError, IrParseError, LlmCompilerError
 from llm_compiler.llvm.clang_flags import ClangFlags
 from llm_compiler.llvm.demangle import demangled
 from llm_compiler.llvm.module_jobs import Inspection, InspectJob
-from llm_compiler.llvm.object_file import ObjectSizes, object_format, section_sizes
+from llm_compiler.llvm.object_file import ObjectSizes, has_sizes, object_format, section_sizes
 from llm_compiler.llvm.stock import C_SUFFIXES, IR_SUFFIXES, Stock
 from llm_compiler.optimization.unit import Request, Unit
 from llm_compiler.records import Status
@@ -86,7 +86,9 @@ def prepare(request: Request, pool: WorkerPool, *, with_text: bool = False) -> U
         raise InputError(f"{source}: {inspection.detail}")
     baseline = baseline_path.read_bytes()
     format_name = object_format(baseline)
-    sizes = _NO_SIZES if format_name != "ELF" else section_sizes(baseline)
+    is_measured = has_sizes(baseline)
+    sizes = section_sizes(baseline) if is_measured else _NO_SIZES
+    warnings = _warnings(source, stock, inspection, format_name, is_measured=is_measured)
     return Unit(
         source=source,
         output=request.output,
@@ -96,7 +98,7 @@ def prepare(request: Request, pool: WorkerPool, *, with_text: bool = False) -> U
         baseline_sizes=sizes,
         object_format=format_name,
         inspection=replace(inspection, bitcode=b""),  # it is in the file
-        warnings=(*stock.flags.notes, *_warnings(source, stock, inspection, format_name)),
+        warnings=(*stock.flags.notes, *warnings),
         diagnostics=done.stderr_text,
     )
 
@@ -144,11 +146,11 @@ def _name(function: str) -> str:
 
 
 def _warnings(
-    source: Path, stock: Stock, inspection: Inspection, format_name: str
+    source: Path, stock: Stock, inspection: Inspection, format_name: str, *, is_measured: bool
 ) -> Iterator[str]:
-    if format_name != "ELF":
+    if not is_measured:
         yield (
-            f"its object is in the format {format_name}, and only ELF is measured: "
+            f"its object is in the format {format_name}, which is not measured: "
             "clang -Oz's own object stands, and no sizes are given"
         )
     if flag := stock.flags.baseline_only:

@@ -51,6 +51,7 @@ class Unit(Request):
     """clang -Oz's own object."""
     baseline_sizes: ObjectSizes
     object_format: str = "ELF"
+    """Of the baseline, for people (`llvm.object_file`)."""
     """Of the target; what is not ELF is not measured."""
     inspection: Inspection = field(repr=False)
     warnings: tuple[str, ...] = ()

@@ -17,10 +17,11 @@ from llm_compiler.errors import CompileFailed, ToolchainNotFound
 from llm_compiler.llvm.targets import BareMetalPrograms
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import Completed, run, which
+from llm_compiler.verify.driver_records import driver_records
 from llm_compiler.verify.harness_table import program_table
 from llm_compiler.verify.target import Target, telling_words
 
-__all__ = ["BareMetalTarget", "bare_metal_target", "driver_records"]
+__all__ = ["BareMetalTarget", "bare_metal_target"]
 
 _GCC = Path("/usr/lib/gcc")
 _STACK_BYTES = 1 << 20
@@ -138,30 +139,6 @@ class BareMetalTarget(Target):
         )
         ended = "timeout 0" if completed.timed_out else "signal 6"
         return replace(completed, stdout=driver_records(completed.stdout, ended))
-
-
-def driver_records(data: bytes, ended: str) -> bytes:
-    """Return the driver's records without the lines that say which program begins.
-
-    Args:
-        ended: kind and number of the outcome of a program that began and has no record.
-    """
-    records: list[bytes] = []
-    position, begun = 0, b""
-    while (end := data.find(b"\n", position)) >= 0:
-        line = data[position:end]
-        if line.startswith(b"@"):
-            begun, position = line[1:], end + 1
-            continue
-        words = line.split(b" ")
-        if len(words) != 4 or not words[3].isdigit() or end + 1 + int(words[3]) > len(data):
-            break
-        stop = end + 1 + int(words[3])
-        records.append(data[position:stop])
-        position, begun = stop, b""
-    if begun:
-        records.append(begun + f" {ended} 0\n".encode())
-    return b"".join(records)
 
 
 def bare_metal_target(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed
-from llm_compiler.verify.harness_table import program_table
+from llm_compiler.verify.harness_table import main_symbol, symbol_suffix
 from llm_compiler.verify.target import Target
 
 __all__ = [
@@ -33,16 +33,6 @@ _RETRY_FACTOR = 4
 """A program that is too slow gets this many times the limit once: the machine may be busy."""
 _START_TIMEOUT_S = 20.0
 """For the driver's own start, static constructors included."""
-
-
-def symbol_suffix(program: str) -> str:
-    """Return what is appended to every symbol that a program defines."""
-    return f".{program}"
-
-
-def main_symbol(program: str) -> str:
-    """Return what a program's ``main`` is called in the common executable."""
-    return "main" + symbol_suffix(program)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +119,7 @@ class Harness:
 
     def _compile_driver(self, folder: Path) -> list[Path]:
         table = folder / "table.c"
-        table.write_text(program_table({name: main_symbol(name) for name in self._order}))
+        table.write_text(self.target.program_table(list(self._order)))
         objects = []
         for source in (table, self.target.driver):
             objects.append(folder / f"{source.stem}.o")

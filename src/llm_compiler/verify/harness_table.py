@@ -1,10 +1,20 @@
-"""The table by which a driver finds the programs that are linked with it. Pure."""
+"""What a driver finds the programs by that are linked with it: names and a table. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-__all__ = ["program_table"]
+__all__ = ["main_symbol", "program_table", "symbol_suffix"]
+
+
+def symbol_suffix(program: str) -> str:
+    """Return what is appended to every symbol that a program defines."""
+    return f".{program}"
+
+
+def main_symbol(program: str) -> str:
+    """Return what a program's ``main`` is called in the common executable."""
+    return "main" + symbol_suffix(program)
 
 
 def program_table(symbols: Mapping[str, str]) -> str:

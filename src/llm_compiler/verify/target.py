@@ -18,12 +18,14 @@ from llm_compiler.llvm.targets import (
     TARGETS,
     BareMetalPrograms,
     LinuxPrograms,
+    WasiPrograms,
     architecture_of,
     known_target,
     lifted_targets,
 )
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import Completed, run, which
+from llm_compiler.verify.harness_table import main_symbol, program_table
 
 __all__ = ["ARCHITECTURES", "Target", "find_target", "native_target", "telling_words"]
 
@@ -54,6 +56,10 @@ class Target:
     def languages(self) -> tuple[str, ...]:
         """What programs may be written in: those that there is a library for."""
         return ("c", "c++")
+
+    def program_table(self, names: Sequence[str]) -> str:
+        """Return the C source of the table that the driver runs programs by."""
+        return program_table({name: main_symbol(name) for name in names})
 
     @property
     def driver(self) -> Path:
@@ -153,6 +159,10 @@ def find_target(architecture: str, toolchain: Toolchain) -> Target:
             from llm_compiler.verify.bare_metal import bare_metal_target
 
             return bare_metal_target(record.name, programs, toolchain)
+        case WasiPrograms() as programs:
+            from llm_compiler.verify.wasm import wasm_target
+
+            return wasm_target(record.name, programs, toolchain)
     raise ToolchainNotFound(
         f"pass lists cannot be checked for {architecture}: nothing here runs its programs"
     )

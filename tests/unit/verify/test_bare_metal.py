@@ -8,7 +8,7 @@ from llm_compiler.errors import ToolchainNotFound
 from llm_compiler.llvm.targets import TARGETS, BareMetalPrograms
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.verify import bare_metal
-from llm_compiler.verify.bare_metal import driver_records
+from llm_compiler.verify.driver_records import driver_records
 from llm_compiler.verify.harness import parse_records
 from llm_compiler.verify.harness_table import program_table
 
