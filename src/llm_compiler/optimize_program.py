@@ -111,10 +111,10 @@ def optimize_program(
                 raise item
             units.append(item)
         triple = units[0].triple
-        if (found := units[0].object_format) != "ELF":
+        if units[0].object_format != "ELF":
             raise UnsupportedTarget(
-                f"--whole-program joins programs whose objects are ELF, not {found} ('{triple}'): "
-                "without it, each file is optimised for itself"
+                f"--whole-program joins programs whose objects are ELF, and those of '{triple}' are "
+                f"{units[0].object_format}: without it, each file is optimised for itself"
             )
         if known_target(triple) is None:
             raise UnsupportedTarget(
