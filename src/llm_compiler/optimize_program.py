@@ -113,8 +113,8 @@ def optimize_program(
         triple = units[0].triple
         if units[0].object_format != "ELF":
             raise UnsupportedTarget(
-                f"--whole-program joins programs whose objects are ELF, and those of '{triple}' are "
-                f"{units[0].object_format}: without it, each file is optimised for itself"
+                f"--whole-program joins programs whose objects are ELF, and those of '{triple}' "
+                f"are {units[0].object_format}: without it, each file is optimised for itself"
             )
         if known_target(triple) is None:
             raise UnsupportedTarget(

@@ -138,6 +138,10 @@ MORE_TARGETS: tuple[TargetRecord, ...] = (
             emulator="qemu-i386",
             sysroot="/usr/i686-linux-gnu",
             package="g++-i686-linux-gnu",
+            left_out={
+                "floating_point_environment": "the x87 holds values of 80 bits in registers, so "
+                "that mem2reg alone changes when exceptions are raised"
+            },
         ),
     ),
     TargetRecord(

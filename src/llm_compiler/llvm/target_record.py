@@ -88,6 +88,8 @@ class LinuxPrograms:
     """Debian's package with compiler and C library."""
     flags: tuple[str, ...] = ()
     """Of clang, beside the triple."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Programs of the suite that cannot serve, whatever is done to them: names and reasons."""
 
     @property
     def compile_flags(self) -> tuple[str, ...]:

@@ -137,6 +137,8 @@ def _key(program: Program, target: Target) -> str:
         target.triple,
         target.toolchain.version,
     ]
+    if reason := target.left_out.get(program.name):
+        parts.append(reason)
     return content_hash(json.dumps(parts).encode())
 
 
@@ -182,6 +184,8 @@ def _replace(
 def _compile_one(program: Program, target: Target, parent: Path) -> PreparedProgram:
     folder = parent / program.name
     key = _key(program, target)
+    if reason := target.left_out.get(program.name):
+        return PreparedProgram(program=program, key=key, skipped=reason)
     if program.language not in target.languages:
         reason = f"there is no library of {program.language.upper()} for {target.architecture}"
         return PreparedProgram(program=program, key=key, skipped=reason)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from llm_compiler.errors import CompileFailed, ToolchainNotFound
@@ -51,6 +51,8 @@ class Target:
     runner: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     """Of clang, beside the triple."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Programs that cannot serve, whatever is done to them: names and reasons."""
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -187,4 +189,5 @@ def _linux_target(architecture: str, programs: LinuxPrograms, toolchain: Toolcha
         toolchain=toolchain,
         runner=(emulator, "-L", str(root)),
         flags=programs.flags,
+        left_out=programs.left_out,
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.errors import InputError
+from llm_compiler.llvm.targets import TARGETS, LinuxPrograms
 from llm_compiler.verify.suite import (
     Program,
     Suite,
@@ -101,3 +102,15 @@ def test_suites_are_joined_in_order() -> None:
         Suite(name=name, programs=(Program(name=name, source=""),)) for name in ("a", "b", "c")
     ]
     assert [program.name for program in join_suites(parts).programs] == ["a", "b", "c"]
+
+
+def test_what_a_target_leaves_out_is_a_program_of_the_suite() -> None:
+    names = {program.name for program in built_in_suite().programs}
+    left_out = {
+        (found.name, program)
+        for found in TARGETS
+        if isinstance(found.programs, LinuxPrograms)
+        for program in found.programs.left_out
+    }
+    assert left_out == {("i386", "floating_point_environment")}
+    assert {program for _, program in left_out} <= names
