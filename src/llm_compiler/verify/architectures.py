@@ -58,6 +58,8 @@ class Architecture:
     """Calls of, and jumps to, what a register or memory holds."""
     stack_access: re.Pattern[str] = field(repr=False)
     """What lines have in them that work on the stack's frame."""
+    arithmetic: re.Pattern[str] = field(repr=False)
+    """Instructions that compute with floating-point numbers."""
     system: re.Pattern[str] = field(repr=False)
     """Instructions that ask the system, or trap."""
     frame_pointer_setup: re.Pattern[str] = field(repr=False)
@@ -112,6 +114,7 @@ _X86_64: Final = Architecture(
     table_jump=re.compile(r"^jmpq? \*"),
     pointer_call=re.compile(r"^(?:jmpq?|callq?) \*"),
     stack_access=re.compile(r"rsp|sp,"),
+    arithmetic=re.compile(r"^v?(?:add|sub|mul|div|min|max|sqrt|hadd|hsub|addsub)[sp][sd] "),
     system=re.compile(r"^(?:syscall|sysenter|int |int3|hlt|in[bwl]? |out[bwl]? |wrmsr|rdmsr)"),
     frame_pointer_setup=re.compile(r"^pushq %rbp\n(?:\.cfi.*\n)*movq %rsp, %rbp$", re.MULTILINE),
     passes_memory_on_stack=True,
@@ -164,6 +167,7 @@ _AARCH64: Final = Architecture(
     table_jump=re.compile(r"^br "),
     pointer_call=re.compile(r"^blr? "),
     stack_access=re.compile(r"sp,"),
+    arithmetic=re.compile(r"^f(?:n?m(?:add|sub|ul)|ml[as]|addp?|sub|div|max|min|sqrt|abd)\w* "),
     system=re.compile(r"^(?:svc |hvc |smc |brk |msr )"),
     frame_pointer_setup=re.compile(r"^(?:mov x29, sp|add x29, sp, #\d+)$", re.MULTILINE),
     non_leaf=re.compile(r"^blr? ", re.MULTILINE),

@@ -24,10 +24,10 @@ from typing import ParamSpec
 
 from llm_compiler.verify.inputs import Frame, Input, assign_locations
 from llm_compiler.verify.lifted import LiftInspection, LiftVerdict, Signature
-from llm_compiler.verify.probes import makes_system_calls
+from llm_compiler.verify.probes import computes_numbers, makes_system_calls
 from llm_compiler.verify.round_trip import CodeObject
 from llm_compiler.verify.side_by_side.clock import Clock
-from llm_compiler.verify.side_by_side.comparison import Comparison
+from llm_compiler.verify.side_by_side.comparison import NO_NUMBERS, Comparison
 from llm_compiler.verify.side_by_side.comparison_across import ComparisonAcross, moved_input
 from llm_compiler.verify.side_by_side.describe import describe_arguments
 from llm_compiler.verify.side_by_side.input_search import (
@@ -149,7 +149,12 @@ class Executor:
         found = self._inputs(text, name, world, signature, frame)
         evidence = _evidence(found)
         doubt = ""
-        comparison = Comparison(signature, world, self._architecture)
+        comparison = Comparison(
+            signature,
+            world,
+            self._architecture,
+            computes_numbers=computes_numbers(text, name, self._architecture),
+        )
 
         def run_both(some: Sequence[Input]) -> Iterator[tuple[Outcome, Outcome]]:
             first = self._programs.run(ours, some, world, frame)
@@ -170,6 +175,10 @@ class Executor:
                 if not outcome.is_complete:
                     continue
             hard, soft = comparison.compare(given, outcome, other)
+            if soft == NO_NUMBERS:
+                completed = evidence.num_completed - 1
+                evidence = dataclasses.replace(evidence, num_completed=completed)
+                continue
             if hard and (foreign := foreign_calls(original.elf, lifted.elf)):
                 # The original may have it inlined; a stub in its place shows nothing.
                 doubt = f"it refers to {foreign}, which the original does not"

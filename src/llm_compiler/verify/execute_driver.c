@@ -143,12 +143,21 @@ static u64 canonical(u64 value) {
         return TAG_CODE | (value == settings.entry ? 1 : 2);
     return value;
 }
+/* Whether a word of the stack is a caller's register, as llm_call sets them, or its return address:
+   no part of an object. */
+extern const u64 llm_kept[];
+void llm_call_end(void);
+void llm_call(u64 entry, struct registers *in, u64 *stack_words, u64 num_stack_words, u64 stack_top, struct report *out);
+static int is_kept(u64 value) {
+    for (u64 i = 0; llm_kept[i]; i++) if (value == llm_kept[i]) return 1;
+    return value >= (u64)llm_call && value < (u64)llm_call_end;
+}
 /* What a pointer to the stack points to, two words, half of the result each; soft evidence only.
    0: nobody has set the word, so that no callee can mean to read it. */
 static u64 pointee(u64 value) {
     if (value < STACK || value > STACK + STACK_BYTES - 16) return 0; /* -1 + 16 is small */
     u64 *at = (u64 *)(value & ~7ul), unset = (u64)UNSET << 32 | UNSET, found[2];
-    for (int i = 0; i < 2; i++) found[i] = at[i] == unset ? 0 : mix(canonical(at[i]) + 1) >> 32 | 1;
+    for (int i = 0; i < 2; i++) found[i] = at[i] == unset || is_kept(at[i]) ? 0 : mix(canonical(at[i]) + 1) >> 32 | 1;
     return found[0] | found[1] << 32;
 }
 
@@ -261,26 +270,39 @@ static int land(struct stub *stub, u64 kind) {
 }
 
 /* What a callee may do to memory that it is given. On the stack it sets what nobody has set yet,
-   and always to the same: where one object ends and the next begins differs between the two. In
+   and always to the same: where one object ends and the next begins differs between the two. So
+   each pointer's first word is the lower half, whatever its place, and those above come first. In
    buffers and variables one word changes, on a share of the inputs. */
+static void set_stack(u64 at) {
+    u64 left = choices[NUM_CHOICES - 1];
+    at = (at + 3) & ~3ul;
+    for (u64 n = 0; n < 64 && at < STACK + STACK_BYTES && *(u32 *)at == UNSET; n++, at += 4)
+        *(u32 *)at = (u32)(n & 1 ? left >> 32 : left);
+}
 static void leave_traces(struct stub *stub, u64 draw) {
-    u64 left = choices[NUM_CHOICES - 1], habit = choices[0] >> 40;
+    u64 habit = choices[0] >> 40, below = ~0ul;
+    if ((habit & 3) != 3)
+        for (;;) {
+            u64 highest = 0;
+            for (u64 i = 0; i < 8; i++) {
+                u64 at = llm_saved.integers[i];
+                if (!(stub->followed >> i & 1) || at < STACK || at >= STACK + STACK_BYTES) continue;
+                if (at < below && at > highest) highest = at;
+            }
+            if (!highest) break;
+            set_stack(highest);
+            below = highest;
+        }
+    if ((habit >> 2 & 3) != 1) return;
     for (u64 i = 0; i < 8; i++) {
         if (!(stub->followed >> i & 1)) continue;
         u64 at = llm_saved.integers[i], value = choices[(draw >> (24 + 4 * i)) % NUM_CHOICES];
-        if (at >= STACK && at < STACK + STACK_BYTES) {
-            if ((habit & 3) == 3) continue;
-            at = (at + 3) & ~3ul;
-            for (u64 n = 0; n < 64 && at < STACK + STACK_BYTES && *(u32 *)at == UNSET; n++, at += 4)
-                *(u32 *)at = (u32)(at & 4 ? left >> 32 : left);
-        } else if ((habit >> 2 & 3) == 1) {
-            u64 offset = at - ARENA;
-            if (at >= ARENA && offset < settings.arena_end && offset % STRIDE <= BUFFER - 8)
-                *(u64 *)at = value;
-            for (u64 n = 0; n < settings.num_variables; n++)
-                if (at >= variables[n].address && at + 4 <= variables[n].address + variables[n].size)
-                    *(u32 *)at = (u32)value;
-        }
+        u64 offset = at - ARENA;
+        if (at >= ARENA && offset < settings.arena_end && offset % STRIDE <= BUFFER - 8)
+            *(u64 *)at = value;
+        for (u64 n = 0; n < settings.num_variables; n++)
+            if (at >= variables[n].address && at + 4 <= variables[n].address + variables[n].size)
+                *(u32 *)at = (u32)value;
     }
 }
 
@@ -329,7 +351,6 @@ void llm_record(u64 id) {
     }
 }
 void llm_stub(void);
-void llm_call(u64 entry, struct registers *in, u64 *stack_words, u64 num_stack_words, u64 stack_top, struct report *out);
 
 #if defined(__x86_64__)
 __asm__(
@@ -368,8 +389,9 @@ __asm__(
     "1: cmpq $0x3c3c3c3c, %r12\nje 1f\norl $4, %eax\n1: cmpq $0x3d3d3d3d, %r13\nje 1f\norl $8, %eax\n"
     "1: cmpq $0x3e3e3e3e, %r14\nje 1f\norl $16, %eax\n1: cmpq $0x3f3f3f3f, %r15\nje 1f\norl $32, %eax\n"
     "1: cmpq llm_call_top(%rip), %rsp\nje 1f\norl $64, %eax\n1: movq %rax, 144(%r11)\n"
-    "cld\nmovq llm_call_rsp(%rip), %rsp\npopq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbp\npopq %rbx\nretq\n"
-    ".bss\n.p2align 3\nllm_call_rsp: .quad 0\nllm_call_out: .quad 0\nllm_call_top: .quad 0\nllm_stub_rsp: .quad 0\n.text\n");
+    "cld\nmovq llm_call_rsp(%rip), %rsp\npopq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbp\npopq %rbx\nretq\nllm_call_end:\n"
+    ".globl llm_call_end\n.bss\n.p2align 3\nllm_call_rsp: .quad 0\nllm_call_out: .quad 0\nllm_call_top: .quad 0\nllm_stub_rsp: .quad 0\n.text\n");
+const u64 llm_kept[] = {0x1b1b1b1b, 0x2b2b2b2b, 0x3c3c3c3c, 0x3d3d3d3d, 0x3e3e3e3e, 0x3f3f3f3f, 0};
 static void make_stub(u8 *at, u32 id) {
     u64 handler = (u64)llm_stub;
     at[0] = 0x41; at[1] = 0xbb;
@@ -423,8 +445,9 @@ __asm__(
     "movz w15, #0x1919\ncmp x13, x15\ncset x14, ne\norr x12, x12, x14, lsl #11\nfmov x13, d9\nmovz w15, #0x2020\ncmp x13, x15\ncset x14, ne\norr x12, x12, x14, lsl #12\n"
     "ldr x13, [x9, #16]\nmov x14, sp\ncmp x13, x14\ncset x14, ne\norr x12, x12, x14, lsl #13\nstr x12, [x11, #144]\n"
     "mov sp, x10\nldp x19, x20, [sp, #16]\nldp x21, x22, [sp, #32]\nldp x23, x24, [sp, #48]\nldp x25, x26, [sp, #64]\nldp x27, x28, [sp, #80]\n"
-    "ldp d8, d9, [sp, #96]\nldp d10, d11, [sp, #112]\nldp d12, d13, [sp, #128]\nldp d14, d15, [sp, #144]\nldp x29, x30, [sp], #176\nret\n"
+    "ldp d8, d9, [sp, #96]\nldp d10, d11, [sp, #112]\nldp d12, d13, [sp, #128]\nldp d14, d15, [sp, #144]\nldp x29, x30, [sp], #176\nret\n.globl llm_call_end\nllm_call_end:\n"
     ".bss\n.p2align 3\nllm_call_sp: .zero 24\n.globl llm_stub_sp\nllm_stub_sp: .zero 16\n.text\n");
+const u64 llm_kept[] = {0x1919, 0x2020, 0x2121, 0x2222, 0x2323, 0x2424, 0x2525, 0x2626, 0x2727, 0x2828, 0x2929, 0};
 static void make_stub(u8 *at, u32 id) {
     u32 *code = (u32 *)at;
     code[0] = 0x52800010u | id << 5; /* mov w16, #id */

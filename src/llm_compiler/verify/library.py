@@ -7,7 +7,15 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ALLOCATORS", "KNOWN_ARITIES", "KNOWN_RESULTS", "NO_RETURN", "REAL", "SAME_RESULT"]
+__all__ = [
+    "ALLOCATORS",
+    "KNOWN_ARITIES",
+    "KNOWN_NUMBERS",
+    "KNOWN_RESULTS",
+    "NO_RETURN",
+    "REAL",
+    "SAME_RESULT",
+]
 
 REAL = {
     name: f"llm_{real}"
@@ -72,6 +80,20 @@ _ARITIES = (
 )
 KNOWN_ARITIES = {name: arity for arity, names in _ARITIES for name in names.split()}
 """How many integer arguments well-known functions take; none takes numbers of another kind."""
+
+_OF_ONE_NUMBER = (
+    "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp exp2 expm1 log log2 log10 "
+    "log1p sqrt cbrt floor ceil round trunc rint nearbyint fabs lround llround lrint llrint erf "
+    "erfc tgamma lgamma logb"
+)
+_OF_TWO_NUMBERS = "atan2 pow fmod hypot fmin fmax copysign remainder fdim nextafter"
+KNOWN_NUMBERS = {
+    name + suffix: count
+    for count, names in ((1, _OF_ONE_NUMBER), (2, _OF_TWO_NUMBERS))
+    for name in names.split()
+    for suffix in ("", "f")
+}
+"""How many numbers the C library's functions of numbers take; none takes an integer."""
 
 _RESULTS = (
     (

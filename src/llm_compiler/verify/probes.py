@@ -21,6 +21,7 @@ __all__ = [
     "address_offsets",
     "calls_pointers",
     "comparison_constants",
+    "computes_numbers",
     "makes_system_calls",
     "memory_fields",
     "with_probes",
@@ -210,3 +211,9 @@ def makes_system_calls(text: str, name: str, architecture: str) -> bool:
     """Whether code asks the system, or traps, by itself."""
     system = architecture_named(architecture).system
     return any(system.match(line) for line in code_lines(text, name)[1])
+
+
+def computes_numbers(text: str, name: str, architecture: str) -> bool:
+    """Whether code adds, multiplies or otherwise computes with floating-point numbers."""
+    pattern = architecture_named(architecture).arithmetic
+    return any(pattern.match(line) for line in code_lines(text, name)[1])

@@ -6,14 +6,21 @@ one object of ``whole`` is always right.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from llm_compiler.disassembly.rules.code import Unliftable
 from llm_compiler.disassembly.rules.liveness import Liveness
 from llm_compiler.disassembly.rules.nodes import Graph, Node, bits_of
 
-__all__ = ["FrameAccesses", "FrameObject", "frame_accesses", "frame_objects"]
+__all__ = ["FrameAccesses", "FrameObject", "alignment_at", "frame_accesses", "frame_objects"]
+
+
+_WORD: Final = 8
+_BUFFER: Final = 16
+"""Bytes from which on arrays are aligned to more than a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,10 @@ class FrameObject:
     start: int
     end: int
     alignment: int
+
+    def holds(self, place: int) -> bool:
+        """Whether a byte of the frame is one of its own."""
+        return self.start <= place < self.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,17 +116,40 @@ def frame_objects(
         first: where the caller's frame begins.
         alignment: `Variant.alignment`.
     """
-    objects = _objects(accesses, graph, how, first)
+    objects = _as_aligned_as_asked(_objects(accesses, graph, how, first), accesses, first)
     if alignment >= 16:
         return objects
     return [_lowered(item, accesses, graph, alignment) for item in objects]
+
+
+def _as_aligned_as_asked(
+    objects: list[FrameObject], accesses: FrameAccesses, first: int
+) -> list[FrameObject]:
+    """Begin objects earlier where code relies on the alignment of a place in them."""
+    found: list[FrameObject] = []
+    for item in objects:
+        least = max([1, *(least for place, least in accesses.aligned if item.holds(place))])
+        start = item.start - (item.start - first) % least
+        is_free = not any(start < other.end and other.start < item.start for other in objects)
+        if least > item.alignment and is_free:
+            item = FrameObject(start, item.end, least)
+        found.append(item)
+    return found
+
+
+def alignment_at(objects: Sequence[FrameObject], place: int) -> int:
+    """Return how a place is aligned for sure, in bytes; 0 where it is in no object."""
+    for item in objects:
+        if item.holds(place):
+            return math.gcd(item.alignment, place - item.start) or item.alignment
+    return 0
 
 
 def _lowered(
     item: FrameObject, accesses: FrameAccesses, graph: Graph, alignment: int
 ) -> FrameObject:
     """Return an object with no more than an alignment, but for what its accesses ask."""
-    asked = [bytes_ for place, bytes_ in accesses.aligned if item.start <= place < item.end]
+    asked = [bytes_ for place, bytes_ in accesses.aligned if item.holds(place)]
     if graph.aligned_to:
         return item
     least = max([alignment, *asked])
@@ -128,6 +162,7 @@ def _objects(accesses: FrameAccesses, graph: Graph, how: str, first: int) -> lis
     pointed = [index for index in accesses.pointed if index < first]
     if not direct and not pointed:
         return []
+    pointed = _beginnings(pointed, first) if how != "each" else pointed
     lowest = min([pair[0] for pair in direct] + pointed)
     highest = max([place + size for place, size in direct] + [index + 1 for index in pointed])
     saves = sorted(index for index in graph.saved if index >= highest)
@@ -137,6 +172,19 @@ def _objects(accesses: FrameAccesses, graph: Graph, how: str, first: int) -> lis
         bottom = min(lowest, graph.lowest)
         return [_object(bottom, top, graph, first)]
     return _parts(direct, pointed, top, how, graph, first)
+
+
+def _beginnings(pointed: Sequence[int], first: int) -> list[int]:
+    """Return the places that objects may begin at: buffers are aligned, so that a place in the
+    middle of a word, with much after it, is a place within one.
+    """
+    found: list[int] = []
+    for number, place in enumerate(pointed):
+        end = pointed[number + 1] if number + 1 < len(pointed) else first
+        if found and place % _WORD and end - place >= _BUFFER:
+            continue
+        found.append(place)
+    return found
 
 
 def _parts(

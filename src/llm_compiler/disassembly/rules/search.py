@@ -296,6 +296,9 @@ class _Search:
         if self._scanning is not None:
             base = dataclasses.replace(base, keeps_scanned=True)
             self._try_extra(base)
+        if len(self._function.plan(base).objects) > 1:
+            # Where objects end is guessed; one for the whole frame is always right.
+            self._try_extra(dataclasses.replace(base, frame="whole", counts=()))
         if self._function.leaves_low_byte():
             self._try_extra(dataclasses.replace(base, result="i8"))
         for result in self._function.returned_types():

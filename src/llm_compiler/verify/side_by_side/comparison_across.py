@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import struct
 
 from llm_compiler.verify.inputs import ArgumentLocation, Frame, Input, assign_locations
-from llm_compiler.verify.lifted import Scalar, Signature
+from llm_compiler.verify.lifted import Signature
 from llm_compiler.verify.side_by_side.outcomes import CRASHED, HUNG, RETURNED, SIGNALS, Outcome
-from llm_compiler.verify.side_by_side.same_values import same_float, same_integer
+from llm_compiler.verify.side_by_side.same_values import same_float, same_integer, same_memory
 from llm_compiler.verify.side_by_side.world import World
 
 __all__ = ["ComparisonAcross", "moved_input"]
@@ -40,7 +39,7 @@ class ComparisonAcross:
                 return difference
             if other.broken & ~outcome.broken:
                 return "it does not preserve the registers that it must"
-        if not _same_memory(outcome.changes, other.changes):
+        if not same_memory(outcome.changes, other.changes):
             return "memory is different afterwards"
         return ""
 
@@ -94,22 +93,6 @@ def _passed(call: tuple[int, ...], place: ArgumentLocation) -> int | None:
     """Return what a recorded call has at a place; None where that was not recorded."""
     start, count = {"integer": (1, 8), "float": (17, 8), "stack": (25, 6)}.get(place.kind, (0, 0))
     return call[start + place.index] if place.index < count else None
-
-
-def _same_memory(ours: bytes, theirs: bytes) -> bool:
-    """Whether words are equal or both NaN, as doubles or half by half as floats."""
-    if ours == theirs:
-        return True
-    if len(ours) != len(theirs):
-        return False
-    double, single = Scalar(kind="float", bits=64), Scalar(kind="float", bits=32)
-    for (a,), (b,) in zip(
-        struct.iter_unpack("<Q", ours), struct.iter_unpack("<Q", theirs), strict=True
-    ):
-        halves = all(same_float(single, a >> shift, b >> shift) for shift in (0, 32))
-        if not (halves or same_float(double, a, b)):
-            return False
-    return True
 
 
 def moved_input(given: Input, signature: Signature, frame: Frame, other: Frame) -> Input:

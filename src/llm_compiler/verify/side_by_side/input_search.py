@@ -243,7 +243,9 @@ class _InputSearch:
             return
         for number in self._open_branchings():
             branching = self._branchings[number]
-            if branching.block in ran:
+            sides = outcome.coverage[branching.offset : branching.offset + 16]
+            # A run that crashed in the block may have done so before its comparison.
+            if branching.block in ran and (outcome.is_complete or any(sides)):
                 kept = self._compared.setdefault(number, [])
                 kept.append((given, sides_of(branching, outcome.coverage)))
                 if len(kept) > _NOTED:
@@ -269,7 +271,9 @@ class _InputSearch:
                 for given, sides in self._compared.get(open_number, ()):
                     branching = self._branchings[open_number]
                     for _ in range(2):
-                        other = steered(given, branching, sides, self._constants, self._chance)
+                        other = steered(
+                            given, branching, sides, self._constants, self._chance, self._fields
+                        )
                         if other is not None:
                             batch.append(other)
             if not batch:

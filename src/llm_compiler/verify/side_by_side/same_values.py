@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
+
 from llm_compiler.verify.lifted import Scalar
 
-__all__ = ["same_float", "same_integer"]
+__all__ = ["same_float", "same_integer", "same_memory"]
 
 
 def same_integer(scalar: Scalar, a: int, b: int) -> bool:
@@ -26,3 +28,19 @@ def same_float(scalar: Scalar, a: int, b: int) -> bool:
     sign = 1 << (scalar.bits - 1)
     are_nan = [value & ~sign > exponent for value in (a, b)]
     return a == b or all(are_nan)
+
+
+def same_memory(ours: bytes, theirs: bytes) -> bool:
+    """Whether words are equal or both NaN, as doubles or half by half as floats."""
+    if ours == theirs:
+        return True
+    if len(ours) != len(theirs):
+        return False
+    double, single = Scalar(kind="float", bits=64), Scalar(kind="float", bits=32)
+    for (a,), (b,) in zip(
+        struct.iter_unpack("<Q", ours), struct.iter_unpack("<Q", theirs), strict=True
+    ):
+        halves = all(same_float(single, a >> shift, b >> shift) for shift in (0, 32))
+        if not (halves or same_float(double, a, b)):
+            return False
+    return True

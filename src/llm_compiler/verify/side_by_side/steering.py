@@ -12,7 +12,8 @@ import random
 import struct
 from collections.abc import Sequence
 
-from llm_compiler.verify.inputs import CONTENT_BYTES, Input
+from llm_compiler.verify.architectures import MemoryField
+from llm_compiler.verify.inputs import CONTENT_BYTES, STRIDE, Input, buffer_address
 from llm_compiler.verify.probes import Branching
 
 __all__ = ["sides_of", "steered"]
@@ -22,6 +23,8 @@ _USUAL = frozenset({0, 1})
 _FRONT = 512
 """Bytes of a buffer in which most structures and texts end."""
 _SMALL = 4096
+_MOST_PLACES = 64
+_LIKELY_SHARE = 0.6
 
 
 def sides_of(branching: Branching, coverage: bytes) -> tuple[int, int]:
@@ -38,12 +41,14 @@ def steered(
     sides: tuple[int, int],
     constants: Sequence[int],
     chance: random.Random,
+    fields: Sequence[MemoryField] = (),
 ) -> Input | None:
     """Return an input on which a comparison may go another way; None: nothing is found in it.
 
     Args:
         sides: what they were on `given`.
         constants: of the code, that may stand between a word of the input and what is compared.
+        fields: what the code reads at fixed distances from pointers.
     """
     bits = branching.compared.bits
     if mask := branching.compared.mask:
@@ -62,7 +67,8 @@ def steered(
     if chance.random() < 0.3 and constants:
         step = chance.choice((1, -1)) * chance.choice(constants)
     limit = (1 << bits) - 1
-    return _replaced(given, (value + step) & limit, (wanted + step) & limit, bits, chance)
+    change = (value + step) & limit, (wanted + step) & limit
+    return _replaced(given, change, bits, chance, _read_places(given, fields))
 
 
 def _wanted(value: int, other: int, chance: random.Random) -> int:
@@ -75,10 +81,48 @@ def _wanted(value: int, other: int, chance: random.Random) -> int:
     return wanted
 
 
+def _read_places(given: Input, fields: Sequence[MemoryField]) -> frozenset[int]:
+    """Return the bytes of the arena that the code reads, for all that is known of its pointers:
+    arguments, and what is at their fields.
+    """
+    found: set[int] = set()
+    bases = [place for word in given.integers if (place := _place_of(word)) is not None]
+    for _ in range(2):
+        places = {
+            base + field.place
+            for base in bases
+            for field in fields
+            if 0 <= base % CONTENT_BYTES + field.place < CONTENT_BYTES
+        }
+        found |= places
+        words = (given.arena[place : place + 8] for place in sorted(places)[:_MOST_PLACES])
+        bases = [
+            place
+            for word in words
+            if (place := _place_of(int.from_bytes(word, "little"))) is not None
+        ]
+    return frozenset(found)
+
+
+def _place_of(address: int) -> int | None:
+    """Return the byte of the arena that an address stands for; None if it has none."""
+    buffer, offset = divmod(address - buffer_address(0), STRIDE)
+    return buffer * CONTENT_BYTES + offset if 0 <= buffer < 64 and offset < CONTENT_BYTES else None
+
+
 def _replaced(
-    given: Input, value: int, wanted: int, bits: int, chance: random.Random
+    given: Input,
+    change: tuple[int, int],
+    bits: int,
+    chance: random.Random,
+    read: frozenset[int],
 ) -> Input | None:
-    """Return an input in which some words that hold a value hold another one."""
+    """Return an input in which some words that hold a value hold another one.
+
+    Args:
+        read: bytes of the arena that the code reads: their words come first.
+    """
+    value, wanted = change
     places: list[tuple[str, int, int]] = []
     for size in (8, 4, 2, 1):
         if 8 * size > bits and size > 1:
@@ -89,6 +133,9 @@ def _replaced(
         places += _words(given, value, size)
     if not places:
         return None
+    likely = [place for place in places if place[0] != "arena" or place[1] in read]
+    if likely and chance.random() < _LIKELY_SHARE:
+        places = likely
     count = min(len(places), chance.choice((1, 1, 2, 4, len(places))))
     return _with(given, chance.sample(places, count), wanted)
 

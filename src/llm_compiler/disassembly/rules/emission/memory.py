@@ -11,6 +11,7 @@ from llm_compiler.disassembly.rules.draft import Function, Plan
 from llm_compiler.disassembly.rules.emission.stack import Stack
 from llm_compiler.disassembly.rules.emission.values import Values
 from llm_compiler.disassembly.rules.emission.writer import Value, Writer
+from llm_compiler.disassembly.rules.frame import alignment_at
 from llm_compiler.disassembly.rules.nodes import AddressParts, Graph, Node
 from llm_compiler.disassembly.rules.variant import Variant
 from llm_compiler.disassembly.rules.webs import Webs
@@ -18,6 +19,8 @@ from llm_compiler.disassembly.rules.webs import Webs
 __all__ = ["Addresses", "Memory"]
 
 _STEPS: Final = {1: "i8", 2: "i16", 4: "i32", 8: "i64"}
+_SURE_ALIGNMENT: Final = 8
+"""Of the frame's words, in bytes."""
 _SEGMENTS: Final = {"gs": 256, "fs": 257}
 _COPIES: Final = frozenset({"llvm.memcpy.any", "llvm.memset.any"})
 
@@ -146,7 +149,7 @@ class Memory:
     def __init__(self, writer: Writer, values: Values, plan: Plan) -> None:
         """Take which values are pointers from a plan."""
         self._writer, self._values = writer, values
-        self._pointers = plan.webs.pointers
+        self._pointers, self._plan = plan.webs.pointers, plan
 
     def allocate(self, node: Node) -> Value:
         """Return memory of a computed size below the stack pointer."""
@@ -161,7 +164,8 @@ class Memory:
         if order:
             type_ = node.type  # all of it, at once
         place = f"{kind} {text}{order}"
-        return self._writer.assign(f"load {words}{type_}, {place}, align {node.data}"), type_
+        align = self._alignment(node, node.args[0])
+        return self._writer.assign(f"load {words}{type_}, {place}, align {align}"), type_
 
     def store(self, node: Node) -> None:
         """Set what is at an address."""
@@ -172,7 +176,18 @@ class Memory:
         text, kind = self._values.pointer(address)
         words, order = _access_words(node, address)
         place = f"{kind} {text}{order}"
-        self._writer.append(f"store {words}{own[1]} {own[0]}, {place}, align {node.data}")
+        align = self._alignment(node, address)
+        self._writer.append(f"store {words}{own[1]} {own[0]}, {place}, align {align}")
+
+    def _alignment(self, access: Node, address: Node) -> int:
+        """Return what an access may rely on: of its own frame, no more than the draft's has."""
+        asked: int = access.data
+        place = address.data if address.op == "frame" else None
+        if address.op == "address":
+            place = address.data.frame
+        if asked <= _SURE_ALIGNMENT or place is None:
+            return asked
+        return min(asked, alignment_at(self._plan.objects, place) or asked)
 
     def fence(self, node: Node) -> None:
         """Order accesses."""
