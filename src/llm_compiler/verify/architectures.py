@@ -119,8 +119,8 @@ _X86_64: Final = Architecture(
     frame_pointer_setup=re.compile(r"^pushq %rbp\n(?:\.cfi.*\n)*movq %rsp, %rbp$", re.MULTILINE),
     passes_memory_on_stack=True,
     has_result_register=False,
-    # al: how many vector registers a function with "..." is passed.
-    result_at_entry=8,
+    # As of words of the stack that nobody has set, which a push of rax makes room for.
+    result_at_entry=0xA5A5A5A5A5A5A5A5,
     driver_flags=("-fcf-protection=none",),
 )
 

@@ -370,7 +370,8 @@ __asm__(
     "leaq 1(%rcx), %rsi\nleaq 2(%rcx), %rdi\nleaq 3(%rcx), %r8\nleaq 4(%rcx), %r9\nleaq 5(%rcx), %r10\n"
     "movq llm_saved+216(%rip), %r11\ntestq %r11, %r11\njne 1f\nleaq 6(%rcx), %r11\nretq\n"
     "1: addq $8, %rsp\njmpq *%r11\n"
-    /* (entry, in, words, count, top, out) */
+    /* (entry, in, words, count, top, out); rax is as words that nobody has set, since a push of it
+       makes room for them. Its lowest byte says that vector registers may hold arguments. */
     ".globl llm_call\nllm_call:\n"
     "pushq %rbx\npushq %rbp\npushq %r12\npushq %r13\npushq %r14\npushq %r15\n"
     "movq %rsp, llm_call_rsp(%rip)\nmovq %r9, llm_call_out(%rip)\nmovq %r8, %rsp\n"
@@ -381,7 +382,7 @@ __asm__(
     "movups 136(%rax), %xmm4\nmovups 152(%rax), %xmm5\nmovups 168(%rax), %xmm6\nmovups 184(%rax), %xmm7\n"
     "movq (%rax), %rdi\nmovq 8(%rax), %rsi\nmovq 16(%rax), %rdx\nmovq 24(%rax), %rcx\nmovq 32(%rax), %r8\nmovq 40(%rax), %r9\n"
     "movl $0x1b1b1b1b, %ebx\nmovl $0x2b2b2b2b, %ebp\nmovl $0x3c3c3c3c, %r12d\nmovl $0x3d3d3d3d, %r13d\nmovl $0x3e3e3e3e, %r14d\nmovl $0x3f3f3f3f, %r15d\n"
-    "movl $8, %eax\nxorl %r10d, %r10d\ncallq *%r11\n"
+    "movabsq $0xa5a5a5a5a5a5a5a5, %rax\nxorl %r10d, %r10d\ncallq *%r11\n"
     "movq llm_call_out(%rip), %r11\nmovq %rax, 16(%r11)\nmovq %rdx, 24(%r11)\nmovq %rcx, 32(%r11)\n"
     "movups %xmm0, 80(%r11)\nmovups %xmm1, 96(%r11)\nmovups %xmm2, 112(%r11)\nmovups %xmm3, 128(%r11)\n"
     "xorl %eax, %eax\n"

@@ -239,8 +239,8 @@ def test_a_long_way_of_pointers_is_followed(toolchain: Toolchain, tmp_path: Path
     # Each word on the way is a pointer in a third of the inputs: chance alone never gets there.
     places = [8, 72, 136, 24, 264, 40, 200, 88, 328, 16]
     steps = "".join(f"movq {place}(%rdi), %rdi\n" for place in places)
-    code = f"{steps}movl (%rdi), %eax\nretq\n"
-    assembly = f".text\n.globl f\n.type f, @function\nf:\n{code}"
+    lines = f"{steps}movl (%rdi), %eax\nretq\n"
+    assembly = f".text\n.globl f\n.type f, @function\nf:\n{lines}"
 
     def lift(added: int) -> str:
         lines, pointer = [], "%p"
@@ -259,8 +259,8 @@ def test_a_long_way_of_pointers_is_followed(toolchain: Toolchain, tmp_path: Path
 def test_registers_beyond_what_a_function_reads_raise_no_doubt(
     toolchain: Toolchain, tmp_path: Path
 ) -> None:
-    code = "movl %edi, %esi\nshll $3, %esi\ncallq g\nleal 8(,%rax,8), %eax\n"
-    assembly = f".text\n.globl f\n.type f, @function\nf:\npushq %rax\n{code}popq %rcx\nretq\n"
+    lines = ("movl %edi, %esi", "shll $3, %esi", "callq g", "leal 8(,%rax,8), %eax")
+    assembly = code("pushq %rax", *lines, "popq %rcx", "retq")
     body = "%c = call i32 @g(i32 %a)\n%d = add i32 %c, 1\n%e = shl i32 %d, 3\nret i32 %e"
     lift = ir(body, "i32 @f(i32 %a)", "declare i32 @g(i32)")
     found = judge(assembly, lift, toolchain, tmp_path)
@@ -268,3 +268,94 @@ def test_registers_beyond_what_a_function_reads_raise_no_doubt(
     assert "g may take more arguments" in found.reason
     found = judge(assembly, lift, toolchain, tmp_path, bounds={"g": 1})
     assert (found.verdict, found.reason) == (PASSED, "")
+
+
+def code(*lines: str) -> str:
+    return ".text\n.globl f\n.type f, @function\nf:\n" + "".join(f"{line}\n" for line in lines)
+
+
+def test_which_nan_a_sum_is_says_nothing(toolchain: Toolchain, tmp_path: Path) -> None:
+    add = code("movss (%rdi), %xmm0", "addss (%rsi), %xmm0", "movss %xmm0, (%rdi)", "retq")
+    lines = (
+        "%x = load float, ptr %p\n%y = load float, ptr %q\n%z = {} float %y, %x\n"
+        "store float %z, ptr %p\nret void"
+    )
+    signature = "void @f(ptr %p, ptr %q)"
+    found = judge(add, ir(lines.format("fadd"), signature), toolchain, tmp_path)
+    assert (found.verdict, found.reason) == (PASSED, "")
+    for other in ("fsub", "fmul"):
+        found = judge(add, ir(lines.format(other), signature), toolchain, tmp_path)
+        assert found.verdict is REFUTED, other
+    # The words of -1 and -2 are NaN, too: they are others all the same.
+    minus = code("movl $-1, (%rdi)", "retq")
+    lift = ir("store i32 -2, ptr %p\nret void", "void @f(ptr %p)")
+    assert judge(minus, lift, toolchain, tmp_path).verdict is REFUTED
+    minus = code("movl $-1, (%rdi)", "addss %xmm0, %xmm0", "retq")
+    assert judge(minus, lift, toolchain, tmp_path).verdict is not PASSED
+
+
+def test_what_a_caller_keeps_is_no_content_of_an_object(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    # The word after the one that is passed is the caller's rbx.
+    kept = code(
+        "pushq %rbx",
+        "subq $16, %rsp",
+        "movl %edi, %ebx",
+        "movq $5, 8(%rsp)",
+        "leaq 8(%rsp), %rdi",
+        "callq g",
+        "movl %ebx, %eax",
+        "addq $16, %rsp",
+        "popq %rbx",
+        "retq",
+    )
+    body = "%x = alloca [2 x i64]\nstore i64 {}, ptr %x\ncall void @g(ptr %x)\nret i32 %a"
+    rest = "declare void @g(ptr)"
+    found = judge(kept, ir(body.format(5), "i32 @f(i32 %a)", rest), toolchain, tmp_path)
+    assert (found.verdict, found.reason) == (PASSED, "")
+    found = judge(kept, ir(body.format(6), "i32 @f(i32 %a)", rest), toolchain, tmp_path)
+    assert "other contents of the stack" in found.reason
+
+
+def test_what_a_callee_sets_is_the_same_wherever_objects_are(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    asks = code(
+        "subq $8, %rsp",
+        "leaq 4(%rsp), %rdi",
+        "callq g",
+        "movl 4(%rsp), %eax",
+        "addq $8, %rsp",
+        "retq",
+    )
+    body = "%x = alloca i64, align 8\ncall void @g(ptr %x)\n%v = load i32, ptr %x\nret i32 %v"
+    lift = ir(body, "i32 @f()", "declare void @g(ptr)")
+    found = judge(asks, lift, toolchain, tmp_path)
+    assert (found.verdict, found.reason) == (PASSED, "")
+    wrong = lift.replace("ret i32 %v", "%w = add i32 %v, 1\nret i32 %w")
+    assert judge(asks, wrong, toolchain, tmp_path).verdict is REFUTED
+
+
+def test_state_of_one_input_is_gone_for_the_next_on_aarch64(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    # One child runs many inputs there: what it leaves in memory, on the stack and in variables.
+    counts = (
+        ".text\n.globl f\n.type f, @function\nf:\nadrp x8, n\nldr w9, [x8, :lo12:n]\n"
+        "add w9, w9, #1\nstr w9, [x8, :lo12:n]\nldr w10, [x0]\nstr w9, [x0]\n"
+        "add w0, w10, w9\nret\n.type n, @object\n.data\n.p2align 2\nn:\n.word 7\n.size n, 4\n"
+    )
+    body = (
+        "%n = load i32, ptr @n\n%m = add i32 %n, 1\nstore i32 %m, ptr @n\n%o = load i32, ptr %p\n"
+        "store i32 {}, ptr %p\n%r = add i32 %o, %m\nret i32 %r"
+    )
+    signature, rest = "i32 @f(ptr %p)", "@n = internal global i32 7"
+    found = judge(
+        counts, ir(body.format("%m"), signature, rest), toolchain, tmp_path, architecture="aarch64"
+    )
+    assert (found.verdict, found.reason) == (PASSED, "")
+    found = judge(
+        counts, ir(body.format("8"), signature, rest), toolchain, tmp_path, architecture="aarch64"
+    )
+    assert found.verdict is REFUTED

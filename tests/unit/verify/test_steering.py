@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import struct
 
 import pytest
 
+from llm_compiler.verify.architectures import MemoryField
 from llm_compiler.verify.comparisons import Compared, read_arm, read_x86
-from llm_compiler.verify.inputs import CONTENT_BYTES, Input
+from llm_compiler.verify.inputs import CONTENT_BYTES, Input, buffer_address
 from llm_compiler.verify.probes import Branching, with_probes
 from llm_compiler.verify.side_by_side.steering import sides_of, steered
 
@@ -106,3 +108,19 @@ def test_a_value_that_is_not_in_the_input_gives_none() -> None:
     )
     sides = 0x123456789ABCDEF, 1
     assert steered(input_of(b""), branching, sides, [], random.Random(0)) is None
+
+
+def test_words_that_the_code_reads_come_first() -> None:
+    branching = with_probes(TEXT, "f", "x86_64", notes=True).branchings[0]
+    words = [0] * 48
+    words[14] = 0
+    given = dataclasses.replace(
+        input_of(struct.pack("<48I", *words)), integers=(buffer_address(0),) + (1 << 40,) * 7
+    )
+    chance = random.Random(1)
+    fields = [MemoryField(56, 4)]
+    made = [steered(given, branching, (0, 77), [], chance, fields) for _ in range(40)]
+    hits = sum(any(each.arena[56:60]) for each in made if each)
+    assert hits > 15
+    made = [steered(given, branching, (0, 77), [], chance) for _ in range(40)]
+    assert sum(any(each.arena[56:60]) for each in made if each) < hits

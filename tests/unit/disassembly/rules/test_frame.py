@@ -1,0 +1,37 @@
+"""The frame as objects."""
+
+from __future__ import annotations
+
+from llm_compiler.disassembly.rules.frame import (
+    FrameAccesses,
+    FrameObject,
+    alignment_at,
+    frame_objects,
+)
+from llm_compiler.disassembly.rules.nodes import Block, Graph
+
+FIRST = 8
+
+
+def objects_of(accesses: FrameAccesses, how: str = "parts") -> list[FrameObject]:
+    return frame_objects(accesses, Graph([Block(0, 0, 0)]), how, FIRST)
+
+
+def test_an_object_begins_early_enough_for_what_relies_on_its_alignment() -> None:
+    # movapd at a place that is aligned, 8 bytes above where the object began.
+    accesses = FrameAccesses(direct=((-80, 8), (-72, 16)), pointed=(), aligned=((-72, 16),))
+    (whole,) = objects_of(accesses, "whole")
+    assert (whole.start - FIRST) % 16 == 0
+    assert whole.start <= -80
+    assert alignment_at([whole], -72) == 16
+    assert alignment_at([whole], -80) == 8
+    assert alignment_at([whole], 100) == 0
+
+
+def test_a_place_in_the_middle_of_a_word_is_within_a_buffer() -> None:
+    # A line and the character after its first one: one object.
+    accesses = FrameAccesses(direct=(), pointed=(-1040, -1039))
+    assert [item.start for item in objects_of(accesses)] == [-1040]
+    # Two characters that are passed by their addresses stay two.
+    accesses = FrameAccesses(direct=(), pointed=(-2, -1))
+    assert [item.start for item in objects_of(accesses)] == [-2, -1]
