@@ -57,7 +57,7 @@ def agree(
     Args:
         texts: by function, a module that defines it alone.
         aliases: further names of functions, and of which.
-        max_edits: what does not agree after so many tries, of some milliseconds each, is refused.
+        max_edits: tries, of some milliseconds each; what does not agree after them is refused.
             Time would let a busy machine decide.
     """
     return _Agreement(dict(texts), pool, dict(aliases or {}), max_edits).run()
