@@ -122,6 +122,7 @@ class Executor:
         *,
         arities: Mapping[str, int] | None = None,
         bounds: Mapping[str, int] | None = None,
+        numbers: Mapping[str, int] | None = None,
         ending: frozenset[str] = frozenset(),
     ) -> Execution:
         """Compare a function's own object with the object of its lift.
@@ -131,6 +132,7 @@ class Executor:
             arities: how many integer arguments functions take at most that take no others, where
                 their own code or everybody knows; what else is in registers is then no argument.
             bounds: how many integer registers functions read at most, whatever else they take.
+            numbers: how many numbers functions take at most, where that is known.
             ending: functions that never return, as their own code shows: a run ends there.
         """
         self._programs.build_driver()
@@ -141,6 +143,7 @@ class Executor:
             make_world(original.elf, lifted.elf, lift, (self._architecture,) * 2),
             arities=arities or {},
             bounds=bounds or {},
+            numbers=numbers or {},
             ending=ending,
             thrown=self._thrown(original, lifted, name, lift),
         )

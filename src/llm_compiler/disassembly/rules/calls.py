@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from llm_compiler.disassembly.rules.formats import FORMATS, arguments_of_format
+from llm_compiler.disassembly.rules.mangled_names import NamedParameters
 from llm_compiler.disassembly.rules.nodes import SLOT, CallSite, Graph, Node
 from llm_compiler.disassembly.rules.prototypes import PROTOTYPES, Prototype
 from llm_compiler.disassembly.rules.target import Convention
@@ -211,14 +212,16 @@ def arguments_of(
     signatures: Mapping[str, Signature],
     how: str,
     count: int | None = None,
+    named: Mapping[str, NamedParameters] | None = None,
 ) -> Arguments:
     """Return what a call reads.
 
     Args:
         how: `Variant.arguments`.
         count: of integer registers, where the variant says it for this call.
+        named: what names say of the functions of which nothing else is known.
     """
-    found = _arguments_of(call, states, convention, signatures, how, count)
+    found = _arguments_of(call, states, convention, signatures, how, count, named or {})
     position = convention.struct_result
     if not convention.has_result_register or call not in states.at:
         return found
@@ -238,6 +241,7 @@ def _arguments_of(
     signatures: Mapping[str, Signature],
     how: str,
     count: int | None,
+    named: Mapping[str, NamedParameters],
 ) -> Arguments:
     """Return what a call reads, less the address of a result in memory."""
     site: CallSite = call.data
@@ -252,6 +256,8 @@ def _arguments_of(
     if signature is not None and count is None and how != "all":
         return _by_signature(site, signature, state, near, convention)
     number = _written(convention, state, near, how) if count is None else count
+    if (parameters := named.get(site.symbol)) is not None:
+        return _by_name(parameters, number, count is not None, convention)
     is_variadic = (
         site.vector_count is not None
         and state.get(convention.integer_results[0], 0) >= _READ
@@ -295,6 +301,26 @@ def _by_signature(
     words = () if slots or is_variadic else _words(site, signature.stack)
     num_fixed = signature.integers or min(num_integers, 1)
     return Arguments(tuple(registers), slots, words, is_variadic, num_fixed)
+
+
+def _by_name(
+    parameters: NamedParameters, number: int, is_chosen: bool, convention: Convention
+) -> Arguments:
+    """Return what a call of a function reads whose name says what it takes.
+
+    Args:
+        number: of integer registers that seem to be passed.
+        is_chosen: the variant says so.
+    """
+    least = len(parameters.types)
+    if not is_chosen:
+        number = min(max(number, least), parameters.most)
+    types = [*[""] * max(0, number - least), *parameters.types]
+    integers = convention.integer_arguments[:number]
+    vectors = convention.vector_arguments[: parameters.vectors]
+    registers = [Argument(integer, types[place]) for place, integer in enumerate(integers)]
+    registers += [Argument(vector) for vector in vectors]
+    return Arguments(tuple(registers), num_fixed=min(number, 1))
 
 
 def _outgoing(site: CallSite, states: RegisterStates) -> tuple[tuple[int, str], ...]:

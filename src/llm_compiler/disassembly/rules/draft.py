@@ -21,6 +21,7 @@ from llm_compiler.disassembly.rules.frame import (
     frame_objects,
 )
 from llm_compiler.disassembly.rules.liveness import Liveness, find_liveness
+from llm_compiler.disassembly.rules.mangled_names import NamedParameters
 from llm_compiler.disassembly.rules.nodes import Graph, Node, bits_of
 from llm_compiler.disassembly.rules.prototypes import PROTOTYPES
 from llm_compiler.disassembly.rules.target import Target
@@ -58,9 +59,10 @@ class Function:
         graph: Graph,
         target: Target,
         signatures: Mapping[str, Signature],
+        named: Mapping[str, NamedParameters] | None = None,
     ) -> None:
         self.code, self.graph, self.target = code, graph, target
-        self.signatures = signatures
+        self.signatures, self.named = signatures, named or {}
         self.states = RegisterStates.of(graph, target.convention, signatures, code.strings)
         self._plans: dict[tuple[object, ...], Plan] = {}
 
@@ -124,6 +126,7 @@ class Function:
                 self.signatures,
                 variant.arguments,
                 counts.get(place),
+                self.named,
             )
             for place, node in enumerate(self.calls())
         }

@@ -18,6 +18,7 @@ from llm_compiler.disassembly.read_function import FunctionReader, Unreadable
 from llm_compiler.disassembly.rules.calls import Signature
 from llm_compiler.disassembly.rules.code import Code, Unliftable, parse_code
 from llm_compiler.disassembly.rules.draft import Function
+from llm_compiler.disassembly.rules.mangled_names import NamedParameters, named_parameters
 from llm_compiler.disassembly.rules.outlined import inline_outlined
 from llm_compiler.disassembly.rules.prototypes import NO_RETURN
 from llm_compiler.disassembly.rules.targets import TARGETS
@@ -45,6 +46,7 @@ class KnownFunctions:
         self._architecture = binary.elf.architecture
         self._signatures: dict[str, Signature | None] = {}
         self._most: dict[str, int | None] = {}
+        self._named: dict[str, NamedParameters] | None = None
         self._lock = program.lock if program is not None else threading.RLock()
         self._depth = 0
 
@@ -114,7 +116,7 @@ class KnownFunctions:
             code = self.code(symbol)
             target = TARGETS[self._architecture]()
             graph = translate(code, target, NO_RETURN)
-            return Function(code, graph, target, self.callees(code)).signature()
+            return Function(code, graph, target, self.callees(code), self.named(code)).signature()
         except (Unliftable, Unreadable):
             return None
 
@@ -125,6 +127,18 @@ class KnownFunctions:
             for name in called_by(code, self._architecture)
             if (signature := self.signature(name)) is not None
         }
+
+    def named(self, code: Code) -> dict[str, NamedParameters]:
+        """Return what names say of the C++ functions that a function calls."""
+        with self._lock:
+            if self._named is None:
+                has_result_register = TARGETS[self._architecture]().convention.has_result_register
+                self._named = named_parameters(
+                    {symbol.name for symbol in self._binary.elf.symbols},
+                    has_result_register=has_result_register,
+                )
+            called = called_by(code, self._architecture)
+            return {name: self._named[name] for name in called if name in self._named}
 
     def most_arguments(self, name: str) -> int | None:
         """Return how many integer registers a function may read; None where it may read others.

@@ -62,10 +62,11 @@ class Limits(TypedDict):
 
     arities: dict[str, int]
     bounds: dict[str, int]
+    numbers: dict[str, int]
     ending: frozenset[str]
 
 
-NO_LIMITS: Final[Limits] = {"arities": {}, "bounds": {}, "ending": frozenset()}
+NO_LIMITS: Final[Limits] = {"arities": {}, "bounds": {}, "numbers": {}, "ending": frozenset()}
 
 
 class RulesLifter:
@@ -109,6 +110,7 @@ class RulesLifter:
             text=lifted,
             architecture=self._architecture,
             signatures=signatures,
+            named=self._known.named(code),
             attributes=attributes_of(text.text, self._architecture, self._sizes),
             seconds=self._seconds,
             timeout_s=self._timeout_s,
@@ -149,6 +151,7 @@ class RulesLifter:
         return {
             "arities": self.arities(text),
             "bounds": self.bounds(text),
+            "numbers": self.numbers(text),
             "ending": self.ending(text),
         }
 
@@ -163,14 +166,25 @@ class RulesLifter:
 
     def bounds(self, text: FunctionText) -> dict[str, int]:
         """Return how many integer registers the functions that one calls read at most, as their
-        calls in this file show."""
+        calls in this file show, or their names."""
         try:
             code = parse_code(inline_outlined(text.text, self._known.outlined))
         except Unliftable:
             return {}
         names = called_by(code, self._architecture)
-        found = {name: self._sites.most(name) for name in names}
-        return {name: most for name, most in found.items() if most is not None}
+        found = {name: parameters.most for name, parameters in self._known.named(code).items()}
+        for name in names:
+            if (most := self._sites.most(name)) is not None:
+                found[name] = min(most, found.get(name, most))
+        return found
+
+    def numbers(self, text: FunctionText) -> dict[str, int]:
+        """Return how many numbers the functions that one calls take, as their names say."""
+        try:
+            code = parse_code(inline_outlined(text.text, self._known.outlined))
+        except Unliftable:
+            return {}
+        return {name: found.vectors for name, found in self._known.named(code).items()}
 
     def known_of_callees(
         self, text: FunctionText

@@ -18,6 +18,7 @@ from llm_compiler.disassembly.rules.code import Unliftable, parse_code
 from llm_compiler.disassembly.rules.draft import Function
 from llm_compiler.disassembly.rules.emit import emit
 from llm_compiler.disassembly.rules.likeness import CodeLines, Likeness, code_lines, compare
+from llm_compiler.disassembly.rules.mangled_names import NamedParameters
 from llm_compiler.disassembly.rules.module import ModuleFrame
 from llm_compiler.disassembly.rules.moves import changes_for, first_variants, kind_of
 from llm_compiler.disassembly.rules.polish import Edit, edits_of
@@ -106,6 +107,8 @@ class SearchJob(OneStepJob):
     architecture: str
     signatures: Mapping[str, Signature] = field(repr=False)
     """Of functions of the same file."""
+    named: Mapping[str, NamedParameters] = field(default_factory=dict, repr=False)
+    """What the names of functions say that they take."""
     attributes: tuple[str, ...] = ("",)
     """Of the function, in LLVM's words, the likeliest first."""
     seconds: float = 2.0
@@ -138,11 +141,11 @@ class _Search:
         code = parse_code(job.text)
         ending = {name for name, signature in job.signatures.items() if signature.never_returns}
         graph = translate(code, target, NO_RETURN | ending)
-        self._function = Function(code, graph, target, job.signatures)
+        self._function = Function(code, graph, target, job.signatures, job.named)
         self._scanning: Function | None = None
         if any(line.mnemonic in target.open_scans for line in code.lines):
             kept = translate(code, target, NO_RETURN | ending, keeps_scanned=True)
-            self._scanning = Function(code, kept, target, job.signatures)
+            self._scanning = Function(code, kept, target, job.signatures, job.named)
         self._frame = ModuleFrame(code, target.triple)
         self._original: CodeLines = code_lines(job.text, target.triple, is_normal=True)
         self._random = random.Random(job.seed)

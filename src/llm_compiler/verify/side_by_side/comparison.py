@@ -137,7 +137,8 @@ class Comparison:
         if numbers is not None and sum(kind == "float" for kind, _ in declared) >= numbers:
             return "", doubt
         bound = min(self._num_registers, self._world.bounds.get(name, self._num_registers))
-        for kind, start, count in (("integer", 1, bound), ("float", 17, 8)):
+        most_numbers = min(8, self._world.numbers.get(name, 8))
+        for kind, start, count in (("integer", 1, bound), ("float", 17, most_numbers)):
             for index in range(count):
                 a, b = ours[start + index], theirs[start + index]
                 if (kind, index) in declared or a == b or self._is_idle(kind, index, a):

@@ -41,6 +41,8 @@ class World:
     """How many integer arguments some functions take at most, and no numbers of another kind."""
     bounds: Mapping[str, int] = field(default_factory=dict)
     """How many integer registers some functions read at most, whatever else they take."""
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    """How many numbers some functions take at most."""
     ending: frozenset[str] = frozenset()
     """Functions that never return, beside those that everybody knows."""
     thrown: tuple[str, ...] = ()
