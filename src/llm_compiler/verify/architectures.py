@@ -70,6 +70,9 @@ class Architecture:
     """Structs are passed by copies among the stack's words; else by their addresses."""
     has_result_register: bool
     """The address of a result in memory has a register of its own; else it is an argument."""
+    kept_at_entry: tuple[int, ...]
+    """What registers hold at first that a function keeps for its caller, as execute_driver.c sets
+    them, where they are wider than what could be a value by chance."""
     result_at_entry: int | None
     """What the first register of a result holds when the driver calls a function; None: the first
     argument."""
@@ -119,6 +122,7 @@ _X86_64: Final = Architecture(
     frame_pointer_setup=re.compile(r"^pushq %rbp\n(?:\.cfi.*\n)*movq %rsp, %rbp$", re.MULTILINE),
     passes_memory_on_stack=True,
     has_result_register=False,
+    kept_at_entry=(0x1B1B1B1B, 0x2B2B2B2B, 0x3C3C3C3C, 0x3D3D3D3D, 0x3E3E3E3E, 0x3F3F3F3F),
     # As of words of the stack that nobody has set, which a push of rax makes room for.
     result_at_entry=0xA5A5A5A5A5A5A5A5,
     driver_flags=("-fcf-protection=none",),
@@ -173,6 +177,7 @@ _AARCH64: Final = Architecture(
     non_leaf=re.compile(r"^blr? ", re.MULTILINE),
     passes_memory_on_stack=False,
     has_result_register=True,
+    kept_at_entry=(),
     result_at_entry=None,
     driver_flags=("-mno-outline-atomics",),
 )

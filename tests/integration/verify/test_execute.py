@@ -359,3 +359,23 @@ def test_state_of_one_input_is_gone_for_the_next_on_aarch64(
         counts, ir(body.format("8"), signature, rest), toolchain, tmp_path, architecture="aarch64"
     )
     assert found.verdict is REFUTED
+
+
+def test_what_the_caller_left_in_a_result_s_register_is_no_result(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    # A bool of which only the lowest byte is set, in a register that keeps the caller's.
+    asks = code(
+        "pushq %rbx", "cmpl $3, %edi", "sete %bl", "callq g", "movl %ebx, %eax", "popq %rbx", "retq"
+    )
+    body = "%c = icmp eq i32 %a, {}\n%z = zext i1 %c to i32\ncall void @g(i32 %a)\nret i32 %z"
+    rest = "declare void @g(i32)"
+    found = judge(asks, ir(body.format(3), "i32 @f(i32 %a)", rest), toolchain, tmp_path)
+    assert found.verdict is not REFUTED
+    found = judge(asks, ir(body.format(4), "i32 @f(i32 %a)", rest), toolchain, tmp_path)
+    assert found.verdict is REFUTED
+    # A function that returns nothing leaves rax as it was.
+    nothing = code("movl %esi, (%rdi)", "retq")
+    body = "store i32 %b, ptr %p\n%l = ptrtoint ptr %p to i64\nret i64 %l"
+    found = judge(nothing, ir(body, "i64 @f(ptr %p, i32 %b)"), toolchain, tmp_path)
+    assert found.verdict is not REFUTED

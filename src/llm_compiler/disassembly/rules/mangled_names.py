@@ -99,8 +99,9 @@ def read_parameters(text: str, *, has_result_register: bool) -> NamedParameters 
         types.insert(0, "ptr")
     if not (is_member and _is_special(parts)):
         extra += not has_result_register
-    found = NamedParameters(tuple(types), extra, vectors)
-    return found if found.most <= _MAX_REGISTERS and vectors <= _MAX_REGISTERS else None
+    if len(types) > _MAX_REGISTERS or vectors > _MAX_REGISTERS:
+        return None
+    return NamedParameters(tuple(types), min(extra, _MAX_REGISTERS - len(types)), vectors)
 
 
 def _start_of_parameters(text: str) -> int | None:
