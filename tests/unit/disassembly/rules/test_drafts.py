@@ -337,3 +337,31 @@ def test_all_calls_of_a_function_get_the_same_number_of_arguments() -> None:
     counts = [dict(_other_count(made, Variant(), chance) or ()) for _ in range(40)]
     assert all(found.get(0) == found.get(1) for found in counts)
     assert any(found.get(2) != found.get(3) for found in counts)
+
+
+def test_a_frame_pointer_is_set_right_after_it_was_saved() -> None:
+    """A register that holds the frame's first object is none: it may be set on one way only."""
+    body = (
+        "pushq %rbp\npushq %rbx\nsubq $24, %rsp\nmovq %rdi, %rbx\ntestq %rbx, %rbx\nje .LBB0_1\n"
+        "movq %rsp, %rbp\nmovq %rbp, %rdi\ncallq fill@PLT\nmovq %rbp, %rdi\ncallq drain@PLT\n"
+        ".LBB0_1:\nmovl $3, %eax\naddq $24, %rsp\npopq %rbx\npopq %rbp\nretq\n"
+    )
+    text = draft(body)
+    assert text.count("call ") == 2
+    plain = "pushq %rbp\nmovq %rsp, %rbp\nmovl $1, %eax\npopq %rbp\nretq\n"
+    target = X86_64()
+    assert target.has_frame_pointer(parse_code(HEAD + plain))
+    assert not target.has_frame_pointer(parse_code(HEAD + body))
+
+
+def test_addresses_of_thread_local_variables() -> None:
+    """From the thread's base in a register, by a known or an unknown distance."""
+    text = draft("movq %fs:0, %rax\nleaq here@TPOFF+4(%rax), %rax\nretq\n")
+    assert "@here" in text
+    assert "addrspace" not in text
+    text = draft("movq %fs:0, %rax\naddq far_away@GOTTPOFF(%rip), %rax\nretq\n")
+    assert "@far_away" in text
+    assert "addrspace" not in text
+    text = draft("movq %fs:0, %rax\nleaq (%rax, %rdi, 8), %rax\naddq $mine@TPOFF, %rax\nretq\n")
+    assert "sub i64" in text  # the variable less the thread's base
+    assert "@mine" in text

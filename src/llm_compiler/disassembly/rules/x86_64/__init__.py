@@ -92,7 +92,11 @@ class X86_64:  # noqa: N801  # the architecture's name
         return f'{frame}"target-cpu"="x86-64"'
 
     def has_frame_pointer(self, code: Code) -> bool:
-        """Return whether rbp is set to the stack pointer once and given back at the end."""
+        """Return whether rbp is set to the stack pointer once, right after it was saved.
+
+        Where other registers are saved in between, it is one of several that happens to hold the
+        address of the frame's first object.
+        """
         sets = [
             line.text
             for line in code.lines
@@ -101,7 +105,12 @@ class X86_64:  # noqa: N801  # the architecture's name
             and not line.mnemonic.startswith(("cmp", "test", "push", "pop"))
         ]
         first = [line.text for line in code.lines[:12]]
-        return sets == ["movq %rsp, %rbp"] and "pushq %rbp" in first
+        if sets != ["movq %rsp, %rbp"] or "pushq %rbp" not in first:
+            return False
+        start = first.index("pushq %rbp") + 1
+        lines = [line.text for line in code.lines]
+        between = lines[start : lines.index("movq %rsp, %rbp")]
+        return not any(text.startswith(("push", "call", "j", "sub")) for text in between)
 
     def released_after(self, code: Code, number: int) -> int:
         """Return the bytes that ``addq`` and pops of free registers take off after a call."""
