@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ import pytest
 from llm_compiler import optimize
 from llm_compiler.llvm.object_file import section_sizes
 from llm_compiler.llvm.toolchain import find_toolchain
-from llm_compiler.optimize import Optimized
+from llm_compiler.optimize import Optimized, OptimizeOptions, optimize_many
+from llm_compiler.search.coreset import load_coreset
+from llm_compiler.verify.checker import Checker
 from llm_compiler.workers import LocalPool
 
 SOURCE = """
@@ -111,3 +114,17 @@ def test_a_target_without_verdicts_gets_the_object_of_clang_with_one_sentence(
     plain = tmp_path / "plain.o"
     subprocess.run([clang, "-Oz", *flags, "-c", source, "-o", plain], check=True, timeout=60)
     assert found.output == plain.read_bytes()
+
+
+def test_a_target_may_have_whole_recipes_alone(source: Path, pool: LocalPool) -> None:
+    """Where no list of the coreset has passed, what has passed is tried all the same."""
+    only = replace(load_coreset(), picks=())
+    flags = ("--target=thumbv6m-none-eabi", "-mcpu=cortex-m0")
+    options = OptimizeOptions(candidates=4, clang_flags=flags, objective_by_target=True)
+    with Checker(toolchain=find_toolchain(), pool=pool) as checker:
+        (found,) = optimize_many([source], options, pool=pool, checker=checker, coreset=only)
+    assert isinstance(found, Optimized)
+    assert found.verdict == "passed"
+    assert 0 < found.num_evaluations <= len(only.extras_for("thumbv6m"))
+    assert found.recipe in only.extras_for("thumbv6m")
+    assert found.optimized_value < found.baseline_value

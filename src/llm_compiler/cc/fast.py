@@ -3,9 +3,10 @@
 A build pays for every try, so that these are not the coreset's first, which save most, but those
 that save most for their seconds (`benchmarks/fast_lists.py`, docs/experiments). None has a pass
 whose result differs from run to run (``gvn-sink`` and ``gvn-hoist`` order by addresses): a build
-must be reproducible. `CXX_LIST` is tried on C++ alone, where inline functions and templates are the
-same code many times: on C it adds 0.02 % to the rest for a fifth of their seconds. All have
-verdicts, plainly and under the coreset's settings.
+must be reproducible. Targets that are optimised and not lifted have recipes of their own, which
+come first there: those were chosen for them. `CXX_LIST` is tried on C++ alone, where inline
+functions and templates are the same code many times: on C it adds 0.02 % to the rest for a fifth of
+their seconds. All have verdicts, plainly and under the coreset's settings.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from llm_compiler.llvm.passes import parse_pass_list
+from llm_compiler.llvm.targets import lifted_targets
 from llm_compiler.search.coreset import Coreset, Pick
 
 __all__ = ["CXX_LIST", "FAST_LISTS", "fast_coreset"]
@@ -48,4 +50,6 @@ def fast_coreset(shipped: Coreset, *, is_cxx: bool = True) -> Coreset:
         if is_cxx or text != CXX_LIST
     )
     likeliest = {name: settings[:1] for name, settings in shipped.settings.items()}
-    return replace(shipped, picks=picks, extras={}, settings=likeliest)
+    lifted = {target.name for target in lifted_targets()}
+    own = {name: recipes for name, recipes in shipped.extras.items() if name not in lifted}
+    return replace(shipped, picks=picks, extras=own, settings=likeliest)

@@ -200,10 +200,6 @@ def _search(
     """Return how to search; None where no list is allowed."""
     options = workplace.options
     from_coreset = options.proposer is not Proposer.SEARCH
-    proposes = from_coreset and (ground.lists or ground.novel)
-    if ground.refused or not (ground.searches or stored or proposes):
-        return None
-    settings = settings_for(unit, options, ground.coreset)
     extras = extras_for(unit, options, ground.coreset)
     verdicts = _Verdicts(workplace.checker, unit.triple)
 
@@ -215,6 +211,11 @@ def _search(
         kept = tuple(attribute for attribute in recipe.attributes if attribute not in allowed)
         return verdicts.known(replace(recipe, attributes=kept)) is VerdictKind.PASSED
 
+    # Where no list has passed, a target's whole recipes may have.
+    proposes = from_coreset and (ground.lists or ground.novel or any(map(passed, extras)))
+    if ground.refused or not (ground.searches or stored or proposes):
+        return None
+    settings = settings_for(unit, options, ground.coreset)
     # A list that may not have the likely settings would be tried without: others save more.
     lists = ground.lists
     for likely in settings:

@@ -57,3 +57,14 @@ def test_every_list_is_tried_beside_the_settings(architecture: str) -> None:
         settings = coreset.settings_for(architecture)
         shares = shares_of(settings, (), lambda recipe: True, 1 + len(lists))
         assert shares.num_lists == len(lists)
+
+
+def test_boards_have_recipes_of_their_own_that_come_first() -> None:
+    shipped = load_coreset()
+    coreset = fast_coreset(shipped)
+    assert set(coreset.extras) == set(shipped.extras) - {"x86_64", "aarch64"}
+    for architecture in ("thumbv6m", "thumbv7m", "riscv32"):
+        own = coreset.extras_for(architecture)
+        assert own == shipped.extras_for(architecture) != ()
+        shares = shares_of((), own, lambda recipe: True, len(FAST_LISTS))
+        assert shares.whole == own[: len(FAST_LISTS)]
