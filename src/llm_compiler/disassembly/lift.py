@@ -35,7 +35,7 @@ from llm_compiler.model.engines.requests import Capability, CodeAnswer
 from llm_compiler.model.engines.requests import Lift as LiftRequest
 from llm_compiler.records import Status
 from llm_compiler.verify.execute import Execution, Executor
-from llm_compiler.verify.lifted import InspectLiftJob, LiftInspection, LiftVerdict
+from llm_compiler.verify.lifted import InspectLiftJob, LiftInspection, LiftVerdict, Scalar
 from llm_compiler.verify.round_trip import (
     LOWER_FLAGS,
     CodeObject,
@@ -408,6 +408,7 @@ class Lifter:
         best: tuple[_Candidate, _Lowered, Execution] | None = None
         reason = ""
         num_executed = 0
+        unreached: dict[tuple[Scalar, ...], Execution] = {}
         for candidate in found:
             if num_executed == self._options.max_executed:
                 break
@@ -424,7 +425,11 @@ class Lifter:
                 )
                 return _exact_lift(text, candidate, lowered, "", looked_at)
             num_executed += 1
-            if not run:
+            parameters = candidate.inspection.signature.parameters
+            if (known := unreached.get(parameters)) is not None:
+                # It would get the same inputs, which do not run all of the original.
+                result = known
+            elif not run:
                 result = Execution(verdict=LiftVerdict.UNPROVED, reason=_NOT_RUN)
             elif self._executor is None:
                 result = Execution(
@@ -442,6 +447,8 @@ class Lifter:
             verdicts[candidate.number] = AnswerVerdict(
                 answer=candidate.answer, verdict=result.verdict, reason=result.reason
             )
+            if self._executor is not None and self._executor.lacks_reach(result):
+                unreached[parameters] = result
             if best is None or result.verdict.rank < best[2].verdict.rank:
                 best = candidate, lowered, result
             if result.verdict is LiftVerdict.TESTS_PASSED:

@@ -265,6 +265,12 @@ class Executor:
             return self._refuted(evidence, difference, arguments, number)
         return self._with_doubts(evidence, "")
 
+    def lacks_reach(self, execution: Execution) -> bool:
+        """Whether no lift of the same signature can pass: its inputs do not run all blocks."""
+        wanted = self._options.min_coverage * execution.num_blocks
+        is_unproved = execution.verdict is LiftVerdict.UNPROVED
+        return is_unproved and execution.num_covered < wanted
+
     def _frame(self, signature: Signature) -> Frame:
         if signature.unsupported:
             raise Unproved(f"its signature has {signature.unsupported}")
