@@ -11,16 +11,14 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.disassembled import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.finishing import ShortDraftJob
 from llm_compiler.disassembly.inline_assembly import needless_assembly
 from llm_compiler.disassembly.lift_cache import LiftCache
-from llm_compiler.disassembly.lift_records import AnswerVerdict, Lift, Question
+from llm_compiler.disassembly.lift_records import AnswerVerdict, Lift, Question, bleu_of
 from llm_compiler.disassembly.outlined_code import without_outlined
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.reassemble import Reassembled, reassemble
@@ -51,6 +49,7 @@ from llm_compiler.workers.pool import WorkerPool, run_jobs
 __all__ = ["AnswerVerdict", "Lift", "Lifter", "Question"]
 
 _NOT_RUN = "not run: enough of this function's answers were"
+_CANNOT_RUN = "code for this target cannot be run here"
 MODEL_REACH = 32
 """Instructions beyond which the shipped model has made nothing exact that rules had not."""
 
@@ -426,15 +425,12 @@ class Lifter:
                 return _exact_lift(text, candidate, lowered, "", looked_at)
             num_executed += 1
             parameters = candidate.inspection.signature.parameters
-            if (known := unreached.get(parameters)) is not None:
+            if parameters in unreached:
                 # It would get the same inputs, which do not run all of the original.
-                result = known
-            elif not run:
-                result = Execution(verdict=LiftVerdict.UNPROVED, reason=_NOT_RUN)
-            elif self._executor is None:
-                result = Execution(
-                    verdict=LiftVerdict.UNPROVED, reason="code for this target cannot be run here"
-                )
+                result = unreached[parameters]
+            elif not run or self._executor is None:
+                reason = _NOT_RUN if self._executor is not None else _CANNOT_RUN
+                result = Execution(verdict=LiftVerdict.UNPROVED, reason=reason)
             else:
                 result = self._executor.verify(
                     proof.code,
@@ -467,7 +463,7 @@ class Lifter:
             verdict=result.verdict,
             reason=reason,
             num_candidates=looked_at,
-            bleu=_bleu(assembly, text.text),
+            bleu=bleu_of(assembly, text.text),
             num_inputs=result.num_inputs,
             num_completed=result.num_completed,
             num_blocks=result.num_blocks,
@@ -592,14 +588,3 @@ def _of(question: Question, lift: Lift, started: float) -> Lift:
     return dataclasses.replace(
         lift, outcome=outcome, text=question.text, original=question.proof.code
     )
-
-
-def _bleu(lowered: str, original: str) -> float | None:
-    try:
-        sacrebleu: Any = import_module("sacrebleu")
-    except ImportError:
-        return None
-    if not lowered:
-        return 0.0
-    score = sacrebleu.sentence_bleu(lowered, [original], tokenize="none")
-    return round(float(score.score) / 100, 4)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from llm_compiler.disassembly.disassembled import LiftedFunction
 from llm_compiler.disassembly.read_function import FunctionText
@@ -12,7 +14,7 @@ from llm_compiler.model.engines.requests import CodeAnswer
 from llm_compiler.verify.lifted import LiftVerdict
 from llm_compiler.verify.round_trip import CodeObject
 
-__all__ = ["AnswerVerdict", "Lift", "Question"]
+__all__ = ["AnswerVerdict", "Lift", "Question", "bleu_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,3 +53,15 @@ class Lift:
     """Functions of which its exception table needs that they do not throw."""
     is_changed: bool = False
     """Its IR lowers to other code than what its verdict is about."""
+
+
+def bleu_of(lowered: str, original: str) -> float | None:
+    """Return how like two texts of assembly are, from 0 to 1; None without the extra for it."""
+    try:
+        sacrebleu: Any = import_module("sacrebleu")
+    except ImportError:
+        return None
+    if not lowered:
+        return 0.0
+    score = sacrebleu.sentence_bleu(lowered, [original], tokenize="none")
+    return round(float(score.score) / 100, 4)
