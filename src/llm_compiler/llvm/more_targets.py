@@ -64,7 +64,8 @@ def _arm_linux(name: str, title: str, flag: str, aliases: tuple[str, ...] = ()) 
         pointer_bytes=4,
         elf_machine=_ARM,
         programs=LinuxPrograms(
-            triple="armv7-linux-gnueabihf",
+            # Each its own: what was compiled for a suite is kept by it.
+            triple=f"{name}-linux-gnueabihf",
             flags=(flag,),
             emulator="qemu-arm",
             sysroot="/usr/arm-linux-gnueabihf",

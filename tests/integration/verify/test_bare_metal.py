@@ -5,11 +5,13 @@ Left out where Debian's packages for the board are not installed (`llm-compiler 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from llm_compiler.errors import ToolchainNotFound
+from llm_compiler.llvm.passes import parse_pass_list
 from llm_compiler.llvm.toolchain import find_toolchain
 from llm_compiler.records import OZ, Verdict, VerdictKind
 from llm_compiler.verify.harness import Harness, main_symbol
@@ -66,6 +68,19 @@ def test_a_program_that_never_ends_is_found_by_the_host(board: Target, tmp_path:
     (folder / "never.c").write_text(NEVER_ENDS)
     board.build_reference("never.c", ["-w"], folder / "reference")
     assert board.run_reference(folder / "reference", timeout_s=2) == (b"", "timed out")
+
+
+def test_programs_are_assembled_function_by_function_and_do_right(
+    board: Target, pool: LocalPool, tmp_path: Path
+) -> None:
+    suite = built_in_suite().subset(["digests", "list_reverse_merge"])
+    lists = [parse_pass_list(text) for text in ("default<Oz>", "mem2reg", "sroa,instcombine")]
+    with PassListEval(
+        suite, architectures=(board.architecture,), pool=pool, cache_dir=tmp_path
+    ) as evaluation:
+        (found,) = evaluation.check_assemblies(lists, seed=3).values()
+    assert (found.num_programs, dict(found.left), dict(found.failures)) == (2, {}, {})
+    assert all(len(set(json.loads(drawn).values())) > 1 for drawn in found.drawn.values())
 
 
 def test_a_list_passes_and_a_wrong_module_is_rejected(

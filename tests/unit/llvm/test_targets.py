@@ -91,6 +91,12 @@ def test_boards_have_flash_and_memory_that_do_not_overlap() -> None:
         assert found.pointer_bytes == 4
 
 
+def test_programs_of_each_target_are_compiled_for_a_triple_of_its_own() -> None:
+    """What a suite was compiled to is kept by it: Arm's code would serve for Thumb's."""
+    triples = [found.programs.triple for found in targets.TARGETS if found.programs is not None]
+    assert len(set(triples)) == len(triples)
+
+
 def test_an_alias_stands_for_a_whole_triple() -> None:
     add_alias("phone", "aarch64-linux-android24")
     assert canonical_triple("phone") == "aarch64-linux-android24"
