@@ -46,7 +46,8 @@ def compiled(folder: Path, toolchain: Toolchain, **sources: str) -> dict[str, Pa
         source = folder / f"{name}.c"
         source.write_text(text)
         found[name] = source.with_suffix(".o")
-        command = [toolchain.tool("clang"), "-Oz", "-w", "-c", source, "-o", found[name]]
+        command: list[str | Path] = [toolchain.tool("clang"), "-Oz", "-w", "-c", source]
+        command += ["-o", found[name]]
         assert run(command, timeout_s=60).ok
     return found
 

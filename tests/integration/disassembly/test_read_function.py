@@ -308,3 +308,15 @@ def test_filler_between_a_jump_table_and_the_function_s_own_constants_stays_out(
     declaration = "static const __attribute__((aligned(16))) int table[9];\n"
     found = proved(read(compile_c(declaration + source, "own.o")), toolchain, tmp_path)
     assert set(found) == {"choose"}
+
+
+def test_thread_local_variables_of_an_aarch64_program_assemble_again(
+    compile_c: Compile, read: Read, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    source = """
+__thread int here; static __thread long mine[4];
+long *element(int i) { return &mine[i]; }
+int add(int x) { here += x; return here; }
+"""
+    binary = read(compile_c(source, "tls.o", "aarch64", "-Oz", "-fPIE"))
+    assert set(proved(binary, toolchain, tmp_path)) == {"element", "add"}

@@ -85,6 +85,8 @@ def _write_symbol(instruction: Instruction, symbol: str, form: Form, field_end: 
         return text.rpartition(" ")[0] + " " + symbol
     if mnemonic in ("add", "adds"):
         found, count = _LAST_IMMEDIATE.subn(lambda _: symbol, text, count=1)
+        if form.prefix == ":tprel_hi12:":
+            found = found.removesuffix(", lsl #12")  # the assembler knows it
     elif mnemonic == "mov":
         # add xD, xS, #0 where one of them is the stack pointer
         words = text.split(" ", 1)[1]

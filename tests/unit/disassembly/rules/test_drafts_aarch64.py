@@ -189,3 +189,17 @@ def test_fixed_point_numbers_are_scaled() -> None:
     text = draft("ucvtf s0, w0, #15\nret\n")
     assert "uitofp i32" in text
     assert "fmul float" in text
+
+
+def test_addresses_of_thread_local_variables_in_two_steps() -> None:
+    first = "mrs x8, TPIDR_EL0\nadd x8, x8, :tprel_hi12:own\n"
+    for rest in (
+        "add x8, x8, :tprel_lo12_nc:own\nldr w0, [x8]\n",
+        "ldr w0, [x8, :tprel_lo12_nc:own]\n",
+    ):
+        text = draft(f"{first}{rest}ret\n")
+        assert "load i32, ptr" in text
+        assert "ptr @own" in text
+        assert "thread.pointer" not in text
+    with pytest.raises(Unliftable):
+        draft(f"{first}add x0, x8, :tprel_lo12_nc:other\nret\n")

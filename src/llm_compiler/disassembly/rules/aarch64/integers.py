@@ -127,6 +127,9 @@ def _arithmetic(machine: Machine, op: str, sets: bool = False, inverts: bool = F
 
 def _complete(machine: Machine, destination: Register, page: Register, symbol: Symbol) -> None:
     builder = machine.builder
+    if (known := machine.thread_symbol(page.name, symbol)) is not None:
+        machine.put(destination, known)
+        return
     builder.read(page.name, "i64")
     if symbol.modifier == "lo12":
         machine.put(destination, machine.symbol(symbol))

@@ -152,7 +152,8 @@ class Machine:
         builder = self.builder
         base = builder.read(operand.base, "i64")
         if operand.symbol is not None:
-            return self.symbol(operand.symbol)
+            known = self.thread_symbol(operand.base, operand.symbol)
+            return self.symbol(operand.symbol) if known is None else known
         if operand.index is None:
             if operand.updates:
                 base = builder.binary("add", base, self.constant(operand.displacement, 64))
@@ -187,6 +188,26 @@ class Machine:
     def _is_thread_pointer(self, register: str) -> bool:
         known = self.builder.values.get(register)
         return known is not None and known.op == "intrinsic" and "thread.pointer" in known.data
+
+    def thread_symbol(self, register: str, symbol: Symbol) -> Node | None:
+        """Return the address of a thread-local variable that code computes in two steps.
+
+        The first adds the high bits of its distance to the thread's base, the second the low ones:
+        what the first leaves is taken for the address, and the second has to name the same.
+        """
+        if not symbol.modifier.startswith("tprel_"):
+            return None
+        is_base = self._is_thread_pointer(register)
+        if is_base and symbol.modifier != "tprel_lo12_nc":
+            return self.builder.address(
+                symbol=symbol.name, displacement=symbol.distance, is_thread_local=True
+            )
+        known = self.builder.values.get(register)
+        is_first = known is not None and known.op == "address" and known.data.is_thread_local
+        if known is None or not is_first or symbol.modifier == "tprel_hi12":
+            return None
+        same = (known.data.symbol, known.data.displacement) == (symbol.name, symbol.distance)
+        return known if same and not known.args else None
 
     def thread_local(self, first: str, second: str) -> Node | None:
         """Return a thread-local variable's address, where two registers hold the thread's place
