@@ -365,3 +365,11 @@ def test_addresses_of_thread_local_variables() -> None:
     text = draft("movq %fs:0, %rax\nleaq (%rax, %rdi, 8), %rax\naddq $mine@TPOFF, %rax\nretq\n")
     assert "sub i64" in text  # the variable less the thread's base
     assert "@mine" in text
+
+
+def test_a_shift_of_two_registers_sets_the_flags() -> None:
+    text = draft(
+        "shrdq $60, %rsi, %rdi\nje .LBB0_1\nmovl $2, %eax\nretq\n.LBB0_1:\nxorl %eax, %eax\nretq\n"
+    )
+    assert "llvm.fshr.i64" in text
+    assert "icmp" in text

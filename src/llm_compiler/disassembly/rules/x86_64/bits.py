@@ -66,9 +66,15 @@ def _shift_pair(machine: Machine, op: str, bits: int) -> None:
     other = machine.get(source, bits)
     value, address = machine.update(destination, bits)
     pair = (value, other) if op == "fshl" else (other, value)
-    result = machine.builder.intrinsic(op, value.type, *pair, amount, overload=value.type)
+    builder = machine.builder
+    result = builder.intrinsic(op, value.type, *pair, amount, overload=value.type)
     machine.finish(destination, result, address)
-    machine.builder.flags = None
+    if amount.op != "const" or not 0 < amount.data < bits:
+        builder.flags = None
+        return
+    last = bits - amount.data if op == "fshl" else amount.data - 1
+    moved = builder.binary("lshr", value, machine.constant(last, bits))
+    machine.set_flags("shift", value, result=result, carry=builder.cast("trunc", moved, "i1"))
 
 
 def _test_bit(machine: Machine, bits: int, change: str = "") -> None:
