@@ -93,7 +93,7 @@ _ATTRIBUTES = (
         kind=SettingKind.ATTRIBUTE,
         name="frame-pointer",
         values=("non-leaf", "all"),
-        architectures=_X86,
+        architectures=(*_X86, "i386"),
         effect="unwind tables no longer follow every push: .eh_frame shrinks, .text grows",
     ),
     Setting(

@@ -8,6 +8,7 @@ import pytest
 
 from llm_compiler.errors import LlmCompilerError, ShardCorrupt
 from llm_compiler.llvm.passes import parse_pass_list, unsafe_passes
+from llm_compiler.llvm.settings import unsafe_settings
 from llm_compiler.records import Measurement, PassList, Status
 from llm_compiler.search.coreset import (
     Coreset,
@@ -179,3 +180,12 @@ def test_candidates_are_measured_once(make_pool, tmp_path: Path) -> None:
             trials = list(measure_candidates(pool, modules, [A, B], store))
             assert [len(trial.known) for trial in trials] == [3, 3]
             assert sum(len(job.pass_lists) for job in pool.submitted) == expected
+
+
+def test_whole_recipes_that_ship_may_be_used_on_their_targets() -> None:
+    """A setting that is not for a target would keep its recipes from ever being tried there."""
+    coreset = load_coreset()
+    assert {"thumbv6m", "thumbv7m", "thumbv8m.main", "riscv32", "i386"} <= set(coreset.extras)
+    for architecture, recipes in coreset.extras.items():
+        for recipe in recipes:
+            assert not unsafe_settings(recipe, architecture), (architecture, recipe.text)
