@@ -21,6 +21,7 @@ from llm_compiler.workers import LocalPool
 FILES = sorted((Path(__file__).parents[2] / "cases" / "lifted_files").iterdir())
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("source", FILES, ids=[path.stem for path in FILES])
 def test_a_file_made_again_prints_the_same(
     source: Path, tmp_path: Path, toolchain: Toolchain
