@@ -51,6 +51,7 @@ from llm_compiler.verify.target import Target
 __all__ = ["Counterexample", "ExecuteOptions", "Execution", "Executor"]
 
 
+_OUTLINED = "OUTLINED_FUNCTION_"
 _Asked = ParamSpec("_Asked")
 
 
@@ -282,6 +283,8 @@ class Executor:
     def _refuse(self, original: CodeObject, text: str, name: str) -> None:
         if makes_system_calls(text, name, self._architecture):
             raise Unproved("it makes system calls of its own")
+        if any(_OUTLINED in symbol.name for symbol in original.elf.symbols if not symbol.section):
+            raise Unproved("it calls outlined code, which follows no calling convention")
 
     def _thrown(
         self, original: CodeObject, lifted: CodeObject, name: str, lift: LiftInspection

@@ -379,3 +379,13 @@ def test_what_the_caller_left_in_a_result_s_register_is_no_result(
     body = "store i32 %b, ptr %p\n%l = ptrtoint ptr %p to i64\nret i64 %l"
     found = judge(nothing, ir(body, "i64 @f(ptr %p, i32 %b)"), toolchain, tmp_path)
     assert found.verdict is not REFUTED
+
+
+def test_outlined_code_is_not_run_as_a_function(toolchain: Toolchain, tmp_path: Path) -> None:
+    # What the compiler outlined sets registers of its caller: a stub in its place shows nothing.
+    lines = ".text\n.globl f\n.type f, @function\nf:\nstr x30, [sp, #-16]!\n"
+    asks = f"{lines}bl OUTLINED_FUNCTION_3\nldr x30, [sp], #16\nret\n"
+    lift = ir("ret i32 %a", "i32 @f(i32 %a)")
+    found = judge(asks, lift, toolchain, tmp_path, architecture="aarch64")
+    assert found.verdict is UNPROVED
+    assert "outlined" in found.reason
