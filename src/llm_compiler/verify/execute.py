@@ -27,7 +27,7 @@ from llm_compiler.verify.lifted import LiftInspection, LiftVerdict, Signature
 from llm_compiler.verify.probes import computes_numbers, makes_system_calls
 from llm_compiler.verify.round_trip import CodeObject
 from llm_compiler.verify.side_by_side.clock import Clock
-from llm_compiler.verify.side_by_side.comparison import NO_NUMBERS, Comparison
+from llm_compiler.verify.side_by_side.comparison import MAY_RETURN, NO_NUMBERS, Comparison
 from llm_compiler.verify.side_by_side.comparison_across import ComparisonAcross, moved_input
 from llm_compiler.verify.side_by_side.describe import describe_arguments
 from llm_compiler.verify.side_by_side.input_search import (
@@ -152,7 +152,7 @@ class Executor:
         theirs = self._programs.link(lifted.path, name, world, "lifted")
         found = self._inputs(text, name, world, signature, frame)
         evidence = _evidence(found)
-        doubt = ""
+        doubts: dict[str, None] = {}
         comparison = Comparison(
             signature,
             world,
@@ -185,13 +185,15 @@ class Executor:
                 continue
             if hard and (foreign := foreign_calls(original.elf, lifted.elf)):
                 # The original may have it inlined; a stub in its place shows nothing.
-                doubt = f"it refers to {foreign}, which the original does not"
+                doubts = {f"it refers to {foreign}, which the original does not": None}
                 break
             if hard:
                 arguments = describe_arguments(signature, frame, given)
                 return self._refuted(evidence, hard, arguments, number)
-            doubt = doubt or soft
-        return self._with_doubts(evidence, doubt)
+            doubts[soft] = None
+        if comparison.returns_nothing:
+            doubts.pop(MAY_RETURN, None)
+        return self._with_doubts(evidence, next(filter(None, doubts), ""))
 
     @_unproved_as_verdict
     def verify_across(

@@ -389,3 +389,33 @@ def test_outlined_code_is_not_run_as_a_function(toolchain: Toolchain, tmp_path: 
     found = judge(asks, lift, toolchain, tmp_path, architecture="aarch64")
     assert found.verdict is UNPROVED
     assert "outlined" in found.reason
+
+
+def test_a_function_that_leaves_its_result_s_register_on_one_way_returns_nothing(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    fills = code(
+        "testq %rsi, %rsi",
+        "je .LBB0_1",
+        "leaq (%rdi,%rsi), %rax",
+        "movb $7, (%rdi)",
+        "movb %al, (%rdi)",
+        ".LBB0_1:",
+        "retq",
+    )
+    body = (
+        "%z = icmp eq i64 %n, 0\nbr i1 %z, label %out, label %fill\nfill:\n"
+        "%i = ptrtoint ptr %p to i64\n%e = add i64 {}\n%t = trunc i64 %e to i8\n"
+        "store i8 %t, ptr %p\nbr label %out\nout:\nret void"
+    )
+    signature = "void @f(ptr %p, i64 %n)"
+    found = judge(fills, ir(body.format("%n, %i"), signature), toolchain, tmp_path)
+    assert (found.verdict, found.reason) == (PASSED, "")
+    always = fills.replace("testq %rsi, %rsi\nje .LBB0_1\n", "")
+    found = judge(
+        always,
+        ir(body.format("%n, %i").replace("icmp eq i64 %n, 0", "icmp eq i64 1, 0"), signature),
+        toolchain,
+        tmp_path,
+    )
+    assert "may return an integer" in found.reason

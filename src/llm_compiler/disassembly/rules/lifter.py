@@ -223,6 +223,7 @@ def _worth_running(drafts: Sequence[FoundDraft]) -> list[FoundDraft]:
         [found_draft for found_draft in sound if found_draft.variant.keeps_scanned],
         [found_draft for found_draft in sound if found_draft.variant.result == "i8"],
         [found_draft for found_draft in sound if found_draft.variant.frame == "whole"],
+        [found_draft for found_draft in sound if found_draft.returns_integer],
         [found_draft for found_draft in sound if found_draft.returns and not found_draft.is_narrow],
         [found_draft for found_draft in sound if found_draft.variant.arguments == "all"],
         [found_draft for found_draft in sound if not found_draft.variant.counts],

@@ -76,10 +76,20 @@ class FoundDraft:
     variant: Variant
     attributes: str
     likeness: Likeness
-    returns: bool = False
-    """It has a result."""
+    result: str = "void"
+    """The type of its result."""
     is_narrow: bool = False
     """It returns fewer bits than the code computes: callers may use the rest."""
+
+    @property
+    def returns(self) -> bool:
+        """Whether it has a result."""
+        return self.result != "void"
+
+    @property
+    def returns_integer(self) -> bool:
+        """Whether its result is an integer or an address, all that the code computes of it."""
+        return self.result.startswith(("i", "ptr")) and not self.is_narrow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,10 +314,16 @@ class _Search:
             self._try_extra(dataclasses.replace(base, frame="whole", counts=()))
         if self._function.leaves_low_byte():
             self._try_extra(dataclasses.replace(base, result="i8"))
-        for result in self._function.returned_types():
+        results = self._function.returned_types()
+        for result in results:
             if self._returns():
                 break
             self._try(dataclasses.replace(base, result=result), self._best_attributes())
+        if self._returning is not None and not self._returning.returns_integer:
+            # Both kinds of registers are set: one of them is no result, or both are none.
+            for result in (word for word in results if word.startswith(("i", "ptr"))):
+                self._try_extra(dataclasses.replace(base, result=result))
+                break
         if self._function.open_calls():
             if self._returning is not None:
                 base = dataclasses.replace(base, result=self._returning.variant.result)
@@ -384,7 +400,7 @@ class _Search:
             variant=variant,
             attributes=attributes,
             likeness=compare(self._original, lines),
-            returns=function.plan(variant).result != "void",
+            result=function.plan(variant).result,
             is_narrow=function.is_narrow(function.plan(variant).result),
         )
         if draft.returns and variant.is_sound and not draft.is_narrow:

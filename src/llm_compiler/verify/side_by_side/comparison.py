@@ -10,8 +10,9 @@ from llm_compiler.verify.side_by_side.outcomes import CRASHED, HUNG, RETURNED, S
 from llm_compiler.verify.side_by_side.same_values import same_float, same_integer, same_memory
 from llm_compiler.verify.side_by_side.world import World
 
-__all__ = ["NO_NUMBERS", "Comparison"]
+__all__ = ["MAY_RETURN", "NO_NUMBERS", "Comparison"]
 
+MAY_RETURN = "the original may return an integer, and the lifted function does not"
 NO_NUMBERS = "memory differs in what is no number"
 """A doubt that says nothing: such an input shows neither that two are the same nor that they are
 not."""
@@ -45,6 +46,10 @@ class Comparison:
         self._num_registers = known.target.integer_registers
         self._result_at_entry, self._kept = known.result_at_entry, known.kept_at_entry
         self._entry: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+        self.returns_nothing = False
+        """An input has shown that the original returns no integer: it left what was there."""
+        self._answers: frozenset[int] = frozenset()
+        """Of other functions, on the input that is compared."""
         frame = assign_locations(signature, architecture)
         self._parameters = {
             (place.kind, place.index + word)
@@ -56,7 +61,7 @@ class Comparison:
 
     def compare(self, given: Input, outcome: Outcome, other: Outcome) -> tuple[str, str]:
         """Return the first difference that refutes, and the first that raises doubt."""
-        self._entry = given.integers, given.floats
+        self._entry, self._answers = (given.integers, given.floats), frozenset(given.choices)
         if other.kind in (CRASHED, HUNG):
             how = "does not end" if other.kind == HUNG else "crashes"
             if other.kind == CRASHED:
@@ -200,8 +205,11 @@ class Comparison:
         # An empty result leaves what was there.
         start = self._entry[0][0] if self._result_at_entry is None else self._result_at_entry
         idle = outcome.integers[0] == start
+        self.returns_nothing |= idle and self._result_at_entry is not None
+        # What a call left in its register is none where a number is returned.
+        idle |= bool(floats) and outcome.integers[0] in self._answers
         if not integers and outcome.integers[0] != other.integers[0] and not idle:
-            doubt = doubt or "the original may return an integer, and the lifted function does not"
+            doubt = doubt or MAY_RETURN
         idle = outcome.floats[0] == self._entry[1][0]
         if not floats and not integers and outcome.floats[0] != other.floats[0] and not idle:
             doubt = doubt or "the original may return a number, and the lifted function does not"

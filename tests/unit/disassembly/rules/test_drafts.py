@@ -156,6 +156,14 @@ def test_scalar_signs_are_no_vectors() -> None:
     assert "fneg double" in text
 
 
+def test_integers_of_the_constant_pool_are_numbers() -> None:
+    # GCC writes two fields at once so.
+    data = '.section .rodata.cst8, "aM", @progbits, 8\n.p2align 3, 0x0\n.LCPI0_0:\n.quad 1\n'
+    text = draft("movq .LCPI0_0(%rip), %rdx\nmovq %rdx, (%rdi)\nretq\n", data)
+    assert "store i64 1" in text
+    assert "CPI0" not in text
+
+
 def test_packed_sums_are_vectors() -> None:
     text = draft("movdqu (%rdi), %xmm0\npaddd (%rsi), %xmm0\nmovdqu %xmm0, (%rdi)\nretq\n")
     assert "add <4 x i32>" in text

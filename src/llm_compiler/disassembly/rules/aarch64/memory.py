@@ -26,7 +26,8 @@ def _load(machine: Machine, bits: int = 0, extend: str = "zext") -> None:
             register, _pooled(machine, position, width) or _loaded(address, machine, width)
         )
         return
-    value = builder.load(address, integer(width))
+    known = machine.pool(position, integer(width)) if isinstance(position, Memory) else None
+    value = builder.load(address, integer(width)) if known is None else known
     if value.op == "entry" or width == register.bits:
         machine.put(register, value)
     else:

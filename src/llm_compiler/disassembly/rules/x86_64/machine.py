@@ -76,7 +76,9 @@ class Machine:
         if operand.modifier == "GOTTPOFF":
             # Its distance from the thread's base: `_thread_local` makes an address of both.
             return builder.got_address(operand.symbol, is_thread_local=True)
-        return builder.load(self.address(operand), integer(bits))
+        # GCC has integers in the pool, too.
+        known = self._pool(operand, integer(bits))
+        return builder.load(self.address(operand), integer(bits)) if known is None else known
 
     def put(self, operand: Operand, value: Node, *, is_copy: bool = False) -> None:
         """Set an operand. Narrow registers keep what is above them."""
