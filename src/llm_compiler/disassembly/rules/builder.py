@@ -78,9 +78,11 @@ class Builder:
         self.accessed: set[int] = set()
         """Words of the frame that are read or written as memory, or pointed to."""
         self._flags_out: dict[int, Any] = {}
-        self._states: dict[int, tuple[dict[str, int], set[str]]] = {}
+        self._pushed_out: dict[int, list[int]] = {}
+        self.states: dict[int, tuple[dict[str, int], set[str]]] = {}
+        """How blocks end: known places of the frame, and registers of the caller as they were."""
         self._wanted: list[tuple[int, str]] = []
-        self._numbers = KnownNumbers(graph, self._states)
+        self._numbers = KnownNumbers(graph, self.states)
         self.flow = ControlFlow(self)
 
     # -- blocks ---
@@ -89,33 +91,30 @@ class Builder:
         """Go on with a block whose predecessor, if any, was written already."""
         self.block = block
         known = [
-            (self._at_entry(block, predecessor), self._states[predecessor][1])
+            (_at_entry(self, block, predecessor), self.states[predecessor][1])
             for predecessor in block.predecessors
-            if predecessor in self._states
+            if predecessor in self.states
         ]
         if known:
             self.frame = dict(known[0][0])
             self.intact = set.intersection(*(row[1] for row in known))
             if any(row[0] != self.frame for row in known[1:]):
                 raise Unliftable("a stack pointer that depends on the way")
-        self.values, self.pushed = {}, []
+        ways = [self._pushed_out.get(number, []) for number in block.predecessors]
+        # Several ways that push the same words may share the call.
+        shared = len(ways) > 1 and all(way == ways[0] for way in ways)
+        self.values, self.pushed = {}, list(ways[0]) if shared else []
         before = block.predecessors
         if len(before) == 1 and before[0] in self._flags_out and block.number != 0:
             self.flags = self._flags_out[before[0]]
         else:
             self.flags = _Joined(block.number) if before else None
 
-    def _at_entry(self, block: Block, before: int) -> dict[str, int]:
-        frame, pointer = dict(self._states[before][0]), self.convention.stack_pointer
-        if block.landing_pad is not None and pointer in frame:
-            last = self.graph.blocks[before].end - 1
-            frame[pointer] += self.target.released_after(self.code, last)
-        return frame
-
     def leave(self) -> None:
         """Remember how the current block ends."""
         self._flags_out[self.block.number] = self.flags
-        self._states[self.block.number] = dict(self.frame), set(self.intact)
+        self._pushed_out[self.block.number] = self.pushed
+        self.states[self.block.number] = dict(self.frame), set(self.intact)
 
     def finish(self) -> None:
         """Write the conditions that blocks with several predecessors ask for.
@@ -137,7 +136,7 @@ class Builder:
                 self.block = self.graph.blocks[before]
                 terminator = self.block.nodes.pop()
                 self.flags = self._flags_out[before]
-                self.frame = dict(self._states[before][0])
+                self.frame = dict(self.states[before][0])
                 self.write(f"{_FLAG}{number}.{code}", self.condition(code))
                 self.block.nodes.append(terminator)
 
@@ -450,3 +449,12 @@ class Builder:
         if self.flags is None:
             raise Unliftable("a condition that nothing sets")
         return self.target.condition(self, self.flags, code)
+
+
+def _at_entry(builder: Builder, block: Block, before: int) -> dict[str, int]:
+    """Return the registers that hold a known place when a block is entered from another one."""
+    frame, pointer = dict(builder.states[before][0]), builder.convention.stack_pointer
+    if block.landing_pad is not None and pointer in frame:
+        last = builder.graph.blocks[before].end - 1
+        frame[pointer] += builder.target.released_after(builder.code, last)
+    return frame

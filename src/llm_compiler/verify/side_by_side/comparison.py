@@ -135,8 +135,13 @@ class Comparison:
                             return f"call {number}, of {name}, gets another argument {argument}", ""
                     elif position.kind == "stack" and index < 6:
                         a, b = ours[25 + index], theirs[25 + index]
-                        if not same_integer(scalar, a, b):
-                            return f"call {number}, of {name}, gets another argument {argument}", ""
+                        is_unset = same_integer(scalar, a, _UNSET)
+                        if not is_unset and not same_integer(scalar, a, b):
+                            return (
+                                f"call {number}, of {name}, gets {b:#x} instead of {a:#x} on the "
+                                "stack",
+                                "",
+                            )
         known = self._world.arities.get(name, KNOWN_ARITIES.get(name))
         if known is not None and sum(kind != "float" for kind, _ in declared) >= known:
             return "", doubt

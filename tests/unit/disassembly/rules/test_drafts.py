@@ -164,6 +164,20 @@ def test_integers_of_the_constant_pool_are_numbers() -> None:
     assert "CPI0" not in text
 
 
+def test_words_that_several_ways_push_are_passed_by_the_call_that_they_share() -> None:
+    six = "".join(
+        f"movl $1, %{register}\n" for register in ("edi", "esi", "edx", "ecx", "r8d", "r9d")
+    )
+    text = draft(
+        f"testl %edi, %edi\nje .LBB0_1\n{six}pushq $7\njmp .LBB0_2\n"
+        f".LBB0_1:\n{six}pushq $8\n.LBB0_2:\ncallq g\npopq %rcx\nretq\n"
+    )
+    call = next(line for line in text.splitlines() if "@g(" in line)
+    assert call.count("i64 %") == 1, call
+    assert "store i64 7" in text
+    assert "store i64 8" in text
+
+
 def test_packed_sums_are_vectors() -> None:
     text = draft("movdqu (%rdi), %xmm0\npaddd (%rsi), %xmm0\nmovdqu %xmm0, (%rdi)\nretq\n")
     assert "add <4 x i32>" in text
