@@ -202,7 +202,8 @@ def test_a_file_of_handlers_is_lifted_whole_by_rules_and_throws(
     architecture: str, toolchain: Toolchain, pool: LocalPool, tmp_path: Path
 ) -> None:
     source = compile_cxx(toolchain, HANDLERS, tmp_path / "p.o", architecture)
-    options = DisassembleOptions(relink=True)
+    # Time enough for a busy machine: what is not found in time is not accepted.
+    options = DisassembleOptions(relink=True, search_s=20)
     result = disassemble(source, NoEngine(), options, pool=pool)
     assert all(function.verdict.is_accepted for function in result.functions), result.functions
     assert result.is_whole
