@@ -34,7 +34,7 @@ class DisassembleOptions:
     the engine replays answers that somebody wants verdicts on."""
     search_s: float = 2.0
     """Of processor time: so long each function's draft is varied until it is the same code."""
-    max_executed: int = 3
+    max_executed: int = 5
     """The number of answers, of those that are not exact, that are run against the original."""
     temperature: float = 0.0
     answer_s: float = 0.0

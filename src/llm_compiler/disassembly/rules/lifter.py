@@ -37,7 +37,7 @@ _PLAIN_ARITIES: Final = {
     for name, prototype in PROTOTYPES.items()
     if not prototype.is_variadic and not set(prototype.parameters) & set("df")
 }
-_DRAFTS: Final = 2
+_DRAFTS: Final = 4
 """That are worth running, of those that are not the same code."""
 
 
@@ -226,6 +226,11 @@ def _worth_running(drafts: Sequence[FoundDraft]) -> list[FoundDraft]:
         [found_draft for found_draft in sound if found_draft.returns_integer],
         [found_draft for found_draft in sound if found_draft.returns and not found_draft.is_narrow],
         [found_draft for found_draft in sound if found_draft.variant.arguments == "all"],
+        [
+            found_draft
+            for found_draft in sound
+            if found_draft.variant.arguments == "all" and found_draft.variant.frame == "whole"
+        ],
         [found_draft for found_draft in sound if not found_draft.variant.counts],
         sound,
     ):

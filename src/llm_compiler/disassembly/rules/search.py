@@ -324,10 +324,15 @@ class _Search:
             for result in (word for word in results if word.startswith(("i", "ptr"))):
                 self._try_extra(dataclasses.replace(base, result=result))
                 break
-        if self._function.open_calls():
+        is_open = bool(self._function.open_calls())
+        if is_open:
             if self._returning is not None:
                 base = dataclasses.replace(base, result=self._returning.variant.result)
             self._try_extra(dataclasses.replace(base, arguments="all", counts=()))
+        if is_open and len(self._function.plan(base).objects) > 1:
+            # What leaves nothing out at all: each of these alone may not do.
+            careful = dataclasses.replace(base, arguments="all", counts=(), frame="whole")
+            self._try_extra(careful)
 
     def _try_extra(self, variant: Variant) -> None:
         if (draft := self._try(variant, self._best_attributes())) is not None:

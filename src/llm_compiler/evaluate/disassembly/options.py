@@ -21,7 +21,7 @@ class LiftOptions:
     functions: int = 0
     """Drawn per target and level; 0: all."""
     candidates: int = 8
-    max_executed: int = 3
+    max_executed: int = 5
     """At most, of a function's answers that are not exact."""
     temperature: float = 0.0
     seed: int = 0
