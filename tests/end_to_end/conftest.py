@@ -103,7 +103,8 @@ class User:
     def judges(
         self, kind: VerdictKind, architectures: Sequence[str] = ("x86_64", "aarch64")
     ) -> None:
-        """Give every list of the shipped coreset a verdict in the user's own book."""
+        """Give every list and recipe of the shipped coreset a verdict in the user's own book."""
+        coreset = load_coreset()
         with VerdictBook(self.home / "data" / "llm-compiler" / "verdicts.db") as book:
             book.record(
                 *(
@@ -113,8 +114,8 @@ class User:
                         llvm_major=find_toolchain().major,
                         architecture=architecture,
                     )
-                    for passes in load_coreset().lists
                     for architecture in architectures
+                    for passes in (*coreset.lists, *coreset.extras_for(architecture))
                 )
             )
 

@@ -339,7 +339,6 @@ def test_where_no_list_can_be_checked_nothing_is_searched(
 @pytest.mark.parametrize(
     ("triple", "name"),
     [
-        ("wasm32-unknown-unknown", "WebAssembly"),
         ("x86_64-w64-mingw32", "COFF"),
         ("arm64-apple-macosx14", "Mach-O"),
     ],
