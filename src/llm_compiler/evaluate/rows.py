@@ -58,6 +58,7 @@ class Journal(Closing, Generic[_R]):
         self.path = path
         self._kind = kind
         self._found: dict[str, list[_R]] = {}
+        self._rounds: dict[str, int] = {}
         # As it comes back from JSON, so that tuples and lists compare equal.
         settings = json.loads(json.dumps(settings))
         try:
@@ -94,19 +95,31 @@ class Journal(Closing, Generic[_R]):
             try:
                 kept = json.loads(line)
                 rows = [self._kind(**row) for row in kept["rows"]]
+                number = int(kept.get("round", 0))
             except (ValueError, KeyError, TypeError):
                 continue  # torn by a kill: the module is done again
             self._found[kept["key"]] = rows
+            self._rounds[kept["key"]] = number
 
     def rows(self, key: str) -> list[_R] | None:
         """Return a finished module's rows; None if it is still to be done."""
         return self._found.get(key)
 
-    def add(self, key: str, rows: Sequence[_R]) -> None:
-        """Keep a finished module, on the disk."""
+    def round(self, key: str) -> int:
+        """Return how many times a module was asked about again."""
+        return self._rounds.get(key, 0)
+
+    def add(self, key: str, rows: Sequence[_R], *, round: int = 0) -> None:
+        """Keep a finished module, on the disk; what it had before counts no more.
+
+        Args:
+            round: how many times it was asked about before.
+        """
         self._found[key] = list(rows)
+        self._rounds[key] = round
+        line: dict[str, Any] = {"key": key, "rows": [_values(row) for row in rows]}
         try:
-            self._write({"key": key, "rows": [_values(row) for row in rows]})
+            self._write(line | ({"round": round} if round else {}))
         except OSError as error:
             raise OutputError(f"{self.path} cannot be written: {error.strerror}") from error
 

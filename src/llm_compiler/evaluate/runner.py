@@ -68,7 +68,7 @@ def run_task(
         journal = stack.enter_context(
             Journal(run.folder / "journal.jsonl", dict(work.settings), task.row)
         )
-        todo = [item for item in work.items if journal.rows(item.key) is None]
+        todo, number = _to_ask(task, work.items, journal)
         done = len(work.items) - len(todo)
         bar = stack.enter_context(progress(len(work.items), task.name))
 
@@ -78,11 +78,12 @@ def run_task(
         say("")
         run = replace(run, has_rows=done > 0, say=say)
         for item, rows in task.ask(todo, run):
-            journal.add(item.key, rows)
+            journal.add(item.key, rows, round=number)
             done += 1
             say(item.key.rpartition("|")[2])
         bar.close()
         found = [row for item in work.items for row in journal.rows(item.key) or ()]
+        answered = sum(journal.rows(item.key) is not None for item in work.items)
         facts = Facts(
             command=options.command,
             settings=work.settings,
@@ -92,7 +93,8 @@ def run_task(
             notes=(
                 *run.notes,
                 *work.notes,
-                *_incomplete(done, len(work.items), task.noun, options),
+                *_incomplete(answered, len(work.items), task.noun, options),
+                *_asked_again(work.items, journal, task.noun),
             ),
             excluded=excluded,
             started=run.started,
@@ -113,6 +115,30 @@ def run_task(
         num_done=done,
         num_wanted=len(work.items),
     )
+
+
+def _to_ask(task: AnyTask, items: Sequence[Any], journal: Journal[Any]) -> tuple[list[Any], int]:
+    """Return what has no rows yet or is asked about again, and which round that is.
+
+    A retry that was stopped goes on: what it has asked already is a round ahead of the rest.
+    """
+    known = {item.key: journal.rows(item.key) for item in items}
+    again = {key for key, rows in known.items() if rows is not None and task.asks_again(rows)}
+    number = 1 + min(map(journal.round, again)) if again else 0
+    todo = [
+        item
+        for item in items
+        if known[item.key] is None or (item.key in again and journal.round(item.key) < number)
+    ]
+    return todo, number
+
+
+def _asked_again(items: Sequence[Any], journal: Journal[Any], what: str) -> list[str]:
+    """Return a note for a report that has later answers among its rows, or none."""
+    num_later = sum(journal.round(item.key) > 0 for item in items)
+    if not num_later:
+        return []
+    return [f"Of the {what}, {num_later} were asked about again; their last answers count."]
 
 
 def _incomplete(done: int, total: int, what: str, options: RunOptions) -> list[str]:

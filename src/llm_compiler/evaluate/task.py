@@ -178,6 +178,10 @@ class Task(Generic[ItemT, RowT, SummaryT]):
         """
         raise NotImplementedError
 
+    def asks_again(self, rows: Sequence[RowT]) -> bool:
+        """Return whether an item that has these rows is asked about once more."""
+        return False
+
     def summary(self, rows: Sequence[RowT], facts: Facts, run: Run) -> SummaryT:
         """Return what rows show; the same rows give the same summary."""
         raise NotImplementedError

@@ -158,6 +158,36 @@ def test_a_killed_lifting_goes_on(
     assert "holds another evaluation (other candidates" in capsys.readouterr().err
 
 
+def test_what_fell_short_is_asked_again(
+    lifted: Path, suite: Path, answers: Path, tmp_path: Path
+) -> None:
+    lines = [json.loads(line) for line in (lifted / "journal.jsonl").read_text().splitlines()]
+    for line in lines[1:]:
+        # As an earlier version may have judged it.
+        if line["rows"][0]["function"] == "low":
+            line["rows"][0] |= {"verdict": "unproved", "reason": "not exact"}
+    (tmp_path / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def retry(kind: str) -> tuple[dict[str, str], list[str]]:
+        arguments = ("--candidates", "3", "--retry", kind)
+        num_before = len((tmp_path / "journal.jsonl").read_text().splitlines())
+        assert evaluate("disassembly", suite, answers, tmp_path, *arguments) == 0
+        written = (tmp_path / "journal.jsonl").read_text().splitlines()[num_before:]
+        asked = sorted(json.loads(line)["rows"][0]["function"] for line in written)
+        rows = read_rows(tmp_path / "rows.parquet", LiftRow)
+        return {row.function: row.verdict for row in rows}, asked
+
+    verdicts, asked = retry("unproved")
+    assert asked == ["low", "silent"]
+    assert verdicts["low"] == "exact"
+    assert len(verdicts) == 5
+    assert "Of the functions, 2 were asked about again" in (tmp_path / "report.md").read_text()
+    # What was asked already is a round ahead: a retry that was stopped goes on with the rest.
+    verdicts, asked = retry("inexact")
+    assert asked == ["scaled"]
+    assert (verdicts["scaled"], verdicts["silent"]) == ("tests_passed", "no_answer")
+
+
 def test_functions_are_drawn_from_each_program(suite: Path, answers: Path, tmp_path: Path) -> None:
     arguments = ("--functions", "2", "--levels", "O2", "--candidates", "1")
     assert evaluate("disassembly", suite, answers, tmp_path, *arguments) == 0

@@ -29,6 +29,18 @@ def test_a_journal_goes_on_after_a_kill(tmp_path: Path) -> None:
         assert (journal.rows("a"), journal.rows("b")) == ([ROW], [ROW])
 
 
+def test_what_is_asked_again_counts_its_round(tmp_path: Path) -> None:
+    path, later = tmp_path / "journal.jsonl", replace(ROW, verdict="rejected")
+    with Journal(path, SETTINGS, Row) as journal:
+        journal.add("a", [ROW])
+        journal.add("b", [ROW])
+        journal.add("b", [later], round=2)
+    with Journal(path, SETTINGS, Row) as journal:
+        assert (journal.rows("a"), journal.round("a")) == ([ROW], 0)
+        assert (journal.rows("b"), journal.round("b")) == ([later], 2)
+        assert journal.round("c") == 0
+
+
 def test_a_journal_of_other_settings_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     Journal(path, SETTINGS, Row).close()

@@ -250,6 +250,14 @@ class DisassemblyArguments(TaskArguments):
         metavar="S",
         help="processor time of the rules' search for each function (default: %(default)s)",
     )
+    retry: str = option(
+        "--retry",
+        "",
+        choices=("unproved", "inexact"),
+        help="of a report that is there: ask again about functions whose best answer is not at "
+        "least tests_passed (unproved) or not exact (inexact), as another version judges them; "
+        "stopped, the same command goes on",
+    )
     engine: tuple[str, ...] = engines_option(Capability.LIFT)
     min_size_bytes: int = _min_size_option(0, _OF_SAMPLES)
 

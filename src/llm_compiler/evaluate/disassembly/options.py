@@ -8,9 +8,11 @@ from typing import Any
 from llm_compiler.errors import ConfigError
 from llm_compiler.verify.execute import ExecuteOptions
 
-__all__ = ["LEVELS", "LiftOptions"]
+__all__ = ["LEVELS", "RETRIES", "LiftOptions"]
 
 LEVELS = ("O0", "O1", "O2", "O3", "Os", "Oz")
+RETRIES = ("unproved", "inexact")
+"""What may be asked again: what is not at least *tests_passed*; what is not *exact*."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,11 +32,16 @@ class LiftOptions:
     """Rules alone are a contender too, and so are rules and each model together."""
     search_s: float = 2.0
     """Of processor time, for the rules' search."""
+    retry: str = ""
+    """Of `RETRIES`, what is asked again that has rows; empty: nothing. It is no setting of the run:
+    rows of the first time and of a retry stand side by side."""
     execute: ExecuteOptions = field(default_factory=ExecuteOptions)
 
     def __post_init__(self) -> None:
         if unknown := [level for level in self.levels if level not in LEVELS]:
             raise ConfigError(f"'{unknown[0]}' is no level: expected some of {', '.join(LEVELS)}")
+        if self.retry and self.retry not in RETRIES:
+            raise ConfigError(f"'{self.retry}' is no retry: expected {' or '.join(RETRIES)}")
         if self.candidates < 1:
             raise ConfigError("--candidates starts at 1")
 

@@ -17,6 +17,7 @@ from llm_compiler.evaluate.task import Facts, HeadLine, Needs, Task, Work, side_
 from llm_compiler.evaluate.text_distance import require_sacrebleu
 from llm_compiler.evaluate.threads import ThreadTools
 from llm_compiler.records import content_hash
+from llm_compiler.verify.lifted import LiftVerdict
 
 __all__ = ["DisassemblyTask"]
 
@@ -59,6 +60,18 @@ class DisassemblyTask(Task[LiftItem, LiftRow, Report[LiftFigure]]):
             return list(lift_rows(item, self.options, models, run.toolchain, tools))
 
         return side_by_side(items, do, run)
+
+    def asks_again(self, rows: Sequence[LiftRow]) -> bool:
+        """Whether the best answer of some contender falls short of what a retry is for."""
+        if not self.options.retry:
+            return False
+        best: dict[str, LiftVerdict] = {}
+        for row in rows:
+            verdict = LiftVerdict(row.verdict)
+            best[row.model] = min(best.get(row.model, verdict), verdict, key=lambda it: it.rank)
+        if self.options.retry == "inexact":
+            return any(verdict is not LiftVerdict.EXACT for verdict in best.values())
+        return not all(verdict.is_accepted for verdict in best.values())
 
     def summary(self, rows: Sequence[LiftRow], facts: Facts, run: Run) -> Report[LiftFigure]:
         """Return shares by answers, target, level and length."""
