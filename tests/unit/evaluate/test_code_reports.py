@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from llm_compiler.evaluate.disassembly.report import summarize_lifts
+from llm_compiler.evaluate.disassembly.options import LiftOptions
+from llm_compiler.evaluate.disassembly.report import lifting_report, summarize_lifts
 from llm_compiler.evaluate.disassembly.rows import LiftRow
 from llm_compiler.evaluate.emulation.ask import EmulationRow
 from llm_compiler.evaluate.emulation.report import summarize_emulation
 from llm_compiler.evaluate.figures import mean_of, share_of
+from llm_compiler.evaluate.task import Facts
 
 pytest.importorskip("numpy")
 
@@ -67,6 +69,38 @@ def test_the_best_of_the_first_answers_counts() -> None:
     assert (two.num_other_attributes, three.num_other_attributes) == (0, 1)
     assert lift_summary.seconds.value == 3.0
     assert three.seconds.value == pytest.approx((7 + 5 + 3 + 3) / 4)
+    assert (three.median_seconds, three.most_seconds) == (4.0, 7.0)
+
+
+def test_targets_are_told_apart_by_level_and_length() -> None:
+    pytest.importorskip("matplotlib")
+    arm = "aarch64-linux-gnu"
+    rows = [
+        lift("f", 1, "exact", 1.0),
+        replace(lift("f", 1, "unproved"), level="O2", num_instructions=20),
+        replace(lift("g", 1, "refuted"), target_triple=arm, num_instructions=100),
+        replace(lift("h", 1, "exact"), target_triple=arm, num_instructions=9),
+    ]
+    facts = Facts(command="evaluate", settings={}, llvm_version="19.1.7")
+    report = lifting_report(rows, facts, LiftOptions(levels=("O2", "Oz"), candidates=1))
+
+    def shares(group: str) -> list[tuple[str, int, float]]:
+        figures = [figure for figure in report.figures if figure.group == group]
+        return [(figure.name, figure.summary.n, figure.summary.exact.value) for figure in figures]
+
+    assert shares("target and level") == [
+        ("aarch64, Oz", 2, 0.5),
+        ("x86_64, O2", 1, 0.0),
+        ("x86_64, Oz", 1, 1.0),
+    ]
+    assert shares("target and machine instructions") == [
+        ("aarch64, 9 to 16", 1, 1.0),
+        ("aarch64, 65 to 128", 1, 0.0),
+        ("x86_64, 1 to 8", 1, 1.0),
+        ("x86_64, 17 to 32", 1, 0.0),
+    ]
+    alone = lifting_report(rows[:1], facts, LiftOptions(candidates=1))
+    assert not any(" and " in figure.group for figure in alone.figures)
 
 
 def test_intervals_where_all_or_none_hit() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +57,9 @@ class LiftSummary:
     bleu_of_all: Figure
     """What does not lower counts as 0."""
     seconds: Figure
-    """A function: model and checks of these answers."""
+    """A function, in the mean: model and checks of these answers."""
+    median_seconds: float
+    most_seconds: float
     num_other_attributes: int
     """Of the exact ones: with function attributes other than the answer's own."""
     verdicts: dict[str, int]
@@ -77,6 +80,8 @@ class LiftSummary:
                     *("accepted_of_answered", "bleu", "bleu_of_all", "seconds"),
                 )
             },
+            "median_seconds": round(self.median_seconds, 4),
+            "most_seconds": round(self.most_seconds, 4),
             "num_other_attributes": self.num_other_attributes,
             "verdicts": self.verdicts,
         }
@@ -135,6 +140,8 @@ def summarize_lifts(rows: Sequence[LiftRow], candidates: int, seed: int) -> Lift
         bleu=mean_of([row.bleu for row in best if row.lowers], seed),
         bleu_of_all=mean_of([row.bleu for row in best], seed),
         seconds=mean_of(seconds, seed),
+        median_seconds=statistics.median(seconds),
+        most_seconds=max(seconds),
         num_other_attributes=sum(bool(row.attributes) for row in best),
         verdicts={
             lift_verdict.value: count
@@ -159,6 +166,7 @@ _HEADER = (
     *("answers", "n", "lowers", "BLEU, if it lowers", "exact", "at least tests_passed"),
     *("of answered: exact", "of answered: at least tests_passed"),
     *("beyond context", "no answer", "unreadable", "s a function"),
+    *("median s", "most s"),
 )
 
 
@@ -176,6 +184,8 @@ def _cells(lift_summary: LiftSummary) -> tuple[str, ...]:
         str(lift_summary.num_without_answer),
         str(lift_summary.num_unreadable),
         f"{lift_summary.seconds.value:.2f}",
+        f"{lift_summary.median_seconds:.2f}",
+        f"{lift_summary.most_seconds:.1f}",
     )
 
 
@@ -192,7 +202,14 @@ def lifting_report(
         "target": lambda row: architecture_of(row.target_triple),
         "level": lambda row: row.level,
         "machine instructions": _length,
+        "target and level": lambda row: f"{architecture_of(row.target_triple)}, {row.level}",
+        "target and machine instructions": (
+            lambda row: f"{architecture_of(row.target_triple)}, {_length(row)}"
+        ),
     }
+    num_targets = len({architecture_of(row.target_triple) for row in rows})
+    if num_targets == 1:
+        groups = {kind: key for kind, key in groups.items() if " and " not in kind}
     tables: dict[str, list[tuple[str, ...]]] = {}
     bars: dict[str, dict[str, Figure]] = {}
     curves: dict[str, list[tuple[int, Figure]]] = {}
@@ -214,7 +231,7 @@ def lifting_report(
             cells: dict[str, list[LiftRow]] = {}
             for row in own:
                 cells.setdefault(key(row), []).append(row)
-            for name in sorted(cells, key=lambda name: _place(kind, name)):
+            for name in sorted(cells, key=_place):
                 for budget in budgets:
                     lift_summary = summarize_lifts(cells[name], budget, seed)
                     figures.append(LiftFigure(group=kind, name=name, summary=lift_summary))
@@ -248,7 +265,7 @@ def lifting_report(
         ),
     ]
     for kind, found in tables.items():
-        if kind == "level" and len({row.level for row in rows}) == 1:
+        if "level" in kind and len({row.level for row in rows}) == 1:
             continue
         blocks.append(Heading(f"By {kind}"))
         if kind == "machine instructions" and bars:
@@ -316,6 +333,8 @@ def _why(rows: Sequence[LiftRow]) -> list[Block]:
     return [Heading("Why first answers were not exact"), Table(head, lines[:40], left=2)]
 
 
-def _place(kind: str, name: str) -> tuple[int, str]:
-    digits = name.split(" ")[0]
-    return (int(digits) if digits.isdigit() else 1 << 30 if kind != "level" else 0), name
+def _place(name: str) -> tuple[str, int, str]:
+    """Order names of cells: by target, then by length or level."""
+    target, _, rest = name.rpartition(", ")
+    digits = rest.split(" ")[0]
+    return target, (int(digits) if digits.isdigit() else 1 << 30), rest
