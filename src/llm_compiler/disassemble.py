@@ -25,6 +25,7 @@ from llm_compiler.disassembly.lift import Lift, Lifter
 from llm_compiler.disassembly.lift_all import lift_all
 from llm_compiler.disassembly.lift_cache import LiftCache
 from llm_compiler.disassembly.merge import merge, relink
+from llm_compiler.disassembly.prototypes import Shape
 from llm_compiler.disassembly.retarget import check_retarget, retarget
 from llm_compiler.disassembly.rules.known_functions import Program
 from llm_compiler.disassembly.whole import whole_module
@@ -147,6 +148,7 @@ def disassemble(
             toolchain=toolchain,
             folder=folder,
             reverify=lambda lift, ir: _taken(lifters[0].verify_again(lift, ir), options),
+            known=lambda name: _known_shape(name, binary, program),
         )
         lifts = list(merged.lifts)
         whole = whole_module(binary, lifts, merged, pool=pool, toolchain=toolchain, folder=folder)
@@ -267,6 +269,15 @@ def _workplaces(
         each = pool if index == 0 else stack.enter_context(LocalPool(1))
         found.append((shared, each, own, position))
     return found
+
+
+def _known_shape(name: str, binary: Binary, program: Program | None) -> Shape | None:
+    """Return what registers a function of another file of the program reads, if it is known."""
+    home = program.home_of(name, binary.elf.architecture) if program is not None else None
+    found = home.signature_with_types(name) if home is not None else None
+    if found is None or found.stack or found.is_variadic:
+        return None
+    return Shape(found.integers, found.vectors)
 
 
 def _chosen(binary: Binary, names: tuple[str, ...]) -> list[Symbol]:

@@ -12,11 +12,18 @@ Not safe to share between threads (the pool is not).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from llm_compiler.disassembly.prototypes import CallSite, Prototype, Survey, SurveyJob, candidates
+from llm_compiler.disassembly.prototypes import (
+    CallSite,
+    Prototype,
+    Shape,
+    Survey,
+    SurveyJob,
+    candidates,
+)
 from llm_compiler.disassembly.rewrite import Rewrite, RewriteJob, Rewritten
 from llm_compiler.records import Status
 from llm_compiler.verify.library import KNOWN_RESULTS
@@ -50,6 +57,7 @@ def agree(
     pool: WorkerPool,
     *,
     aliases: Mapping[str, str] | None = None,
+    known: Callable[[str], Shape | None] = lambda name: None,
     max_edits: int = 3_000,
 ) -> Agreed:
     """Make the functions of one module agree on how they call each other.
@@ -57,17 +65,24 @@ def agree(
     Args:
         texts: by function, a module that defines it alone.
         aliases: further names of functions, and of which.
+        known: what other files show of functions that these call.
         max_edits: tries, of some milliseconds each; what does not agree after them is refused.
             Time would let a busy machine decide.
     """
-    return _Agreement(dict(texts), pool, dict(aliases or {}), max_edits).run()
+    return _Agreement(dict(texts), pool, dict(aliases or {}), known, max_edits).run()
 
 
 class _Agreement:
     def __init__(
-        self, texts: dict[str, str], pool: WorkerPool, aliases: dict[str, str], max_edits: int
+        self,
+        texts: dict[str, str],
+        pool: WorkerPool,
+        aliases: dict[str, str],
+        known: Callable[[str], Shape | None],
+        max_edits: int,
     ) -> None:
         self._texts, self._pool, self._aliases = texts, pool, aliases
+        self._known = known
         self._surveys: dict[str, Survey] = {}
         self._changed: set[str] = set()
         self._refused: dict[str, str] = {}
@@ -79,7 +94,7 @@ class _Agreement:
         self._survey(list(self._texts))
         for _ in range(_MAX_ROUNDS):
             self._return_last_calls()
-            names = [name for name in self._names() if self._disagreement(name)]
+            names = [name for name in self._callees_first() if self._disagreement(name)]
             if not names or self._edits_left <= 0:
                 break
             for name in names:
@@ -111,6 +126,28 @@ class _Agreement:
             names[name] = None
             names |= dict.fromkeys(self._real(call.callee) for call in self._surveys[name].calls)
         return list(names)
+
+    def _callees_first(self) -> list[str]:
+        """Return the same names, as far as possible each after those that it calls.
+
+        A function that passes all registers on takes fewer once its callee does.
+        """
+        found: dict[str, None] = {}
+        seen: set[str] = set()
+        live = set(self._live())
+        for start in self._names():
+            pending = [(start, False)]
+            while pending:
+                name, is_done = pending.pop()
+                if is_done:
+                    found[name] = None
+                elif name not in seen:
+                    seen.add(name)
+                    pending.append((name, True))
+                    if name in live:
+                        calls = self._surveys[name].calls
+                        pending += [(self._real(call.callee), False) for call in calls]
+        return list(found)
 
     def _real(self, name: str) -> str:
         return self._aliases.get(name, name)
@@ -198,23 +235,24 @@ class _Agreement:
         calls = [call_site for _, call_site in self._calls(name)]
         if own is not None and self._surveys[name].returns_undefined:
             own = replace(own, result="void", result_attributes="")
-        found = candidates(own, calls)
+        found = candidates(own, calls, known=self._known(name) if own is None else None)
         involved = list(
             dict.fromkeys(
                 [*([name] if own is not None else []), *(c for c, _ in self._calls(name))]
             )
         )
-        best: tuple[tuple[int, int], dict[str, Rewritten]] | None = None
+        best: tuple[tuple[int, int, int], dict[str, Rewritten]] | None = None
         for group in (found[:_FIRST], found[_FIRST:]):
-            if best is not None and best[0] == (0, 0):
+            if best is not None and not any(best[0]):
                 break
             if not group or (best is not None and self._edits_left <= 0):
                 continue
             for results in self._try(name, involved, group):
                 refused = sum(rewritten.status is not Status.OK for rewritten in results.values())
+                guessed = sum(rewritten.is_guessed for rewritten in results.values())
                 other = sum(not rewritten.is_same for rewritten in results.values())
-                if best is None or (refused, other) < best[0]:
-                    best = (refused, other), results
+                if best is None or (refused, guessed, other) < best[0]:
+                    best = (refused, guessed, other), results
         if best is None:
             return
         for word, result in best[1].items():
@@ -274,8 +312,8 @@ class _Agreement:
         return [plain, ((text, wider), *plain)]
 
 
-def _rank(result: Rewritten) -> tuple[bool, bool]:
-    return result.status is not Status.OK, not result.is_same
+def _rank(result: Rewritten) -> tuple[bool, bool, bool]:
+    return result.status is not Status.OK, result.is_guessed, not result.is_same
 
 
 def _widened(own: Prototype, call: CallSite, prototype: Prototype) -> Prototype:

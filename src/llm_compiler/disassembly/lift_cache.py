@@ -56,6 +56,7 @@ _AFTER: Final = frozenset(
         "merge",
         "portable",
         "prototypes",
+        "register_values",
         "retarget",
         "rewrite",
         "variables",

@@ -21,6 +21,7 @@ from llm_compiler.disassembly.claims import ClaimsJob, Modest
 from llm_compiler.disassembly.direct_addresses import with_direct_addresses
 from llm_compiler.disassembly.lift import Lift
 from llm_compiler.disassembly.naming import quoted_name
+from llm_compiler.disassembly.prototypes import Shape
 from llm_compiler.disassembly.read_function import Variable
 from llm_compiler.disassembly.weak_symbols import weak_names, with_weak
 from llm_compiler.errors import CompileFailed, CompilerError, InputError, ResourceError
@@ -83,6 +84,7 @@ def merge(
     toolchain: Toolchain,
     folder: Path,
     reverify: Reverify | None = None,
+    known: Callable[[str], Shape | None] = lambda name: None,
 ) -> Merged:
     """Put accepted functions into one module, which declares the rest.
 
@@ -90,8 +92,9 @@ def merge(
 
     Args:
         reverify: of functions that this leaves with other code; without it they are left out.
+        known: what other files of the program show of the functions that these call.
     """
-    lifts, dropped = _united(lifts, pool, reverify)
+    lifts, dropped = _united(lifts, pool, reverify, known)
     accepted = [
         lift for lift in lifts if lift.outcome.is_accepted and lift.outcome.name not in dropped
     ]
@@ -144,7 +147,10 @@ def merge(
 
 
 def _united(
-    lifts: Sequence[Lift], pool: WorkerPool, reverify: Reverify | None
+    lifts: Sequence[Lift],
+    pool: WorkerPool,
+    reverify: Reverify | None,
+    known: Callable[[str], Shape | None],
 ) -> tuple[list[Lift], dict[str, str]]:
     """Return lifts whose accepted texts claim little and agree, and which of them cannot."""
     named = {
@@ -170,7 +176,8 @@ def _united(
         for lift in lifts
         if lift.outcome.alias_of in named and not lift.outcome.is_ifunc
     }
-    agreed = agree({name: lift.outcome.ir for name, lift in named.items()}, pool, aliases=aliases)
+    texts = {name: lift.outcome.ir for name, lift in named.items()}
+    agreed = agree(texts, pool, aliases=aliases, known=known)
     dropped = dict(agreed.refused)
     for name, text in same_variables(agreed.texts).items():
         each_lift = named[name]

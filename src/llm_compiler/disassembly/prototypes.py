@@ -25,9 +25,11 @@ __all__ = [
     "CallSite",
     "Prototype",
     "PrototypeReader",
+    "Shape",
     "Survey",
     "SurveyJob",
     "candidates",
+    "is_returned",
 ]
 
 _POINTER_BITS = 64
@@ -66,6 +68,14 @@ class Prototype:
         convention = f"cc{self.convention} " if self.convention else ""
         attributes = f"{self.result_attributes} " if self.result_attributes else ""
         return f"declare {convention}{attributes}{self.result} @{quoted}({', '.join(parts)})"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many registers of each kind a function reads that takes nothing else."""
+
+    integers: int
+    vectors: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +152,7 @@ def _survey(text: str, function: str) -> Survey:
                         positions.get(library.LLVMGetOperand(call, index), -1)
                         for index in range(number)
                     ),
-                    is_returned=_is_returned(module, call),
+                    is_returned=is_returned(module, call),
                     is_declared=prototype == reader.of_function(library.LLVMGetCalledValue(call)),
                 )
             )
@@ -160,7 +170,7 @@ def _survey(text: str, function: str) -> Survey:
         )
 
 
-def _is_returned(module: Module, call: int) -> bool:
+def is_returned(module: Module, call: int) -> bool:
     """Whether a value is returned, also where ways join, and nothing else is done with it."""
     library = module.context.library
     pending, seen = [call], {call}
@@ -340,27 +350,67 @@ class PrototypeReader:
 
 
 def candidates(
-    own: Prototype | None, calls: Sequence[CallSite], *, limit: int = 24
+    own: Prototype | None,
+    calls: Sequence[CallSite],
+    *,
+    known: Shape | None = None,
+    limit: int = 24,
 ) -> list[Prototype]:
     """Return prototypes for one function that its definition and its calls could share.
 
+    They take what is known of it or the definition does, all that anybody passes, or what every
+    call passes.
+
     Args:
         own: of the definition; None: it is defined in another file.
+        known: what the function reads, as another file of the program shows.
     """
     claims = [call.prototype for call in calls]
     if own is not None and all(_agrees(own, call) for call in calls):
         return [own]
     everything = [own, *claims] if own is not None else claims
-    first = own or max(claims, key=lambda claim: (len(claim.parameters), claims.count(claim)))
     results = _results(own, calls)
     is_variadic = any(prototype.is_variadic for prototype in everything)
+    first = own or max(claims, key=lambda claim: (len(claim.parameters), claims.count(claim)))
     if is_variadic:
         fixed = min(len(prototype.parameters) for prototype in everything if prototype.is_variadic)
-        longest = fixed
+        lists = [_lists(everything, first, fixed, limit)]
     else:
-        longest = max(len(prototype.parameters) for prototype in everything)
+        counts = [len(prototype.parameters) for prototype in everything]
+        lists = [
+            _lists(everything, first, length, limit)
+            for length in dict.fromkeys([len(first.parameters), max(counts), min(counts)])
+        ]
+        if known is not None and own is None:
+            lists.insert(0, _known_lists(known, everything, limit))
+    choices = list(dict.fromkeys(tuple(choice) for choice in _taken_in_turn(lists)))
+    numbers = itertools.product(range(len(results)), range(len(choices)))
+    found = []
+    for number, index in sorted(numbers, key=sum):
+        result, choice = results[number], choices[index]
+        found.append(
+            Prototype(
+                result=result[0],
+                result_attributes=result[1],
+                parameters=tuple(pair[0] for pair in choice),
+                parameter_attributes=tuple(pair[1] for pair in choice),
+                is_variadic=is_variadic,
+                convention=first.convention,
+            )
+        )
+    return list(dict.fromkeys(found))[:limit]
+
+
+_Parameters = Sequence[tuple[str, str]]
+"""Types, and what a calling convention needs of them."""
+
+
+def _lists(
+    everything: Sequence[Prototype], first: Prototype, length: int, limit: int
+) -> list[_Parameters]:
+    """Return lists of parameters of one length, of what stands in their places."""
     positions: list[list[tuple[str, str]]] = []
-    for index in range(longest):
+    for index in range(length):
         seen = [
             (prototype.parameters[index], _at(prototype.parameter_attributes, index))
             for prototype in everything
@@ -369,20 +419,32 @@ def candidates(
         positions.append(
             sorted(dict.fromkeys(seen), key=lambda pair: _preference(pair, first, index))
         )
-    found = []
-    for result in results:
-        for choice in _choices(positions, limit):
-            found.append(
-                Prototype(
-                    result=result[0],
-                    result_attributes=result[1],
-                    parameters=tuple(pair[0] for pair in choice),
-                    parameter_attributes=tuple(pair[1] for pair in choice),
-                    is_variadic=is_variadic,
-                    convention=first.convention,
-                )
-            )
-    return list(dict.fromkeys(found))[:limit]
+    return list(itertools.islice(_choices(positions, limit), limit))
+
+
+def _known_lists(known: Shape, everything: Sequence[Prototype], limit: int) -> list[_Parameters]:
+    """Return lists of as many parameters of each kind of register as a function reads."""
+    kinds: list[Prototype] = []
+    for prototype in everything:
+        own: dict[bool, list[str]] = {True: [], False: []}
+        for type_ in prototype.parameters:
+            own[_is_general(type_)].append(type_)
+        integers = [*own[True], *["i64"] * known.integers][: known.integers]
+        vectors = [*own[False], *["double"] * known.vectors][: known.vectors]
+        kinds.append(Prototype(parameters=(*integers, *vectors)))
+    first = max(kinds, key=kinds.count)
+    return _lists(kinds, first, known.integers + known.vectors, limit)
+
+
+def _is_general(type_: str) -> bool:
+    """Whether values of a type are in integer registers."""
+    return type_ == "ptr" or (type_[:1] == "i" and type_[1:].isdigit())
+
+
+def _taken_in_turn(lists: Sequence[Sequence[_Parameters]]) -> Iterator[_Parameters]:
+    """Yield the first of each, then the second, and so on."""
+    for choices in itertools.zip_longest(*lists):
+        yield from (choice for choice in choices if choice is not None)
 
 
 def _agrees(own: Prototype, call: CallSite) -> bool:
@@ -415,6 +477,9 @@ def _results(own: Prototype | None, calls: Sequence[CallSite]) -> list[tuple[str
             needed.insert(0, mine[0])
         # An attribute promises how the result is extended: without it nothing is promised.
         bare = [(pair[0], "") for pair in needed if pair[1]]
+        # Where the result is only passed on, there may be none.
+        if all(call.is_returned for call in calls if call.uses_result):
+            bare += [pair for pair in mine if pair[0] == "void"]
         return list(dict.fromkeys([*needed, *bare]))
     return list(dict.fromkeys([*mine, *unused]))
 

@@ -17,7 +17,8 @@ from typing import Final
 
 from llm_compiler.disassembly.attributes import calls_of
 from llm_compiler.disassembly.naming import quoted_name
-from llm_compiler.disassembly.prototypes import Prototype
+from llm_compiler.disassembly.prototypes import Prototype, is_returned
+from llm_compiler.disassembly.register_values import CAST, IncompatibleTypes, RegisterValues
 from llm_compiler.errors import CompilerError, InputError, LlmCompilerError
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.module import Context, Module
@@ -27,13 +28,11 @@ from llm_compiler.verify.fingerprint import fingerprint
 
 __all__ = ["Rewrite", "RewriteJob", "Rewritten"]
 
-_INTEGER, _POINTER, _VOID = 8, 12, 0  # LLVMTypeKind, llvm-c/Core.h
+_VOID = 0  # LLVMTypeKind, llvm-c/Core.h
 _FUNCTION = 0xFFFFFFFF
 _MAX_CHOICES: Final = 24
 _SUFFIX: Final = ".agreed"
 _JOINING: Final = "function(instcombine<no-verify-fixpoint>)"
-_CAST: Final = b"agreed"
-"""What conversions made here are called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +51,8 @@ class Rewritten:
     status: Status
     text: str = field(default="", repr=False)
     is_same: bool = False
+    is_guessed: bool = False
+    """Other code, in which arguments or results that were missing are guessed."""
     detail: str = ""
 
 
@@ -97,6 +98,7 @@ def _edit(text: str, function: str, edit: Rewrite) -> Rewritten:
         for name, prototype in edit.prototypes
     )
     best, reason, seen = "", "", set()
+    is_guessed = False
     for choice in range(_MAX_CHOICES):
         with Context() as context:
             module = context.parse(f"{text}\n{added}".encode("utf-8", "surrogateescape"), "answer")
@@ -105,7 +107,7 @@ def _edit(text: str, function: str, edit: Rewrite) -> Rewritten:
                 for name, _ in edit.prototypes:
                     editor.apply(name)
                 editor.shorten()
-            except _Impossible as error:
+            except (_Impossible, IncompatibleTypes) as error:
                 reason = reason or str(error)
                 if choice >= editor.num_choices - 1:
                     break
@@ -118,7 +120,8 @@ def _edit(text: str, function: str, edit: Rewrite) -> Rewritten:
                     seen.add(found)
                     if _lowers_to(module, wanted):
                         return Rewritten(status=Status.OK, text=found, is_same=True)
-                    best = best or found
+                    if not best:
+                        best, is_guessed = found, editor.has_guessed
                     # A result that is passed on as one of several is narrowed where they join.
                     module.run_passes(_JOINING)
                     if _lowers_to(module, wanted):
@@ -126,7 +129,7 @@ def _edit(text: str, function: str, edit: Rewrite) -> Rewritten:
             if choice >= editor.num_choices - 1:
                 break
     if best:
-        return Rewritten(status=Status.OK, text=best)
+        return Rewritten(status=Status.OK, text=best, is_guessed=is_guessed)
     return Rewritten(status=Status.REFUSED, detail=reason[:300])
 
 
@@ -145,7 +148,15 @@ class _Editor:
         self._module, self._function = module, function
         self._context, self._library = module.context, module.context.library
         self._choice, self._last_call_only = choice, last_call_only
-        self.num_choices = 1
+        self._values = RegisterValues(self._context, choice)
+        self._num_choices = 1
+        self.has_guessed = False
+        """Something that was missing was filled with what may be in its register."""
+
+    @property
+    def num_choices(self) -> int:
+        """How many ways there are, as far as was seen until now."""
+        return max(self._num_choices, self._values.num_choices)
 
     def apply(self, name: str) -> None:
         """Give a function its new prototype: in its calls, and where it is defined."""
@@ -195,7 +206,7 @@ class _Editor:
         library = self._library
         if not library.LLVMIsAInstruction(value) or library.LLVMGetNumOperands(value) != 1:
             return False
-        return self._module.name_of(value).encode().startswith(_CAST)
+        return self._module.name_of(value).encode().startswith(CAST)
 
     # -- calls ---
 
@@ -217,20 +228,22 @@ class _Editor:
         types = self._parameters(type_)
         is_variadic = bool(library.LLVMIsFunctionVarArg(type_))
         number = library.LLVMGetNumArgOperands(call)
+        passed = [library.LLVMGetOperand(call, index) for index in range(number)]
         builder = library.LLVMCreateBuilderInContext(self._context.handle)
         try:
             library.LLVMPositionBuilderBefore(builder, call)
             values = []
-            for index, wanted in enumerate(types):
-                if index < number:
-                    value = library.LLVMGetOperand(call, index)
-                    values.append(self._cast(builder, value, wanted))
+            places = self._values.counterparts(
+                [library.LLVMTypeOf(value) for value in passed], types
+            )
+            for index, (wanted, place) in enumerate(zip(types, places, strict=True)):
+                if place is not None:
+                    values.append(self._values.cast(builder, passed[place], wanted))
                 else:
                     values.append(self._missing(builder, call, index, wanted))
-            if number > len(types):
-                if not is_variadic:
-                    raise _Impossible("a call passes more than the function takes")
-                values += [library.LLVMGetOperand(call, i) for i in range(len(types), number)]
+            # What a function without `...` is passed beyond its parameters, it does not read.
+            if is_variadic:
+                values += passed[len(types) :]
             arguments = (c_void_p * max(1, len(values)))(*values)
             pointer = ctypes.cast(arguments, ctypes.POINTER(c_void_p))
             is_invoke = bool(library.LLVMIsAInvokeInst(call))
@@ -260,11 +273,20 @@ class _Editor:
         before, after = library.LLVMTypeOf(call), library.LLVMTypeOf(made)
         if library.LLVMGetFirstUse(call):
             if library.LLVMGetTypeKind(after) == _VOID:
-                raise _Impossible("a result is used that the function does not return")
+                self._leave_open(call, before)
+                library.LLVMInstructionEraseFromParent(call)
+                return
             if before != after and is_invoke:
                 _position_after(self._context, builder, made)
-            library.LLVMReplaceAllUsesWith(call, self._cast(builder, made, before))
+            library.LLVMReplaceAllUsesWith(call, self._values.cast(builder, made, before))
         library.LLVMInstructionEraseFromParent(call)
+
+    def _leave_open(self, call: int, type_: int) -> None:
+        """Return what nobody set where a call's result was returned that there is not."""
+        library = self._library
+        if not is_returned(self._module, call):
+            raise _Impossible("a result is used that the function does not return")
+        library.LLVMReplaceAllUsesWith(call, library.LLVMGetUndef(type_))
 
     def _copy_call_attributes(self, call: int, made: int, new: int) -> None:
         library = self._library
@@ -290,6 +312,7 @@ class _Editor:
     def _missing(self, builder: int, call: int, index: int, wanted: int) -> int:
         """Return what a call passes that lacks an argument: a value that is in the register."""
         library = self._library
+        self.has_guessed = True
         block = library.LLVMGetInstructionParent(call)
         function = library.LLVMGetBasicBlockParent(block)
         count = library.LLVMCountParamTypes(library.LLVMGlobalGetValueType(function))
@@ -297,11 +320,13 @@ class _Editor:
         # The caller's own argument of that number is the likeliest: it was passed on.
         values = values[index : index + 1] + values[:index] + values[index + 1 :]
         values += self._before(call)
-        values = [value for value in values if self._can_cast(library.LLVMTypeOf(value), wanted)]
-        self.num_choices = max(self.num_choices, len(values))
+        values = [
+            value for value in values if self._values.can_cast(library.LLVMTypeOf(value), wanted)
+        ]
+        self._num_choices = max(self._num_choices, len(values))
         if self._choice >= len(values):
             raise _Impossible("a call lacks an argument that the function takes")
-        return self._cast(builder, values[self._choice], wanted)
+        return self._values.cast(builder, values[self._choice], wanted)
 
     # -- the definition ---
 
@@ -329,14 +354,15 @@ class _Editor:
         builder = library.LLVMCreateBuilderInContext(self._context.handle)
         try:
             library.LLVMPositionBuilderBefore(builder, library.LLVMGetFirstInstruction(entry))
-            for index, _ in enumerate(before):
+            counterparts = self._values.counterparts(after, before)
+            for index, place in enumerate(counterparts):
                 parameter = library.LLVMGetParam(old, index)
-                if index < len(after):
-                    own = library.LLVMGetParam(new, index)
+                if place is not None:
+                    own = library.LLVMGetParam(new, place)
                     name = self._module.name_of(parameter).encode("utf-8", "surrogateescape")
                     library.LLVMSetValueName2(own, name, len(name))
                     if library.LLVMGetFirstUse(parameter):
-                        value = self._cast(builder, own, library.LLVMTypeOf(parameter))
+                        value = self._values.cast(builder, own, library.LLVMTypeOf(parameter))
                         library.LLVMReplaceAllUsesWith(parameter, value)
                 elif library.LLVMGetFirstUse(parameter):
                     raise _Impossible("the function uses a parameter that nobody passes")
@@ -358,12 +384,13 @@ class _Editor:
                 if not value or library.LLVMIsUndef(value):
                     value = self._left_in_register(handle, wanted)
                 library.LLVMPositionBuilderBefore(builder, handle)
-                library.LLVMBuildRet(builder, self._cast(builder, value, wanted))
+                library.LLVMBuildRet(builder, self._values.cast(builder, value, wanted))
             library.LLVMInstructionEraseFromParent(handle)
 
     def _left_in_register(self, at: int, wanted: int) -> int:
         """Return what a function returns that says nothing of it: what its code leaves there."""
         library = self._library
+        self.has_guessed = True
         values = [
             index
             for index in self._before(at, calls=True)
@@ -381,9 +408,9 @@ class _Editor:
             if (
                 self._is_call(value) and library.LLVMGetTypeKind(library.LLVMTypeOf(value)) == _VOID
             )
-            or self._can_cast(library.LLVMTypeOf(value), wanted)
+            or self._values.can_cast(library.LLVMTypeOf(value), wanted)
         ]
-        self.num_choices = max(self.num_choices, len(values) + (1 if joined else 0))
+        self._num_choices = max(self._num_choices, len(values) + (1 if joined else 0))
         if joined and self._choice == 0:
             return self._phi(block, joined, wanted)
         position = self._choice - (1 if joined else 0)
@@ -499,33 +526,6 @@ class _Editor:
                 self._library.LLVMIsFunctionVarArg(type_),
             )
         )
-
-    def _can_cast(self, before: int, after: int) -> bool:
-        kinds = [self._library.LLVMGetTypeKind(index) for index in (before, after)]
-        return before == after or all(kind in (_INTEGER, _POINTER) for kind in kinds)
-
-    def _cast(self, builder: int, value: int, wanted: int) -> int:
-        """Return a value as another type of the same registers."""
-        library = self._library
-        own = library.LLVMTypeOf(value)
-        if own == wanted:
-            return value
-        if not self._can_cast(own, wanted):
-            raise _Impossible("types of different registers meet")
-        if library.LLVMGetTypeKind(own) == _POINTER:
-            word = library.LLVMIntTypeInContext(self._context.handle, 64)
-            value = library.LLVMBuildPtrToInt(builder, value, word, _CAST)
-            own = word
-        if library.LLVMGetTypeKind(wanted) == _POINTER:
-            if library.LLVMGetIntTypeWidth(own) < 64:
-                word = library.LLVMIntTypeInContext(self._context.handle, 64)
-                value = library.LLVMBuildZExt(builder, value, word, _CAST)
-            return int(library.LLVMBuildIntToPtr(builder, value, wanted, _CAST))
-        bits = [library.LLVMGetIntTypeWidth(item) for item in (own, wanted)]
-        if bits[0] == bits[1]:
-            return value
-        build = library.LLVMBuildTrunc if bits[0] > bits[1] else library.LLVMBuildZExt
-        return int(build(builder, value, wanted, _CAST))
 
     def _copy_attributes(self, old: int, new: int) -> None:
         library = self._library

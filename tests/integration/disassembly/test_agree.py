@@ -8,6 +8,7 @@ import pytest
 
 from llm_compiler.disassembly.agree import Agreed, agree
 from llm_compiler.disassembly.claims import ClaimsJob, Modest
+from llm_compiler.disassembly.prototypes import Shape
 from llm_compiler.workers import LocalPool
 from llm_compiler.workers.pool import run_jobs
 
@@ -148,7 +149,79 @@ def test_what_cannot_agree_is_refused(pool: LocalPool) -> None:
     found = agreed(pool, f=f, g=g)
     assert len(found.refused) == 1
     (reason,) = found.refused.values()
-    assert "types of different registers" in reason
+    assert "a call lacks an argument" in reason
+
+
+ATOMIC = (
+    "define void @drop(ptr %p) minsize {\n  %n = atomicrmw sub ptr %p, i64 1 seq_cst\n"
+    "  %c = icmp eq i64 %n, 1\n  br i1 %c, label %free, label %end\n"
+    "free:\n  tail call void @free(ptr %p)\n  br label %end\nend:\n  ret void\n}\n"
+    "declare void @free(ptr)\n"
+)
+
+
+def test_a_result_that_is_only_passed_on_may_be_none(pool: LocalPool) -> None:
+    """The definition leaves other things in the register on each way: it returns nothing."""
+    on = (
+        "define i64 @on(i64 %x, ptr %p) minsize {\n  store i64 %x, ptr %p\n"
+        "  %r = tail call i64 @drop(ptr %p)\n  ret i64 %r\n}\ndeclare i64 @drop(ptr)\n"
+    )
+    found = agreed(pool, drop=ATOMIC, on=on)
+    assert prototypes(found, "drop") == {"void @drop(ptr)"}
+    assert not found.changed
+    assert not found.refused
+
+
+def test_what_a_definition_does_not_read_is_not_guessed(pool: LocalPool) -> None:
+    """One caller passes all that registers hold, another has nothing that it could pass."""
+    get = "define i32 @get(ptr %p) minsize {\n  %x = load i32, ptr %p\n  ret i32 %x\n}\n"
+    all_of_it = (
+        "define i32 @all(ptr %p, i64 %a, double %d) minsize {\n  %f = fptosi double %d to i32\n"
+        "  %x = call i32 @get(ptr %p, i64 %a)\n  %y = add i32 %x, %f\n  ret i32 %y\n}\n"
+        "declare i32 @get(ptr, i64)\n"
+    )
+    few = (
+        "define i32 @few() minsize {\n  %x = call i32 @get(ptr null)\n  %y = add i32 %x, 1\n"
+        "  ret i32 %y\n}\ndeclare i32 @get(ptr)\n"
+    )
+    found = agreed(pool, get=get, few=few, all=all_of_it)
+    assert prototypes(found, "get") == {"i32 @get(ptr)"}
+    assert not found.changed
+    assert not found.refused
+
+
+def test_what_another_file_shows_of_a_function_settles_it(pool: LocalPool) -> None:
+    rounded = (
+        "define i32 @rounded(ptr %p, i64 %a, double %x) minsize {\n"
+        "  %y = call i32 @to_int(ptr %p, i64 %a, double %x)\n  %z = add i32 %y, 1\n"
+        "  ret i32 %z\n}\ndeclare i32 @to_int(ptr, i64, double)\n"
+    )
+    plain = (
+        "define i32 @plain(double %x) minsize {\n  %y = call i32 @to_int(double %x)\n"
+        "  %z = add i32 %y, 2\n  ret i32 %z\n}\ndeclare i32 @to_int(double)\n"
+    )
+    found = agree(
+        {"rounded": TRIPLE + rounded, "plain": TRIPLE + plain},
+        pool,
+        known=lambda name: Shape(0, 1) if name == "to_int" else None,
+    )
+    assert prototypes(found, "to_int") == {"i32 @to_int(double)"}
+    assert not found.changed
+    assert not found.refused
+
+
+def test_no_bits_are_cut_off_what_is_passed(pool: LocalPool) -> None:
+    """A draft passed half of a register; the others know that all of it is read."""
+    own = "define i64 @own(i64 %x, i64 %y) minsize {\n  %z = mul i64 %x, %y\n  ret i64 %z\n}\n"
+    half = (
+        "define i64 @half(i64 %x) minsize {\n  %h = trunc i64 %x to i32\n"
+        "  %y = tail call i64 @own(i32 %h, i32 -1)\n  ret i64 %y\n}\n"
+        "declare i64 @own(i32, i32)\n"
+    )
+    found = agreed(pool, own=own, half=half)
+    assert prototypes(found, "own") == {"i64 @own(i64, i64)"}
+    assert "call i64 @own(i64 %x, i64 -1)" in found.texts["half"]
+    assert not found.changed
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ def _known(graph: Graph, block: Block, value: Node, convention: Convention) -> N
         if each_node.op in ("write", "clobber") and each_node.data == value.data:
             return each_node.args[0] if each_node.op == "write" and not each_node.keeps else None
     if value.data in convention.integer_arguments:
-        return None
+        return _entering(graph, block, value.data)
     writes = [
         node
         for each in graph.blocks
@@ -141,6 +141,37 @@ def _known(graph: Graph, block: Block, value: Node, convention: Convention) -> N
         if node.op == "write" and node.data == value.data and node.args[0].op != "result"
     ]
     return writes[0].args[0] if len(writes) == 1 and not writes[0].keeps else None
+
+
+def _entering(graph: Graph, block: Block, register: str) -> Node | None:
+    """Return what a register is set to on every way into a block; None where that differs."""
+    found: list[Node] = []
+    seen: set[int] = set()
+    pending = [block]
+    while pending:
+        at = pending.pop()
+        if not at.number:
+            return None  # what the caller left there
+        for number in at.predecessors:
+            if number in seen:
+                continue
+            seen.add(number)
+            before = graph.blocks[number]
+            last = next(
+                (
+                    node
+                    for node in reversed(before.nodes)
+                    if node.op in ("write", "clobber") and node.data == register
+                ),
+                None,
+            )
+            if last is None:
+                pending.append(before)
+            elif last.op != "write" or last.keeps:
+                return None
+            else:
+                found.append(last.args[0])
+    return found[0] if found and all(value is found[0] for value in found) else None
 
 
 def _rewrite(
