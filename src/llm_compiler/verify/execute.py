@@ -22,9 +22,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ParamSpec
 
-from llm_compiler.verify.inputs import Frame, Input, assign_locations
+from llm_compiler.verify.inputs import CONTENT_BYTES, Frame, Input, assign_locations
 from llm_compiler.verify.lifted import LiftInspection, LiftVerdict, Signature
-from llm_compiler.verify.probes import computes_numbers, makes_system_calls
+from llm_compiler.verify.probes import computes_numbers, makes_system_calls, reaches_beyond
 from llm_compiler.verify.round_trip import CodeObject
 from llm_compiler.verify.side_by_side.clock import Clock
 from llm_compiler.verify.side_by_side.comparison import MAY_RETURN, NO_NUMBERS, Comparison
@@ -51,6 +51,8 @@ from llm_compiler.verify.target import Target
 __all__ = ["Counterexample", "ExecuteOptions", "Execution", "Executor"]
 
 
+_REPEATS = 7
+"""Of what buffers hold, 14 KiB in all, for code that has to do with large objects."""
 _OUTLINED = "OUTLINED_FUNCTION_"
 _Asked = ParamSpec("_Asked")
 
@@ -147,10 +149,11 @@ class Executor:
             numbers=numbers or {},
             ending=ending,
             thrown=self._thrown(original, lifted, name, lift),
+            num_repeats=self._num_repeats(text, name),
         )
         ours = self._programs.link(original.path, name, world, "original")
         theirs = self._programs.link(lifted.path, name, world, "lifted")
-        found = self._inputs(text, name, world, signature, frame)
+        found = self._inputs(text, name, world, signature, frame, lift.text)
         evidence = _evidence(found)
         doubts: dict[str, None] = {}
         comparison = Comparison(
@@ -239,6 +242,7 @@ class Executor:
             # Which arguments are in registers depends on the target.
             leaves_traces=False,
             thrown=self._thrown(original, lifted, name, lift),
+            num_repeats=self._num_repeats(text, name),
         )
         ours = self._programs.link(original.path, name, world, "original")
         theirs = other._programs.link(lifted.path, name, world, "lifted")
@@ -288,6 +292,10 @@ class Executor:
         if any(_OUTLINED in symbol.name for symbol in original.elf.symbols if not symbol.section):
             raise Unproved("it calls outlined code, which follows no calling convention")
 
+    def _num_repeats(self, text: str, name: str) -> int:
+        is_far = reaches_beyond(text, name, self._architecture, CONTENT_BYTES)
+        return _REPEATS if is_far else 1
+
     def _thrown(
         self, original: CodeObject, lifted: CodeObject, name: str, lift: LiftInspection
     ) -> tuple[str, ...]:
@@ -316,7 +324,13 @@ class Executor:
         return evidence
 
     def _inputs(
-        self, text: str, name: str, world: World, signature: Signature, frame: Frame
+        self,
+        text: str,
+        name: str,
+        world: World,
+        signature: Signature,
+        frame: Frame,
+        lift: str = "",
     ) -> Found:
         """Return the inputs of a function, found once for all of its lifts."""
         key = (
@@ -336,7 +350,7 @@ class Executor:
         if key not in self._inputs_of:
             clock = self._clock(self._options.max_seconds / 2)
             found = search_inputs(
-                self._programs, self._options, text, name, world, signature, frame, clock
+                self._programs, self._options, text, name, world, signature, frame, clock, lift
             )
             self._inputs_of = {key: found}
         return self._inputs_of[key]

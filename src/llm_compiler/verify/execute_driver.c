@@ -13,9 +13,9 @@ typedef unsigned int u32;
 typedef unsigned long u64;
 
 enum {
-    ARENA = 0x3a000000, BUFFER = 4096, CONTENT = 2048, STRIDE = 8192,
+    ARENA = 0x3a000000, BUFFER = 4096, CONTENT = 2048, STRIDE = 32768,
     STACK = 0x3b000000, STACK_BYTES = 0x40000, STUBS = 0x39c00000, STUB_BYTES = 32, UNSET = 0xa5a5a5a5u,
-    MAX_CALLS = 48, CALL_WORDS = 40, MAX_CHANGES = 4096, SHARED_BYTES = 0x100000, NUM_CHOICES = 16,
+    MAX_CALLS = 96, CALL_WORDS = 40, MAX_CHANGES = 4096, SHARED_BYTES = 0x100000, NUM_CHOICES = 64,
     MAX_SITES = 2048, MAX_KINDS = 8
 };
 #define TAG_STACK 0xfeed000000000001ul
@@ -23,6 +23,7 @@ enum {
 #define TAG_VARIABLE 0xda7a000000000000ul
 #define TAG_CODE 0xc0de000000000000ul
 #define CLOBBER 0xdeadbeef5c000000ul
+#define FAILS 0x6661696c6661696cul /* as an answer: an allocation that fails */
 
 /* ---- system calls ---- */
 #if defined(__x86_64__)
@@ -89,7 +90,7 @@ static void *map(u64 at, u64 size, int shared, int protection) {
 struct settings {
     u64 magic, num_inputs, entry, num_stack_words, constants_start, constants_end, data_start, data_end,
         code_start, code_end, num_stubs, num_variables, coverage, coverage_bytes, timeout_us,
-        arena_bytes, arena_end, heap, num_sites, num_kinds, exception, is_emulated;
+        arena_bytes, arena_end, heap, num_sites, num_kinds, exception, is_emulated, num_repeats;
 };
 /* result_bits 0: all 64; followed: a bit for each argument register that may be a pointer;
    throws 0: never, 1: some calls, 2: every call that does not end the run */
@@ -105,6 +106,7 @@ static struct stub *stubs;
 static struct variable *variables;
 static struct site *sites;
 static u64 choices[NUM_CHOICES];
+static u64 buffer_bytes; /* that are mapped of a buffer: zeros, then its contents, again and again */
 
 /* ---- what the child leaves, in memory that it shares with the parent ---- */
 struct report {
@@ -163,15 +165,13 @@ static u64 pointee(u64 value) {
 
 static void fill_report(void) {
     u64 n = 0, *arena = (u64 *)ARENA, *before = (u64 *)(ARENA + settings.arena_end);
-    for (u64 i = 0; i < settings.arena_end / 8; i++) {
-        u64 offset = i * 8;
-        if (offset % STRIDE >= BUFFER) continue;
-        if (arena[i] != before[i] && n < MAX_CHANGES) {
-            changes[2 * n] = offset;
-            changes[2 * n + 1] = canonical(arena[i]);
-            n++;
-        }
-    }
+    for (u64 at = 0; at < settings.arena_end; at += STRIDE)
+        for (u64 i = at / 8; i < (at + buffer_bytes) / 8; i++)
+            if (arena[i] != before[i] && n < MAX_CHANGES) {
+                changes[2 * n] = 8 * i;
+                changes[2 * n + 1] = canonical(arena[i]);
+                n++;
+            }
     report->num_changes = n;
     u64 *to = changes + 2 * n, words = 0;
     for (u64 i = 0; i < settings.num_variables; i++)
@@ -232,6 +232,9 @@ static u64 called_from(void) { return llm_stub_sp[1]; }
 
 static u64 thrown_before;
 
+/* Which of an input's words answers: not the first, which says who answers what. */
+static u64 answer(u64 draw) { return 1 + draw % (NUM_CHOICES - 1); }
+
 /* Whether a call throws: on a quarter of the inputs none does at first, on half of them one, on the
    others a quarter of the calls; once one has, a quarter of the calls after it may, on half of
    them. Each answer decides for its calls, so that changing one leaves the other calls as they are. */
@@ -271,8 +274,9 @@ static int land(struct stub *stub, u64 kind) {
 
 /* What a callee may do to memory that it is given. On the stack it sets what nobody has set yet,
    and always to the same: where one object ends and the next begins differs between the two. So
-   each pointer's first word is the lower half, whatever its place, and those above come first. In
-   buffers and variables one word changes, on a share of the inputs. */
+   each pointer's first word is the lower half, whatever its place, and those above come first. What
+   is set already changes on a share of the inputs: as many bytes as any object has that begins
+   there. So does one of the first words in a buffer, and the first of a variable. */
 static void set_stack(u64 at) {
     u64 left = choices[NUM_CHOICES - 1];
     at = (at + 3) & ~3ul;
@@ -296,10 +300,14 @@ static void leave_traces(struct stub *stub, u64 draw) {
     if ((habit >> 2 & 3) != 1) return;
     for (u64 i = 0; i < 8; i++) {
         if (!(stub->followed >> i & 1)) continue;
-        u64 at = llm_saved.integers[i], value = choices[(draw >> (24 + 4 * i)) % NUM_CHOICES];
-        u64 offset = at - ARENA;
-        if (at >= ARENA && offset < settings.arena_end && offset % STRIDE <= BUFFER - 8)
-            *(u64 *)at = value;
+        u64 at = llm_saved.integers[i], value = choices[answer(draw >> (24 + 4 * i))];
+        u64 step = 8 * (mix(draw + i) & 3), offset = at + step - ARENA;
+        if (at >= STACK && at <= STACK + STACK_BYTES - 0x1000 - 4) {
+            if (at % 4) *(u8 *)at = (u8)value;
+            else *(u32 *)at = (u32)value;
+        }
+        if (at >= ARENA && offset < settings.arena_end && offset % STRIDE <= buffer_bytes - 8)
+            *(u64 *)(at + step) = value;
         for (u64 n = 0; n < settings.num_variables; n++)
             if (at >= variables[n].address && at + 4 <= variables[n].address + variables[n].size)
                 *(u32 *)at = (u32)value;
@@ -325,21 +333,22 @@ void llm_record(u64 id) {
     if (throws && land(stub, (draw_throw(call) >> 36) % settings.num_kinds)) return;
     if (throws && stub->throws == 1) finish(7, 0);
     if (stub->kind == 1) finish(2, id);
-    llm_saved.results[0] = choices[draw % NUM_CHOICES];
-    llm_saved.results[1] = choices[(draw >> 8) % NUM_CHOICES];
-    llm_saved.results[2] = choices[(draw >> 16) % NUM_CHOICES];
+    llm_saved.results[0] = choices[answer(draw)];
+    llm_saved.results[1] = choices[answer(draw >> 8)];
+    llm_saved.results[2] = choices[answer(draw >> 16)];
+    int fails = llm_saved.results[0] == FAILS;
     if (stub->result_bits) {
         u64 shift = 64 - stub->result_bits, moved = llm_saved.results[0] << shift;
         llm_saved.results[0] = stub->result_is_signed ? (u64)((long)moved >> shift) : moved >> shift;
     }
     if (!stub->kind) leave_traces(stub, draw);
     if (stub->kind == 5) llm_saved.results[0] = llm_saved.integers[0];
-    else if (stub->kind >= 2) { /* malloc, calloc, realloc */
+    else if (stub->kind >= 2) { /* malloc, calloc, realloc, operator new */
         u64 size = llm_saved.integers[stub->kind == 4 ? 1 : 0];
         if (stub->kind == 3) size *= llm_saved.integers[1];
-        u64 room = settings.heap + BUFFER - heap_next;
+        u64 room = settings.heap + buffer_bytes - heap_next;
         u64 taken = (size + 15) & ~15ul;
-        if (size > room || taken > room) llm_saved.results[0] = 0;
+        if ((fails && stub->kind != 6) || size > room || taken > room) llm_saved.results[0] = 0;
         else {
             llm_saved.results[0] = heap_next;
             heap_next += taken;
@@ -535,10 +544,11 @@ static void copy_words(void *to, const void *from, u64 bytes) {
 }
 /* Fills memory as the input says; it is as the program began. */
 static void set_memory(void) {
-    for (u64 at = 0, from = 0; from < settings.arena_bytes; at += STRIDE, from += CONTENT) {
-        copy_words((u8 *)ARENA + at + BUFFER - CONTENT, contents + from, CONTENT);
-        copy_words(before + at + BUFFER - CONTENT, contents + from, CONTENT);
-    }
+    for (u64 at = 0, from = 0; from < settings.arena_bytes; at += STRIDE, from += CONTENT)
+        for (u64 to = BUFFER - CONTENT; to < buffer_bytes; to += CONTENT) {
+            copy_words((u8 *)ARENA + at + to, contents + from, CONTENT);
+            copy_words(before + at + to, contents + from, CONTENT);
+        }
     u64 from = 0;
     for (u64 i = 0; replaces && i < settings.num_variables; i++) {
         llm_memcpy((void *)variables[i].address, variable_contents + from, variables[i].size);
@@ -600,6 +610,8 @@ void llm_main(void) {
     read_all(&settings, sizeof settings);
     if (settings.magic != 0x6c6c6d2d65786531ul) leave(104);
     if (settings.num_stubs > 256 || settings.arena_bytes > 0x80000 || settings.num_stack_words > 64) leave(105);
+    if (settings.num_repeats - 1 > 12) leave(110);
+    buffer_bytes = BUFFER + CONTENT * (settings.num_repeats - 1);
     stubs = map(0, 4096 * 4, 0, 3);
     variables = map(0, 4096 * 4, 0, 3);
     sites = map(0, MAX_SITES * sizeof *sites, 0, 3);
@@ -613,7 +625,7 @@ void llm_main(void) {
     system3(MPROTECT, sites, MAX_SITES * sizeof *sites, 1);
     for (u64 i = 0; i < settings.num_variables; i++) variable_bytes += (variables[i].size + 7) & ~7ul;
     /* Buffers with guard pages between them; behind them the contents as they were. */
-    for (u64 at = 0; at < settings.arena_end; at += STRIDE) map(ARENA + at, BUFFER, 0, 3);
+    for (u64 at = 0; at < settings.arena_end; at += STRIDE) map(ARENA + at, buffer_bytes, 0, 3);
     before = map(ARENA + settings.arena_end, settings.arena_end, 0, 3);
     u8 *code = map(STUBS, 256 * STUB_BYTES, 0, 3);
     for (u32 i = 0; i < 256; i++) make_stub(code + i * STUB_BYTES, i);

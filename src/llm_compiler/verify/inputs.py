@@ -18,6 +18,7 @@ from llm_compiler.verify.architectures import MemoryField, architecture_named
 from llm_compiler.verify.lifted import Scalar, Signature
 
 __all__ = [
+    "ALLOCATION_FAILS",
     "ARENA",
     "BUFFER_BYTES",
     "CONTENT_BYTES",
@@ -32,8 +33,10 @@ __all__ = [
 ]
 
 # As in execute_driver.c.
-ARENA, STRIDE, BUFFER_BYTES, CONTENT_BYTES = 0x3A000000, 8192, 4096, 2048
-NUM_CHOICES = 16
+ARENA, STRIDE, BUFFER_BYTES, CONTENT_BYTES = 0x3A000000, 32768, 4096, 2048
+NUM_CHOICES = 64
+ALLOCATION_FAILS = 0x6661696C6661696C
+"""An answer on which allocations give nothing."""
 NUM_BUFFERS = 6
 """That arguments point to."""
 _WORDS = CONTENT_BYTES // 8
@@ -45,7 +48,7 @@ _SPECIAL_FLOATS = (float("inf"), float("-inf"), float("nan"))
 
 
 def buffer_address(index: int) -> int:
-    """Return where the contents of a buffer begin; they end at a guard page."""
+    """Return where the contents of a buffer begin; they, or their repeats, end at a guard page."""
     return ARENA + index * STRIDE + BUFFER_BYTES - CONTENT_BYTES
 
 
@@ -358,6 +361,8 @@ class InputGenerator:
         """Return what another function may answer."""
         rng = self._random
         kind = rng.random()
+        if kind < 0.02:
+            return ALLOCATION_FAILS
         if kind < 0.35:
             return rng.choice((0, 0, 1, _ALL))
         if kind < 0.6:

@@ -24,6 +24,7 @@ __all__ = [
     "computes_numbers",
     "makes_system_calls",
     "memory_fields",
+    "reaches_beyond",
     "with_probes",
 ]
 
@@ -33,6 +34,8 @@ COVERAGE_BYTES = 0x10000
 _CODE_END = re.compile(r"^\.(?:type|section|hidden|bss|data|local|weak|globl|text)\b")
 _MAX_FIELDS = 200
 _MAX_COMPARISONS = 1000
+_LARGE = 16384
+"""Bytes; buffers are not larger, whatever is done."""
 _NEAR = 12
 """Lines after a comparison in which its branches are looked for."""
 
@@ -199,6 +202,18 @@ def memory_fields(text: str, name: str, architecture: str) -> list[MemoryField]:
         memory_field for line in code_lines(text, name)[1] if (memory_field := read(line))
     )
     return sorted(found, key=lambda field: field.constant is None)[:_MAX_FIELDS]
+
+
+def reaches_beyond(text: str, name: str, architecture: str, num_bytes: int) -> bool:
+    """Whether a function's code has to do with objects larger than some bytes.
+
+    It reads further from a pointer, or compares with a number that may be such a size.
+    """
+    fields = memory_fields(text, name, architecture)
+    if any(field.place + field.size > num_bytes for field in fields):
+        return True
+    constants = comparison_constants(text, name, architecture)
+    return any(num_bytes < constant < _LARGE for constant in constants)
 
 
 def calls_pointers(text: str, name: str, architecture: str) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from llm_compiler.errors import CompileFailed
 from llm_compiler.llvm.assembler import assemble
 from llm_compiler.verify.architectures import MemoryField
-from llm_compiler.verify.inputs import Frame, Input, InputGenerator
+from llm_compiler.verify.inputs import NUM_BUFFERS, Frame, Input, InputGenerator, buffer_address
 from llm_compiler.verify.lifted import Signature
 from llm_compiler.verify.probes import (
     COVERAGE_BYTES,
@@ -27,6 +27,9 @@ from llm_compiler.verify.side_by_side.programs import Executable, Programs, stub
 from llm_compiler.verify.side_by_side.repair import repaired
 from llm_compiler.verify.side_by_side.steering import sides_of, steered
 from llm_compiler.verify.side_by_side.world import NUM_CALLBACKS, World
+from llm_compiler.verify.solving.solver import InputSolver as Solver
+from llm_compiler.verify.solving.solver import make_solver
+from llm_compiler.verify.solving.surroundings import Surroundings
 
 __all__ = ["FIRST_INPUTS", "PIECE", "Found", "search_inputs"]
 
@@ -39,6 +42,10 @@ _REPAIRS, _REPAIRED = 10, 24
 """Steps of mending crashed inputs after each round, and how many inputs at each."""
 _STEERINGS, _NOTED = 6, 4
 """Steps of steering after each round, and how many inputs are kept of each comparison."""
+_PATIENCE = 0.1
+"""Of the time that a run may take: those that never end would else use up the search's."""
+_SEEDS = 12
+"""Inputs of a kind that a solver starts from, at most."""
 _ENOUGH = 1.5
 """Times as many inputs as a verdict needs have to run to their end, if there is time."""
 
@@ -62,6 +69,7 @@ def search_inputs(
     signature: Signature,
     frame: Frame,
     clock: Clock,
+    lift: str = "",
 ) -> Found:
     """Return inputs that run the original to its end, and as many of its blocks as were reached."""
     fields = memory_fields(text, name, programs.target.architecture)
@@ -88,9 +96,19 @@ def search_inputs(
         return Found(inputs=inputs, num_tried=len(inputs), num_covered=0, num_blocks=blocks)
 
     def run(some: Sequence[Input]) -> list[Outcome]:
-        return programs.run(executable, some, world, frame, num_covered_bytes=probed.num_bytes)
+        return programs.run(
+            executable,
+            some,
+            world,
+            frame,
+            num_covered_bytes=probed.num_bytes,
+            patience=_PATIENCE,
+        )
 
-    search = _InputSearch(run, generator, fields, constants, options, clock, probed)
+    solver = None
+    if lift and options.solve_s:
+        solver = _solver(lift, programs, name, world, signature, frame)
+    search = _InputSearch(run, generator, fields, constants, options, clock, probed, solver)
     search.run()
     # What reaches most runs first: the comparison may be short of time.
     chosen = {id(given) for given in search.telling}
@@ -121,8 +139,10 @@ class _InputSearch:
         options: ExecuteOptions,
         clock: Clock,
         probed: Probed,
+        solver: Solver | None = None,
     ) -> None:
         self._run, self._generator, self._fields = run, generator, fields
+        self._solver = solver
         self._constants = [constant for constant in constants if constant]
         self._options, self._clock, self._num_blocks = options, clock, probed.num_blocks
         self._branchings = probed.branchings
@@ -152,6 +172,7 @@ class _InputSearch:
             if not self._clock.is_over:
                 self._repair(number)
                 self._steer(number)
+                self._solve(number)
             is_enough = len(self.seen) == self._num_blocks and len(self._ending) >= self._wanted
             # Mutants meet the constants that memory is compared with: where one off counts.
             if self._clock.is_over or (is_enough and number >= _MUTANT_ROUNDS):
@@ -176,6 +197,9 @@ class _InputSearch:
         while start < len(batch):
             piece = batch[start : start + size]
             never = self._take(piece, number)
+            if not start and not number and 2 * never > len(piece):
+                # Where most runs go on and on, a solver finds those that do not.
+                self._solve(number)
             start += len(piece)
             if 4 * never > len(piece) and self._ending:
                 # Runs that never end cost their time limit: stay near those that end.
@@ -233,6 +257,20 @@ class _InputSearch:
                 return
             self._take(mended, number)
 
+    def _solve(self, number: int) -> None:
+        """Run inputs that a solver proposes, as long as blocks have not run or too few runs end."""
+        if self._solver is None or self._clock.is_over:
+            return
+        if len(self.seen) == self._num_blocks and len(self._ending) >= self._wanted:
+            return
+        crashed = [given for given, _ in self._crashed[:_SEEDS]]
+        seeds = [*self.telling[-_SEEDS:], *self._hopeful[-_SEEDS:], *crashed]
+        proposed = self._solver.propose(seeds, self._options.solve_s)
+        for start in range(0, len(proposed), PIECE):
+            if self._clock.is_over:
+                return
+            self._take(proposed[start : start + PIECE], number)
+
     def _num_new(self, outcome: Outcome) -> int:
         marks = outcome.coverage[: self._num_blocks]
         return sum(bool(byte) and i not in self.seen for i, byte in enumerate(marks))
@@ -285,6 +323,27 @@ class _InputSearch:
             self._repair(number)
             if (len(self.seen), len(self._begun)) == before:
                 return
+
+
+def _solver(
+    lift: str, programs: Programs, name: str, world: World, signature: Signature, frame: Frame
+) -> Solver | None:
+    """Return what solves for inputs by a lift; None: it can not be interpreted."""
+    addresses = {each: stub_address(index) for index, each in enumerate(world.functions)}
+    for index, each in enumerate(world.data):
+        addresses[each] = buffer_address(NUM_BUFFERS + index)
+    return make_solver(
+        lift,
+        Surroundings(
+            name=name,
+            signature=signature,
+            frame=frame,
+            architecture=programs.target.architecture,
+            world=world,
+            stubs=tuple(programs.stubs(world)),
+            addresses=addresses,
+        ),
+    )
 
 
 def _probed(

@@ -29,6 +29,8 @@ class ExecuteOptions:
     max_seconds: float = 10.0
     """For one function and one lift: after that no more inputs are drawn or run. Code that never
     ends on most inputs would else cost minutes."""
+    solve_s: float = 0.8
+    """For one round of solving for inputs; 0: none."""
     emulated_share: float = 1.0
     """Of `num_inputs`, and of `min_inputs`, where code runs under an emulator, which is slow."""
 

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from llm_compiler.llvm.elf import ElfFile, Symbol, parse_elf
 from llm_compiler.llvm.targets import target_of
@@ -39,7 +40,7 @@ from llm_compiler.verify.side_by_side.throwing import (
 from llm_compiler.verify.side_by_side.world import NUM_CALLBACKS, World
 from llm_compiler.verify.target import Target
 
-__all__ = ["Executable", "Programs", "stub_address"]
+__all__ = ["Executable", "Programs", "Stub", "stub_address"]
 
 _MAGIC = 0x6C6C6D2D65786531
 _IMAGE, _STUBS, _COVERAGE = 0x39D00000, 0x39C00000, 0x3C000000
@@ -72,6 +73,25 @@ SECTIONS {{
     .debug*) }}
 }}
 """
+
+
+class Stub(NamedTuple):
+    """What the driver does in a function's place.
+
+    `kind`: as execute_driver.c numbers what it does for real; 1: it ends the run. `result_bits`: of
+    a result that is extended. `followed`: argument registers that it may follow to memory, a bit
+    each.
+    """
+
+    kind: int
+    result_bits: int
+    is_signed: int
+    num_stack_words: int
+    followed: int
+    throws: int
+
+
+_CALLBACK = Stub(0, 0, 0, 6, 0, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +193,7 @@ class Programs:
         frame: Frame,
         *,
         num_covered_bytes: int = 0,
-        patience: int = 1,
+        patience: float = 1,
     ) -> list[Outcome]:
         """Run a program on inputs; return an outcome for each.
 
@@ -194,12 +214,10 @@ class Programs:
             return symbol.value
 
         variables = [(_variable(elf, name), size) for name, size in world.variables]
-        stubs = [self._stub(function, world) for function in world.functions] + [
-            (0, 0, 0, 6, 0, 1)
-        ] * NUM_CALLBACKS
+        stubs = self.stubs(world)
         num_buffers = NUM_BUFFERS + len(world.data) + 1
         code = next(section for section in elf.sections if section.name == ".llm_code")
-        limit_us = (500_000 if self.target.runner else 50_000) * patience
+        limit_us = round((500_000 if self.target.runner else 50_000) * patience)
         settings = (
             _MAGIC,
             len(inputs),
@@ -225,6 +243,7 @@ class Programs:
             # An exception is what an argument may point to, too.
             buffer_address(NUM_BUFFERS - 1),
             bool(self.target.runner),
+            world.num_repeats,
         )
         data = b"".join(
             (
@@ -237,7 +256,7 @@ class Programs:
         )
         completed = run_process(
             [*self.target.runner, executable.path],
-            timeout_s=self._timeout_s * patience,
+            timeout_s=self._timeout_s * max(1, patience),
             stdin=data,
             env={},
         )
@@ -248,12 +267,13 @@ class Programs:
             raise Unproved(f"the driver failed on it (status {completed.exit_status})")
         return outcomes
 
-    def _stub(self, name: str, world: World) -> tuple[int, int, int, int, int, int]:
-        """Return a stub's kind, its result's bits and sign, and how many stack words are seen.
+    def stubs(self, world: World) -> list[Stub]:
+        """Return what the driver is to know of the stubs, those of callbacks last."""
+        named = [self._stub(function, world) for function in world.functions]
+        return named + [_CALLBACK] * NUM_CALLBACKS
 
-        Then the argument registers that it may follow to memory, a bit each, and whether it
-        throws. What the lift names is the same in both.
-        """
+    def _stub(self, name: str, world: World) -> Stub:
+        """Return a function's stub. What the lift names is the same in both."""
         ends = name in world.ending or NO_RETURN.match(name)
         kind = ALLOCATORS.get(name, _SAME_RESULT if name in SAME_RESULT else int(bool(ends)))
         signature = world.declared.get(name)
@@ -270,7 +290,7 @@ class Programs:
                     )
         bits, is_signed = world.extended.get(name, (0, False))
         throws = 0 if name in world.ending else how_often(name)
-        return kind, bits, int(is_signed), min(stack, 6), followed, throws
+        return Stub(kind, bits, int(is_signed), min(stack, 6), followed, throws)
 
 
 def _packed_site(site: Site, entry: int) -> bytes:

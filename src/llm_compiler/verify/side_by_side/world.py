@@ -45,6 +45,8 @@ class World:
     """How many numbers some functions take at most."""
     ending: frozenset[str] = frozenset()
     """Functions that never return, beside those that everybody knows."""
+    num_repeats: int = 1
+    """How often buffers hold their contents: more for code that reaches beyond them."""
     thrown: tuple[str, ...] = ()
     """Types of exceptions that other functions throw; empty: they throw none."""
 
