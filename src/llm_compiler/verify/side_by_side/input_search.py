@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from llm_compiler.errors import CompileFailed
 from llm_compiler.llvm.assembler import assemble
@@ -27,9 +29,9 @@ from llm_compiler.verify.side_by_side.programs import Executable, Programs, stub
 from llm_compiler.verify.side_by_side.repair import repaired
 from llm_compiler.verify.side_by_side.steering import sides_of, steered
 from llm_compiler.verify.side_by_side.world import NUM_CALLBACKS, World
-from llm_compiler.verify.solving.solver import InputSolver as Solver
-from llm_compiler.verify.solving.solver import make_solver
-from llm_compiler.verify.solving.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from llm_compiler.verify.solving.solver import InputSolver
 
 __all__ = ["FIRST_INPUTS", "PIECE", "Found", "search_inputs"]
 
@@ -139,7 +141,7 @@ class _InputSearch:
         options: ExecuteOptions,
         clock: Clock,
         probed: Probed,
-        solver: Solver | None = None,
+        solver: InputSolver | None = None,
     ) -> None:
         self._run, self._generator, self._fields = run, generator, fields
         self._solver = solver
@@ -267,8 +269,6 @@ class _InputSearch:
         seeds = [*self.telling[-_SEEDS:], *self._hopeful[-_SEEDS:], *crashed]
         proposed = self._solver.propose(seeds, self._options.solve_s)
         for start in range(0, len(proposed), PIECE):
-            if self._clock.is_over:
-                return
             self._take(proposed[start : start + PIECE], number)
 
     def _num_new(self, outcome: Outcome) -> int:
@@ -327,8 +327,13 @@ class _InputSearch:
 
 def _solver(
     lift: str, programs: Programs, name: str, world: World, signature: Signature, frame: Frame
-) -> Solver | None:
-    """Return what solves for inputs by a lift; None: it can not be interpreted."""
+) -> InputSolver | None:
+    """Return what solves for inputs by a lift; None: it is not interpreted, or nothing solves."""
+    if find_spec("bitwuzla") is None:
+        return None
+    from llm_compiler.verify.solving.solver import make_solver
+    from llm_compiler.verify.solving.surroundings import Surroundings
+
     addresses = {each: stub_address(index) for index, each in enumerate(world.functions)}
     for index, each in enumerate(world.data):
         addresses[each] = buffer_address(NUM_BUFFERS + index)

@@ -1,1 +1,1 @@
-"""Inputs by solving: a lift is interpreted on an input, and its branches are asked to go elsewhere."""
+"""Inputs by solving: a lift is interpreted, and its branches are asked to go elsewhere."""

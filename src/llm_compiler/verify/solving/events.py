@@ -44,6 +44,8 @@ class Run:
     """Decisions, those too that no input changes."""
     drawn: Sequence[tuple[int, int]] = ()
     """`Answers.drawn`."""
+    touched: frozenset[int] = frozenset()
+    """Where the ranges of memory begin that were used."""
     end: str = ""
     lost: Value | None = None
     """The address at which the run crashed."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from bitwuzla import Kind
 
@@ -13,13 +13,15 @@ from llm_compiler.verify.solving.ir_types import Type
 from llm_compiler.verify.solving.library_calls import call_library
 from llm_compiler.verify.solving.memory import Memory
 from llm_compiler.verify.solving.terms import Terms, Value, as_float, float_bits, signed
+from llm_compiler.verify.solving.typed_values import Anything
 
-__all__ = ["INTRINSICS", "call_intrinsic", "intrinsic_name"]
+__all__ = ["call_intrinsic", "intrinsic_name"]
 
-_NOTHING = frozenset(
+_NOTHING_WORDS = (
     "lifetime.start lifetime.end assume donothing dbg.value dbg.declare prefetch sideeffect "
-    "experimental.noalias.scope.decl invariant.start invariant.end stackrestore".split()
+    "experimental.noalias.scope.decl invariant.start invariant.end stackrestore"
 )
+_NOTHING = frozenset(_NOTHING_WORDS.split())
 _OF_NUMBERS: dict[str, Callable[..., float]] = {
     "fabs": abs,
     "sqrt": lambda x: math.sqrt(x) if x >= 0 else math.nan,
@@ -35,9 +37,6 @@ _OF_NUMBERS: dict[str, Callable[..., float]] = {
     "fmuladd": lambda a, b, c: a * b + c,
     "fma": lambda a, b, c: a * b + c,
 }
-_SUFFIX = re.compile(r"\.(?:[vpifs]\d*\w*|p0|isVoid).*$")
-
-Anything = Value | list["Anything"]
 
 
 def intrinsic_name(name: str) -> str | None:
@@ -57,7 +56,6 @@ def intrinsic_name(name: str) -> str | None:
 
 
 def call_intrinsic(
-    table: Mapping[str, Callable[..., Value]],
     name: str,
     kind: Type,
     arguments: Sequence[tuple[Type, Anything]],
@@ -91,11 +89,10 @@ def call_intrinsic(
         return 0, None
     if name == "objectsize":
         return (1 << kind.bits) - 1, None
-    return _of_each(table, name, kind, arguments, terms)
+    return _of_each(name, kind, arguments, terms)
 
 
 def _of_each(
-    table: Mapping[str, Callable[..., Value]],
     name: str,
     kind: Type,
     arguments: Sequence[tuple[Type, Anything]],
@@ -107,11 +104,13 @@ def _of_each(
         lanes = []
         for index in range(kind.count):
             picked = [
-                (each.parts[0] if isinstance(value, list) else each,
-                 value[index] if isinstance(value, list) else value)
+                (
+                    each.parts[0] if isinstance(value, list) else each,
+                    value[index] if isinstance(value, list) else value,
+                )
                 for each, value in arguments
             ]
-            lanes.append(_of_each(table, name, element, picked, terms))
+            lanes.append(_of_each(name, element, picked, terms))
         return lanes
     if kind.kind == "float" and name.removesuffix("f") in _OF_NUMBERS and kind.bits in (32, 64):
         function = _OF_NUMBERS.get(name) or _OF_NUMBERS[name.removesuffix("f")]
@@ -122,16 +121,14 @@ def _of_each(
             return values[0]
     if name.endswith(".with.overflow"):
         return _with_overflow(name, arguments, terms)
-    if name not in table:
+    if name not in _OF_INTEGERS:
         raise Ended(f"not interpreted: '{name}'")
     first = arguments[0][0]
     bits = 64 if first.kind == "pointer" else first.bits
-    return table[name](terms, bits, *values)
+    return _OF_INTEGERS[name](terms, bits, *values)
 
 
-def _with_overflow(
-    name: str, arguments: Sequence[tuple[Type, Anything]], terms: Terms
-) -> Anything:
+def _with_overflow(name: str, arguments: Sequence[tuple[Type, Anything]], terms: Terms) -> Anything:
     """Return a sum, difference or product, and whether it has more bits."""
     bits = arguments[0][0].bits
     a, b = (value for _, value in arguments[:2])
@@ -219,8 +216,10 @@ def _saturated(name: str) -> Callable[..., Value]:
         is_signed = name[0] == "s"
         if is_signed:
             limit = 1 << (bits - 1)
-            exact = (signed(a[0], bits) + signed(b[0], bits)) if "add" in name else (
-                signed(a[0], bits) - signed(b[0], bits)
+            exact = (
+                (signed(a[0], bits) + signed(b[0], bits))
+                if "add" in name
+                else (signed(a[0], bits) - signed(b[0], bits))
             )
             return max(-limit, min(limit - 1, exact)) & ((1 << bits) - 1), None
         if "add" in name:
@@ -237,7 +236,7 @@ def _ptrmask(terms: Terms, bits: int, a: Value, mask: Value) -> Value:
     return terms.operate("and", a, mask, bits)
 
 
-INTRINSICS: dict[str, Callable[..., Value]] = {
+_OF_INTEGERS: dict[str, Callable[..., Value]] = {
     "smin": _extreme("slt"),
     "smax": _extreme("sgt"),
     "umin": _extreme("ult"),

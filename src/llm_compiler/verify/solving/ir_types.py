@@ -67,7 +67,9 @@ def align_of(given: Type) -> int:
         case "array":
             return align_of(given.parts[0])
         case "struct":
-            return 1 if given.is_packed else max((align_of(part) for part in given.parts), default=1)
+            return (
+                1 if given.is_packed else max((align_of(part) for part in given.parts), default=1)
+            )
         case "void":
             return 1
     return max(1, min(16, size_of(given)))

@@ -51,6 +51,8 @@ class Memory:
         self._terms = terms
         self._regions: list[Region] = []
         self._last: Region | None = None
+        self.touched: set[int] = set()
+        """Where the ranges begin that have been asked for."""
         self._stored: dict[int, tuple[int, Term | None, int, int]] = {}
         """By address: the byte, the term that it is of, which byte of it, and of how many."""
 
@@ -66,6 +68,7 @@ class Memory:
         for region in self._regions:
             if region.start <= address and address + size <= region.end:
                 self._last = region
+                self.touched.add(region.start)
                 return region
         return None
 

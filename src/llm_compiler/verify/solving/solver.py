@@ -17,17 +17,25 @@ from typing import Any
 
 from bitwuzla import Bitwuzla, Kind, Result
 
-from llm_compiler.verify.inputs import CONTENT_BYTES, NUM_BUFFERS, Input, buffer_address
+from llm_compiler.verify.inputs import (
+    BUFFER_BYTES,
+    CONTENT_BYTES,
+    NUM_BUFFERS,
+    Input,
+    buffer_address,
+)
 from llm_compiler.verify.solving.events import CHOICE, PIN, Event, Run, Site
 from llm_compiler.verify.solving.interpreter import Interpreter
-from llm_compiler.verify.solving.ir_text import Unreadable, read_function, read_variables
+from llm_compiler.verify.solving.ir import Unreadable
+from llm_compiler.verify.solving.ir_text import read_function, read_variables
+from llm_compiler.verify.solving.laid_out import LaidOut
 from llm_compiler.verify.solving.surroundings import Surroundings, shuffled
 from llm_compiler.verify.solving.terms import Term, Terms
 
 __all__ = ["InputSolver", "make_solver"]
 
 _QUERY_MS = 200
-_MOST_TRIES = 5
+_MOST_TRIES = 10
 """Questions for one outcome of one decision."""
 _MOST_RUNS_TO_MEND = 40
 _MOST_KEPT_BYTES = 24
@@ -44,9 +52,9 @@ _PLAIN = 64
 class InputSolver:
     """Proposes inputs for one function, by one of its lifts."""
 
-    def __init__(self, interpreter: Interpreter, surroundings: Surroundings, terms: Terms) -> None:
-        self._interpreter, self._surroundings = interpreter, surroundings
-        self._terms = terms
+    def __init__(self, laid_out: LaidOut) -> None:
+        self._laid_out, self._surroundings = laid_out, laid_out.surroundings
+        self._terms = laid_out.terms
         self._taken: set[tuple[Site, int]] = set()
         self._tries: Counter[tuple[Site, int]] = Counter()
         self._pending: deque[Input] = deque()
@@ -135,7 +143,7 @@ class InputSolver:
         return given, run
 
     def _ran(self, given: Input) -> Run:
-        run = self._interpreter.run(given)
+        run = Interpreter(self._laid_out, given).run()
         self._taken |= run.taken
         self.ends[run.end] += 1
         return run
@@ -187,6 +195,9 @@ class InputSolver:
             return self._solved(given, run.events, wanted)
         buffers = list(range(NUM_BUFFERS))
         self._chance.shuffle(buffers)
+        # Two pointers to one object are more than many a function is made for.
+        skipped = BUFFER_BYTES - CONTENT_BYTES
+        buffers.sort(key=lambda index: buffer_address(index) - skipped in run.touched)
         for buffer in buffers[:2]:
             start = buffer_address(buffer)
             # Most addresses are a field's, of a structure that begins where a buffer does.
@@ -287,7 +298,7 @@ class InputSolver:
         if part == "variables":
             whole = given.variables
             if whole is None:
-                whole = self._interpreter.initial_variables()
+                whole = self._laid_out.initial_variables()
             return int.from_bytes(whole[8 * number : 8 * number + 8].ljust(8, b"\0"), "little")
         words: Sequence[int] = getattr(given, part)
         return words[number] if number < len(words) else 0
@@ -296,12 +307,12 @@ class InputSolver:
         """Return an input with other words; None: it is the same."""
         arena = bytearray(given.arena)
         variables = given.variables
-        if variables is None and any(
-            self._terms.names[each][0] == "variables" for each in values
-        ):
-            variables = self._interpreter.initial_variables()
+        if variables is None and any(self._terms.names[each][0] == "variables" for each in values):
+            variables = self._laid_out.initial_variables()
         own = None if variables is None else bytearray(variables)
-        words = {part: list(getattr(given, part)) for part in ("integers", "floats", "stack", "choices")}
+        words = {
+            part: list(getattr(given, part)) for part in ("integers", "floats", "stack", "choices")
+        }
         for variable, value in values.items():
             part, number = self._terms.names[variable]
             if part == "arena":
@@ -328,7 +339,6 @@ def make_solver(text: str, surroundings: Surroundings) -> InputSolver | None:
     terms = Terms(_QUERY_MS)
     try:
         function = read_function(text, surroundings.name)
-        interpreter = Interpreter(function, read_variables(text), surroundings, terms)
+        return InputSolver(LaidOut(function, read_variables(text), surroundings, terms))
     except Unreadable:
         return None
-    return InputSolver(interpreter, surroundings, terms)

@@ -71,6 +71,13 @@ class Surroundings:
         first = len(self.world.functions)
         return [stub_address(index) for index in range(first, first + NUM_CALLBACKS)]
 
+    def callback(self, address: int) -> int | None:
+        """Return the number of the stub at an address, of those that nothing refers to by name."""
+        places = self.callable_addresses()
+        if address not in places:
+            return None
+        return len(self.world.functions) + places.index(address)
+
     def buffers(self, given: Input) -> list[Region]:
         """Return the memory that an input fills, but for variables and the stack."""
         found = []
@@ -169,7 +176,9 @@ class Answers:
         elif stub.kind == 5 and arguments:
             results[0] = arguments[0]
         elif stub.kind in (2, 3, 4, 6):
-            found = self._allocated(stub.kind, arguments, is_failing=results[0][0] == ALLOCATION_FAILS)
+            found = self._allocated(
+                stub.kind, arguments, is_failing=results[0][0] == ALLOCATION_FAILS
+            )
             if stub.kind != 6:
                 fails = self._terms.compare("eq", results[0], (ALLOCATION_FAILS, None), 64)
                 found = self._terms.choose(fails, (0, None), found, 64)

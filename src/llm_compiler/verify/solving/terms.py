@@ -48,7 +48,14 @@ _TWO = {
     "or": Kind.BV_OR,
     "xor": Kind.BV_XOR,
 }
-_BOOLEAN = {"and": Kind.AND, "or": Kind.OR, "xor": Kind.XOR, "add": Kind.XOR, "sub": Kind.XOR, "mul": Kind.AND}
+_BOOLEAN = {
+    "and": Kind.AND,
+    "or": Kind.OR,
+    "xor": Kind.XOR,
+    "add": Kind.XOR,
+    "sub": Kind.XOR,
+    "mul": Kind.AND,
+}
 _FLOAT_TWO = {"fadd": Kind.FP_ADD, "fsub": Kind.FP_SUB, "fmul": Kind.FP_MUL, "fdiv": Kind.FP_DIV}
 _FORMATS = {32: (8, 24), 64: (11, 53)}
 _PACKED = {32: "<f", 64: "<d"}
@@ -137,8 +144,10 @@ def _operate_on_floats(operation: str, left: float, right: float) -> float:
                 return left / right
         return math.fmod(left, right)
     except ZeroDivisionError:
-        return math.nan if not left or math.isnan(left) else math.copysign(math.inf, left) * (
-            math.copysign(1.0, right)
+        return (
+            math.nan
+            if not left or math.isnan(left)
+            else math.copysign(math.inf, left) * (math.copysign(1.0, right))
         )
     except (ValueError, OverflowError):
         return math.nan
@@ -212,7 +221,11 @@ class Terms:
 
     def make(self, kind: Kind, terms: list[Term], indices: list[int] | None = None) -> Term:
         """Return a term of others."""
-        return self.manager.mk_term(kind, terms, indices) if indices else self.manager.mk_term(kind, terms)
+        return (
+            self.manager.mk_term(kind, terms, indices)
+            if indices
+            else self.manager.mk_term(kind, terms)
+        )
 
     # -- integers ----------------------------------------------------------------------------------
 
@@ -312,8 +325,14 @@ class Terms:
         a, b = as_float(left[0], bits), as_float(right[0], bits)
         is_nan = math.isnan(a) or math.isnan(b)
         plain = {
-            "eq": a == b, "ne": a != b, "lt": a < b, "le": a <= b, "gt": a > b, "ge": a >= b,
-            "rd": True, "no": False,
+            "eq": a == b,
+            "ne": a != b,
+            "lt": a < b,
+            "le": a <= b,
+            "gt": a > b,
+            "ge": a >= b,
+            "rd": True,
+            "no": False,
         }
         if predicate in ("true", "false"):
             return int(predicate == "true"), None
@@ -334,7 +353,10 @@ class Terms:
         if predicate in ("ord", "uno"):
             return int(known), unordered if predicate == "uno" else self.negated(unordered)
         kinds = {
-            "eq": Kind.FP_EQUAL, "lt": Kind.FP_LT, "le": Kind.FP_LEQ, "gt": Kind.FP_GT,
+            "eq": Kind.FP_EQUAL,
+            "lt": Kind.FP_LT,
+            "le": Kind.FP_LEQ,
+            "gt": Kind.FP_GT,
             "ge": Kind.FP_GEQ,
         }
         if predicate[1:] == "ne":
@@ -352,9 +374,7 @@ class Terms:
             result = float_bits(as_float(known, bits), wanted)
             if term is None:
                 return result, None
-            made = self.make(
-                Kind.FP_TO_FP_FROM_FP, [self._rounding, term], list(_FORMATS[wanted])
-            )
+            made = self.make(Kind.FP_TO_FP_FROM_FP, [self._rounding, term], list(_FORMATS[wanted]))
             return result, made
         if operation in ("sitofp", "uitofp"):
             number = signed(known, bits) if operation == "sitofp" else known

@@ -1,0 +1,55 @@
+"""Tables of constants that are read where the input says: what each place would give, as a term."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_compiler.verify.solving.ir_types import Type, size_of
+from llm_compiler.verify.solving.memory import Memory
+from llm_compiler.verify.solving.terms import Term, Terms, Value
+from llm_compiler.verify.solving.typed_values import bits_of
+
+__all__ = ["LookedUp", "looked_up"]
+
+_MOST_ENTRIES = 300
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What a table has at an address, and what has to hold for it to be the table's."""
+
+    value: Value
+    conditions: tuple[Term, ...]
+
+
+def looked_up(memory: Memory, terms: Terms, kind: Type, address: Value) -> LookedUp | None:
+    """Return what is read of a table; None: it is no table, too large, or the address is known."""
+    known, term = address
+    if term is None or kind.kind not in ("integer", "pointer"):
+        return None
+    size, bits = size_of(kind), bits_of(kind)
+    region = memory.region(known, size)
+    if region is None or not region.is_constant:
+        return None
+    first = region.start + (known - region.start) % size
+    places = range(first, region.end - size + 1, size)
+    if len(places) > _MOST_ENTRIES:
+        return None
+    mask = (1 << bits) - 1
+    entries = {
+        place: int.from_bytes(
+            region.contents[place - region.start : place - region.start + size], "little"
+        )
+        & mask
+        for place in places
+    }
+    found = terms.constant(entries[places[-1]], bits)
+    for place in reversed(places[:-1]):
+        here = terms.compare("eq", address, (place, None), 64)
+        found = terms.choose((0, here[1]), (entries[place], None), (0, found), bits)[1]
+    offset = terms.operate("sub", address, (first, None), 64)
+    conditions = [terms.compare("ule", offset, (places[-1] - first, None), 64)[1]]
+    if size > 1:
+        rest = terms.operate("urem", offset, (size, None), 64)
+        conditions.append(terms.compare("eq", rest, (0, None), 64)[1])
+    return LookedUp((entries[known], found), tuple(conditions))
