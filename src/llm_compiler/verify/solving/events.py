@@ -16,7 +16,7 @@ BRANCH, CHOICE, PIN = "branch", "choice", "pin"
 
 
 class Ended(Exception):
-    """A run is over: it returns, is told to stop, or meets what is not interpreted."""
+    """A run is over: a callee ends it, or it meets what is not interpreted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class Run:
     touched: frozenset[int] = frozenset()
     """Where the ranges of memory begin that were used."""
     end: str = ""
+    result: Value | None = None
+    """What the function returned, if it did and that is a number."""
     lost: Value | None = None
     """The address at which the run crashed."""
     is_called: bool = False

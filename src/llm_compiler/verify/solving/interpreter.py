@@ -62,8 +62,8 @@ class Interpreter:
         try:
             self._set_memory()
             self._set_parameters()
-            self._go()
-            run.end = "returns"
+            result = self._go()
+            run.end, run.result = "returns", None if isinstance(result, list) else result
         except Fault as fault:
             run.end, run.lost = "lost", fault.address
         except Ended as error:

@@ -115,10 +115,12 @@ def _of_each(
     if kind.kind == "float" and name.removesuffix("f") in _OF_NUMBERS and kind.bits in (32, 64):
         function = _OF_NUMBERS.get(name) or _OF_NUMBERS[name.removesuffix("f")]
         numbers = [as_float(value[0], kind.bits) for value in values if isinstance(value, tuple)]
+        scalars = [value for value in values if isinstance(value, tuple)]
         try:
-            return float_bits(function(*numbers), kind.bits), None
+            known = float_bits(function(*numbers), kind.bits)
         except (OverflowError, ValueError):
             return values[0]
+        return known, terms.of_number(name.removesuffix("f"), scalars, kind.bits)
     if name.endswith(".with.overflow"):
         return _with_overflow(name, arguments, terms)
     if name not in _OF_INTEGERS:

@@ -35,7 +35,7 @@ __all__ = ["OF_FLOATS", "LaidOut", "Prepared"]
 
 OF_FLOATS = frozenset({"fadd", "fsub", "fmul", "fdiv", "frem"})
 _OWN, _LIBRARY = 0x39CE0000, 0x39CF0000
-"""Where the function itself is, and the library's: nobody reads them, but they are told apart."""
+"""Where the function itself is, and the library's: nobody reads them, but they differ."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from llm_compiler.verify.solving.interpreter import Interpreter
 from llm_compiler.verify.solving.ir import Unreadable
 from llm_compiler.verify.solving.ir_text import read_function, read_variables
 from llm_compiler.verify.solving.laid_out import LaidOut
-from llm_compiler.verify.solving.surroundings import Surroundings, shuffled
+from llm_compiler.verify.solving.surroundings import Surroundings, shuffled, writing
 from llm_compiler.verify.solving.terms import Term, Terms
 
 __all__ = ["InputSolver", "make_solver"]
@@ -74,6 +74,8 @@ class InputSolver:
             seconds: of this thread's processor time.
         """
         end = time.thread_time() + seconds
+        if seeds and not self._seen:
+            self._pending.append(writing(seeds[0]))
         for seed in seeds:
             if id(seed) not in self._seen:
                 self._seen[id(seed)] = seed

@@ -30,7 +30,7 @@ from llm_compiler.verify.solving.events import Ended
 from llm_compiler.verify.solving.memory import Memory, Region
 from llm_compiler.verify.solving.terms import Terms, Value
 
-__all__ = ["STACK_TOP", "VARIABLES", "Answers", "Surroundings", "shuffled"]
+__all__ = ["STACK_TOP", "VARIABLES", "Answers", "Surroundings", "shuffled", "writing"]
 
 VARIABLES, STACK_TOP = 0x39D80000, 0x3B03F000
 """Where variables begin, which is nowhere near where they are, and where the stack ends."""
@@ -40,6 +40,8 @@ _MAX_CALLS = 96
 _STEP = 0x9E3779B97F4A7C15
 _ALL = (1 << 64) - 1
 _SHUFFLES = 24
+_HABIT, _WRITES = 40, 4
+"""Which bits of the first word say what functions do to memory, and what they say if they write."""
 _HABIT_OF_THROWS = 0x7468726F7773
 
 
@@ -110,9 +112,9 @@ def shuffled(given: Input, drawn: Sequence[tuple[int, int]], chance: random.Rand
     Several calls may share one: what has to be different for two of them then cannot be.
     """
     choices, best, fewest = given.choices, given, len(drawn) + 1
-    kept = choices[0] >> 40 << 40
+    kept = choices[0] >> _HABIT << _HABIT
     for _ in range(_SHUFFLES):
-        first = kept | chance.getrandbits(40)
+        first = kept | chance.getrandbits(_HABIT)
         made: dict[int, int] = {}
         num_others = 0
         for step, index in drawn:
@@ -123,6 +125,12 @@ def shuffled(given: Input, drawn: Sequence[tuple[int, int]], chance: random.Rand
             words = [made.get(index, word) for index, word in enumerate(choices)]
             best = dataclasses.replace(given, choices=(first, *words[1:]))
     return best
+
+
+def writing(given: Input) -> Input:
+    """Return an input on which other functions write to what they are passed."""
+    first = given.choices[0] & ~(15 << _HABIT) | _WRITES << _HABIT
+    return dataclasses.replace(given, choices=(first, *given.choices[1:]))
 
 
 class Answers:
@@ -232,7 +240,7 @@ class Answers:
         return found, None
 
     def _leave_traces(self, stub: Stub, draw: int, arguments: Sequence[Value]) -> None:
-        habit = self._given.choices[0] >> 40
+        habit = self._given.choices[0] >> _HABIT
         followed = [
             (index, value[0]) for index, value in enumerate(arguments) if stub.followed >> index & 1
         ]

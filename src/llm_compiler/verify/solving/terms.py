@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -319,6 +319,20 @@ class Terms:
             return known, None
         terms = [self._rounding, self._float(left, bits), self._float(right, bits)]
         return known, self.make(_FLOAT_TWO[operation], terms)
+
+    def of_number(self, function: str, values: Sequence[Value], bits: int) -> Term | None:
+        """Return the term of a function of numbers: ``fabs``, ``sqrt``, ``fma``, ``fmuladd``."""
+        if all(term is None for _, term in values):
+            return None
+        numbers = [self._float(value, bits) for value in values]
+        if function == "fabs":
+            return self.make(Kind.FP_ABS, numbers)
+        if function == "sqrt":
+            return self.make(Kind.FP_SQRT, [self._rounding, *numbers])
+        if function in ("fma", "fmuladd"):
+            # Rounded once or twice: which decides nothing that is solved for.
+            return self.make(Kind.FP_FMA, [self._rounding, *numbers])
+        return None
 
     def compare_floats(self, predicate: str, left: Value, right: Value, bits: int) -> Value:
         """Return what a comparison of numbers gives."""
