@@ -52,7 +52,24 @@ def repaired(
         return word in pointers or (near and word >= _REACH and _is_wild(word))
 
     address = pointer()
-    mended = _mapped(given, lambda word: address if is_meant(word) else word)
+    low, high = fault.address - _REACH, fault.address
+
+    def without(data: bytes) -> bytes:
+        # Most words are none of these: they are passed over before anything is called.
+        words = struct.unpack_from(f"<{len(data) // 8}Q", data)
+        found = [
+            index
+            for index, word in enumerate(words)
+            if (low < word <= high or word in pointers) and is_meant(word)
+        ]
+        if not found:
+            return data
+        made = bytearray(data)
+        for index in found:
+            made[8 * index : 8 * index + 8] = address.to_bytes(8, "little")
+        return bytes(made)
+
+    mended = _mapped(given, lambda word: address if is_meant(word) else word, without)
     if mended != given:
         return mended
     indices = {value & _NARROW for value in suspects if value & _NARROW >= _LEAST_INDEX}
@@ -68,14 +85,14 @@ def _is_wild(value: int) -> bool:
     return not _FIRST <= value < _LAST
 
 
-def _mapped(given: Input, change: Callable[[int], int]) -> Input:
-    """Return an input of which each word of eight bytes is what a function makes of it."""
+def _mapped(
+    given: Input, change: Callable[[int], int], of_bytes: Callable[[bytes], bytes]
+) -> Input:
+    """Return an input of which each word of eight bytes is what a function makes of it.
 
-    def of_bytes(data: bytes) -> bytes:
-        count = len(data) // 8
-        words = struct.unpack_from(f"<{count}Q", data)
-        return struct.pack(f"<{count}Q", *map(change, words)) + data[8 * count :]
-
+    Args:
+        of_bytes: the same for all words of some memory.
+    """
     return dataclasses.replace(
         given,
         integers=tuple(map(change, given.integers)),

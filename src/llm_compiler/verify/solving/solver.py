@@ -38,8 +38,11 @@ _QUERY_MS = 200
 _MOST_TRIES = 10
 """Questions for one outcome of one decision."""
 _MOST_RUNS_TO_MEND = 40
-_MOST_KEPT_BYTES = 24
-"""Bytes that are asked to stay as they were."""
+_MOST_ASKED = 500
+"""Of one solver, which remembers."""
+_MOST_KEPT = 8
+"""Questions for one input whether some bits may stay as they were."""
+_KEPT_BITS = ((63, 32), (31, 16), (15, 8))
 _MOST_TERMS = 400
 """That a question has, at most."""
 _MOST_LOOKS, _MOST_RUNS_KEPT = 60, 64
@@ -62,6 +65,8 @@ class InputSolver:
         """By their identities, which are theirs while they are kept."""
         self._kept: list[tuple[Input, Run]] = []
         self._wandered: set[tuple[Site, int, tuple[tuple[Site, int], ...]]] = set()
+        self._solver: Any = None
+        self._num_asked = 0
         self._chance = random.Random(0)
         self.ends: Counter[str] = Counter()
         """How runs ended."""
@@ -232,13 +237,19 @@ class InputSolver:
         sliced = self._sliced(before, used)
         if sliced is None:
             return None
-        solver = Bitwuzla(terms.manager, terms.options)
-        solver.assert_formula(wanted)
-        for term in sliced:
+        # One solver for all: what it has learnt of a term is not learnt again.
+        if self._num_asked % _MOST_ASKED == 0:
+            self._solver = Bitwuzla(terms.manager, terms.options)
+        self._num_asked += 1
+        solver = self._solver
+        solver.push(1)
+        for term in (wanted, *sliced):
             solver.assert_formula(term)
         if solver.check_sat() != Result.SAT:
+            solver.pop(1)
             return None
-        values = self._nearest(solver, given, terms.variables_of(wanted), used)
+        values, depth = self._nearest(solver, given, terms.variables_of(wanted), used)
+        solver.pop(1 + depth)
         return self._changed(given, values)
 
     def _sliced(self, before: Sequence[Event], used: set[Term]) -> list[Term] | None:
@@ -264,33 +275,37 @@ class InputSolver:
 
     def _nearest(
         self, solver: Any, given: Input, asked: frozenset[Term], used: set[Term]
-    ) -> dict[Term, int]:
-        """Return a solution in which as many high bytes as can be are as they were.
+    ) -> tuple[dict[Term, int], int]:
+        """Return a solution in which as many high bits as can be are as they were.
+
+        Then how many levels have been pushed.
 
         A solver likes large numbers, and programs do not: they count to them.
         """
         terms = self._terms
         values = {each: int(solver.get_value(each).value(10)) for each in used}
-        left = _MOST_KEPT_BYTES
+        left, depth = _MOST_KEPT, 0
         for variable in asked:
             known = self._word(given, *terms.names[variable])
-            for place in range(7, -1, -1):
-                if not left:
-                    return values
-                byte = known >> 8 * place & 0xFF
-                part = terms.part(variable, 8 * place + 7, 8 * place)
-                same = terms.make(Kind.EQUAL, [part, terms.constant(byte, 8)])
-                if values[variable] >> 8 * place & 0xFF == byte:
-                    solver.assert_formula(same)
+            for high, low in _KEPT_BITS:
+                mask = (1 << (high + 1)) - (1 << low)
+                is_kept = values[variable] & mask == known & mask
+                if not left and not is_kept:
+                    return values, depth
+                part = terms.part(variable, high, low)
+                wanted = terms.constant((known & mask) >> low, high + 1 - low)
+                solver.push(1)
+                depth += 1
+                solver.assert_formula(terms.make(Kind.EQUAL, [part, wanted]))
+                if is_kept:
                     continue
                 left -= 1
-                solver.push(1)
-                solver.assert_formula(same)
-                if solver.check_sat() == Result.SAT:
-                    values = {each: int(solver.get_value(each).value(10)) for each in used}
-                else:
+                if solver.check_sat() != Result.SAT:
                     solver.pop(1)
-        return values
+                    depth -= 1
+                    continue
+                values = {each: int(solver.get_value(each).value(10)) for each in used}
+        return values, depth
 
     # -- inputs ------------------------------------------------------------------------------------
 
