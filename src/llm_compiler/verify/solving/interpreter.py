@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
+
+from bitwuzla import BitwuzlaException
 
 from llm_compiler.verify.inputs import Input
 from llm_compiler.verify.solving.calls import call_function
@@ -35,6 +38,19 @@ _MOST_DEPTH = 24
 _STACK_BYTES = 0x38000
 _FILL = b"\xa5"
 """What the driver fills the stack with."""
+
+_WRONG = (
+    Unreadable,
+    BitwuzlaException,
+    struct.error,
+    KeyError,
+    TypeError,
+    ValueError,
+    IndexError,
+    OverflowError,
+    AssertionError,
+    MemoryError,
+)
 
 _Operand = tuple[Type, str | None, Anything]
 _Operands = tuple[_Operand, ...]
@@ -70,7 +86,7 @@ class Interpreter:
             run.end = str(error)
         except Crash:
             run.end = "division"
-        except (Unreadable, KeyError, TypeError, ValueError, IndexError, AssertionError) as error:
+        except _WRONG as error:
             # What a wrong text leads to, where LLVM's verifier looks no further.
             run.end = f"not interpreted: {error!r}"
         run.drawn = self.answers.drawn

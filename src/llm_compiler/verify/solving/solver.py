@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bitwuzla import Bitwuzla, Kind, Result
+from bitwuzla import Bitwuzla, BitwuzlaException, Kind, Result
 
 from llm_compiler.verify.inputs import (
     BUFFER_BYTES,
@@ -243,9 +243,15 @@ class InputSolver:
         self._num_asked += 1
         solver = self._solver
         solver.push(1)
-        for term in (wanted, *sliced):
-            solver.assert_formula(term)
-        if solver.check_sat() != Result.SAT:
+        try:
+            for term in (wanted, *sliced):
+                solver.assert_formula(term)
+            is_found = solver.check_sat() == Result.SAT
+        except BitwuzlaException:
+            # It does not say what it is left in.
+            self._num_asked = 0
+            return None
+        if not is_found:
             solver.pop(1)
             return None
         values, depth = self._nearest(solver, given, terms.variables_of(wanted), used)
