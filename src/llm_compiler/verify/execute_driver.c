@@ -154,12 +154,17 @@ static int is_kept(u64 value) {
     for (u64 i = 0; llm_kept[i]; i++) if (value == llm_kept[i]) return 1;
     return value >= (u64)llm_call && value < (u64)llm_call_end;
 }
+static u64 top_at_entry(void);
 /* What a pointer to the stack points to, two words, half of the result each; soft evidence only.
-   0: nobody has set the word, so that no callee can mean to read it. */
+   0: nobody has set the word, so that no callee can mean to read it, or it is the caller's while
+   the pointer is into the function's own frame: no object is in both. */
 static u64 pointee(u64 value) {
     if (value < STACK || value > STACK + STACK_BYTES - 16) return 0; /* -1 + 16 is small */
-    u64 *at = (u64 *)(value & ~7ul), unset = (u64)UNSET << 32 | UNSET, found[2];
-    for (int i = 0; i < 2; i++) found[i] = at[i] == unset || is_kept(at[i]) ? 0 : mix(canonical(at[i]) + 1) >> 32 | 1;
+    u64 *at = (u64 *)(value & ~7ul), unset = (u64)UNSET << 32 | UNSET, found[2], top = top_at_entry();
+    for (int i = 0; i < 2; i++) {
+        int is_callers = value < top && (u64)(at + i) >= top;
+        found[i] = at[i] == unset || is_callers || is_kept(at[i]) ? 0 : mix(canonical(at[i]) + 1) >> 32 | 1;
+    }
     return found[0] | found[1] << 32;
 }
 
@@ -400,7 +405,9 @@ __asm__(
     "1: cmpq $0x3e3e3e3e, %r14\nje 1f\norl $16, %eax\n1: cmpq $0x3f3f3f3f, %r15\nje 1f\norl $32, %eax\n"
     "1: cmpq llm_call_top(%rip), %rsp\nje 1f\norl $64, %eax\n1: movq %rax, 144(%r11)\n"
     "cld\nmovq llm_call_rsp(%rip), %rsp\npopq %r15\npopq %r14\npopq %r13\npopq %r12\npopq %rbp\npopq %rbx\nretq\nllm_call_end:\n"
-    ".globl llm_call_end\n.bss\n.p2align 3\nllm_call_rsp: .quad 0\nllm_call_out: .quad 0\nllm_call_top: .quad 0\nllm_stub_rsp: .quad 0\n.text\n");
+    ".globl llm_call_end\n.globl llm_call_top\n.bss\n.p2align 3\nllm_call_rsp: .quad 0\nllm_call_out: .quad 0\nllm_call_top: .quad 0\nllm_stub_rsp: .quad 0\n.text\n");
+extern u64 llm_call_top;
+static u64 top_at_entry(void) { return llm_call_top; } /* above the return address */
 const u64 llm_kept[] = {0x1b1b1b1b, 0x2b2b2b2b, 0x3c3c3c3c, 0x3d3d3d3d, 0x3e3e3e3e, 0x3f3f3f3f, 0};
 static void make_stub(u8 *at, u32 id) {
     u64 handler = (u64)llm_stub;
@@ -456,7 +463,9 @@ __asm__(
     "ldr x13, [x9, #16]\nmov x14, sp\ncmp x13, x14\ncset x14, ne\norr x12, x12, x14, lsl #13\nstr x12, [x11, #144]\n"
     "mov sp, x10\nldp x19, x20, [sp, #16]\nldp x21, x22, [sp, #32]\nldp x23, x24, [sp, #48]\nldp x25, x26, [sp, #64]\nldp x27, x28, [sp, #80]\n"
     "ldp d8, d9, [sp, #96]\nldp d10, d11, [sp, #112]\nldp d12, d13, [sp, #128]\nldp d14, d15, [sp, #144]\nldp x29, x30, [sp], #176\nret\n.globl llm_call_end\nllm_call_end:\n"
-    ".bss\n.p2align 3\nllm_call_sp: .zero 24\n.globl llm_stub_sp\nllm_stub_sp: .zero 16\n.text\n");
+    ".bss\n.p2align 3\n.globl llm_call_sp\nllm_call_sp: .zero 24\n.globl llm_stub_sp\nllm_stub_sp: .zero 16\n.text\n");
+extern u64 llm_call_sp[3];
+static u64 top_at_entry(void) { return llm_call_sp[2]; }
 const u64 llm_kept[] = {0x1919, 0x2020, 0x2121, 0x2222, 0x2323, 0x2424, 0x2525, 0x2626, 0x2727, 0x2828, 0x2929, 0};
 static void make_stub(u8 *at, u32 id) {
     u32 *code = (u32 *)at;

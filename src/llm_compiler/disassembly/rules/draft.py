@@ -186,11 +186,13 @@ class Function:
             found += floats
         if "call" in self._written_kinds(integer) or found:
             found.append("void")
+        if set(found) <= {"void"} and self._may_return_argument(exits, integer):
+            return ["void", "i64", "ptr", "i32"]
         return list(dict.fromkeys(found)) or ["void"]
 
     def is_narrow(self, result: str) -> bool:
         """Whether a result has fewer bits than what the code computes for it."""
-        likely = self.result_types()[0]
+        likely = next((word for word in self.result_types() if word != "void"), "void")
         if not result.startswith("i") or likely not in ("i64", "ptr"):
             return False
         return bits_of(result) < 64
@@ -203,6 +205,12 @@ class Function:
             call not in self.signatures and call not in PROTOTYPES for call in self._tail_calls()
         )
         return list(dict.fromkeys([*(["i64"] if has_unknown else []), *found]))
+
+    def _may_return_argument(self, exits: list[Node], register: str) -> bool:
+        """Whether a register holds something at every exit: what was set, or on some ways the
+        argument that it held at entry."""
+        is_held = all(self.states.at[node].get(register, 0) >= 1 for node in exits)
+        return is_held and bool(self._written_kinds(register))
 
     def _is_read_first(self, register: str) -> bool:
         """Whether the function begins with reading a register's value."""
