@@ -318,6 +318,25 @@ def test_what_a_caller_keeps_is_no_content_of_an_object(
     assert "other contents of the stack" in found.reason
 
 
+def test_an_object_of_the_own_frame_ends_with_it(toolchain: Toolchain, tmp_path: Path) -> None:
+    # The word after the one that is passed is the caller's: the last of the own frame.
+    passes = code(
+        "sub sp, sp, #16", "str x30, [sp]", "str x0, [sp, #8]", "add x0, sp, #8",
+        "bl g", "ldr x30, [sp]", "add sp, sp, #16", "ret",
+    )  # fmt: skip
+    body = "%x = alloca i64\n%y = alloca i64\nstore i64 {}, ptr %x\ncall void @g(ptr %x)\nret void"
+    signature, rest = "void @f(i64 %a)", "declare void @g(ptr)"
+    lift = ir(body.format("%a"), signature, rest)
+    found = judge(passes, lift, toolchain, tmp_path, "aarch64")
+    assert (found.verdict, found.reason) == (PASSED, "")
+    found = judge(passes, ir(body.format("7"), signature, rest), toolchain, tmp_path, "aarch64")
+    assert "other contents of the stack" in found.reason
+    # A caller's words that are passed on themselves count.
+    passed_on = code("str x30, [sp, #-16]!", "add x0, sp, #16", "bl g", "ldr x30, [sp], #16", "ret")
+    found = judge(passed_on, ir(body.format("7"), signature, rest), toolchain, tmp_path, "aarch64")
+    assert found.verdict is not PASSED
+
+
 def test_what_a_callee_sets_is_the_same_wherever_objects_are(
     toolchain: Toolchain, tmp_path: Path
 ) -> None:

@@ -335,7 +335,7 @@ class _Search:
             self._try_extra(careful)
 
     def _try_extra(self, variant: Variant) -> None:
-        if (draft := self._try(variant, self._best_attributes())) is not None:
+        if (draft := self._try(variant, self._best_attributes(), again=True)) is not None:
             self._extra.append(draft)
 
     def _returns(self) -> bool:
@@ -369,8 +369,12 @@ class _Search:
             )
         self._try(variant, draft.attributes)
 
-    def _try(self, variant: Variant, attributes: str) -> FoundDraft | None:
-        """Lower a variant and compare; none where it was tried before, or does not lower."""
+    def _try(self, variant: Variant, attributes: str, *, again: bool = False) -> FoundDraft | None:
+        """Lower a variant and compare; none where it does not lower, or was tried before.
+
+        Args:
+            again: return it though it was tried before: it may have been dropped since.
+        """
         try:
             function = self._function
             if variant.keeps_scanned and self._scanning is not None:
@@ -384,7 +388,7 @@ class _Search:
                     has_spills=variant.pipeline >= len(UNOPTIMISED_PIPELINES),
                 )
             key = body, attributes, variant.pipeline
-            if key in self._seen:
+            if key in self._seen and not again:
                 return None
             self._seen.add(key)
             text = self._frame.module(body, as_optimised(attributes))

@@ -14,11 +14,14 @@ from llm_compiler.disassembly.rules.variant import Variant
 HEAD = ".text\n.globl f\n.type f, @function\nf:\n"
 
 
-def draft(body: str, data: str = "", **choices: object) -> str:
+def function(body: str, data: str = "") -> Function:
     target = AArch64()
     code = parse_code(HEAD + body + data)
-    function = Function(code, translate(code, target, frozenset({"exit"})), target, {})
-    return emit(function, Variant(**choices))  # type: ignore[arg-type]
+    return Function(code, translate(code, target, frozenset({"exit"})), target, {})
+
+
+def draft(body: str, data: str = "", **choices: object) -> str:
+    return emit(function(body, data), Variant(**choices))  # type: ignore[arg-type]
 
 
 def test_a_sum_of_two_numbers() -> None:
@@ -203,3 +206,14 @@ def test_addresses_of_thread_local_variables_in_two_steps() -> None:
         assert "thread.pointer" not in text
     with pytest.raises(Unliftable):
         draft(f"{first}add x0, x8, :tprel_lo12_nc:other\nret\n")
+
+
+def test_an_argument_that_one_way_leaves_in_its_register_may_be_the_result() -> None:
+    # x0 is advanced on one way and stays the argument on the other.
+    body = "ldrb w8, [x0]\ncbz w8, .LBB0_2\nadd x0, x0, #1\n.LBB0_2:\nret\n"
+    assert function(body).result_types() == ["void", "i64", "ptr", "i32"]
+    assert function(body).returned_types()[0] == "i64"
+    text = draft(body, result="ptr")
+    assert text.startswith("define ptr @f(ptr %a0) {")
+    # What is not written is no result: a caller has it already.
+    assert function("str wzr, [x0]\nret\n").result_types() == ["void"]
