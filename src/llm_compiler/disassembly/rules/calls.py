@@ -7,7 +7,7 @@ whether that was read since: an argument is set and then only the call reads it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -30,6 +30,8 @@ class Signature:
 
     `integers`, `vectors`: numbers of registers; `stack`: words. `result`: empty where it is not
     known. `types`: of the integers, where it is known how much of them is read, else empty.
+    `most`: how many integer registers it reads if all that its own calls may read counts; None:
+    that is not known.
     """
 
     integers: int
@@ -39,6 +41,7 @@ class Signature:
     never_returns: bool = False
     types: tuple[str, ...] = ()
     is_variadic: bool = False
+    most: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +75,14 @@ class RegisterStates:
     at: dict[Node, dict[str, int]] = field(default_factory=dict)
     near: dict[Node, frozenset[str]] = field(default_factory=dict)
     """Registers written since the last call, in the same block."""
+    possible: dict[Node, frozenset[str]] = field(default_factory=dict)
+    """At calls: argument registers that hold something on some way to them."""
     symbols: dict[Node, dict[str, str]] = field(default_factory=dict)
     """At calls: registers that hold the address of a symbol, set in the same block."""
     strings: Mapping[str, str] = field(default_factory=dict)
     """Constant strings, by symbol."""
+    tables: frozenset[str] = frozenset()
+    """Jump tables: nobody but the compiler can mean their addresses."""
     read_places: frozenset[int] = frozenset()
     """Of the frame: loaded, or pointed to."""
 
@@ -86,12 +93,14 @@ class RegisterStates:
         convention: Convention,
         signatures: Mapping[str, Signature],
         strings: Mapping[str, str],
+        tables: Iterable[str] = (),
     ) -> RegisterStates:
         """Follow a function's registers."""
-        states = cls(strings=strings, read_places=_read_places(graph))
-        start = dict.fromkeys(
-            (*convention.integer_arguments, *convention.vector_arguments), _ARGUMENT
-        )
+        places = _read_places(graph)
+        states = cls(strings=strings, tables=frozenset(tables), read_places=places)
+        # What follows the named parameters of a function with ``...`` is read from its list.
+        integers = convention.integer_arguments[: graph.num_named]
+        start = dict.fromkeys((*integers, *convention.vector_arguments), _ARGUMENT)
         entering: dict[int, dict[str, int]] = {0: start}
         pending = [0]
         while pending:
@@ -104,7 +113,59 @@ class RegisterStates:
                     pending.append(successor)
                 elif _join(entering[successor], state, convention):
                     pending.append(successor)
+        states._find_possible(graph, convention, signatures)
         return states
+
+    def _find_possible(
+        self, graph: Graph, convention: Convention, signatures: Mapping[str, Signature]
+    ) -> None:
+        """Note at each call which argument registers hold something on some way to it.
+
+        A vector register that no instruction reads holds no argument of the function's own, and
+        no result of a call: most calls return no number.
+        """
+        read = {
+            node.data
+            for number in graph.order
+            for node in graph.blocks[number].nodes
+            if node.op == "read"
+        }
+        start = {*convention.integer_arguments[: graph.num_named]}
+        start |= read.intersection(convention.vector_arguments)
+        entering: dict[int, set[str]] = {0: start}
+        pending = [0]
+        while pending:
+            number = pending.pop()
+            held = set(entering[number])
+            for node in graph.blocks[number].nodes:
+                if node.op == "write":
+                    is_held = node.args[0].op != "result" or (
+                        self._is_given(node, convention, signatures)
+                        and (node.data in read or not convention.is_vector(node.data))
+                    )
+                    is_held &= _symbol_of(node.args[0]) not in self.tables
+                    (held.add if is_held else held.discard)(node.data)
+                elif node.op in ("clobber", "restore"):
+                    held.discard(node.data)
+                elif node.op == "call":
+                    self.possible[node] = frozenset(held)
+            for successor in graph.blocks[number].successors:
+                if successor not in entering:
+                    entering[successor] = set()
+                elif held <= entering[successor]:
+                    continue
+                entering[successor] |= held
+                pending.append(successor)
+
+    @staticmethod
+    def _is_given(write: Node, convention: Convention, signatures: Mapping[str, Signature]) -> bool:
+        """Whether what a call leaves in a register may be its result."""
+        register = write.data
+        second = (*convention.integer_results[1:], *convention.vector_results[1:])
+        call: CallSite = write.args[0].args[0].data
+        return register not in second and _may_return(
+            call.symbol, convention.is_vector(register), signatures
+        )
 
     def _follow(
         self,
@@ -115,7 +176,6 @@ class RegisterStates:
     ) -> None:
         near: set[str] = set()
         symbols: dict[str, str] = {}
-        second = (*convention.integer_results[1:], *convention.vector_results[1:])
         for node in nodes:
             op, register = node.op, node.data
             if op == "read":
@@ -125,11 +185,10 @@ class RegisterStates:
                 symbols.pop(register, None)
                 if (symbol := _symbol_of(node.args[0])) in self.strings:
                     symbols[register] = symbol
-                if node.args[0].op == "result":
-                    call: CallSite = node.args[0].args[0].data
-                    is_given = register not in second and _may_return(
-                        call.symbol, convention.is_vector(register), signatures
-                    )
+                if symbol in self.tables:
+                    state[register] = _CLOBBERED
+                elif node.args[0].op == "result":
+                    is_given = self._is_given(node, convention, signatures)
                     state[register] = _READ if is_given else _CLOBBERED
                 else:
                     is_place = register != convention.struct_result or _may_be_place(node)
@@ -253,9 +312,12 @@ def _arguments_of(
         asked = _asked_for(call, states, prototype, convention)
         return _by_prototype(site, prototype, state, near, convention, how, asked)
     signature = signatures.get(site.symbol)
-    if signature is not None and count is None and how != "all":
+    if signature is not None and count is None and how not in ("all", "every"):
         return _by_signature(site, signature, state, near, convention)
-    number = _written(convention, state, near, how) if count is None else count
+    possible = states.possible.get(call, frozenset()) if how == "every" else None
+    number = _written(convention, state, near, how, possible) if count is None else count
+    if count is None and signature is not None and signature.most is not None:
+        number = max(min(number, signature.most), signature.integers)
     if (parameters := named.get(site.symbol)) is not None:
         return _by_name(parameters, number, count is not None, convention)
     is_variadic = (
@@ -267,7 +329,7 @@ def _arguments_of(
         assert site.vector_count is not None
         num_vectors = site.vector_count
     else:
-        num_vectors = _written_vectors(vectors, state, near, how)
+        num_vectors = _written_vectors(vectors, state, near, how, possible)
     registers = [Argument(integer) for integer in integers[:number]]
     registers += [Argument(vector) for vector in vectors[:num_vectors]]
     uses_stack = number == len(integers) or num_vectors == len(vectors)
@@ -344,11 +406,26 @@ def _slots(site: CallSite) -> tuple[str, ...]:
     return tuple(f"{SLOT}{index}" for index in site.pushed)
 
 
+def _last_of(registers: tuple[str, ...], possible: frozenset[str]) -> int:
+    """Return how many registers there are up to the last that holds something on some way."""
+    return max((place + 1 for place, word in enumerate(registers) if word in possible), default=0)
+
+
 def _written(
-    convention: Convention, state: Mapping[str, int], near: frozenset[str], how: str
+    convention: Convention,
+    state: Mapping[str, int],
+    near: frozenset[str],
+    how: str,
+    possible: frozenset[str] | None = None,
 ) -> int:
-    """Return how many of the integer registers are arguments."""
+    """Return how many of the integer registers are arguments.
+
+    Args:
+        possible: those that hold something on some way, if they all count.
+    """
     registers = convention.integer_arguments
+    if possible is not None:
+        return _last_of(registers, possible)
     found = 0
     for position, register in enumerate(registers):
         held = state.get(register, _EMPTY)
@@ -386,8 +463,14 @@ def _is_passed_on(
 
 
 def _written_vectors(
-    registers: tuple[str, ...], state: Mapping[str, int], near: frozenset[str], how: str
+    registers: tuple[str, ...],
+    state: Mapping[str, int],
+    near: frozenset[str],
+    how: str,
+    possible: frozenset[str] | None = None,
 ) -> int:
+    if possible is not None:
+        return _last_of(registers, possible)
     found = 0
     for position, register in enumerate(registers):
         held = state.get(register, _EMPTY)

@@ -63,7 +63,9 @@ class Function:
     ) -> None:
         self.code, self.graph, self.target = code, graph, target
         self.signatures, self.named = signatures, named or {}
-        self.states = RegisterStates.of(graph, target.convention, signatures, code.strings)
+        self.states = RegisterStates.of(
+            graph, target.convention, signatures, code.strings, code.tables
+        )
         self._plans: dict[tuple[object, ...], Plan] = {}
 
     def plan(self, variant: Variant) -> Plan:

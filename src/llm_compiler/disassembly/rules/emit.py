@@ -156,6 +156,8 @@ class _Emitter:
             if node.op == "write":
                 if after.get(node):
                     self._variables.write(node)
+            elif node.op == "clobber":
+                self._variables.clear(node)
             elif node.op in ("read", "result", "const", "undef", "frame"):
                 if node.op == "read" and node in needs:
                     self._values.set(node, self._variables.read_node(node))

@@ -128,6 +128,13 @@ class KnownFunctions:
             if (signature := self.signature(name)) is not None
         }
 
+    def callees_with_most(self, code: Code) -> dict[str, Signature]:
+        """Return what `callees` does, and how many registers each of them may read at most."""
+        return {
+            name: dataclasses.replace(signature, most=self.most_arguments(name))
+            for name, signature in self.callees(code).items()
+        }
+
     def named(self, code: Code) -> dict[str, NamedParameters]:
         """Return what names say of the C++ functions that a function calls."""
         with self._lock:

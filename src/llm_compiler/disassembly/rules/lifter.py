@@ -103,7 +103,7 @@ class RulesLifter:
         try:
             lifted = inline_outlined(text.text, self._known.outlined)
             code = parse_code(lifted)
-            signatures = self._known.callees(code)
+            signatures = self._known.callees_with_most(code)
         except Unliftable as error:
             return Drafts(cause=error.cause, instruction=error.instruction)
         job = SearchJob(
@@ -226,17 +226,16 @@ def _worth_running(drafts: Sequence[FoundDraft]) -> list[FoundDraft]:
         [found_draft for found_draft in sound if found_draft.returns_integer],
         [found_draft for found_draft in sound if found_draft.returns and not found_draft.is_narrow],
         [found_draft for found_draft in sound if found_draft.variant.arguments == "all"],
-        [
-            found_draft
-            for found_draft in sound
-            if found_draft.variant.arguments == "all" and found_draft.variant.frame == "whole"
-        ],
+        [found_draft for found_draft in sound if found_draft.variant.arguments == "every"],
         [found_draft for found_draft in sound if not found_draft.variant.counts],
         sound,
     ):
         if kind and nearest not in kind and not any(found_draft in kind for found_draft in chosen):
             chosen.append(kind[0])
-    return list(dict.fromkeys([nearest, *chosen, *sound]))[: 1 + _DRAFTS]
+    by_text: dict[str, FoundDraft] = {}
+    for draft in (nearest, *chosen, *sound):
+        by_text.setdefault(draft.text, draft)
+    return list(by_text.values())[: 1 + _DRAFTS]
 
 
 def attributes_of(text: str, architecture: str, sizes: Counter[str]) -> tuple[str, ...]:

@@ -44,7 +44,7 @@ _ALL: Final = 1 << 20
 
 @dataclass(slots=True)
 class Liveness:
-    """Needed bits of nodes; of registers at the beginning of blocks; after each write."""
+    """Needed bits of nodes; of registers at the beginning of blocks; after each write or clobber."""
 
     needs: dict[Node, int] = field(default_factory=dict)
     entering: dict[int, dict[str, int]] = field(default_factory=dict)
@@ -121,7 +121,7 @@ class _Flow:
                     wanted = min(bits, bits_of(node.type)) if node.type != ANY else bits
                     demand[node.data] = max(demand.get(node.data, 0), wanted)
             elif op in ("clobber", "restore"):
-                demand.pop(node.data, None)
+                self._found.after[node] = demand.pop(node.data, 0)
             elif op in EFFECTS or (op == "intrinsic" and node.type == "void"):
                 self._need(node, _ALL)
                 self._effect(node, demand)

@@ -329,9 +329,8 @@ class _Search:
             if self._returning is not None:
                 base = dataclasses.replace(base, result=self._returning.variant.result)
             self._try_extra(dataclasses.replace(base, arguments="all", counts=()))
-        if is_open and len(self._function.plan(base).objects) > 1:
             # What leaves nothing out at all: each of these alone may not do.
-            careful = dataclasses.replace(base, arguments="all", counts=(), frame="whole")
+            careful = dataclasses.replace(base, arguments="every", counts=(), frame="whole")
             self._try_extra(careful)
 
     def _try_extra(self, variant: Variant) -> None:

@@ -16,7 +16,8 @@ class Variant:
     """The function's result type; empty: the first that fits."""
     arguments: str = "written"
     """Of calls whose signature is not known: registers ``written`` since they were last read,
-    ``near`` (written since the last call) or ``all`` that hold something."""
+    ``near`` (written since the last call), ``all`` that hold something, or ``every`` up to the last
+    that holds something on some way."""
     counts: tuple[tuple[int, int], ...] = ()
     """Of some calls, by their number in the code: how many integer registers they are passed."""
     natural_bits: int = 32

@@ -175,6 +175,8 @@ class _Finder:
                         self._uses.append((node, node))
                     current[node.data] = node
                 elif op in ("clobber", "restore"):
+                    if self._variant.arguments == "every" and self._live.after.get(node):
+                        self._uses.append((node, node))
                     current[node.data] = node
                 elif op == "call":
                     found = self._arguments.get(node, Arguments())

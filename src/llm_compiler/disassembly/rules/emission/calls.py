@@ -107,7 +107,7 @@ class Calls:
                 wanted.append(self._plan.webs.of[each_node])
         if not wanted:
             return "void"
-        if found.result not in ("", "void") and len(wanted) == 1:
+        if found.result not in ("", "void"):
             return found.result
         if len(wanted) > 1:
             return f"{{ {', '.join(each_web.type for each_web in wanted)} }}"

@@ -56,8 +56,9 @@ class Variables:
         source = node.args[0]
         if source.op == "result":
             result = self._values.found(source.args[0])
-            if result is not None and result[1] != "void":
-                self._set(web, self._result_part(result, source))
+            part = self._result_part(result, source) if result is not None else None
+            if part is not None:
+                self._set(web, part)
             return
         value = self._values.of(source)
         if node in self._plan.live.merges:
@@ -68,6 +69,15 @@ class Variables:
         if is_number and bits and bits_of(value[1]) != bits:
             value = self._writer.convert(value, f"i{bits}"), f"i{bits}"
         self._set(web, value)
+
+    def clear(self, node: Node) -> None:
+        """Set the variable of a register that a call leaves undefined, where it has one.
+
+        What is passed all the same is then no address by chance.
+        """
+        web = self._plan.webs.of.get(node)
+        if web is not None:
+            self._writer.append(f"store {web.type} zeroinitializer, ptr %w{web.number}")
 
     def _set(self, web: Web, value: Value) -> None:
         text = self._writer.convert(value, web.type)
@@ -99,12 +109,17 @@ class Variables:
         low = writer.convert((writer.convert(value, part_type), part_type), type_)
         self._set(web, (writer.assign(f"or {type_} {kept}, {low}"), type_))
 
-    def _result_part(self, value: Value, node: Node) -> Value:
-        """Return the part of a call's result that one register holds."""
+    def _result_part(self, value: Value, node: Node) -> Value | None:
+        """Return the part of a call's result that one register holds; None: it holds none."""
         text, type_ = value
+        is_vector = self._convention.is_vector(node.data)
         if type_[0] != "{":
-            return value
+            is_other = is_vector if type_ == "ptr" or type_[0] == "i" else not is_vector
+            return None if is_other or type_ == "void" else value
         parts = type_.strip("{} ").split(", ")
+        kinds = [part in ("float", "double") or part[0] == "<" for part in parts]
         firsts = (self._convention.integer_results[0], self._convention.vector_results[0])
-        second = 0 if node.data in firsts else 1
-        return self._writer.assign(f"extractvalue {type_} {text}, {second}"), parts[second]
+        place = 0 if node.data in firsts else 1
+        if kinds[0] != kinds[1]:
+            place = kinds.index(is_vector)  # one register of each kind, both the first
+        return self._writer.assign(f"extractvalue {type_} {text}, {place}"), parts[place]
