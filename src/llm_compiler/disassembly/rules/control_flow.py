@@ -52,8 +52,14 @@ class ControlFlow:
         else:
             self._builder.append(Node("branch", "void", (condition,), (yes, no)))
 
-    def switch(self, index: Node, blocks: Sequence[int]) -> None:
-        """End the block with a jump to the block of a number, which counts from 0."""
+    def switch(self, index: Node, blocks: Sequence[int], through: str = "") -> None:
+        """End the block with a jump to the block of a number, which counts from 0.
+
+        Args:
+            through: a register that held the address: nobody reads it after the jump.
+        """
+        if through:
+            self._builder.append(Node("clobber", "void", (), through))
         self._builder.append(Node("switch", "void", (index,), tuple(blocks)))
 
     def give_back(self) -> None:

@@ -44,7 +44,7 @@ _ALL: Final = 1 << 20
 
 @dataclass(slots=True)
 class Liveness:
-    """Needed bits of nodes; of registers at the beginning of blocks; after each write or clobber."""
+    """Needed bits of nodes; of registers at the beginning of blocks; after each write."""
 
     needs: dict[Node, int] = field(default_factory=dict)
     entering: dict[int, dict[str, int]] = field(default_factory=dict)

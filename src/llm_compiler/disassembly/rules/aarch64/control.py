@@ -113,7 +113,8 @@ def _jump_to_register(machine: Machine) -> None:
     index = None if value is None else table_index(builder, value, _EXTENDS)
     if index is None:
         raise Unliftable("a jump table whose index is not seen", machine.line.text)
-    builder.flow.switch(index, [builder.flow.block_at(label) for label in entries])
+    blocks = [builder.flow.block_at(label) for label in entries]
+    builder.flow.switch(index, blocks, register.name)
 
 
 def _vector_count(builder: Builder, symbol: str) -> int | None:

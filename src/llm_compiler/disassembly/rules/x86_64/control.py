@@ -154,7 +154,8 @@ def _table_jump(machine: Machine, operand: Operand) -> None:
         raise Unliftable("a jump table whose index is not seen", machine.line.text)
     tables = builder.code.tables
     entries = tables[names[0]] if names else _table_of(builder.code, machine.line)
-    builder.flow.switch(index, [builder.flow.block_at(label) for label in entries])
+    through = operand.name if isinstance(operand, Register) else ""
+    builder.flow.switch(index, [builder.flow.block_at(label) for label in entries], through)
 
 
 def _vector_count(machine: Machine) -> int | None:
