@@ -16,12 +16,13 @@ enum {
     ARENA = 0x3a000000, BUFFER = 4096, CONTENT = 2048, STRIDE = 32768,
     STACK = 0x3b000000, STACK_BYTES = 0x40000, STUBS = 0x39c00000, STUB_BYTES = 32, UNSET = 0xa5a5a5a5u,
     MAX_CALLS = 96, CALL_WORDS = 40, MAX_CHANGES = 4096, SHARED_BYTES = 0x100000, NUM_CHOICES = 64,
-    MAX_SITES = 2048, MAX_KINDS = 8
+    MAX_SITES = 2048, MAX_KINDS = 8, MAX_TABLES = 64
 };
 #define TAG_STACK 0xfeed000000000001ul
 #define TAG_CONSTANT 0xc057000000000000ul
 #define TAG_VARIABLE 0xda7a000000000000ul
 #define TAG_CODE 0xc0de000000000000ul
+#define TAG_TABLE 0x7ab1e00000000000ul
 #define CLOBBER 0xdeadbeef5c000000ul
 #define FAILS 0x6661696c6661696cul /* as an answer: an allocation that fails */
 
@@ -90,11 +91,13 @@ static void *map(u64 at, u64 size, int shared, int protection) {
 struct settings {
     u64 magic, num_inputs, entry, num_stack_words, constants_start, constants_end, data_start, data_end,
         code_start, code_end, num_stubs, num_variables, coverage, coverage_bytes, timeout_us,
-        arena_bytes, arena_end, heap, num_sites, num_kinds, exception, is_emulated, num_repeats;
+        arena_bytes, arena_end, heap, num_sites, num_kinds, exception, is_emulated, num_repeats,
+        num_tables;
 };
 /* result_bits 0: all 64; followed: a bit for each argument register that may be a pointer;
-   throws 0: never, 1: some calls, 2: every call that does not end the run */
-struct stub { u64 kind, result_bits, result_is_signed, num_stack, followed, throws; };
+   throws 0: never, 1: some calls, 2: every call that does not end the run; idle: a bit for each of
+   the two integer registers of a result, and for the number's, that it surely returns nothing in */
+struct stub { u64 kind, result_bits, result_is_signed, num_stack, followed, throws, idle; };
 /* A range of the function's code of its exception table; for each kind of exception the selector
    and 1 << 32, or 0: it goes on. */
 struct site { u64 start, end, pad, selectors[MAX_KINDS]; };
@@ -105,6 +108,7 @@ static struct settings settings;
 static struct stub *stubs;
 static struct variable *variables;
 static struct site *sites;
+static u64 tables[MAX_TABLES]; /* of jumps: nobody but the compiler can mean their addresses */
 static u64 choices[NUM_CHOICES];
 static u64 buffer_bytes; /* that are mapped of a buffer: zeros, then its contents, again and again */
 
@@ -128,6 +132,7 @@ static u64 canonical(u64 value) {
     if (value >= STACK && value < STACK + STACK_BYTES) return TAG_STACK;
     if (value >= settings.constants_start && value < settings.constants_end) {
         u64 hash = 0;
+        for (u64 i = 0; i < settings.num_tables; i++) if (value == tables[i]) return TAG_TABLE;
         for (u64 i = 0; i < 64 && value + i < settings.constants_end; i++) {
             u8 byte = *(u8 *)(value + i);
             hash = mix(hash + byte + 1);
@@ -346,6 +351,7 @@ void llm_record(u64 id) {
         u64 shift = 64 - stub->result_bits, moved = llm_saved.results[0] << shift;
         llm_saved.results[0] = stub->result_is_signed ? (u64)((long)moved >> shift) : moved >> shift;
     }
+    for (u64 i = 0; i < 3; i++) if (stub->idle >> i & 1) llm_saved.results[i] = CLOBBER + 20 + i;
     if (!stub->kind) leave_traces(stub, draw);
     if (stub->kind == 5) llm_saved.results[0] = llm_saved.integers[0];
     else if (stub->kind >= 2) { /* malloc, calloc, realloc, operator new */
@@ -625,10 +631,11 @@ void llm_main(void) {
     variables = map(0, 4096 * 4, 0, 3);
     sites = map(0, MAX_SITES * sizeof *sites, 0, 3);
     if (settings.num_variables > 1024) leave(106);
-    if (settings.num_sites > MAX_SITES || settings.num_kinds > MAX_KINDS) leave(109);
+    if (settings.num_sites > MAX_SITES || settings.num_kinds > MAX_KINDS || settings.num_tables > MAX_TABLES) leave(109);
     read_all(stubs, settings.num_stubs * sizeof *stubs);
     read_all(variables, settings.num_variables * sizeof *variables);
     read_all(sites, settings.num_sites * sizeof *sites);
+    read_all(tables, settings.num_tables * sizeof *tables);
     system3(MPROTECT, stubs, 4096 * 4, 1);
     system3(MPROTECT, variables, 4096 * 4, 1);
     system3(MPROTECT, sites, MAX_SITES * sizeof *sites, 1);

@@ -337,6 +337,89 @@ def test_an_object_of_the_own_frame_ends_with_it(toolchain: Toolchain, tmp_path:
     assert found.verdict is not PASSED
 
 
+TABLE = """.text
+.globl f
+.type f, @function
+f:
+pushq %rbx
+movl %edi, %ebx
+cmpl $3, %edi
+ja .LBB0_4
+movl %edi, %eax
+leaq .LJTI0_0(%rip), %rcx
+movslq (%rcx,%rax,4), %rax
+addq %rcx, %rax
+jmpq *%rax
+.LBB0_1:
+movl $7, %edi
+callq g
+popq %rbx
+retq
+.LBB0_2:
+movl $9, %edi
+callq g
+popq %rbx
+retq
+.LBB0_3:
+movl $4, %edi
+callq g
+.LBB0_4:
+popq %rbx
+retq
+.section .rodata,"a",@progbits
+.p2align 2
+.LJTI0_0:
+.long .LBB0_1-.LJTI0_0
+.long .LBB0_2-.LJTI0_0
+.long .LBB0_3-.LJTI0_0
+.long .LBB0_2-.LJTI0_0
+"""
+
+
+def test_the_address_of_a_jump_table_is_no_argument(toolchain: Toolchain, tmp_path: Path) -> None:
+    # rcx holds it at every call: a fourth argument of g, if anybody could mean it.
+    body = (
+        "switch i32 %a, label %e [ i32 0, label %x\n i32 1, label %y\n i32 2, label %z\n"
+        " i32 3, label %y ]\nx:\ncall void @g(i32 7)\nbr label %e\ny:\ncall void @g(i32 9)\n"
+        "br label %e\nz:\ncall void @g(i32 {})\nbr label %e\ne:\nret void"
+    )
+    signature, rest = "void @f(i32 %a)", "declare void @g(i32)"
+    found = judge(TABLE, ir(body.format(4), signature, rest), toolchain, tmp_path)
+    assert (found.verdict, found.reason) == (PASSED, "")
+    found = judge(TABLE, ir(body.format(5), signature, rest), toolchain, tmp_path)
+    assert found.verdict is REFUTED
+    # Another constant's address is one that a callee may be passed.
+    other = TABLE.replace("movl $4, %edi", "movl $4, %edi\nleaq .LCPI0_0(%rip), %rcx")
+    other += ".LCPI0_0:\n.long 12\n"
+    found = judge(other, ir(body.format(4), signature, rest), toolchain, tmp_path)
+    assert "g may take more arguments" in found.reason
+
+
+def test_what_well_known_functions_surely_leave_is_no_result(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    # The lift uses rax after the call; the original leaves there what the callee did.
+    lines = (
+        "pushq %rbx", "movq %rsi, %rbx", "callq {}@PLT", "movl (%rbx), %ecx", "imull %ecx, %ecx",
+        "movl %ecx, (%rbx)", "popq %rbx", "retq",
+    )  # fmt: skip
+    body = (
+        "call void @{}(ptr %p)\n%v = load i32, ptr %q\n%w = mul i32 %v, %v\n"
+        "store i32 %w, ptr %q\nret void"
+    )
+    for name in ("free", "unknown"):
+        lift = ir(body.format(name), "void @f(ptr %p, ptr %q)", f"declare void @{name}(ptr)")
+        original = code(*(line.format(name) for line in lines))
+        found = judge(original, lift, toolchain, tmp_path)
+        if name == "free":
+            assert (found.verdict, found.reason) == (PASSED, "")
+        else:
+            assert (
+                found.reason
+                == "the original may return an integer, and the lifted function does not"
+            )
+
+
 def test_what_a_callee_sets_is_the_same_wherever_objects_are(
     toolchain: Toolchain, tmp_path: Path
 ) -> None:

@@ -21,6 +21,10 @@ _CLOBBER = 0xDEADBEEF5C000000
 _UNSET = 0xA5A5A5A5A5A5A5A5
 _STACK_TAG = 0xFEED000000000001
 _HALF = 0xFFFFFFFF
+_TABLE = 0x7AB1E00000000000
+"""The address of a jump table: nobody but the compiler can mean it."""
+_OWN_CODE = 0xC0DE000000000002
+"""An address within the function's own code, where a jump through a table has gone."""
 
 
 class Comparison:
@@ -117,7 +121,7 @@ class Comparison:
                     declared.add((position.kind, index))
                     if position.kind == "integer":
                         a, b = ours[1 + index], theirs[1 + index]
-                        if _CLOBBER <= a < _CLOBBER + 32 or same_integer(scalar, a, _UNSET):
+                        if _is_residue(a) or same_integer(scalar, a, _UNSET):
                             # What the last call left there is no argument, whatever was named, and
                             # what nobody has set on the stack is no value.
                             continue
@@ -165,7 +169,7 @@ class Comparison:
         It holds what the last call left there, or what was there at the beginning, and that was no
         parameter.
         """
-        if _CLOBBER <= value < _CLOBBER + 32:
+        if _is_residue(value):
             return True
         integers, floats = self._entry
         before = integers[index] if kind == "integer" else floats[2 * index]
@@ -213,12 +217,19 @@ class Comparison:
         self.returns_nothing |= idle and self._result_at_entry is not None
         # What a call left in its register is none where a number is returned.
         idle |= bool(floats) and outcome.integers[0] in self._answers
+        idle |= _is_residue(outcome.integers[0]) or outcome.integers[0] == _OWN_CODE
         if not integers and outcome.integers[0] != other.integers[0] and not idle:
             doubt = doubt or MAY_RETURN
-        idle = outcome.floats[0] == self._entry[1][0]
+        idle = outcome.floats[0] == self._entry[1][0] or _is_residue(outcome.floats[0])
         if not floats and not integers and outcome.floats[0] != other.floats[0] and not idle:
             doubt = doubt or "the original may return a number, and the lifted function does not"
         return "", doubt
+
+
+def _is_residue(value: int) -> bool:
+    """Whether a register holds what no code can mean: what a call left in it, or the address of a
+    jump table."""
+    return _CLOBBER <= value < _CLOBBER + 32 or value == _TABLE
 
 
 def _differ(ours: int, theirs: int) -> bool:

@@ -26,7 +26,13 @@ from llm_compiler.verify.inputs import (
     assign_locations,
     buffer_address,
 )
-from llm_compiler.verify.library import ALLOCATORS, NO_RETURN, REAL, SAME_RESULT
+from llm_compiler.verify.library import (
+    ALLOCATORS,
+    KNOWN_RESULTS,
+    NO_RETURN,
+    REAL,
+    SAME_RESULT,
+)
 from llm_compiler.verify.probes import COVERAGE_SYMBOL
 from llm_compiler.verify.side_by_side.options import Unproved
 from llm_compiler.verify.side_by_side.outcomes import Outcome, parse_outcomes
@@ -47,6 +53,15 @@ _IMAGE, _STUBS, _COVERAGE = 0x39D00000, 0x39C00000, 0x3C000000
 _STUB_BYTES = 32
 _MAX_SITES = 2048
 _SAME_RESULT = 5
+_MAX_TABLES = 64
+_TABLE = ".LJTI"
+_FIRST, _SECOND, _NUMBER = 1, 2, 4
+_IDLE_RESULTS = {
+    "void": _FIRST | _SECOND | _NUMBER,
+    **dict.fromkeys(("i32", "i64", "ptr"), _SECOND | _NUMBER),
+    **dict.fromkeys(("float", "double"), _FIRST | _SECOND),
+}
+"""By what a well-known function returns: registers that it returns nothing in."""
 
 _SCRIPT = """
 ENTRY(_start)
@@ -80,7 +95,8 @@ class Stub(NamedTuple):
 
     `kind`: as execute_driver.c numbers what it does for real; 1: it ends the run. `result_bits`: of
     a result that is extended. `followed`: argument registers that it may follow to memory, a bit
-    each.
+    each. `idle`: the two integer registers of a result, and the number's, a bit each, that it
+    surely returns nothing in.
     """
 
     kind: int
@@ -89,9 +105,10 @@ class Stub(NamedTuple):
     num_stack_words: int
     followed: int
     throws: int
+    idle: int
 
 
-_CALLBACK = Stub(0, 0, 0, 6, 0, 1)
+_CALLBACK = Stub(0, 0, 0, 6, 0, 1, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +234,7 @@ class Programs:
         stubs = self.stubs(world)
         num_buffers = NUM_BUFFERS + len(world.data) + 1
         code = next(section for section in elf.sections if section.name == ".llm_code")
+        tables = _jump_tables(elf)
         limit_us = round((500_000 if self.target.runner else 50_000) * patience)
         settings = (
             _MAGIC,
@@ -244,13 +262,15 @@ class Programs:
             buffer_address(NUM_BUFFERS - 1),
             bool(self.target.runner),
             world.num_repeats,
+            len(tables),
         )
         data = b"".join(
             (
                 struct.pack(f"<{len(settings)}Q", *settings),
-                *(struct.pack("<6Q", *stub) for stub in stubs),
+                *(struct.pack("<7Q", *stub) for stub in stubs),
                 *(struct.pack("<2Q", address, size) for address, size in variables),
                 *(_packed_site(site, executable.entry) for site in executable.sites),
+                struct.pack(f"<{len(tables)}Q", *tables),
                 *(item.encoded() for item in inputs),
             )
         )
@@ -290,7 +310,14 @@ class Programs:
                     )
         bits, is_signed = world.extended.get(name, (0, False))
         throws = 0 if name in world.ending else how_often(name)
-        return Stub(kind, bits, int(is_signed), min(stack, 6), followed, throws)
+        idle = _IDLE_RESULTS.get(KNOWN_RESULTS.get(name, ""), 0)
+        return Stub(kind, bits, int(is_signed), min(stack, 6), followed, throws, idle)
+
+
+def _jump_tables(elf: ElfFile) -> tuple[int, ...]:
+    """Return where a program's jump tables are, as their labels say."""
+    found = {symbol.value for symbol in elf.symbols if symbol.name.startswith(_TABLE)}
+    return tuple(sorted(found))[:_MAX_TABLES]
 
 
 def _packed_site(site: Site, entry: int) -> bytes:

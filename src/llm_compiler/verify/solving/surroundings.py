@@ -34,6 +34,7 @@ __all__ = ["STACK_TOP", "VARIABLES", "Answers", "Surroundings", "shuffled", "wri
 
 VARIABLES, STACK_TOP = 0x39D80000, 0x3B03F000
 """Where variables begin, which is nowhere near where they are, and where the stack ends."""
+_IDLE_RESULT = 0xDEADBEEF5C000014
 _STACK, _STACK_END = 0x3B000000, 0x3B040000
 _UNSET = 0xA5A5A5A5
 _MAX_CALLS = 96
@@ -179,6 +180,9 @@ class Answers:
             narrow = self._terms.resized("trunc", results[0], 64, stub.result_bits)
             extension = "sext" if stub.is_signed else "zext"
             results[0] = self._terms.resized(extension, narrow, stub.result_bits, 64)
+        for place in range(3):
+            if stub.idle >> place & 1:
+                results[place] = _IDLE_RESULT + place, None
         if not stub.kind:
             self._leave_traces(stub, draw, arguments)
         elif stub.kind == 5 and arguments:
