@@ -135,6 +135,8 @@ def _without_null(
         for field in chance.sample(fields, min(len(fields), chance.choice((1, 1, 2, 4)))):
             for start in range(0, len(arena), CONTENT_BYTES):
                 place = start + field.place
+                if not 0 <= place <= len(arena) - 8:
+                    continue  # in front of the first buffer, or after the last
                 if int.from_bytes(arena[place : place + 8], "little") < _REACH:
                     arena[place : place + 8] = pointer().to_bytes(8, "little")
         return dataclasses.replace(given, arena=bytes(arena))
