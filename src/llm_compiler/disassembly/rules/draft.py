@@ -402,7 +402,12 @@ class Function:
             return Signature(integers=0, vectors=0, result=plan.result, is_variadic=True)
         num_integers = max(integers) + 1 if integers else 0
         entering = plan.live.entering[0]
-        read = [entering.get(word, 0) for word in convention.integer_arguments[:num_integers]]
+        # What is only passed on is as wide as nobody knows.
+        at_most = self.plan(Variant(natural_bits=64)).live.entering[0]
+        read = [
+            entering.get(word, 0) if entering.get(word) == at_most.get(word) else 0
+            for word in convention.integer_arguments[:num_integers]
+        ]
         types = [("i64" if bits > 32 else "i32") if bits else "" for bits in read]
         return Signature(
             integers=num_integers,

@@ -116,7 +116,11 @@ class KnownFunctions:
             code = self.code(symbol)
             target = TARGETS[self._architecture]()
             graph = translate(code, target, NO_RETURN)
-            return Function(code, graph, target, self.callees(code), self.named(code)).signature()
+            callees = {
+                name: self.signature_with_types(name) or signature
+                for name, signature in self.callees(code).items()
+            }
+            return Function(code, graph, target, callees, self.named(code)).signature()
         except (Unliftable, Unreadable):
             return None
 
