@@ -327,6 +327,12 @@ static void leave_traces(struct stub *stub, u64 draw) {
 void llm_record(u64 id) {
     struct stub *stub = &stubs[id];
     u64 call = report->num_calls;
+    if (stub->kind == 7 && !llm_saved.integers[0]) {
+        /* It frees nothing: a call that compilers leave out, as if it had not been. */
+        for (u64 i = 0; i < 3; i++) llm_saved.results[i] = CLOBBER + 20 + i;
+        llm_saved.results[3] = 0;
+        return;
+    }
     if (call == MAX_CALLS) finish(4, id);
     u64 *to = report->calls[call];
     to[0] = id;
@@ -352,9 +358,9 @@ void llm_record(u64 id) {
         llm_saved.results[0] = stub->result_is_signed ? (u64)((long)moved >> shift) : moved >> shift;
     }
     for (u64 i = 0; i < 3; i++) if (stub->idle >> i & 1) llm_saved.results[i] = CLOBBER + 20 + i;
-    if (!stub->kind) leave_traces(stub, draw);
+    if (!stub->kind || stub->kind == 7) leave_traces(stub, draw);
     if (stub->kind == 5) llm_saved.results[0] = llm_saved.integers[0];
-    else if (stub->kind >= 2) { /* malloc, calloc, realloc, operator new */
+    else if (stub->kind >= 2 && stub->kind != 7) { /* malloc, calloc, realloc, operator new */
         u64 size = llm_saved.integers[stub->kind == 4 ? 1 : 0];
         if (stub->kind == 3) size *= llm_saved.integers[1];
         u64 room = settings.heap + buffer_bytes - heap_next;

@@ -9,6 +9,7 @@ import re
 
 __all__ = [
     "ALLOCATORS",
+    "DEALLOCATORS",
     "KNOWN_ARITIES",
     "KNOWN_NUMBERS",
     "KNOWN_RESULTS",
@@ -36,6 +37,8 @@ ALLOCATORS = {
     "realloc": 4,
 }
 """What stubs do for real, as execute_driver.c numbers it; those of C may fail."""
+DEALLOCATORS = frozenset({"free", "_ZdlPv", "_ZdaPv", "_ZdlPvm", "_ZdaPvm"})
+"""That do nothing where they are passed NULL, so that LLVM leaves out such a call."""
 SAME_RESULT = frozenset({"__cxa_begin_catch", "__cxa_get_exception_ptr"})
 """That return what they are passed, as far as stubs go: where an exception's object is."""
 NO_RETURN = re.compile(

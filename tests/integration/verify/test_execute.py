@@ -420,6 +420,24 @@ def test_what_well_known_functions_surely_leave_is_no_result(
             )
 
 
+@pytest.mark.parametrize("name", ["free", "_ZdlPv", "other"])
+def test_freeing_nothing_may_be_left_out(name: str, toolchain: Toolchain, tmp_path: Path) -> None:
+    frees = code(
+        "pushq %rbx", "movl %esi, %ebx", "testq %rdi, %rdi", "jne .LBB0_2", f"callq {name}@PLT",
+        ".LBB0_2:", "movl %ebx, %eax", "popq %rbx", "retq",
+    )  # fmt: skip
+    signature = "i32 @f(ptr %p, i32 %a)"
+    found = judge(frees, ir("ret i32 %a", signature), toolchain, tmp_path)
+    assert found.verdict is (REFUTED if name == "other" else PASSED), found.reason
+    # What is something has to be freed.
+    always = frees.replace("jne .LBB0_2\n", "")
+    found = judge(always, ir("ret i32 %a", signature), toolchain, tmp_path)
+    assert found.verdict is REFUTED
+    rest = f"declare void @{name}(ptr)"
+    lift = ir(f"call void @{name}(ptr %p)\nret i32 %a", signature, rest)
+    assert judge(always, lift, toolchain, tmp_path).verdict is PASSED
+
+
 def test_what_a_callee_sets_is_the_same_wherever_objects_are(
     toolchain: Toolchain, tmp_path: Path
 ) -> None:

@@ -28,6 +28,7 @@ from llm_compiler.verify.inputs import (
 )
 from llm_compiler.verify.library import (
     ALLOCATORS,
+    DEALLOCATORS,
     KNOWN_RESULTS,
     NO_RETURN,
     REAL,
@@ -52,7 +53,8 @@ _MAGIC = 0x6C6C6D2D65786531
 _IMAGE, _STUBS, _COVERAGE = 0x39D00000, 0x39C00000, 0x3C000000
 _STUB_BYTES = 32
 _MAX_SITES = 2048
-_SAME_RESULT = 5
+_KINDS = {**ALLOCATORS, **dict.fromkeys(SAME_RESULT, 5), **dict.fromkeys(DEALLOCATORS, 7)}
+"""What stubs do for real, as execute_driver.c numbers it."""
 _MAX_TABLES = 64
 _TABLE = ".LJTI"
 _FIRST, _SECOND, _NUMBER = 1, 2, 4
@@ -295,7 +297,7 @@ class Programs:
     def _stub(self, name: str, world: World) -> Stub:
         """Return a function's stub. What the lift names is the same in both."""
         ends = name in world.ending or NO_RETURN.match(name)
-        kind = ALLOCATORS.get(name, _SAME_RESULT if name in SAME_RESULT else int(bool(ends)))
+        kind = _KINDS.get(name, int(bool(ends)))
         signature = world.declared.get(name)
         frame = assign_locations(signature, self.target.architecture) if signature else None
         stack = followed = 0
