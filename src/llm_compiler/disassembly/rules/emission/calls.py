@@ -109,16 +109,16 @@ class Calls:
             return "void"
         if found.result not in ("", "void"):
             return found.result
-        if len(wanted) > 1:
-            return f"{{ {', '.join(each_web.type for each_web in wanted)} }}"
-        (web,) = wanted
-        if web.register in (
-            self._convention.integer_results[0],
-            self._convention.vector_results[0],
+        types = {each_web.register: each_web.type for each_web in wanted}
+        parts: list[str] = []
+        for registers, unused in (
+            (self._convention.integer_results, "i64"),
+            (self._convention.vector_results, "double"),
         ):
-            return web.type
-        kind = "double" if self._convention.is_vector(web.register) else "i64"
-        return f"{{ {kind}, {web.type} }}"
+            # What is in front of the last one of a kind is a part of the result, too.
+            last = max((place for place, word in enumerate(registers) if word in types), default=-1)
+            parts += [types.get(register, unused) for register in registers[: last + 1]]
+        return parts[0] if len(parts) == 1 else f"{{ {', '.join(parts)} }}"
 
     def landing_pad(self, node: Node) -> Value:
         """Return the exception that a landing pad is entered with, and its selector."""

@@ -117,9 +117,9 @@ class Variables:
             is_other = is_vector if type_ == "ptr" or type_[0] == "i" else not is_vector
             return None if is_other or type_ == "void" else value
         parts = type_.strip("{} ").split(", ")
-        kinds = [part in ("float", "double") or part[0] == "<" for part in parts]
-        firsts = (self._convention.integer_results[0], self._convention.vector_results[0])
-        place = 0 if node.data in firsts else 1
-        if kinds[0] != kinds[1]:
-            place = kinds.index(is_vector)  # one register of each kind, both the first
+        num_integers = sum(part == "ptr" or part[0] == "i" for part in parts)
+        integers, vectors = self._convention.integer_results, self._convention.vector_results
+        place = num_integers + vectors.index(node.data) if is_vector else integers.index(node.data)
+        if place >= (len(parts) if is_vector else num_integers):
+            return None
         return self._writer.assign(f"extractvalue {type_} {text}, {place}"), parts[place]
