@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassemble
+from llm_compiler.disassembly.rules.lifter import worth_running
 from llm_compiler.disassembly.rules.outlined import inline_outlined
+from llm_compiler.disassembly.rules.search import SearchJob
+from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.model.engines.no_engine import NoEngine
 from llm_compiler.process import run
@@ -119,3 +122,54 @@ def test_saves_around_outlined_code_go() -> None:
             "bl h",
             "ret",
         ]
+
+
+LOOP = """.text
+.globl f
+.p2align 2
+.type f, @function
+f:
+stp x29, x30, [sp, #-48]!
+stp x22, x21, [sp, #16]
+stp x20, x19, [sp, #32]
+mov x29, sp
+mov x19, x1
+ldr x3, [x0]
+cbz x3, .LBB0_2
+add x20, x3, #1
+.LBB0_1:
+ldr w8, [x19, x20, lsl #2]
+tst w8, #0x1
+b.eq .LBB0_2
+mov x0, x19
+mov x1, x20
+mov w2, w8
+ldr x3, [x19]
+str x3, [x19, #8]
+bl g
+sub x20, x20, #1
+cmp x20, #3
+b.hi .LBB0_1
+.LBB0_2:
+ldr x3, [x19, #16]
+mov x0, x19
+add x4, x3, #5
+str x4, [x19, #24]
+bl h
+ldp x20, x19, [sp, #32]
+ldp x22, x21, [sp, #16]
+ldp x29, x30, [sp], #48
+ret
+"""
+
+
+def test_careful_drafts_are_kept_though_they_were_tried_before() -> None:
+    # The search tries all arguments early on and drops that draft for nearer ones.
+    job = SearchJob(
+        text=LOOP, architecture="aarch64", signatures={}, max_variants=80, seconds=20, seed=0
+    )
+    (found,) = job.run(WorkerState(), 0)
+    assert {draft.variant.arguments for draft in found.drafts} == {"written", "all", "every"}
+    chosen = worth_running(found.drafts)
+    assert "every" in {draft.variant.arguments for draft in chosen}
+    assert len({draft.text for draft in chosen}) == len(chosen)

@@ -29,7 +29,7 @@ from llm_compiler.llvm.elf import Symbol
 from llm_compiler.records import Status
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
-__all__ = ["NO_LIMITS", "Drafts", "RulesLifter", "attributes_of"]
+__all__ = ["NO_LIMITS", "Drafts", "RulesLifter", "attributes_of", "worth_running"]
 
 _SIZES: Final = ("minsize optsize", "optsize", "")
 _PLAIN_ARITIES: Final = {
@@ -126,7 +126,7 @@ class RulesLifter:
         drafts = found.drafts
         if drafts[0].likeness.is_same:
             self._sizes[_size_words(drafts[0].attributes)] += 1
-        kept = _worth_running(drafts)
+        kept = worth_running(drafts)
         return Drafts(drafts=tuple(kept), num_tried=found.num_tried)
 
     def arities(self, text: FunctionText) -> dict[str, int]:
@@ -213,7 +213,7 @@ class RulesLifter:
             return {}
 
 
-def _worth_running(drafts: Sequence[FoundDraft]) -> list[FoundDraft]:
+def worth_running(drafts: Sequence[FoundDraft]) -> list[FoundDraft]:
     """Return the nearest draft, and sound ones that leave the least open: what a scan without a
     bit leaves, what is returned, what calls are passed."""
     nearest = drafts[0]

@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from llm_compiler.disassembly.rules.calls import Signature
 from llm_compiler.disassembly.rules.code import Unliftable, parse_code
 from llm_compiler.disassembly.rules.draft import Function
 from llm_compiler.disassembly.rules.emit import emit
@@ -395,3 +396,73 @@ def test_a_shift_of_two_registers_sets_the_flags() -> None:
     )
     assert "llvm.fshr.i64" in text
     assert "icmp" in text
+
+
+def test_every_register_that_holds_something_on_some_way_can_be_passed() -> None:
+    # rdx is set on one way and left by h on the other; r8 is set on both.
+    body = (
+        "pushq %rbx\nmovq %rdi, %rbx\ntestl %esi, %esi\nje .LBB0_2\ncallq h\njmp .LBB0_3\n"
+        ".LBB0_2:\nmovl $5, %edx\n.LBB0_3:\nmovl $7, %r8d\nmovq %rbx, %rdi\ncallq g\n"
+        "popq %rbx\nretq\n"
+    )
+    assert "call void @g(i64" in draft(body, result="void", arguments="all")
+    text = draft(body, result="void", arguments="every")
+    (call,) = (line for line in text.splitlines() if "@g(" in line)
+    assert call.count("i64") + call.count("i32") == 6  # r9 is still the caller's on one way
+    # What h leaves in rcx is no address by chance.
+    assert "zeroinitializer" in text
+    assert "zeroinitializer" not in draft(body, result="void", arguments="all")
+
+
+def test_a_call_is_passed_no_more_than_its_callee_can_read() -> None:
+    code = parse_code(HEAD + "leaq 8(%rsi), %rsi\ncallq g\nmovl $1, %eax\nretq\n")
+    graph = translate(code, X86_64(), frozenset())
+    for most, expected in ((2, 2), (None, 6), (0, 1)):
+        known = {"g": Signature(integers=1, vectors=0, most=most)}
+        text = emit(Function(code, graph, X86_64(), known), Variant(arguments="all"))
+        (call,) = (line for line in text.splitlines() if "@g(" in line)
+        assert call.count("%t") - call.count("= call") == expected, (most, call)
+
+
+def test_what_follows_named_parameters_is_passed_by_no_call() -> None:
+    # prvTidytmbsnprintf of tidy: all registers were passed on, so that six counted as named.
+    saves = "".join(f"movaps %xmm{number}, {80 + 16 * number}(%rsp)\n" for number in range(8))
+    body = (
+        "subq $216, %rsp\nleaq 32(%rsp), %r10\nmovq %rcx, 24(%r10)\nmovq %r8, 32(%r10)\n"
+        f"movq %r9, 40(%r10)\ntestb %al, %al\nje .LBB0_1\n{saves}.LBB0_1:\nmovq %rsp, %rcx\n"
+        "movq %r10, 16(%rcx)\nleaq 224(%rsp), %rax\nmovq %rax, 8(%rcx)\n"
+        "movabsq $206158430232, %rax\nmovq %rax, (%rcx)\ncallq g\naddq $216, %rsp\nretq\n"
+    )
+    for arguments in ("written", "all", "every"):
+        text = draft(body, result="void", arguments=arguments)
+        assert text.startswith("define void @f(i64 %a0, i64 %a1, i64 %a2, ...)"), arguments
+
+
+def test_a_number_and_an_integer_that_one_call_may_return() -> None:
+    body = (
+        "pushq %rbx\nmovq %rdi, %rbx\ncallq {}\nmovsd %xmm0, (%rbx)\nmovq %{}, 8(%rbx)\n"
+        "popq %rbx\nretq\n"
+    )
+    text = draft(body.format("g", "rax"), result="void")
+    assert "call { i64, double } @g(" in text
+    assert "extractvalue { i64, double }" in text
+    assert "bitcast" not in text
+    text = draft(body.format("g", "rdx"), result="void")
+    assert "call { i64, i64, double } @g(" in text
+    # Everybody knows that strtod returns a number alone.
+    assert "call double @strtod(" in draft(body.format("strtod", "rax"), result="void")
+
+
+def test_what_a_jump_went_through_holds_nothing_after_it() -> None:
+    body = (
+        "cmpl $1, %edi\nja .LBB0_3\nmovl %edi, %eax\nleaq .LJTI0_0(%rip), %rcx\n"
+        "movslq (%rcx,%rax,4), %rax\naddq %rcx, %rax\njmpq *%rax\n.LBB0_1:\nmovb $1, %al\n"
+        "retq\n.LBB0_2:\nmovl $3, %eax\nretq\n.LBB0_3:\nmovl $4, %eax\nretq\n"
+    )
+    table = (
+        '.section .rodata,"a",@progbits\n.p2align 2\n.LJTI0_0:\n.long .LBB0_1-.LJTI0_0\n'
+        ".long .LBB0_2-.LJTI0_0\n"
+    )
+    text = draft(body, table, result="i64")
+    assert "switch" in text
+    assert "null" not in text  # which stands for the table
