@@ -219,8 +219,11 @@ class InputGenerator:
         elif kind < 0.82:
             # Indices of this kind tell sign from zero extension: memory in front is readable.
             value = -rng.randrange(1, 24)
-        elif kind < 0.9:
+        elif kind < 0.88:
             value = 1 << rng.randrange(bits)
+        elif kind < 0.93:
+            # Below a limit of the code's all may be valid, and above it none.
+            value = rng.randrange(max(1, rng.choice(self._constants)))
         else:
             value = rng.getrandbits(bits)
         return value & ((1 << bits) - 1)

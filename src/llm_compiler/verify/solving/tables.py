@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bitwuzla import Kind
+
 from llm_compiler.verify.solving.ir_types import Type, size_of
 from llm_compiler.verify.solving.memory import Memory
 from llm_compiler.verify.solving.terms import Term, Terms, Value
@@ -11,7 +13,7 @@ from llm_compiler.verify.solving.typed_values import bits_of
 
 __all__ = ["LookedUp", "looked_up"]
 
-_MOST_ENTRIES = 300
+_MOST_ENTRIES = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +38,34 @@ def looked_up(memory: Memory, terms: Terms, kind: Type, address: Value) -> Looke
     if len(places) > _MOST_ENTRIES:
         return None
     mask = (1 << bits) - 1
-    entries = {
-        place: int.from_bytes(
+    entries = [
+        int.from_bytes(
             region.contents[place - region.start : place - region.start + size], "little"
         )
         & mask
         for place in places
-    }
-    found = terms.constant(entries[places[-1]], bits)
-    for place in reversed(places[:-1]):
-        here = terms.compare("eq", address, (place, None), 64)
-        found = terms.choose((0, here[1]), (entries[place], None), (0, found), bits)[1]
+    ]
     offset = terms.operate("sub", address, (first, None), 64)
+    number = (known - first) // size
     conditions = [terms.compare("ule", offset, (places[-1] - first, None), 64)[1]]
     if size > 1:
-        rest = terms.operate("urem", offset, (size, None), 64)
+        rest = terms.operate("and", offset, (size - 1, None), 64)
         conditions.append(terms.compare("eq", rest, (0, None), 64)[1])
-    return LookedUp((entries[known], found), tuple(conditions))
+    index = terms.operate("lshr", offset, (size.bit_length() - 1, None), 64)[1]
+    found = _tree(terms, index, entries, (len(entries) - 1).bit_length(), bits)
+    return LookedUp((entries[number], found), tuple(conditions))
+
+
+def _tree(terms: Terms, index: Term, entries: list[int], depth: int, bits: int) -> Term:
+    """Return one of some numbers, chosen by the lowest bits of an index, as a tree of choices."""
+    level = [terms.constant(entry, bits) for entry in entries]
+    zero = terms.constant(0, bits)
+    for place in range(depth):
+        bit = terms.make(Kind.EQUAL, [terms.part(index, place, place), terms.constant(1, 1)])
+        if len(level) % 2:
+            level.append(zero)
+        level = [
+            low if low == high else terms.make(Kind.ITE, [bit, high, low])
+            for low, high in zip(level[::2], level[1::2], strict=True)
+        ]
+    return level[0]
