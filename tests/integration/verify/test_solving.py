@@ -98,8 +98,18 @@ def judged(
     return Executor(target, folder, options).verify(original, text, "f", lifted, inspection)
 
 
-@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "architecture"),
+    [
+        *((case, "x86_64") for case in CASES),
+        *((case, "aarch64") for case in ("calls", "number", "result")),
+        *(
+            pytest.param(case, "aarch64", marks=pytest.mark.slow)
+            for case in CASES
+            if case not in ("calls", "number", "result")
+        ),
+    ],
+)
 def test_what_no_draw_reaches_is_reached(
     case: str, architecture: str, toolchain: Toolchain, tmp_path: Path
 ) -> None:
