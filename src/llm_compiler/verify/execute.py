@@ -36,6 +36,7 @@ from llm_compiler.verify.side_by_side.input_search import (
     Found,
     search_inputs,
 )
+from llm_compiler.verify.side_by_side.jump_tables import table_residues
 from llm_compiler.verify.side_by_side.options import (
     Counterexample,
     ExecuteOptions,
@@ -161,6 +162,7 @@ class Executor:
             world,
             self._architecture,
             computes_numbers=computes_numbers(text, name, self._architecture),
+            residues=table_residues(ours.elf, text),
         )
 
         def run_both(some: Sequence[Input]) -> Iterator[tuple[Outcome, Outcome]]:

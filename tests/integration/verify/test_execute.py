@@ -388,6 +388,11 @@ def test_the_address_of_a_jump_table_is_no_argument(toolchain: Toolchain, tmp_pa
     assert (found.verdict, found.reason) == (PASSED, "")
     found = judge(TABLE, ir(body.format(5), signature, rest), toolchain, tmp_path)
     assert found.verdict is REFUTED
+    # A comparison's result in the lowest byte leaves the rest of it.
+    for change, is_doubted in (("cmpl $9, %ebx\nsete %cl", False), ("movb $5, %cl", True)):
+        other = TABLE.replace("movl $7, %edi", f"{change}\nmovl $7, %edi")
+        found = judge(other, ir(body.format(4), signature, rest), toolchain, tmp_path)
+        assert (found.verdict is UNPROVED) == is_doubted, found.reason
     # Another constant's address is one that a callee may be passed.
     other = TABLE.replace("movl $4, %edi", "movl $4, %edi\nleaq .LCPI0_0(%rip), %rcx")
     other += ".LCPI0_0:\n.long 12\n"

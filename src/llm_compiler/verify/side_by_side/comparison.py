@@ -37,15 +37,18 @@ class Comparison:
         architecture: str,
         *,
         computes_numbers: bool = False,
+        residues: frozenset[int] = frozenset(),
     ) -> None:
         """Compare for one signature.
 
         Args:
+            residues: values that no code can mean, beside those that calls leave.
             computes_numbers: the code computes with floating-point numbers. Which of two NaN a sum
                 is depends on their order, which LLVM does not keep.
         """
         self._signature, self._world = signature, world
         self._architecture, self._computes_numbers = architecture, computes_numbers
+        self._residues = residues | {_TABLE, *range(_CLOBBER, _CLOBBER + 32)}
         known = architecture_named(architecture)
         self._num_registers = known.target.integer_registers
         self._result_at_entry, self._kept = known.result_at_entry, known.kept_at_entry
@@ -121,7 +124,7 @@ class Comparison:
                     declared.add((position.kind, index))
                     if position.kind == "integer":
                         a, b = ours[1 + index], theirs[1 + index]
-                        if _is_residue(a) or same_integer(scalar, a, _UNSET):
+                        if a in self._residues or same_integer(scalar, a, _UNSET):
                             # What the last call left there is no argument, whatever was named, and
                             # what nobody has set on the stack is no value.
                             continue
@@ -169,7 +172,7 @@ class Comparison:
         It holds what the last call left there, or what was there at the beginning, and that was no
         parameter.
         """
-        if _is_residue(value):
+        if value in self._residues:
             return True
         integers, floats = self._entry
         before = integers[index] if kind == "integer" else floats[2 * index]
@@ -217,19 +220,13 @@ class Comparison:
         self.returns_nothing |= idle and self._result_at_entry is not None
         # What a call left in its register is none where a number is returned.
         idle |= bool(floats) and outcome.integers[0] in self._answers
-        idle |= _is_residue(outcome.integers[0]) or outcome.integers[0] == _OWN_CODE
+        idle |= outcome.integers[0] in self._residues or outcome.integers[0] == _OWN_CODE
         if not integers and outcome.integers[0] != other.integers[0] and not idle:
             doubt = doubt or MAY_RETURN
-        idle = outcome.floats[0] == self._entry[1][0] or _is_residue(outcome.floats[0])
+        idle = outcome.floats[0] == self._entry[1][0] or outcome.floats[0] in self._residues
         if not floats and not integers and outcome.floats[0] != other.floats[0] and not idle:
             doubt = doubt or "the original may return a number, and the lifted function does not"
         return "", doubt
-
-
-def _is_residue(value: int) -> bool:
-    """Whether a register holds what no code can mean: what a call left in it, or the address of a
-    jump table."""
-    return _CLOBBER <= value < _CLOBBER + 32 or value == _TABLE
 
 
 def _differ(ours: int, theirs: int) -> bool:

@@ -35,6 +35,7 @@ from llm_compiler.verify.library import (
     SAME_RESULT,
 )
 from llm_compiler.verify.probes import COVERAGE_SYMBOL
+from llm_compiler.verify.side_by_side.jump_tables import jump_tables
 from llm_compiler.verify.side_by_side.options import Unproved
 from llm_compiler.verify.side_by_side.outcomes import Outcome, parse_outcomes
 from llm_compiler.verify.side_by_side.throwing import (
@@ -55,8 +56,6 @@ _STUB_BYTES = 32
 _MAX_SITES = 2048
 _KINDS = {**ALLOCATORS, **dict.fromkeys(SAME_RESULT, 5), **dict.fromkeys(DEALLOCATORS, 7)}
 """What stubs do for real, as execute_driver.c numbers it."""
-_MAX_TABLES = 64
-_TABLE = ".LJTI"
 _FIRST, _SECOND, _NUMBER = 1, 2, 4
 _IDLE_RESULTS = {
     "void": _FIRST | _SECOND | _NUMBER,
@@ -236,7 +235,7 @@ class Programs:
         stubs = self.stubs(world)
         num_buffers = NUM_BUFFERS + len(world.data) + 1
         code = next(section for section in elf.sections if section.name == ".llm_code")
-        tables = _jump_tables(elf)
+        tables = jump_tables(elf)
         limit_us = round((500_000 if self.target.runner else 50_000) * patience)
         settings = (
             _MAGIC,
@@ -314,12 +313,6 @@ class Programs:
         throws = 0 if name in world.ending else how_often(name)
         idle = _IDLE_RESULTS.get(KNOWN_RESULTS.get(name, ""), 0)
         return Stub(kind, bits, int(is_signed), min(stack, 6), followed, throws, idle)
-
-
-def _jump_tables(elf: ElfFile) -> tuple[int, ...]:
-    """Return where a program's jump tables are, as their labels say."""
-    found = {symbol.value for symbol in elf.symbols if symbol.name.startswith(_TABLE)}
-    return tuple(sorted(found))[:_MAX_TABLES]
 
 
 def _packed_site(site: Site, entry: int) -> bytes:
