@@ -76,3 +76,13 @@ def test_a_null_pointer_is_looked_for_in_fields() -> None:
 def test_what_is_not_in_the_input_is_not_mended() -> None:
     given = _input({16: 3})
     assert _repaired(given, Fault(address=WILD & 0x7FFF_FFFF_FFFF, registers=(2,) * 16)) is None
+
+
+def test_fields_in_front_of_a_pointer_or_far_after_it_make_no_input_longer() -> None:
+    given = _input({})
+    fault = Fault(address=8, registers=(0,) * 16)
+    fields = [MemoryField(place=-8, size=8), MemoryField(place=10 * CONTENT_BYTES, size=8)]
+    chance = random.Random(3)
+    for _ in range(64):
+        mended = repaired(given, fault, lambda: buffer_address(1), chance, fields)
+        assert mended is None or len(mended.arena) == len(given.arena)
