@@ -54,6 +54,8 @@ __all__ = ["Counterexample", "ExecuteOptions", "Execution", "Executor"]
 
 _REPEATS = 7
 """Of what buffers hold, 14 KiB in all, for code that has to do with large objects."""
+_SEEDS = 192
+"""Inputs that a search for another lift of the same function starts from."""
 _OUTLINED = "OUTLINED_FUNCTION_"
 _Asked = ParamSpec("_Asked")
 
@@ -83,7 +85,8 @@ class Executor:
         self._programs = Programs(target, folder, self._options.run_timeout_s)
         self._sharers = 1
         self._clocks: list[Clock] = []
-        self._inputs_of: dict[tuple[object, ...], Found] = {}
+        self._inputs_of: tuple[object, object, Found | None] = (None, None, None)
+        """What inputs depend on most, what else they depend on, and the inputs: the last ones."""
 
     def lighter(self, folder: Path) -> Executor:
         """Return one with fewer inputs and less time: to find plain differences only."""
@@ -335,27 +338,30 @@ class Executor:
         lift: str = "",
     ) -> Found:
         """Return the inputs of a function, found once for all of its lifts."""
-        key = (
+        base = (
             text,
             signature.parameters,
             world.functions,
             world.data,
             world.variables,
             world.thrown,
-            tuple(
-                sorted(
-                    (name, each_signature.parameters)
-                    for name, each_signature in world.declared.items()
-                )
-            ),
         )
-        if key not in self._inputs_of:
-            clock = self._clock(self._options.max_seconds / 2)
-            found = search_inputs(
-                self._programs, self._options, text, name, world, signature, frame, clock, lift
+        declared = tuple(
+            sorted(
+                (name, each_signature.parameters) for name, each_signature in world.declared.items()
             )
-            self._inputs_of = {key: found}
-        return self._inputs_of[key]
+        )
+        last, known, found = self._inputs_of
+        if found is not None and (base, declared) == (last, known):
+            return found
+        # What another lift passes to its callees changes little: the search goes on from there.
+        seeds = found.inputs[:_SEEDS] if found is not None and base == last else []
+        clock = self._clock(self._options.max_seconds / (4 if seeds else 2))
+        found = search_inputs(
+            self._programs, self._options, text, name, world, signature, frame, clock, lift, seeds
+        )
+        self._inputs_of = base, declared, found
+        return found
 
 
 def _evidence(found: Found) -> Execution:

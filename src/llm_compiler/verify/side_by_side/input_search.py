@@ -72,8 +72,14 @@ def search_inputs(
     frame: Frame,
     clock: Clock,
     lift: str = "",
+    seeds: Sequence[Input] = (),
 ) -> Found:
-    """Return inputs that run the original to its end, and as many of its blocks as were reached."""
+    """Return inputs that run the original to its end, and as many of its blocks as were reached.
+
+    Args:
+        lift: IR that is solved for inputs; empty: they are drawn only.
+        seeds: inputs to start from.
+    """
     fields = memory_fields(text, name, programs.target.architecture)
     constants = comparison_constants(text, name, programs.target.architecture)
     generator = InputGenerator(
@@ -111,7 +117,7 @@ def search_inputs(
     if lift and options.solve_s:
         solver = _solver(lift, programs, name, world, signature, frame)
     search = _InputSearch(run, generator, fields, constants, options, clock, probed, solver)
-    search.run()
+    search.run(seeds)
     # What reaches most runs first: the comparison may be short of time.
     chosen = {id(given) for given in search.telling}
     inputs = search.telling + [given for given in search.inputs if id(given) not in chosen]
@@ -165,10 +171,11 @@ class _InputSearch:
         self._crashed: list[tuple[Input, Outcome]] = []
         """Of the last round."""
 
-    def run(self) -> None:
+    def run(self, seeds: Sequence[Input]) -> None:
         """Search until enough is found, or the time is over."""
         options, generator = self._options, self._generator
-        batch = [generator.draw() for _ in range(options.num_inputs)]
+        num_drawn = max(options.num_inputs // 2, options.num_inputs - len(seeds))
+        batch = [*seeds, *(generator.draw() for _ in range(num_drawn))]
         for number in range(options.num_rounds + options.num_searches + 1):
             hung = self._round(batch, number)
             if not self._clock.is_over:
