@@ -351,24 +351,25 @@ class Function:
         What calls of unknown functions may read counts as read. None: words on the stack, vector
         registers or a list of arguments are read, too.
         """
-        if self.graph.num_named is not None:
-            return None
+        most = self.most_integers()
         convention = self.target.convention
         plan = self.plan(Variant(arguments="all"))
-        parameters = plan.webs.parameters
         direct, pointed = plan.accesses.incoming(convention.first_stack_argument)
-        if (
-            direct
-            or pointed
-            or any(argument in parameters for argument in convention.vector_arguments)
-        ):
+        takes_number = any(word in plan.webs.parameters for word in convention.vector_arguments)
+        return None if direct or pointed or takes_number else most
+
+    def most_integers(self) -> int | None:
+        """Return how many integer registers the code may read at entry, whatever else it reads.
+
+        None: it reads a list of arguments.
+        """
+        if self.graph.num_named is not None:
             return None
-        used = [
-            place
-            for place, argument in enumerate(convention.integer_arguments)
-            if argument in parameters
-        ]
-        return max(used) + 1 if used else 0
+        parameters = self.plan(Variant(arguments="all")).webs.parameters
+        registers = self.target.convention.integer_arguments
+        return max(
+            (place + 1 for place, word in enumerate(registers) if word in parameters), default=0
+        )
 
     def signature(self) -> Signature:
         """Return what the function's own code shows of it."""

@@ -45,7 +45,7 @@ class KnownFunctions:
         self._binary, self._reader, self._program = binary, reader, program
         self._architecture = binary.elf.architecture
         self._signatures: dict[str, Signature | None] = {}
-        self._most: dict[str, int | None] = {}
+        self._most: dict[str, tuple[int | None, int | None]] = {}
         self._named: dict[str, NamedParameters] | None = None
         self._lock = program.lock if program is not None else threading.RLock()
         self._depth = 0
@@ -135,7 +135,7 @@ class KnownFunctions:
     def callees_with_most(self, code: Code) -> dict[str, Signature]:
         """Return what `callees` does, and how many registers each of them may read at most."""
         return {
-            name: dataclasses.replace(signature, most=self.most_arguments(name))
+            name: dataclasses.replace(signature, most=self.most_integers(name))
             for name, signature in self.callees(code).items()
         }
 
@@ -156,22 +156,30 @@ class KnownFunctions:
 
         What its own calls may read counts as read.
         """
+        return self._most_of(name)[0]
+
+    def most_integers(self, name: str) -> int | None:
+        """Return how many integer registers a function may read, whatever else it reads."""
+        return self._most_of(name)[1]
+
+    def _most_of(self, name: str) -> tuple[int | None, int | None]:
         with self._lock:
             if name not in self._most:
-                self._most[name] = None
+                self._most[name] = None, None
                 if (symbol := self.defined(name)) is not None:
                     self._most[name] = self._read_most(symbol)
                 elif (home := self._elsewhere(name)) is not None:
-                    self._most[name] = home.most_arguments(name)
+                    self._most[name] = home._most_of(name)
             return self._most[name]
 
-    def _read_most(self, symbol: Symbol) -> int | None:
+    def _read_most(self, symbol: Symbol) -> tuple[int | None, int | None]:
         try:
             code = self.code(symbol)
             target = TARGETS[self._architecture]()
-            return Function(code, translate(code, target, NO_RETURN), target, {}).most_arguments()
+            function = Function(code, translate(code, target, NO_RETURN), target, {})
+            return function.most_arguments(), function.most_integers()
         except (Unliftable, Unreadable):
-            return None
+            return None, None
 
 
 class Program:

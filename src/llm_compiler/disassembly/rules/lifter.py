@@ -166,7 +166,7 @@ class RulesLifter:
 
     def bounds(self, text: FunctionText) -> dict[str, int]:
         """Return how many integer registers the functions that one calls read at most, as their
-        calls in this file show, or their names."""
+        calls in this file show, their own code, or their names."""
         try:
             code = parse_code(inline_outlined(text.text, self._known.outlined))
         except Unliftable:
@@ -174,8 +174,9 @@ class RulesLifter:
         names = called_by(code, self._architecture)
         found = {name: parameters.most for name, parameters in self._known.named(code).items()}
         for name in names:
-            if (most := self._sites.most(name)) is not None:
-                found[name] = min(most, found.get(name, most))
+            for most in (self._sites.most(name), self._known.most_integers(name)):
+                if most is not None:
+                    found[name] = min(most, found.get(name, most))
         return found
 
     def numbers(self, text: FunctionText) -> dict[str, int]:

@@ -466,3 +466,13 @@ def test_what_a_jump_went_through_holds_nothing_after_it() -> None:
     text = draft(body, table, result="i64")
     assert "switch" in text
     assert "null" not in text  # which stands for the table
+
+
+def test_how_many_integers_a_function_reads_that_takes_numbers_too() -> None:
+    numbers = function("movsd %xmm0, (%rsi)\nmovq %rdi, 8(%rsi)\nretq\n")
+    assert (numbers.most_arguments(), numbers.most_integers()) == (None, 2)
+    plain = function("movq %rdi, 8(%rsi)\nretq\n")
+    assert (plain.most_arguments(), plain.most_integers()) == (2, 2)
+    # What an unknown function may be passed counts.
+    passed_on = function("movsd %xmm0, (%rdi)\njmp elsewhere\n")
+    assert passed_on.most_integers() == 6
