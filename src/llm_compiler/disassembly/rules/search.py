@@ -22,7 +22,7 @@ from llm_compiler.disassembly.rules.mangled_names import NamedParameters
 from llm_compiler.disassembly.rules.module import ModuleFrame
 from llm_compiler.disassembly.rules.moves import changes_for, first_variants, kind_of
 from llm_compiler.disassembly.rules.polish import Edit, edits_of
-from llm_compiler.disassembly.rules.prototypes import NO_RETURN
+from llm_compiler.disassembly.rules.prototypes import NO_RETURN, PROTOTYPES
 from llm_compiler.disassembly.rules.selectors import with_types
 from llm_compiler.disassembly.rules.targets import TARGETS
 from llm_compiler.disassembly.rules.translate import translate
@@ -324,8 +324,9 @@ class _Search:
             for result in (word for word in results if word.startswith(("i", "ptr"))):
                 self._try_extra(dataclasses.replace(base, result=result))
                 break
-        is_open = bool(self._function.open_calls())
-        if is_open:
+        calls = [node.data.symbol for node in self._function.calls()]
+        if any(symbol not in PROTOTYPES for symbol in calls):
+            # What the code of a callee in the same file is seen to read may not be all.
             if self._returning is not None:
                 base = dataclasses.replace(base, result=self._returning.variant.result)
             self._try_extra(dataclasses.replace(base, arguments="all", counts=()))
