@@ -24,6 +24,7 @@ import statistics
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -140,6 +141,10 @@ def _lift(
         found = disassemble(path, engine, how, pool=pool)
     except LlmCompilerError as error:
         reason = str(error)
+    except Exception as error:
+        # A fault of ours, a traceback to a user: the draw goes on, this is no answer.
+        traceback.print_exc()
+        reason = f"a fault: {error!r}"
     else:
         lifted = next(each for each in found.functions if each.name == name)
         verdict, reason = lifted.verdict.value, lifted.reason
