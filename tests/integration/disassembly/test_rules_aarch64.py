@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
 from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassemble
+from llm_compiler.disassembly.rules.calls import Signature
 from llm_compiler.disassembly.rules.lifter import worth_running
 from llm_compiler.disassembly.rules.outlined import inline_outlined
 from llm_compiler.disassembly.rules.search import SearchJob
@@ -173,3 +175,13 @@ def test_careful_drafts_are_kept_though_they_were_tried_before() -> None:
     chosen = worth_running(found.drafts)
     assert "every" in {draft.variant.arguments for draft in chosen}
     assert len({draft.text for draft in chosen}) == len(chosen)
+
+
+def test_a_careful_draft_is_made_though_all_callees_are_known() -> None:
+    known = {name: Signature(integers=1, vectors=0, most=3) for name in ("g", "h")}
+    job = SearchJob(
+        text=LOOP, architecture="aarch64", signatures=known, max_variants=20, seconds=20, seed=0
+    )
+    (found,) = job.run(WorkerState(), 0)
+    (careful,) = (draft for draft in found.drafts if draft.variant.arguments == "every")
+    assert re.search(r"declare \S+ \S+ @h\((\w+, ){2}\w+\)", careful.text)
