@@ -7,6 +7,7 @@ between threads (the engine is not, nor the pool).
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -43,6 +44,7 @@ from llm_compiler.verify.round_trip import (
     lower_flags,
     read_code_object,
 )
+from llm_compiler.verify.side_by_side.comparison import MAY_TAKE_MORE
 from llm_compiler.verify.variants import OWN, Match, MatchJob, Variant, function_bytes, variants_of
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
@@ -50,6 +52,9 @@ __all__ = ["AnswerVerdict", "Lift", "Lifter", "Question"]
 
 _NOT_RUN = "not run: enough of this function's answers were"
 _CANNOT_RUN = "code for this target cannot be run here"
+_PASSES_UNDEFINED = re.compile(r"^.* call .*[( ]undef[,)]", re.MULTILINE)
+_MORE_EXECUTED = 5
+"""Answers that are run where those before leave something open."""
 MODEL_REACH = 32
 """Instructions beyond which the shipped model has made nothing exact that rules had not."""
 
@@ -409,8 +414,10 @@ class Lifter:
         num_executed = 0
         unreached: dict[tuple[Scalar, ...], Execution] = {}
         for candidate in found:
-            if num_executed == self._options.max_executed:
-                break
+            if num_executed >= self._options.max_executed and not (
+                best is not None and _is_open(best[0], best[2]) and num_executed < _MORE_EXECUTED
+            ):
+                continue
             try:
                 lowered = self._lower(text, candidate, question.folder, proof.code)
             except _Refused as error:
@@ -445,7 +452,7 @@ class Lifter:
             )
             if self._executor is not None and self._executor.lacks_reach(result):
                 unreached[parameters] = result
-            if best is None or result.verdict.rank < best[2].verdict.rank:
+            if best is None or _rank(candidate, result) < _rank(best[0], best[2]):
                 best = candidate, lowered, result
             if result.verdict is LiftVerdict.TESTS_PASSED:
                 break
@@ -530,6 +537,23 @@ def _exact_lift(
         ir=candidate.inspection.text,
     )
     return Lift(outcome=outcome, lowered=lowered.code)
+
+
+def _is_open(candidate: _Candidate, result: Execution) -> bool:
+    """Whether an answer may lack a result, arguments or a part of an object on the stack.
+
+    To return what is left in the register does no harm, nor does an object that is too large; in
+    one that is too small, what is read of the rest is not defined.
+    """
+    if result.verdict is not LiftVerdict.UNPROVED:
+        return False
+    inspection = candidate.inspection
+    lacks_arguments = MAY_TAKE_MORE in result.reason or _PASSES_UNDEFINED.search(inspection.text)
+    return not inspection.signature.results or bool(lacks_arguments)
+
+
+def _rank(candidate: _Candidate, result: Execution) -> tuple[int, bool]:
+    return result.verdict.rank, _is_open(candidate, result)
 
 
 def _is_enough(lift: Lift, text: FunctionText) -> bool:

@@ -353,6 +353,10 @@ def _by_signature(
     is_variadic = signature.is_variadic or (says_count and state.get(result) == _WRITTEN)
     if is_variadic:
         num_integers = max(num_integers, _written(convention, state, near, "written"))
+        if signature.is_variadic:
+            # What was put there since the last call is passed, though it was read in between.
+            while num_integers < len(integers) and state.get(integers[num_integers], 0) >= _READ:
+                num_integers += 1
         num_vectors = max(num_vectors, site.vector_count or 0)
     types = [*signature.types, *[""] * num_integers]
     registers = [

@@ -10,8 +10,9 @@ from llm_compiler.verify.side_by_side.outcomes import CRASHED, HUNG, RETURNED, S
 from llm_compiler.verify.side_by_side.same_values import same_float, same_integer, same_memory
 from llm_compiler.verify.side_by_side.world import World
 
-__all__ = ["MAY_RETURN", "NO_NUMBERS", "Comparison"]
+__all__ = ["MAY_RETURN", "MAY_TAKE_MORE", "NO_NUMBERS", "Comparison"]
 
+MAY_TAKE_MORE = "may take more"
 MAY_RETURN = "the original may return an integer, and the lifted function does not"
 NO_NUMBERS = "memory differs in what is no number"
 """A doubt that says nothing: such an input shows neither that two are the same nor that they are
@@ -163,7 +164,7 @@ class Comparison:
                 if (kind, index) in declared or a == b or self._is_idle(kind, index, a):
                     continue
                 what = "arguments" if kind == "integer" else "numbers"
-                doubt = doubt or f"{name} may take more {what} than the lifted code passes"
+                doubt = doubt or f"{name} {MAY_TAKE_MORE} {what} than the lifted code passes"
         return "", doubt
 
     def _is_idle(self, kind: str, index: int, value: int) -> bool:
