@@ -7,7 +7,6 @@ between threads (the engine is not, nor the pool).
 from __future__ import annotations
 
 import dataclasses
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.disassembled import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.finishing import ShortDraftJob
 from llm_compiler.disassembly.inline_assembly import needless_assembly
+from llm_compiler.disassembly.left_open import rank_of
 from llm_compiler.disassembly.lift_cache import LiftCache
 from llm_compiler.disassembly.lift_records import AnswerVerdict, Lift, Question, bleu_of
 from llm_compiler.disassembly.outlined_code import without_outlined
@@ -44,7 +44,6 @@ from llm_compiler.verify.round_trip import (
     lower_flags,
     read_code_object,
 )
-from llm_compiler.verify.side_by_side.comparison import MAY_TAKE_MORE
 from llm_compiler.verify.variants import OWN, Match, MatchJob, Variant, function_bytes, variants_of
 from llm_compiler.workers.pool import WorkerPool, run_jobs
 
@@ -52,7 +51,6 @@ __all__ = ["AnswerVerdict", "Lift", "Lifter", "Question"]
 
 _NOT_RUN = "not run: enough of this function's answers were"
 _CANNOT_RUN = "code for this target cannot be run here"
-_PASSES_UNDEFINED = re.compile(r"^.* call .*[( ]undef[,)]", re.MULTILINE)
 _MORE_EXECUTED = 5
 """Answers that are run where those before leave something open."""
 MODEL_REACH = 32
@@ -410,13 +408,13 @@ class Lifter:
         """
         text, proof = question.text, question.proof
         best: tuple[_Candidate, _Lowered, Execution] | None = None
+        best_rank = 0, False
         reason = ""
         num_executed = 0
         unreached: dict[tuple[Scalar, ...], Execution] = {}
         for candidate in found:
-            if num_executed >= self._options.max_executed and not (
-                best is not None and _is_open(best[0], best[2]) and num_executed < _MORE_EXECUTED
-            ):
+            most = _MORE_EXECUTED if best_rank[1] else 0
+            if num_executed >= max(most, self._options.max_executed):
                 continue
             try:
                 lowered = self._lower(text, candidate, question.folder, proof.code)
@@ -452,8 +450,9 @@ class Lifter:
             )
             if self._executor is not None and self._executor.lacks_reach(result):
                 unreached[parameters] = result
-            if best is None or _rank(candidate, result) < _rank(best[0], best[2]):
+            if best is None or rank_of(candidate.inspection, result) < best_rank:
                 best = candidate, lowered, result
+                best_rank = rank_of(candidate.inspection, result)
             if result.verdict is LiftVerdict.TESTS_PASSED:
                 break
         if best is None:
@@ -537,23 +536,6 @@ def _exact_lift(
         ir=candidate.inspection.text,
     )
     return Lift(outcome=outcome, lowered=lowered.code)
-
-
-def _is_open(candidate: _Candidate, result: Execution) -> bool:
-    """Whether an answer may lack a result, arguments or a part of an object on the stack.
-
-    To return what is left in the register does no harm, nor does an object that is too large; in
-    one that is too small, what is read of the rest is not defined.
-    """
-    if result.verdict is not LiftVerdict.UNPROVED:
-        return False
-    inspection = candidate.inspection
-    lacks_arguments = MAY_TAKE_MORE in result.reason or _PASSES_UNDEFINED.search(inspection.text)
-    return not inspection.signature.results or bool(lacks_arguments)
-
-
-def _rank(candidate: _Candidate, result: Execution) -> tuple[int, bool]:
-    return result.verdict.rank, _is_open(candidate, result)
 
 
 def _is_enough(lift: Lift, text: FunctionText) -> bool:

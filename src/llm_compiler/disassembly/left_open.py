@@ -1,0 +1,30 @@
+"""Which unproved answers leave something open that another answer may not. Pure functions."""
+
+from __future__ import annotations
+
+import re
+
+from llm_compiler.verify.execute import Execution
+from llm_compiler.verify.lifted import LiftInspection, LiftVerdict
+from llm_compiler.verify.side_by_side.comparison import MAY_TAKE_MORE
+
+__all__ = ["leaves_open", "rank_of"]
+
+_PASSES_UNDEFINED = re.compile(r"^.* call .*[( ]undef[,)]", re.MULTILINE)
+
+
+def leaves_open(inspection: LiftInspection, result: Execution) -> bool:
+    """Whether an answer may lack a result, arguments or a part of an object on the stack.
+
+    To return what is left in the register does no harm, nor does an object that is too large; in
+    one that is too small, what is read of the rest is not defined.
+    """
+    if result.verdict is not LiftVerdict.UNPROVED:
+        return False
+    lacks_arguments = MAY_TAKE_MORE in result.reason or _PASSES_UNDEFINED.search(inspection.text)
+    return not inspection.signature.results or bool(lacks_arguments)
+
+
+def rank_of(inspection: LiftInspection, result: Execution) -> tuple[int, bool]:
+    """Return a key that is least for the best answer."""
+    return result.verdict.rank, leaves_open(inspection, result)
