@@ -2,7 +2,7 @@
 """Real programs rebuilt from lifted objects: do their own tests still pass?
 
     python benchmarks/relink_programs.py mawk jansson utf8proc --work DIR [--json FILE]
-        [--accept-unproved] [--retarget] [--packages configs/corpus/debian.toml]
+        [--accept-unproved] [--retarget]
     python benchmarks/relink_programs.py --source examples/lisp --work DIR \\
         --build "make CC={cc}" --test "make check"
 
@@ -49,6 +49,7 @@ from llm_compiler.workers import LocalPool
 from llm_compiler.workers.pool import WorkerPool
 
 _TIMEOUT_S = 1800
+_PACKAGES = (Path("configs/corpus/debian.toml"), Path("configs/corpus/relinked.toml"))
 _OTHER = "aarch64-linux-gnu"
 _EMULATOR = f"qemu-aarch64 -L /usr/{_OTHER}"
 
@@ -66,6 +67,11 @@ class Program:
 
 
 _UTF8PROC_TESTS = ("case", "charwidth", "custom", "iterate", "misc", "printproperty", "valid")
+# What was generated is newer than what it was generated from, whatever unpacking left.
+_AUTOTOOLS_AS_SHIPPED = (
+    "touch aclocal.m4 && sleep 1 && find . -name Makefile.in -o -name config.h.in | xargs touch"
+    " && touch configure"
+)
 PROGRAMS: Mapping[str, Program] = {
     "mawk": Program(
         # The parser that comes with it is used, whether or not there is a yacc.
@@ -105,6 +111,24 @@ PROGRAMS: Mapping[str, Program] = {
         " && make CC={cc} CFLAGS=-I. IGNORE_SPEED=1 test",
         test="{run} ./test",
         objects=("bn_*.o",),
+    ),
+    "yajl": Program(
+        configure="CC={cc} CFLAGS= cmake -S . -B build -DCMAKE_BUILD_TYPE=None",
+        build="make -C build",
+        test="cd test/parsing && ./run_tests.sh ../../build/test/parsing/yajl_test",
+        objects=("build/src/CMakeFiles/yajl_s.dir/*.o",),
+    ),
+    "libcsv": Program(
+        configure=f"{_AUTOTOOLS_AS_SHIPPED} && CC={{cc}} CFLAGS= ./configure --disable-shared",
+        build="make",
+        test="make check",
+        objects=("libcsv_la-libcsv.o",),
+    ),
+    "libmd": Program(
+        configure=f"{_AUTOTOOLS_AS_SHIPPED} && CC={{cc}} CFLAGS= ./configure --disable-shared",
+        build="make",
+        test="make check",
+        objects=("src/*.o",),
     ),
 }
 
@@ -155,7 +179,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--test", help="a shell command that fails if a test does")
     parser.add_argument("--objects", nargs="*", default=["**/*.o"])
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--packages", type=Path, default=Path("configs/corpus/debian.toml"))
+    parser.add_argument("--packages", type=Path, nargs="+", default=_PACKAGES)
     parser.add_argument("--level", default="Oz")
     parser.add_argument("--search-s", type=float, default=1.0)
     parser.add_argument("--max-seconds", type=float, default=6.0, help="to run one lift")
@@ -217,8 +241,9 @@ class Work:
             return Path(self._options.source).resolve()
         spec = next(
             one
-            for one in load_config(self._options.packages).select([self._name])
-            if isinstance(one, PackageSpec)
+            for config in self._options.packages
+            for one in load_config(config).specs
+            if isinstance(one, PackageSpec) and one.name == self._name
         )
         self._version = spec.version
         source = self._folder / "source"

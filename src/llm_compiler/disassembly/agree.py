@@ -227,6 +227,11 @@ class _Agreement:
             return ""
         return found.pop()
 
+    def _ends_in_nothing(self, name: str) -> bool:
+        """Whether a function's last call is of one of these, which returns nothing."""
+        callees = [self._own(self._real(callee)) for callee, _ in self._surveys[name].last_calls]
+        return any(own is not None and own.result == "void" for own in callees)
+
     # -- disagreements ---
 
     def _settle(self, name: str) -> None:
@@ -236,6 +241,9 @@ class _Agreement:
         if own is not None and self._surveys[name].returns_undefined:
             own = replace(own, result="void", result_attributes="")
         found = candidates(own, calls, known=self._known(name) if own is None else None)
+        if own is not None and own.result == "void" and self._ends_in_nothing(name):
+            # Else the two would be changed in turn, each for the other.
+            found.sort(key=lambda prototype: prototype.result != "void")
         involved = list(
             dict.fromkeys(
                 [*([name] if own is not None else []), *(c for c, _ in self._calls(name))]
@@ -328,7 +336,7 @@ def _widened(own: Prototype, call: CallSite, prototype: Prototype) -> Prototype:
             parameters.append(prototype.parameters[len(parameters)])
             attributes.append("")
     result = own.result
-    if call.is_returned and prototype.result not in ("void", result):
+    if call.is_returned:
         result = prototype.result
     return replace(
         own,

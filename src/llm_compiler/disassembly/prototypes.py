@@ -482,7 +482,7 @@ def _results(own: Prototype | None, calls: Sequence[CallSite]) -> list[tuple[str
         bare = [(pair[0], "") for pair in needed if pair[1]]
         # Where the result is only passed on, there may be none.
         if all(call.is_returned for call in calls if call.uses_result):
-            bare += [pair for pair in mine if pair[0] == "void"]
+            bare.append(("void", ""))
         return list(dict.fromkeys([*needed, *bare]))
     return list(dict.fromkeys([*mine, *unused]))
 

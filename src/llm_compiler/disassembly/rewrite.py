@@ -120,7 +120,7 @@ def _edit(text: str, function: str, edit: Rewrite) -> Rewritten:
                     seen.add(found)
                     if _lowers_to(module, wanted):
                         return Rewritten(status=Status.OK, text=found, is_same=True)
-                    if not best:
+                    if not best and not editor.must_be_same:
                         best, is_guessed = found, editor.has_guessed
                     # A result that is passed on as one of several is narrowed where they join.
                     module.run_passes(_JOINING)
@@ -152,6 +152,8 @@ class _Editor:
         self._num_choices = 1
         self.has_guessed = False
         """Something that was missing was filled with what may be in its register."""
+        self.must_be_same = False
+        """It was filled with nothing, which is right only where the code shows no difference."""
 
     @property
     def num_choices(self) -> int:
@@ -365,10 +367,32 @@ class _Editor:
                         value = self._values.cast(builder, own, library.LLVMTypeOf(parameter))
                         library.LLVMReplaceAllUsesWith(parameter, value)
                 elif library.LLVMGetFirstUse(parameter):
-                    raise _Impossible("the function uses a parameter that nobody passes")
+                    if not self._is_only_passed_on(parameter):
+                        raise _Impossible("the function uses a parameter that nobody passes")
+                    # It was passed on in case a callee reads the register: nobody set it.
+                    self.has_guessed = self.must_be_same = True
+                    undefined = library.LLVMGetUndef(library.LLVMTypeOf(parameter))
+                    library.LLVMReplaceAllUsesWith(parameter, undefined)
             self._returns(builder, new)
         finally:
             library.LLVMDisposeBuilder(builder)
+
+    def _is_only_passed_on(self, value: int) -> bool:
+        """Whether a value is an argument of calls, also where ways join, and nothing else."""
+        library = self._library
+        pending, seen = [value], {value}
+        while pending:
+            use = library.LLVMGetFirstUse(pending.pop())
+            while use:
+                user = library.LLVMGetUser(use)
+                use = library.LLVMGetNextUse(use)
+                if library.LLVMIsACallInst(user) or user in seen:
+                    continue
+                if not (library.LLVMIsAPHINode(user) or library.LLVMIsACastInst(user)):
+                    return False
+                seen.add(user)
+                pending.append(user)
+        return True
 
     def _returns(self, builder: int, new: int) -> None:
         library = self._library
@@ -386,6 +410,25 @@ class _Editor:
                 library.LLVMPositionBuilderBefore(builder, handle)
                 library.LLVMBuildRet(builder, self._values.cast(builder, value, wanted))
             library.LLVMInstructionEraseFromParent(handle)
+            self._drop_unused_join(value)
+
+    def _drop_unused_join(self, value: int) -> None:
+        """Drop what only joined results that are returned no more: a call's own is unused then."""
+        library = self._library
+        if not value or library.LLVMGetFirstUse(value):
+            return
+        if library.LLVMIsAPHINode(value):
+            count = library.LLVMCountIncoming(value)
+            joined = [library.LLVMGetIncomingValue(value, index) for index in range(count)]
+        elif library.LLVMIsASelectInst(value) or self._is_own_cast(value):
+            count = library.LLVMGetNumOperands(value)
+            joined = [library.LLVMGetOperand(value, index) for index in range(count)]
+        else:
+            return
+        library.LLVMInstructionEraseFromParent(value)
+        for each in dict.fromkeys(joined):
+            if each != value:
+                self._drop_unused_join(each)
 
     def _left_in_register(self, at: int, wanted: int) -> int:
         """Return what a function returns that says nothing of it: what its code leaves there."""

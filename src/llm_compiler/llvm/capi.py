@@ -139,6 +139,7 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "LLVMGetTypeAttributeValue": (_ptr, (_ptr,)),
     "LLVMGetFunctionCallConv": (c_uint, (_ptr,)),
     "LLVMIsACallInst": (_ptr, (_ptr,)),
+    "LLVMIsACastInst": (_ptr, (_ptr,)),
     "LLVMIsAInvokeInst": (_ptr, (_ptr,)),
     "LLVMGetCalledValue": (_ptr, (_ptr,)),
     "LLVMGetNumArgOperands": (c_uint, (_ptr,)),

@@ -143,7 +143,7 @@ def test_an_alias_is_the_same_function(pool: LocalPool) -> None:
 def test_what_cannot_agree_is_refused(pool: LocalPool) -> None:
     f = "define i32 @f(double %x) minsize {\n  %y = fptosi double %x to i32\n  ret i32 %y\n}\n"
     g = (
-        "define i32 @g(i32 %x) minsize {\n  %y = call i32 @f(i32 %x)\n  %z = add i32 %y, 1\n"
+        "define i32 @g(i32 %x) minsize {\n  %y = call i32 @f(i32 %x)\n  %z = add i32 %y, %x\n"
         "  ret i32 %z\n}\ndeclare i32 @f(i32)\n"
     )
     found = agreed(pool, f=f, g=g)
@@ -170,6 +170,81 @@ def test_a_result_that_is_only_passed_on_may_be_none(pool: LocalPool) -> None:
     assert prototypes(found, "drop") == {"void @drop(ptr)"}
     assert not found.changed
     assert not found.refused
+
+
+def test_results_of_two_kinds_that_are_only_passed_on_are_none(pool: LocalPool) -> None:
+    """As SHA256Final and SHA256Pad of libmd: one way returns a callee's result, one a pointer."""
+    transform = (
+        "define i32 @transform(ptr %p) minsize {\n  %n = load i32, ptr %p\n  %m = mul i32 %n, 7\n"
+        "  store i32 %m, ptr %p\n  ret i32 %m\n}\n"
+    )
+    pad = (
+        "define i32 @pad(ptr %p) minsize {\n  %q = getelementptr i8, ptr %p, i64 80\n"
+        "  %r = tail call i32 @transform(ptr %q)\n  ret i32 %r\n}\ndeclare i32 @transform(ptr)\n"
+    )
+    final = (
+        "define ptr @final(ptr %d, ptr %p) minsize {\n  %r = call ptr @pad(ptr %p)\n"
+        "  %c = icmp eq ptr %d, null\n  br i1 %c, label %end, label %more\n"
+        "more:\n  store i8 1, ptr %d\n  tail call void @llvm.memset.p0.i64(ptr %p, i8 0, i64 208, "
+        "i1 false)\n  br label %end\n"
+        "end:\n  %v = phi ptr [ %p, %more ], [ %r, %0 ]\n  ret ptr %v\n}\n"
+        "declare ptr @pad(ptr)\ndeclare void @llvm.memset.p0.i64(ptr, i8, i64, i1)\n"
+    )
+    found = agreed(pool, transform=transform, pad=pad, final=final)
+    assert not found.changed
+    assert not found.refused
+    assert prototypes(found, "final") == {"void @final(ptr, ptr)"}
+
+
+def test_what_returns_nothing_is_settled_once(pool: LocalPool) -> None:
+    """As MD4Update, MD4Pad and MD4Final of libmd, each of which passes the next one's result on."""
+    update = (
+        "define void @update(ptr %p, i64 %n) minsize {\n  %c = icmp eq i64 %n, 0\n"
+        "  br i1 %c, label %end, label %more\nmore:\n  store i64 %n, ptr %p\n  br label %end\n"
+        "end:\n  ret void\n}\n"
+    )
+    pad = (
+        "define i64 @pad(ptr %p) minsize {\n  call void @update(ptr %p, i64 5)\n"
+        "  %r = tail call i64 @update(ptr %p, i64 8)\n  ret i64 %r\n}\n"
+        "declare i64 @update(ptr, i64)\n"
+    )
+    final = (
+        "define i64 @final(ptr %d, ptr %p) minsize {\n  %r = call i64 @pad(ptr %p)\n"
+        "  %c = icmp eq ptr %d, null\n  br i1 %c, label %end, label %more\n"
+        "more:\n  store i8 1, ptr %d\n  br label %end\nend:\n  ret i64 %r\n}\n"
+        "declare i64 @pad(ptr)\n"
+    )
+    found = agreed(
+        pool, update=update, pad=pad.replace("call void @update", "call i64 @update"), final=final
+    )
+    assert not found.refused
+    assert prototypes(found, "update") == {"void @update(ptr, i64)"}
+    assert prototypes(found, "pad") == {"void @pad(ptr)"}
+
+
+def test_what_nobody_passes_is_no_parameter(pool: LocalPool) -> None:
+    """As context_add_value of yajl: a draft passes on all that a callee with dots may read."""
+    report = (
+        "define i32 @report(ptr %p, i64 %a, i64 %b, i64 %c) minsize {\n"
+        "  %n = load i32, ptr %p\n"
+        "  %r = call i32 (ptr, ...) @printf(ptr @format, i32 %n, i64 %b, i64 %c)\n"
+        "  %s = add i32 %r, 1\n  ret i32 %s\n}\n"
+        "@format = external global i8\ndeclare i32 @printf(ptr, ...)\n"
+    )
+    one = (
+        "define i32 @one(ptr %p) minsize {\n  %q = call ptr @next(ptr %p)\n"
+        "  %r = call i32 @report(ptr %q)\n  %s = add i32 %r, 1\n  ret i32 %s\n}\n"
+        "declare ptr @next(ptr)\ndeclare i32 @report(ptr)\n"
+    )
+    two = one.replace("@one", "@two").replace("i32 %r, 1", "i32 %r, 2")
+    reads = "define i64 @reads(ptr %p, i64 %a) minsize {\n  store i64 %a, ptr %p\n  ret i64 %a\n}\n"
+    user = "define void @user(ptr %p) minsize {\n  %r = call i64 @reads(ptr %p)\n  ret void\n}\n"
+    user += "declare i64 @reads(ptr)\n"
+    found = agreed(pool, report=report, one=one, two=two, reads=reads, user=user)
+    assert prototypes(found, "report") == {"i32 @report(ptr)"}
+    assert not found.changed & {"report", "one", "two"}
+    # What the code does read stays a parameter.
+    assert prototypes(found, "reads") == {"i64 @reads(ptr, i64)"}
 
 
 def test_what_a_definition_does_not_read_is_not_guessed(pool: LocalPool) -> None:
