@@ -14,6 +14,7 @@ from ctypes import c_void_p
 from dataclasses import dataclass
 
 from llm_compiler.disassembly.attributes import ABI_ATTRIBUTES, calls_of
+from llm_compiler.disassembly.value_uses import is_returned
 from llm_compiler.errors import LlmCompilerError
 from llm_compiler.llvm.capi import take_message
 from llm_compiler.llvm.job_steps import TextsJob
@@ -29,12 +30,9 @@ __all__ = [
     "Survey",
     "SurveyJob",
     "candidates",
-    "is_returned",
 ]
 
 _POINTER_BITS = 64
-_MAX_JOINED = 16
-"""Values that a result is followed through to where it is returned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,25 +166,6 @@ def _survey(text: str, function: str) -> Survey:
             calls=tuple(dict.fromkeys(calls)),
             last_calls=_last_calls(module, handle, reader),
         )
-
-
-def is_returned(module: Module, call: int) -> bool:
-    """Whether a value is returned, also where ways join, and nothing else is done with it."""
-    library = module.context.library
-    pending, seen = [call], {call}
-    while pending and len(seen) <= _MAX_JOINED:
-        use = library.LLVMGetFirstUse(pending.pop())
-        if not use:
-            return False
-        while use:
-            user = library.LLVMGetUser(use)
-            if not library.LLVMIsAReturnInst(user) and user not in seen:
-                if not (library.LLVMIsAPHINode(user) or library.LLVMIsASelectInst(user)):
-                    return False
-                seen.add(user)
-                pending.append(user)
-            use = library.LLVMGetNextUse(use)
-    return not pending
 
 
 def _last_calls(

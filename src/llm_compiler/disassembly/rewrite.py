@@ -17,8 +17,9 @@ from typing import Final
 
 from llm_compiler.disassembly.attributes import calls_of
 from llm_compiler.disassembly.naming import quoted_name
-from llm_compiler.disassembly.prototypes import Prototype, is_returned
+from llm_compiler.disassembly.prototypes import Prototype
 from llm_compiler.disassembly.register_values import CAST, IncompatibleTypes, RegisterValues
+from llm_compiler.disassembly.value_uses import drop_unused_join, is_only_passed_on, is_returned
 from llm_compiler.errors import CompilerError, InputError, LlmCompilerError
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.module import Context, Module
@@ -367,7 +368,7 @@ class _Editor:
                         value = self._values.cast(builder, own, library.LLVMTypeOf(parameter))
                         library.LLVMReplaceAllUsesWith(parameter, value)
                 elif library.LLVMGetFirstUse(parameter):
-                    if not self._is_only_passed_on(parameter):
+                    if not is_only_passed_on(self._module, parameter):
                         raise _Impossible("the function uses a parameter that nobody passes")
                     # It was passed on in case a callee reads the register: nobody set it.
                     self.has_guessed = self.must_be_same = True
@@ -376,23 +377,6 @@ class _Editor:
             self._returns(builder, new)
         finally:
             library.LLVMDisposeBuilder(builder)
-
-    def _is_only_passed_on(self, value: int) -> bool:
-        """Whether a value is an argument of calls, also where ways join, and nothing else."""
-        library = self._library
-        pending, seen = [value], {value}
-        while pending:
-            use = library.LLVMGetFirstUse(pending.pop())
-            while use:
-                user = library.LLVMGetUser(use)
-                use = library.LLVMGetNextUse(use)
-                if library.LLVMIsACallInst(user) or user in seen:
-                    continue
-                if not (library.LLVMIsAPHINode(user) or library.LLVMIsACastInst(user)):
-                    return False
-                seen.add(user)
-                pending.append(user)
-        return True
 
     def _returns(self, builder: int, new: int) -> None:
         library = self._library
@@ -410,25 +394,7 @@ class _Editor:
                 library.LLVMPositionBuilderBefore(builder, handle)
                 library.LLVMBuildRet(builder, self._values.cast(builder, value, wanted))
             library.LLVMInstructionEraseFromParent(handle)
-            self._drop_unused_join(value)
-
-    def _drop_unused_join(self, value: int) -> None:
-        """Drop what only joined results that are returned no more: a call's own is unused then."""
-        library = self._library
-        if not value or library.LLVMGetFirstUse(value):
-            return
-        if library.LLVMIsAPHINode(value):
-            count = library.LLVMCountIncoming(value)
-            joined = [library.LLVMGetIncomingValue(value, index) for index in range(count)]
-        elif library.LLVMIsASelectInst(value) or self._is_own_cast(value):
-            count = library.LLVMGetNumOperands(value)
-            joined = [library.LLVMGetOperand(value, index) for index in range(count)]
-        else:
-            return
-        library.LLVMInstructionEraseFromParent(value)
-        for each in dict.fromkeys(joined):
-            if each != value:
-                self._drop_unused_join(each)
+            drop_unused_join(self._module, value)
 
     def _left_in_register(self, at: int, wanted: int) -> int:
         """Return what a function returns that says nothing of it: what its code leaves there."""
