@@ -30,6 +30,7 @@ __all__ = [
     "Survey",
     "SurveyJob",
     "candidates",
+    "ways_into",
 ]
 
 _POINTER_BITS = 64
@@ -181,7 +182,7 @@ def _last_calls(
     ]
     for index in returns:
         call = _last_call(module, index)
-        ways = [] if call else _ways_into(module, library.LLVMGetInstructionParent(index))
+        ways = [] if call else ways_into(module, library.LLVMGetInstructionParent(index))
         ends = [call] if call else [_last_call(module, end) for end in ways]
         for each in ends or [0]:
             if not each or each not in direct:
@@ -191,7 +192,7 @@ def _last_calls(
     return tuple(dict.fromkeys(found))
 
 
-def _ways_into(module: Module, block: int) -> list[int]:
+def ways_into(module: Module, block: int) -> list[int]:
     """Return the ends of the blocks in front of a block."""
     library = module.context.library
     found = []

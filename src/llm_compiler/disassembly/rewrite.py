@@ -17,7 +17,7 @@ from typing import Final
 
 from llm_compiler.disassembly.attributes import calls_of
 from llm_compiler.disassembly.naming import quoted_name
-from llm_compiler.disassembly.prototypes import Prototype
+from llm_compiler.disassembly.prototypes import Prototype, ways_into
 from llm_compiler.disassembly.register_values import CAST, IncompatibleTypes, RegisterValues
 from llm_compiler.disassembly.value_uses import drop_unused_join, is_only_passed_on, is_returned
 from llm_compiler.errors import CompilerError, InputError, LlmCompilerError
@@ -504,19 +504,8 @@ class _Editor:
         return found
 
     def _predecessors(self, block: int) -> list[int]:
-        library = self._library
-        function = library.LLVMGetBasicBlockParent(block)
-        found = []
-        item = library.LLVMGetFirstBasicBlock(function)
-        while item:
-            end = library.LLVMGetBasicBlockTerminator(item)
-            successors = [
-                library.LLVMGetSuccessor(end, i) for i in range(library.LLVMGetNumSuccessors(end))
-            ]
-            if block in successors:
-                found.append(item)
-            item = library.LLVMGetNextBasicBlock(item)
-        return found
+        ends = ways_into(self._module, block)
+        return [self._library.LLVMGetInstructionParent(end) for end in ends]
 
     def _parameters(self, type_: int) -> list[int]:
         count = self._library.LLVMCountParamTypes(type_)
