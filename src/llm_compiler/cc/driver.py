@@ -15,7 +15,7 @@ from pathlib import Path
 from llm_compiler.cc.cache import Cache, Entry
 from llm_compiler.cc.command_line import Compilation, Kind, PassOn, Several, classify
 from llm_compiler.cc.improve import Workshop
-from llm_compiler.cc.link import Link
+from llm_compiler.cc.link import Link, linked_map
 from llm_compiler.cc.making import Compiled, Maker, Source
 from llm_compiler.cc.protocol import Call, Connection
 from llm_compiler.cc.relink import link_units
@@ -374,6 +374,8 @@ class Driver:
                     raise InputError(f"the program as one is no smaller: {size} bytes")
                 if connection.write(asked.output, linked, executable=True) == 0:
                     recipe, after = entry.recipe or "clang -Oz", size
+                    if asked.map_file:
+                        connection.write(asked.map_file, linked_map(asked, Path(name)))
             except LlmCompilerError as error:
                 detail = f"linked as it is: {error}"
         self._note_link(asked.output, before, after, request, recipe, is_hit=is_hit, detail=detail)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from llm_compiler.errors import InputError, LlmCompilerError
 from llm_compiler.llvm.clang_flags import ClangFlags, takes_value
-from llm_compiler.llvm.elf import parse_elf
+from llm_compiler.llvm.object_file import section_data
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 
@@ -86,8 +86,7 @@ def read_fat(data: bytes) -> Fat | None:
     if _MAGIC not in data:
         return None
     try:
-        elf = parse_elf(data)
-        body = next((section.data for section in elf.sections if section.name == _SECTION), b"")
+        body = section_data(data, _SECTION) or b""
         if not body.startswith(_MAGIC):
             return None
         flags, bitcode = body[len(_MAGIC) :].split(b"\n", 1)

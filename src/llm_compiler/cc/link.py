@@ -9,11 +9,21 @@ their place, since what they define is there already. A shared library must offe
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from llm_compiler.cc.board_links import (
+    Piece,
+    board_words,
+    check_script,
+    kept_names,
+    links_board,
+    lost_sections,
+    read_scripts,
+)
 from llm_compiler.cc.fat_objects import Fat, read_fat
 from llm_compiler.cc.protocol import Call, Connection
 from llm_compiler.disassembly.archive import MAGIC, read_archive
@@ -22,7 +32,7 @@ from llm_compiler.llvm.clang_flags import takes_value
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.process import run
 
-__all__ = ["Joined", "Link", "join", "link_again", "linked_file", "parse_link"]
+__all__ = ["Joined", "Link", "join", "link_again", "linked_file", "linked_map", "parse_link"]
 
 # With these the linker does what lld and the link that follows might do otherwise.
 _FORBIDS = re.compile(
@@ -43,8 +53,24 @@ class Link:
     """A call that links objects and archives."""
 
     arguments: tuple[str, ...]
-    """Without response files."""
+    """Without response files, and for a board without the linker's map."""
     output: str
+    is_board: bool = False
+    scripts: tuple[str, ...] = ()
+    """A board's linker scripts."""
+    map_file: str = ""
+    """Where a board's map is wanted; empty: nowhere."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Input:
+    """An object that carries bitcode, or a member of an archive that does."""
+
+    name: str
+    """As the linker is given it."""
+    data: bytes = field(repr=False)
+    fat: Fat
+    is_member: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +87,22 @@ class Joined:
 
 def parse_link(arguments: Sequence[str]) -> Link | str:
     """Return a link that may be done again, or why it may not."""
-    output = "a.out"
-    rest = iter(arguments)
-    num_inputs = 0
-    for word in rest:
+    board = board_words(arguments) if links_board(arguments) else None
+    if isinstance(board, str):
+        return board
+    judged = arguments if board is None else board.judged
+    for word in judged:
         if _FORBIDS.match(word):
             return f"{word} forbids that the program is linked otherwise"
+    words = tuple(arguments) if board is None else board.arguments
+    output = "a.out"
+    rest = iter(words)
+    num_inputs = 0
+    for word in rest:
         if word in ("-o", "--output"):
             output = next(rest, "")
         elif takes_value(word):
-            if word in ("-z", "-T", "-Xlinker"):
+            if word in ("-z", "-Xlinker"):
                 return f"{word} forbids that the program is linked otherwise"
             next(rest, None)
         elif word.startswith("-o"):
@@ -81,7 +113,15 @@ def parse_link(arguments: Sequence[str]) -> Link | str:
             num_inputs += 1
     if not num_inputs or not output:
         return "it links nothing"
-    return Link(arguments=tuple(arguments), output=output)
+    if board is None:
+        return Link(arguments=words, output=output)
+    return Link(
+        arguments=words,
+        output=output,
+        is_board=True,
+        scripts=board.scripts,
+        map_file=board.map_file,
+    )
 
 
 def join(
@@ -92,12 +132,15 @@ def join(
     Raises:
         InputError: it cannot be joined, and why.
     """
-    words, fat, units = _with_bitcode(link, call.folder, toolchain, folder)
+    words, fat, inputs = _with_bitcode(link, call.folder, toolchain, folder)
+    units = [found.fat for found in inputs]
     if not units:
         raise InputError("no input carries bitcode")
     for unit in units:
         if any(name in unit.bitcode for name in _KEPT_BY_NAME):
             raise InputError("a unit asks where a section begins")
+    if link.is_board:
+        words += [f"-Wl,-u,{name}" for name in _kept(link, inputs, call.folder, toolchain)]
     output = folder / "joined"
     clang = str(toolchain.tool("clang++" if call.is_cxx else "clang"))
     kept = [word for word in _without_output(words) if not word.startswith("-fuse-ld=")]
@@ -148,7 +191,52 @@ def link_again(
             words.append(str(whole))
     if not joined.fat:  # all of it is in archives
         words.insert(0, str(whole))
-    return linked_file(_without_output(words), link.output, call, connection, toolchain, output)
+    if link.map_file:
+        words.append(f"-Wl,-Map,{_map(folder)}")
+    made = linked_file(_without_output(words), link.output, call, connection, toolchain, output)
+    if link.is_board and (lost := lost_sections((call.folder / link.output).read_bytes(), made)):
+        raise InputError(f"linked again it has no {', '.join(lost)}")
+    return made
+
+
+def _map(folder: Path) -> Path:
+    return folder / "map"
+
+
+def linked_map(link: Link, folder: Path) -> bytes:
+    """Return the map of what `link_again` linked in a folder, without the folder's name."""
+    text = _map(folder).read_bytes()
+    return text.replace(os.fsencode(folder / "linked"), os.fsencode(link.output)).replace(
+        os.fsencode(folder) + b"/", b""
+    )
+
+
+def _kept(
+    link: Link, inputs: Sequence[_Input], folder: Path, toolchain: Toolchain
+) -> tuple[str, ...]:
+    """Return what stays of a board's program, whether or not something refers to it.
+
+    Raises:
+        InputError: its script, or its source, says more of where it lies than holds for one file.
+    """
+    pieces = []
+    for found in inputs:
+        command: list[str | Path] = [toolchain.tool("llvm-dis"), "-o", "-", "-"]
+        done = run(command, stdin=found.fat.bitcode, timeout_s=_TIMEOUT_S)
+        if not done.ok:
+            raise InputError("a unit's bitcode cannot be read")
+        pieces.append(
+            Piece(
+                name=found.name,
+                data=found.data,
+                text=done.stdout.decode("utf-8", "replace"),
+                is_member=found.is_member,
+            )
+        )
+    check_script(
+        read_scripts(link.scripts, folder, _library_folders(link.arguments, folder)), pieces
+    )
+    return kept_names(pieces)
 
 
 def linked_file(
@@ -201,7 +289,7 @@ def _without_output(words: Sequence[str]) -> list[str]:
 
 def _with_bitcode(
     link: Link, folder: Path, toolchain: Toolchain, scratch: Path
-) -> tuple[list[str], set[int], list[Fat]]:
+) -> tuple[list[str], set[int], list[_Input]]:
     """Return the arguments with bitcode in the place of fat objects, which those are, and all."""
     words, fat, units = list(link.arguments), set(), []
     searched = _library_folders(link.arguments, folder)
@@ -230,8 +318,10 @@ def _with_bitcode(
             if members is not None:
                 words[index] = str(members[0])
                 units += members[1]
+        elif link.is_board and not data.startswith(b"\x7fELF"):
+            raise InputError(f"{word} is a linker script, or none of the linker's files")
         elif (found := read_fat(data)) is not None:
-            units.append(found)
+            units.append(_Input(name=word, data=data, fat=found))
             fat.add(index)
             bitcode = scratch / f"{index}.bc"
             bitcode.write_bytes(found.bitcode)
@@ -241,14 +331,18 @@ def _with_bitcode(
 
 def _archive(
     data: bytes, path: Path, folder: Path, toolchain: Toolchain
-) -> tuple[Path, list[Fat]] | None:
+) -> tuple[Path, list[_Input]] | None:
     """Write an archive of bitcode in the place of one of fat objects; None: it has none."""
     try:
         members = read_archive(data, str(path))
     except InputError:
         return None
     fats = [read_fat(member.data) for member in members]
-    units = [each_fat for each_fat in fats if each_fat is not None]
+    units = [
+        _Input(name=f"{path}:{member.name}", data=member.data, fat=each_fat, is_member=True)
+        for member, each_fat in zip(members, fats, strict=True)
+        if each_fat is not None
+    ]
     if not units:
         return None
     folder.mkdir()

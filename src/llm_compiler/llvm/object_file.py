@@ -31,10 +31,12 @@ from llm_compiler.llvm.wasm_object import is_wasm, wasm_groups, wasm_sizes, wasm
 
 __all__ = [
     "ObjectSizes",
+    "allocated_sections",
     "defined_symbols",
     "has_sizes",
     "object_contents",
     "object_format",
+    "section_data",
     "section_groups",
     "section_sizes",
     "undefined_symbols",
@@ -178,6 +180,36 @@ def section_groups(data: bytes) -> dict[str, int]:
             group = ".".join(text.split(".")[:2]) if text.startswith(_SPLIT) else text
             found[group] = found.get(group, 0) + header.size
     return found
+
+
+def allocated_sections(data: bytes) -> frozenset[str]:
+    """Return the names of an ELF file's sections that take memory.
+
+    Raises:
+        InputError: `data` is not an ELF file, or is cut short.
+    """
+    elf = _read(data)
+    return frozenset(
+        elf.name(header).decode("utf-8", "replace")
+        for header in elf.headers
+        if header.flags & SHF_ALLOC and header.size
+    )
+
+
+def section_data(data: bytes, name: str) -> bytes | None:
+    """Return the bytes of the first section of an ELF file with a name; None: there is none.
+
+    Raises:
+        InputError: `data` is not an ELF file, or is cut short.
+    """
+    elf = _read(data)
+    try:
+        for header in elf.headers:
+            if elf.name(header) == name.encode():
+                return elf.contents(header)
+    except DAMAGED as error:
+        raise InputError(f"the ELF object is damaged: {error}") from None
+    return None
 
 
 def undefined_symbols(data: bytes) -> frozenset[str]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llm_compiler.cc.link import Link, parse_link
-from llm_compiler.llvm.object_file import section_sizes
+from llm_compiler.llvm.object_file import allocated_sections, section_sizes
 from llm_compiler.llvm.toolchain import find_toolchain
+from llm_compiler.process import which
 
 if TYPE_CHECKING:
     from .conftest import LlmCc
@@ -135,6 +136,66 @@ def test_what_forbids_another_link_keeps_the_first(llm_cc: LlmCc, objects: Path)
 )
 def test_links_that_are_left_alone(text: str) -> None:
     assert isinstance(parse_link(text.split()), str)
+
+
+FIRMWARE = Path(__file__).parents[3] / "examples" / "firmware"
+BOARD = ("--target=thumbv7m-none-eabi", "-mcpu=cortex-m3")
+ORIGINS = "-Wl,--defsym=flash_origin=0,--defsym=ram_origin=0x20000000,-e,vectors"
+BOARD_LINK = (*BOARD, "-nostdlib", "-fuse-ld=lld", "-Wl,--gc-sections", ORIGINS)
+RUN = (
+    *("qemu-system-arm", "-M", "mps2-an385", "-display", "none", "-monitor", "none"),
+    *("-serial", "none", "-chardev", "stdio,id=host"),
+    *("-semihosting-config", "enable=on,chardev=host", "-kernel"),
+)
+
+
+@pytest.fixture(scope="module")
+def board(llm_cc: LlmCc, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not (find_toolchain().bin_dir / "ld.lld").exists():
+        pytest.skip("needs lld")
+    folder = tmp_path_factory.mktemp("board")
+    flags = (*BOARD, "-Oz", "-std=c11", "-ffreestanding", "-fno-builtin", "-ffunction-sections")
+    for source in FIRMWARE.glob("*.c"):
+        arguments = (*flags, "-c", str(source), "-o", f"{source.stem}.o")
+        assert llm_cc(*arguments, cwd=folder, LLM_CC_MODE="lto").returncode == 0
+    script = (FIRMWARE / "firmware.ld").read_text()
+    (folder / "firmware.ld").write_text(script)
+    named = script.replace("*(.text .text.*)", "main.o(.text .text.*) *(.text .text.*)")
+    (folder / "named.ld").write_text(named)
+    return folder
+
+
+def linked_board(llm_cc: LlmCc, board: Path, script: str) -> tuple[bytes, bytes]:
+    """Return what clang and what llm-cc links by a script."""
+    objects = ("board.o", "control.o", "command.o", "main.o")
+    arguments = (*BOARD_LINK, "-Wl,-T," + script, *objects, "-Wl,-Map,board.map", "-o", "board.elf")
+    assert llm_cc.run_clang(*arguments, cwd=board).returncode == 0
+    plain = (board / "board.elf").read_bytes()
+    done = llm_cc(*arguments, cwd=board, LLM_CC_MODE="lto")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    return plain, (board / "board.elf").read_bytes()
+
+
+def test_a_boards_program_is_linked_as_one_by_its_script(llm_cc: LlmCc, board: Path) -> None:
+    plain, ours = linked_board(llm_cc, board, "firmware.ld")
+    sizes = [section_sizes(data).size_bytes for data in (ours, plain)]
+    assert sizes[0] < sizes[1], last(llm_cc)
+    assert allocated_sections(ours) == allocated_sections(plain)
+    text = (board / "board.map").read_text()
+    assert "whole.o:(.start)" in text
+    assert "main.o" not in text
+    assert "/link-" not in text
+    if which(RUN[0]) is None:
+        pytest.skip(f"linked, not run: needs {RUN[0]}")
+    done = subprocess.run([*RUN, board / "board.elf"], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, (FIRMWARE / "expected.out").read_bytes())
+
+
+def test_a_script_that_names_a_file_keeps_the_first_link(llm_cc: LlmCc, board: Path) -> None:
+    plain, ours = linked_board(llm_cc, board, "named.ld")
+    assert ours == plain
+    assert "names files: main.o" in str(last(llm_cc)["detail"])
+    assert "main.o:(.text" in (board / "board.map").read_text()
 
 
 def test_links_that_are_done_again() -> None:
