@@ -36,9 +36,9 @@ __attribute__((noinline)) static int list_on_stack(int n) {
         memset(l->tail, 'a' + i % 26, extra);
         head = l;
     }
-    int sum = 0;
-    for (struct link *l = head; l; l = l->next) sum = sum * 5 + l->value + l->tail[0];
-    return sum;
+    unsigned sum = 0;
+    for (struct link *l = head; l; l = l->next) sum = sum * 5 + (unsigned)(l->value + l->tail[0]);
+    return (int)sum;
 }
 __attribute__((noinline)) static const char *joined(char *buffer, const char *const *words, int n) {
     buffer[0] = 0;

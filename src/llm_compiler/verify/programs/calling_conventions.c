@@ -43,8 +43,8 @@ static int finish(const char *name, uint64_t expected) {
 #define SWIFT __attribute__((swiftcall))
 
 static int seen;
-KEEP MOST static void log_rare(int a, int b) { seen = seen * 31 + a - b; }
-KEEP ALL static void log_never(int a) { seen += a; }
+KEEP MOST static void log_rare(int a, int b) { seen = (int)((unsigned)seen * 31u + (unsigned)a - (unsigned)b); }
+KEEP ALL static void log_never(int a) { seen = (int)((unsigned)seen + (unsigned)a); }
 KEEP MOST static int rare_value(int a, long b, short c) { return a * 2 + (int)b - c; }
 KEEP ABI_A static long foreign(int a, double b, long c, float d, int e, long f) { return a + (long)(b * 2) - c * 3 + (long)d + e * f; }
 KEEP ABI_B static double vectors(double a, float b, int c, double d) { return a * 2 - (double)b + c * d; }
@@ -70,15 +70,15 @@ static int many_calls(int n) {
     for (int i = 0; i < n; i++) {
         log_rare(a, i);
         if (i % 3 == 1) log_never(b);
-        a += b ^ i;
-        b = c - d + i;
-        c += rare_value(a, e, (short)d);
+        a = (int)((unsigned)a + (unsigned)(b ^ i));
+        b = (int)((unsigned)c - (unsigned)d + (unsigned)i);
+        c = (int)((unsigned)c + (unsigned)rare_value(a, e, (short)d));
         d = (int)(f - e) + (a & 15);
         e += registers(a & 7, b & 7, c & 7, d & 7, i, 2, 3, 4);
         f ^= foreign(i, i * 0.5, a & 63, 2.5f, 3, e & 31);
         log_never(d);
     }
-    return a + 3 * b + 5 * c + 7 * d + (int)e + (int)f;
+    return (int)((unsigned)a + 3u * (unsigned)b + 5u * (unsigned)c + 7u * (unsigned)d + (unsigned)e + (unsigned)f);
 }
 typedef MOST int (*most_pointer)(int, long, short);
 typedef ABI_A long (*foreign_pointer)(int, double, long, float, int, long);

@@ -93,7 +93,7 @@ static int with_array(int n) {
             memset(copy, '0' + i % 10, 3);
             complain("%c", copy[1]);
         }
-        for (char *p = copy; *p; p++) total = total * 3 + *p;
+        for (char *p = copy; *p; p++) total = (int)((unsigned)total * 3 + (unsigned)*p);
     }
     return total;
 }

@@ -28,7 +28,7 @@ enum { N = sizeof edges / sizeof *edges };
 
 static int branch_signed(int32_t a, int32_t b) { if (a < b) return 1; if (a > b) return 2; return 3; }
 static int branch_unsigned(uint32_t a, uint32_t b) { if (a < b) return 1; if (a > b) return 2; return 3; }
-static int32_t select_signed(int32_t a, int32_t b) { return a <= b ? a - 1 : b + 1 == 0 ? 7 : b; }
+static int32_t select_signed(int32_t a, int32_t b) { return a <= b ? (int32_t)((uint32_t)a - 1u) : b + 1 == 0 ? 7 : b; }
 static uint32_t select_unsigned(uint32_t a, uint32_t b) { return a >= b ? a ^ 5 : b ^ 9; }
 static int narrow_signed(int8_t a, int8_t b) { return (a < b) * 2 + (a >= b) + (a + b > 100) * 4 + (a * b < -50) * 8; }
 static int narrow_unsigned(uint8_t a, uint8_t b) { return (a < b) * 2 + (a >= b) + (a + b > 300) * 4 + (a - b < -50) * 8; }
@@ -73,13 +73,13 @@ int main(void) {
             mix((uint64_t)(uint32_t)select_signed(a, b == INT_MAX ? 0 : b) << 32 | select_unsigned((uint32_t)a, (uint32_t)b));
             mix((uint64_t)(narrow_signed((int8_t)a, (int8_t)b) * 100 + narrow_unsigned((uint8_t)a, (uint8_t)b)));
             mix((uint64_t)(halves((int16_t)a, (uint16_t)b)));
-            mix((uint64_t)(longs((int64_t)a << 20, (int64_t)b << 20) * 100 + unsigned_longs((uint64_t)(int64_t)a, (uint64_t)(int64_t)b)));
+            mix((uint64_t)(longs((int64_t)a * (1 << 20), (int64_t)b * (1 << 20)) * 100 + unsigned_longs((uint64_t)(int64_t)a, (uint64_t)(int64_t)b)));
             mix((uint64_t)widen((int8_t)a, (uint8_t)b, (int16_t)a, (uint16_t)b, a, (uint32_t)b));
             mix((uint64_t)(in_range(a, b, 1000) * 2 + in_unsigned_range((uint32_t)a, (uint32_t)b, 0xfffff000u)));
             mix((uint64_t)clamp(a, -1000, b < -1000 ? -1000 : b));
         }
     for (int i = 0; i < N; i++) {
-        mix((uint64_t)bounds(edges[i]) * 7 + (uint64_t)(sign(edges[i]) + 1) + (uint64_t)(sign((int64_t)edges[i] << 31) + 1) * 3);
+        mix((uint64_t)bounds(edges[i]) * 7 + (uint64_t)(sign(edges[i]) + 1) + (uint64_t)(sign((int64_t)edges[i] * (INT64_C(1) << 31)) + 1) * 3);
         for (unsigned by = 0; by < 32; by += 5) mix(right_shift(edges[i], by));
         mix((uint64_t)search(edges, N, edges[i]));
         mix((uint64_t)search(edges, N, (int)((unsigned)edges[i] + 3u)));

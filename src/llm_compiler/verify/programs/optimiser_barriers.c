@@ -80,7 +80,7 @@ static int loop_hints(int *values, int n) {
 #pragma clang loop vectorize(enable) interleave_count(2)
     for (int i = 0; i < n; i++) values[i] = values[i] * 2 + 1;
 #pragma clang loop unroll_count(3)
-    for (int i = n; i-- > 0;) sum ^= values[i] << (i % 5);
+    for (int i = n; i-- > 0;) sum ^= (int)((unsigned)values[i] << (i % 5));
 #pragma clang loop distribute(enable)
     for (int i = 1; i < n; i++) { values[i] += values[i - 1]; sum += values[i] & 3; }
     return sum;

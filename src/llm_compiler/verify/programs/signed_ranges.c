@@ -32,9 +32,9 @@ static void fill(int low, int high, int by) {
     for (int i = low; i < high; i++) middle[i] = i * by - (i < 0 ? 7 : 3);
 }
 static int64_t weigh(int low, int high) {
-    int64_t sum = 0;
-    for (int i = low; i <= high; i++) sum = sum * 3 + (int64_t)middle[i] * i;
-    return sum;
+    uint64_t sum = 0;
+    for (int i = low; i <= high; i++) sum = sum * 3 + (uint64_t)((int64_t)middle[i] * i);
+    return (int64_t)sum;
 }
 static int count_between(const int32_t *v, int from, int to, int low, int high) {
     int n = 0;
@@ -45,13 +45,13 @@ static int count_between(const int32_t *v, int from, int to, int low, int high) 
     return n;
 }
 static int backwards(const int32_t *last, int n) {
-    int sum = 0;
-    for (int i = 0; i > -n; i--) sum = sum * 5 - last[i];
-    return sum;
+    unsigned sum = 0;
+    for (int i = 0; i > -n; i--) sum = sum * 5 - (unsigned)last[i];
+    return (int)sum;
 }
 static int strided(const int32_t *v, int start, int stride, int steps) {
     int sum = 0;
-    for (int i = start; steps-- > 0; i += stride) sum ^= v[i] + (sum << 1);
+    for (int i = start; steps-- > 0; i += stride) sum ^= (int)((unsigned)v[i] + ((unsigned)sum << 1));
     return sum;
 }
 static int byte_sum(const int8_t *p, int n) {
