@@ -114,6 +114,7 @@ def _options_of(part: _Part, options: AllArguments, minutes: float | None) -> Ta
         # What `disassemble` does: rules first, then the model.
         "rules": True,
         "search_s": LiftOptions().search_s,
+        "function_s": LiftOptions().function_s,
     }
     if kind is FlagTuningArguments:
         paper = part.name == PAPER_PART

@@ -82,6 +82,7 @@ def disassembly(options: DisassemblyArguments) -> DisassemblyTask:
             timeout_s=options.timeout_s,
             rules=options.rules,
             search_s=options.search_s,
+            function_s=options.function_s,
             retry=options.retry,
         )
     )

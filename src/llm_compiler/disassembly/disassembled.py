@@ -34,6 +34,9 @@ class DisassembleOptions:
     the engine replays answers that somebody wants verdicts on."""
     search_s: float = 2.0
     """Of processor time: so long each function's draft is varied until it is the same code."""
+    function_s: float = 10.0
+    """Of processor time: so long a function is looked at, all of its answers together. The nearest
+    is run first; others are, as long as time is left. 0: no limit."""
     max_executed: int = 5
     """The number of answers, of those that are not exact, that are run against the original."""
     temperature: float = 0.0
@@ -69,6 +72,8 @@ class DisassembleOptions:
             raise ConfigError("--jobs starts at 1")
         if self.search_s < 0:
             raise ConfigError("--search-s must not be negative")
+        if self.function_s < 0:
+            raise ConfigError("--function-s must not be negative")
         if self.timeout_s <= 0:
             raise ConfigError("--timeout-s must be more than 0")
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ParamSpec
@@ -26,7 +27,7 @@ from llm_compiler.verify.inputs import CONTENT_BYTES, Frame, Input, assign_locat
 from llm_compiler.verify.lifted import LiftInspection, LiftVerdict, Signature
 from llm_compiler.verify.probes import computes_numbers, makes_system_calls, reaches_beyond
 from llm_compiler.verify.round_trip import CodeObject
-from llm_compiler.verify.side_by_side.clock import Clock
+from llm_compiler.verify.side_by_side.clock import Budget, Clock
 from llm_compiler.verify.side_by_side.comparison import MAY_RETURN, NO_NUMBERS, Comparison
 from llm_compiler.verify.side_by_side.comparison_across import ComparisonAcross, moved_input
 from llm_compiler.verify.side_by_side.describe import describe_arguments
@@ -56,6 +57,8 @@ _REPEATS = 7
 """Of what buffers hold, 14 KiB in all, for code that has to do with large objects."""
 _SEEDS = 192
 """Inputs that a search for another lift of the same function starts from."""
+_SEARCH_SHARE = 0.65
+"""Of the time for a lift, that its search for inputs may take: the rest is for the runs."""
 _OUTLINED = "OUTLINED_FUNCTION_"
 _Asked = ParamSpec("_Asked")
 
@@ -131,6 +134,7 @@ class Executor:
         bounds: Mapping[str, int] | None = None,
         numbers: Mapping[str, int] | None = None,
         ending: frozenset[str] = frozenset(),
+        seconds: float = math.inf,
     ) -> Execution:
         """Compare a function's own object with the object of its lift.
 
@@ -141,7 +145,10 @@ class Executor:
             bounds: how many integer registers functions read at most, whatever else they take.
             numbers: how many numbers functions take at most, where that is known.
             ending: functions that never return, as their own code shows: a run ends there.
+            seconds: of processor time, for the search for inputs and the runs together, if that is
+                less than the options say.
         """
+        budget = Budget(seconds, self._sharers)
         self._programs.build_driver()
         signature = lift.signature
         frame = self._frame(signature)
@@ -157,7 +164,8 @@ class Executor:
         )
         ours = self._programs.link(original.path, name, world, "original")
         theirs = self._programs.link(lifted.path, name, world, "lifted")
-        found = self._inputs(text, name, world, signature, frame, lift.text)
+        search_s = _SEARCH_SHARE * budget.left
+        found = self._inputs(text, name, world, signature, frame, lift.text, search_s)
         evidence = _evidence(found)
         doubts: dict[str, None] = {}
         comparison = Comparison(
@@ -172,7 +180,8 @@ class Executor:
             first = self._programs.run(ours, some, world, frame)
             return zip(first, self._programs.run(theirs, some, world, frame), strict=True)
 
-        clock = self._clock(self._options.max_seconds)
+        clock = self._clock(min(self._options.max_seconds, budget.left))
+        number = -1
         for number, (given, outcome, other) in enumerate(_in_turn(found.inputs, run_both, clock)):
             completed = evidence.num_completed + outcome.is_complete
             evidence = dataclasses.replace(evidence, num_completed=completed)
@@ -201,7 +210,8 @@ class Executor:
             doubts[soft] = None
         if comparison.returns_nothing:
             doubts.pop(MAY_RETURN, None)
-        return self._with_doubts(evidence, next(filter(None, doubts), ""))
+        doubt = next(filter(None, doubts), "") or _unseen(found, number + 1)
+        return self._with_doubts(evidence, doubt)
 
     @_unproved_as_verdict
     def verify_across(
@@ -261,6 +271,7 @@ class Executor:
             return zip(first, other._programs.run(theirs, there, world, moved), strict=True)
 
         clock = self._clock(self._options.max_seconds)
+        number = -1
         for number, (given, outcome, two) in enumerate(_in_turn(found.inputs, run_both, clock)):
             completed = evidence.num_completed + outcome.is_complete
             evidence = dataclasses.replace(evidence, num_completed=completed)
@@ -275,7 +286,7 @@ class Executor:
                 raise Unproved(f"only one of both targets refers to {foreign}")
             arguments = describe_arguments(signature, frame, given)
             return self._refuted(evidence, difference, arguments, number)
-        return self._with_doubts(evidence, "")
+        return self._with_doubts(evidence, _unseen(found, number + 1))
 
     def lacks_reach(self, execution: Execution) -> bool:
         """Whether no lift of the same signature can pass: its inputs do not run all blocks."""
@@ -336,6 +347,7 @@ class Executor:
         signature: Signature,
         frame: Frame,
         lift: str = "",
+        seconds: float = math.inf,
     ) -> Found:
         """Return the inputs of a function, found once for all of its lifts."""
         base = (
@@ -356,7 +368,7 @@ class Executor:
             return found
         # What another lift passes to its callees changes little: the search goes on from there.
         seeds = found.inputs[:_SEEDS] if found is not None and base == last else []
-        clock = self._clock(self._options.max_seconds / (4 if seeds else 2))
+        clock = self._clock(min(seconds, self._options.max_seconds / (4 if seeds else 2)))
         found = search_inputs(
             self._programs, self._options, text, name, world, signature, frame, clock, lift, seeds
         )
@@ -372,6 +384,13 @@ def _evidence(found: Found) -> Execution:
         num_blocks=found.num_blocks,
         num_covered=found.num_covered,
     )
+
+
+def _unseen(found: Found, num_run: int) -> str:
+    """Return what runs that ended for want of time leave open: blocks that only the search ran."""
+    if num_run >= found.num_telling:
+        return ""
+    return f"there was time for {num_run} of {found.num_telling} inputs that reach its basic blocks"
 
 
 def _in_turn(

@@ -33,7 +33,9 @@ ODD = RIGHT.replace("shl i32 %0, 1\n", "shl i32 %0, 3\n  %3 = sdiv i32 %2, 4\n")
 
 
 @pytest.fixture
-def lifter(compile_c: Compile, tmp_path: Path, toolchain: Toolchain) -> Iterator[Lifter]:
+def lifter(
+    request: pytest.FixtureRequest, compile_c: Compile, tmp_path: Path, toolchain: Toolchain
+) -> Iterator[Lifter]:
     binary = read_binary(
         compile_c("int twice(int x) { return x + x; }", "twice.o"), toolchain, tmp_path
     )
@@ -42,7 +44,7 @@ def lifter(compile_c: Compile, tmp_path: Path, toolchain: Toolchain) -> Iterator
     for name, text in (("", WRONG), (".1", "define nothing"), (".2", RIGHT), (".3", ODD)):
         (answers / f"twice{name}.ll").write_text(text)
     with LocalPool(1) as pool:
-        options = DisassembleOptions(candidates=4)
+        options = DisassembleOptions(candidates=4, **getattr(request, "param", {}))
         yield Lifter(
             binary,
             ReplayEngine(answers),
@@ -89,3 +91,19 @@ def test_answers_get_verdicts_one_by_one(lifter: Lifter) -> None:
         LiftVerdict.REFUTED,
         LiftVerdict.NO_ANSWER,
     ]
+
+
+@pytest.mark.parametrize("lifter", [{"function_s": 1e-6}], indirect=True)
+def test_without_time_left_the_nearest_answer_alone_is_run(lifter: Lifter) -> None:
+    """All answers together have one budget; whether code is exact is always asked."""
+    symbol = lifter._binary.elf.symbol("twice")
+    assert symbol is not None
+    question = lifter.read(symbol)
+    wrong, _, right, odd = lifter.answers(question)
+    found = lifter.verify(question, [odd, wrong])
+    assert [verdict.verdict for verdict in found.verdicts] == [
+        LiftVerdict.REFUTED,
+        LiftVerdict.UNPROVED,
+    ]
+    assert "the time for this function was used" in found.verdicts[1].reason
+    assert lifter.verify(question, [odd, wrong, right]).outcome.verdict is LiftVerdict.EXACT

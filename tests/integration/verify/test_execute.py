@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from functools import cache
 from pathlib import Path
@@ -43,6 +44,7 @@ def judge(
     folder: Path,
     architecture: str = "x86_64",
     bounds: dict[str, int] | None = None,
+    seconds: float = math.inf,
 ) -> Execution:
     triple = f"{architecture}-pc-linux-gnu"
     assemble(assembly, architecture, toolchain, folder / "original.o")
@@ -55,7 +57,9 @@ def judge(
     )
     # One folder for all: the driver is compiled once.
     runner = executor(architecture, toolchain, folder.parent)
-    return runner.verify(originals, assembly, "f", lifted, inspection, bounds=bounds)
+    return runner.verify(
+        originals, assembly, "f", lifted, inspection, bounds=bounds, seconds=seconds
+    )
 
 
 def ir(body: str, signature: str = "i32 @f(i32 %a, i32 %b)", rest: str = "") -> str:
@@ -155,6 +159,17 @@ def test_what_inputs_do_not_reach_is_not_proved(toolchain: Toolchain, tmp_path: 
     body = "%m = mul i64 %a, 1000003\n%x = xor i64 %m, %a\nret i64 %x"
     found = judge(hidden, ir(body, "i64 @f(i64 %a)"), toolchain, tmp_path)
     assert (found.verdict, found.reason) == (UNPROVED, "the inputs run 2 of its 3 basic blocks")
+
+
+def test_blocks_that_only_the_search_ran_are_no_evidence(
+    toolchain: Toolchain, tmp_path: Path
+) -> None:
+    """The time may end after the search for inputs, before both have run on them."""
+    body = "%c = sub i32 %b, -3\n%d = add i32 %c, %a\nret i32 %d"
+    found = judge(ADD["x86_64"], ir(body), toolchain, tmp_path, seconds=0.0)
+    assert found.verdict is UNPROVED
+    assert found.num_covered == found.num_blocks == 1
+    assert "there was time for 0 of 1 inputs" in found.reason
 
 
 def test_what_lies_behind_calls_and_fields_is_reached(toolchain: Toolchain, tmp_path: Path) -> None:

@@ -136,6 +136,13 @@ class DisassembleArguments(Seed, AsJson):
         help="processor time for each function in which the rules' draft is varied until it is the "
         "same code (default: %(default)s)",
     )
+    function_s: float = option(
+        "--function-s",
+        default_of(DisassembleOptions, "function_s"),
+        metavar="S",
+        help="processor time for each function altogether, beyond which no further answer is run "
+        "beside the original; 0: no limit (default: %(default)s)",
+    )
     engine: str = engine_option(Capability.LIFT)
     model: str | None = model_option()
     no_cache: bool = option(

@@ -250,6 +250,13 @@ class DisassemblyArguments(TaskArguments):
         metavar="S",
         help="processor time of the rules' search for each function (default: %(default)s)",
     )
+    function_s: float = option(
+        "--function-s",
+        10.0,
+        metavar="S",
+        help="processor time for each function and all answers of one engine together; 0: no limit "
+        "(default: %(default)s)",
+    )
     retry: str = option(
         "--retry",
         "",

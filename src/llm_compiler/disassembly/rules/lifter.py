@@ -50,6 +50,8 @@ class Drafts:
     """What the rules lack, in words that can be counted."""
     instruction: str = ""
     num_tried: int = 0
+    seconds: float = 0.0
+    """Of a worker's processor time."""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -122,12 +124,12 @@ class RulesLifter:
         except Exception as error:  # A fault of ours takes one function's answer, not the file's.
             return Drafts(cause=f"a fault of the rules ({type(error).__name__}: {error})")
         if found.status is not Status.OK:
-            return Drafts(cause=found.detail, instruction=found.instruction)
+            return Drafts(cause=found.detail, instruction=found.instruction, seconds=found.seconds)
         drafts = found.drafts
         if drafts[0].likeness.is_same:
             self._sizes[_size_words(drafts[0].attributes)] += 1
         kept = worth_running(drafts)
-        return Drafts(drafts=tuple(kept), num_tried=found.num_tried)
+        return Drafts(drafts=tuple(kept), num_tried=found.num_tried, seconds=found.seconds)
 
     def arities(self, text: FunctionText) -> dict[str, int]:
         """Return how many integer arguments the functions that one calls take at most.

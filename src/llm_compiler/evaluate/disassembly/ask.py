@@ -86,6 +86,7 @@ def lift_rows(
         candidates=options.candidates,
         rules=False,
         temperature=options.temperature,
+        function_s=options.function_s,
         execute=options.execute,
         timeout_s=options.timeout_s,
         seed=options.seed,

@@ -32,6 +32,8 @@ class LiftOptions:
     """Rules alone are a contender too, and so are rules and each model together."""
     search_s: float = 2.0
     """Of processor time, for the rules' search."""
+    function_s: float = 10.0
+    """Of processor time, for a function as a whole: `DisassembleOptions.function_s`."""
     retry: str = ""
     """Of `RETRIES`, what is asked again that has rows; empty: nothing. It is no setting of the run:
     rows of the first time and of a retry stand side by side."""
@@ -57,4 +59,5 @@ class LiftOptions:
             "timeout_s": self.timeout_s,
             "rules": self.rules,
             "search_s": self.search_s,
+            "function_s": self.function_s,
         }

@@ -60,6 +60,8 @@ class Found:
     num_tried: int
     num_covered: int
     num_blocks: int
+    num_telling: int = 0
+    """Of the inputs, the first ones, which run all blocks that are covered."""
 
 
 def search_inputs(
@@ -126,6 +128,7 @@ def search_inputs(
         num_tried=search.num_tried,
         num_covered=len(search.seen),
         num_blocks=blocks,
+        num_telling=len(search.telling),
     )
 
 
