@@ -34,7 +34,7 @@ class DisassembleOptions:
     the engine replays answers that somebody wants verdicts on."""
     search_s: float = 2.0
     """Of processor time: so long each function's draft is varied until it is the same code."""
-    function_s: float = 10.0
+    function_s: float = 9.0
     """Of processor time: so long a function is looked at, all of its answers together. The nearest
     is run first; others are, as long as time is left. 0: no limit."""
     max_executed: int = 5

@@ -252,7 +252,7 @@ class DisassemblyArguments(TaskArguments):
     )
     function_s: float = option(
         "--function-s",
-        10.0,
+        9.0,
         metavar="S",
         help="processor time for each function and all answers of one engine together; 0: no limit "
         "(default: %(default)s)",

@@ -32,7 +32,7 @@ class LiftOptions:
     """Rules alone are a contender too, and so are rules and each model together."""
     search_s: float = 2.0
     """Of processor time, for the rules' search."""
-    function_s: float = 10.0
+    function_s: float = 9.0
     """Of processor time, for a function as a whole: `DisassembleOptions.function_s`."""
     retry: str = ""
     """Of `RETRIES`, what is asked again that has rows; empty: nothing. It is no setting of the run:
