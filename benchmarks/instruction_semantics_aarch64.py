@@ -214,6 +214,34 @@ def _memory() -> Iterator[ArmCase]:
             yield _case(f"{name} {pair}, [x4, #16]!", before=(f"add x4, x19, #{MEMORY - 16}",))
             yield _case(f"{name} {pair}, [x4], #16", before=(before[1],))
     yield _case(f"ldpsw x1, x2, {position}")
+    yield from _structures(before[1])
+
+
+def _structures(sets_place: str) -> Iterator[ArmCase]:
+    """Loads and stores of several vectors, whose registers follow one another."""
+    for size in ("8b", "16b", "4h", "4s", "2d"):
+        for step in (1, 2):
+            listed = ", ".join(f"v{number}.{size}" for number in range(step))
+            for name in ("ld", "st"):
+                yield _case(f"{name}{step} {{ {listed} }}, [x4]", before=(sets_place,))
+        both = f"{{ v0.{size}, v1.{size} }}, [x4]"
+        for name in ("ld1", "st1"):
+            yield _case(f"{name} {both}", before=(sets_place,))
+        yield _case(f"ld1r {{ v0.{size} }}, [x4]", before=(sets_place,))
+    # What a state does not hold comes from memory, or goes there.
+    more = (sets_place, "ldp q2, q3, [x4]")
+    for size in ("8b", "4s", "2d"):
+        for step in (3, 4):
+            listed = ", ".join(f"v{number}.{size}" for number in range(step))
+            for name in ("ld", "st"):
+                yield _case(f"{name}{step} {{ {listed} }}, [x4]", before=more)
+    for name in ("ld1", "st1"):
+        for lane in ("{ v0.s }[1]", "{ v1.b }[9]", "{ v0.d }[1]", "{ v1.h }[3]"):
+            yield _case(f"{name} {lane}, [x4]", before=(sets_place,))
+        yield _case(f"{name} {{ v0.4s }}, [x4], #16", before=(sets_place,))
+        yield _case(f"{name} {{ v0.4s }}, [x4], x3", before=(sets_place,))
+    for name in ("ld2", "st2"):
+        yield _case(f"{name} {{ v0.s, v1.s }}[1], [x4]", before=(sets_place,))
 
 
 def _scalars() -> Iterator[ArmCase]:
@@ -294,6 +322,18 @@ def _vectors() -> Iterator[ArmCase]:
         forms += [(f"{letter}{way}v", "s0, v1.4s", "") for way in ("max", "min")]
     forms += [("xtn", "v0.8b, v1.8h", ""), ("shrn", "v0.4h, v1.4s, #7", "")]
     forms += [("addv", "s0, v1.4s", ""), ("addv", "b0, v1.8b", ""), ("addp", "d0, v1.2d", "")]
+    for letter in "us":
+        for name in ("shl", "abd", "aba", "maxp", "minp"):
+            forms += [(f"{letter}{name}", three, size) for size in ("16b", "8h", "4s")]
+        for name in ("mull", "addl", "subl", "mlal"):
+            forms += [(f"{letter}{name}", "v0.8h, v0.8b, v1.8b", "")]
+            forms += [(f"{letter}{name}", "v0.2d, v0.2s, v1.2s", "")]
+            forms += [(f"{letter}{name}2", "v0.4s, v0.8h, v1.8h", "")]
+        forms += [(f"{letter}mull", "v0.4s, v0.4h, v1.h[1]", "")]
+    forms += [("addp", three, size) for size in ("16b", "8b", "4s", "2d")]
+    for size in ("16b", "8b"):
+        forms += [("tbl", f"v0.{size}, {{{{ v0.16b }}}}, v1.{size}", "")]
+        forms += [("tbl", f"v0.{size}, {{{{ v0.16b, v1.16b }}}}, v1.{size}", "")]
     for name in ("zip1", "zip2", "uzp1", "uzp2", "trn1", "trn2"):
         forms += [(name, three, size) for size in ("16b", "4s", "2d")]
     forms += [("ext", "v0.16b, v0.16b, v1.16b, #5", ""), ("rev64", "v0.4s, v1.4s", "")]
@@ -331,6 +371,7 @@ def _vectors() -> Iterator[ArmCase]:
         for name in ("fcmlt", "fcmle", "fcmeq"):
             numbers.append((name, f"{word}, {two}, #0.0".format(size)))
     numbers += [("fmul", "v0.4s, v1.4s, v0.s[1]"), ("fmla", "v0.2d, v1.2d, v1.d[0]")]
+    numbers += [("faddp", "v0.4s, v0.4s, v1.4s"), ("faddp", "v0.2d, v0.2d, v1.2d")]
     numbers += [("faddp", "d0, v1.2d"), ("faddp", "s0, v1.2s")]
     numbers += [("fcvtl", "v0.2d, v1.2s"), ("fcvtn", "v0.2s, v1.2d")]
     for name, form in numbers:

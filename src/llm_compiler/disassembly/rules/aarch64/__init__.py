@@ -36,7 +36,7 @@ _UNOPTIMISED_START: Final = re.compile(
     re.MULTILINE,
 )
 _NO_FRAME: Final = re.compile(r"^st[pr] (?:x\d+, )?x30, ", re.MULTILINE)
-_LANES: Final = re.compile(r"v\d+\.")
+_LANES: Final = re.compile(r"(?:\{ ?)?v\d+\.")
 RULES: Final[dict[str, Rule]] = {
     **INTEGERS,
     **BIT_FIELDS,

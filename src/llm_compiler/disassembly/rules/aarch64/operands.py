@@ -16,6 +16,7 @@ __all__ = [
     "Register",
     "Symbol",
     "Vector",
+    "Vectors",
     "parse_operand",
 ]
 
@@ -48,6 +49,14 @@ class Vector:
     lanes: int
     """1 where one lane is meant."""
     lane: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Registers in a row, ``{ v0.4s, v1.4s }``; of single lanes, ``{ v0.s }[1]``, each has its
+    lane."""
+
+    registers: tuple[Vector, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +96,11 @@ class Memory:
     updates: bool = False
 
 
-Operand = Register | Vector | Immediate | Modifier | Symbol | Memory
+Operand = Register | Vector | Vectors | Immediate | Modifier | Symbol | Memory
 
 _SCALARS: Final = {"b": 8, "h": 16, "s": 32, "d": 64, "q": 128}
 _VECTOR: Final = re.compile(r"^v(\d+)\.(\d*)([bhsdq])(?:\[(\d+)\])?$")
+_VECTORS: Final = re.compile(r"^\{ ?(.+?) ?\}(?:\[(\d+)\])?$")
 _MODIFIER: Final = re.compile(r"^(lsl|lsr|asr|ror|msl|[su]xt[bhwx])(?: #(\d+|0x[\da-f]+))?$")
 _SYMBOL: Final = re.compile(
     r'^(?::(?P<modifier>\w+):)?(?P<name>"(?:[^"\\]|\\.)*"|[A-Za-z_.$][\w.$@]*)'
@@ -136,6 +146,10 @@ def parse_operand(text: str) -> Operand:
         if match[2]:
             return Vector(f"v{match[1]}", bits, int(match[2]))
         raise Unliftable("no rule for a vector of unknown size", text)
+    if match := _VECTORS.match(text):
+        lane = "" if match[2] is None else f"[{match[2]}]"
+        words = [parse_operand(f"{word.strip()}{lane}") for word in match[1].split(",")]
+        return Vectors(tuple(word for word in words if isinstance(word, Vector)))
     if text.startswith("["):
         return _memory(text)
     if match := _NUMBER.match(text):

@@ -15,6 +15,7 @@ from llm_compiler.disassembly.rules.aarch64.operands import (
     Register,
     Vector,
 )
+from llm_compiler.disassembly.rules.aarch64.structures import STRUCTURES
 from llm_compiler.disassembly.rules.nodes import Node, bits_of, integer
 
 __all__ = ["VECTORS"]
@@ -356,12 +357,19 @@ def _reduce(machine: Machine, name: str, extend: str = "") -> None:
 
 
 def _pair_sum(machine: Machine, floats: bool) -> None:
-    """``addp d0, v0.2d`` and ``faddp``: the sum of the two lanes."""
+    """``addp d0, v0.2d`` and ``faddp``: the sum of two lanes, or the sums of all pairs."""
     destination, source, *more = machine.parse()
-    if more or not isinstance(destination, Register):
+    builder = machine.builder
+    if more:
+        type_ = _type(machine, destination, floats)
+        pair = machine.lanes(source, type_), machine.lanes(more[0], type_)
+        every = range(0, 2 * _lanes(type_), 2)
+        parts = [_shuffle(machine, *pair, [place + odd for place in every]) for odd in (0, 1)]
+        _put(machine, destination, builder.node("fadd" if floats else "add", type_, parts))
+        return
+    if not isinstance(destination, Register):
         raise machine.refuse()
     type_ = _type(machine, source, floats)
-    builder = machine.builder
     value = machine.lanes(source, type_)
     parts = [builder.node("extractelement", _element(type_), (value,), place) for place in (0, 1)]
     _put(machine, destination, builder.node("fadd" if floats else "add", parts[0].type, parts))
@@ -403,6 +411,34 @@ def _reverse(machine: Machine, bits: int) -> None:
     value = machine.lanes(source, type_)
     undefined = machine.builder.undefined(type_)
     _put(machine, destination, _shuffle(machine, value, undefined, mask))
+
+
+def _long(machine: Machine, op: str, extend: str, high: bool, adds: bool = False) -> None:
+    """``smull``, ``uaddl``, ``smlal`` and their kind: lanes twice as wide as the sources'."""
+    destination, first, second = machine.parse()
+    type_, own = _integers(machine, destination), _integers(machine, first)
+    builder = machine.builder
+    values = [machine.lanes(first, own), _right(machine, second, own)]
+    if high:
+        half = _lanes(own) // 2
+        upper = range(half, 2 * half)
+        values = [_shuffle(machine, value, builder.undefined(own), upper) for value in values]
+    result = builder.node(op, type_, [builder.cast(extend, value, type_) for value in values])
+    if adds:
+        result = builder.node("add", type_, (machine.lanes(destination, type_), result))
+    _put(machine, destination, result)
+
+
+def _neon(machine: Machine, name: str, adds: bool = False) -> None:
+    """What only an intrinsic of the target says; `adds`: to the destination."""
+    destination, first, second = machine.parse()
+    type_ = _integers(machine, destination)
+    pair = machine.lanes(first, type_), machine.lanes(second, type_)
+    builder = machine.builder
+    result = builder.intrinsic(f"aarch64.neon.{name}", type_, *pair, overload=_overload(type_))
+    if adds:
+        result = builder.node("add", type_, (machine.lanes(destination, type_), result))
+    _put(machine, destination, result)
 
 
 def _table() -> dict[str, Rule]:
@@ -488,9 +524,23 @@ def _table() -> dict[str, Rule]:
             table[f"{letter}{name}2"] = partial(_widen, op=op, high=True)
     for name in ("zip1", "zip2", "uzp1", "uzp2", "trn1", "trn2"):
         table[name] = partial(_permute, how=name)
+    for letter, extend in (("u", "zext"), ("s", "sext")):
+        table[f"{letter}shl"] = partial(_neon, name=f"{letter}shl")
+        table[f"{letter}abd"] = partial(_neon, name=f"{letter}abd")
+        table[f"{letter}aba"] = partial(_neon, name=f"{letter}abd", adds=True)
+        for way in ("max", "min"):
+            table[f"{letter}{way}p"] = partial(_neon, name=f"{letter}{way}p")
+        for suffix in ("", "2"):
+            for name, op in (("mull", "mul"), ("addl", "add"), ("subl", "sub")):
+                table[f"{letter}{name}{suffix}"] = partial(
+                    _long, op=op, extend=extend, high=bool(suffix)
+                )
+            table[f"{letter}mlal{suffix}"] = partial(
+                _long, op="mul", extend=extend, high=bool(suffix), adds=True
+            )
     for bits in (16, 32, 64):
         table[f"rev{bits}"] = partial(_reverse, bits=bits)
-    return table
+    return table | STRUCTURES
 
 
 def _convert_width(machine: Machine, op: str) -> None:
