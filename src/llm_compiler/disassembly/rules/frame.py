@@ -162,7 +162,7 @@ def _objects(accesses: FrameAccesses, graph: Graph, how: str, first: int) -> lis
     pointed = [index for index in accesses.pointed if index < first]
     if not direct and not pointed:
         return []
-    pointed = _beginnings(pointed, first) if how != "each" else pointed
+    pointed = _beginnings(pointed, graph.saved, first) if how != "each" else pointed
     lowest = min([pair[0] for pair in direct] + pointed)
     highest = max([place + size for place, size in direct] + [index + 1 for index in pointed])
     saves = sorted(index for index in graph.saved if index >= highest)
@@ -174,14 +174,21 @@ def _objects(accesses: FrameAccesses, graph: Graph, how: str, first: int) -> lis
     return _parts(direct, pointed, top, how, graph, first)
 
 
-def _beginnings(pointed: Sequence[int], first: int) -> list[int]:
+def _beginnings(pointed: Sequence[int], saved: Iterable[int], first: int) -> list[int]:
     """Return the places that objects may begin at: buffers are aligned, so that a place in the
     middle of a word, with much after it, is a place within one.
+
+    Args:
+        saved: where registers of the caller are kept: no object reaches beyond one. AArch64 keeps
+            them in pairs, and small objects in what is left beside a single one.
     """
     found: list[int] = []
+    limits = sorted(saved)
     for number, place in enumerate(pointed):
-        end = pointed[number + 1] if number + 1 < len(pointed) else first
-        if found and place % _WORD and end - place >= _BUFFER:
+        following = pointed[number + 1] if number + 1 < len(pointed) else first
+        end = min([following, *(limit for limit in limits if limit > place)])
+        is_cut = bool(found) and any(found[-1] < limit < place for limit in limits)
+        if found and place % _WORD and end - place >= _BUFFER and not is_cut:
             continue
         found.append(place)
     return found

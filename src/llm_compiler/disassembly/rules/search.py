@@ -58,6 +58,8 @@ PIPELINES: Final = (
 """What cleans a draft: `Variant.pipeline` says which."""
 _PATIENCE: Final = 4
 """On a busy machine, a search may take this multiple of its processor time."""
+_LEAST_S: Final = 2.0
+"""For the first draft, however little a search may take."""
 _NEAR_ENOUGH: Final = 0.7
 """So alike is a draft that is worth editing."""
 _EDITS: Final = 24
@@ -177,8 +179,10 @@ class _Search:
     def _is_over(self) -> bool:
         if self._found and self._found[0].likeness.is_same:
             return True
-        late = time.process_time() - self._started > self._job.seconds
-        late |= time.monotonic() - self._clock > _PATIENCE * self._job.seconds
+        # Where the first choices do not lower, others may: that is no luxury.
+        seconds = self._job.seconds if self._found else max(self._job.seconds, _LEAST_S)
+        late = time.process_time() - self._started > seconds
+        late |= time.monotonic() - self._clock > _PATIENCE * seconds
         is_stuck = self._tried - self._improved > _FRUITLESS
         return late or is_stuck or self._tried >= self._job.max_variants
 

@@ -155,6 +155,27 @@ def test_saved_arguments_that_are_read_without_a_list_are_refused() -> None:
         draft(VARIADIC.format("ldr x0, [sp, #128]\n"))
 
 
+def test_a_list_that_begins_twice_is_one_list() -> None:
+    """The second time its parts come from registers that the first block alone sets."""
+    body = (
+        "sub sp, sp, #288\nstp x29, x30, [sp, #192]\nstp x24, x23, [sp, #208]\n"
+        "stp x22, x21, [sp, #224]\nadd x29, sp, #192\n"
+        "mov x24, #-56\nadd x21, x29, #96\nadd x22, sp, #128\nadd x23, sp, #192\n"
+        "movk x24, #65408, lsl #32\n"
+        "stp x1, x2, [sp, #136]\nstp x3, x4, [sp, #152]\nstp x5, x6, [sp, #168]\n"
+        "str x7, [sp, #184]\nstp q0, q1, [sp]\nstp q2, q3, [sp, #32]\n"
+        "stp q4, q5, [sp, #64]\nstp q6, q7, [sp, #96]\n"
+        "stp x21, x23, [sp, #240]\nstp x22, x24, [sp, #256]\nadd x0, sp, #240\nbl g\n"
+        "cbz w0, .LBB0_1\n"
+        "stp x21, x23, [sp, #240]\nstp x22, x24, [sp, #256]\nadd x0, sp, #240\nbl g\n"
+        ".LBB0_1:\nldp x22, x21, [sp, #224]\nldp x24, x23, [sp, #208]\n"
+        "ldp x29, x30, [sp, #192]\nadd sp, sp, #288\nret\n"
+    )
+    text = draft(body)
+    assert "%a0, ...) {" in text
+    assert text.count("call void @llvm.va_start.p0") == 2
+
+
 def test_vectors_keep_their_lanes() -> None:
     text = draft("ldr q0, [x0]\nadd v0.4s, v0.4s, v0.4s\nstr q0, [x0]\nret\n", result="void")
     assert "add <4 x i32>" in text
@@ -217,3 +238,12 @@ def test_an_argument_that_one_way_leaves_in_its_register_may_be_the_result() -> 
     assert text.startswith("define ptr @f(ptr %a0) {")
     # What is not written is no result: a caller has it already.
     assert function("str wzr, [x0]\nret\n").result_types() == ["void"]
+
+
+def test_several_vectors_are_one_vector_whose_lanes_take_turns() -> None:
+    text = draft(
+        "ld2 { v0.4s, v1.4s }, [x0]\nadd v0.4s, v0.4s, v1.4s\nst1 { v0.s }[2], [x1]\nret\n"
+    )
+    assert "load <8 x i32>" in text
+    assert "<i32 0, i32 2, i32 4, i32 6>" in text
+    assert "extractelement <4 x i32>" in text

@@ -35,3 +35,11 @@ def test_a_place_in_the_middle_of_a_word_is_within_a_buffer() -> None:
     # Two characters that are passed by their addresses stay two.
     accesses = FrameAccesses(direct=(), pointed=(-2, -1))
     assert [item.start for item in objects_of(accesses)] == [-2, -1]
+
+
+def test_a_small_object_beside_a_register_that_is_kept() -> None:
+    """AArch64 keeps registers in pairs: what is left beside a single one holds a number."""
+    accesses = FrameAccesses(direct=((-64, 8), (-20, 4)), pointed=(-64, -20))
+    graph = Graph([Block(0, 0, 0)], saved=dict.fromkeys((-48, -40, -32, -16, -8), "x19"))
+    found = [(item.start, item.end) for item in frame_objects(accesses, graph, "parts", 0)]
+    assert found == [(-64, -48), (-20, -16)]

@@ -6,11 +6,12 @@ registers end, and how far below these ends the next arguments are, as two negat
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from llm_compiler.disassembly.rules.code import Unliftable
-from llm_compiler.disassembly.rules.nodes import Graph, Node, bits_of
+from llm_compiler.disassembly.rules.nodes import Block, Graph, Node, bits_of
 from llm_compiler.disassembly.rules.target import Convention
 
 __all__ = ["rewrite_varargs"]
@@ -31,24 +32,35 @@ class _List:
     """Bytes of saved registers below the tops."""
     stores: tuple[Node, ...]
 
+    @property
+    def areas(self) -> tuple[int, ...]:
+        """What lists of one function have in common: all begin with the same arguments."""
+        return self.general_top, self.vector_top, self.general, self.vector
+
 
 def rewrite_varargs(graph: Graph, convention: Convention) -> None:
-    """Replace the saves and the initialised list, where a function's first block has them.
+    """Replace the saves of a function's first block, and the initialised lists of any.
 
     Raises:
-        Unliftable: saved arguments are read without the list.
+        Unliftable: saved arguments are read without a list.
     """
     entry = graph.blocks[0]
-    found = _find(entry.nodes)
-    if found is None or found.vector % 16 or found.general % 8:
+    if not any(_saves_vector(node, convention) for node in entry.nodes):
+        return
+    lists = [
+        (graph.blocks[number], each)
+        for number in graph.order
+        for each in _find(graph, graph.blocks[number])
+    ]
+    if not lists:
+        return
+    found = lists[0][1]
+    if found.vector % 16 or found.general % 8:
         return
     areas = [
         (found.general_top - found.general, found.general_top),
         (found.vector_top - found.vector, found.vector_top),
     ]
-    saved = {
-        node for node in entry.nodes if node.op == "store" and _is_save(node, areas, convention)
-    }
     for number in graph.order:
         for node in graph.blocks[number].nodes:
             if node.op == "load" and node.args[0].op == "frame":
@@ -57,15 +69,31 @@ def rewrite_varargs(graph: Graph, convention: Convention) -> None:
                     raise Unliftable("arguments of '...' that are read without a list")
     if found.vector != 16 * len(convention.vector_arguments):
         return  # named vector arguments, or none saved: calls could not be given them
-    begins = Node("intrinsic", "void", (Node("frame", "i64", (), found.place),), "llvm.va_start.p0")
-    begins.block = entry.number
-    last = max(entry.nodes.index(store) for store in found.stores)
-    dropped = {*saved, *found.stores}
-    before = [each_node for each_node in entry.nodes[: last + 1] if each_node not in dropped]
-    after = [each_node for each_node in entry.nodes[last + 1 :] if each_node not in dropped]
-    entry.nodes[:] = [*before, begins, *after]
+    for block, each in lists:
+        if each.areas == found.areas:
+            _begin(block, each)
+            graph.sizes[each.place] = _LIST_BYTES
+    entry.nodes[:] = [
+        node
+        for node in entry.nodes
+        if not (node.op == "store" and _is_save(node, areas, convention))
+    ]
     graph.num_named = len(convention.integer_arguments) - found.general // 8
-    graph.sizes[found.place] = _LIST_BYTES
+
+
+def _begin(block: Block, found: _List) -> None:
+    """Put ``va_start`` in the place of the stores that set up a list."""
+    begins = Node("intrinsic", "void", (Node("frame", "i64", (), found.place),), "llvm.va_start.p0")
+    begins.block = block.number
+    last = max(block.nodes.index(store) for store in found.stores)
+    block.nodes.insert(last + 1, begins)
+    block.nodes[:] = [node for node in block.nodes if node not in found.stores]
+
+
+def _saves_vector(node: Node, convention: Convention) -> bool:
+    if node.op != "store" or node.args[1].op != "frame":
+        return False
+    return node.args[0].op == "read" and node.args[0].data in convention.vector_arguments
 
 
 def _is_save(store: Node, areas: list[tuple[int, int]], convention: Convention) -> bool:
@@ -76,12 +104,14 @@ def _is_save(store: Node, areas: list[tuple[int, int]], convention: Convention) 
     return value.data in registers and any(low <= address.data < high for low, high in areas)
 
 
-def _find(nodes: list[Node]) -> _List | None:
+def _find(graph: Graph, block: Block) -> Iterator[_List]:
+    """Yield the lists that a block sets up."""
+    nodes = block.nodes
     values: dict[int, tuple[str, int]] = {}
     stores: dict[int, Node] = {}
-    for number, node in enumerate(nodes):
+    for node in nodes:
         if node.op == "store" and node.args[1].op == "frame":
-            known = _known(nodes, number, node.args[0], _REACH)
+            known = _known(graph, nodes, node.args[0], _REACH)
             if known is not None:
                 position = node.args[1].data
                 values[position], stores[position] = known, node
@@ -102,7 +132,7 @@ def _find(nodes: list[Node]) -> _List | None:
             used.append(position + 28)
         assert tops[0] is not None
         assert tops[1] is not None
-        return _List(
+        yield _List(
             position,
             tops[0][1],
             tops[1][1],
@@ -110,10 +140,9 @@ def _find(nodes: list[Node]) -> _List | None:
             -high & 0xFFFFFFFF,
             tuple(stores[index] for index in used),
         )
-    return None
 
 
-def _known(nodes: list[Node], number: int, value: Node, depth: int) -> tuple[str, int] | None:
+def _known(graph: Graph, nodes: list[Node], value: Node, depth: int) -> tuple[str, int] | None:
     """Return the place of the frame, or the number, that a value is."""
     if value.op in ("frame", "const") and isinstance(value.data, int):
         return value.op, value.data
@@ -128,14 +157,30 @@ def _known(nodes: list[Node], number: int, value: Node, depth: int) -> tuple[str
             if node.op in ("write", "clobber") and node.data == value.data:
                 if node.op == "clobber" or node.keeps:
                     return None
-                return _known(nodes, position, node.args[0], depth - 1)
-        return None
+                return _known(graph, nodes, node.args[0], depth - 1)
+        return _set_first(graph, value.data, depth - 1)
     if value.op == "address" and value.data.has_base and not value.data.has_index:
-        base = _known(nodes, number, value.args[0], depth - 1)
+        base = _known(graph, nodes, value.args[0], depth - 1)
         return None if base is None else (base[0], base[1] + value.data.displacement)
     if value.op in ("add", "sub"):
-        left, right = (_known(nodes, number, arg, depth - 1) for arg in value.args)
+        left, right = (_known(graph, nodes, arg, depth - 1) for arg in value.args)
         if left is not None and right is not None and right[0] == "const":
             step = right[1] if value.op == "add" else -right[1]
             return left[0], left[1] + step
     return None
+
+
+def _set_first(graph: Graph, register: str, depth: int) -> tuple[str, int] | None:
+    """Return what a register is that the function's first block alone sets."""
+    setters = [
+        (number, node)
+        for number in graph.order
+        for node in graph.blocks[number].nodes
+        if node.op in ("write", "clobber") and node.data == register
+    ]
+    if not setters or any(number for number, _ in setters):
+        return None
+    node = setters[-1][1]
+    if node.op == "clobber" or node.keeps:
+        return None
+    return _known(graph, graph.blocks[0].nodes, node.args[0], depth)
