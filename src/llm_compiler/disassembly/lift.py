@@ -12,10 +12,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from llm_compiler.disassembly.answer_verdicts import AnswerJudge, no_answer
 from llm_compiler.disassembly.binary import Binary
 from llm_compiler.disassembly.disassembled import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.finishing import ShortDraftJob
-from llm_compiler.disassembly.judge import AnswerJudge, no_answer
 from llm_compiler.disassembly.lift_cache import LiftCache
 from llm_compiler.disassembly.lift_records import AnswerVerdict, Lift, Question
 from llm_compiler.disassembly.outlined_code import without_outlined
