@@ -96,7 +96,7 @@ def links_board(arguments: Sequence[str]) -> bool:
 
 
 def board_words(arguments: Sequence[str]) -> BoardWords | str:
-    """Take scripts and the map out of a board's link, or say what forbids another one."""
+    """Take scripts, map and what is printed out of a board's link, or say what forbids another."""
     kept: list[str] = []
     judged: list[str] = []
     scripts: list[str] = []
@@ -112,6 +112,8 @@ def board_words(arguments: Sequence[str]) -> BoardWords | str:
             parts = iter(word.split(",")[1:])
             passed: list[str] = []
             for part in parts:
+                if part.lstrip("-") == "print-memory-usage":
+                    continue  # printed by the link as it was called
                 special = _SPECIAL.match(part)
                 if special is None:
                     passed.append(part)

@@ -198,6 +198,100 @@ def test_a_script_that_names_a_file_keeps_the_first_link(llm_cc: LlmCc, board: P
     assert "main.o:(.text" in (board / "board.map").read_text()
 
 
+STARTUP = """\
+.syntax unified
+.cpu cortex-m3
+.thumb
+.section .isr_vector, "a", %progbits
+.word _estack, Reset_Handler
+.rept 13
+.word Default_Handler
+.endr
+.word SysTick_Handler
+.weak SysTick_Handler
+.thumb_set SysTick_Handler, Default_Handler
+.section .text.Reset_Handler, "ax", %progbits
+.global Reset_Handler
+.type Reset_Handler, %function
+Reset_Handler: bl main
+b .
+.section .text.Default_Handler, "ax", %progbits
+.type Default_Handler, %function
+Default_Handler: b .
+"""
+TICKS = """\
+volatile int ticks;
+int scale(int, int);
+void SysTick_Handler(void) { ticks++; }
+static void ask(unsigned operation, const void *parameter) {
+  register unsigned r0 __asm__("r0") = operation;
+  register const void *r1 __asm__("r1") = parameter;
+  __asm__ volatile("bkpt 0xab" : "+r"(r0) : "r"(r1) : "memory");
+}
+int main(void) {
+  volatile unsigned *timer = (volatile unsigned *)0xE000E010;
+  unsigned parameters[2] = {0x20026, 0};
+  timer[1] = 20000, timer[2] = 0, timer[0] = 7;
+  while (ticks < 3) {
+  }
+  parameters[1] = (unsigned)scale(ticks, 5);
+  ask(0x20, parameters);
+  for (;;) {
+  }
+}
+"""
+SCALE = """\
+int scale(int a, int b) { return a * b - (a > 3); }
+int never(int a) { return scale(a, 3) * 7; }
+"""
+VENDORS_SCRIPT = """\
+ENTRY(Reset_Handler)
+MEMORY { RAM (xrw) : ORIGIN = 0x20000000, LENGTH = 16K  FLASH (rx) : ORIGIN = 0, LENGTH = 64K }
+_estack = ORIGIN(RAM) + LENGTH(RAM);
+SECTIONS {
+  .isr_vector : { KEEP(*(.isr_vector)) } >FLASH
+  .text : { *(.text) *(.text*) *(.rodata*) KEEP(*(.init)) } >FLASH
+  .ARM : { *(.ARM.exidx*) } >FLASH
+  .data : { *(.data) *(.data*) } >RAM AT> FLASH
+  .bss (NOLOAD) : { *(.bss) *(.bss*) *(COMMON) } >RAM
+  /DISCARD/ : { libc.a ( * ) libgcc.a ( * ) }
+}
+"""
+
+
+def test_interrupts_of_a_table_in_assembly_still_come(llm_cc: LlmCc, tmp_path: Path) -> None:
+    if not (find_toolchain().bin_dir / "ld.lld").exists():
+        pytest.skip("needs lld")
+    for name, text in (
+        *(("startup.s", STARTUP), ("ticks.c", TICKS), ("scale.c", SCALE)),
+        ("vendor.ld", VENDORS_SCRIPT),
+    ):
+        (tmp_path / name).write_text(text)
+    assert llm_cc(*BOARD, "-c", "startup.s", cwd=tmp_path).returncode == 0
+    for source in ("ticks.c", "scale.c"):
+        done = llm_cc(
+            *(*BOARD, "-Oz", "-ffreestanding", "-ffunction-sections", "-c", source),
+            cwd=tmp_path,
+            LLM_CC_MODE="lto",
+        )
+        assert done.returncode == 0
+    link = (
+        *(*BOARD, "startup.o", "ticks.o", "scale.o", "-nostdlib", "-fuse-ld=lld", "-Tvendor.ld"),
+        *("-Wl,--gc-sections", "-Wl,-Map=app.map", "-o"),
+    )
+    assert llm_cc.run_clang(*link, "plain.elf", cwd=tmp_path).returncode == 0
+    assert llm_cc(*link, "app.elf", cwd=tmp_path, LLM_CC_MODE="lto").returncode == 0
+    sizes = [
+        section_sizes((tmp_path / name).read_bytes()).size_bytes
+        for name in ("app.elf", "plain.elf")
+    ]
+    assert sizes[0] < sizes[1], last(llm_cc)
+    if which(RUN[0]) is None:
+        pytest.skip(f"linked, not run: needs {RUN[0]}")
+    done = subprocess.run([*RUN, tmp_path / "app.elf"], timeout=60, check=False)
+    assert done.returncode == 15
+
+
 def test_links_that_are_done_again() -> None:
     found = parse_link(
         ["-shared", "-Wl,-soname,x.so", "a.o", "b.a", "-lm", "-L", "lib", "-o", "x.so"]

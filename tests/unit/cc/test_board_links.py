@@ -73,6 +73,7 @@ def test_only_calls_that_name_a_board_are_a_boards() -> None:
         ("-Wl,--script=x.ld,--gc-sections a.o", ("x.ld",), ""),
         ("-Wl,-T,x.ld -Wl,-Map,x.map a.o", ("x.ld",), "x.map"),
         ("-Wl,-Map=x.map,--gc-sections -Wl,--defsym=flash=0x8000 a.o", (), "x.map"),
+        ("-Wl,--print-memory-usage -Wl,-T,x.ld a.o", ("x.ld",), ""),
         ("a.o", (), ""),
     ],
 )
@@ -80,7 +81,7 @@ def test_scripts_and_maps_are_read(text: str, scripts: tuple[str, ...], map_file
     found = parse_link(f"{BOARD} {text} -o x.elf".split())
     assert isinstance(found, Link), found
     assert (found.is_board, found.scripts, found.map_file) == (True, scripts, map_file)
-    assert not any("Map" in word for word in found.arguments)
+    assert not any("Map" in word or "print" in word for word in found.arguments)
     assert "a.o" in found.arguments
     assert ("--gc-sections" in text) == any("--gc-sections" in word for word in found.arguments)
 
@@ -93,7 +94,7 @@ def test_scripts_and_maps_are_read(text: str, scripts: tuple[str, ...], map_file
         "-Wl,--wrap=f a.o",
         "-Wl,--defsym=f=g a.o",
         "-Wl,-Map a.o",
-        "-Wl,--print-memory-usage a.o",
+        "-Wl,--print-map a.o",
         "-Wl,--emit-relocs a.o",
         "-Xlinker -T a.o",
         "-flto a.o",
