@@ -56,7 +56,10 @@ _EMULATOR = f"qemu-aarch64 -L /usr/{_OTHER}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """How a program is built and tested; `{cc}` is the compiler, `{run}` what runs its code."""
+    """How a program is built and tested.
+
+    `{cc}` is the compiler, `{host}` its target, `{run}` what runs the target's code.
+    """
 
     build: str
     """Run again, it links what is newer."""
@@ -70,7 +73,7 @@ _UTF8PROC_TESTS = ("case", "charwidth", "custom", "iterate", "misc", "printprope
 # What was generated is newer than what it was generated from, whatever unpacking left.
 _AUTOTOOLS_AS_SHIPPED = (
     "touch aclocal.m4 && sleep 1 && find . -name Makefile.in -o -name config.h.in | xargs touch"
-    " && touch configure"
+    " && touch configure && CC={cc} CFLAGS= ./configure --host={host} --disable-shared"
 )
 PROGRAMS: Mapping[str, Program] = {
     "mawk": Program(
@@ -119,15 +122,15 @@ PROGRAMS: Mapping[str, Program] = {
         objects=("build/src/CMakeFiles/yajl_s.dir/*.o",),
     ),
     "libcsv": Program(
-        configure=f"{_AUTOTOOLS_AS_SHIPPED} && CC={{cc}} CFLAGS= ./configure --disable-shared",
+        configure=_AUTOTOOLS_AS_SHIPPED,
         build="make",
-        test="make check",
+        test="make check TESTS_ENVIRONMENT='{run}'",
         objects=("libcsv_la-libcsv.o",),
     ),
     "libmd": Program(
-        configure=f"{_AUTOTOOLS_AS_SHIPPED} && CC={{cc}} CFLAGS= ./configure --disable-shared",
+        configure=_AUTOTOOLS_AS_SHIPPED,
         build="make",
-        test="make check",
+        test="make check LOG_COMPILER='{run}'",
         objects=("src/*.o",),
     ),
 }
@@ -281,13 +284,17 @@ class Work:
             command.append(f"--target={target}")
         wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
         wrapper.chmod(0o755)
-        values = {"cc": str(wrapper), "run": _EMULATOR if target else ""}
+        values = {
+            "cc": str(wrapper),
+            "run": _EMULATOR if target else "",
+            "host": target or "x86_64-linux-gnu",
+        }
         steps = [(self._program.build, "does not build"), (self._program.test, "fails its tests")]
         mark = folder / ".configured"
         if not mark.exists():
             steps.insert(0, (self._program.configure, "cannot be configured"))
         for step, word in steps:
-            text = re.sub(r"\{(cc|run)\}", lambda found: values[found[1]], step)
+            text = re.sub(r"\{(cc|run|host)\}", lambda found: values[found[1]], step)
             try:
                 done = subprocess.run(
                     ["/bin/sh", "-c", text],

@@ -21,6 +21,7 @@ __all__ = ["FrameAccesses", "FrameObject", "alignment_at", "frame_accesses", "fr
 _WORD: Final = 8
 _BUFFER: Final = 16
 """Bytes from which on arrays are aligned to more than a word."""
+_FINE: Final = ("each", "slots")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class FrameAccesses:
     """Places whose address is taken, or indexed from."""
     aligned: tuple[tuple[int, int], ...] = ()
     """Places of accesses that ask for more than 8 bytes, and what they ask."""
+    read: tuple[tuple[int, int], ...] = ()
+    """Those of `direct` that are loaded, or passed to calls."""
 
     def incoming(self, first: int) -> tuple[tuple[tuple[int, int], ...], tuple[int, ...]]:
         """Return those of the caller's frame: arguments on the stack."""
@@ -63,7 +66,8 @@ def frame_accesses(
     Args:
         words: places that calls are passed, and their types.
     """
-    direct = {(position, bits_of(kind) // 8 or 1) for position, kind in words}
+    read = {(position, bits_of(kind) // 8 or 1) for position, kind in words}
+    written: set[tuple[int, int]] = set()
     pointed: set[int] = set()
     aligned: set[tuple[int, int]] = set()
     for node in _needed(graph, live):
@@ -73,7 +77,8 @@ def frame_accesses(
             position = node.args[0] if node.op == "load" else node.args[1]
             type_ = node.type if node.op == "load" else node.args[0].type
             if position.op == "frame":
-                direct.add((position.data, bits_of(type_) // 8 or 1))
+                places = read if node.op == "load" else written
+                places.add((position.data, bits_of(type_) // 8 or 1))
             if node.op == "store" and node.args[0].op == "frame":
                 pointed.add(node.args[0].data)
             continue
@@ -82,7 +87,12 @@ def frame_accesses(
         for arg in node.args:
             if arg.op == "frame":
                 pointed.add(arg.data)
-    return FrameAccesses(tuple(sorted(direct)), tuple(sorted(pointed)), tuple(sorted(aligned)))
+    return FrameAccesses(
+        direct=tuple(sorted(read | written)),
+        pointed=tuple(sorted(pointed)),
+        aligned=tuple(sorted(aligned)),
+        read=tuple(sorted(read)),
+    )
 
 
 def _asked(access: Node) -> tuple[int, int] | None:
@@ -162,7 +172,7 @@ def _objects(accesses: FrameAccesses, graph: Graph, how: str, first: int) -> lis
     pointed = [index for index in accesses.pointed if index < first]
     if not direct and not pointed:
         return []
-    pointed = _beginnings(pointed, graph.saved, first) if how != "each" else pointed
+    pointed = _beginnings(pointed, graph.saved, first) if how not in _FINE else pointed
     lowest = min([pair[0] for pair in direct] + pointed)
     highest = max([place + size for place, size in direct] + [index + 1 for index in pointed])
     saves = sorted(index for index in graph.saved if index >= highest)
@@ -171,7 +181,34 @@ def _objects(accesses: FrameAccesses, graph: Graph, how: str, first: int) -> lis
     if how == "whole":
         bottom = min(lowest, graph.lowest)
         return [_object(bottom, top, graph, first)]
+    if how == "each":
+        direct = _without_written_fields(direct, pointed, accesses.read)
     return _parts(direct, pointed, top, how, graph, first)
+
+
+def _without_written_fields(
+    direct: list[tuple[int, int]], pointed: list[int], read: Sequence[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Return the accesses that objects may begin at, less fields of what is passed by address.
+
+    A place that is written and never read is in the object below it, if that one's address is
+    known to others: optimised code writes nothing that nobody reads. So is all in between.
+    """
+    dropped: set[tuple[int, int]] = set()
+    for start in pointed:
+        fields: list[tuple[int, int]] = []
+        end = start
+        for place, size in direct:
+            if place < start:
+                continue
+            if place > start and (place in pointed or place - end >= _WORD):
+                break
+            fields.append((place, size))
+            end = max(end, place + size)
+            is_read = any(at < place + size and place < at + width for at, width in read)
+            if not is_read:
+                dropped.update(fields)
+    return [pair for pair in direct if pair not in dropped or pair[0] in pointed]
 
 
 def _beginnings(pointed: Sequence[int], saved: Iterable[int], first: int) -> list[int]:
@@ -202,10 +239,10 @@ def _parts(
     graph: Graph,
     first: int,
 ) -> list[FrameObject]:
-    limit = top if how == "each" or not pointed else pointed[0]
+    limit = top if how in _FINE or not pointed else pointed[0]
     runs: list[list[int]] = []
     for position, size in direct:
-        if how != "each" and position >= limit:
+        if how not in _FINE and position >= limit:
             continue
         if runs and position < runs[-1][1]:
             runs[-1][1] = max(runs[-1][1], position + size)
@@ -213,7 +250,7 @@ def _parts(
             runs.append([position, position + size])
     found: list[tuple[int, int]] = []
     saved = sorted(graph.saved)
-    if how == "each":
+    if how in _FINE:
         starts = sorted({*(run[0] for run in runs), *pointed})
         ends = {run[0]: run[1] for run in runs}
         for number, start in enumerate(starts):

@@ -283,7 +283,7 @@ class _Search:
 
     def _search_unoptimised(self, attributes: str) -> None:
         """Try the few choices that code which was not optimised leaves open."""
-        plain = Variant(frame="each", placement=0, branches="as is", cold=0, masks=False)
+        plain = Variant(frame="slots", placement=0, branches="as is", cold=0, masks=False)
         results = self._function.result_types()
         changes: list[dict[str, Any]] = [
             {},

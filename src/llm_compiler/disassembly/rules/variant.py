@@ -32,8 +32,9 @@ class Variant:
     wide_constants: int = 0
     """Constants that calls are passed are 64 bits: 0 where it is known, 1 all, others at random."""
     frame: str = "parts"
-    """``parts``: objects begin where the frame is pointed to; ``each``: also at every access;
-    ``whole``: one object, which is always sound."""
+    """``parts``: objects begin where the frame is pointed to; ``each``: also at accesses, but for
+    those that can only be of fields of what is pointed to; ``slots``: at every access, as in code
+    that was not optimised; ``whole``: one object, which is always sound."""
     alignment: int = 16
     """Of objects of the frame, at most, but for what their accesses ask."""
     overflow: str = ""

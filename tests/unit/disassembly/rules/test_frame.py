@@ -43,3 +43,27 @@ def test_a_small_object_beside_a_register_that_is_kept() -> None:
     graph = Graph([Block(0, 0, 0)], saved=dict.fromkeys((-48, -40, -32, -16, -8), "x19"))
     found = [(item.start, item.end) for item in frame_objects(accesses, graph, "parts", 0)]
     assert found == [(-64, -48), (-20, -16)]
+
+
+def test_what_is_only_written_is_a_field_of_the_object_below() -> None:
+    # As mp_root_u32 of libtommath copies a structure of 24 bytes and passes its address: the copy's
+    # last word is written, and read by callees alone.
+    accesses = FrameAccesses(
+        direct=((-88, 16), (-80, 4), (-72, 8), (-64, 8)), pointed=(-88,), read=((-64, 8),)
+    )
+    ends = {item.start: item.end for item in objects_of(accesses, "each")}
+    assert ends[-88] == -64
+    # The function reads the next place, which may be a register that was spilled.
+    assert -64 in ends
+    # Code that was not optimised also writes what nobody reads.
+    assert {-88, -72, -64} == {item.start for item in objects_of(accesses, "slots")}
+
+
+def test_a_field_that_is_read_is_in_the_object_that_goes_on_above_it() -> None:
+    accesses = FrameAccesses(
+        direct=((-40, 8), (-32, 8), (-24, 8), (-16, 8)), pointed=(-40,), read=((-32, 8), (-16, 8))
+    )
+    assert [(item.start, item.end) for item in objects_of(accesses, "each")] == [
+        (-40, -16),
+        (-16, -8),
+    ]
