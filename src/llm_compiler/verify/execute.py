@@ -134,6 +134,7 @@ class Executor:
         bounds: Mapping[str, int] | None = None,
         numbers: Mapping[str, int] | None = None,
         ending: frozenset[str] = frozenset(),
+        fields: frozenset[int] = frozenset(),
         seconds: float = math.inf,
     ) -> Execution:
         """Compare a function's own object with the object of its lift.
@@ -145,6 +146,7 @@ class Executor:
             bounds: how many integer registers functions read at most, whatever else they take.
             numbers: how many numbers functions take at most, where that is known.
             ending: functions that never return, as their own code shows: a run ends there.
+            fields: words of objects on the stack, beyond the first two, that are set for callees.
             seconds: of processor time, for the search for inputs and the runs together, if that is
                 less than the options say.
         """
@@ -159,6 +161,7 @@ class Executor:
             bounds=bounds or {},
             numbers=numbers or {},
             ending=ending,
+            fields=fields,
             thrown=self._thrown(original, lifted, name, lift),
             num_repeats=self._num_repeats(text, name),
         )

@@ -172,6 +172,16 @@ static u64 pointee(u64 value) {
     }
     return found[0] | found[1] << 32;
 }
+/* The same of the eight words above those, a byte each. Where an object ends is not known: these
+   count only where the original's code shows that it goes on (World.fields). */
+static u64 further(u64 value) {
+    if (value < STACK || value > STACK + STACK_BYTES - 96) return 0;
+    u64 *at = (u64 *)(value & ~7ul) + 2, unset = (u64)UNSET << 32 | UNSET, top = top_at_entry(), found = 0;
+    for (int i = 0; i < 8; i++)
+        if (at[i] != unset && !(value < top && (u64)(at + i) >= top) && !is_kept(at[i]))
+            found |= (mix(canonical(at[i]) + 1) >> 56 | 1) << 8 * i;
+    return found;
+}
 
 static void fill_report(void) {
     u64 n = 0, *arena = (u64 *)ARENA, *before = (u64 *)(ARENA + settings.arena_end);
@@ -340,6 +350,7 @@ void llm_record(u64 id) {
         to[1 + i] = canonical(llm_saved.integers[i]);
         to[9 + i] = pointee(llm_saved.integers[i]);
         to[17 + i] = llm_saved.floats[2 * i];
+        to[31 + i] = further(llm_saved.integers[i]);
     }
     for (u64 i = 0; i < 6; i++) to[25 + i] = i < stub->num_stack ? canonical(llm_saved.stack[i]) : 0;
     report->num_calls = call + 1;

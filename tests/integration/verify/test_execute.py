@@ -44,6 +44,7 @@ def judge(
     folder: Path,
     architecture: str = "x86_64",
     bounds: dict[str, int] | None = None,
+    fields: frozenset[int] = frozenset(),
     seconds: float = math.inf,
 ) -> Execution:
     triple = f"{architecture}-pc-linux-gnu"
@@ -58,7 +59,7 @@ def judge(
     # One folder for all: the driver is compiled once.
     runner = executor(architecture, toolchain, folder.parent)
     return runner.verify(
-        originals, assembly, "f", lifted, inspection, bounds=bounds, seconds=seconds
+        originals, assembly, "f", lifted, inspection, bounds=bounds, fields=fields, seconds=seconds
     )
 
 
@@ -331,6 +332,39 @@ def test_what_a_caller_keeps_is_no_content_of_an_object(
     assert (found.verdict, found.reason) == (PASSED, "")
     found = judge(kept, ir(body.format(6), "i32 @f(i32 %a)", rest), toolchain, tmp_path)
     assert "other contents of the stack" in found.reason
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+def test_fields_that_only_a_callee_reads_must_be_there(
+    architecture: str, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    # As libtommath's mp_root_u32: a copy of 24 bytes on the stack, of which a lift lost the last 8.
+    copies = {
+        "x86_64": code(
+            "subq $40, %rsp", "movups (%rdi), %xmm0", "movaps %xmm0, (%rsp)",
+            "movq 16(%rdi), %rax", "movq %rax, 16(%rsp)", "movq %rsp, %rdi", "callq g",
+            "addq $40, %rsp", "retq",
+        ),
+        "aarch64": code(
+            "sub sp, sp, #48", "str x30, [sp, #32]", "ldr q0, [x0]", "str q0, [sp]",
+            "ldr x8, [x0, #16]", "str x8, [sp, #16]", "mov x0, sp", "bl g",
+            "ldr x30, [sp, #32]", "add sp, sp, #48", "ret",
+        ),
+    }[architecture]  # fmt: skip
+    body = (
+        "%x = alloca [24 x i8], align 16\n%v = load <2 x i64>, ptr %p, align 1\n"
+        "store <2 x i64> %v, ptr %x, align 16\n%q = getelementptr i8, ptr %p, i64 16\n"
+        "%w = load i64, ptr %q, align 1\n{}call void @g(ptr %x)\nret void"
+    )
+    kept = "%y = getelementptr i8, ptr %x, i64 16\nstore i64 %w, ptr %y\n"
+    rest, signature, fields = "declare void @g(ptr)", "void @f(ptr %p)", frozenset({2})
+    lift = ir(body.format(kept), signature, rest)
+    found = judge(copies, lift, toolchain, tmp_path, architecture, fields=fields)
+    assert (found.verdict, found.reason) == (PASSED, "")
+    lift = ir(body.format(""), signature, rest)
+    found = judge(copies, lift, toolchain, tmp_path, architecture, fields=fields)
+    assert "other contents of the stack" in found.reason
+    assert found.verdict is not PASSED
 
 
 def test_an_object_of_the_own_frame_ends_with_it(toolchain: Toolchain, tmp_path: Path) -> None:

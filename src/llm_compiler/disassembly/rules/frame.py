@@ -15,7 +15,14 @@ from llm_compiler.disassembly.rules.code import Unliftable
 from llm_compiler.disassembly.rules.liveness import Liveness
 from llm_compiler.disassembly.rules.nodes import Graph, Node, bits_of
 
-__all__ = ["FrameAccesses", "FrameObject", "alignment_at", "frame_accesses", "frame_objects"]
+__all__ = [
+    "FrameAccesses",
+    "FrameObject",
+    "alignment_at",
+    "frame_accesses",
+    "frame_objects",
+    "written_fields",
+]
 
 
 _WORD: Final = 8
@@ -66,11 +73,34 @@ def frame_accesses(
     Args:
         words: places that calls are passed, and their types.
     """
+    return _accesses(_needed(graph, live), words)
+
+
+def written_fields(graph: Graph, first: int) -> frozenset[int]:
+    """Return the words that code writes and does not read, above places that are pointed to.
+
+    They count from these places. Of the first ten words, the first two are left out: whoever is
+    passed an address reads these in any case.
+    """
+    nodes = (node for number in graph.order for node in graph.blocks[number].nodes)
+    accesses = _accesses(nodes, ())
+    direct = [pair for pair in accesses.direct if pair[0] < first]
+    pointed = [place for place in accesses.pointed if place < first]
+    return frozenset(
+        word
+        for start, fields in _written_fields(direct, pointed, accesses.read)
+        for place, size in fields
+        for word in range((place - start) // _WORD, (place - start + size - 1) // _WORD + 1)
+        if 2 <= word < 10
+    )
+
+
+def _accesses(nodes: Iterable[Node], words: Iterable[tuple[int, str]]) -> FrameAccesses:
     read = {(position, bits_of(kind) // 8 or 1) for position, kind in words}
     written: set[tuple[int, int]] = set()
     pointed: set[int] = set()
     aligned: set[tuple[int, int]] = set()
-    for node in _needed(graph, live):
+    for node in nodes:
         if node.op in ("load", "store"):
             if (asked := _asked(node)) is not None:
                 aligned.add(asked)
@@ -195,6 +225,16 @@ def _without_written_fields(
     known to others: optimised code writes nothing that nobody reads. So is all in between.
     """
     dropped: set[tuple[int, int]] = set()
+    for start, fields in _written_fields(direct, pointed, read):
+        end = max(place + size for place, size in fields)
+        dropped.update(pair for pair in direct if start < pair[0] < end)
+    return [pair for pair in direct if pair not in dropped or pair[0] in pointed]
+
+
+def _written_fields(
+    direct: Sequence[tuple[int, int]], pointed: Sequence[int], read: Sequence[tuple[int, int]]
+) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    """Yield places that are pointed to with the accesses above them that only write, if any."""
     for start in pointed:
         fields: list[tuple[int, int]] = []
         end = start
@@ -203,12 +243,11 @@ def _without_written_fields(
                 continue
             if place > start and (place in pointed or place - end >= _WORD):
                 break
-            fields.append((place, size))
             end = max(end, place + size)
-            is_read = any(at < place + size and place < at + width for at, width in read)
-            if not is_read:
-                dropped.update(fields)
-    return [pair for pair in direct if pair not in dropped or pair[0] in pointed]
+            if not any(at < place + size and place < at + width for at, width in read):
+                fields.append((place, size))
+        if fields:
+            yield start, fields
 
 
 def _beginnings(pointed: Sequence[int], saved: Iterable[int], first: int) -> list[int]:

@@ -17,10 +17,13 @@ from llm_compiler.disassembly.read_function import FunctionReader, FunctionText,
 from llm_compiler.disassembly.rules.call_sites import CallSites, most_passed
 from llm_compiler.disassembly.rules.calls import Signature
 from llm_compiler.disassembly.rules.code import Unliftable, parse_code
+from llm_compiler.disassembly.rules.frame import written_fields
 from llm_compiler.disassembly.rules.known_functions import KnownFunctions, Program, called_by
+from llm_compiler.disassembly.rules.nodes import Graph
 from llm_compiler.disassembly.rules.outlined import inline_outlined
 from llm_compiler.disassembly.rules.prototypes import NO_RETURN, PROTOTYPES
 from llm_compiler.disassembly.rules.search import FoundDraft, SearchJob, SearchResult
+from llm_compiler.disassembly.rules.target import Target
 from llm_compiler.disassembly.rules.targets import TARGETS
 from llm_compiler.disassembly.rules.translate import translate
 from llm_compiler.disassembly.rules.unoptimised import UNOPTIMISED
@@ -66,9 +69,16 @@ class Limits(TypedDict):
     bounds: dict[str, int]
     numbers: dict[str, int]
     ending: frozenset[str]
+    fields: frozenset[int]
 
 
-NO_LIMITS: Final[Limits] = {"arities": {}, "bounds": {}, "numbers": {}, "ending": frozenset()}
+NO_LIMITS: Final[Limits] = {
+    "arities": {},
+    "bounds": {},
+    "numbers": {},
+    "ending": frozenset(),
+    "fields": frozenset(),
+}
 
 
 class RulesLifter:
@@ -155,7 +165,21 @@ class RulesLifter:
             "bounds": self.bounds(text),
             "numbers": self.numbers(text),
             "ending": self.ending(text),
+            "fields": self._fields(text),
         }
+
+    def _fields(self, text: FunctionText) -> frozenset[int]:
+        """Return the words of objects on the stack that a function writes and does not read."""
+        target = TARGETS[self._architecture]()
+        try:
+            code = parse_code(inline_outlined(text.text, self._known.outlined))
+            graph = translate(code, target, NO_RETURN)
+        except Unliftable:
+            return frozenset()
+        if target.unoptimised_start.search(text.text) and _keeps_arguments(graph, target):
+            # Code that was not optimised also writes what nobody reads.
+            return frozenset()
+        return written_fields(graph, target.convention.first_stack_argument)
 
     def ending(self, text: FunctionText) -> frozenset[str]:
         """Return the functions of this program that one calls and that never return."""
@@ -214,6 +238,18 @@ class RulesLifter:
             return most_passed(graph, target.convention)
         except (Unliftable, Unreadable):
             return {}
+
+
+def _keeps_arguments(graph: Graph, target: Target) -> bool:
+    """Whether a function begins by storing what it is passed to its frame."""
+    passed = {*target.convention.integer_arguments, *target.convention.vector_arguments}
+    return any(
+        node.op == "store"
+        and node.args[0].op == "read"
+        and node.args[0].data in passed
+        and node.args[1].op == "frame"
+        for node in graph.blocks[graph.order[0]].nodes
+    )
 
 
 def worth_running(drafts: Sequence[FoundDraft]) -> list[FoundDraft]:

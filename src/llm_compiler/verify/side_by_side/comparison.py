@@ -135,7 +135,10 @@ class Comparison:
                                 f"argument {argument}",
                                 "",
                             )
-                        if a == _STACK_TAG and _differ(ours[9 + index], theirs[9 + index]):
+                        if a == _STACK_TAG and (
+                            _differ(ours[9 + index], theirs[9 + index])
+                            or self._lacks_field(ours[31 + index], theirs[31 + index])
+                        ):
                             doubt = f"{name} may be passed other contents of the stack"
                     elif position.kind == "float" and index < 8:
                         a, b = ours[17 + index], theirs[17 + index]
@@ -166,6 +169,14 @@ class Comparison:
                 what = "arguments" if kind == "integer" else "numbers"
                 doubt = doubt or f"{name} {MAY_TAKE_MORE} {what} than the lifted code passes"
         return "", doubt
+
+    def _lacks_field(self, ours: int, theirs: int) -> bool:
+        """Whether a field that the original sets for its callees is not so in the lift."""
+        for word in self._world.fields:
+            a, b = (value >> 8 * (word - 2) & 0xFF for value in (ours, theirs))
+            if a and a != b:
+                return True
+        return False
 
     def _is_idle(self, kind: str, index: int, value: int) -> bool:
         """Whether the original cannot mean a register as an argument: nobody has set it.

@@ -43,6 +43,9 @@ class World:
     """How many integer registers some functions read at most, whatever else they take."""
     numbers: Mapping[str, int] = field(default_factory=dict)
     """How many numbers some functions take at most."""
+    fields: frozenset[int] = frozenset()
+    """Words of objects on the stack, counted from where they are pointed to, that the original
+    writes for callees to read, beyond the first two: they must be the lift's, too."""
     ending: frozenset[str] = frozenset()
     """Functions that never return, beside those that everybody knows."""
     num_repeats: int = 1
