@@ -42,6 +42,7 @@ def test_what_was_cut_short_is_tried_again(
     with LiftCache(tmp_path / "cache", model="", toolchain=toolchain) as cache:
         for patience in (0, 1000, 1000):
             monkeypatch.setattr(clock, "_PATIENCE", patience)
+            monkeypatch.setattr(clock, "_LEAST_PATIENCE_S", patience)
             result = disassemble(binary, ReplayEngine(tmp_path), options, pool=pool, cache=cache)
             found += [(each.verdict, each.is_cached) for each in result.functions]
     assert found == [
