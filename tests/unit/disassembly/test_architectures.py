@@ -128,6 +128,12 @@ def test_short_tables_are_known_by_how_their_entries_are_read() -> None:
     assert ARM.find_short_table(far, {0x40}) == ShortTable(1, 0x40, 4, 42)
     other = [window[0], instruction("adrp x9, 0x5000", target=0x5000), *window[1:]]
     assert ARM.find_short_table(other, {0x40}) is None
+    # Addresses of other things are loaded between the sum and the jump.
+    rest = [instruction("ldr x25, [x25]")] * 12
+    spread = [*window[:4], *rest, window[4]]
+    assert ARM.find_short_table(spread, {0x40}) == ShortTable(1, 0x40, 4, 2)
+    unknown = [*window[:4], *rest, instruction("mov x10, x12"), window[4]]
+    assert ARM.find_short_table(unknown, {0x40}) is None
     # Code that was not optimised counts in bytes.
     words = [*window[:2], instruction("ldrsw x11, [x9, x8, lsl #2]"), *window[3:]]
     assert ARM.find_short_table(words, {0x40}) == ShortTable(4, 0x40, 1, 2)

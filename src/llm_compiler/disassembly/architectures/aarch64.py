@@ -61,6 +61,8 @@ _ENTRY: Final = re.compile(r"^(ldrb|ldrh|ldrsw) [wx]\d+, \[(x\d+), ")
 _ENTRY_BYTES: Final = {"ldrb": 1, "ldrh": 2, "ldrsw": 4}
 _NEAR: Final = 6
 """Instructions: so near to each other are the load of an entry, its base and the jump."""
+_FAR: Final = 40
+"""The same, where each is seen to be made of the one before."""
 _WIDTHS: Final = {"b": 1, "h": 2, "s": 4, "w": 4, "d": 8, "x": 8, "q": 16}
 
 
@@ -155,12 +157,35 @@ def _find_short_table(rest: Sequence[Instruction], addresses: Collection[int]) -
             bases = [
                 each.target for each in near if each.mnemonic == "adr" and each.target in addresses
             ]
-            if bases and any(each.mnemonic == "br" for each in rest[index : index + 1 + _NEAR]):
+            is_near = any(each.mnemonic == "br" for each in rest[index : index + 1 + _NEAR])
+            base = bases[0] if bases and is_near else _far_base(rest, index)
+            if base in addresses:
                 size = _ENTRY_BYTES[match[1]]
-                return ShortTable(size, bases[0] or 0, 1 if size == 4 else 4, index)
+                return ShortTable(size, base or 0, 1 if size == 4 else 4, index)
         is_own = not index or instruction.text.startswith(f"add {table}, {table}, #")
         if _destination(instruction) == table and not is_own:
             return None
+    return None
+
+
+def _far_base(rest: Sequence[Instruction], index: int) -> int | None:
+    """Return the base of a table, where much stands between the load of an entry and the jump."""
+    entry = _destination(rest[index])[1:]
+    sums: dict[str, str] = {}
+    for each in rest[index + 1 : index + 1 + _FAR]:
+        if each.mnemonic == "br":
+            base = sums.get(each.text.split()[1])
+            before = rest[max(0, index - _FAR) : index + 1 + _FAR]
+            found = [a for a in before if a.mnemonic == "adr" and _destination(a) == base]
+            return found[-1].target if found else None
+        if _is_branch(each) or each.mnemonic in ("ret", "blr"):
+            return None
+        words = each.text.replace(",", "").split()
+        set_ = _destination(each)
+        if words[0] == "add" and len(words) > 3 and words[3][1:] == entry:
+            sums[set_] = words[2]
+        else:
+            sums.pop(set_, None)
     return None
 
 

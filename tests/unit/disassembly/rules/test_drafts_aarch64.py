@@ -7,6 +7,7 @@ import pytest
 from llm_compiler.disassembly.rules.aarch64 import AArch64
 from llm_compiler.disassembly.rules.code import Unliftable, parse_code
 from llm_compiler.disassembly.rules.draft import Function
+from llm_compiler.disassembly.rules.emission.writer import Writer
 from llm_compiler.disassembly.rules.emit import emit
 from llm_compiler.disassembly.rules.translate import translate
 from llm_compiler.disassembly.rules.variant import Variant
@@ -98,6 +99,20 @@ def test_jump_tables_become_switches_with_their_range_check() -> None:
     text = draft(body, table)
     assert text.count("switch") == 1
     assert "label %unreached" not in text
+
+
+def test_much_may_stand_between_a_table_s_sum_and_the_jump() -> None:
+    loads = "".join(f"ldr x{number}, [x1, #{8 * number}]\n" for number in range(12, 19))
+    body = (
+        "cmp w0, #1\nb.hi .LBB0_3\nmov w8, w0\nadrp x9, .LJTI0_0\nadd x9, x9, :lo12:.LJTI0_0\n"
+        f"adr x10, .LBB0_1\nldrb w11, [x9, x8]\nadd x10, x10, x11, lsl #2\n{loads}br x10\n"
+        ".LBB0_1:\nadd x0, x12, x13\nret\n.LBB0_2:\nadd x0, x14, x18\nret\n"
+        ".LBB0_3:\nmov x0, xzr\nret\n"
+    )
+    table = '.section .rodata, "a", @progbits\n.LJTI0_0:\n' + "".join(
+        f".byte (.LBB0_{number}-.LBB0_1)>>2\n" for number in (1, 2)
+    )
+    assert draft(body, table).count("switch") == 1
 
 
 def test_functions_with_more_arguments_read_words_of_the_caller() -> None:
@@ -247,3 +262,13 @@ def test_several_vectors_are_one_vector_whose_lanes_take_turns() -> None:
     assert "load <8 x i32>" in text
     assert "<i32 0, i32 2, i32 4, i32 6>" in text
     assert "extractelement <4 x i32>" in text
+
+
+def test_a_wide_number_may_end_as_half_a_vector() -> None:
+    """Both halves of a register are set where one is read: numbers of any width convert."""
+    writer = Writer()
+    lines = writer.begin("entry")
+    assert writer.convert(("0", "i128"), "<8 x i8>") == "%t1"
+    assert lines[-1] == "  %t1 = bitcast i64 0 to <8 x i8>"
+    assert writer.convert(("%v", "<2 x i16>"), "i64") == "%t3"
+    assert lines[-2:] == ["  %t2 = bitcast <2 x i16> %v to i32", "  %t3 = zext i32 %t2 to i64"]

@@ -22,6 +22,8 @@ __all__ = ["CONTROL", "control", "jump_table"]
 _TRAPS: Final = frozenset({"brk", "udf", "hlt"})
 _REACH: Final = 400
 """Instructions in front of a jump in which its table is looked for."""
+_NEAR: Final = 40
+"""Instructions in front of a jump in which its target is added up."""
 _EXTENDS: Final = frozenset({"sext", "zext", "shl"})
 _TABLE: Final = re.compile(r":lo12:(\.L[\w.]+)$")
 _BRANCHES: Final = frozenset({"cbz", "cbnz", "tbz", "tbnz"})
@@ -70,16 +72,13 @@ def jump_table(code: Code, line: Line) -> tuple[str, ...]:
 
 
 def _entries(code: Code, line: Line) -> tuple[str, ...]:
-    before = code.lines[max(0, line.number - 4) : line.number]
-    if not any(value.operands and value.operands[0] == line.operands[0] for value in before):
-        return ()
-    is_sum = any(
-        value.mnemonic == "add"
-        and value.operands[0] == line.operands[0]
-        and len(value.operands) > 2
+    before = code.lines[max(0, line.number - _NEAR) : line.number]
+    setters = [
+        value
         for value in before
-    )
-    if not is_sum:
+        if value.operands and value.operands[0] == line.operands[0] and value.mnemonic[:2] != "st"
+    ]
+    if not setters or setters[-1].mnemonic != "add" or len(setters[-1].operands) < 3:
         return ()
     for item in reversed(code.lines[max(0, line.number - _REACH) : line.number]):
         for operand in item.operands:

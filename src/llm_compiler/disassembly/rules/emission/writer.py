@@ -90,6 +90,9 @@ class Writer:
                 return self.assign(f"bitcast {own} {text} to {type_}")
             whole = f"i{min(bits_of(own), bits_of(type_))}"
             return self.convert((self.convert(value, whole), whole), type_)
+        if own[0] == "<" and bits_of(own) < bits_of(type_):
+            narrow = f"i{bits_of(own)}"
+            return self.convert((self.assign(f"bitcast {own} {text} to {narrow}"), narrow), type_)
         if own[0] == "<":
             element = lane_type(bits_of(type_), type_)
             lanes = f"<{bits_of(own) // bits_of(element)} x {element}>"
@@ -98,6 +101,9 @@ class Writer:
             return self.convert((low, element), type_)
         if bits_of(own) == bits_of(type_):
             return self.assign(f"bitcast {own} {self.convert(value, own)} to {type_}")
+        if bits_of(own) > bits_of(type_):
+            narrow = f"i{bits_of(type_)}"
+            return self.convert((self.convert(value, narrow), narrow), type_)
         element = lane_type(bits_of(own), own)
         part = self.convert(value, element)
         lanes = f"<{bits_of(type_) // bits_of(element)} x {element}>"
