@@ -18,6 +18,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_compiler.dataset.lifting.module_text import DIRECTIVE_BYTES
 from llm_compiler.disassembly.architectures.table import architecture_named
 from llm_compiler.disassembly.binary import PLT_CALL, Binary, Origin
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
@@ -36,6 +37,9 @@ _ALIGNMENT = re.compile(r"^(?:\.p2align .*|(?:data16 )*(?:nop\w?|xchgw %ax, %ax|
 _SECTION = re.compile(r"^(?:\.section .*|\.text|\.data|\.bss)$")
 _LABEL = re.compile(r"^(?!\.LBB)(.+):$")
 _ATTRIBUTE = re.compile(r"^\.(?:hidden|globl|weak|type|size|local) ")
+_ZERO = re.compile(r"^(\.\w+) 0$|^\.zero (\d+)$")
+_ZEROS = re.compile(r"^\.zero (\d+)$")
+_FILLER = re.compile(r"^\.(?:byte|hword) \((\.LBB\w+)-\1\)(?:>>2|/4)$")
 _COMMON = re.compile(r"^(\.comm .*), \d+$")
 
 
@@ -260,9 +264,23 @@ def _pieces(text: str) -> tuple[dict[str, list[str]], set[str]]:
         elif match := _LABEL.match(line):
             label = match[1]
             pieces[label] = [section]
+        elif (match := _ZERO.match(line)) and (match[2] or match[1] in DIRECTIVE_BYTES):
+            # How zeros are written depends on how wide they are used, which code elsewhere says.
+            _add_zeros(pieces[label], int(match[2]) if match[2] else DIRECTIVE_BYTES[match[1]])
         else:
             pieces[label].append(line)
+    for lines in pieces.values():
+        # What fills up to the next piece reads like further blocks of a jump table.
+        while len(lines) > 2 and _FILLER.match(lines[-1]):
+            del lines[-1]
     return pieces, attributes
+
+
+def _add_zeros(lines: list[str], size: int) -> None:
+    if lines and (match := _ZEROS.match(lines[-1])):
+        size += int(match[1])
+        del lines[-1]
+    lines.append(f".zero {size}")
 
 
 def _first_change(before: str, after: str) -> str:

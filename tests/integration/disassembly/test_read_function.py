@@ -12,7 +12,7 @@ import pytest
 from llm_compiler.dataset.lifting.assembly import shorten_assembly
 from llm_compiler.disassembly.binary import Binary
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
-from llm_compiler.disassembly.reassemble import Reassembled, reassemble
+from llm_compiler.disassembly.reassemble import Reassembled, _pieces, reassemble
 from llm_compiler.errors import InputError, UnsupportedTarget
 from llm_compiler.llvm.module import Context
 from llm_compiler.llvm.toolchain import Toolchain
@@ -320,3 +320,74 @@ int add(int x) { here += x; return here; }
 """
     binary = read(compile_c(source, "tls.o", "aarch64", "-Oz", "-fPIE"))
     assert set(proved(binary, toolchain, tmp_path)) == {"element", "add"}
+
+
+GCC_TABLE = """.text
+.globl pick
+.type pick, @function
+pick:
+cmp w0, #3
+b.hi .Lother
+adrp x1, .Ltable
+add x1, x1, :lo12:.Ltable
+ldrh w0, [x1, w0, uxtw #1]
+adr x1, .Lbase
+add x0, x1, w0, sxth #2
+br x0
+.Lfirst:
+mov w0, #5
+ret
+.Lbase:
+mov w0, #6
+ret
+.Llast:
+adrp x1, .Lwide
+ldr q0, [x1, :lo12:.Lwide]
+str q0, [x2]
+.Lother:
+mov w0, wzr
+ret
+.size pick, .-pick
+.section .rodata
+.p2align 4
+.Ltable:
+.2byte (.Lfirst-.Lbase)/4
+.2byte (.Lbase-.Lbase)/4
+.2byte (.Llast-.Lbase)/4
+.2byte (.Lother-.Lbase)/4
+.p2align 4
+.Lwide:
+.xword 1, 2
+"""
+
+
+def test_a_table_of_gcc_leads_back_too(read: Read, toolchain: Toolchain, tmp_path: Path) -> None:
+    """Its distances count from the middle, and filler after it reads like the block there."""
+    source = tmp_path / "pick.s"
+    source.write_text(GCC_TABLE)
+    binary = read(source)
+    assert binary.elf.architecture == "aarch64"
+    text = texts(binary)["pick"].text
+    entries = re.findall(r"^\.hword \((\.LBB\w+)-(\.LBB\w+)\)/4$", text, re.MULTILINE)
+    assert len(entries) == 4
+    assert len({base for _, base in entries}) == 1
+    assert len({block for block, _ in entries}) == 4
+    assert set(proved(binary, toolchain, tmp_path)) == {"pick"}
+
+
+def test_zeros_are_the_same_however_they_are_written(
+    read: Read, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    """What a piece of zeros reads like depends on how wide the code nearby uses it."""
+    source = tmp_path / "zeros.s"
+    source.write_text(
+        ".text\n.globl set\n.type set, @function\nset:\nadrp x8, words\n"
+        "add x8, x8, :lo12:words\nldr x9, [x8, #8]\nstr x0, [x8]\nstr x1, [x8, #8]\nmov x0, x9\n"
+        "ret\n.size set, .-set\n.bss\n.p2align 3\n.type words, @object\nwords:\n.zero 24\n"
+        ".size words, 24\n"
+    )
+    assert set(proved(read(source), toolchain, tmp_path)) == {"set"}
+    zeros = [_pieces(f"words:\n{line}\n")[0]["words"] for line in (".xword 0", ".zero 8")]
+    assert zeros[0] == zeros[1]
+    zeros = [_pieces(f"words:\n{line}\n")[0]["words"] for line in (".xword 0", ".zero 7")]
+    assert zeros[0] != zeros[1]

@@ -136,6 +136,6 @@ def test_short_tables_are_known_by_how_their_entries_are_read() -> None:
     assert ARM.find_short_table(unknown, {0x40}) is None
     # Code that was not optimised counts in bytes.
     words = [*window[:2], instruction("ldrsw x11, [x9, x8, lsl #2]"), *window[3:]]
-    assert ARM.find_short_table(words, {0x40}) == ShortTable(4, 0x40, 1, 2)
+    assert ARM.find_short_table(words, {0x40}) == ShortTable(4, 0x40, 1, 2, is_signed=True)
     assert ARM.find_short_table(window, set()) is None
     assert ARM.find_short_table(window[:-1], {0x40}) is None

@@ -61,6 +61,7 @@ _ENTRY: Final = re.compile(r"^(ldrb|ldrh|ldrsw) [wx]\d+, \[(x\d+), ")
 _ENTRY_BYTES: Final = {"ldrb": 1, "ldrh": 2, "ldrsw": 4}
 _NEAR: Final = 6
 """Instructions: so near to each other are the load of an entry, its base and the jump."""
+_SIGNED: Final = re.compile(r"^add x\d+, x\d+, w\d+, sxt[bh] #2$")
 _FAR: Final = 40
 """The same, where each is seen to be made of the one before."""
 _WIDTHS: Final = {"b": 1, "h": 2, "s": 4, "w": 4, "d": 8, "x": 8, "q": 16}
@@ -161,7 +162,9 @@ def _find_short_table(rest: Sequence[Instruction], addresses: Collection[int]) -
             base = bases[0] if bases and is_near else _far_base(rest, index)
             if base in addresses:
                 size = _ENTRY_BYTES[match[1]]
-                return ShortTable(size, base or 0, 1 if size == 4 else 4, index)
+                # GCC counts from a place in the middle of the code.
+                is_signed = size == 4 or any(_SIGNED.match(each.text) for each in near)
+                return ShortTable(size, base or 0, 1 if size == 4 else 4, index, is_signed)
         is_own = not index or instruction.text.startswith(f"add {table}, {table}, #")
         if _destination(instruction) == table and not is_own:
             return None

@@ -46,13 +46,15 @@ class ShortTable:
     """A jump table of distances from a place in the code.
 
     `entry_bytes`: of an entry. `scale`: the unit of distances, in bytes. `use`: how many
-    instructions after the one that names the table an entry is read.
+    instructions after the one that names the table an entry is read. `is_signed`: distances may
+    lead back.
     """
 
     entry_bytes: int
     base: int
     scale: int
     use: int
+    is_signed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,7 @@ class Item:
     base: int = 0
     """What such distances count from."""
     scale: int = 1
+    is_signed: bool = True
 
     @property
     def alignment(self) -> int:

@@ -13,7 +13,7 @@ _WINDOW = 12
 """Instructions: so near to each other are a table's use, the comparison before it and the jump."""
 
 
-_MAX_FILLER = 15
+_MAX_FILLER = 31
 """Bytes between a table and what is aligned after it."""
 
 
@@ -73,11 +73,10 @@ def table_entries(code: Code, item: Item) -> list[int]:
     """Return the targets of a table, as far as they are instructions of the function."""
     found = []
     size = item.jump_table
-    signed = item.scale == 1
     offset = item.start - item.section.address
     data = item.section.read(offset, item.end - item.section.address)
     for position in range(0, len(data) - size + 1, size):
-        distance = int.from_bytes(data[position : position + size], "little", signed=signed)
+        distance = int.from_bytes(data[position : position + size], "little", signed=item.is_signed)
         place = item.base + distance * item.scale
         if place not in code.addresses:
             break
@@ -95,6 +94,7 @@ def _short_table(code: Code, item: Item) -> int | None:
             found = find(code.instructions[index:], code.addresses)
             if found is not None:
                 item.jump_table, item.base, item.scale = found.entry_bytes, found.base, found.scale
+                item.is_signed = found.is_signed
                 return index + found.use
     return None
 

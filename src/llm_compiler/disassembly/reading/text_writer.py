@@ -259,7 +259,9 @@ class TextWriter:
             base = own if item.base == item.start else self._label_names[item.base]
             for index, position in enumerate(table_entries(self.code, item)):
                 distance = f"{self._label_names[position]}-{base}"
-                expression = distance if item.scale == 1 else f"({distance})>>2"
+                # A shift is one of 64 bits without sign.
+                part = "/4" if item.is_signed else ">>2"
+                expression = distance if item.scale == 1 else f"({distance}){part}"
                 symbols[index * item.jump_table] = item.jump_table, expression
         for position, size, target, is_distance in self.references.symbolic_values(item):
             expression = self._expression(target)

@@ -27,8 +27,8 @@ class KnownNumbers:
             written: numbers of blocks; grows.
         """
         self._graph, self._written = graph, written
-        self._taken: list[tuple[Block, int, str, int]] = []
-        """Where which register was taken to hold which number."""
+        self._taken: list[tuple[Block, int, str, int, str]] = []
+        """Where which register was taken to hold which number, or place of the frame."""
 
     def at(self, block: Block, register: str) -> int | None:
         """Return the number that a register holds at the end of what a block has so far.
@@ -36,10 +36,18 @@ class KnownNumbers:
         Without a sign, as wide as the register: what sets its low half makes the upper one 0.
         """
         length = len(block.nodes)
-        number = self._find(block, length, register)
+        number = self._find(block, length, register, "const")
         if number is not None:
-            self._taken.append((block, length, register, number))
+            self._taken.append((block, length, register, number, "const"))
         return number
+
+    def place_at(self, block: Block, register: str) -> int | None:
+        """Return the place of the frame that a register holds at the end of what a block has."""
+        length = len(block.nodes)
+        place = self._find(block, length, register, "frame")
+        if place is not None:
+            self._taken.append((block, length, register, place, "frame"))
+        return place
 
     def check(self) -> None:
         """Look again, now that all blocks are written.
@@ -47,11 +55,11 @@ class KnownNumbers:
         Raises:
             Unliftable: one that was not sets a register that was taken for a number.
         """
-        for block, length, register, number in self._taken:
-            if self._find(block, length, register) != number:
+        for block, length, register, number, kind in self._taken:
+            if self._find(block, length, register, kind) != number:
                 raise Unliftable(f"a number in {register} that a loop changes")
 
-    def _find(self, block: Block, length: int, register: str) -> int | None:
+    def _find(self, block: Block, length: int, register: str, kind: str) -> int | None:
         numbers: set[int] = set()
         seen: set[tuple[int, str, int]] = set()
         pending = [(block, length, register, _ALL)]
@@ -67,8 +75,8 @@ class KnownNumbers:
                     mask &= (1 << bits_of(value.type)) - 1
                 if value.op == "read" and value in block.nodes[:position]:
                     pending.append((block, block.nodes.index(value), value.data, mask))
-                elif value.op == "const" and isinstance(value.data, int):
-                    numbers.add(value.data & mask)
+                elif value.op == kind and isinstance(value.data, int):
+                    numbers.add(value.data & mask if kind == "const" else value.data)
                 else:
                     return None
                 continue

@@ -476,3 +476,14 @@ def test_how_many_integers_a_function_reads_that_takes_numbers_too() -> None:
     # What an unknown function may be passed counts.
     passed_on = function("movsd %xmm0, (%rdi)\njmp elsewhere\n")
     assert passed_on.most_integers() == 6
+
+
+def test_the_stack_pointer_comes_back_from_a_register() -> None:
+    """GCC keeps it there while it pushes words for a call."""
+    body = (
+        "pushq %rbx\nsubq $16, %rsp\nmovq %rsp, %rbx\nsubq $8, %rsp\npushq $7\ncallq g@PLT\n"
+        "movq %rbx, %rsp\naddq $16, %rsp\npopq %rbx\nretq\n"
+    )
+    assert "call" in draft(body)
+    with pytest.raises(Unliftable, match="stack pointer that is computed"):
+        draft(body.replace("movq %rsp, %rbx", "movq %rdi, %rbx"))

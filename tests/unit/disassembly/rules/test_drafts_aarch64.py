@@ -272,3 +272,13 @@ def test_a_wide_number_may_end_as_half_a_vector() -> None:
     assert lines[-1] == "  %t1 = bitcast i64 0 to <8 x i8>"
     assert writer.convert(("%v", "<2 x i16>"), "i64") == "%t3"
     assert lines[-2:] == ["  %t2 = bitcast <2 x i16> %v to i32", "  %t3 = zext i32 %t2 to i64"]
+
+
+def test_the_size_of_a_large_frame_comes_from_a_register() -> None:
+    text = draft(
+        "mov x12, #8272\nsub sp, sp, x12\nstp x29, x30, [sp]\nmov x29, sp\nadd x0, sp, #80\nbl g\n"
+        "ldp x29, x30, [sp]\nmov x12, #8272\nadd sp, sp, x12\nret\n"
+    )
+    assert "alloca [8192 x i8]" in text
+    with pytest.raises(Unliftable, match="stack pointer that is computed"):
+        draft("sub sp, sp, x0\nadd sp, sp, x0\nret\n")

@@ -112,6 +112,10 @@ def _arithmetic(machine: Machine, op: str, sets: bool = False, inverts: bool = F
                 return
     left = machine.get(first, bits)
     right = machine.second(rest, bits)
+    if left.op == "frame" and register.name == "sp" and len(rest) == 1:
+        # GCC puts the size of a large frame into a register.
+        known = builder.number_in(rest[0].name) if isinstance(rest[0], Register) else None
+        right = right if known is None else machine.constant(known, bits)
     if inverts:
         right = _inverted(machine, right)
     if op in ("or", "xor", "and") and left.op == "const" and right.op != "const":
