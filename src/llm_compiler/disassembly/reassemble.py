@@ -37,8 +37,8 @@ _ALIGNMENT = re.compile(r"^(?:\.p2align .*|(?:data16 )*(?:nop\w?|xchgw %ax, %ax|
 _SECTION = re.compile(r"^(?:\.section .*|\.text|\.data|\.bss)$")
 _LABEL = re.compile(r"^(?!\.LBB)(.+):$")
 _ATTRIBUTE = re.compile(r"^\.(?:hidden|globl|weak|type|size|local) ")
-_ZERO = re.compile(r"^(\.\w+) 0$|^\.zero (\d+)$")
-_ZEROS = re.compile(r"^\.zero (\d+)$")
+_NUMBER = re.compile(r"^(\.\w+) (-?\d+)$")
+_BYTES = "bytes "
 _FILLER = re.compile(r"^\.(?:byte|hword) \((\.LBB\w+)-\1\)(?:>>2|/4)$")
 _COMMON = re.compile(r"^(\.comm .*), \d+$")
 
@@ -264,9 +264,8 @@ def _pieces(text: str) -> tuple[dict[str, list[str]], set[str]]:
         elif match := _LABEL.match(line):
             label = match[1]
             pieces[label] = [section]
-        elif (match := _ZERO.match(line)) and (match[2] or match[1] in DIRECTIVE_BYTES):
-            # How zeros are written depends on how wide they are used, which code elsewhere says.
-            _add_zeros(pieces[label], int(match[2]) if match[2] else DIRECTIVE_BYTES[match[1]])
+        elif (data := _data_of(line)) is not None:
+            _add_data(pieces[label], data)
         else:
             pieces[label].append(line)
     for lines in pieces.values():
@@ -276,11 +275,24 @@ def _pieces(text: str) -> tuple[dict[str, list[str]], set[str]]:
     return pieces, attributes
 
 
-def _add_zeros(lines: list[str], size: int) -> None:
-    if lines and (match := _ZEROS.match(lines[-1])):
-        size += int(match[1])
-        del lines[-1]
-    lines.append(f".zero {size}")
+def _data_of(line: str) -> bytes | None:
+    """Return the bytes that a line of numbers stands for: how wide they are written depends on how
+    the piece is aligned and used."""
+    match = _NUMBER.match(line)
+    if match is None:
+        return None
+    if match[1] == ".zero":
+        return bytes(int(match[2]))
+    size = DIRECTIVE_BYTES.get(match[1])
+    return None if size is None else (int(match[2]) % (1 << 8 * size)).to_bytes(size, "little")
+
+
+def _add_data(lines: list[str], data: bytes) -> None:
+    """Append bytes, in one line with those before."""
+    if lines and lines[-1].startswith(_BYTES):
+        lines[-1] += data.hex()
+    else:
+        lines.append(_BYTES + data.hex())
 
 
 def _first_change(before: str, after: str) -> str:

@@ -387,7 +387,15 @@ def test_zeros_are_the_same_however_they_are_written(
         ".size words, 24\n"
     )
     assert set(proved(read(source), toolchain, tmp_path)) == {"set"}
-    zeros = [_pieces(f"words:\n{line}\n")[0]["words"] for line in (".xword 0", ".zero 8")]
-    assert zeros[0] == zeros[1]
-    zeros = [_pieces(f"words:\n{line}\n")[0]["words"] for line in (".xword 0", ".zero 7")]
-    assert zeros[0] != zeros[1]
+
+
+def test_numbers_are_the_same_however_wide_they_are_written() -> None:
+    def piece(*lines: str) -> list[str]:
+        text = "".join(f"{line}\n" for line in ("words:", *lines))
+        return _pieces(text)[0]["words"]
+
+    assert piece(".xword 0") == piece(".zero 8") == piece(".word 0", ".zero 4")
+    assert piece(".xword 0") != piece(".zero 7")
+    assert piece(".word 9") == piece(".byte 9", ".zero 3") != piece(".hword 9")
+    assert piece(".word -2") == piece(".byte 254", ".byte 255", ".hword -1")
+    assert piece(".word 9", ".word other") != piece(".word 9")

@@ -304,12 +304,11 @@ class Builder:
 
     def _set_stack_pointer(self, value: Node) -> None:
         pointer = self.convention.stack_pointer
-        if value.op == "read" and (place := self._numbers.place_at(self.block, value.data)):
-            # GCC keeps the stack pointer in a register while words for a call are pushed.
-            value = Node("frame", "i64", (), place)
-        if value.op == "frame":
-            self.frame[pointer] = value.data
-            self.graph.lowest = min(self.graph.lowest, value.data)
+        # GCC keeps the stack pointer in a register while words for a call are pushed.
+        kept = value.op == "read" and self._numbers.place_at(self.block, value.data)
+        if value.op == "frame" or kept:
+            self.frame[pointer] = place = kept or value.data
+            self.graph.lowest = min(self.graph.lowest, place)
             return
         if not allocate_below(self, value):
             raise Unliftable("a stack pointer that is computed")

@@ -16,7 +16,7 @@ __all__ = ["Value", "Writer"]
 Value = tuple[str, str]
 """Text and type."""
 
-_FLOATS: Final = {"float": 32, "double": 64}
+_FLOATS: Final = {"half": 16, "float": 32, "double": 64}
 
 
 class Writer:
