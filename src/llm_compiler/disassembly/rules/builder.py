@@ -303,16 +303,15 @@ class Builder:
         return self._numbers.at(self.block, register)
 
     def _set_stack_pointer(self, value: Node) -> None:
-        pointer = self.convention.stack_pointer
-        # GCC keeps the stack pointer in a register while words for a call are pushed.
+        # GCC keeps it in a register while words for a call are pushed.
         kept = value.op == "read" and self._numbers.place_at(self.block, value.data)
         if value.op == "frame" or kept:
-            self.frame[pointer] = place = kept or value.data
+            self.frame[self.convention.stack_pointer] = place = kept or value.data
             self.graph.lowest = min(self.graph.lowest, place)
             return
         if not allocate_below(self, value):
             raise Unliftable("a stack pointer that is computed")
-        self.frame.pop(pointer, None)
+        self.frame.pop(self.convention.stack_pointer, None)
         self.write(DYNAMIC_STACK, value)
 
     def restore(self, register: str) -> None:
