@@ -9,7 +9,8 @@ them lifted, by rules alone unless an engine is named. One line of JSON a functi
 of rows; what has one is not lifted again. With `--retry`, what is not at least *tests_passed*, or
 not *exact*, is asked once more, as another version of the tester judges it. Each such line counts
 its *round*, so that a retry that was stopped goes on; of two lines about a function the later one
-holds. Prints verdicts by length with their intervals, seconds, and
+holds. Prints verdicts by length with their intervals, seconds (the processor's, of all that a
+function takes), and
 why what is lifted got no better one, counted. `benchmarks/compile_objects.py` makes the objects.
 """
 
@@ -18,17 +19,21 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import random
 import re
 import statistics
 import sys
 import tempfile
-import time
 import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from process_tree_time import processor_seconds
 
 from llm_compiler.console import print_table
 from llm_compiler.disassemble import DisassembleOptions, disassemble
@@ -61,7 +66,7 @@ class Row:
     reason: str
     num_instructions: int
     seconds: float = 0.0
-    """Of this function's object read, lifted and judged, by the clock."""
+    """Of the processor, for this function: its object read, lifted and judged."""
     round: int = 0
     """How many times it was asked before."""
 
@@ -99,6 +104,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--per-unit", type=int, default=3, help="functions of an object, at most")
     parser.add_argument("--engine", default="none")
     parser.add_argument("--search-s", type=float, default=2.0)
+    parser.add_argument("--function-s", type=float, default=DisassembleOptions().function_s)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--retry",
@@ -134,8 +140,13 @@ def _lift(
     *,
     round_: int,
 ) -> Row:
-    how = DisassembleOptions(functions=(name,), search_s=options.search_s, answer_s=6)
-    start = time.monotonic()
+    how = DisassembleOptions(
+        functions=(name,),
+        search_s=options.search_s,
+        function_s=options.function_s,
+        answer_s=6,
+    )
+    start = processor_seconds(os.getpid())
     verdict, num_instructions = "error", 0
     try:
         found = disassemble(path, engine, how, pool=pool)
@@ -155,7 +166,7 @@ def _lift(
         verdict=verdict,
         reason=reason,
         num_instructions=num_instructions,
-        seconds=round(time.monotonic() - start, 3),
+        seconds=round(processor_seconds(os.getpid()) - start, 3),
         round=round_,
     )
 
@@ -205,7 +216,10 @@ def _cells(rows: Sequence[Row]) -> list[str]:
     refuted = sum(row.verdict == "refuted" for row in rows)
     # Rows of older files have no seconds.
     seconds = [row.seconds for row in rows if row.seconds]
-    timed = [f"{statistics.median(seconds):.2f}", f"{max(seconds):.1f}"] if seconds else ["—"] * 2
+    timed = ["—"] * 3
+    if seconds:
+        most = sorted(seconds)[int(0.9 * len(seconds))]
+        timed = [f"{statistics.median(seconds):.2f}", f"{most:.1f}", f"{max(seconds):.1f}"]
     return [*shares, str(refuted), *timed]
 
 
@@ -220,7 +234,7 @@ def causes_of(rows: Iterable[Row]) -> Mapping[tuple[str, str], int]:
 
 def _print(rows: Sequence[Row]) -> None:
     header = ("instructions", "n", "lowers", "exact", "at least tests_passed", "refuted")
-    print_table((*header, "median s", "worst s"), table_of(rows))
+    print_table((*header, "median s", "90 % s", "worst s"), table_of(rows))
     for (verdict, cause), count in Counter(causes_of(rows)).most_common(_MOST_CAUSES):
         print(f"{count:5d}  {verdict}: {cause}")
 

@@ -21,6 +21,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from process_tree_time import processor_seconds
+
 from llm_compiler.console import print_table
 from llm_compiler.disassemble import Disassembled, DisassembleOptions, disassemble
 from llm_compiler.disassembly.lift_cache import LiftCache
@@ -30,7 +34,6 @@ from llm_compiler.model.engines.engine import Engine
 from llm_compiler.model.engines.loader import load_engine
 from llm_compiler.workers import LocalPool
 
-_TICK = os.sysconf("SC_CLK_TCK")
 _SLOWEST = 8
 
 
@@ -95,15 +98,15 @@ def _timed(
     path: Path, engine: Engine, settings: DisassembleOptions, cache: LiftCache
 ) -> tuple[Disassembled, dict[str, float], float]:
     """Return a lifted file, and the seconds of each function and of all."""
-    began = _processor_seconds(os.getpid())
+    began = processor_seconds(os.getpid())
     marks: list[tuple[str, float]] = []
     with LocalPool(1) as pool:
 
         def note(name: str, done: int, total: int) -> None:
-            marks.append((name, _processor_seconds(os.getpid())))
+            marks.append((name, processor_seconds(os.getpid())))
 
         result = disassemble(path, engine, settings, pool=pool, on_progress=note, cache=cache)
-        end = _processor_seconds(os.getpid())
+        end = processor_seconds(os.getpid())
     names = {function.name for function in result.functions}
     spent = {
         name: round(later - at, 3)
@@ -111,29 +114,6 @@ def _timed(
         if name in names
     }
     return result, spent, end - began
-
-
-def _processor_seconds(root: int) -> float:
-    """Return what a process, its descendants, and those of them that ended have spent."""
-    parents: dict[int, list[int]] = {}
-    ticks: dict[int, int] = {}
-    for entry in os.scandir("/proc"):
-        if not entry.name.isdecimal():
-            continue
-        try:
-            text = Path(entry.path, "stat").read_text()
-        except OSError:
-            continue
-        fields = text.rpartition(")")[2].split()
-        pid = int(entry.name)
-        parents.setdefault(int(fields[1]), []).append(pid)
-        ticks[pid] = sum(map(int, fields[11:15]))
-    total, rest = 0, [root]
-    while rest:
-        pid = rest.pop()
-        total += ticks.get(pid, 0)
-        rest += parents.get(pid, [])
-    return total / _TICK
 
 
 if __name__ == "__main__":
