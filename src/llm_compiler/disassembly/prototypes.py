@@ -356,7 +356,9 @@ def candidates(
     is_variadic = any(prototype.is_variadic for prototype in everything)
     first = own or max(claims, key=lambda claim: (len(claim.parameters), claims.count(claim)))
     if is_variadic:
-        fixed = min(len(prototype.parameters) for prototype in everything if prototype.is_variadic)
+        # What a definition reads before its dots is sure; a call only shows what it passes.
+        said = [own] if own is not None and own.is_variadic else everything
+        fixed = min(len(prototype.parameters) for prototype in said if prototype.is_variadic)
         lists = [_lists(everything, first, fixed, limit)]
     else:
         counts = [len(prototype.parameters) for prototype in everything]

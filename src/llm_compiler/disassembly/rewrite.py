@@ -19,7 +19,12 @@ from llm_compiler.disassembly.attributes import calls_of
 from llm_compiler.disassembly.naming import quoted_name
 from llm_compiler.disassembly.prototypes import Prototype, ways_into
 from llm_compiler.disassembly.register_values import CAST, IncompatibleTypes, RegisterValues
-from llm_compiler.disassembly.value_uses import drop_unused_join, is_only_passed_on, is_returned
+from llm_compiler.disassembly.value_uses import (
+    drop_unused_join,
+    is_only_passed_on,
+    is_passed_in_place,
+    is_returned,
+)
 from llm_compiler.errors import CompilerError, InputError, LlmCompilerError
 from llm_compiler.llvm.codegen import TargetMachine
 from llm_compiler.llvm.module import Context, Module
@@ -371,7 +376,8 @@ class _Editor:
                     if not is_only_passed_on(self._module, parameter):
                         raise _Impossible("the function uses a parameter that nobody passes")
                     # It was passed on in case a callee reads the register: nobody set it.
-                    self.has_guessed = self.must_be_same = True
+                    if not is_passed_in_place(self._module, parameter, index):
+                        self.must_be_same = True
                     undefined = library.LLVMGetUndef(library.LLVMTypeOf(parameter))
                     library.LLVMReplaceAllUsesWith(parameter, undefined)
             self._returns(builder, new)

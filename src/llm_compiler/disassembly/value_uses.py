@@ -9,7 +9,7 @@ from typing import Final
 
 from llm_compiler.llvm.module import Module
 
-__all__ = ["drop_unused_join", "is_only_passed_on", "is_returned"]
+__all__ = ["drop_unused_join", "is_only_passed_on", "is_passed_in_place", "is_returned"]
 
 _MAX_JOINED: Final = 16
 """Values that a result is followed through to where it is returned."""
@@ -49,6 +49,25 @@ def is_only_passed_on(module: Module, value: int) -> bool:
                 return False
             seen.add(user)
             pending.append(user)
+    return True
+
+
+def is_passed_in_place(module: Module, value: int, index: int) -> bool:
+    """Whether a value is nothing but the argument of that number in calls, counted from 0.
+
+    Then a parameter of that number is in its register all the way: no code shows whether it is one.
+    """
+    library = module.context.library
+    use = library.LLVMGetFirstUse(value)
+    while use:
+        user = library.LLVMGetUser(use)
+        if not library.LLVMIsACallInst(user):
+            return False
+        count = library.LLVMGetNumArgOperands(user)
+        at = [i for i in range(count) if library.LLVMGetOperand(user, i) == value]
+        if at != [index]:
+            return False
+        use = library.LLVMGetNextUse(use)
     return True
 
 
