@@ -13,7 +13,7 @@ __all__ = ["CAST", "IncompatibleTypes", "RegisterValues"]
 
 CAST = b"agreed"
 """What conversions made here are called."""
-_INTEGER, _POINTER = 8, 12  # LLVMTypeKind, llvm-c/Core.h
+_INTEGER, _STRUCT, _POINTER = 8, 10, 12  # LLVMTypeKind, llvm-c/Core.h
 
 
 class IncompatibleTypes(Exception):
@@ -89,6 +89,26 @@ class RegisterValues:
             if self._choice % 2:
                 return int(library.LLVMBuildSExt(builder, value, wanted, CAST))
         return int(library.LLVMBuildZExt(builder, value, wanted, CAST))
+
+    def result(self, builder: int, call: int, wanted: int) -> int:
+        """Return a call's result as another type that begins in the same register.
+
+        What a pair has in its second register is left open where the call returns one.
+
+        Raises:
+            IncompatibleTypes: there is none.
+        """
+        library = self._library
+        own = library.LLVMTypeOf(call)
+        is_pair = [library.LLVMGetTypeKind(type_) == _STRUCT for type_ in (own, wanted)]
+        if is_pair == [True, False]:
+            first = library.LLVMBuildExtractValue(builder, call, 0, CAST)
+            return self.cast(builder, first, wanted)
+        if is_pair == [False, True]:
+            first = self.cast(builder, call, library.LLVMStructGetTypeAtIndex(wanted, 0))
+            undefined = library.LLVMGetUndef(wanted)
+            return int(library.LLVMBuildInsertValue(builder, undefined, first, 0, CAST))
+        return self.cast(builder, call, wanted)
 
     def _is_negative(self, value: int) -> bool:
         """Whether a value is a constant whose extension depends on its sign."""

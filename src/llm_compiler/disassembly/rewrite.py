@@ -286,7 +286,7 @@ class _Editor:
                 return
             if before != after and is_invoke:
                 _position_after(self._context, builder, made)
-            library.LLVMReplaceAllUsesWith(call, self._values.cast(builder, made, before))
+            library.LLVMReplaceAllUsesWith(call, self._values.result(builder, made, before))
         library.LLVMInstructionEraseFromParent(call)
 
     def _leave_open(self, call: int, type_: int) -> None:

@@ -203,6 +203,8 @@ _PROTOTYPES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "LLVMBuildInvoke2": (_ptr, (_ptr, _ptr, _ptr, POINTER(_ptr), c_uint, _ptr, _ptr, _str)),
     "LLVMBuildRet": (_ptr, (_ptr, _ptr)),
     "LLVMBuildRetVoid": (_ptr, (_ptr,)),
+    "LLVMBuildExtractValue": (_ptr, (_ptr, _ptr, c_uint, _str)),
+    "LLVMBuildInsertValue": (_ptr, (_ptr, _ptr, _ptr, c_uint, _str)),
     "LLVMBuildTrunc": (_ptr, (_ptr, _ptr, _ptr, _str)),
     "LLVMBuildZExt": (_ptr, (_ptr, _ptr, _ptr, _str)),
     "LLVMBuildSExt": (_ptr, (_ptr, _ptr, _ptr, _str)),

@@ -247,6 +247,42 @@ def test_what_nobody_passes_is_no_parameter(pool: LocalPool) -> None:
     assert prototypes(found, "reads") == {"i64 @reads(ptr, i64)"}
 
 
+def test_a_result_of_two_registers_and_of_one(pool: LocalPool) -> None:
+    """As mp_mod of libtommath: after one of its calls, the second register counts."""
+    user = (
+        "define i32 @user(ptr %p, ptr %q) minsize {\n  %a = call i32 @mod(ptr %p)\n"
+        "  %c = icmp eq i32 %a, 0\n  br i1 %c, label %more, label %end\nmore:\n"
+        "  %b = call { i32, i64 } @mod(ptr %q)\n  %x = extractvalue { i32, i64 } %b, 0\n"
+        "  %y = extractvalue { i32, i64 } %b, 1\n  %r = call i32 @on(i32 %x, i64 0, i64 %y)\n"
+        "  br label %end\nend:\n  %v = phi i32 [ %r, %more ], [ %a, %0 ]\n  ret i32 %v\n}\n"
+        "declare i32 @mod(ptr)\ndeclare i32 @on(i32, i64, i64)\n"
+    )
+    found = agreed(pool, user=user)
+    assert found.texts["user"].count(" call { i32, i64 } @mod(ptr ") == 2
+    assert not found.refused
+    assert not found.changed
+
+
+def test_dots_begin_where_the_definition_says(pool: LocalPool) -> None:
+    """As error_set of jansson: a call is thought to have one argument before its dots."""
+    report = (
+        "define void @report(ptr %p, i32 %n, ...) minsize {\n  %l = alloca [24 x i8], align 16\n"
+        "  call void @llvm.va_start.p0(ptr %l)\n  %m = add i32 %n, 1\n"
+        "  call void @note(ptr %p, i32 %m, ptr %l)\n  ret void\n}\n"
+        "declare void @llvm.va_start.p0(ptr)\ndeclare void @note(ptr, i32, ptr)\n"
+    )
+    user = (
+        "define void @user(ptr %p) minsize {\n"
+        "  call void (ptr, ...) @report(ptr %p, i32 7, ptr null)\n"
+        "  store i32 1, ptr %p\n  ret void\n}\ndeclare void @report(ptr, ...)\n"
+    )
+    found = agreed(pool, report=report, user=user)
+    assert "@report(ptr %p, i32 %n, ...) " in found.texts["report"]
+    assert "@report(ptr %p, i32 7, ptr null)" in found.texts["user"]
+    assert not found.refused
+    assert not found.changed
+
+
 def test_what_a_definition_does_not_read_is_not_guessed(pool: LocalPool) -> None:
     """One caller passes all that registers hold, another has nothing that it could pass."""
     get = "define i32 @get(ptr %p) minsize {\n  %x = load i32, ptr %p\n  ret i32 %x\n}\n"
