@@ -11,7 +11,7 @@ from typing import Any, Final
 from llm_compiler.disassembly.rules.draft import Function
 from llm_compiler.disassembly.rules.variant import Variant
 
-__all__ = ["changes_for", "first_variants", "kind_of"]
+__all__ = ["changes_for", "first_variants", "keeps_loads_apart", "kind_of"]
 
 _NUM_PIPELINES: Final = 7
 _BRANCH: Final = re.compile(r"^[-+](?:j\w+|cmp|test|b\.|cb|tb|\.B)")
@@ -19,6 +19,16 @@ _WIDTH: Final = re.compile(r"^[-+](?:mov[lqzs]|leal|leaq|movs|cltq|sxt|uxt)")
 _SUM: Final = re.compile(r"^[-+](?:lea|add|sub|inc|dec|shl|imul|neg)")
 _STACK: Final = re.compile(r"%rsp|\bsp\b")
 _CHOICE: Final = re.compile(r"^[-+](?:cmov|set|csel|cset)")
+
+
+_APART: Final = re.compile(r"^-(?:mov[lqwbzs]\w* [^,]*\(%\w+\), %\w+|ldr\w* [wx]\d+, \[)")
+_TOGETHER: Final = re.compile(r"^\+(?:(?:cmp|test|add|sub|and|or|xor)[lqwb] .*\(%|ldp )")
+
+
+def keeps_loads_apart(lead: Sequence[str]) -> bool:
+    """Return whether the code loads what the draft's reads in another instruction."""
+    is_apart = any(_APART.match(line) for line in lead)
+    return is_apart and any(_TOGETHER.match(line) for line in lead)
 
 
 def _replaced(variant: Variant, **changes: Any) -> Variant:

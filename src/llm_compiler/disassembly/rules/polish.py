@@ -110,12 +110,15 @@ def edits_of(text: str, chance: random.Random, first: str = "") -> list[Edit]:
     """Return what can be changed in a module with one function, in random order.
 
     Args:
-        first: the kind that comes in front: ``branch`` or ``order``.
+        first: the kind that comes in front: ``branch``, ``order``, or ``volatile``, of which there
+            are none otherwise.
     """
     body = _body_of(text)
     if body is None:
         return []
     found = [*_of_lines(body), *_of_blocks(body)]
+    if first == "volatile":
+        found += _of_loads(body)
     chance.shuffle(found)
     found.sort(key=lambda edit: edit.kind != first)
     return found[:_MOST]
@@ -159,6 +162,16 @@ def _of_lines(body: _Body) -> Iterator[Edit]:
             if place + 1 < len(block) and _may_swap(line, block[place + 1]):
                 lines = (*block[:place], block[place + 1], line, *block[place + 2 :])
                 yield Edit("order", partial(body.with_block, number, lines))
+
+
+def _of_loads(body: _Body) -> Iterator[Edit]:
+    """Loads that nothing may be made of: a counter that other threads change is read so."""
+    for number, block in enumerate(body.blocks):
+        for place, line in enumerate(block):
+            if _LOAD.match(line):
+                changed = line.replace(" = load ", " = load volatile ", 1)
+                lines = (*block[:place], changed, *block[place + 1 :])
+                yield Edit("volatile", partial(body.with_block, number, lines))
 
 
 def _line_edits(line: str) -> Iterator[tuple[str, str]]:

@@ -20,7 +20,12 @@ from llm_compiler.disassembly.rules.emit import emit
 from llm_compiler.disassembly.rules.likeness import CodeLines, Likeness, code_lines, compare
 from llm_compiler.disassembly.rules.mangled_names import NamedParameters
 from llm_compiler.disassembly.rules.module import ModuleFrame
-from llm_compiler.disassembly.rules.moves import changes_for, first_variants, kind_of
+from llm_compiler.disassembly.rules.moves import (
+    changes_for,
+    first_variants,
+    keeps_loads_apart,
+    kind_of,
+)
 from llm_compiler.disassembly.rules.polish import Edit, edits_of
 from llm_compiler.disassembly.rules.prototypes import NO_RETURN, PROTOTYPES
 from llm_compiler.disassembly.rules.selectors import with_types
@@ -251,7 +256,9 @@ class _Search:
             if draft.likeness.value < _NEAR_ENOUGH:
                 return
             if draft.text not in self._edits:
-                first = "branch" if kind_of(draft.likeness.changed) == "branch" else "order"
+                lead = draft.likeness.changed
+                first = "branch" if kind_of(lead) == "branch" else "order"
+                first = "volatile" if keeps_loads_apart(lead) else first
                 self._edits[draft.text] = edits_of(draft.text, self._random, first)
             edits = self._edits[draft.text]
             if not edits:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+from llm_compiler.disassembly.rules.moves import keeps_loads_apart
 from llm_compiler.disassembly.rules.polish import edits_of
 
 MODULE = """\
@@ -31,7 +32,9 @@ done:                                             ; preds = %more, %entry
 
 def edited(kind: str = "", text: str = MODULE) -> list[str]:
     return [
-        edit.make() for edit in edits_of(text, random.Random(0)) if not kind or edit.kind == kind
+        edit.make()
+        for edit in edits_of(text, random.Random(0), kind)
+        if not kind or edit.kind == kind
     ]
 
 
@@ -73,6 +76,18 @@ def test_a_block_that_jumps_to_itself_is_moved_as_others_are() -> None:
     text = MODULE.replace("br label %done", "br i1 %c, label %more, label %done")
     texts = edited("branch", text)
     assert any(text.index("done:") < text.index("more:") for text in texts)
+
+
+def test_loads_become_volatile_where_the_code_keeps_them_apart() -> None:
+    texts = edited("volatile")
+    assert any(" = load volatile " in text for text in texts)
+    assert all(text.count(" = load volatile ") <= 1 for text in texts)
+    assert not any(" = load volatile " in text for text in edited("branch"))
+    apart = ("-movq 8(%rdi), %rax", "-cmpq $-1, %rax", "+cmpq $-1, 8(%rdi)")
+    assert keeps_loads_apart(apart)
+    assert keeps_loads_apart(("-ldr x8, [x0]", "-ldr x9, [x0, #8]", "+ldp x8, x9, [x0]"))
+    assert not keeps_loads_apart(apart[:2])
+    assert not keeps_loads_apart(("-movq %rdi, %rax", "+cmpq $-1, 8(%rdi)"))
 
 
 def test_a_text_without_function_has_no_edits() -> None:
