@@ -252,6 +252,12 @@ def test_csmith_programs_are_the_same_each_time(tmp_path: Path) -> None:
     assert suite.programs[0].name == "csmith_4"
 
 
+def test_csmith_programs_that_are_undefined_are_passed_over(tmp_path: Path) -> None:
+    # With Csmith 2.3.0 it points to a member of a packed struct.
+    suite = csmith_suite(1, first_seed=654, toolchain=find_toolchain(), cache_dir=tmp_path)
+    assert suite.programs[0].name != "csmith_654"
+
+
 def test_a_busy_machine_leaves_no_program_out_for_good(
     pool: LocalPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
