@@ -12,7 +12,7 @@ from llm_compiler.disassemble import DisassembleOptions, LiftVerdict, disassembl
 from llm_compiler.disassembly.rules.calls import Signature
 from llm_compiler.disassembly.rules.lifter import worth_running
 from llm_compiler.disassembly.rules.outlined import inline_outlined
-from llm_compiler.disassembly.rules.search import SearchJob
+from llm_compiler.disassembly.rules.search import SearchJob, _Search
 from llm_compiler.llvm.module_jobs import WorkerState
 from llm_compiler.llvm.toolchain import Toolchain
 from llm_compiler.model.engines.no_engine import NoEngine
@@ -185,3 +185,13 @@ def test_a_careful_draft_is_made_though_all_callees_are_known() -> None:
     (found,) = job.run(WorkerState(), 0)
     (careful,) = (draft for draft in found.drafts if draft.variant.arguments == "every")
     assert re.search(r"declare \S+ \S+ @h\((\w+, ){2}\w+\)", careful.text)
+
+
+def test_a_search_without_time_tries_on_until_a_draft_lowers() -> None:
+    """What the first choices cannot lift, others may: that is no luxury which time is lacking for."""
+    text = ".text\n.globl f\n.type f, @function\nf:\nadd w0, w0, w1\nret\n.size f, 8\n"
+    search = _Search(SearchJob(text=text, architecture="aarch64", signatures={}, seconds=0.0))
+    assert not search._is_over()
+    result = search.run()
+    assert result.drafts
+    assert search._is_over()
