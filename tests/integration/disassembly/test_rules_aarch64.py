@@ -188,7 +188,7 @@ def test_a_careful_draft_is_made_though_all_callees_are_known() -> None:
 
 
 def test_a_search_without_time_tries_on_until_a_draft_lowers() -> None:
-    """What the first choices cannot lift, others may: that is no luxury which time is lacking for."""
+    """What the first choices cannot lift, others may."""
     text = ".text\n.globl f\n.type f, @function\nf:\nadd w0, w0, w1\nret\n.size f, 8\n"
     search = _Search(SearchJob(text=text, architecture="aarch64", signatures={}, seconds=0.0))
     assert not search._is_over()
