@@ -15,7 +15,7 @@ from pathlib import Path
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.disassembled import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.inline_assembly import needless_assembly
-from llm_compiler.disassembly.left_open import rank_of
+from llm_compiler.disassembly.left_open import has_own_doubt, num_objects, rank_of
 from llm_compiler.disassembly.lift_records import AnswerVerdict, Lift, Question, bleu_of
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.rules.lifter import Limits
@@ -303,11 +303,21 @@ class AnswerJudge:
             verdicts[candidate.number] = AnswerVerdict(
                 answer=candidate.answer, verdict=result.verdict, reason=result.reason
             )
-            if self._executor is not None and self._executor.lacks_reach(result):
+            is_short = self._executor is not None and self._executor.lacks_reach(result)
+            if is_short and not has_own_doubt(result):
                 unreached[parameters] = result
-            if best is None or rank_of(candidate.inspection, result) < best_rank:
+            rank = rank_of(candidate.inspection, result)
+            # What is linked though it is unproved is to work; what is read is to look alike.
+            is_safer = (
+                self._options.accept_unproved
+                and best is not None
+                and rank == best_rank
+                and result.verdict is LiftVerdict.UNPROVED
+                and num_objects(candidate.inspection) < num_objects(best[0].inspection)
+            )
+            if best is None or rank < best_rank or is_safer:
                 best = candidate, lowered, result
-                best_rank = rank_of(candidate.inspection, result)
+                best_rank = rank
             if result.verdict is LiftVerdict.TESTS_PASSED:
                 break
         if best is None:

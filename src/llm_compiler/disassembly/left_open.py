@@ -6,11 +6,12 @@ import re
 
 from llm_compiler.verify.execute import Execution
 from llm_compiler.verify.lifted import LiftInspection, LiftVerdict
-from llm_compiler.verify.side_by_side.comparison import MAY_TAKE_MORE
+from llm_compiler.verify.side_by_side.comparison import MAY_TAKE_MORE, OTHER_CONTENTS
 
-__all__ = ["leaves_open", "rank_of"]
+__all__ = ["has_own_doubt", "leaves_open", "num_objects", "rank_of"]
 
 _PASSES_UNDEFINED = re.compile(r"^.* call .*[( ]undef[,)]", re.MULTILINE)
+_OBJECT = re.compile(r"^ +%\S+ = alloca ", re.MULTILINE)
 
 
 def leaves_open(inspection: LiftInspection, result: Execution) -> bool:
@@ -21,8 +22,18 @@ def leaves_open(inspection: LiftInspection, result: Execution) -> bool:
     """
     if result.verdict is not LiftVerdict.UNPROVED:
         return False
-    lacks_arguments = MAY_TAKE_MORE in result.reason or _PASSES_UNDEFINED.search(inspection.text)
-    return not inspection.signature.results or bool(lacks_arguments)
+    is_lacking = has_own_doubt(result) or _PASSES_UNDEFINED.search(inspection.text)
+    return not inspection.signature.results or bool(is_lacking)
+
+
+def has_own_doubt(result: Execution) -> bool:
+    """Whether a doubt is this answer's: another that gets the same inputs may be free of it."""
+    return MAY_TAKE_MORE in result.reason or OTHER_CONTENTS in result.reason
+
+
+def num_objects(inspection: LiftInspection) -> int:
+    """Return into how many objects the frame is cut: where they end is guessed, one is sound."""
+    return len(_OBJECT.findall(inspection.text))
 
 
 def rank_of(inspection: LiftInspection, result: Execution) -> tuple[int, bool]:

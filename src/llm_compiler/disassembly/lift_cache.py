@@ -37,7 +37,6 @@ _NEUTRAL: Final[dict[str, Any]] = {
     "retarget": "",
     "jobs": 1,
     "keep_unproved": True,
-    "accept_unproved": False,
     "annotate": False,
     "target_triple": "",
 }

@@ -44,6 +44,24 @@ def test_unproved_lifts_are_defined_where_asked_for(
     assert not result.is_complete
 
 
+@pytest.mark.parametrize("is_asked_for", [False, True])
+def test_what_is_to_work_has_one_object_on_the_stack(
+    is_asked_for: bool, compile_c: Compile, pool: LocalPool, tmp_path: Path
+) -> None:
+    """Where objects end is guessed: the nearest answer is to be read, the soundest to be run."""
+    binary = compile_c("int twice(int a) { return a * 2; }", "twice.o")
+    other = "  %other = alloca i32\n  store volatile i32 0, ptr %other\n"
+    nearest = RIGHT.replace("  store volatile", f"{other}  store volatile")
+    (tmp_path / "twice.ll").write_text(nearest)
+    (tmp_path / "twice.1.ll").write_text(RIGHT)
+    options = DisassembleOptions(
+        accept_unproved=is_asked_for, execute=UNTESTED, candidates=2, rules=False
+    )
+    result = disassemble(binary, ReplayEngine(tmp_path), options, pool=pool)
+    assert result.functions[0].verdict is LiftVerdict.UNPROVED
+    assert result.module.count(" = alloca i32") == (1 if is_asked_for else 2)
+
+
 def test_refuted_lifts_are_never_taken(compile_c: Compile, pool: LocalPool, tmp_path: Path) -> None:
     binary = compile_c("int twice(int a) { return a * 2; }", "twice.o")
     (tmp_path / "twice.ll").write_text(WRONG)

@@ -10,9 +10,10 @@ from llm_compiler.verify.side_by_side.outcomes import CRASHED, HUNG, RETURNED, S
 from llm_compiler.verify.side_by_side.same_values import same_float, same_integer, same_memory
 from llm_compiler.verify.side_by_side.world import World
 
-__all__ = ["MAY_RETURN", "MAY_TAKE_MORE", "NO_NUMBERS", "Comparison"]
+__all__ = ["MAY_RETURN", "MAY_TAKE_MORE", "NO_NUMBERS", "OTHER_CONTENTS", "Comparison"]
 
 MAY_TAKE_MORE = "may take more"
+OTHER_CONTENTS = "may be passed other contents of the stack"
 MAY_RETURN = "the original may return an integer, and the lifted function does not"
 NO_NUMBERS = "memory differs in what is no number"
 """A doubt that says nothing: such an input shows neither that two are the same nor that they are
@@ -139,7 +140,7 @@ class Comparison:
                             _differ(ours[9 + index], theirs[9 + index])
                             or self._lacks_field(ours[31 + index], theirs[31 + index])
                         ):
-                            doubt = f"{name} may be passed other contents of the stack"
+                            doubt = f"{name} {OTHER_CONTENTS}"
                     elif position.kind == "float" and index < 8:
                         a, b = ours[17 + index], theirs[17 + index]
                         if not same_float(scalar, a, b):
