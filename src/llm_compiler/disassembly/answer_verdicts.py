@@ -15,7 +15,7 @@ from pathlib import Path
 from llm_compiler.disassembly.binary import Binary, Origin
 from llm_compiler.disassembly.disassembled import DisassembleOptions, LiftedFunction
 from llm_compiler.disassembly.inline_assembly import needless_assembly
-from llm_compiler.disassembly.left_open import has_own_doubt, num_objects, rank_of
+from llm_compiler.disassembly.left_open import guesses_of, has_own_doubt, rank_of
 from llm_compiler.disassembly.lift_records import AnswerVerdict, Lift, Question, bleu_of
 from llm_compiler.disassembly.read_function import FunctionReader, FunctionText, Unreadable
 from llm_compiler.disassembly.rules.lifter import Limits
@@ -263,7 +263,8 @@ class AnswerJudge:
         num_executed = 0
         unreached: dict[tuple[Scalar, ...], Execution] = {}
         for candidate in found:
-            most = _MORE_EXECUTED if best_rank[1] else 0
+            is_open = best_rank[1] or (best is not None and self._options.accept_unproved)
+            most = _MORE_EXECUTED if is_open else 0
             if num_executed >= max(most, self._options.max_executed):
                 continue
             try:
@@ -313,7 +314,7 @@ class AnswerJudge:
                 and best is not None
                 and rank == best_rank
                 and result.verdict is LiftVerdict.UNPROVED
-                and num_objects(candidate.inspection) < num_objects(best[0].inspection)
+                and guesses_of(candidate.inspection) < guesses_of(best[0].inspection)
             )
             if best is None or rank < best_rank or is_safer:
                 best = candidate, lowered, result

@@ -8,9 +8,10 @@ from llm_compiler.verify.execute import Execution
 from llm_compiler.verify.lifted import LiftInspection, LiftVerdict
 from llm_compiler.verify.side_by_side.comparison import MAY_TAKE_MORE, OTHER_CONTENTS
 
-__all__ = ["has_own_doubt", "leaves_open", "num_objects", "rank_of"]
+__all__ = ["guesses_of", "has_own_doubt", "leaves_open", "rank_of"]
 
 _PASSES_UNDEFINED = re.compile(r"^.* call .*[( ]undef[,)]", re.MULTILINE)
+_CALL = re.compile(r"^ .* call .*@.*$", re.MULTILINE)
 _OBJECT = re.compile(r"^ +%\S+ = alloca ", re.MULTILINE)
 
 
@@ -31,9 +32,14 @@ def has_own_doubt(result: Execution) -> bool:
     return MAY_TAKE_MORE in result.reason or OTHER_CONTENTS in result.reason
 
 
-def num_objects(inspection: LiftInspection) -> int:
-    """Return into how many objects the frame is cut: where they end is guessed, one is sound."""
-    return len(_OBJECT.findall(inspection.text))
+def guesses_of(inspection: LiftInspection) -> tuple[int, int]:
+    """Return a key that is less for an answer that guesses less of what code does not show.
+
+    Where objects of the frame end is guessed: one is sound. So is what calls read: to pass all that
+    registers hold is sound.
+    """
+    calls = _CALL.findall(inspection.text)
+    return len(_OBJECT.findall(inspection.text)), -sum(call.count(",") for call in calls)
 
 
 def rank_of(inspection: LiftInspection, result: Execution) -> tuple[int, bool]:
