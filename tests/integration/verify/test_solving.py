@@ -139,6 +139,42 @@ def test_a_lift_that_is_wrong_only_there_is_refuted(toolchain: Toolchain, tmp_pa
     )
 
 
+EDGES = {
+    # No number that the code names is near: nothing that is drawn or mutated meets it.
+    "one off": ("return a * 7u + b * 3u < 0x31415926u;", "return a * 7u + b * 3u <= 0x31415926u;"),
+    "one off, below": ("return a - b * 5u > 77777u;", "return a - b * 5u > 77776u;"),
+    "equal": (
+        "return (a ^ 0x5bd1e995u) * 3u == b * 5u + 0x1234567u;",
+        "return (a ^ 0x5bd1e995u) * 3u == b * 5u + 0x1234568u;",
+    ),
+}
+
+
+@pytest.mark.parametrize("architecture", ["x86_64", "aarch64"])
+@pytest.mark.parametrize("case", EDGES)
+def test_where_a_comparison_comes_out_otherwise_is_run(
+    case: str, architecture: str, toolchain: Toolchain, tmp_path: Path
+) -> None:
+    """All blocks have run, of which there is one: that is not what makes two comparisons alike."""
+    try:
+        target = find_target(architecture, toolchain)
+    except ToolchainNotFound as error:
+        pytest.skip(str(error))
+    sources = [f"int f(unsigned a, unsigned b) {{ {body} }}" for body in EDGES[case]]
+    text, original, same, right = prepared(sources[0], architecture, toolchain, tmp_path)
+    (tmp_path / "other").mkdir()
+    _, _, lifted, wrong = prepared(sources[1], architecture, toolchain, tmp_path / "other")
+    for solve_s, code, inspection, verdict in (
+        (0.0, lifted, wrong, LiftVerdict.TESTS_PASSED),
+        (5.0, same, right, LiftVerdict.TESTS_PASSED),
+        (5.0, lifted, wrong, LiftVerdict.REFUTED),
+    ):
+        options = dataclasses.replace(OPTIONS, solve_s=solve_s)
+        executor = Executor(target, tmp_path, options)
+        found = executor.verify(original, text, "f", code, inspection)
+        assert found.verdict is verdict, (solve_s, found.reason)
+
+
 # -- the interpreter and the processor -------------------------------------------------------------
 
 PROGRAMS = {

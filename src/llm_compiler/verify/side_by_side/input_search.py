@@ -48,6 +48,8 @@ _PATIENCE = 0.1
 """Of the time that a run may take: those that never end would else use up the search's."""
 _SEEDS = 12
 """Inputs of a kind that a solver starts from, at most."""
+_EDGES_S = 0.5
+"""Of this thread's processor time, for what only comparisons' edges show."""
 _ENOUGH = 1.5
 """Times as many inputs as a verdict needs have to run to their end, if there is time."""
 
@@ -187,7 +189,10 @@ class _InputSearch:
                 self._solve(number)
             is_enough = len(self.seen) == self._num_blocks and len(self._ending) >= self._wanted
             # Mutants meet the constants that memory is compared with: where one off counts.
-            if self._clock.is_over or (is_enough and number >= _MUTANT_ROUNDS):
+            if is_enough and number >= _MUTANT_ROUNDS:
+                self._solve_edges()
+                return
+            if self._clock.is_over:
                 return
             if 4 * hung > len(batch) and not self._ending:
                 return
@@ -280,6 +285,20 @@ class _InputSearch:
         proposed = self._solver.propose(seeds, self._options.solve_s)
         for start in range(0, len(proposed), PIECE):
             self._take(proposed[start : start + PIECE], number)
+
+    def _solve_edges(self) -> None:
+        """Run inputs on which a comparison one off, or of the other sign, would come out otherwise.
+
+        That all blocks ran does not show that what decides between them is the same.
+        """
+        if self._solver is None or self._clock.is_over:
+            return
+        seconds = min(_EDGES_S, self._options.solve_s)
+        proposed = self._solver.propose(self.telling[-_SEEDS:], seconds, wanders=False)
+        known = len(self.inputs)
+        self._take(proposed, 0)
+        # They are few, and a comparison that is short of time is to see them.
+        self.telling += [given for given in self.inputs[known:] if given not in self.telling]
 
     def _num_new(self, outcome: Outcome) -> int:
         marks = outcome.coverage[: self._num_blocks]

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from llm_compiler.verify.solving.terms import Term, Value
 
-__all__ = ["BRANCH", "CHOICE", "PIN", "Ended", "Event", "Run", "Site"]
+__all__ = ["BRANCH", "CHOICE", "EDGE", "PIN", "Ended", "Event", "Run", "Site"]
 
 Site = tuple[str, int, int]
 """A block's label, an instruction's number in it, and one of its decisions."""
 
-BRANCH, CHOICE, PIN = "branch", "choice", "pin"
+BRANCH, CHOICE, EDGE, PIN = "branch", "choice", "edge", "pin"
 
 
 class Ended(Exception):
@@ -23,8 +23,9 @@ class Ended(Exception):
 class Event:
     """One decision that depends on the input.
 
-    `kind`: a ``branch`` leads on, a ``choice`` only decides a value, a ``pin`` is an address that
-    was taken as what it is. `term`: is true on this input. `others`: outcomes that there are
+    `kind`: a ``branch`` leads on, a ``choice`` only decides a value, an ``edge`` is where another
+    comparison of the same two would come out otherwise, a ``pin`` is an address that was taken as
+    what it is. `term`: is true on this input. `others`: outcomes that there are
     beside, and what is true then.
     """
 

@@ -9,7 +9,8 @@ from bitwuzla import BitwuzlaException
 
 from llm_compiler.verify.inputs import Input
 from llm_compiler.verify.solving.calls import call_function
-from llm_compiler.verify.solving.events import BRANCH, CHOICE, PIN, Ended, Event, Run, Site
+from llm_compiler.verify.solving.edges import edges_of
+from llm_compiler.verify.solving.events import BRANCH, CHOICE, EDGE, PIN, Ended, Event, Run, Site
 from llm_compiler.verify.solving.ir import Instruction, Unreadable
 from llm_compiler.verify.solving.ir_types import Type, size_of
 from llm_compiler.verify.solving.ir_values import CASTS
@@ -294,11 +295,29 @@ class Interpreter:
     # -- values ------------------------------------------------------------------------------------
 
     def _icmp(self, instruction: Instruction, operands: _Operands) -> Anything:
-        return each_lane(
+        values = [self._value(operand) for operand in operands]
+        found = each_lane(
             instruction.type,
             lambda kind, a, b: self.terms.compare(instruction.detail, a, b, bits_of(kind)),
-            *map(self._value, operands),
+            *values,
         )
+        ours, theirs = values
+        if isinstance(found, tuple) and isinstance(ours, tuple) and isinstance(theirs, tuple):
+            if instruction.detail in ("eq", "ne"):
+                self._choose(found, 1)
+            else:
+                self._note_edges(instruction.detail, ours, theirs, bits_of(instruction.type))
+        return found
+
+    def _note_edges(self, predicate: str, ours: Value, theirs: Value, bits: int) -> None:
+        if ours[1] is None and theirs[1] is None:
+            return
+        for number, edge in enumerate(edges_of(self.terms, predicate, ours, theirs, bits)):
+            is_met, term = edge
+            site = (self._site[0], self._site[1], 2 + number)
+            self.events.taken.add((site, is_met))
+            if term is not None and not is_met:
+                self.events.events.append(Event(EDGE, site, 0, term, ((1, term),)))
 
     def _fcmp(self, instruction: Instruction, operands: _Operands) -> Anything:
         return each_lane(

@@ -24,7 +24,7 @@ from llm_compiler.verify.inputs import (
     Input,
     buffer_address,
 )
-from llm_compiler.verify.solving.events import CHOICE, PIN, Event, Run, Site
+from llm_compiler.verify.solving.events import CHOICE, EDGE, PIN, Event, Run, Site
 from llm_compiler.verify.solving.interpreter import Interpreter
 from llm_compiler.verify.solving.ir import Unreadable
 from llm_compiler.verify.solving.ir_text import read_function, read_variables
@@ -71,12 +71,15 @@ class InputSolver:
         self.ends: Counter[str] = Counter()
         """How runs ended."""
 
-    def propose(self, seeds: Sequence[Input], seconds: float) -> list[Input]:
+    def propose(
+        self, seeds: Sequence[Input], seconds: float, *, wanders: bool = True
+    ) -> list[Input]:
         """Return new inputs, those that were found last at the end.
 
         Args:
             seeds: inputs to start from; those that were given before are not looked at again.
             seconds: of this thread's processor time.
+            wanders: go on with other ways to what has been reached, once all has.
         """
         end = time.thread_time() + seconds
         if seeds and not self._seen:
@@ -91,7 +94,7 @@ class InputSolver:
                 given, run = self._mended(self._pending.popleft(), found, end)
                 self._kept.append((given, run))
                 self._turn_all(given, run, found, end)
-            elif not self._kept or not self._wander(found):
+            elif not wanders or not self._kept or not self._wander(found):
                 break
         return found
 
@@ -119,7 +122,7 @@ class InputSolver:
             way = tuple(
                 (each.site, each.outcome)
                 for each in run.events[max(0, number - _CONTEXT) : number]
-                if each.kind != PIN
+                if each.kind not in (EDGE, PIN)
             )
             for outcome, term in event.others:
                 key = event.site, outcome, way
@@ -156,12 +159,13 @@ class InputSolver:
         return run
 
     def _open(self, run: Run) -> list[int]:
-        """Return the events that could have gone a way that none has."""
-        return [
+        """Return the events that could have gone a way that none has, those of comparisons last."""
+        found = [
             number
             for number, event in enumerate(run.events)
             if any((event.site, outcome) not in self._taken for outcome, _ in event.others)
         ]
+        return sorted(found, key=lambda number: run.events[number].kind == EDGE)
 
     # -- questions ---------------------------------------------------------------------------------
 
@@ -262,7 +266,9 @@ class InputSolver:
         """Return what has to hold that shares variables with a question, and add theirs to it."""
         terms = self._terms
         waiting = [
-            (event.term, terms.variables_of(event.term)) for event in before if event.kind != CHOICE
+            (event.term, terms.variables_of(event.term))
+            for event in before
+            if event.kind not in (CHOICE, EDGE)
         ]
         found: dict[Term, None] = {}
         is_new = True
